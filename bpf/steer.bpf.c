@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * xdp_port_redirect: reads the UDP destination port of every packet, looks it up in a table of all 65,536 ports, and
+ * redirects the packet to the AF_XDP socket of (this queue, the worker that owns the port).
+ *
+ * Only listed UDP ports leave the kernel's path: whatever is not understood, fragmented, malformed or unlisted is passed
+ * to the kernel stack and counted. Every return goes through finish(), so seen = sum of by_reason.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "steer.h"
+
+#define VLAN_TAGS_MAX 2
+#define IPV6_EXTENSIONS_MAX 6
+#define READ_ONCE_U32(word) (*(volatile __u32 *)&(word))
+#define EVENT_INTERVAL_NS 1000000000ULL /* one event of a kind per CPU and second */
+
+#define IPV4_FRAGMENT_BITS 0x3fff /* MF or a non-zero offset */
+#define IPV6_FRAGMENT_BITS 0xfff9
+
+struct vlan_tag {
+	__be16 tci;
+	__be16 encapsulated_proto;
+};
+
+struct ipv6_extension {
+	__u8 next_header;
+	__u8 length;
+	__u8 routing_type;
+	__u8 segments_left;
+};
+
+struct ipv6_fragment {
+	__u8 next_header;
+	__u8 reserved;
+	__be16 offset_and_flags;
+	__be32 id;
+};
+
+/* Set before load; the verifier then knows worker_count as a constant. */
+const volatile struct steer_parameters parameters = { .worker_count = 1 };
+
+/* Two halves of 65,536 entries, written by userspace through mmap; steering_control says which half is in force. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, STEER_TABLES * STEER_PORTS);
+	__type(key, __u32);
+	__type(value, struct steer_port_entry);
+} port_to_queue_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_control);
+} steering_control SEC(".maps");
+
+/* Index = queue * worker_count + worker. Sized before load to (highest covered queue + 1) * worker_count. */
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} xsk_map SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STEER_RULE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct steer_rule_counters);
+} rule_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_xdp_counters);
+} xdp_counters SEC(".maps");
+
+struct event_limit {
+	__u64 last_ns;
+	__u64 suppressed;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STEER_EVENT_COUNT);
+	__type(key, __u32);
+	__type(value, struct event_limit);
+} event_limits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, STEER_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct packet {
+	__u32 port;
+	__u32 flow_hash;
+};
+
+static __always_inline __u32 mix(__u32 hash, __u32 value)
+{
+	hash = (hash ^ value) * 0x9e3779b1u;
+	return hash ^ (hash >> 15);
+}
+
+/* Finds the UDP header and checks every length on the way. STEER_REASON_STEERED means: packet is filled in. */
+static __always_inline enum steer_reason parse(void *data, void *data_end, struct packet *packet)
+{
+	struct ethhdr *eth = data;
+	void *cursor = eth + 1;
+	void *datagram_end;
+	struct udphdr *udp;
+	__u32 hash = 0;
+	__be16 proto;
+
+	if (cursor > data_end)
+		return STEER_REASON_TRUNCATED;
+	proto = eth->h_proto;
+
+#pragma unroll
+	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
+		struct vlan_tag *tag = cursor;
+
+		if (proto != bpf_htons(ETH_P_8021Q) && proto != bpf_htons(ETH_P_8021AD))
+			break;
+		if ((void *)(tag + 1) > data_end)
+			return STEER_REASON_TRUNCATED;
+		proto = tag->encapsulated_proto;
+		cursor = tag + 1;
+	}
+
+	if (proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = cursor;
+		__u32 header_bytes, total_bytes;
+
+		if ((void *)(ip + 1) > data_end)
+			return STEER_REASON_TRUNCATED;
+		header_bytes = ip->ihl * 4;
+		total_bytes = bpf_ntohs(ip->tot_len);
+		if (ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes)
+			return STEER_REASON_BAD_LENGTH;
+		if (ip->protocol != IPPROTO_UDP)
+			return STEER_REASON_NOT_UDP;
+		if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_BITS))
+			return STEER_REASON_FRAGMENT;
+		datagram_end = cursor + total_bytes;
+		if (datagram_end > data_end)
+			return STEER_REASON_TRUNCATED;
+		hash = mix(mix(hash, ip->saddr), ip->daddr);
+		cursor += header_bytes;
+	} else if (proto == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = cursor;
+		__u32 next;
+
+		if ((void *)(ip + 1) > data_end)
+			return STEER_REASON_TRUNCATED;
+		if (ip->version != 6)
+			return STEER_REASON_BAD_LENGTH;
+		next = ip->nexthdr;
+		datagram_end = (void *)(ip + 1) + bpf_ntohs(ip->payload_len);
+		if (datagram_end > data_end)
+			return STEER_REASON_TRUNCATED;
+#pragma unroll
+		for (int i = 0; i < 4; i++)
+			hash = mix(mix(hash, ip->saddr.s6_addr32[i]), ip->daddr.s6_addr32[i]);
+		cursor = ip + 1;
+
+#pragma unroll
+		for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
+			if (next == IPPROTO_FRAGMENT) {
+				struct ipv6_fragment *fragment = cursor;
+
+				if ((void *)(fragment + 1) > data_end)
+					return STEER_REASON_TRUNCATED;
+				if (fragment->offset_and_flags & bpf_htons(IPV6_FRAGMENT_BITS))
+					return STEER_REASON_FRAGMENT;
+				next = fragment->next_header; /* an atomic fragment is a whole packet */
+				cursor = fragment + 1;
+			} else if (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING) {
+				struct ipv6_extension *extension = cursor;
+
+				if ((void *)(extension + 1) > data_end)
+					return STEER_REASON_TRUNCATED;
+				if (next == IPPROTO_ROUTING && extension->segments_left != 0)
+					return STEER_REASON_IPV6_EXTENSIONS;
+				next = extension->next_header;
+				cursor += (extension->length + 1) * 8;
+			} else if (next == IPPROTO_AH) {
+				struct ipv6_extension *extension = cursor;
+
+				if ((void *)(extension + 1) > data_end)
+					return STEER_REASON_TRUNCATED;
+				next = extension->next_header;
+				cursor += (extension->length + 2) * 4;
+			} else {
+				break;
+			}
+		}
+		if (next != IPPROTO_UDP)
+			return next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
+					       next == IPPROTO_FRAGMENT || next == IPPROTO_AH ?
+				       STEER_REASON_IPV6_EXTENSIONS :
+				       STEER_REASON_NOT_UDP;
+	} else {
+		return STEER_REASON_NOT_IP;
+	}
+
+	udp = cursor;
+	if ((void *)(udp + 1) > data_end)
+		return STEER_REASON_TRUNCATED;
+	if ((void *)(udp + 1) > datagram_end)
+		return STEER_REASON_BAD_LENGTH;
+	if (bpf_ntohs(udp->len) < sizeof(*udp) || (void *)udp + bpf_ntohs(udp->len) > datagram_end)
+		return STEER_REASON_BAD_LENGTH;
+
+	packet->port = bpf_ntohs(udp->dest);
+	packet->flow_hash = mix(hash, (__u32)udp->source << 16 | udp->dest);
+	return STEER_REASON_STEERED;
+}
+
+/* Tells userspace of something rare. A flood becomes one event a second with the number that was held back. */
+static __noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 port)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct event_limit *limit = bpf_map_lookup_elem(&event_limits, &kind);
+	struct steer_event *event;
+
+	if (!limit)
+		return 0;
+	if (limit->last_ns != 0 && now - limit->last_ns < EVENT_INTERVAL_NS) {
+		limit->suppressed++;
+		return 0;
+	}
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		limit->suppressed++;
+		return 0;
+	}
+	event->time_ns = now;
+	event->suppressed = limit->suppressed;
+	event->kind = kind;
+	event->reason = reason;
+	event->ifindex = ctx->ingress_ifindex;
+	event->queue = ctx->rx_queue_index;
+	event->length = ctx->data_end - ctx->data;
+	event->port = port;
+	limit->last_ns = now;
+	limit->suppressed = 0;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+static __always_inline int finish(struct steer_xdp_counters *counters, enum steer_reason reason, int verdict)
+{
+	counters->by_reason[reason]++;
+	return verdict;
+}
+
+SEC("xdp")
+int xdp_port_redirect(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	__u32 zero = 0, index, worker, rule, bytes = data_end - data;
+	__u32 worker_count = parameters.worker_count;
+	struct steer_xdp_counters *counters = bpf_map_lookup_elem(&xdp_counters, &zero);
+	struct steer_control *control = bpf_map_lookup_elem(&steering_control, &zero);
+	struct steer_rule_counters *rule_counter;
+	struct steer_port_entry *entry;
+	struct packet packet = {};
+	enum steer_reason reason;
+
+	if (!counters || !control)
+		return XDP_PASS; /* cannot be: both are arrays with a slot 0 */
+	counters->seen++;
+
+	reason = parse(data, data_end, &packet);
+	if (reason != STEER_REASON_STEERED) {
+		if (reason == STEER_REASON_TRUNCATED || reason == STEER_REASON_BAD_LENGTH)
+			emit(ctx, STEER_EVENT_MALFORMED, reason, 0);
+		/* A bound the verifier can see; parse() never returns more. */
+		return finish(counters, reason < STEER_REASON_COUNT ? reason : STEER_REASON_NOT_IP, XDP_PASS);
+	}
+
+	/* Read once: all of this packet is decided by one half of the table. */
+	index = (READ_ONCE_U32(control->active_table) & (STEER_TABLES - 1)) * STEER_PORTS + packet.port;
+	entry = bpf_map_lookup_elem(&port_to_queue_map, &index);
+	if (!entry || entry->action == STEER_ACTION_NONE)
+		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
+
+	rule = entry->rule;
+	rule_counter = bpf_map_lookup_elem(&rule_counters, &rule);
+	if (!rule_counter)
+		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
+
+	if (entry->action == STEER_ACTION_PASS) {
+		rule_counter->passed_packets++;
+		rule_counter->passed_bytes += bytes;
+		return finish(counters, STEER_REASON_RULE_PASS, XDP_PASS);
+	}
+	if (entry->action == STEER_ACTION_DROP) {
+		rule_counter->dropped_packets++;
+		rule_counter->dropped_bytes += bytes;
+		return finish(counters, STEER_REASON_RULE_DROP, XDP_DROP);
+	}
+
+	worker = entry->action == STEER_ACTION_SPREAD ? ((__u64)packet.flow_hash * worker_count) >> 32 : entry->worker;
+	/* With no socket at this index (a queue that appeared after start) the helper answers XDP_PASS: never a black hole. */
+	if (bpf_redirect_map(&xsk_map, ctx->rx_queue_index * worker_count + worker, XDP_PASS) != XDP_REDIRECT) {
+		emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, packet.port);
+		return finish(counters, STEER_REASON_UNCOVERED_QUEUE, XDP_PASS);
+	}
+	rule_counter->redirected_packets++;
+	rule_counter->redirected_bytes += bytes;
+	return finish(counters, STEER_REASON_STEERED, XDP_REDIRECT);
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the XDP program and userspace share. TypeScript learns sizes, offsets and enum values from this object's BTF
+ * (scripts/gen_bpf_layout.ts writes src/bpf/layout.gen.ts); nothing here is typed a second time by hand.
+ */
+#ifndef XDPSTEER_STEER_H
+#define XDPSTEER_STEER_H
+
+#include <linux/types.h>
+
+enum steer_limit {
+	STEER_PORTS = 65536,
+	STEER_TABLES = 2,      /* one in force, one being written */
+	STEER_RULE_SLOTS = 8192,
+	STEER_EVENTS_BYTES = 65536,
+};
+
+/* What a port's entry says. NONE is an unlisted port: all zero. */
+enum steer_action {
+	STEER_ACTION_NONE = 0,
+	STEER_ACTION_PASS = 1,
+	STEER_ACTION_DROP = 2,
+	STEER_ACTION_REDIRECT = 3, /* to the worker named in the entry */
+	STEER_ACTION_SPREAD = 4,   /* to a worker chosen by flow hash */
+};
+
+/* Why a packet got its verdict. Every packet has exactly one. */
+enum steer_reason {
+	STEER_REASON_STEERED = 0,         /* redirect */
+	STEER_REASON_RULE_DROP = 1,       /* drop */
+	STEER_REASON_RULE_PASS = 2,       /* pass, this and all below */
+	STEER_REASON_UNLISTED_PORT = 3,
+	STEER_REASON_NOT_IP = 4,          /* ARP, LLDP, more than two VLAN tags, ... */
+	STEER_REASON_NOT_UDP = 5,
+	STEER_REASON_FRAGMENT = 6,
+	STEER_REASON_TRUNCATED = 7,       /* the frame ends before its headers do */
+	STEER_REASON_BAD_LENGTH = 8,      /* a length field contradicts the frame */
+	STEER_REASON_IPV6_EXTENSIONS = 9, /* more extension headers than are walked, or a source route */
+	STEER_REASON_UNCOVERED_QUEUE = 10, /* no socket for this queue: the kernel stack gets the packet */
+	STEER_REASON_COUNT = 11,
+};
+
+enum steer_event_kind {
+	STEER_EVENT_MALFORMED = 0,
+	STEER_EVENT_UNCOVERED_QUEUE = 1,
+	STEER_EVENT_COUNT = 2,
+};
+
+/* One of the 65,536 ports. Read as one 8-byte value. */
+struct steer_port_entry {
+	__u16 rule;   /* slot of rule_counters; also the worker's rule id */
+	__u16 worker;
+	__u8 action;  /* enum steer_action */
+	__u8 reserved[3];
+};
+
+/* Which half of port_to_queue_map is in force: the one word a live change flips. */
+struct steer_control {
+	__u32 active_table;
+	__u32 generation;
+};
+
+struct steer_rule_counters {
+	__u64 redirected_packets;
+	__u64 redirected_bytes;
+	__u64 dropped_packets;
+	__u64 dropped_bytes;
+	__u64 passed_packets;
+	__u64 passed_bytes;
+};
+
+struct steer_xdp_counters {
+	__u64 seen;
+	__u64 by_reason[STEER_REASON_COUNT];
+};
+
+struct steer_event {
+	__u64 time_ns;    /* CLOCK_MONOTONIC */
+	__u64 suppressed; /* events of this kind on this CPU since the last one that was let through */
+	__u32 kind;       /* enum steer_event_kind */
+	__u32 reason;     /* enum steer_reason */
+	__u32 ifindex;
+	__u32 queue;
+	__u32 length;     /* of the frame, bytes */
+	__u32 port;       /* UDP destination port, 0 where none was read */
+};
+
+/* Read-only data, written by userspace before load. The only variable in .rodata, so it starts at offset 0. */
+struct steer_parameters {
+	__u32 worker_count;
+	/* Never read: puts the types that no map names into the BTF, where the layout generator finds them. */
+	struct {
+		enum steer_limit limit;
+		enum steer_action action;
+		enum steer_reason reason;
+		enum steer_event_kind event_kind;
+		struct steer_event event;
+	} types_for_btf;
+};
+
+#endif

@@ -1,0 +1,93 @@
+// Generated from the BTF of build/steer.bpf.o by scripts/gen_bpf_layout.ts; do not edit.
+
+/** `enum steer_action` */
+export const ACTION = {
+  NONE: 0,
+  PASS: 1,
+  DROP: 2,
+  REDIRECT: 3,
+  SPREAD: 4,
+} as const;
+
+/** Byte offsets in `struct steer_control`. */
+export const CONTROL = {
+  size: 8,
+  activeTable: 0,
+  generation: 4,
+} as const;
+
+/** Byte offsets in `struct steer_event`. */
+export const EVENT = {
+  size: 40,
+  timeNs: 0,
+  suppressed: 8,
+  kind: 16,
+  reason: 20,
+  ifindex: 24,
+  queue: 28,
+  length: 32,
+  port: 36,
+} as const;
+
+/** `enum steer_event_kind` */
+export const EVENT_KIND = {
+  MALFORMED: 0,
+  UNCOVERED_QUEUE: 1,
+  COUNT: 2,
+} as const;
+
+/** `enum steer_limit` */
+export const LIMIT = {
+  PORTS: 65536,
+  TABLES: 2,
+  RULE_SLOTS: 8192,
+  EVENTS_BYTES: 65536,
+} as const;
+
+/** Byte offsets in `struct steer_parameters`. */
+export const PARAMETERS = {
+  size: 64,
+  workerCount: 0,
+} as const;
+
+/** Byte offsets in `struct steer_port_entry`. */
+export const PORT_ENTRY = {
+  size: 8,
+  rule: 0,
+  worker: 2,
+  action: 4,
+} as const;
+
+/** `enum steer_reason` */
+export const REASON = {
+  STEERED: 0,
+  RULE_DROP: 1,
+  RULE_PASS: 2,
+  UNLISTED_PORT: 3,
+  NOT_IP: 4,
+  NOT_UDP: 5,
+  FRAGMENT: 6,
+  TRUNCATED: 7,
+  BAD_LENGTH: 8,
+  IPV6_EXTENSIONS: 9,
+  UNCOVERED_QUEUE: 10,
+  COUNT: 11,
+} as const;
+
+/** Byte offsets in `struct steer_rule_counters`. */
+export const RULE_COUNTERS = {
+  size: 48,
+  redirectedPackets: 0,
+  redirectedBytes: 8,
+  droppedPackets: 16,
+  droppedBytes: 24,
+  passedPackets: 32,
+  passedBytes: 40,
+} as const;
+
+/** Byte offsets in `struct steer_xdp_counters`. */
+export const XDP_COUNTERS = {
+  size: 96,
+  seen: 0,
+  byReason: 8,
+} as const;

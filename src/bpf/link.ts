@@ -1,0 +1,88 @@
+/**
+ * Attaching to an interface by bpf_link: the kernel detaches when the link's fd closes, also when the process is killed.
+ *
+ * @module
+ */
+import { SteerError, UnsupportedError } from "../errors.ts";
+import { ERRNO, errnoName, syscallError } from "../ffi/errno.ts";
+import { closeFd } from "../ffi/libc.ts";
+import { createXdpLink, programName, queryXdp } from "../ffi/libbpf.ts";
+import { UAPI } from "../ffi/uapi.ts";
+
+export type AttachMode = "native" | "generic";
+
+const FLAGS: Readonly<Record<AttachMode, number>> = {
+  native: UAPI.XDP_FLAGS_DRV_MODE,
+  generic: UAPI.XDP_FLAGS_SKB_MODE,
+};
+
+/** Refusals of native XDP that `auto` answers with generic. */
+const NO_NATIVE: readonly number[] = [ERRNO.EOPNOTSUPP, ERRNO.EINVAL, ERRNO.ERANGE];
+
+export class XdpLink implements Disposable {
+  #fd: number;
+
+  private constructor(
+    fd: number,
+    /** What the kernel says is attached, read back after attaching. */
+    readonly granted: AttachMode,
+    /** Why native was not granted where it was tried first, or "". */
+    readonly fallbackReason: string,
+  ) {
+    this.#fd = fd;
+  }
+
+  /**
+   * Attaches `program` to an interface. Fails, and changes nothing, where another program sits on it already.
+   *
+   * @param wanted `auto` tries native first, then generic.
+   * @throws {SteerError} that names the other program.
+   * @throws {UnsupportedError} where the driver has no native XDP and nothing else was allowed.
+   */
+  static attach(program: number, ifindex: number, interfaceName: string, wanted: AttachMode | "auto"): XdpLink {
+    refuseOccupied(ifindex, interfaceName);
+    const what = `attach to interface "${interfaceName}"`;
+    let fallbackReason = "";
+    for (const mode of wanted === "auto" ? (["native", "generic"] as const) : [wanted]) {
+      const fd = createXdpLink(program, ifindex, FLAGS[mode]);
+      if (fd >= 0) return new XdpLink(fd, readBack(ifindex, interfaceName), fallbackReason);
+      if (fd === -ERRNO.EBUSY || fd === -ERRNO.EEXIST) refuseOccupied(ifindex, interfaceName);
+      const error = syscallError("bpf_link_create", -fd, `${what} in ${mode} mode`);
+      if (!NO_NATIVE.includes(-fd)) throw error;
+      if (wanted !== "auto") throw new UnsupportedError(error.message, error.hint ? { hint: error.hint } : {});
+      fallbackReason = `no native XDP (${errnoName(-fd)})`;
+    }
+    throw new UnsupportedError(`Cannot ${what}: neither native nor generic XDP is possible here`);
+  }
+
+  /** Detaches; packets go to the kernel stack from now on. */
+  close(): void {
+    if (this.#fd < 0) return;
+    closeFd(this.#fd);
+    this.#fd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function refuseOccupied(ifindex: number, interfaceName: string): void {
+  const { mode, programId } = queryXdp(ifindex);
+  if (mode === "none") return;
+  const name = programName(programId);
+  throw new SteerError(
+    `Cannot attach to interface "${interfaceName}": the XDP program ${name === "" ? "" : `"${name}" `}` +
+      `(id ${programId}, ${mode} mode) sits on it already`,
+    {
+      hint: `stop the program that attached it, or remove it: ip link set dev ${interfaceName} xdp off; ` +
+        `bpftool net show dev ${interfaceName} tells more`,
+    },
+  );
+}
+
+function readBack(ifindex: number, interfaceName: string): AttachMode {
+  const { mode } = queryXdp(ifindex);
+  if (mode === "native" || mode === "generic") return mode;
+  throw new SteerError(`Cannot attach to interface "${interfaceName}": the kernel reports mode ${mode} afterwards`);
+}

@@ -1,0 +1,108 @@
+/**
+ * The kernel's port table: two halves in one array map, written through mmap, one in force at a time.
+ *
+ * A change is written into the half that no packet reads, then put in force by one 32-bit store. A packet reads the index
+ * once, so it is decided by one half only. The half that went out of force may still be in use by a program run on another
+ * CPU, so it is written again only after an RCU grace period.
+ *
+ * @module
+ */
+import { SteerError } from "../errors.ts";
+import { rcuGracePeriod } from "../ffi/libc.ts";
+import { lookupRange } from "../ffi/libbpf.ts";
+import { MappedMemory } from "../ffi/memory.ts";
+import { PORT_ACTION, PORT_COUNT, type PortMap } from "../steering/port_map.ts";
+import { ACTION, CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
+import type { SteeringProgram } from "./program.ts";
+
+const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
+  .sort(([, left], [, right]) => left - right)
+  .map(([name]) => ACTION[name.toUpperCase() as keyof typeof ACTION]);
+
+const TABLE_BYTES = PORT_COUNT * PORT_ENTRY.size;
+const PAGE_BYTES = 4096;
+
+export class PortTable implements Disposable {
+  readonly #program: SteeringProgram;
+  readonly #memory: MappedMemory;
+  readonly #controlMemory: MappedMemory;
+  readonly #bytes: Uint8Array;
+  readonly #control: Uint32Array;
+  #grace: Promise<void> = Promise.resolve();
+
+  constructor(program: SteeringProgram) {
+    this.#program = program;
+    this.#memory = MappedMemory.shared(program.portTableFd, LIMIT.TABLES * TABLE_BYTES, 0, "map port_to_queue_map");
+    this.#controlMemory = MappedMemory.shared(program.controlFd, PAGE_BYTES, 0, "map steering_control");
+    this.#bytes = new Uint8Array(this.#memory.view());
+    this.#control = new Uint32Array(this.#controlMemory.view());
+  }
+
+  /** Generation in force in the kernel; 0 before the first {@linkcode apply}. */
+  get generation(): number {
+    return Atomics.load(this.#control, CONTROL.generation / 4);
+  }
+
+  /**
+   * Writes `ports` into the idle half, puts it in force at once for all interfaces, reads it back from the kernel and compares.
+   *
+   * @throws {SteerError} when the kernel's copy differs; the half in force before is then in force again.
+   */
+  async apply(ports: PortMap, generation: number): Promise<void> {
+    await this.#grace;
+    const before = Atomics.load(this.#control, CONTROL.activeTable / 4);
+    const idle = (before + 1) % LIMIT.TABLES;
+    const half = this.#bytes.subarray(idle * TABLE_BYTES, (idle + 1) * TABLE_BYTES);
+    const packed = pack(ports);
+    half.set(packed);
+    Atomics.store(this.#control, CONTROL.activeTable / 4, idle);
+    Atomics.store(this.#control, CONTROL.generation / 4, generation);
+    this.#grace = rcuGracePeriod();
+
+    const kernel = lookupRange(
+      this.#program.portTableFd,
+      idle * PORT_COUNT,
+      PORT_COUNT,
+      PORT_ENTRY.size,
+      "read port_to_queue_map back",
+    );
+    const different = firstDifference(packed, kernel);
+    if (different < 0) return;
+    Atomics.store(this.#control, CONTROL.activeTable / 4, before);
+    Atomics.store(this.#control, CONTROL.generation / 4, generation - 1);
+    throw new SteerError(
+      `The kernel's port table differs from the one written, first at port ${
+        Math.floor(different / PORT_ENTRY.size)
+      }; ` +
+        `generation ${generation - 1} is in force again`,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#memory.close();
+    this.#controlMemory.close();
+  }
+}
+
+function pack({ action, rule, worker }: PortMap): Uint8Array {
+  const bytes = new Uint8Array(TABLE_BYTES);
+  const halves = new Uint16Array(bytes.buffer);
+  for (let port = 0; port < PORT_COUNT; port++) {
+    if (action[port] === PORT_ACTION.none) continue;
+    const at = port * PORT_ENTRY.size;
+    halves[(at + PORT_ENTRY.rule) / 2] = rule[port]!;
+    halves[(at + PORT_ENTRY.worker) / 2] = worker[port]!;
+    bytes[at + PORT_ENTRY.action] = KERNEL_ACTION[action[port]!]!;
+  }
+  return bytes;
+}
+
+/** Index of the first byte that differs, or -1. Compares words: the table is half a megabyte. */
+function firstDifference(left: Uint8Array, right: Uint8Array): number {
+  const leftWords = new Uint32Array(left.buffer, left.byteOffset, left.byteLength / 4);
+  const rightWords = new Uint32Array(right.buffer, right.byteOffset, right.byteLength / 4);
+  for (let index = 0; index < leftWords.length; index++) {
+    if (leftWords[index] !== rightWords[index]) return index * 4;
+  }
+  return -1;
+}

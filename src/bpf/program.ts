@@ -1,0 +1,181 @@
+/**
+ * One loaded instance of the steering program: one per interface, since queues differ, with the port table shared by all
+ * instances, so that one store flips every interface at once.
+ *
+ * @module
+ */
+import objectBytes from "../../build/steer.bpf.o" with { type: "bytes" };
+import { SteerError } from "../errors.ts";
+import { syscallError } from "../ffi/errno.ts";
+import {
+  type BpfObjectHandle,
+  closeObject,
+  findMap,
+  loadObject,
+  lookupElement,
+  mapFd,
+  openObject,
+  possibleCpus,
+  programFd,
+  programId,
+  reuseMap,
+  setInitialValue,
+  setMaxEntries,
+  updateElement,
+} from "../ffi/libbpf.ts";
+import { LIMIT, PARAMETERS, REASON, RULE_COUNTERS, XDP_COUNTERS } from "./layout.gen.ts";
+
+const PROGRAM = "xdp_port_redirect";
+const SHARED_MAPS = ["port_to_queue_map", "steering_control"] as const;
+
+export interface SteeringProgramOptions {
+  /** Contents of a compiled object; the embedded one where undefined. */
+  readonly object?: Uint8Array<ArrayBuffer> | undefined;
+  readonly workerCount: number;
+  /** Highest queue id that gets sockets, plus one. */
+  readonly queueLimit: number;
+  /** An instance whose port table this one uses too. */
+  readonly shareWith?: SteeringProgram | undefined;
+}
+
+/** What the XDP program counted, summed over CPUs. */
+export interface XdpCounters {
+  readonly seen: number;
+  /** Indexed by `REASON`. */
+  readonly byReason: readonly number[];
+}
+
+/** One rule slot's counters, in the order of {@linkcode RULE_COUNTER_FIELDS}, summed over CPUs. */
+export type RuleCounters = Float64Array;
+
+/** Order of the numbers in {@linkcode RuleCounters}. */
+export const RULE_COUNTER_FIELDS = [
+  RULE_COUNTERS.redirectedPackets,
+  RULE_COUNTERS.redirectedBytes,
+  RULE_COUNTERS.droppedPackets,
+  RULE_COUNTERS.droppedBytes,
+  RULE_COUNTERS.passedPackets,
+  RULE_COUNTERS.passedBytes,
+].map((offset) => offset / 8);
+
+export class SteeringProgram implements Disposable {
+  readonly workerCount: number;
+  readonly #handle: BpfObjectHandle;
+  readonly #fds: Readonly<Record<"xsk" | "portTable" | "control" | "rules" | "xdp" | "events", number>>;
+  readonly #cpus = possibleCpus();
+  #closed = false;
+
+  private constructor(handle: BpfObjectHandle, workerCount: number) {
+    const fd = (name: string): number => mapFd(findMap(handle, name));
+    this.#handle = handle;
+    this.workerCount = workerCount;
+    this.#fds = {
+      xsk: fd("xsk_map"),
+      portTable: fd("port_to_queue_map"),
+      control: fd("steering_control"),
+      rules: fd("rule_counters"),
+      xdp: fd("xdp_counters"),
+      events: fd("events"),
+    };
+  }
+
+  /**
+   * Loads the program and creates its maps. Nothing is attached yet.
+   *
+   * @throws {SteerError} with the verifier's log when the kernel refuses it.
+   */
+  static load(options: SteeringProgramOptions): SteeringProgram {
+    const handle = openObject(options.object ?? (objectBytes as Uint8Array<ArrayBuffer>));
+    try {
+      const parameters = new Uint8Array(PARAMETERS.size);
+      new DataView(parameters.buffer).setUint32(PARAMETERS.workerCount, options.workerCount, true);
+      setInitialValue(findMap(handle, ".rodata"), parameters);
+      setMaxEntries(findMap(handle, "xsk_map"), options.queueLimit * options.workerCount);
+      if (options.shareWith !== undefined) {
+        for (const name of SHARED_MAPS) {
+          reuseMap(findMap(handle, name), mapFd(findMap(options.shareWith.#handle, name)));
+        }
+      }
+      loadObject(handle);
+      return new SteeringProgram(handle, options.workerCount);
+    } catch (error) {
+      closeObject(handle);
+      throw error;
+    }
+  }
+
+  get fd(): number {
+    return programFd(this.#handle, PROGRAM);
+  }
+
+  get id(): number {
+    return programId(this.fd);
+  }
+
+  get portTableFd(): number {
+    return this.#fds.portTable;
+  }
+
+  get controlFd(): number {
+    return this.#fds.control;
+  }
+
+  get eventsFd(): number {
+    return this.#fds.events;
+  }
+
+  /** Makes a socket the target of packets that arrive on `queue` for `worker`. The socket must be bound to that queue. */
+  setSocket(queue: number, worker: number, socketFd: number): void {
+    const key = u32(queue * this.workerCount + worker);
+    const result = updateElement(this.#fds.xsk, key, u32(socketFd));
+    if (result < 0) {
+      throw syscallError("bpf_map_update_elem", -result, `put queue ${queue} worker ${worker} into xsk_map`);
+    }
+  }
+
+  readXdpCounters(): XdpCounters {
+    const words = this.#readPerCpu(this.#fds.xdp, 0, XDP_COUNTERS.size);
+    const first = XDP_COUNTERS.byReason / 8;
+    return { seen: words[XDP_COUNTERS.seen / 8]!, byReason: [...words.subarray(first, first + REASON.COUNT)] };
+  }
+
+  readRuleCounters(slot: number): RuleCounters {
+    if (slot >= LIMIT.RULE_SLOTS) throw new RangeError(`There is no rule slot ${slot}`);
+    const words = this.#readPerCpu(this.#fds.rules, slot, RULE_COUNTERS.size);
+    return Float64Array.from(RULE_COUNTER_FIELDS, (index) => words[index]!);
+  }
+
+  /** Sums one element of a per-CPU array of u64 over all CPUs. Exact to 2^53. */
+  #readPerCpu(fd: number, index: number, bytes: number): Float64Array {
+    const value = new Uint8Array(bytes * this.#cpus);
+    const result = lookupElement(fd, u32(index), value);
+    if (result < 0) throw syscallError("bpf_map_lookup_elem", -result, "read the XDP program's counters");
+    const view = new DataView(value.buffer);
+    const sums = new Float64Array(bytes / 8);
+    for (let offset = 0; offset < value.byteLength; offset += 8) {
+      const word = (offset % bytes) / 8;
+      sums[word] = sums[word]! + Number(view.getBigUint64(offset, true));
+    }
+    return sums;
+  }
+
+  /** Frees the maps and the program; a program still attached lives on until its link is closed. */
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeObject(this.#handle);
+  }
+}
+
+function u32(value: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new Uint32Array([value]).buffer);
+}
+
+/** Reads an object for `--bpf-object`. */
+export function readObjectFile(path: string): Uint8Array<ArrayBuffer> {
+  try {
+    return Deno.readFileSync(path);
+  } catch (cause) {
+    throw new SteerError(`Cannot read the BPF object "${path}": ${(cause as Error).message}`, { cause });
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * errno numbers, their names, and what an operator can do about each where a call is known to fail with it.
+ *
+ * @module
+ */
+import { constants } from "node:os";
+import { SyscallError } from "../errors.ts";
+
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  ENXIO: 6,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EBUSY: 16,
+  EEXIST: 17,
+  ENODEV: 19,
+  EINVAL: 22,
+  ERANGE: 34,
+  EOPNOTSUPP: 95,
+  EAFNOSUPPORT: 97,
+  ENETDOWN: 100,
+  ENOBUFS: 105,
+} as const;
+
+const NAMES = new Map<number, string>(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+NAMES.set(ERRNO.EOPNOTSUPP, "EOPNOTSUPP"); // the same number is ENOTSUP; network calls mean this one
+NAMES.set(ERRNO.EAGAIN, "EAGAIN");
+
+/** The symbolic name of an errno, `EBUSY` for 16. */
+export function errnoName(errno: number): string {
+  return NAMES.get(errno) ?? `errno ${errno}`;
+}
+
+const PRIVILEGES = "run as root, or give the process CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
+const MEMLOCK = "raise the locked-memory limit (ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit), " +
+  "or use fewer or smaller chunks in umem";
+
+/** Keyed by `call errno`, then by `* errno`. */
+const HINTS: Readonly<Record<string, string>> = {
+  "* EPERM": PRIVILEGES,
+  "* EACCES": PRIVILEGES,
+  "socket EAFNOSUPPORT": "this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS=y",
+  "setsockopt(XDP_UMEM_REG) EPERM": MEMLOCK,
+  "setsockopt(XDP_UMEM_REG) ENOBUFS": MEMLOCK,
+  "setsockopt(XDP_UMEM_REG) ENOMEM": MEMLOCK,
+  "mmap ENOMEM": "free some memory, or use fewer chunks in umem or smaller rings",
+  "bind EBUSY": "another AF_XDP socket already owns this queue: stop the other program (ss --xdp shows it), " +
+    "or leave the queue out with queues:",
+  "bind EINVAL": "the interface may have fewer queues than that, or its driver refuses this chunk size",
+  "bind EOPNOTSUPP": "the driver has no zero-copy for this queue: set zero_copy: auto or off",
+  "bind ENETDOWN": "bring the interface up first: ip link set DEV up",
+  "bind ENODEV": "ip link lists the interfaces there are",
+  "bpf_link_create EBUSY": "another XDP program sits on the interface: remove it with ip link set dev DEV xdp off",
+  "bpf_link_create EEXIST": "another XDP program sits on the interface: remove it with ip link set dev DEV xdp off",
+  "bpf_link_create EOPNOTSUPP": "the driver has no native XDP: set attach: generic or auto",
+  "bpf_link_create EINVAL": "the driver refuses XDP here, often because of a large MTU or LRO: " +
+    "ip link set DEV mtu 1500; ethtool -K DEV lro off",
+  "bpf_link_create ERANGE": "the MTU is too large for native XDP: ip link set DEV mtu 1500, or attach: generic",
+  "sched_setaffinity EINVAL": "workers.cpus names a CPU this machine or its cgroup does not have",
+};
+
+/**
+ * Makes the error for a failed call.
+ *
+ * @param call Name of the call as HINTS knows it: `bind`, `setsockopt(XDP_UMEM_REG)`.
+ * @param errno Positive errno.
+ * @param what What was being done, to follow "Cannot": `bind a socket to interface "eth0" queue 3`.
+ */
+export function syscallError(call: string, errno: number, what: string): SyscallError {
+  const code = errnoName(errno);
+  return new SyscallError(call, errno, code, what, HINTS[`${call} ${code}`] ?? HINTS[`* ${code}`]);
+}

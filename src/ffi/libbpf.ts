@@ -1,0 +1,312 @@
+/**
+ * libbpf through FFI: loading an object from bytes, reading and writing maps, attaching by link. Set-up and control only;
+ * nothing here is called per packet.
+ *
+ * @module
+ */
+import { SteerError } from "../errors.ts";
+import { ERRNO, syscallError } from "./errno.ts";
+import { closeFd } from "./libc.ts";
+import { BPF_LINK_CREATE_OPTS, BPF_PROG_INFO, BPF_TEST_RUN_OPTS, BPF_XDP_QUERY_OPTS, UAPI } from "./uapi.ts";
+
+const SYMBOLS = {
+  // libbpf_print_fn_t libbpf_set_print(libbpf_print_fn_t print)
+  libbpf_set_print: { parameters: ["function"], result: "pointer" },
+  // struct bpf_object *bpf_object__open_mem(const void *bytes, size_t size, const struct bpf_object_open_opts *opts)
+  bpf_object__open_mem: { parameters: ["buffer", "usize", "pointer"], result: "pointer" },
+  // int bpf_object__load(struct bpf_object *object)
+  bpf_object__load: { parameters: ["pointer"], result: "i32" },
+  // void bpf_object__close(struct bpf_object *object)
+  bpf_object__close: { parameters: ["pointer"], result: "void" },
+  // struct bpf_program *bpf_object__find_program_by_name(const struct bpf_object *object, const char *name)
+  bpf_object__find_program_by_name: { parameters: ["pointer", "buffer"], result: "pointer" },
+  // int bpf_program__fd(const struct bpf_program *program)
+  bpf_program__fd: { parameters: ["pointer"], result: "i32" },
+  // struct bpf_map *bpf_object__find_map_by_name(const struct bpf_object *object, const char *name)
+  bpf_object__find_map_by_name: { parameters: ["pointer", "buffer"], result: "pointer" },
+  // int bpf_map__fd(const struct bpf_map *map)
+  bpf_map__fd: { parameters: ["pointer"], result: "i32" },
+  // int bpf_map__set_max_entries(struct bpf_map *map, __u32 max_entries)
+  bpf_map__set_max_entries: { parameters: ["pointer", "u32"], result: "i32" },
+  // int bpf_map__set_initial_value(struct bpf_map *map, const void *data, size_t size)
+  bpf_map__set_initial_value: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
+  // int bpf_map__reuse_fd(struct bpf_map *map, int fd)
+  bpf_map__reuse_fd: { parameters: ["pointer", "i32"], result: "i32" },
+  // int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
+  bpf_map_update_elem: { parameters: ["i32", "buffer", "buffer", "u64"], result: "i32" },
+  // int bpf_map_lookup_elem(int fd, const void *key, void *value)
+  bpf_map_lookup_elem: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  // int bpf_map_lookup_batch(int fd, void *in, void *out, void *keys, void *values, __u32 *count, const void *opts)
+  bpf_map_lookup_batch: {
+    parameters: ["i32", "buffer", "buffer", "buffer", "buffer", "buffer", "pointer"],
+    result: "i32",
+  },
+  // int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const struct bpf_link_create_opts *opts)
+  bpf_link_create: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  // int bpf_xdp_query(int ifindex, int flags, struct bpf_xdp_query_opts *opts)
+  bpf_xdp_query: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+  // int bpf_prog_get_fd_by_id(__u32 id)
+  bpf_prog_get_fd_by_id: { parameters: ["u32"], result: "i32" },
+  // int bpf_obj_get_info_by_fd(int fd, void *info, __u32 *length)
+  bpf_obj_get_info_by_fd: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  // int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opts)
+  bpf_prog_test_run_opts: { parameters: ["i32", "buffer"], result: "i32" },
+  // int libbpf_num_possible_cpus(void)
+  libbpf_num_possible_cpus: { parameters: [], result: "i32" },
+  // struct ring_buffer *ring_buffer__new(int map_fd, ring_buffer_sample_fn callback, void *context, const void *opts)
+  ring_buffer__new: { parameters: ["i32", "function", "pointer", "pointer"], result: "pointer" },
+  // int ring_buffer__consume(struct ring_buffer *ring)
+  ring_buffer__consume: { parameters: ["pointer"], result: "i32" },
+  // void ring_buffer__free(struct ring_buffer *ring)
+  ring_buffer__free: { parameters: ["pointer"], result: "void" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const VSNPRINTF = {
+  // int vsnprintf(char *out, size_t size, const char *format, va_list arguments)
+  vsnprintf: { parameters: ["buffer", "usize", "pointer", "pointer"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const PRINT = { parameters: ["i32", "pointer", "pointer"], result: "i32" } as const;
+const SAMPLE = { parameters: ["pointer", "pointer", "usize"], result: "i32" } as const;
+
+type Libbpf = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+let opened: Libbpf | undefined;
+
+/** What libbpf printed since the last {@linkcode takeMessages}: the verifier's log is among it when a load fails. */
+const messages: string[] = [];
+const LEVEL_DEBUG = 2;
+
+/** libbpf is opened at first use and stays open for the life of the process. */
+function libbpf(): Libbpf {
+  if (opened !== undefined) return opened;
+  try {
+    opened = Deno.dlopen("libbpf.so.1", SYMBOLS).symbols;
+  } catch (cause) {
+    throw new SteerError("Cannot load libbpf.so.1", { cause, hint: "install it: apt install libbpf1" });
+  }
+  const { symbols: { vsnprintf } } = Deno.dlopen("libc.so.6", VSNPRINTF);
+  const text = new Uint8Array(1 << 16);
+  // A va_list parameter is a pointer in both the x86-64 and the AArch64 calling convention, so it can be handed on as one.
+  const print = new Deno.UnsafeCallback(PRINT, (level, format, list) => {
+    if (level === LEVEL_DEBUG) return 0;
+    const length = Math.min(vsnprintf(text, BigInt(text.byteLength), format, list), text.byteLength - 1);
+    messages.push(new TextDecoder().decode(text.subarray(0, Math.max(length, 0))).trimEnd());
+    return 0;
+  });
+  opened.libbpf_set_print(print.pointer);
+  return opened;
+}
+
+/** What libbpf had to say since the last call, and forgets it. */
+export function takeMessages(): string {
+  return messages.splice(0).join("\n");
+}
+
+const cString = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(`${text}\0`);
+
+/** libbpf's 1.0 convention: a negative result is `-errno`. */
+function checked(result: number, call: string, what: string): number {
+  if (result < 0) throw syscallError(call, -result, what);
+  return result;
+}
+
+/** Opaque handles of libbpf; only this module looks inside. */
+export type BpfObjectHandle = Deno.PointerObject<"bpf_object">;
+export type BpfMapHandle = Deno.PointerObject<"bpf_map">;
+
+/** Parses an ELF object. `bytes` must stay alive until {@linkcode loadObject} is done. */
+export function openObject(bytes: Uint8Array<ArrayBuffer>): BpfObjectHandle {
+  takeMessages();
+  const handle = libbpf().bpf_object__open_mem(bytes, BigInt(bytes.byteLength), null);
+  if (handle === null) throw new SteerError(`Cannot read the BPF object: ${takeMessages() || "not a BPF ELF file"}`);
+  return handle as BpfObjectHandle;
+}
+
+/** Creates the maps and loads the programs; on failure the error carries libbpf's and the verifier's words in full. */
+export function loadObject(handle: BpfObjectHandle): void {
+  const result = libbpf().bpf_object__load(handle);
+  const log = takeMessages();
+  if (result === 0) return;
+  const error = syscallError("bpf", -result, "load the BPF object");
+  throw new SteerError(`${error.message}\n${log}`, error.hint === undefined ? {} : { hint: error.hint });
+}
+
+export function closeObject(handle: BpfObjectHandle): void {
+  libbpf().bpf_object__close(handle);
+}
+
+export function programFd(handle: BpfObjectHandle, name: string): number {
+  const program = libbpf().bpf_object__find_program_by_name(handle, cString(name));
+  if (program === null) throw new SteerError(`The BPF object has no program "${name}"`);
+  return libbpf().bpf_program__fd(program);
+}
+
+export function findMap(handle: BpfObjectHandle, name: string): BpfMapHandle {
+  const map = libbpf().bpf_object__find_map_by_name(handle, cString(name));
+  if (map === null) throw new SteerError(`The BPF object has no map "${name}"`);
+  return map as BpfMapHandle;
+}
+
+export function mapFd(map: BpfMapHandle): number {
+  return libbpf().bpf_map__fd(map);
+}
+
+/** Sizes a map; before load only. */
+export function setMaxEntries(map: BpfMapHandle, maxEntries: number): void {
+  checked(libbpf().bpf_map__set_max_entries(map, maxEntries), "bpf_map__set_max_entries", "size a BPF map");
+}
+
+/** Fills a read-only data section; before load only. */
+export function setInitialValue(map: BpfMapHandle, value: Uint8Array<ArrayBuffer>): void {
+  const result = libbpf().bpf_map__set_initial_value(map, value, BigInt(value.byteLength));
+  checked(result, "bpf_map__set_initial_value", "set the XDP program's parameters");
+}
+
+/** Makes the object use a map that exists already; before load only. */
+export function reuseMap(map: BpfMapHandle, fd: number): void {
+  checked(libbpf().bpf_map__reuse_fd(map, fd), "bpf_map__reuse_fd", "share a BPF map");
+}
+
+export function updateElement(fd: number, key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): number {
+  return libbpf().bpf_map_update_elem(fd, key, value, 0n);
+}
+
+/** @returns 0 or `-errno`. */
+export function lookupElement(fd: number, key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): number {
+  return libbpf().bpf_map_lookup_elem(fd, key, value);
+}
+
+/**
+ * Reads elements of an array map as the kernel has them.
+ *
+ * @param first Index of the first element wanted.
+ * @param count How many.
+ * @param valueBytes Size of one value; a multiple of 8.
+ */
+export function lookupRange(
+  fd: number,
+  first: number,
+  count: number,
+  valueBytes: number,
+  what: string,
+): Uint8Array<ArrayBuffer> {
+  const values = new Uint8Array(count * valueBytes);
+  const keys = new Uint8Array(count * 4);
+  const got = new Uint32Array([count]);
+  const before = first === 0 ? null : new Uint8Array(new Uint32Array([first - 1]).buffer);
+  const result = libbpf().bpf_map_lookup_batch(fd, before, new Uint8Array(4), keys, values, got, null);
+  // ENOENT says that the end of the map was reached, after everything was copied.
+  if (result !== -ERRNO.ENOENT) checked(result, "bpf_map_lookup_batch", what);
+  if (got[0] !== count) throw new SteerError(`Cannot ${what}: the kernel returned ${got[0]} of ${count} entries`);
+  return values;
+}
+
+/** Attaches an XDP program by link. @returns the link's fd (closing it detaches), or `-errno`. */
+export function createXdpLink(program: number, ifindex: number, flags: number): number {
+  const options = new Uint8Array(BPF_LINK_CREATE_OPTS.size);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(BPF_LINK_CREATE_OPTS.sz, BigInt(options.byteLength), true);
+  view.setUint32(BPF_LINK_CREATE_OPTS.flags, flags, true);
+  return libbpf().bpf_link_create(program, ifindex, UAPI.BPF_XDP, options);
+}
+
+/** What the kernel says is attached to an interface. */
+export interface XdpAttachment {
+  readonly mode: "none" | "native" | "generic" | "hardware" | "several";
+  readonly programId: number;
+}
+
+export function queryXdp(ifindex: number): XdpAttachment {
+  const options = new Uint8Array(BPF_XDP_QUERY_OPTS.size);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(BPF_XDP_QUERY_OPTS.sz, BigInt(options.byteLength), true);
+  checked(libbpf().bpf_xdp_query(ifindex, 0, options), "bpf_xdp_query", `ask what is attached to interface ${ifindex}`);
+  const mode = (["none", "native", "generic", "hardware"] as const)[options[BPF_XDP_QUERY_OPTS.attach_mode]!] ??
+    "several";
+  const ids = [BPF_XDP_QUERY_OPTS.prog_id, BPF_XDP_QUERY_OPTS.drv_prog_id, BPF_XDP_QUERY_OPTS.skb_prog_id];
+  return { mode, programId: ids.map((offset) => view.getUint32(offset, true)).find((id) => id !== 0) ?? 0 };
+}
+
+/** The name of a loaded program, "" where the kernel does not tell. */
+export function programName(id: number): string {
+  const fd = libbpf().bpf_prog_get_fd_by_id(id);
+  if (fd < 0) return "";
+  const info = new Uint8Array(256);
+  const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([info.byteLength]));
+  closeFd(fd);
+  if (result < 0) return "";
+  const name = info.subarray(BPF_PROG_INFO.name, BPF_PROG_INFO.name + BPF_PROG_INFO.nameBytes);
+  return new TextDecoder().decode(name.subarray(0, Math.max(name.indexOf(0), 0)));
+}
+
+/** The id of a program this process has loaded. */
+export function programId(fd: number): number {
+  const info = new Uint8Array(256);
+  const length = new Uint32Array([info.byteLength]);
+  checked(libbpf().bpf_obj_get_info_by_fd(fd, info, length), "bpf_obj_get_info_by_fd", "ask for a program's id");
+  return new DataView(info.buffer).getUint32(BPF_PROG_INFO.id, true);
+}
+
+export interface TestRunOptions {
+  /** The frame. */
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly repeat: number;
+  /** Live: the frames really go where the verdict says. Otherwise the verdict is returned. */
+  readonly live?: boolean;
+  /** Frames per batch, live only. */
+  readonly batchSize?: number;
+}
+
+/** libbpf is given the frame's address inside a struct, so the frame must not be on V8's own, moving heap. */
+const testFrame = new Uint8Array(new ArrayBuffer(16384));
+
+/** Runs a loaded XDP program on a frame (BPF_PROG_TEST_RUN). @returns the verdict, or `-errno`. */
+export function testRun(program: number, { data, repeat, live = false, batchSize = 0 }: TestRunOptions): number {
+  const options = new Uint8Array(BPF_TEST_RUN_OPTS.size);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(BPF_TEST_RUN_OPTS.sz, BigInt(options.byteLength), true);
+  testFrame.set(data);
+  const pointer = Deno.UnsafePointer.value(Deno.UnsafePointer.of(testFrame));
+  view.setBigUint64(BPF_TEST_RUN_OPTS.data_in, pointer, true);
+  view.setUint32(BPF_TEST_RUN_OPTS.data_size_in, data.byteLength, true);
+  view.setInt32(BPF_TEST_RUN_OPTS.repeat, repeat, true);
+  if (live) {
+    view.setUint32(BPF_TEST_RUN_OPTS.flags, UAPI.BPF_F_TEST_XDP_LIVE_FRAMES, true);
+    view.setUint32(BPF_TEST_RUN_OPTS.batch_size, batchSize, true);
+  }
+  const result = libbpf().bpf_prog_test_run_opts(program, options);
+  return result < 0 ? result : view.getUint32(BPF_TEST_RUN_OPTS.retval, true);
+}
+
+export function possibleCpus(): number {
+  return checked(libbpf().libbpf_num_possible_cpus(), "libbpf_num_possible_cpus", "count the CPUs");
+}
+
+/** A consumer of a BPF ring buffer. Its callback runs on the calling thread, inside {@linkcode consume}. */
+export class BpfRingBuffer implements Disposable {
+  readonly #handle: Deno.PointerObject;
+  readonly #callback: Deno.UnsafeCallback<typeof SAMPLE>;
+
+  constructor(mapFd: number, onSample: (sample: DataView) => void) {
+    this.#callback = new Deno.UnsafeCallback(SAMPLE, (_context, data, size) => {
+      onSample(new DataView(Deno.UnsafePointerView.getArrayBuffer(data!, Number(size))));
+      return 0;
+    });
+    const handle = libbpf().ring_buffer__new(mapFd, this.#callback.pointer, null, null);
+    if (handle === null) {
+      this.#callback.close();
+      throw new SteerError(`Cannot open the BPF ring buffer: ${takeMessages()}`);
+    }
+    this.#handle = handle;
+  }
+
+  /** Hands every waiting sample to the callback. */
+  consume(): void {
+    libbpf().ring_buffer__consume(this.#handle);
+  }
+
+  [Symbol.dispose](): void {
+    libbpf().ring_buffer__free(this.#handle);
+    this.#callback.close();
+  }
+}

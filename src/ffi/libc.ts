@@ -1,0 +1,220 @@
+/**
+ * libc through FFI: the calls AF_XDP needs. Functions that return `-errno` are safe on the data path: they allocate nothing
+ * and throw nothing. The others are for set-up and throw {@linkcode SyscallError}.
+ *
+ * @module
+ */
+import { syscallError } from "./errno.ts";
+import { POLLFD, SYSCALL_NUMBERS, TIMESPEC, UAPI } from "./uapi.ts";
+
+const SYMBOLS = {
+  // int *__errno_location(void)
+  __errno_location: { parameters: [], result: "pointer" },
+  // int socket(int domain, int type, int protocol)
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  // int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  // int bind(int fd, const struct sockaddr *address, socklen_t length)
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int close(int fd)
+  close: { parameters: ["i32"], result: "i32" },
+  // void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+  mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
+  // int munmap(void *address, size_t length)
+  munmap: { parameters: ["pointer", "usize"], result: "i32" },
+  // int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+  poll: { parameters: ["pointer", "u32", "i32"], result: "i32" },
+  // ssize_t sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to, socklen_t to_length)
+  sendto: { parameters: ["i32", "pointer", "usize", "i32", "pointer", "u32"], result: "i32" },
+  // int clock_gettime(clockid_t clock, struct timespec *time)
+  clock_gettime: { parameters: ["i32", "pointer"], result: "i32" },
+  // int eventfd(unsigned int initial, int flags)
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  // int eventfd_write(int fd, eventfd_t value)
+  eventfd_write: { parameters: ["i32", "u64"], result: "i32" },
+  // int eventfd_read(int fd, eventfd_t *value)
+  eventfd_read: { parameters: ["i32", "pointer"], result: "i32" },
+  // int sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set)
+  sched_setaffinity: { parameters: ["i32", "usize", "buffer"], result: "i32" },
+  // unsigned int if_nametoindex(const char *name)
+  if_nametoindex: { parameters: ["buffer"], result: "u32" },
+  // long syscall(long number, ...), waiting off the main thread
+  membarrier: { name: "syscall", parameters: ["i64", "i32", "u32", "i32"], result: "i64", nonblocking: true },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+let opened: { readonly symbols: Libc; readonly errno: Int32Array } | undefined;
+
+/** libc itself is never closed: it is part of the process. One view of errno per thread, since each thread has its own. */
+function libc(): { readonly symbols: Libc; readonly errno: Int32Array } {
+  if (opened === undefined) {
+    const { symbols } = Deno.dlopen("libc.so.6", SYMBOLS);
+    const location = symbols.__errno_location()!;
+    opened = { symbols, errno: new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4)) };
+  }
+  return opened;
+}
+
+/** Throws for a negative result. errno is read before anything else can change it. */
+function checked(result: number, call: string, what: string): number {
+  if (result < 0) throw syscallError(call, opened!.errno[0]!, what);
+  return result;
+}
+
+/** Opens an AF_XDP socket. */
+export function openXdpSocket(): number {
+  const fd = libc().symbols.socket(UAPI.AF_XDP, UAPI.SOCK_RAW | UAPI.SOCK_CLOEXEC, 0);
+  return checked(fd, "socket", "open an AF_XDP socket");
+}
+
+/** Sets a socket option of level SOL_XDP. `name` is the option's C name, for the error. */
+export function setXdpOption(fd: number, option: number, name: string, value: Uint8Array, what: string): void {
+  const result = libc().symbols.setsockopt(fd, UAPI.SOL_XDP, option, value as BufferSource, value.byteLength);
+  checked(result, `setsockopt(${name})`, what);
+}
+
+/** Reads a socket option of level SOL_XDP into `value`; older kernels may fill only a part of it. */
+export function getXdpOption(fd: number, option: number, name: string, value: Uint8Array, what: string): number {
+  const length = new Uint32Array([value.byteLength]);
+  const result = libc().symbols.getsockopt(fd, UAPI.SOL_XDP, option, value as BufferSource, length as BufferSource);
+  checked(result, `getsockopt(${name})`, what);
+  return length[0]!;
+}
+
+/** Binds a socket; returns 0 or `-errno`, since some refusals are answers (no zero-copy here) and not errors. */
+export function bindSocket(fd: number, address: Uint8Array): number {
+  const { symbols, errno } = libc();
+  const result = symbols.bind(fd, address as BufferSource, address.byteLength);
+  return result < 0 ? -errno[0]! : 0;
+}
+
+export function closeFd(fd: number): void {
+  libc().symbols.close(fd);
+}
+
+/** Maps memory; see memory.ts for the object that owns it. */
+export function mapMemory(
+  length: number,
+  flags: number,
+  fd: number,
+  offset: number,
+  what: string,
+): Deno.PointerObject {
+  const { symbols, errno } = libc();
+  const protection = UAPI.PROT_READ | UAPI.PROT_WRITE;
+  const pointer = symbols.mmap(null, BigInt(length), protection, flags, fd, BigInt(offset));
+  const code = errno[0]!;
+  // MAP_FAILED is (void *)-1, not null.
+  if (pointer === null || Deno.UnsafePointer.value(pointer) === 0xffffffffffffffffn) {
+    throw syscallError("mmap", code, what);
+  }
+  return pointer;
+}
+
+export function unmapMemory(pointer: Deno.PointerObject, length: number): void {
+  libc().symbols.munmap(pointer, BigInt(length));
+}
+
+/** The interface's index, or 0 where there is none of that name in this network namespace. */
+export function interfaceIndex(name: string): number {
+  return libc().symbols.if_nametoindex(new TextEncoder().encode(`${name}\0`));
+}
+
+/** Opens an eventfd: a counter another thread can bump to end a poll(2). */
+export function openEventFd(): number {
+  return checked(libc().symbols.eventfd(0, UAPI.EFD_NONBLOCK | UAPI.EFD_CLOEXEC), "eventfd", "open an eventfd");
+}
+
+/** Ends a poll(2) that waits for this eventfd. */
+export function signalEventFd(fd: number): void {
+  libc().symbols.eventfd_write(fd, 1n);
+}
+
+/** Pins the calling thread to one CPU. */
+export function pinThread(cpu: number): void {
+  const set = new Uint8Array(128); // cpu_set_t: 1,024 bits
+  set[cpu >> 3] = 1 << (cpu & 7);
+  const result = libc().symbols.sched_setaffinity(0, BigInt(set.byteLength), set);
+  checked(result, "sched_setaffinity", `pin a worker to CPU ${cpu}`);
+}
+
+/** Resolves once every XDP program run that began before the call has ended (an RCU grace period). */
+export async function rcuGracePeriod(): Promise<void> {
+  const number = SYSCALL_NUMBERS[Deno.build.arch].membarrier;
+  await libc().symbols.membarrier(BigInt(number), UAPI.MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+const NO_BYTES = 0n;
+
+/**
+ * Tells the kernel to look at a socket's tx ring. Hot path: no allocation.
+ *
+ * @returns 0 or `-errno`; EAGAIN, EBUSY and ENOBUFS mean "some are left, ask again".
+ */
+export function wakeTx(fd: number): number {
+  const { symbols, errno } = opened!;
+  const result = symbols.sendto(fd, null, NO_BYTES, UAPI.MSG_DONTWAIT, null, 0);
+  return result < 0 ? -errno[0]! : 0;
+}
+
+/** A poll(2) set and a clock in memory that C can see. Belongs to one thread. */
+export class PollSet {
+  readonly #pointer: Deno.PointerObject;
+  readonly #clock: Deno.PointerObject;
+  readonly #drain: Deno.PointerObject;
+  readonly #revents: Int16Array;
+  readonly #time: Int32Array;
+  readonly #symbols: Libc;
+  readonly #count: number;
+  readonly #first: number;
+
+  /** @param fds What to wait for, POLLIN each. The first is the eventfd that {@linkcode drainFirst} empties. */
+  constructor(fds: readonly number[]) {
+    this.#symbols = libc().symbols;
+    this.#count = fds.length;
+    this.#first = fds[0]!;
+    const bytes = 4096;
+    if (fds.length * POLLFD.size > bytes - 64) throw new RangeError(`${fds.length} fds do not fit one poll set`);
+    // Mapped and never unmapped: 4 KiB per worker for the life of the process.
+    this.#pointer = mapMemory(bytes, UAPI.MAP_PRIVATE | UAPI.MAP_ANONYMOUS, -1, 0, "map a poll set");
+    const buffer = Deno.UnsafePointerView.getArrayBuffer(this.#pointer, bytes);
+    const clockAt = bytes - 64;
+    this.#clock = Deno.UnsafePointer.offset(this.#pointer, clockAt)!;
+    this.#drain = Deno.UnsafePointer.offset(this.#pointer, clockAt + TIMESPEC.size)!;
+    this.#time = new Int32Array(buffer, clockAt, TIMESPEC.size / 4);
+    this.#revents = new Int16Array(buffer, 0, (fds.length * POLLFD.size) / 2);
+    const words = new Int32Array(buffer);
+    fds.forEach((fd, index) => {
+      words[(index * POLLFD.size) / 4] = fd;
+      this.#revents[(index * POLLFD.size + POLLFD.events) / 2] = UAPI.POLLIN;
+    });
+  }
+
+  /** Sleeps until one of the fds is readable. Hot path: no allocation. */
+  wait(timeoutMs: number): void {
+    this.#symbols.poll(this.#pointer, this.#count, timeoutMs);
+  }
+
+  /** True when the fd at `index` had an error at the last wait: its interface is gone or down. */
+  failed(index: number): boolean {
+    const revents = this.#revents[(index * POLLFD.size + POLLFD.revents) / 2]!;
+    return (revents & (UAPI.POLLERR | UAPI.POLLHUP | UAPI.POLLNVAL)) !== 0;
+  }
+
+  /** Empties the eventfd if it was what ended the wait. */
+  drainFirst(): void {
+    if (this.#revents[POLLFD.revents / 2]! !== 0) {
+      this.#symbols.eventfd_read(this.#first, this.#drain);
+    }
+  }
+
+  /** CLOCK_MONOTONIC in milliseconds, with a fraction. Hot path: no allocation. */
+  nowMs(): number {
+    this.#symbols.clock_gettime(UAPI.CLOCK_MONOTONIC, this.#clock);
+    // Seconds since boot fit 31 bits for 68 years.
+    return this.#time[0]! * 1e3 + this.#time[2]! / 1e6;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Constants and struct offsets of the kernel's and libc's interfaces, in their C spelling. tests/uapi compiles a C program
+ * against the installed headers and fails when one of these numbers is wrong.
+ *
+ * @module
+ */
+
+/** Plain numbers: `#define`s and enum values. */
+export const UAPI = {
+  AF_XDP: 44,
+  SOCK_RAW: 3,
+  SOCK_CLOEXEC: 0o2000000,
+  SOL_XDP: 283,
+  XDP_MMAP_OFFSETS: 1,
+  XDP_RX_RING: 2,
+  XDP_TX_RING: 3,
+  XDP_UMEM_REG: 4,
+  XDP_UMEM_FILL_RING: 5,
+  XDP_UMEM_COMPLETION_RING: 6,
+  XDP_STATISTICS: 7,
+  XDP_OPTIONS: 8,
+  XDP_OPTIONS_ZEROCOPY: 1,
+  XDP_SHARED_UMEM: 1,
+  XDP_COPY: 2,
+  XDP_ZEROCOPY: 4,
+  XDP_USE_NEED_WAKEUP: 8,
+  XDP_RING_NEED_WAKEUP: 1,
+  XDP_PACKET_HEADROOM: 256,
+  XDP_PGOFF_RX_RING: 0,
+  XDP_PGOFF_TX_RING: 0x80000000,
+  XDP_UMEM_PGOFF_FILL_RING: 0x100000000,
+  XDP_UMEM_PGOFF_COMPLETION_RING: 0x180000000,
+  XDP_FLAGS_SKB_MODE: 2,
+  XDP_FLAGS_DRV_MODE: 4,
+  XDP_ATTACHED_NONE: 0,
+  XDP_ATTACHED_DRV: 1,
+  XDP_ATTACHED_SKB: 2,
+  XDP_ATTACHED_HW: 3,
+  XDP_ATTACHED_MULTI: 4,
+  BPF_XDP: 37,
+  BPF_PROG_TYPE_XDP: 6,
+  BPF_F_TEST_XDP_LIVE_FRAMES: 2,
+  PROT_READ: 1,
+  PROT_WRITE: 2,
+  MAP_SHARED: 1,
+  MAP_PRIVATE: 2,
+  MAP_ANONYMOUS: 0x20,
+  MAP_POPULATE: 0x8000,
+  MSG_DONTWAIT: 0x40,
+  POLLIN: 1,
+  POLLOUT: 4,
+  POLLERR: 8,
+  POLLHUP: 0x10,
+  POLLNVAL: 0x20,
+  CLOCK_MONOTONIC: 1,
+  EFD_NONBLOCK: 0o4000,
+  EFD_CLOEXEC: 0o2000000,
+  MEMBARRIER_CMD_GLOBAL: 1,
+} as const;
+
+/** System call numbers, which differ between architectures (libc has no wrapper for these). */
+export const SYSCALL_NUMBERS = {
+  x86_64: { membarrier: 324 },
+  aarch64: { membarrier: 283 },
+} as const;
+
+/** `struct xdp_umem_reg` up to `flags`; every kernel since 5.4 takes this size. */
+export const XDP_UMEM_REG = { size: 32, addr: 0, len: 8, chunk_size: 16, headroom: 20, flags: 24 } as const;
+
+/** `struct sockaddr_xdp` */
+export const SOCKADDR_XDP = {
+  size: 16,
+  sxdp_family: 0,
+  sxdp_flags: 2,
+  sxdp_ifindex: 4,
+  sxdp_queue_id: 8,
+  sxdp_shared_umem_fd: 12,
+} as const;
+
+/** `struct xdp_ring_offset`: four u64. */
+export const XDP_RING_OFFSET = { size: 32, producer: 0, consumer: 8, desc: 16, flags: 24 } as const;
+
+/** `struct xdp_mmap_offsets`: four `xdp_ring_offset`. */
+export const XDP_MMAP_OFFSETS = { size: 128, rx: 0, tx: 32, fr: 64, cr: 96 } as const;
+
+/** `struct xdp_desc` */
+export const XDP_DESC = { size: 16, addr: 0, len: 8, options: 12 } as const;
+
+/** `struct xdp_statistics`: six u64. */
+export const XDP_STATISTICS = {
+  size: 48,
+  rx_dropped: 0,
+  rx_invalid_descs: 8,
+  tx_invalid_descs: 16,
+  rx_ring_full: 24,
+  rx_fill_ring_empty_descs: 32,
+  tx_ring_empty_descs: 40,
+} as const;
+
+/** `struct pollfd` */
+export const POLLFD = { size: 8, fd: 0, events: 4, revents: 6 } as const;
+
+/** `struct timespec` on 64-bit machines. */
+export const TIMESPEC = { size: 16, tv_sec: 0, tv_nsec: 8 } as const;
+
+/** `struct bpf_prog_info`: the two fields read. */
+export const BPF_PROG_INFO = { id: 4, name: 64, nameBytes: 16, sizeAtLeast: 80 } as const;
+
+/** libbpf's `struct bpf_xdp_query_opts` */
+export const BPF_XDP_QUERY_OPTS = {
+  size: 32,
+  sz: 0,
+  prog_id: 8,
+  drv_prog_id: 12,
+  hw_prog_id: 16,
+  skb_prog_id: 20,
+  attach_mode: 24,
+} as const;
+
+/** libbpf's `struct bpf_link_create_opts` up to `flags`; libbpf takes a missing tail as zero. */
+export const BPF_LINK_CREATE_OPTS = { size: 16, sz: 0, flags: 8 } as const;
+
+/** libbpf's `struct bpf_test_run_opts` */
+export const BPF_TEST_RUN_OPTS = {
+  size: 80,
+  sz: 0,
+  data_in: 8,
+  data_out: 16,
+  data_size_in: 24,
+  data_size_out: 28,
+  ctx_in: 32,
+  ctx_out: 40,
+  ctx_size_in: 48,
+  ctx_size_out: 52,
+  retval: 56,
+  repeat: 60,
+  duration: 64,
+  flags: 68,
+  cpu: 72,
+  batch_size: 76,
+} as const;
