@@ -1,0 +1,3 @@
+export function demo(_options: { json?: boolean; entry: URL }): Promise<void> {
+  throw new Error("wip");
+}

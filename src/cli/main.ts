@@ -1,0 +1,82 @@
+/**
+ * The command line: what there is, and how errors reach a person.
+ *
+ * @module
+ */
+import { Command, CommanderError } from "commander";
+import { EXIT, messageOf, SteerError } from "../errors.ts";
+import { VERSION } from "../version.ts";
+import { check } from "./check.ts";
+import { demo } from "./demo.ts";
+import { print, printError } from "./output.ts";
+import { run } from "./run.ts";
+import { status } from "./status.ts";
+
+const DEFAULT_CONFIG = "/etc/xdpsteer/steering.yaml";
+const DEFAULT_SOCKET = "/run/xdpsteer/control.sock";
+
+function buildProgram(entry: URL): Command {
+  const program = new Command("xdpsteer")
+    .description("Steers UDP packets by destination port to AF_XDP workers, live.")
+    .showHelpAfterError("(xdpsteer --help shows what there is)")
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => print(text.trimEnd()), writeErr: (text) => printError(text.trimEnd()) });
+
+  program.command("run")
+    .description("steer packets as the configuration says, until SIGTERM; SIGHUP or a save of the file applies changes")
+    .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
+    .option("--bpf-object <file>", "use this compiled BPF object instead of the embedded one")
+    .action((options: { config: string; bpfObject?: string }) => run({ ...options, entry }));
+
+  program.command("check")
+    .description("check a configuration and show what it means; changes nothing")
+    .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
+    .option("--json", "print JSON")
+    .action(check);
+
+  program.command("status")
+    .description("show what a running xdpsteer does")
+    .option("-s, --socket <path>", "its control socket", DEFAULT_SOCKET)
+    .option("--json", "print JSON: everything that is known")
+    .action(status);
+
+  program.command("demo")
+    .description(
+      "show the whole product in 15 seconds: namespaces, traffic, a live remap; needs root, leaves nothing behind",
+    )
+    .option("--json", "print the summary as JSON")
+    .action((options: { json?: boolean }) => demo({ ...options, entry }));
+
+  program.command("version")
+    .description("print the version")
+    .option("--json", "print JSON")
+    .action(({ json }: { json?: boolean }) => {
+      const { deno, v8 } = Deno.version;
+      print(json ? JSON.stringify({ version: VERSION, deno, v8 }) : `xdpsteer ${VERSION} (deno ${deno})`);
+    });
+
+  // Subcommands made by command() do not inherit what was configured above after they were made.
+  for (const command of program.commands) command.exitOverride().copyInheritedSettings(program);
+  return program;
+}
+
+/** Runs the command in `args` and ends the process with its exit code. */
+export async function main(args: string[], entry: URL): Promise<never> {
+  Deno.exit(await exitCodeOf(args, entry));
+}
+
+async function exitCodeOf(args: string[], entry: URL): Promise<number> {
+  try {
+    await buildProgram(entry).parseAsync(args, { from: "user" });
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    printError(`xdpsteer: ${messageOf(error)}`);
+    if (error instanceof SteerError) {
+      if (error.hint !== undefined) printError(`  hint: ${error.hint}`);
+      return error.exitCode;
+    }
+    printError((error as Error).stack ?? "");
+    return EXIT.failed;
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Printing. Data goes to standard output, everything else to standard error.
+ *
+ * @module
+ */
+
+const encoder = new TextEncoder();
+
+/** Writes all of `text`: one write may take only a part of it. */
+function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  let bytes = encoder.encode(text);
+  while (bytes.byteLength > 0) bytes = bytes.subarray(to.writeSync(bytes));
+}
+
+export function print(line: string): void {
+  try {
+    writeAll(Deno.stdout, `${line}\n`);
+  } catch (error) {
+    // The reader has seen enough (xdpsteer status | head).
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
+    throw error;
+  }
+}
+
+export function printError(line: string): void {
+  writeAll(Deno.stderr, `${line}\n`);
+}
+
+/** Lines up columns; numbers to the right, words to the left. */
+export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const text = [header, ...rows].map((row) => row.map((cell) => typeof cell === "number" ? grouped(cell) : cell));
+  const widths = header.map((_, column) => Math.max(...text.map((row) => row[column]!.length)));
+  return text.map((row, index) =>
+    row.map((cell, column) =>
+      typeof rows[Math.max(index - 1, 0)]?.[column] === "number"
+        ? cell.padStart(widths[column]!)
+        : cell.padEnd(widths[column]!)
+    ).join("  ").trimEnd()
+  ).join("\n");
+}
+
+/** 1234567 as 1,234,567 */
+export function grouped(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}

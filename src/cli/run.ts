@@ -1,0 +1,79 @@
+/**
+ * `xdpsteer run`: the appliance, from its configuration to its last packet.
+ *
+ * @module
+ */
+import { readObjectFile } from "../bpf/program.ts";
+import { loadConfig } from "../config/load.ts";
+import { Appliance } from "../control/appliance.ts";
+import { ControlServer } from "../control/http.ts";
+import { KernelEvents } from "../control/kernel_events.ts";
+import { requirePrivileges } from "../control/privileges.ts";
+import { Reloader } from "../control/reload.ts";
+import { FileWatch } from "../control/watch.ts";
+import { configureLog, logger } from "../log.ts";
+import { VERSION } from "../version.ts";
+
+export interface RunOptions {
+  readonly config: string;
+  readonly bpfObject?: string;
+  readonly entry: URL;
+}
+
+/** Ends normally at SIGTERM or SIGINT; throws when it cannot start or a worker fails. */
+export async function run({ config: file, bpfObject, entry }: RunOptions): Promise<void> {
+  configureLog({ level: "info", format: "auto" });
+  const log = logger("run");
+  const startedMs = performance.now();
+  const cpuCount = navigator.hardwareConcurrency;
+  const { config, content } = loadConfig(file, { cpuCount });
+  configureLog(config.log);
+  requirePrivileges();
+  const object = bpfObject === undefined ? undefined : readObjectFile(bpfObject);
+
+  const stopped = Promise.withResolvers<string>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => stopped.resolve(signal));
+
+  const server = await ControlServer.open(config.control.socket, config.control.http);
+  try {
+    const appliance = await Appliance.start({ config, object, entry });
+    try {
+      const reloader = new Reloader(appliance, file, cpuCount, config, content);
+      server.serve({ appliance, reloader, configFile: file });
+      // A refusal is in the log and in the status; whoever only watches the file has nothing more to do about it.
+      const reload = (onlyIfChanged: boolean): void => void reloader.reloadFile(onlyIfChanged).catch(() => {});
+      Deno.addSignalListener("SIGHUP", () => reload(false));
+      using _watch = new FileWatch(file, () => reload(true));
+      using _events = new KernelEvents(appliance.interfaces);
+      logStart(appliance, performance.now() - startedMs);
+      const reason = await Promise.race([stopped.promise, appliance.workers.failure]);
+      log.info("{reason}: detaching, then draining", { reason });
+    } finally {
+      const last = appliance.ready ? appliance : undefined;
+      await appliance.stop();
+      if (last !== undefined) log.info("Stopped");
+    }
+  } finally {
+    await server.close();
+  }
+}
+
+function logStart(appliance: Appliance, elapsedMs: number): void {
+  const log = logger("run");
+  const { interfaces, workers, steering } = appliance;
+  for (const { name, link, queues } of interfaces) {
+    const zeroCopy = queues.filter(({ sockets }) => sockets[0]!.zeroCopy).length;
+    log.info("Interface {interface}: {attach} XDP, {queues} queues, {zeroCopy} of them zero-copy", {
+      interface: name,
+      attach: link.granted,
+      queues: queues.length,
+      zeroCopy,
+    });
+  }
+  log.info("xdpsteer {version} steers with {rules} rules and {workers} workers after {elapsedMs} ms", {
+    version: VERSION,
+    rules: steering.rules.length,
+    workers: workers.count,
+    elapsedMs: Math.round(elapsedMs),
+  });
+}

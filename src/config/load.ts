@@ -1,0 +1,66 @@
+/**
+ * Reads a configuration from a file.
+ *
+ * @module
+ */
+
+import { ConfigError, messageOf } from "../errors.ts";
+import { MAX_FILE_SIZE, parseConfig, tooLarge } from "./parse.ts";
+import { wholeFile } from "./problems.ts";
+import type { Config } from "./schema.ts";
+
+/** A configuration and what it was read from. */
+export interface LoadedConfig {
+  config: Config;
+  /** The file byte for byte, to tell later whether it has changed. */
+  content: Uint8Array;
+  /** The file as text, comments and all. */
+  text: string;
+}
+
+/**
+ * Reads, parses and checks the configuration at `path`.
+ *
+ * @throws {ConfigError} when the file cannot be read, or with all that is wrong with its content.
+ */
+export function loadConfig(path: string, options: { cpuCount: number }): LoadedConfig {
+  const content = readConfig(path);
+  const config = parseConfig(content, { file: path, cpuCount: options.cpuCount });
+  return { config, content, text: new TextDecoder("utf-8", { ignoreBOM: true }).decode(content) };
+}
+
+/**
+ * Reads the file at `path` and looks at nothing in it but its size.
+ *
+ * @throws {ConfigError} when it cannot be read, or is larger than any configuration.
+ */
+export function readConfig(path: string): Uint8Array {
+  try {
+    using file = Deno.openSync(path);
+    const { isDirectory, isFile, size } = file.statSync();
+    if (isDirectory) throw new ConfigError(path, [wholeFile("is a directory: expected a YAML file")]);
+    if (isFile && size > MAX_FILE_SIZE) throw new ConfigError(path, [tooLarge(size)]);
+    return readAtMost(file, MAX_FILE_SIZE + 1);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(path, [wholeFile(`${reason(error)}: expected a YAML file`)]);
+  }
+}
+
+/** A pipe or a device does not tell its size; one byte over the limit is enough for the parser to refuse it. */
+function readAtMost(file: Deno.FsFile, limit: number): Uint8Array {
+  const buffer = new Uint8Array(limit);
+  let length = 0;
+  while (length < limit) {
+    const count = file.readSync(buffer.subarray(length));
+    if (count === null) break;
+    length += count;
+  }
+  return buffer.slice(0, length);
+}
+
+function reason(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "does not exist";
+  if (error instanceof Deno.errors.PermissionDenied) return "may not be read by this user";
+  return `cannot be read (${messageOf(error)})`;
+}

@@ -1,0 +1,142 @@
+/**
+ * From the text of a configuration file to a checked {@linkcode Config}, or to all that is wrong with it.
+ *
+ * @module
+ */
+
+import { ConfigError, type ConfigProblem } from "../errors.ts";
+import type { z } from "zod";
+import { crossCheck } from "./check.ts";
+import { readPorts } from "./ports.ts";
+import { toProblems, wholeFile } from "./problems.ts";
+import { type CheckedFile, type Config, configSchema, type RuleConfig } from "./schema.ts";
+import { type Finding, YamlFile } from "./yaml_file.ts";
+
+/** Bytes of the largest file that is read. */
+export const MAX_FILE_SIZE = 1024 * 1024;
+
+/** Circumstances a configuration is checked under. */
+export interface ParseOptions {
+  /** Name of the file in messages. */
+  file: string;
+  /** CPUs of the machine: what `workers.count: auto` means where no CPUs are listed. */
+  cpuCount: number;
+}
+
+/**
+ * Parses and checks a configuration.
+ *
+ * Where the YAML itself is broken, only what stands before the first such place is checked further.
+ *
+ * @throws {ConfigError} with every problem found, in the order of the file, each with line, column and snippet.
+ *
+ * @example
+ * ```ts
+ * import { parseConfig } from "./parse.ts";
+ *
+ * const text = "version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: dns, ports: 53 }]";
+ * const config = parseConfig(text, { file: "steering.yaml", cpuCount: 2 });
+ * console.assert(config.workers.count === 2);
+ * ```
+ */
+export function parseConfig(text: string | Uint8Array, options: ParseOptions): Config {
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+  const fault = bytes.length > MAX_FILE_SIZE ? tooLarge(bytes.length) : findBinary(bytes);
+  if (fault !== undefined) throw new ConfigError(options.file, [fault]);
+  const source = new TextDecoder().decode(bytes);
+  const file = new YamlFile(source);
+  if (file.value === null && file.findings.length === 0) {
+    const message = "the file is empty: expected a map with version, interfaces and steering";
+    throw new ConfigError(options.file, [wholeFile(message)]);
+  }
+  const findings = [...file.findings];
+  let config: Config | undefined;
+  if (file.value !== null) {
+    const schema = configSchema.safeParse(file.value);
+    const cross = crossCheck(file, options.cpuCount);
+    if (schema.success && cross.workerCount !== undefined) config = toConfig(schema.data, cross.workerCount);
+    const content = [...schemaFindings(file, schema.error?.issues ?? []), ...cross.findings];
+    findings.push(...content.filter(({ end }) => end < file.brokenAt));
+  }
+  if (findings.length === 0 && config !== undefined) return config;
+  throw new ConfigError(options.file, toProblems(source, file, findings));
+}
+
+/** The problem of a file that is not read because of its size. */
+export function tooLarge(size: number): ConfigProblem {
+  return wholeFile(`the file is ${(size / 1e6).toFixed(1)} MB: expected at most 1 MiB`);
+}
+
+function findBinary(bytes: Uint8Array): ConfigProblem | undefined {
+  const nul = bytes.indexOf(0);
+  const offset = nul >= 0 ? nul : isUtf8(bytes, false) ? -1 : firstInvalid(bytes);
+  if (offset < 0) return undefined;
+  const byte = (bytes[offset] ?? 0).toString(16).padStart(2, "0");
+  return wholeFile(`is not text (byte 0x${byte} at offset ${offset}): expected a YAML file`);
+}
+
+function isUtf8(bytes: Uint8Array, mayBeCut: boolean): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: mayBeCut });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The decoder does not say where it failed: look for the longest start of the file that is sound. */
+function firstInvalid(bytes: Uint8Array): number {
+  let sound = 0;
+  let unsound = bytes.length;
+  while (sound + 1 < unsound) {
+    const middle = (sound + unsound) >> 1;
+    if (isUtf8(bytes.subarray(0, middle), true)) sound = middle;
+    else unsound = middle;
+  }
+  return unsound - 1;
+}
+
+/** The schema's complaints, each at its place: one for each unknown key, and of a union those of the branch meant. */
+function schemaFindings(file: YamlFile, issues: readonly z.core.$ZodIssue[]): Finding[] {
+  return issues.flatMap((issue): Finding[] => {
+    if (issue.code === "unrecognized_keys") {
+      const messages = issue.message.split("\n");
+      return issue.keys.map((key, index) => ({
+        ...file.keyPlace([...issue.path, key]),
+        message: messages[index] ?? issue.message,
+      }));
+    }
+    if (issue.code === "invalid_union") {
+      // A complaint from inside a list tells that the list was meant, and which item of it is wrong.
+      const meant = issue.errors.find((branch) => branch.some(({ path }) => path.length > 0));
+      if (meant !== undefined) {
+        return schemaFindings(file, meant.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })));
+      }
+    }
+    return [{ ...file.place(issue.path), message: issue.message }];
+  });
+}
+
+function toConfig(file: CheckedFile, workerCount: number): Config {
+  return {
+    version: file.version,
+    interfaces: file.interfaces.map(({ name, attach, zero_copy, queues, umem, rings }) => ({
+      name,
+      attach,
+      zeroCopy: zero_copy,
+      queues,
+      umem: { chunks: umem.chunks, chunkSize: umem.chunk_size, headroom: umem.headroom },
+      rings,
+    })),
+    workers: { ...file.workers, count: workerCount },
+    steering: file.steering.map(toRule),
+    control: { socket: file.control.socket, http: file.control.http === "off" ? null : file.control.http },
+    log: file.log,
+  };
+}
+
+function toRule({ name, ports, worker, action }: CheckedFile["steering"][number]): RuleConfig {
+  const items = Array.isArray(ports) ? ports : [ports];
+  const ranges = items.map(readPorts).filter((range) => typeof range !== "string");
+  return { name, ports: ranges, worker, action };
+}

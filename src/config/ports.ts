@@ -1,0 +1,117 @@
+/**
+ * UDP ports as the configuration writes them: `7777`, `"27015-27030"`, or a list of these.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { complain, complainAboutNumber, show } from "./wording.ts";
+
+/** A run of UDP ports; both ends belong to it. */
+export interface PortRange {
+  first: number;
+  last: number;
+}
+
+/** The highest UDP port. 0 is not a port that a packet can be sent to. */
+export const LAST_PORT = 65535;
+
+const EXPECTED = `1 to ${LAST_PORT}, or a range like "27015-27030"`;
+const aboutNumber = complainAboutNumber("port", 1, LAST_PORT);
+const aboutText = complain("port", EXPECTED, () => "is not a port");
+
+/** Reads one item of `ports:`; a string in return is the complaint about it. */
+export function readPorts(input: unknown): PortRange | string {
+  if (typeof input === "number") {
+    return isPort(input) ? { first: input, last: input } : aboutNumber({ input });
+  }
+  const match = typeof input === "string" ? /^(\d+)(?:-(\d+))?$/.exec(input) : null;
+  if (match === null) return aboutText({ input });
+  const [, from = "", to = from] = match;
+  const first = Number(from);
+  const last = Number(to);
+  if (!isPort(first)) return aboutNumber({ input: first });
+  if (!isPort(last)) return aboutNumber({ input: last });
+  if (last < first) return `port range ${show(input)} runs backwards: expected "${last}-${first}"`;
+  return { first, last };
+}
+
+function isPort(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= LAST_PORT;
+}
+
+const complaint = ({ input }: { readonly input?: unknown }): string => {
+  const outcome = readPorts(input);
+  return typeof outcome === "string" ? outcome : "";
+};
+
+const number = z.int({ error: complaint }).min(1, { error: complaint }).max(LAST_PORT, { error: complaint });
+const text = z.string({ error: complaint }).regex(/^[0-9]+(-[0-9]+)?$/, { error: complaint })
+  .refine((input) => typeof readPorts(input) !== "string", { error: complaint });
+
+/** Schema of the value of `ports:`. */
+export const portsSchema = z.union([
+  number,
+  text,
+  z.array(z.union([number, text], { error: complaint })).min(1, {
+    error: 'ports is an empty list: expected at least one port, for example [7777, "27015-27030"]',
+  }),
+], {
+  error: (refusal) =>
+    refusal.input === undefined
+      ? 'missing key "ports": expected a port, a range like "27015-27030", or a list of these'
+      : complain("ports", 'a port, a range like "27015-27030", or a list of these', () => "is not a port")(refusal),
+});
+
+/** One item of `ports:` and where it stands: the step below the key, none where the value is not a list. */
+export interface PortItem {
+  readonly ports: PortRange;
+  readonly step: readonly number[];
+}
+
+/** The items of a `ports:` value that can be read; those that cannot are the schema's business. */
+export function portItems(value: unknown): PortItem[] {
+  const inputs: readonly unknown[] = Array.isArray(value) ? value : [value];
+  return inputs.flatMap((input, index) => {
+    const ports = readPorts(input);
+    return typeof ports === "string" ? [] : [{ ports, step: Array.isArray(value) ? [index] : [] }];
+  });
+}
+
+/** Ports that two items claim. */
+export interface Clash<Owner> {
+  readonly ports: PortRange;
+  /** Who claimed them first. */
+  readonly owner: Owner;
+}
+
+/** After so many clashes a claim ends at its first one: more are not listed anyway, and it bounds the time. */
+const MAX_DETAILED_CLASHES = 64;
+
+/** Who owns which port. Time grows with the number of ports and claims, never with their product. */
+export class PortClaims<Owner> {
+  /** Per port: 1 + index into `#owners`, 0 where it is free. */
+  readonly #ownerOf = new Int32Array(LAST_PORT + 1);
+  readonly #owners: Owner[] = [];
+  #clashes = 0;
+
+  /** Gives the free ones of `ports` to `owner`, and returns the runs that belong to others already. */
+  claim(ports: PortRange, owner: Owner): Clash<Owner>[] {
+    const id = this.#owners.push(owner);
+    const clashes: { ports: PortRange; owner: Owner }[] = [];
+    let current = 0;
+    for (let port = ports.first; port <= ports.last; port++) {
+      const holder = this.#ownerOf[port] ?? 0;
+      if (holder === 0) this.#ownerOf[port] = id;
+      const run = clashes.at(-1);
+      const other = this.#owners[holder - 1];
+      if (holder !== 0 && holder === current && run !== undefined) run.ports.last = port;
+      else if (other !== undefined) {
+        clashes.push({ ports: { first: port, last: port }, owner: other });
+        if (++this.#clashes > MAX_DETAILED_CLASHES) break;
+      }
+      current = holder;
+    }
+    return clashes;
+  }
+}

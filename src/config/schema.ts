@@ -1,0 +1,285 @@
+/**
+ * The configuration language: every key with its limits, its default and its description. Types, checks and the JSON
+ * schema for editors all come from here.
+ *
+ * Sizes are per queue. Keys are snake_case in YAML and camelCase in the checked {@linkcode Config}.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { type PortRange, portsSchema } from "./ports.ts";
+import {
+  complain,
+  complainAboutChoice,
+  complainAboutKey,
+  complainAboutKind,
+  complainAboutNumber,
+  complainAboutText,
+  type Wording,
+} from "./wording.ts";
+
+export type { PortRange } from "./ports.ts";
+
+/** A configuration that has passed every check. */
+export interface Config {
+  version: 1;
+  interfaces: InterfaceConfig[];
+  workers: WorkersConfig;
+  steering: RuleConfig[];
+  control: ControlConfig;
+  log: LogConfig;
+}
+
+/** One network interface whose packets are steered. */
+export interface InterfaceConfig {
+  name: string;
+  attach: "auto" | "native" | "generic" | "shared";
+  zeroCopy: "auto" | "require" | "off";
+  queues: "all" | number[];
+  /** Packet memory of each queue; `chunkSize` and `headroom` in bytes. */
+  umem: { chunks: number; chunkSize: number; headroom: number };
+  /** Ring sizes of each socket, in entries. */
+  rings: { rx: number; tx: number; fill: number; completion: number };
+}
+
+/** The processing threads. */
+export interface WorkersConfig {
+  /** How many; `auto` is resolved already. */
+  count: number;
+  /** Worker i runs on CPU `cpus[i]`; empty: the kernel chooses. */
+  cpus: number[];
+  wait: "adaptive" | "poll" | "busy";
+}
+
+/** What happens to packets for some ports. */
+export interface RuleConfig {
+  name: string;
+  ports: PortRange[];
+  worker: number | "hash";
+  action: "pass" | "drop" | "count" | "echo";
+}
+
+/** Where the control API listens. */
+export interface ControlConfig {
+  /** Path of the Unix socket. */
+  socket: string;
+  /** Loopback `host:port` of the read-only HTTP server; null: none. */
+  http: string | null;
+}
+
+/** What is logged, and how. */
+export interface LogConfig {
+  level: "debug" | "info" | "warn" | "error";
+  format: "auto" | "text" | "json";
+}
+
+/** Most workers one process runs. */
+export const MAX_WORKERS = 64;
+/** Most rules one configuration holds. */
+export const MAX_RULES = 4096;
+/** Bytes the kernel keeps before every packet, ahead of `headroom` (include/uapi/linux/bpf.h). */
+export const XDP_PACKET_HEADROOM = 256;
+/** Bytes of a full Ethernet frame: 14 of header, 1500 of payload. */
+export const FULL_FRAME = 1514;
+
+/** Zod's schema for a map with exactly these keys. */
+type StrictMap<Shape extends z.core.$ZodLooseShape> = z.ZodObject<Shape, z.core.$strict>;
+
+function map<Shape extends z.core.$ZodLooseShape>(noun: string, shape: Shape, expected?: string): StrictMap<Shape> {
+  const known = Object.keys(shape);
+  const usual = complainAboutKind(noun, expected ?? `a map with ${known.join(", ")}`);
+  return z.strictObject(shape, {
+    // Zod reports all unknown keys of a map as one issue; one line each, in the order of `keys`, is taken apart again.
+    error: (issue) =>
+      issue.code === "unrecognized_keys"
+        ? issue.keys.map((key: string) => complainAboutKey(key, known)).join("\n")
+        : usual(issue),
+  });
+}
+
+function whole(error: Wording, first: number, last: number): z.ZodInt {
+  return z.int({ error }).min(first, { error }).max(last, { error });
+}
+
+function powerOfTwo(noun: string, first: number, last: number): z.ZodLiteral<number> {
+  const sizes: number[] = [];
+  for (let size = first; size <= last; size *= 2) sizes.push(size);
+  const outside = complainAboutNumber(noun, first, last, ", a power of two");
+  const error: Wording = (refusal) => {
+    const { input } = refusal;
+    if (!Number.isInteger(input) || typeof input !== "number" || input < first || input > last) return outside(refusal);
+    const above = sizes.find((size) => size > input) ?? last;
+    return `${noun} ${input} is not a power of two: expected ${above / 2} or ${above}`;
+  };
+  return z.literal(sizes, { error });
+}
+
+function choice<const Word extends string>(
+  noun: string,
+  words: readonly Word[],
+  later: readonly string[] = [],
+): z.ZodEnum<{ [W in Word]: W }> {
+  return z.enum(words, { error: complainAboutChoice(noun, words, later) });
+}
+
+/** A list of ids in which each may stand once. */
+function ids(item: z.ZodInt, noun: string): z.ZodArray<z.ZodInt> {
+  return z.array(item, { error: complainAboutKind(`${noun}s`, `a list of ${noun} ids`) })
+    .superRefine((list, context) => {
+      const seen = new Set<number>();
+      for (const [index, id] of list.entries()) {
+        const message = `${noun} ${id} is listed twice: expected each ${noun} once`;
+        if (seen.has(id)) context.addIssue({ code: "custom", path: [index], message });
+        seen.add(id);
+      }
+    })
+    .meta({ uniqueItems: true });
+}
+
+/** A section that may be left out, or stand there with all its lines commented out, which YAML reads as null. */
+function section<Schema extends z.ZodType>(schema: Schema, empty: z.input<Schema>): z.ZodType<z.output<Schema>> {
+  return schema.nullish().transform((value) => value ?? schema.parse(empty));
+}
+
+const interfaceName = complainAboutText(
+  "interface name",
+  '1 to 15 bytes without white space, "/" or ":"',
+  "is not valid",
+);
+const umem = map("umem", {
+  chunks: powerOfTwo("chunks", 64, 65536).default(4096)
+    .describe("Number of chunks, each for one packet: a power of two, 64 to 65536. Default 4096."),
+  // 65536 chunks of 4096 bytes are 256 MiB: every address fits the 31 bits the data path counts on.
+  chunk_size: z.literal([2048, 4096], { error: complain("chunk_size", "2048 or 4096 bytes", () => "is not possible") })
+    .default(2048).describe("Size of a chunk in bytes: 2048 or 4096. Default 2048."),
+  // The upper limit depends on chunk_size: check.ts knows it.
+  headroom: z.int({ error: complainAboutNumber("headroom", 0, roomFor(4096), " bytes") })
+    .min(0, { error: complainAboutNumber("headroom", 0, roomFor(4096), " bytes") })
+    .meta({ maximum: roomFor(4096) }).default(0)
+    .describe(
+      "Free bytes before each packet. A chunk holds 256 bytes of the kernel, the headroom and a full frame of 1514 " +
+        `bytes, so at most ${roomFor(2048)} with chunk_size 2048 and ${roomFor(4096)} with 4096. Default 0.`,
+    ),
+});
+
+/** The largest headroom that leaves room for a full frame in a chunk of this size; all in bytes. */
+export function roomFor(chunkSize: number): number {
+  return chunkSize - XDP_PACKET_HEADROOM - FULL_FRAME;
+}
+
+const ring = (name: string, size: number, role: string): z.ZodDefault<z.ZodLiteral<number>> =>
+  powerOfTwo(name, 64, 32768).default(size)
+    .describe(`Entries of the ${name} ring, which ${role}: a power of two, 64 to 32768. Default ${size}.`);
+
+const rings = map("rings", {
+  rx: ring("rx", 2048, "brings packets to a worker"),
+  tx: ring("tx", 2048, "takes packets to the device"),
+  fill: ring("fill", 4096, "offers free chunks to the kernel"),
+  completion: ring("completion", 2048, "returns sent chunks"),
+});
+
+const QUEUES = "all, or a list of queue ids from 0 to 255";
+const queue = whole(complainAboutNumber("queue", 0, 255), 0, 255);
+const networkInterface = map("interface", {
+  name: z.string({ error: interfaceName }).regex(/^[^\s/:]{1,15}$/, { error: interfaceName })
+    .refine((name) => name !== "." && name !== ".." && new TextEncoder().encode(name).length <= 15, {
+      error: interfaceName,
+    })
+    .meta({ examples: ["eth0"] }).describe('Name of the interface: 1 to 15 bytes without white space, "/" or ":".'),
+  attach: choice("attach", ["auto", "native", "generic"], ["shared"]).default("auto")
+    .describe("XDP mode. native: in the driver; generic: in the kernel's common path; auto: native, else generic."),
+  zero_copy: choice("zero_copy", ["auto", "require", "off"]).default("auto")
+    .describe("Zero copy into UMEM. require: fail without it; off: always copy; auto: try it, else copy."),
+  queues: z.union([
+    z.literal("all"),
+    ids(queue, "queue").min(1, { error: `queues is an empty list: expected ${QUEUES}` }),
+  ], { error: complain("queues", QUEUES, () => "is not known") }).default("all")
+    .describe("The rx queues to serve: all, or a list of ids from 0 to 255."),
+  umem: umem.prefault({}).describe("Packet memory of each queue."),
+  rings: rings.prefault({}).describe("Ring sizes, in entries."),
+});
+
+const COUNT = `auto, or a number from 1 to ${MAX_WORKERS}`;
+const cpu = whole(complainAboutNumber("cpu", 0, 1023), 0, 1023);
+const workers = map("workers", {
+  count: z.union(
+    [whole(complainAboutNumber("count", 1, MAX_WORKERS, ", or auto"), 1, MAX_WORKERS), z.literal("auto")],
+    {
+      error: complain("count", COUNT, () => "is not known"),
+    },
+  ).default("auto").describe(
+    `Number of workers, 1 to ${MAX_WORKERS}; auto: as many as cpus lists, else one per CPU of the machine.`,
+  ),
+  cpus: ids(cpu, "cpu").max(MAX_WORKERS, { error: `cpus is too long: expected at most ${MAX_WORKERS} CPUs` })
+    .default([]).describe("CPU of each worker: worker i runs on the i-th CPU listed, 0 to 1023. Empty: not pinned."),
+  wait: choice("wait", ["adaptive", "poll", "busy"]).default("adaptive")
+    .describe("Without packets a worker sleeps (poll), spins (busy), or spins briefly and then sleeps (adaptive)."),
+});
+
+const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", "is not valid");
+const WORKER = `a worker id from 0 to ${MAX_WORKERS - 1}, or hash`;
+const worker = whole(complain("worker", WORKER, () => "is out of range"), 0, MAX_WORKERS - 1);
+const rule = map("rule", {
+  name: z.string({ error: ruleName }).regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: ruleName })
+    .describe("Name of the rule in counters and logs: 1 to 64 characters of A-Z a-z 0-9 _ . -. Each name once."),
+  ports: portsSchema.meta({ examples: [8080, "27015-27030", [7777, "27015-27030"]] })
+    .describe('UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. Each port once.'),
+  worker: z.union([worker, z.literal("hash")], { error: complain("worker", WORKER, () => "is not known") })
+    .default("hash").describe("The worker that gets the packets: its id, counted from 0, or hash: spread by flow."),
+  action: choice("action", ["pass", "drop", "count", "echo"], ["forward", "capture", "script", "deliver"])
+    .default("count").describe(
+      "pass: leave to the kernel stack; drop: discard in the driver; count: receive, count and discard; " +
+        "echo: send back to where it came from.",
+    ),
+});
+
+const SOCKET = "an absolute path of at most 107 bytes";
+const socketPath = complainAboutText("socket", SOCKET, "is not possible");
+const HTTP = 'off, or a loopback address and port like "127.0.0.1:9469" or "[::1]:9469", since it asks for no password';
+const httpAddress = complainAboutText("http", HTTP, "is not possible");
+const control = map("control", {
+  socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
+    .refine((path) => !path.includes("\0") && new TextEncoder().encode(path).length <= 107, { error: socketPath })
+    .default("/run/xdpsteer/control.sock").describe(`Unix socket of the control API: ${SOCKET}.`),
+  http: z.string({ error: httpAddress })
+    .regex(/^(off|(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5})$/, { error: httpAddress })
+    .refine(isLoopback, { error: httpAddress })
+    .meta({ examples: ["127.0.0.1:9469", "[::1]:9469", "off"] })
+    .default("127.0.0.1:9469")
+    .describe("Read-only HTTP server for metrics, health and dashboard: loopback address and port, or off."),
+});
+
+function isLoopback(text: string): boolean {
+  if (text === "off") return true;
+  const [, host = "", port] = /^(.*):(\d+)$/.exec(text) ?? [];
+  return Number(port) >= 1 && Number(port) <= 65535 && host.split(".").every((part) => !(Number(part) > 255));
+}
+
+const log = map("log", {
+  level: choice("level", ["debug", "info", "warn", "error"]).default("info")
+    .describe("The least serious message that is logged."),
+  format: choice("format", ["auto", "text", "json"]).default("auto")
+    .describe("text: for people; json: one object per line; auto: text on a terminal, else json."),
+});
+
+/** Schema of the whole file. */
+export const configSchema = map("the file", {
+  version: z.literal(1, { error: complain("version", "1", () => "is not supported") })
+    .describe("Version of the configuration language: 1."),
+  interfaces: z.array(networkInterface, {
+    error: complainAboutKind("interfaces", "a list with at least one interface"),
+  }).min(1, { error: "interfaces is an empty list: expected at least one interface" })
+    .describe("The network interfaces to steer packets on."),
+  workers: section(workers, {}).describe("The processing threads."),
+  steering: section(
+    z.array(rule, { error: complainAboutKind("steering", "a list of rules") })
+      .max(MAX_RULES, { error: `steering has too many rules: expected at most ${MAX_RULES}` }),
+    [],
+  ).describe("The rules. A packet no rule asks for passes to the kernel stack."),
+  control: section(control, {}).describe("Where the control API listens."),
+  log: section(log, {}).describe("What is logged, and how."),
+}, "a map with version, interfaces and steering");
+
+/** What {@linkcode configSchema} makes of a file: all defaults filled in, keys as in YAML. */
+export type CheckedFile = z.output<typeof configSchema>;

@@ -1,0 +1,198 @@
+/**
+ * A YAML text as plain values, with the place of each of them.
+ *
+ * @module
+ */
+
+import { type Alias, Composer, type Document, isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, Parser } from "yaml";
+import type { CST, Node, Pair, YAMLError, YAMLMap } from "yaml";
+import { show, syntaxMessage } from "./wording.ts";
+
+/** Keys and list indices that lead from the top of the file to a value. */
+export type Path = readonly PropertyKey[];
+
+/** Part of the text, as offsets in UTF-16 units. */
+export interface Place {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Something wrong, and where. */
+export interface Finding extends Place {
+  readonly message: string;
+}
+
+/** Deeper than any configuration. What is nested costs the YAML composer quadratic time, and finally its stack. */
+const MAX_DEPTH = 64;
+/** Anchors and aliases together: the time to resolve one alias grows with their number. */
+const MAX_ALIASES = 10_000;
+
+const DIALECT = {
+  version: "1.2",
+  schema: "core",
+  merge: false,
+  resolveKnownTags: false,
+  prettyErrors: false,
+  // This check compares each key with each other; #explore does it in linear time.
+  uniqueKeys: false,
+} as const;
+
+/** A parsed file. */
+export class YamlFile {
+  /** The content as plain maps, lists, texts, numbers and booleans; null where there is none to be had. */
+  readonly value: unknown = null;
+  /** What is wrong with the text as YAML. */
+  readonly findings: Finding[] = [];
+  /** Where the syntax is broken first: what comes after is the parser's guess. Infinity in a sound file. */
+  readonly brokenAt: number;
+  readonly #lines = new LineCounter();
+  readonly #root: Node | null;
+  readonly #keys = new Map<YAMLMap, Map<string, Pair>>();
+  readonly #anchors = new Map<string, Node>();
+  readonly #targets = new Map<Alias, Node>();
+  #namesAndAliases = 0;
+
+  constructor(text: string) {
+    const document = this.#compose(text);
+    this.brokenAt = this.findings.reduce((first, { start }) => Math.min(first, start), Infinity);
+    this.#root = document?.contents ?? null;
+    if (document === undefined || !this.#explore(this.#root, [])) return;
+    try {
+      this.value = document.toJS({ maxAliasCount: MAX_ALIASES });
+    } catch (error) {
+      if (!(error instanceof ReferenceError)) throw error;
+      this.#report({ start: 0, end: text.length }, `too many aliases: expected at most ${MAX_ALIASES}`);
+    }
+  }
+
+  /** Line and column of an offset, both 1-based. */
+  position(offset: number): { line: number; column: number } {
+    const { line, col } = this.#lines.linePos(offset);
+    return { line, column: col };
+  }
+
+  /** Place of a value: of its key where nothing follows it, of the map around it where the key is missing. */
+  place(path: Path): Place {
+    return this.#locate(path).value;
+  }
+
+  /** Place of the last key of a path. */
+  keyPlace(path: Path): Place {
+    return this.#locate(path).key;
+  }
+
+  #report(place: Place, message: string): void {
+    this.findings.push({ start: place.start, end: place.end, message });
+  }
+
+  #compose(text: string): Document.Parsed | undefined {
+    const parser = new Parser(this.#lines.addNewLine);
+    const tokens: CST.Token[] = [];
+    this.#lines.addNewLine(0);
+    for (const lexeme of new Lexer().lex(text)) {
+      tokens.push(...parser.next(lexeme));
+      if (parser.stack.length > MAX_DEPTH) {
+        const place = { start: parser.offset - 1, end: parser.offset };
+        this.#report(place, `too deeply nested: expected at most ${MAX_DEPTH} levels`);
+        return undefined;
+      }
+    }
+    tokens.push(...parser.end());
+    const [document, second] = [...new Composer(DIALECT).compose(tokens, true, text.length)];
+    const errors: YAMLError[] = [
+      ...document?.errors ?? [],
+      ...document?.warnings.filter(({ code }) => code === "TAG_RESOLVE_FAILED" || code === "BAD_COLLECTION_TYPE") ?? [],
+    ];
+    for (const { pos: [start, end], message } of errors) this.#report({ start, end }, syntaxMessage(message));
+    if (second !== undefined) {
+      this.#report(placeOf(second.contents) ?? NOWHERE, "a second YAML document starts here: expected only one");
+    }
+    return document;
+  }
+
+  /**
+   * Notes the keys and aliases of a node and all below it, and takes out of its maps what cannot be a key.
+   *
+   * @returns false when aliases make the file unusable.
+   */
+  #explore(node: unknown, around: readonly Node[]): boolean {
+    if (isAlias(node)) return this.#resolve(node, around);
+    if (!isScalar(node) && !isMap(node) && !isSeq(node)) return true;
+    if (!this.#name(node)) return false;
+    const inside = [...around, node];
+    if (isSeq(node)) return node.items.every((item) => this.#explore(item, inside));
+    if (!isMap(node)) return true;
+    const keys = new Map<string, Pair>();
+    this.#keys.set(node, keys);
+    node.items = node.items.filter((pair) => this.#addKey(keys, pair));
+    return node.items.every(({ key, value }) => this.#explore(key, inside) && this.#explore(value, inside));
+  }
+
+  #addKey(keys: Map<string, Pair>, pair: Pair): boolean {
+    const place = placeOf(pair.key) ?? placeOf(pair.value) ?? NOWHERE;
+    if (!isScalar(pair.key) || pair.key.value === null) {
+      this.#report(place, "not a plain key: expected a word before the colon");
+      return false;
+    }
+    const key = String(pair.key.value);
+    const first = keys.get(key);
+    if (first !== undefined) {
+      const { line } = this.position(placeOf(first.key)?.start ?? 0);
+      this.#report(place, `key ${show(key)} appears twice: expected it once, and it is on line ${line} already`);
+    }
+    keys.set(key, pair);
+    return true;
+  }
+
+  #name(node: Exclude<Node, Alias>): boolean {
+    if (node.anchor === undefined) return true;
+    this.#anchors.set(node.anchor, node);
+    return this.#countName(node);
+  }
+
+  #resolve(alias: Alias, around: readonly Node[]): boolean {
+    const target = this.#anchors.get(alias.source);
+    const name = show(`*${alias.source}`);
+    if (target === undefined) {
+      this.#report(placeOf(alias) ?? NOWHERE, `alias ${name} has no anchor: expected &${alias.source} before it`);
+      return false;
+    }
+    if (around.includes(target)) {
+      this.#report(placeOf(alias) ?? NOWHERE, `alias ${name} stands for what it is part of: expected another anchor`);
+      return false;
+    }
+    this.#targets.set(alias, target);
+    return this.#countName(alias);
+  }
+
+  #countName(node: Node): boolean {
+    if (++this.#namesAndAliases <= MAX_ALIASES) return true;
+    this.#report(placeOf(node) ?? NOWHERE, `too many anchors and aliases: expected at most ${MAX_ALIASES}`);
+    return false;
+  }
+
+  #locate(path: Path): { key: Place; value: Place } {
+    let node: unknown = this.#root;
+    let value = placeOf(node) ?? NOWHERE;
+    let key = value;
+    for (const step of path) {
+      const container = isAlias(node) ? this.#targets.get(node) : node;
+      const pair = isMap(container) ? this.#keys.get(container)?.get(String(step)) : undefined;
+      if (pair !== undefined) node = pair.value;
+      else if (isSeq(container) && Number(step) < container.items.length) node = container.items[Number(step)];
+      else return { key: value, value };
+      key = placeOf(pair?.key) ?? value;
+      value = placeOf(node) ?? (pair === undefined ? value : key);
+    }
+    return { key, value };
+  }
+}
+
+const NOWHERE: Place = { start: 0, end: 0 };
+
+/** Undefined for what takes no room: the value of `key:` with nothing behind it. */
+function placeOf(node: unknown): Place | undefined {
+  const isNode = isAlias(node) || isScalar(node) || isMap(node) || isSeq(node);
+  const [start, end] = (isNode ? node.range : undefined) ?? [0, 0];
+  return start < end ? { start, end } : undefined;
+}

@@ -1,0 +1,194 @@
+/**
+ * The whole appliance: interfaces, workers and rules, brought up and taken down in the right order.
+ *
+ * Up: programs attached with an empty port table (everything passes) -> sockets bound -> workers running -> xsk_map filled -> the
+ * first generation put in force, last. Down: programs detached first -> workers drain what is in their rings -> everything closed.
+ *
+ * @module
+ */
+import { LIMIT } from "../bpf/layout.gen.ts";
+import type { Config } from "../config/schema.ts";
+import { rcuGracePeriod } from "../ffi/libc.ts";
+import { RuleSlots } from "../steering/slots.ts";
+import { createWorkerTables } from "../steering/worker_table.ts";
+import { logger } from "../log.ts";
+import { RuleTotals } from "./counters.ts";
+import { findInterface, SteeredInterface } from "./interface.ts";
+import {
+  type InterfaceStatus,
+  interfaceStatus,
+  loopNumbers,
+  type RuleStatus,
+  ruleStatus,
+  type Totals,
+  totals,
+  type WorkerStatus,
+} from "./snapshot.ts";
+import { Steering } from "./steering.ts";
+import { WorkerPool } from "./workers.ts";
+
+export interface ApplianceOptions {
+  readonly config: Config;
+  /** Contents of a BPF object to use instead of the embedded one. */
+  readonly object?: Uint8Array<ArrayBuffer> | undefined;
+  /** The module whose workers serve: main.ts. */
+  readonly entry: URL;
+}
+
+export interface Snapshot {
+  readonly generation: number;
+  readonly uptimeMs: number;
+  readonly interfaces: readonly InterfaceStatus[];
+  readonly workers: readonly WorkerStatus[];
+  readonly rules: readonly RuleStatus[];
+  readonly totals: Totals;
+}
+
+/** What a start has opened so far, so that a failed one closes exactly that. */
+interface Parts {
+  readonly interfaces: SteeredInterface[];
+  workers?: WorkerPool;
+  steering?: Steering;
+}
+
+const log = logger("appliance");
+
+export class Appliance {
+  readonly interfaces: readonly SteeredInterface[];
+  readonly workers: WorkerPool;
+  readonly steering: Steering;
+  readonly #totals: RuleTotals;
+  readonly #startedMs = performance.now();
+  #stopping: Promise<void> | undefined;
+  #lastBusy: { readonly atMs: number; readonly idleMs: readonly number[]; readonly ratios: readonly number[] };
+
+  private constructor(parts: Required<Parts>, ruleTotals: RuleTotals) {
+    this.interfaces = parts.interfaces;
+    this.workers = parts.workers;
+    this.steering = parts.steering;
+    this.#totals = ruleTotals;
+    this.#lastBusy = { atMs: performance.now(), idleMs: this.#idleMs(), ratios: this.workers.counters.map(() => 0) };
+  }
+
+  /**
+   * Brings everything up. When it returns, packets are steered.
+   *
+   * @throws {SteerError} and leaves nothing behind when any part fails.
+   */
+  static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
+    for (const wanted of config.interfaces) findInterface(wanted); // all, before the first is touched
+    const parts: Parts = { interfaces: [] };
+    try {
+      for (const wanted of config.interfaces) {
+        const { workers } = config;
+        const steered = new SteeredInterface(wanted, workers.count, object, parts.interfaces[0]?.program);
+        parts.interfaces.push(steered);
+        if (steered.link.fallbackReason !== "") {
+          log.warn("Interface {interface} is attached in generic mode: {reason}", {
+            interface: steered.name,
+            reason: steered.link.fallbackReason,
+          });
+        }
+        await steered.openSockets();
+      }
+      const tables = createWorkerTables(LIMIT.RULE_SLOTS);
+      const workers = parts.workers = new WorkerPool({
+        ...config.workers,
+        ruleSlots: LIMIT.RULE_SLOTS,
+        tables,
+        entry,
+        describePorts: (worker) => parts.interfaces.flatMap((steered) => steered.describePorts(worker)),
+      });
+      await workers.ready();
+      for (const steered of parts.interfaces) steered.fillXskMap();
+
+      const slots = new RuleSlots(LIMIT.RULE_SLOTS);
+      const ruleTotals = new RuleTotals(parts.interfaces, workers.counters, slots);
+      const { program } = parts.interfaces[0]!;
+      const steering = parts.steering = new Steering(
+        program,
+        tables,
+        slots,
+        workers,
+        (slot) => ruleTotals.retire(slot),
+      );
+      await steering.apply(config.steering);
+      return new Appliance({ interfaces: parts.interfaces, workers, steering }, ruleTotals);
+    } catch (error) {
+      await close(parts);
+      throw error;
+    }
+  }
+
+  /** Detaches, lets the workers finish, and closes everything. Safe to call more than once. */
+  stop(): Promise<void> {
+    return this.#stopping ??= close({
+      interfaces: [...this.interfaces],
+      workers: this.workers,
+      steering: this.steering,
+    });
+  }
+
+  /** True while packets are steered by workers that all run. */
+  get ready(): boolean {
+    return this.#stopping === undefined && this.workers.allRunning && this.steering.generation > 0;
+  }
+
+  snapshot(): Snapshot {
+    const rules = new Map(this.steering.rules.map((rule) => [rule.name, rule]));
+    const counts = this.#totals.read();
+    const ruleStatuses = counts.map((count) => ruleStatus(count, rules, this.interfaces));
+    const interfaces = this.interfaces.map(interfaceStatus);
+    return {
+      generation: this.steering.generation,
+      uptimeMs: Math.round(performance.now() - this.#startedMs),
+      interfaces,
+      workers: this.#workerStatus(ruleStatuses),
+      rules: ruleStatuses,
+      totals: totals(interfaces, ruleStatuses),
+    };
+  }
+
+  #idleMs(): number[] {
+    return this.workers.counters.map((counters) => counters.loop("idle_ms"));
+  }
+
+  #workerStatus(rules: readonly RuleStatus[]): WorkerStatus[] {
+    const busy = this.#busyRatios();
+    return this.workers.counters.map((counters, worker) => ({
+      worker,
+      state: this.workers.stateName(worker),
+      cpu: this.workers.cpus[worker] ?? null,
+      received: rules.reduce((sum, rule) => sum + rule.workers[worker]!.received.reduce((s, r) => s + r.packets, 0), 0),
+      busyRatio: busy[worker]!,
+      loop: loopNumbers(counters),
+    }));
+  }
+
+  /** Share of the time since about a second ago in which each worker had packets in hand. */
+  #busyRatios(): readonly number[] {
+    const atMs = performance.now();
+    const elapsedMs = atMs - this.#lastBusy.atMs;
+    if (elapsedMs < 1000) return this.#lastBusy.ratios;
+    const idleMs = this.#idleMs();
+    const ratios = idleMs.map((idle, worker) =>
+      Math.min(1, Math.max(0, 1 - (idle - this.#lastBusy.idleMs[worker]!) / elapsedMs))
+    );
+    this.#lastBusy = { atMs, idleMs, ratios };
+    return ratios;
+  }
+}
+
+async function close({ interfaces, workers, steering }: Parts): Promise<void> {
+  for (const steered of interfaces) steered.detach();
+  if (workers !== undefined) {
+    await rcuGracePeriod(); // the last redirected packets are in the rings now
+    if (!(await workers.stop())) {
+      // A thread may still touch the rings, so they stay mapped: the process ends next, and the kernel frees them.
+      log.error("A worker did not stop in time; its memory is left to the end of the process");
+      return;
+    }
+  }
+  steering?.[Symbol.dispose]();
+  for (const steered of [...interfaces].reverse()) steered.close();
+}

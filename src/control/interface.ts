@@ -1,0 +1,165 @@
+/**
+ * One steered interface: its program, its link, and a socket for every queue and worker.
+ *
+ * @module
+ */
+import { XdpLink } from "../bpf/link.ts";
+import { SteeringProgram } from "../bpf/program.ts";
+import type { InterfaceConfig } from "../config/schema.ts";
+import type { QueuePortDescription } from "../dataplane/queue_port.ts";
+import { SteerError, UnsupportedError } from "../errors.ts";
+import { interfaceIndex } from "../ffi/libc.ts";
+import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
+import { consumerRing, producerRing } from "../xsk/rings.ts";
+import { XskSocket } from "../xsk/socket.ts";
+import { Umem } from "../xsk/umem.ts";
+
+/** One queue of an interface, with a socket per worker. */
+export interface SteeredQueue {
+  readonly id: number;
+  readonly umem: Umem;
+  readonly state: SharedArrayBuffer;
+  /** By worker; the first owns the queue's rings. */
+  readonly sockets: readonly XskSocket[];
+}
+
+/** The rx queues of an interface, by sysfs. Ascending. */
+export function rxQueues(interfaceName: string): number[] {
+  const ids: number[] = [];
+  for (const { name } of Deno.readDirSync(`/sys/class/net/${interfaceName}/queues`)) {
+    const match = /^rx-(\d+)$/.exec(name);
+    if (match !== null) ids.push(Number(match[1]));
+  }
+  return ids.sort((left, right) => left - right);
+}
+
+/** Checks that an interface and the queues asked of it exist. Changes nothing. */
+export function findInterface(config: InterfaceConfig): { ifindex: number; queues: readonly number[] } {
+  const ifindex = interfaceIndex(config.name);
+  if (ifindex === 0) {
+    throw new SteerError(`There is no interface "${config.name}" in this network namespace`, {
+      hint: `the interfaces are: ${[...Deno.readDirSync("/sys/class/net")].map(({ name }) => name).sort().join(", ")}`,
+    });
+  }
+  const present = rxQueues(config.name);
+  const queues = config.queues === "all" ? present : config.queues;
+  const missing = queues.filter((queue) => !present.includes(queue));
+  if (missing.length > 0) {
+    throw new SteerError(
+      `Interface "${config.name}" has no rx queue ${missing.join(", ")}: it has ${present.length} (0 to ${
+        present.length - 1
+      })`,
+      { hint: `ethtool -L ${config.name} combined N changes how many there are` },
+    );
+  }
+  return { ifindex, queues };
+}
+
+export class SteeredInterface {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly program: SteeringProgram;
+  readonly link: XdpLink;
+  readonly queues: SteeredQueue[] = [];
+  readonly #config: InterfaceConfig;
+  readonly #workers: number;
+  readonly #wanted: readonly number[];
+
+  /** Loads and attaches the program with an empty port table, so that every packet still passes to the kernel stack. */
+  constructor(
+    config: InterfaceConfig,
+    workers: number,
+    object: Uint8Array<ArrayBuffer> | undefined,
+    shareWith: SteeringProgram | undefined,
+  ) {
+    const { ifindex, queues } = findInterface(config);
+    this.#config = config;
+    this.#workers = workers;
+    this.#wanted = queues;
+    this.name = config.name;
+    this.ifindex = ifindex;
+    const queueLimit = Math.max(...queues) + 1;
+    this.program = SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith });
+    try {
+      const mode = config.attach === "shared" ? "auto" : config.attach;
+      this.link = XdpLink.attach(this.program.fd, ifindex, config.name, mode);
+    } catch (error) {
+      this.program[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Opens and binds a socket for every queue and worker. */
+  async openSockets(): Promise<void> {
+    for (const id of this.#wanted) this.queues.push(await this.#openQueue(id));
+  }
+
+  /** Makes the sockets reachable: from now on a listed port's packets would be redirected. */
+  fillXskMap(): void {
+    for (const { id, sockets } of this.queues) {
+      sockets.forEach((socket, worker) => this.program.setSocket(id, worker, socket.fd));
+    }
+  }
+
+  /** What `worker` needs to serve its sockets, one per queue. */
+  describePorts(worker: number): QueuePortDescription[] {
+    return this.queues.map(({ id, umem, state, sockets }) => ({
+      interfaceName: this.name,
+      queue: id,
+      fd: sockets[worker]!.fd,
+      rx: sockets[worker]!.rx,
+      tx: sockets[worker]!.tx,
+      ...sockets[0]!.queueRings!,
+      umem: { memory: umem.memory, chunkSize: umem.chunkSize, chunks: umem.chunks },
+      state,
+    }));
+  }
+
+  detach(): void {
+    this.link.close();
+  }
+
+  /** Closes everything, in reverse order of opening. No worker may be running any more. */
+  close(): void {
+    this.detach();
+    for (const { sockets, umem } of this.queues) {
+      for (const socket of [...sockets].reverse()) socket.close();
+      umem.close();
+    }
+    this.queues.length = 0;
+    this.program[Symbol.dispose]();
+  }
+
+  async #openQueue(id: number): Promise<SteeredQueue> {
+    const { name, rings, umem: umemConfig, zeroCopy } = this.#config;
+    if (zeroCopy === "require" && this.link.granted === "generic") {
+      throw new UnsupportedError(`Interface "${name}" has no zero-copy: it is attached in generic mode`, {
+        hint: "set zero_copy: auto, or attach: native to see why native XDP is refused",
+      });
+    }
+    // A generic attach with a zero-copy socket is accepted by some drivers and then receives nothing.
+    const allowed = this.link.granted === "generic" ? "off" : zeroCopy;
+    const options = { interfaceName: name, ifindex: this.ifindex, queue: id, rings, zeroCopy: allowed };
+    const umem = new Umem(umemConfig);
+    const sockets: XskSocket[] = [];
+    try {
+      const first = new XskSocket(options, umem);
+      sockets.push(first);
+      const state = createQueueState(umem.chunks);
+      const { fill, completion } = first.queueRings!;
+      const { chunkSize, chunks } = umem;
+      new ChunkExchange(state, producerRing(fill), consumerRing(completion), chunkSize, chunks).seed();
+      await first.bind();
+      for (let worker = 1; worker < this.#workers; worker++) {
+        const socket = new XskSocket(options);
+        sockets.push(socket);
+        await socket.bind(first);
+      }
+      return { id, umem, state, sockets };
+    } catch (error) {
+      for (const socket of sockets) socket.close();
+      umem.close();
+      throw error;
+    }
+  }
+}

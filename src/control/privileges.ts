@@ -1,0 +1,30 @@
+/**
+ * Checks up front that the process may do what it is about to do, so that the answer is one sentence and not a failed call.
+ *
+ * @module
+ */
+import { SteerError } from "../errors.ts";
+
+/** Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_BPF is newer than 5.8; CAP_SYS_ADMIN includes it. */
+const CAP_NET_ADMIN = 12n;
+const CAP_NET_RAW = 13n;
+const CAP_SYS_ADMIN = 21n;
+const CAP_BPF = 39n;
+
+/** @throws {SteerError} that names the capabilities missing. */
+export function requirePrivileges(): void {
+  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"));
+  if (match === null) return;
+  const effective = BigInt(`0x${match[1]}`);
+  const has = (capability: bigint): boolean => ((effective >> capability) & 1n) === 1n;
+  const missing = [
+    ...(has(CAP_NET_ADMIN) ? [] : ["CAP_NET_ADMIN"]),
+    ...(has(CAP_NET_RAW) ? [] : ["CAP_NET_RAW"]),
+    ...(has(CAP_BPF) || has(CAP_SYS_ADMIN) ? [] : ["CAP_BPF"]),
+  ];
+  if (missing.length === 0) return;
+  throw new SteerError(`Not permitted: this process lacks ${missing.join(", ")}`, {
+    hint:
+      "run it as root (sudo xdpsteer ...), or give it these capabilities, as AmbientCapabilities= in a systemd unit does",
+  });
+}

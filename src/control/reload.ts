@@ -1,0 +1,142 @@
+/**
+ * Live change: a new configuration is checked whole, then put in force as one flip, or refused and nothing changes.
+ *
+ * @module
+ */
+import { isDeepStrictEqual } from "node:util";
+import { readConfig } from "../config/load.ts";
+import { parseConfig } from "../config/parse.ts";
+import type { Config } from "../config/schema.ts";
+import { EXIT, messageOf, SteerError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { Appliance } from "./appliance.ts";
+import type { Applied } from "./steering.ts";
+
+/** Configurations offered since the start, by what became of them. */
+export interface ReloadCounts {
+  applied: number;
+  unchanged: number;
+  refused: number;
+}
+
+export interface LastReload {
+  readonly time: string;
+  readonly result: keyof ReloadCounts;
+  /** Why it was refused, or what it changed. */
+  readonly message: string;
+}
+
+/** Keys of the configuration that are fixed for the life of the process. */
+const FIXED = ["interfaces", "workers", "control", "log"] as const;
+
+const log = logger("reload");
+
+export class Reloader {
+  readonly counts: ReloadCounts = { applied: 0, unchanged: 0, refused: 0 };
+  last: LastReload | undefined;
+  #config: Config;
+  /** What the file held when it was last looked at, so that one save is one reload, and one refusal one line in the log. */
+  #seen: string | Uint8Array;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** @param content What the configuration in force was parsed from. */
+  constructor(
+    private readonly appliance: Appliance,
+    private readonly file: string,
+    private readonly cpuCount: number,
+    config: Config,
+    content: string | Uint8Array,
+  ) {
+    this.#config = config;
+    this.#seen = content;
+  }
+
+  /** The configuration in force. */
+  get config(): Config {
+    return this.#config;
+  }
+
+  /**
+   * Reads the file again and puts it in force.
+   *
+   * @param onlyIfChanged Does nothing when the file holds what it held last time, whatever came of it then.
+   * @throws {SteerError} when it is refused; the configuration before stays in force.
+   */
+  reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
+    return this.#inTurn(async () => {
+      let content: string | Uint8Array | undefined;
+      try {
+        content = readConfig(this.file);
+        if (onlyIfChanged && this.#isSeen(content)) return undefined;
+        this.#seen = content;
+        return await this.#apply(parseConfig(content, { file: this.file, cpuCount: this.cpuCount }));
+      } catch (error) {
+        if (content === undefined) {
+          const unreadable = `unreadable: ${messageOf(error)}`;
+          if (onlyIfChanged && this.#isSeen(unreadable)) return undefined;
+          this.#seen = unreadable;
+        }
+        throw this.#refuse(error);
+      }
+    });
+  }
+
+  #isSeen(content: string | Uint8Array): boolean {
+    return isDeepStrictEqual(content, this.#seen);
+  }
+
+  /** Checks and applies a configuration that came over the control socket. */
+  applyText(text: string | Uint8Array, name: string): Promise<Applied> {
+    return this.#inTurn(async () => {
+      try {
+        return await this.#apply(parseConfig(text, { file: name, cpuCount: this.cpuCount }));
+      } catch (error) {
+        throw this.#refuse(error);
+      }
+    });
+  }
+
+  /** One change at a time. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #apply(next: Config): Promise<Applied> {
+    const fixed = FIXED.filter((key) => !isDeepStrictEqual(next[key], this.#config[key]));
+    if (fixed.length > 0) {
+      throw new SteerError(`${fixed.join(", ")} cannot change while xdpsteer runs; nothing was applied`, {
+        hint: "restart xdpsteer to change it, or take that part of the change back",
+        exitCode: EXIT.configInvalid,
+      });
+    }
+    const applied = await this.appliance.steering.apply(next.steering);
+    this.#config = next;
+    const result = applied.changes.length === 0 ? "unchanged" : "applied";
+    this.#record(result, applied.changes.join("; "));
+    if (result === "applied") {
+      log.info("Generation {generation} is in force after {elapsedMs} ms: {changes}", {
+        generation: applied.generation,
+        elapsedMs: Number(applied.elapsedMs.toFixed(1)),
+        changes: applied.changes,
+      });
+    }
+    return applied;
+  }
+
+  #refuse(error: unknown): unknown {
+    this.#record("refused", messageOf(error));
+    log.error("The new configuration is refused, generation {generation} stays in force: {reason}", {
+      generation: this.appliance.steering.generation,
+      reason: messageOf(error),
+      ...(error instanceof SteerError && error.hint !== undefined ? { hint: error.hint } : {}),
+    });
+    return error;
+  }
+
+  #record(result: keyof ReloadCounts, message: string): void {
+    this.counts[result]++;
+    this.last = { time: new Date().toISOString(), result, message };
+  }
+}

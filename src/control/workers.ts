@@ -1,0 +1,148 @@
+/**
+ * The worker threads: started, watched, told what to do through shared words, and joined.
+ *
+ * @module
+ */
+import type { WaitMode } from "../dataplane/loop.ts";
+import type { QueuePortDescription } from "../dataplane/queue_port.ts";
+import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
+import { COMMAND, ControlWords, WORKER_STATE, WorkerCounters } from "../dataplane/words.ts";
+import { SteerError } from "../errors.ts";
+import { closeFd, openEventFd, signalEventFd } from "../ffi/libc.ts";
+
+export interface WorkerPoolOptions {
+  readonly count: number;
+  readonly cpus: readonly number[];
+  readonly wait: WaitMode;
+  readonly ruleSlots: number;
+  /** From createWorkerTables(). */
+  readonly tables: SharedArrayBuffer;
+  /** The module whose workers serve: main.ts. */
+  readonly entry: URL;
+  readonly describePorts: (worker: number) => QueuePortDescription[];
+}
+
+const START_MS = 5000;
+const DRAIN_MS = 1000;
+const STOP_MS = 500;
+const ACKNOWLEDGE_MS = 2000;
+const STEP_MS = 1;
+
+const STATE_NAMES = ["starting", "running", "stopped", "failed"] as const;
+
+export class WorkerPool {
+  readonly count: number;
+  readonly control: ControlWords;
+  readonly counters: readonly WorkerCounters[];
+  readonly cpus: readonly number[];
+  /** Rejects when a worker ends that was not told to. */
+  readonly failure: Promise<never>;
+  readonly #threads: Worker[] = [];
+  readonly #eventFds: number[] = [];
+
+  /** Starts the threads; {@linkcode ready} tells when they run. */
+  constructor(options: WorkerPoolOptions) {
+    this.count = options.count;
+    this.cpus = options.cpus;
+    this.control = ControlWords.create(options.count);
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failure = promise;
+    this.failure.catch(() => {}); // whoever cares awaits it; nobody else is to crash on it
+    const counters: WorkerCounters[] = [];
+    for (let worker = 0; worker < options.count; worker++) {
+      const ports = options.describePorts(worker);
+      counters.push(WorkerCounters.create(options.ruleSlots, ports.length));
+      const eventFd = openEventFd();
+      this.#eventFds.push(eventFd);
+      const thread = new Worker(options.entry, { type: "module", name: `worker ${worker}` });
+      const fail = (message: string): void => {
+        this.control.setState(worker, WORKER_STATE.failed);
+        reject(new SteerError(`Worker ${worker} failed: ${message}`));
+      };
+      thread.onmessage = ({ data }: MessageEvent<WorkerFailure>) => fail(data.message);
+      thread.onerror = (event) => {
+        event.preventDefault();
+        fail(event.message);
+      };
+      const cpu = options.cpus[worker];
+      thread.postMessage(
+        {
+          worker,
+          ports,
+          control: this.control.memory,
+          tables: options.tables,
+          counters: counters[worker]!.memory,
+          ruleSlots: options.ruleSlots,
+          eventFd,
+          wait: options.wait,
+          ...(cpu === undefined ? {} : { cpu }),
+        } satisfies WorkerOptions,
+      );
+      this.#threads.push(thread);
+    }
+    this.counters = counters;
+  }
+
+  /** Waits until every worker's loop runs. */
+  async ready(): Promise<void> {
+    const started = this.#until(START_MS, (worker) => this.control.state(worker) === WORKER_STATE.running);
+    if (!(await Promise.race([started, this.failure]))) {
+      throw new SteerError(`The workers did not start within ${START_MS} ms`);
+    }
+  }
+
+  stateName(worker: number): string {
+    return STATE_NAMES[this.control.state(worker)] ?? "unknown";
+  }
+
+  get allRunning(): boolean {
+    return this.#every((worker) => this.control.state(worker) === WORKER_STATE.running);
+  }
+
+  /** Waits until every worker uses the worker table in force, and none the other one. */
+  async tableAcknowledged(): Promise<void> {
+    const active = this.control.activeTable;
+    if (await this.#until(ACKNOWLEDGE_MS, (worker) => this.control.tableSeen(worker) === active)) return;
+    throw new SteerError(`A worker has not answered for ${ACKNOWLEDGE_MS} ms: the change was not made`);
+  }
+
+  /** The size of each worker's heap in KiB, as it is now. */
+  async heapKib(): Promise<number[]> {
+    for (let worker = 0; worker < this.count; worker++) this.control.askHeap(worker);
+    await this.#until(ACKNOWLEDGE_MS, (worker) => !this.control.heapAsked(worker));
+    return this.counters.map((_, worker) => this.control.heapKib(worker));
+  }
+
+  /**
+   * Lets the workers finish what is in their rings, then ends them. The program must be detached already.
+   *
+   * @returns True when all ended in time; only then may the memory they used be unmapped.
+   */
+  async stop(): Promise<boolean> {
+    const ended = (worker: number): boolean => this.control.state(worker) >= WORKER_STATE.stopped;
+    this.control.command = COMMAND.drain;
+    let joined = await this.#until(DRAIN_MS, ended);
+    if (!joined) {
+      this.control.command = COMMAND.stop;
+      joined = await this.#until(STOP_MS, ended);
+    }
+    for (const thread of this.#threads) thread.terminate();
+    if (joined) { for (const fd of this.#eventFds.splice(0)) closeFd(fd); }
+    return joined;
+  }
+
+  #every(condition: (worker: number) => boolean): boolean {
+    return this.counters.every((_, worker) => condition(worker));
+  }
+
+  /** Wakes the workers up and looks at them every millisecond. @returns False when the time is over. */
+  async #until(limitMs: number, condition: (worker: number) => boolean): Promise<boolean> {
+    const end = performance.now() + limitMs;
+    while (!this.#every(condition)) {
+      if (performance.now() > end) return false;
+      for (const fd of this.#eventFds) signalEventFd(fd);
+      await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+    }
+    return true;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The memory through which the control thread and the workers talk: words and counters, each with one writer. One definition
+ * serves both sides.
+ *
+ * @module
+ */
+
+/** What the control thread wants of all workers. */
+export const COMMAND = {
+  /** Take packets. */
+  run: 0,
+  /** Nothing new will come: finish what is in the rings, then stop. */
+  drain: 1,
+  /** Stop at the end of this turn. */
+  stop: 2,
+} as const;
+
+/** Where a worker is in its life. */
+export const WORKER_STATE = { starting: 0, running: 1, stopped: 2, failed: 3 } as const;
+
+/** A cache line, so that no two writers share one. */
+const LINE_WORDS = 16;
+
+/** Words of the control thread. */
+const COMMAND_WORD = 0;
+const ACTIVE_TABLE_WORD = 1;
+/** Words of a worker, from the start of its line. */
+const STATE_WORD = 0;
+const TABLE_SEEN_WORD = 1;
+const HEAP_ASKED_WORD = 2; // written by the control thread, cleared by the worker
+const HEAP_KIB_WORD = 3;
+
+/** The control block: a line for the control thread, then one per worker. */
+export class ControlWords {
+  readonly #words: Int32Array;
+
+  constructor(readonly memory: SharedArrayBuffer) {
+    this.#words = new Int32Array(memory);
+  }
+
+  static create(workers: number): ControlWords {
+    return new ControlWords(new SharedArrayBuffer((1 + workers) * LINE_WORDS * Int32Array.BYTES_PER_ELEMENT));
+  }
+
+  get command(): number {
+    return Atomics.load(this.#words, COMMAND_WORD);
+  }
+
+  set command(command: number) {
+    Atomics.store(this.#words, COMMAND_WORD, command);
+  }
+
+  /** Index of the worker table in force. */
+  get activeTable(): number {
+    return Atomics.load(this.#words, ACTIVE_TABLE_WORD);
+  }
+
+  set activeTable(index: number) {
+    Atomics.store(this.#words, ACTIVE_TABLE_WORD, index);
+  }
+
+  state(worker: number): number {
+    return Atomics.load(this.#words, line(worker) + STATE_WORD);
+  }
+
+  setState(worker: number, state: number): void {
+    Atomics.store(this.#words, line(worker) + STATE_WORD, state);
+  }
+
+  /** The table a worker uses since its last turn; it will not read the other one again. */
+  tableSeen(worker: number): number {
+    return Atomics.load(this.#words, line(worker) + TABLE_SEEN_WORD);
+  }
+
+  setTableSeen(worker: number, index: number): void {
+    Atomics.store(this.#words, line(worker) + TABLE_SEEN_WORD, index);
+  }
+
+  /** Asks a worker for the size of its heap; it answers at its next turn. */
+  askHeap(worker: number): void {
+    Atomics.store(this.#words, line(worker) + HEAP_ASKED_WORD, 1);
+  }
+
+  heapAsked(worker: number): boolean {
+    return Atomics.load(this.#words, line(worker) + HEAP_ASKED_WORD) !== 0;
+  }
+
+  answerHeap(worker: number, kib: number): void {
+    Atomics.store(this.#words, line(worker) + HEAP_KIB_WORD, kib);
+    Atomics.store(this.#words, line(worker) + HEAP_ASKED_WORD, 0);
+  }
+
+  heapKib(worker: number): number {
+    return Atomics.load(this.#words, line(worker) + HEAP_KIB_WORD);
+  }
+}
+
+function line(worker: number): number {
+  return (1 + worker) * LINE_WORDS;
+}
+
+/** What finally became of a packet that reached a worker. Each has exactly one. */
+export const FATE = {
+  /** By the rule's action. */
+  counted: 0,
+  /** Turned round and given to the tx ring. */
+  echoed: 1,
+  /** To be sent, but the tx ring was full: dropped. */
+  tx_ring_full: 2,
+  /** To be echoed, but to a group address or from port 0: dropped. */
+  unanswerable: 3,
+  /** Its port has no rule any more: dropped. */
+  unlisted: 4,
+  /** Not the UDP packet the XDP program saw: dropped. */
+  malformed: 5,
+} as const;
+export type Fate = keyof typeof FATE;
+export const FATES = Object.keys(FATE) as readonly Fate[];
+
+/** Numbers about a worker's loop, at the start of its counters. */
+export const LOOP_COUNTERS = ["turns", "batches", "idle_ms", "sleeps", "tx_wakeups", "lock_misses"] as const;
+export type LoopCounter = typeof LOOP_COUNTERS[number];
+const LOOP_AT = Object.fromEntries(LOOP_COUNTERS.map((name, index) => [name, index])) as Readonly<
+  Record<LoopCounter, number>
+>;
+export const TURNS_AT = LOOP_AT.turns;
+export const BATCHES_AT = LOOP_AT.batches;
+export const IDLE_MS_AT = LOOP_AT.idle_ms;
+export const SLEEPS_AT = LOOP_AT.sleeps;
+export const TX_WAKEUPS_AT = LOOP_AT.tx_wakeups;
+export const LOCK_MISSES_AT = LOOP_AT.lock_misses;
+
+const FATES_AT = 16; // room for the loop's numbers, and the fates start on a cache line
+const FATE_COUNT = FATES.length;
+
+/**
+ * One worker's counters: doubles, exact to 2^53, written by that worker only, never reset.
+ *
+ * Layout: the loop's numbers, then packets and bytes by (rule slot, fate), then packets received by (queue port, rule slot).
+ */
+export class WorkerCounters {
+  readonly values: Float64Array;
+  readonly #receivedAt: number;
+
+  constructor(readonly memory: SharedArrayBuffer, readonly ruleSlots: number) {
+    this.values = new Float64Array(memory);
+    this.#receivedAt = FATES_AT + ruleSlots * FATE_COUNT * 2;
+  }
+
+  static create(ruleSlots: number, queuePorts: number): WorkerCounters {
+    const doubles = FATES_AT + ruleSlots * (FATE_COUNT * 2 + queuePorts);
+    return new WorkerCounters(new SharedArrayBuffer(doubles * Float64Array.BYTES_PER_ELEMENT), ruleSlots);
+  }
+
+  loop(counter: LoopCounter): number {
+    return this.values[LOOP_AT[counter]]!;
+  }
+
+  packets(slot: number, fate: number): number {
+    return this.values[fateAt(slot, fate)]!;
+  }
+
+  bytes(slot: number, fate: number): number {
+    return this.values[fateAt(slot, fate) + 1]!;
+  }
+
+  received(queuePort: number, slot: number): number {
+    return this.values[this.receivedAt(queuePort) + slot]!;
+  }
+
+  /** Index of a queue port's received counters; add the rule slot. */
+  receivedAt(queuePort: number): number {
+    return this.#receivedAt + queuePort * this.ruleSlots;
+  }
+}
+
+/** Index of the packet counter of (rule slot, fate); the byte counter follows it. */
+export function fateAt(slot: number, fate: number): number {
+  return FATES_AT + (slot * FATE_COUNT + fate) * 2;
+}

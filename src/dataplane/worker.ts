@@ -1,0 +1,60 @@
+/**
+ * A worker thread: rebuilds its views from what the control thread posts, then runs the loop until told to stop.
+ *
+ * @module
+ */
+import { messageOf } from "../errors.ts";
+import { pinThread, PollSet } from "../ffi/libc.ts";
+import { viewWorkerTables } from "../steering/worker_table.ts";
+import { runLoop, type WaitMode } from "./loop.ts";
+import { QueuePort, type QueuePortDescription } from "./queue_port.ts";
+import { ControlWords, WORKER_STATE, WorkerCounters } from "./words.ts";
+
+/** What a worker is started with; can be posted. */
+export interface WorkerOptions {
+  readonly worker: number;
+  readonly ports: readonly QueuePortDescription[];
+  readonly control: SharedArrayBuffer;
+  readonly tables: SharedArrayBuffer;
+  readonly counters: SharedArrayBuffer;
+  readonly ruleSlots: number;
+  /** Bumped by the control thread to end a sleep. */
+  readonly eventFd: number;
+  readonly wait: WaitMode;
+  /** CPU to pin the thread to. */
+  readonly cpu?: number;
+}
+
+/** What a worker posts when it cannot go on. */
+export interface WorkerFailure {
+  readonly worker: number;
+  readonly message: string;
+}
+
+/** Takes the thread over: the first message starts the loop, which ends only at a command in the control words. */
+export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
+  scope.onmessage = ({ data }: MessageEvent<WorkerOptions>) => {
+    const control = new ControlWords(data.control);
+    try {
+      if (data.cpu !== undefined) pinThread(data.cpu);
+      const ports = data.ports.map((description) => new QueuePort(description));
+      const pollSet = new PollSet([data.eventFd, ...ports.map(({ fd }) => fd)]);
+      control.setState(data.worker, WORKER_STATE.running);
+      runLoop({
+        worker: data.worker,
+        ports,
+        tables: viewWorkerTables(data.tables),
+        control,
+        counters: new WorkerCounters(data.counters, data.ruleSlots),
+        pollSet,
+        wait: data.wait,
+        heapUsed: () => Deno.memoryUsage().heapUsed,
+      });
+      control.setState(data.worker, WORKER_STATE.stopped);
+    } catch (error) {
+      control.setState(data.worker, WORKER_STATE.failed);
+      scope.postMessage({ worker: data.worker, message: messageOf(error) } satisfies WorkerFailure);
+    }
+    scope.close();
+  };
+}

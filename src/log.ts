@@ -1,0 +1,65 @@
+/**
+ * The log: structured records, as text for people or JSON lines for programs, always to standard error. The only place that
+ * sets logging up; everything else asks {@linkcode logger} for its category.
+ *
+ * @module
+ */
+import {
+  configureSync,
+  getAnsiColorFormatter,
+  getJsonLinesFormatter,
+  getLogger,
+  getTextFormatter,
+  type Logger,
+  type LogLevel,
+  type LogRecord,
+} from "@logtape/logtape";
+
+export type { Logger };
+
+export interface LogOptions {
+  readonly level: "debug" | "info" | "warn" | "error";
+  /** auto: text on a terminal, JSON lines elsewhere. */
+  readonly format: "auto" | "text" | "json";
+}
+
+const LEVELS: Readonly<Record<LogOptions["level"], LogLevel>> = {
+  debug: "debug",
+  info: "info",
+  warn: "warning",
+  error: "error",
+};
+
+/** Sets level and format for the whole process; may be called again. */
+export function configureLog({ level, format }: LogOptions): void {
+  const terminal = Deno.stderr.isTerminal();
+  const text = format === "text" || (format === "auto" && terminal);
+  const formatter = !text
+    ? getJsonLinesFormatter()
+    : terminal && !Deno.env.get("NO_COLOR")
+    ? getAnsiColorFormatter({ timestamp: "time", level: "FULL" })
+    : getTextFormatter({ timestamp: "time", level: "FULL" });
+  const encoder = new TextEncoder();
+  configureSync({
+    reset: true,
+    sinks: {
+      // Synchronous, so that the last words of a process that ends are not lost.
+      stderr: (record: LogRecord): void => {
+        try {
+          Deno.stderr.writeSync(encoder.encode(formatter(record) as string));
+        } catch {
+          // Nobody reads standard error any more; the data path matters more than the log.
+        }
+      },
+    },
+    loggers: [
+      { category: "xdpsteer", lowestLevel: LEVELS[level], sinks: ["stderr"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },
+    ],
+  });
+}
+
+/** The logger of one part of the program: `logger("control")`. */
+export function logger(part: string): Logger {
+  return getLogger(["xdpsteer", part]);
+}

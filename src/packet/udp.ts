@@ -1,0 +1,125 @@
+/**
+ * Finds the headers of a UDP packet in packet memory. Reads in place, through one long-lived DataView over the whole UMEM; the
+ * result goes into a reused object, so nothing is allocated per packet.
+ *
+ * The XDP program has checked the packet already, but what is read here decides where this process writes, so every bound is
+ * checked again.
+ *
+ * @module
+ */
+
+export const ETHERNET_BYTES = 14;
+const ETHERTYPE_IPV4 = 0x0800;
+const ETHERTYPE_IPV6 = 0x86dd;
+const ETHERTYPE_VLAN = 0x8100;
+const ETHERTYPE_QINQ = 0x88a8;
+const VLAN_TAG_BYTES = 4;
+const VLAN_TAGS_MAX = 2;
+
+export const PROTOCOL_UDP = 17;
+const IPV6_HOP_BY_HOP = 0;
+const IPV6_ROUTING = 43;
+const IPV6_FRAGMENT = 44;
+const IPV6_AUTHENTICATION = 51;
+const IPV6_DESTINATION = 60;
+const IPV6_EXTENSIONS_MAX = 6;
+export const IPV6_HEADER_BYTES = 40;
+const UDP_HEADER_BYTES = 8;
+
+/** Offsets within an IPv4, IPv6 and UDP header. */
+export const IPV4 = { source: 12, destination: 16 } as const;
+export const IPV6 = { source: 8, destination: 24 } as const;
+export const UDP = { source: 0, destination: 2, length: 4, checksum: 6 } as const;
+
+/** Where the headers of one packet are, as offsets into packet memory. */
+export class UdpPacket {
+  /** First byte of the Ethernet header. */
+  ethernet = 0;
+  /** First byte of the IP header. */
+  ip = 0;
+  /** First byte of the UDP header. */
+  udp = 0;
+  /** UDP length: header and payload, bytes. */
+  udpBytes = 0;
+  isIpv6 = false;
+  sourcePort = 0;
+  destinationPort = 0;
+}
+
+/**
+ * Reads the headers of the packet at `at`. Hot path: no allocation.
+ *
+ * @param view All of packet memory.
+ * @param at Offset of the Ethernet header.
+ * @param length Bytes in the frame.
+ * @param out Filled in when the result is true.
+ * @returns False when this is not a whole UDP packet.
+ */
+export function readUdp(view: DataView, at: number, length: number, out: UdpPacket): boolean {
+  const end = at + length;
+  let ip = at + ETHERNET_BYTES;
+  if (ip > end) return false;
+  let etherType = view.getUint16(ip - 2);
+  for (let tags = 0; etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_QINQ; tags++) {
+    if (tags === VLAN_TAGS_MAX || ip + VLAN_TAG_BYTES > end) return false;
+    ip += VLAN_TAG_BYTES;
+    etherType = view.getUint16(ip - 2);
+  }
+
+  let udp = 0;
+  if (etherType === ETHERTYPE_IPV4) {
+    if (ip + 20 > end) return false;
+    udp = ip + ((view.getUint8(ip) & 15) << 2);
+    // A fragment is not a whole packet.
+    if (view.getUint8(ip + 9) !== PROTOCOL_UDP || (view.getUint16(ip + 6) & 0x3fff) !== 0) return false;
+    out.isIpv6 = false;
+  } else if (etherType === ETHERTYPE_IPV6) {
+    udp = skipIpv6Headers(view, ip, end);
+    if (udp < 0) return false;
+    out.isIpv6 = true;
+  } else {
+    return false;
+  }
+  if (udp + UDP_HEADER_BYTES > end) return false;
+  const udpBytes = view.getUint16(udp + UDP.length);
+  if (udpBytes < UDP_HEADER_BYTES || udp + udpBytes > end) return false;
+
+  out.ethernet = at;
+  out.ip = ip;
+  out.udp = udp;
+  out.udpBytes = udpBytes;
+  out.sourcePort = view.getUint16(udp + UDP.source);
+  out.destinationPort = view.getUint16(udp + UDP.destination);
+  return true;
+}
+
+/** @returns Offset of the UDP header, or -1. */
+function skipIpv6Headers(view: DataView, ip: number, end: number): number {
+  if (ip + IPV6_HEADER_BYTES > end) return -1;
+  let next = view.getUint8(ip + 6);
+  let at = ip + IPV6_HEADER_BYTES;
+  for (let walked = 0; next !== PROTOCOL_UDP; walked++) {
+    if (walked === IPV6_EXTENSIONS_MAX || at + 8 > end) return -1;
+    const length = view.getUint8(at + 1);
+    switch (next) {
+      case IPV6_FRAGMENT:
+        if ((view.getUint16(at + 2) & 0xfff9) !== 0) return -1;
+        next = view.getUint8(at);
+        at += 8;
+        break;
+      case IPV6_AUTHENTICATION:
+        next = view.getUint8(at);
+        at += (length + 2) * 4;
+        break;
+      case IPV6_HOP_BY_HOP:
+      case IPV6_ROUTING:
+      case IPV6_DESTINATION:
+        next = view.getUint8(at);
+        at += (length + 1) * 8;
+        break;
+      default:
+        return -1;
+    }
+  }
+  return at;
+}

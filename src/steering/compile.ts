@@ -1,0 +1,61 @@
+/**
+ * Rules to tables: the port map for the kernel, and the worker table for the workers.
+ *
+ * @module
+ */
+import { emptyPortMap, PORT_ACTION, type PortMap } from "./port_map.ts";
+import { type Action, endsInKernel, type Rule } from "./rule.ts";
+import { NO_RULE } from "./slots.ts";
+import { WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
+
+/** @param slots Slot of each rule, in the same order. */
+export function compilePortMap(rules: readonly Rule[], slots: readonly number[]): PortMap {
+  const map = emptyPortMap();
+  rules.forEach((rule, index) => {
+    const action = portAction(rule);
+    for (const { first, last } of rule.ports) {
+      map.action.fill(action, first, last + 1);
+      map.rule.fill(slots[index]!, first, last + 1);
+      map.worker.fill(rule.worker === "hash" ? 0 : rule.worker, first, last + 1);
+    }
+  });
+  return map;
+}
+
+function portAction({ action, worker }: Rule): number {
+  if (action === "pass") return PORT_ACTION.pass;
+  if (action === "drop") return PORT_ACTION.drop;
+  return worker === "hash" ? PORT_ACTION.spread : PORT_ACTION.redirect;
+}
+
+/**
+ * Writes the worker table of a new generation.
+ *
+ * @param target The idle table.
+ * @param previous The table in force, whose ports stay known where the new rules do not name them.
+ * @param reused Slots that belonged to another rule before.
+ */
+export function compileWorkerTable(
+  target: WorkerTable,
+  previous: WorkerTable,
+  rules: readonly Rule[],
+  slots: readonly number[],
+  reused: ReadonlySet<number>,
+): void {
+  target.ruleOfPort.set(previous.ruleOfPort);
+  target.actionOfRule.set(previous.actionOfRule);
+  if (reused.size > 0) {
+    target.ruleOfPort.forEach((slot, port) => {
+      if (reused.has(slot)) target.ruleOfPort[port] = NO_RULE;
+    });
+  }
+  rules.forEach((rule, index) => {
+    if (endsInKernel(rule.action)) return;
+    target.actionOfRule[slots[index]!] = workerAction(rule.action);
+    for (const { first, last } of rule.ports) target.ruleOfPort.fill(slots[index]!, first, last + 1);
+  });
+}
+
+function workerAction(action: Action): number {
+  return action === "echo" ? WORKER_ACTION.echo : WORKER_ACTION.count;
+}

@@ -1,0 +1,36 @@
+/**
+ * What a change of rules changes, in words for the log.
+ *
+ * @module
+ */
+import { formatPorts, type Rule } from "./rule.ts";
+
+/** One line per rule that was added, removed or changed, in the order of the new rules, removed ones last. */
+export function diffRules(before: readonly Rule[], after: readonly Rule[]): string[] {
+  const old = new Map(before.map((rule) => [rule.name, rule]));
+  const lines: string[] = [];
+  for (const rule of after) {
+    const previous = old.get(rule.name);
+    old.delete(rule.name);
+    if (previous === undefined) {
+      lines.push(`+ ${rule.name}: ports ${formatPorts(rule.ports)}, ${describe(rule)}`);
+      continue;
+    }
+    const changes = [
+      change("ports", formatPorts(previous.ports), formatPorts(rule.ports)),
+      change("worker", `${previous.worker}`, `${rule.worker}`),
+      change("action", previous.action, rule.action),
+    ].filter((text) => text !== "");
+    if (changes.length > 0) lines.push(`~ ${rule.name}: ${changes.join(", ")}`);
+  }
+  for (const rule of old.values()) lines.push(`- ${rule.name}: ports ${formatPorts(rule.ports)}, ${describe(rule)}`);
+  return lines;
+}
+
+function describe({ worker, action }: Rule): string {
+  return `worker ${worker}, action ${action}`;
+}
+
+function change(what: string, before: string, after: string): string {
+  return before === after ? "" : `${what} ${before} -> ${after}`;
+}

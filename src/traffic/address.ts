@@ -1,0 +1,34 @@
+/**
+ * Addresses as text, as they stand in a frame.
+ *
+ * @module
+ */
+
+/** `02:00:00:00:00:01` as six bytes. @throws {TypeError} for anything else. */
+export function parseMac(text: string): Uint8Array<ArrayBuffer> {
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) throw new TypeError(`Cannot read the MAC address "${text}"`);
+  return Uint8Array.from(text.split(":"), (part) => parseInt(part, 16));
+}
+
+/** An IPv4 address as 4 bytes, an IPv6 address as 16. @throws {TypeError} for anything else. */
+export function parseAddress(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = text.includes(":") ? parseIpv6(text) : parseIpv4(text);
+  if (bytes === undefined) throw new TypeError(`Cannot read the IP address "${text}"`);
+  return bytes;
+}
+
+function parseIpv4(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const parts = text.split(".");
+  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256)) return undefined;
+  return Uint8Array.from(parts, Number);
+}
+
+function parseIpv6(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const sides = text.split("::").map((side) => side === "" ? [] : side.split(":"));
+  const [before, after = []] = sides;
+  const given = before!.length + after.length;
+  if (sides.length > 2 || (sides.length === 1 ? given !== 8 : given > 7)) return undefined;
+  const groups = [...before!, ...Array(8 - given).fill("0"), ...after];
+  if (!groups.every((group) => /^[0-9a-f]{1,4}$/i.test(group))) return undefined;
+  return Uint8Array.from(groups.flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]));
+}

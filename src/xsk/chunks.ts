@@ -1,0 +1,142 @@
+/**
+ * How the chunks of one queue's UMEM find their way back to its fill ring.
+ *
+ * The queue's workers share one fill and one completion ring, so whoever touches them holds the queue's try-lock: a word in
+ * shared memory. A worker that does not get it keeps its chunks for its next turn and never waits.
+ *
+ * A chunk has one owner at any time: the fill ring, the kernel, an rx ring, a worker's batch, a tx ring, the completion ring,
+ * a worker's list of returned chunks, or the queue's spares (those that do not fit the fill ring).
+ *
+ * @module
+ */
+import type { ConsumerRing, ProducerRing } from "./ring.ts";
+
+/** Words of the shared state before the spares. */
+const LOCK = 0;
+const SPARE_COUNT = 1;
+const SPARES = 2;
+
+/** Makes the shared state of one queue: the lock, and room for every chunk to be a spare. */
+export function createQueueState(chunks: number): SharedArrayBuffer {
+  return new SharedArrayBuffer((SPARES + chunks) * Int32Array.BYTES_PER_ELEMENT);
+}
+
+/** One worker's hand in the circulation of one queue's chunks. */
+export class ChunkExchange {
+  readonly #state: Int32Array;
+  readonly #fill: ProducerRing;
+  readonly #completion: ConsumerRing;
+  readonly #chunkMask: number;
+  readonly #chunks: number;
+  readonly #lowMark: number;
+  /** Addresses of chunks this worker is done with. Plain for the hot path; use {@linkcode giveBack}. */
+  readonly returned: Int32Array;
+  returnedCount = 0;
+
+  /**
+   * @param state From {@linkcode createQueueState}, the same for all workers of the queue.
+   * @param chunkSize Bytes per chunk, a power of two.
+   * @param chunks How many chunks the queue's UMEM has.
+   */
+  constructor(
+    state: SharedArrayBuffer,
+    fill: ProducerRing,
+    completion: ConsumerRing,
+    chunkSize: number,
+    chunks: number,
+  ) {
+    this.#state = new Int32Array(state);
+    this.#fill = fill;
+    this.#completion = completion;
+    this.#chunkMask = ~(chunkSize - 1);
+    this.#chunks = chunks;
+    this.#lowMark = Math.min(chunks, fill.size) >> 2;
+    this.returned = new Int32Array(chunks);
+  }
+
+  /** Takes a chunk back from a batch. `addr` may point anywhere into it. Hot path: no allocation. */
+  giveBack(addr: number): void {
+    this.returned[this.returnedCount++] = addr & this.#chunkMask;
+  }
+
+  /** Puts every chunk of the UMEM into circulation. Once, by one thread, before the socket is bound. */
+  seed(): void {
+    for (let chunk = 0; chunk < this.#chunks; chunk++) this.giveBack(chunk * (-this.#chunkMask));
+    this.exchange();
+  }
+
+  /**
+   * Moves returned chunks, completed chunks and spares to the fill ring, as many as fit; the rest become spares. Hot path.
+   *
+   * @returns False when another worker holds the lock: nothing was moved.
+   */
+  exchange(): boolean {
+    if (Atomics.compareExchange(this.#state, LOCK, 0, 1) !== 0) return false;
+    const completion = this.#completion;
+    const fill = this.#fill;
+    completion.resync();
+    fill.resync();
+    const completed = completion.peek(completion.size);
+    const first = (completion.consumer - completed) | 0;
+    let spares = this.#state[SPARE_COUNT]!;
+
+    const wanted = completed + this.returnedCount + spares;
+    let room = fill.reserve(wanted);
+    let at = (fill.producer - room) | 0;
+    for (let index = 0; index < completed; index++) {
+      const addr = completion.words[completion.addrAt((first + index) | 0)]! & this.#chunkMask;
+      if (room > 0) {
+        this.#put(at, addr);
+        at = (at + 1) | 0;
+        room--;
+      } else {
+        this.#state[SPARES + spares++] = addr;
+      }
+    }
+    for (let index = 0; index < this.returnedCount; index++) {
+      if (room > 0) {
+        this.#put(at, this.returned[index]!);
+        at = (at + 1) | 0;
+        room--;
+      } else {
+        this.#state[SPARES + spares++] = this.returned[index]!;
+      }
+    }
+    for (; room > 0 && spares > 0; room--) {
+      this.#put(at, this.#state[SPARES + --spares]!);
+      at = (at + 1) | 0;
+    }
+    this.returnedCount = 0;
+    this.#state[SPARE_COUNT] = spares;
+    if (completed > 0) completion.release();
+    if (wanted > 0) fill.submit();
+    Atomics.store(this.#state, LOCK, 0);
+    return true;
+  }
+
+  /** True when something waits to be moved that this worker can see. */
+  get due(): boolean {
+    return this.returnedCount > 0 || this.#completion.pending() > 0;
+  }
+
+  /** True when the fill ring holds less than a quarter of what it could: chunks are on their way and must not be slept on. */
+  get low(): boolean {
+    return this.#fill.pending() < this.#lowMark;
+  }
+
+  /** True when the driver waits for a system call before it takes from the fill ring (zero-copy only). */
+  needsWakeup(): boolean {
+    return this.#fill.needsWakeup();
+  }
+
+  /** Chunks in the queue's spares. For tests and status. */
+  get spares(): number {
+    return Atomics.load(this.#state, SPARE_COUNT);
+  }
+
+  #put(index: number, addr: number): void {
+    const at = this.#fill.addrAt(index);
+    this.#fill.words[at] = addr;
+    this.#fill.words[at + 1] = 0;
+  }
+}

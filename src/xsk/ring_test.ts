@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { FakeRing } from "../../tests/support/fake_kernel.ts";
+
+/** Where indexes start: ordinary, and just below the places where 32-bit arithmetic could go wrong. */
+const STARTS = { zero: 0, "2^31": 0x7fffffff - 5, "2^32": -6 } as const;
+
+for (const [name, start] of Object.entries(STARTS)) {
+  Deno.test(`ProducerRing carries entries in order when indexes pass ${name}`, () => {
+    const ring = new FakeRing(8, "addr", start);
+    const producer = ring.asProducer();
+    for (let round = 0; round < 20; round++) {
+      assert.equal(producer.reserve(3), 3);
+      const first = (producer.producer - 3) | 0;
+      for (let index = 0; index < 3; index++) {
+        producer.words[producer.addrAt((first + index) | 0)] = round * 3 + index;
+      }
+      assert.equal(ring.held, 0, "nothing is visible before submit");
+      producer.submit();
+      for (let index = 0; index < 3; index++) assert.equal(ring.consume()?.addr, round * 3 + index);
+      assert.equal(ring.consume(), undefined);
+    }
+  });
+
+  Deno.test(`ConsumerRing takes entries in order when indexes pass ${name}`, () => {
+    const ring = new FakeRing(8, "desc", start);
+    const consumer = ring.asConsumer();
+    for (let round = 0; round < 20; round++) {
+      for (let index = 0; index < 5; index++) assert.ok(ring.produce((round * 5 + index) * 2048, index + 60));
+      assert.equal(consumer.peek(64), 5);
+      const first = (consumer.consumer - 5) | 0;
+      for (let index = 0; index < 5; index++) {
+        const at = consumer.descAt((first + index) | 0);
+        assert.deepEqual([consumer.words[at], consumer.words[at + 2]], [(round * 5 + index) * 2048, index + 60]);
+      }
+      assert.equal(ring.held, 5, "the kernel gets no place back before release");
+      consumer.release();
+      assert.equal(ring.held, 0);
+    }
+  });
+
+  Deno.test(`ProducerRing.reserve() gives what is left of a full ring when indexes pass ${name}`, () => {
+    const ring = new FakeRing(8, "desc", start);
+    const producer = ring.asProducer();
+    assert.equal(producer.reserve(6), 6);
+    assert.equal(producer.reserve(6), 2);
+    assert.equal(producer.reserve(1), 0);
+    producer.submit();
+    assert.equal(producer.pending(), 8);
+    ring.consume();
+    assert.equal(producer.reserve(6), 1);
+  });
+}
+
+Deno.test("ProducerRing.cancel() takes back what was reserved and not submitted", () => {
+  const ring = new FakeRing(8, "desc");
+  const producer = ring.asProducer();
+  producer.reserve(8);
+  producer.cancel(5);
+  producer.submit();
+  assert.equal(ring.held, 3);
+  assert.equal(producer.reserve(8), 5);
+});
+
+Deno.test("ConsumerRing.cancel() puts peeked entries back", () => {
+  const ring = new FakeRing(8, "addr");
+  const consumer = ring.asConsumer();
+  for (let index = 0; index < 4; index++) ring.produce(index);
+  assert.equal(consumer.peek(4), 4);
+  consumer.cancel(3);
+  consumer.release();
+  assert.equal(ring.held, 3);
+  assert.equal(consumer.peek(8), 3);
+  assert.equal(consumer.words[consumer.addrAt((consumer.consumer - 3) | 0)], 1);
+});
+
+Deno.test("ConsumerRing.peek() finds nothing in an empty ring", () => {
+  const consumer = new FakeRing(8, "addr").asConsumer();
+  assert.equal(consumer.peek(8), 0);
+});
+
+Deno.test("ProducerRing.needsWakeup() is the kernel's flag", () => {
+  const ring = new FakeRing(8, "addr");
+  const producer = ring.asProducer();
+  assert.equal(producer.needsWakeup(), false);
+  ring.setNeedWakeup(true);
+  assert.equal(producer.needsWakeup(), true);
+});
+
+Deno.test("rings neither lose, repeat nor reorder entries in any interleaving", () => {
+  const step = fc.record({ ours: fc.nat(12), cancelled: fc.nat(3), theirs: fc.nat(12) });
+  const start = fc.constantFrom(...Object.values(STARTS));
+  fc.assert(fc.property(fc.array(step, { maxLength: 200 }), start, (steps, from) => {
+    const ring = new FakeRing(16, "addr", from);
+    const producer = ring.asProducer();
+    let sent = 0;
+    let got = 0;
+    for (const { ours, cancelled, theirs } of steps) {
+      const reserved = producer.reserve(ours);
+      assert.ok(reserved <= 16 - ring.held);
+      const kept = Math.max(0, reserved - cancelled);
+      const first = (producer.producer - reserved) | 0;
+      for (let index = 0; index < kept; index++) producer.words[producer.addrAt((first + index) | 0)] = sent++;
+      producer.cancel(reserved - kept);
+      producer.submit();
+      for (let index = 0; index < theirs; index++) {
+        const entry = ring.consume();
+        if (entry === undefined) break;
+        assert.equal(entry.addr, got++);
+      }
+    }
+    assert.equal(sent - got, ring.held);
+  }));
+});

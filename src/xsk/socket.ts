@@ -1,0 +1,232 @@
+/**
+ * AF_XDP sockets by plain system calls: one per (queue, worker). The first socket of a queue registers the queue's UMEM and owns
+ * its fill and completion ring; the others share them (XDP_SHARED_UMEM).
+ *
+ * @see {@link https://docs.kernel.org/networking/af_xdp.html}
+ * @module
+ */
+import { UnsupportedError } from "../errors.ts";
+import { ERRNO, syscallError } from "../ffi/errno.ts";
+import { bindSocket, closeFd, getXdpOption, openXdpSocket, setXdpOption } from "../ffi/libc.ts";
+import { MappedMemory } from "../ffi/memory.ts";
+import { SOCKADDR_XDP, UAPI, XDP_MMAP_OFFSETS, XDP_RING_OFFSET, XDP_STATISTICS, XDP_UMEM_REG } from "../ffi/uapi.ts";
+import type { RingAddress } from "./rings.ts";
+import type { Umem } from "./umem.ts";
+
+export interface RingSizes {
+  readonly rx: number;
+  readonly tx: number;
+  readonly fill: number;
+  readonly completion: number;
+}
+
+export interface SocketOptions {
+  readonly interfaceName: string;
+  readonly ifindex: number;
+  readonly queue: number;
+  readonly rings: RingSizes;
+  /** auto: the kernel takes zero-copy where the driver has it. */
+  readonly zeroCopy: "auto" | "require" | "off";
+}
+
+/** The six counters of XDP_STATISTICS, in the kernel's words. */
+export type XskStatistics = Readonly<Record<Exclude<keyof typeof XDP_STATISTICS, "size">, number>>;
+
+/** Rings of which each queue has one. */
+export interface QueueRings {
+  readonly fill: RingAddress;
+  readonly completion: RingAddress;
+}
+
+/** How long a queue may stay busy after its last owner died: the kernel frees a dead socket's queue a little later. */
+const BUSY_RETRY_MS = 1000;
+const BUSY_STEP_MS = 10;
+
+type RingKind = "rx" | "tx" | "fill" | "completion";
+const RINGS: Readonly<
+  Record<RingKind, { option: number; name: string; offsets: number; page: number; entryBytes: number }>
+> = {
+  rx: {
+    option: UAPI.XDP_RX_RING,
+    name: "XDP_RX_RING",
+    offsets: XDP_MMAP_OFFSETS.rx,
+    page: UAPI.XDP_PGOFF_RX_RING,
+    entryBytes: 16,
+  },
+  tx: {
+    option: UAPI.XDP_TX_RING,
+    name: "XDP_TX_RING",
+    offsets: XDP_MMAP_OFFSETS.tx,
+    page: UAPI.XDP_PGOFF_TX_RING,
+    entryBytes: 16,
+  },
+  fill: {
+    option: UAPI.XDP_UMEM_FILL_RING,
+    name: "XDP_UMEM_FILL_RING",
+    offsets: XDP_MMAP_OFFSETS.fr,
+    page: UAPI.XDP_UMEM_PGOFF_FILL_RING,
+    entryBytes: 8,
+  },
+  completion: {
+    option: UAPI.XDP_UMEM_COMPLETION_RING,
+    name: "XDP_UMEM_COMPLETION_RING",
+    offsets: XDP_MMAP_OFFSETS.cr,
+    page: UAPI.XDP_UMEM_PGOFF_COMPLETION_RING,
+    entryBytes: 8,
+  },
+};
+
+export class XskSocket implements Disposable {
+  readonly fd: number;
+  readonly queue: number;
+  readonly rx: RingAddress;
+  readonly tx: RingAddress;
+  /** Only the first socket of a queue has them. */
+  readonly queueRings: QueueRings | undefined;
+  readonly #where: string;
+  readonly #mappings: MappedMemory[] = [];
+  #zeroCopy: boolean | undefined;
+  #closed = false;
+
+  /** Opens and sizes a socket; {@linkcode bind} makes it live. Give `umem` for the first socket of a queue only. */
+  constructor(private readonly options: SocketOptions, umem?: Umem) {
+    this.queue = options.queue;
+    this.#where = `interface "${options.interfaceName}" queue ${options.queue}`;
+    this.fd = openXdpSocket();
+    try {
+      if (umem !== undefined) this.#registerUmem(umem);
+      const kinds: RingKind[] = umem === undefined ? ["rx", "tx"] : ["fill", "completion", "rx", "tx"];
+      for (const kind of kinds) this.#sizeRing(kind);
+      const offsets = this.#mmapOffsets();
+      this.rx = this.#mapRing("rx", offsets);
+      this.tx = this.#mapRing("tx", offsets);
+      if (umem !== undefined) {
+        this.queueRings = { fill: this.#mapRing("fill", offsets), completion: this.#mapRing("completion", offsets) };
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Binds to the queue, or to the queue and UMEM of `first`.
+   *
+   * @throws {UnsupportedError} when zero-copy is required and the driver has none.
+   * @throws {SyscallError} EBUSY when another program owns the queue.
+   */
+  async bind(first?: XskSocket): Promise<void> {
+    const { ifindex, queue, zeroCopy } = this.options;
+    const mode = zeroCopy === "require" ? UAPI.XDP_ZEROCOPY : zeroCopy === "off" ? UAPI.XDP_COPY : 0;
+    const address = new DataView(new ArrayBuffer(SOCKADDR_XDP.size));
+    address.setUint16(SOCKADDR_XDP.sxdp_family, UAPI.AF_XDP, true);
+    address.setUint16(
+      SOCKADDR_XDP.sxdp_flags,
+      first === undefined ? UAPI.XDP_USE_NEED_WAKEUP | mode : UAPI.XDP_SHARED_UMEM,
+      true,
+    );
+    address.setUint32(SOCKADDR_XDP.sxdp_ifindex, ifindex, true);
+    address.setUint32(SOCKADDR_XDP.sxdp_queue_id, queue, true);
+    address.setUint32(SOCKADDR_XDP.sxdp_shared_umem_fd, first?.fd ?? 0, true);
+
+    const what = `bind an AF_XDP socket to ${this.#where}`;
+    for (let waitedMs = 0;; waitedMs += BUSY_STEP_MS) {
+      const result = bindSocket(this.fd, new Uint8Array(address.buffer));
+      if (result === 0) break;
+      if (result === -ERRNO.EBUSY && waitedMs < BUSY_RETRY_MS) {
+        await new Promise((resolve) => setTimeout(resolve, BUSY_STEP_MS));
+        continue;
+      }
+      const error = syscallError("bind", -result, what);
+      if (zeroCopy !== "require" || first !== undefined) throw error;
+      throw new UnsupportedError(`${error.message} (zero_copy: require)`, {
+        hint: "the driver has no zero-copy on this queue: set zero_copy: auto or off",
+      });
+    }
+    this.#zeroCopy = (this.#readOptions() & UAPI.XDP_OPTIONS_ZEROCOPY) !== 0;
+  }
+
+  /** What the kernel granted, read back after bind; undefined before. */
+  get zeroCopy(): boolean | undefined {
+    return this.#zeroCopy;
+  }
+
+  /** Reads the kernel's counters. `rx_fill_ring_empty_descs` is the queue's: all its sockets report the same number. */
+  statistics(): XskStatistics {
+    const bytes = new Uint8Array(new ArrayBuffer(XDP_STATISTICS.size));
+    getXdpOption(this.fd, UAPI.XDP_STATISTICS, "XDP_STATISTICS", bytes, `read the counters of ${this.#where}`);
+    const view = new DataView(bytes.buffer);
+    const { size: _, ...offsets } = XDP_STATISTICS;
+    return Object.fromEntries(
+      Object.entries(offsets).map(([name, offset]) => [name, Number(view.getBigUint64(offset, true))]),
+    ) as unknown as XskStatistics;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const mapping of this.#mappings) mapping.close();
+    closeFd(this.fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #registerUmem(umem: Umem): void {
+    const registration = new DataView(new ArrayBuffer(XDP_UMEM_REG.size));
+    registration.setBigUint64(XDP_UMEM_REG.addr, umem.memory.address, true);
+    registration.setBigUint64(XDP_UMEM_REG.len, BigInt(umem.memory.length), true);
+    registration.setUint32(XDP_UMEM_REG.chunk_size, umem.chunkSize, true);
+    registration.setUint32(XDP_UMEM_REG.headroom, umem.headroom, true);
+    this.#set(UAPI.XDP_UMEM_REG, "XDP_UMEM_REG", new Uint8Array(registration.buffer), "register the UMEM");
+  }
+
+  #sizeRing(kind: RingKind): void {
+    const { option, name } = RINGS[kind];
+    const size = this.options.rings[kind];
+    this.#set(option, name, new Uint8Array(new Uint32Array([size]).buffer), `make a ${kind} ring of ${size} entries`);
+  }
+
+  #set(option: number, name: string, value: Uint8Array, what: string): void {
+    setXdpOption(this.fd, option, name, value, `${what} for ${this.#where}`);
+  }
+
+  #mmapOffsets(): DataView {
+    const bytes = new Uint8Array(new ArrayBuffer(XDP_MMAP_OFFSETS.size));
+    const what = `read the ring offsets of ${this.#where}`;
+    const length = getXdpOption(this.fd, UAPI.XDP_MMAP_OFFSETS, "XDP_MMAP_OFFSETS", bytes, what);
+    if (length !== XDP_MMAP_OFFSETS.size) {
+      throw new UnsupportedError(`Cannot ${what}: the kernel has no need_wakeup`, {
+        hint: "Linux 5.4 or newer has it",
+      });
+    }
+    return new DataView(bytes.buffer);
+  }
+
+  #mapRing(kind: RingKind, offsets: DataView): RingAddress {
+    const { offsets: base, page, entryBytes } = RINGS[kind];
+    const size = this.options.rings[kind];
+    const offset = (field: number): number => Number(offsets.getBigUint64(base + field, true));
+    const entries = offset(XDP_RING_OFFSET.desc);
+    const what = `map the ${kind} ring of ${this.#where}`;
+    const mapping = MappedMemory.shared(this.fd, entries + size * entryBytes, page, what);
+    this.#mappings.push(mapping);
+    return {
+      memory: mapping.address,
+      layout: {
+        producer: offset(XDP_RING_OFFSET.producer) / 4,
+        consumer: offset(XDP_RING_OFFSET.consumer) / 4,
+        flags: offset(XDP_RING_OFFSET.flags) / 4,
+        entries: entries / 4,
+        size,
+      },
+    };
+  }
+
+  #readOptions(): number {
+    const bytes = new Uint8Array(new ArrayBuffer(4));
+    getXdpOption(this.fd, UAPI.XDP_OPTIONS, "XDP_OPTIONS", bytes, `read the bind mode of ${this.#where}`);
+    return new DataView(bytes.buffer).getUint32(0, true);
+  }
+}
