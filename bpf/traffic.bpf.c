@@ -14,6 +14,9 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#define BEHIND_NS 2000000ULL
+#define SPIN_ROUNDS (1 << 20) /* far more than fit one burst's time */
+
 enum traffic_limit {
 	TRAFFIC_PORTS = 8,
 	TRAFFIC_PORTS_PER_ADDRESS = 32768, /* flows beyond these come from the next source address */
@@ -33,6 +36,8 @@ struct traffic_parameters {
 	__u32 udp_sum;          /* pseudo header, UDP header and payload with all that varies 0 */
 	__u16 source_port;      /* of the first flow */
 	__u16 ports[TRAFFIC_PORTS];
+	__u32 burst;            /* frames between two waits; 0 never waits */
+	__u64 burst_ns;         /* time one burst takes */
 	/* Never read: puts the types that no map names into the BTF, where the layout generator finds them. */
 	struct {
 		enum traffic_limit limit;
@@ -48,6 +53,9 @@ const volatile struct traffic_parameters parameters = {};
 
 /* Shared by all CPUs: a number is given out once only. */
 __u64 next_sequence = 0;
+
+/* When the next burst may start, CLOCK_MONOTONIC. Only one thread may run a program that keeps to a rate. */
+__u64 due_ns = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -66,6 +74,26 @@ static __always_inline __be16 checksum(__u32 sum)
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return bpf_htons(~sum);
+}
+
+static long is_due(__u32 round __attribute__((unused)), void *context __attribute__((unused)))
+{
+	return bpf_ktime_get_ns() >= due_ns;
+}
+
+/*
+ * Keeps to the rate by spinning: between two runs of the program there is nowhere to sleep. A source that fell behind by
+ * little catches up; one that was stopped starts anew.
+ */
+static __always_inline void wait_for_burst(void)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (due_ns + BEHIND_NS < now)
+		due_ns = now;
+	else
+		bpf_loop(SPIN_ROUNDS, is_due, 0, 0);
+	due_ns += parameters.burst_ns;
 }
 
 SEC("xdp")
@@ -87,6 +115,8 @@ int traffic_source(struct xdp_md *ctx)
 
 	if (!sent)
 		return XDP_ABORTED; /* cannot be: an array with a slot 0 */
+	if (parameters.burst != 0 && sequence % parameters.burst == 0)
+		wait_for_burst();
 	if (parameters.is_ipv6) {
 		struct ipv6hdr *ip = data + parameters.ip_offset;
 

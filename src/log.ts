@@ -35,10 +35,10 @@ export function configureLog({ level, format }: LogOptions): void {
   const terminal = Deno.stderr.isTerminal();
   const text = format === "text" || (format === "auto" && terminal);
   const formatter = !text
-    ? getJsonLinesFormatter()
+    ? getJsonLinesFormatter({ value: plain })
     : terminal && !Deno.env.get("NO_COLOR")
-    ? getAnsiColorFormatter({ timestamp: "time", level: "FULL" })
-    : getTextFormatter({ timestamp: "time", level: "FULL" });
+    ? getAnsiColorFormatter({ timestamp: "time", level: "FULL", value: plain })
+    : getTextFormatter({ timestamp: "time", level: "FULL", value: plain });
   const encoder = new TextEncoder();
   configureSync({
     reset: true,
@@ -57,6 +57,15 @@ export function configureLog({ level, format }: LogOptions): void {
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },
     ],
   });
+}
+
+/** Values stand in a sentence as a person would write them: no quotes round words, lists with commas. */
+function plain(value: unknown): string {
+  return Array.isArray(value)
+    ? value.map(plain).join(", ")
+    : typeof value === "object"
+    ? JSON.stringify(value)
+    : `${value}`;
 }
 
 /** The logger of one part of the program: `logger("control")`. */

@@ -40,7 +40,7 @@ export const EVENT_KIND = {
 export const LIMIT = {
   PORTS: 65536,
   TABLES: 2,
-  RULE_SLOTS: 8192,
+  RULE_SLOTS: 8256,
   EVENTS_BYTES: 65536,
 } as const;
 

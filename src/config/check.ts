@@ -7,10 +7,10 @@
  * @module
  */
 
-import { type Clash, PortClaims, portItems, type PortRange } from "./ports.ts";
+import { PortClaims, portItems, type PortRange } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
 import { show } from "./wording.ts";
-import type { Finding, Path, YamlFile } from "./yaml_file.ts";
+import type { Finding, Path, Place, YamlFile } from "./yaml_file.ts";
 
 /** What the checks across keys have found. */
 export interface CrossCheck {
@@ -22,22 +22,20 @@ export interface CrossCheck {
 /** Checks what concerns more than one key. `cpuCount` is what `workers.count: auto` means without `cpus`. */
 export function crossCheck(file: YamlFile, cpuCount: number): CrossCheck {
   const findings: Finding[] = [];
-  const report: Report = (path, message) => void findings.push({ ...file.place(path), message });
+  const report: Report = ({ start, end }, message) => void findings.push({ start, end, message });
   const workers = countWorkers(file.value, cpuCount);
   checkNames(file, "interfaces", "interface", report);
-  checkRooms(file.value, report);
-  if (workers !== undefined && workers.count !== workers.cpus && workers.cpus > 0) {
-    const message =
-      `cpus lists ${workers.cpus} and count is ${workers.count}: expected one CPU per worker, or count auto`;
-    report(["workers", "cpus"], message);
+  checkHeadrooms(file, report);
+  if (workers !== undefined) {
+    checkCpus(file, workers, report);
+    checkWorkersExist(file, workers, report);
   }
   checkNames(file, "steering", "rule", report);
-  if (workers !== undefined) checkWorkersExist(file.value, workers, report);
   checkPorts(file, report);
   return { findings, workerCount: workers?.count };
 }
 
-type Report = (path: Path, message: string) => void;
+type Report = (place: Place, message: string) => void;
 
 /** The value at the end of a path; undefined where there is none. */
 function at(value: unknown, ...path: (string | number)[]): unknown {
@@ -55,8 +53,9 @@ function listAt(value: unknown, ...path: (string | number)[]): readonly unknown[
 
 interface WorkerCount {
   readonly count: number;
+  /** CPUs listed. */
   readonly cpus: number;
-  /** The count in words. */
+  /** Where the count comes from, in words. */
   readonly because: string;
 }
 
@@ -67,93 +66,83 @@ function countWorkers(value: unknown, cpuCount: number): WorkerCount | undefined
     const valid = typeof count === "number" && Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS;
     return valid ? { count, cpus, because: `workers.count is ${count}` } : undefined;
   }
-  const auto = cpus > 0 ? cpus : Math.min(Math.max(cpuCount, 1), MAX_WORKERS);
-  const because = cpus > 0 ? `workers.cpus lists ${cpus}` : `workers.count is auto, ${auto} on this machine`;
-  return { count: auto, cpus, because };
+  if (cpus > 0) return { count: cpus, cpus, because: `workers.cpus lists ${cpus}` };
+  const auto = Math.min(Math.max(cpuCount, 1), MAX_WORKERS);
+  return { count: auto, cpus, because: `workers.count is auto, ${auto} on this machine` };
+}
+
+function checkCpus(file: YamlFile, { count, cpus }: WorkerCount, report: Report): void {
+  if (cpus === 0 || cpus === count) return;
+  const message = `cpus lists ${cpus} but count is ${count}: expected one CPU per worker, or count auto`;
+  report(file.place(["workers", "cpus"]), message);
 }
 
 function checkNames(file: YamlFile, section: string, noun: string, report: Report): void {
-  const seen = new Map<string, Path>();
+  const lines = new Map<string, number>();
   for (const [index, entry] of listAt(file.value, section).entries()) {
     const name = at(entry, "name");
     if (typeof name !== "string") continue;
-    const path = [section, index, "name"];
-    const first = seen.get(name);
-    if (first === undefined) seen.set(name, path);
-    else report(path, `${noun} name ${show(name)} is used twice: expected another, line ${lineOf(file, first)} has it`);
+    const place = file.usePlace([section, index, "name"]);
+    const line = lines.get(name);
+    if (line === undefined) lines.set(name, file.position(place.start).line);
+    else report(place, `${noun} name ${show(name)} is used twice: expected another, line ${line} has it already`);
   }
 }
 
 /** A chunk holds the kernel's headroom, ours, and a full frame. */
-function checkRooms(value: unknown, report: Report): void {
-  for (const [index, entry] of listAt(value, "interfaces").entries()) {
-    const headroom = at(entry, "umem", "headroom") ?? 0;
+function checkHeadrooms(file: YamlFile, report: Report): void {
+  for (const [index, entry] of listAt(file.value, "interfaces").entries()) {
+    const headroom = at(entry, "umem", "headroom");
     const chunkSize = at(entry, "umem", "chunk_size") ?? 2048;
-    if (!Number.isInteger(headroom) || (chunkSize !== 2048 && chunkSize !== 4096)) continue;
-    const room = roomFor(chunkSize);
-    if (Number(headroom) <= room) continue;
+    if (typeof headroom !== "number" || !Number.isInteger(headroom)) continue;
+    if ((chunkSize !== 2048 && chunkSize !== 4096) || headroom <= roomFor(chunkSize)) continue;
     const sum = `${XDP_PACKET_HEADROOM} (kernel) + ${headroom} + ${FULL_FRAME} (frame)`;
-    const total = XDP_PACKET_HEADROOM + Number(headroom) + FULL_FRAME;
+    const fault = `${sum} = ${XDP_PACKET_HEADROOM + headroom + FULL_FRAME} bytes, and chunk_size is ${chunkSize}`;
     report(
-      ["interfaces", index, "umem", "headroom"],
-      `headroom ${headroom} is too large: ${sum} = ${total} bytes, chunk_size is ${chunkSize}: expected 0 to ${room} bytes`,
+      file.place(["interfaces", index, "umem", "headroom"]),
+      `headroom ${headroom} is too large: ${fault}: expected 0 to ${roomFor(chunkSize)} bytes`,
     );
   }
 }
 
-function checkWorkersExist(value: unknown, workers: WorkerCount, report: Report): void {
-  const expected = workers.count === 1 ? "0 or hash" : `0 to ${workers.count - 1}, or hash`;
-  for (const [index, rule] of listAt(value, "steering").entries()) {
+function checkWorkersExist(file: YamlFile, { count, because }: WorkerCount, report: Report): void {
+  const expected = count === 1 ? "0 or hash" : `0 to ${count - 1}, or hash`;
+  for (const [index, rule] of listAt(file.value, "steering").entries()) {
     const worker = at(rule, "worker");
-    // Ids no process can have are refused by the schema.
-    if (typeof worker !== "number" || !Number.isInteger(worker) || worker < workers.count || worker >= MAX_WORKERS) {
-      continue;
-    }
-    report(
-      ["steering", index, "worker"],
-      `worker ${worker} does not exist: expected ${expected}, since ${workers.because}`,
-    );
+    // What cannot be an id on any machine is the schema's business.
+    const possible = typeof worker === "number" && Number.isInteger(worker) && worker < MAX_WORKERS;
+    if (!possible || worker < count) continue;
+    const place = file.place(["steering", index, "worker"]);
+    report(place, `worker ${worker} does not exist: expected ${expected}, since ${because}`);
   }
 }
 
 interface PortOwner {
   readonly rule: number;
-  readonly path: Path;
+  readonly line: number;
 }
 
 function checkPorts(file: YamlFile, report: Report): void {
   const claims = new PortClaims<PortOwner>();
   for (const [rule, entry] of listAt(file.value, "steering").entries()) {
     for (const { ports, step } of portItems(at(entry, "ports"))) {
-      const path = ["steering", rule, "ports", ...step];
-      for (const clash of claims.claim(ports, { rule, path })) report(path, describeClash(file, rule, clash));
+      const place = file.usePlace(["steering", rule, "ports", ...step]);
+      const owner = { rule, line: file.position(place.start).line };
+      for (const clash of claims.claim(ports, owner)) {
+        const verb = clash.ports.first === clash.ports.last ? "is" : "are";
+        const here = `${portText(clash.ports)} of ${ruleText(file, rule)} ${verb}`;
+        const there = `${ruleText(file, clash.owner.rule)} on line ${clash.owner.line}`;
+        report(place, `${here} already in ${there}: expected each port once`);
+      }
     }
   }
 }
 
-function describeClash(file: YamlFile, rule: number, { ports, owner }: Clash<PortOwner>): string {
-  const what = rangeText(ports);
-  const [are, belong] = ports.first === ports.last ? ["is", "belongs"] : ["are", "belong"];
-  const line = `line ${lineOf(file, owner.path)}`;
-  if (owner.rule === rule) {
-    return `${what} of ${ruleLabel(file, rule)} ${are} listed twice: expected once, ${line} has ${
-      are === "is" ? "it" : "them"
-    }`;
-  }
-  return `${what} of ${ruleLabel(file, rule)} already ${belong} to ${
-    ruleLabel(file, owner.rule)
-  } on ${line}: expected each port once`;
-}
-
-function rangeText({ first, last }: PortRange): string {
+function portText({ first, last }: PortRange): string {
   return first === last ? `port ${first}` : `ports ${first}-${last}`;
 }
 
-function ruleLabel(file: YamlFile, rule: number): string {
+function ruleText(file: YamlFile, rule: number): string {
   const name = at(file.value, "steering", rule, "name");
   return typeof name === "string" ? `rule ${show(name)}` : `rule number ${rule + 1}`;
-}
-
-function lineOf(file: YamlFile, path: Path): number {
-  return file.position(file.place(path).start).line;
 }

@@ -132,7 +132,7 @@ const SYNTAX: readonly (readonly [pattern: RegExp, text: string])[] = [
   [/^Tabs are not allowed/, "a tab is used for indentation: expected spaces"],
   [/^Nested mappings are not allowed/, 'a second ": " on one line: expected quotes around a value that contains ": "'],
   [/^Implicit map keys need to be followed/, 'a key without a value: expected ":" after it'],
-  [/^Implicit keys need to be on a single line/, 'a key over several lines: expected ":" on the same line'],
+  [/^Implicit keys need to be on a single line/, 'a line without ":", expected "key: value"'],
   [/^All mapping items must start/, "wrong indentation: expected all keys of a map in the same column"],
   [/^All sequence items must start/, "wrong indentation: expected all items of a list in the same column"],
   [/^Sequence item without/, 'wrong indentation: expected "- " before an item of the list'],

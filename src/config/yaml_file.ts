@@ -76,6 +76,12 @@ export class YamlFile {
     return this.#locate(path).value;
   }
 
+  /** As {@linkcode place}, but of the alias where one leads there: two uses of one anchor are two places. */
+  usePlace(path: Path): Place {
+    const { alias, value } = this.#locate(path);
+    return alias ?? value;
+  }
+
   /** Place of the last key of a path. */
   keyPlace(path: Path): Place {
     return this.#locate(path).key;
@@ -171,20 +177,22 @@ export class YamlFile {
     return false;
   }
 
-  #locate(path: Path): { key: Place; value: Place } {
+  #locate(path: Path): { key: Place; value: Place; alias: Place | undefined } {
     let node: unknown = this.#root;
     let value = placeOf(node) ?? NOWHERE;
     let key = value;
+    let alias: Place | undefined;
     for (const step of path) {
+      if (isAlias(node)) alias ??= value;
       const container = isAlias(node) ? this.#targets.get(node) : node;
       const pair = isMap(container) ? this.#keys.get(container)?.get(String(step)) : undefined;
       if (pair !== undefined) node = pair.value;
       else if (isSeq(container) && Number(step) < container.items.length) node = container.items[Number(step)];
-      else return { key: value, value };
+      else return { key: value, value, alias };
       key = placeOf(pair?.key) ?? value;
       value = placeOf(node) ?? (pair === undefined ? value : key);
     }
-    return { key, value };
+    return { key, value, alias };
   }
 }
 

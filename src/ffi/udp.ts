@@ -19,6 +19,8 @@ export const INET = {
   IP_RECVERR: 11,
   SOL_IPV6: 41,
   IPV6_RECVERR: 25,
+  SOL_UDP: 17,
+  UDP_SEGMENT: 103,
 } as const;
 
 /** `struct sockaddr_in` */
@@ -88,12 +90,19 @@ function packAddress({ address, port }: SocketAddress): Uint8Array<ArrayBuffer> 
   return bytes;
 }
 
-/** A UDP socket with a local address. It is not connected: each datagram names its destination. */
+export interface UdpSocketOptions {
+  /** Port 0 lets the kernel choose. */
+  readonly local: SocketAddress;
+  readonly receiveBufferBytes: number;
+  /** Not 0: a message is cut into datagrams with payloads of this size (UDP_SEGMENT). */
+  readonly segmentBytes: number;
+}
+
+/** A UDP socket with a local address. It is not connected: each message names its destination. */
 export class UdpSocket implements Disposable {
   #fd: number;
 
-  /** @param local Port 0 lets the kernel choose. */
-  constructor(local: SocketAddress, receiveBufferBytes: number) {
+  constructor({ local, receiveBufferBytes, segmentBytes }: UdpSocketOptions) {
     const { symbols, errno } = libc();
     const isIpv6 = local.address.length === 16;
     this.#fd = symbols.socket(isIpv6 ? INET.AF_INET6 : INET.AF_INET, INET.SOCK_DGRAM | UAPI.SOCK_CLOEXEC, 0);
@@ -102,6 +111,7 @@ export class UdpSocket implements Disposable {
     const [level, option] = isIpv6 ? [INET.SOL_IPV6, INET.IPV6_RECVERR] : [INET.SOL_IP, INET.IP_RECVERR];
     this.#setOption(level, option, 1);
     this.#setOption(INET.SOL_SOCKET, INET.SO_RCVBUFFORCE, receiveBufferBytes);
+    if (segmentBytes > 0) this.#setOption(INET.SOL_UDP, INET.UDP_SEGMENT, segmentBytes);
     const address = packAddress(local);
     if (symbols.bind(this.#fd, address, address.byteLength) < 0) {
       const code = errno[0]!;
@@ -120,18 +130,18 @@ export class UdpSocket implements Disposable {
   }
 
   /**
-   * Sends the datagrams of some of a batch's slots, without waiting.
+   * Sends the messages of some of a batch's slots, without waiting.
    *
    * @returns how many of them the kernel took, counted from `first`, or `-errno` where it took none.
    */
-  send(batch: DatagramBatch, first: number, count: number): number {
+  send(batch: MessageBatch, first: number, count: number): number {
     const { symbols, errno } = opened!;
     const result = symbols.sendmmsg(this.#fd, batch.pointers[first]!, count, UAPI.MSG_DONTWAIT);
     return result < 0 ? -errno[0]! : result;
   }
 
   /** Receives what waits, without waiting itself, into the first slots of a batch. @returns how many, or `-errno`. */
-  receive(batch: DatagramBatch): number {
+  receive(batch: MessageBatch): number {
     const { symbols, errno } = opened!;
     const result = symbols.recvmmsg(this.#fd, batch.pointers[0]!, batch.slots, UAPI.MSG_DONTWAIT, null);
     return result < 0 ? -errno[0]! : result;
@@ -148,13 +158,14 @@ export class UdpSocket implements Disposable {
   }
 }
 
-/** Datagrams in memory that C sees: per slot a peer's address and a payload of one size. Shared by any number of sockets. */
-export class DatagramBatch implements Disposable {
+/** Messages in memory that C sees: per slot a peer's address and room for a payload. Shared by any number of sockets. */
+export class MessageBatch implements Disposable {
   readonly slots: number;
   /** Where each slot's `struct mmsghdr` is. */
   readonly pointers: readonly Deno.PointerObject[];
   readonly #memory: MappedMemory;
   readonly #view: DataView;
+  readonly #vectorsAt: number;
   readonly #namesAt: number;
   readonly #payloadsAt: number;
   readonly #payloadBytes: number;
@@ -163,16 +174,16 @@ export class DatagramBatch implements Disposable {
   constructor(peers: readonly SocketAddress[], payloadBytes: number) {
     this.slots = peers.length;
     this.#payloadBytes = payloadBytes;
-    const vectorsAt = this.slots * MMSGHDR.size;
-    this.#namesAt = vectorsAt + this.slots * IOVEC.size;
+    this.#vectorsAt = this.slots * MMSGHDR.size;
+    this.#namesAt = this.#vectorsAt + this.slots * IOVEC.size;
     this.#payloadsAt = this.#namesAt + this.slots * NAME_STRIDE;
-    this.#memory = MappedMemory.anonymous(this.#payloadsAt + this.slots * payloadBytes, "map UDP datagrams");
+    this.#memory = MappedMemory.anonymous(this.#payloadsAt + this.slots * payloadBytes, "map UDP messages");
     const { address: base } = this.#memory.address;
     const bytes = new Uint8Array(this.#memory.view());
     this.#view = new DataView(bytes.buffer);
     this.pointers = peers.map((peer, slot) => {
       const header = slot * MMSGHDR.size;
-      const vector = vectorsAt + slot * IOVEC.size;
+      const vector = this.#vectorsAt + slot * IOVEC.size;
       const name = this.#namesAt + slot * NAME_STRIDE;
       const packed = packAddress(peer);
       bytes.set(packed, name);
@@ -186,9 +197,14 @@ export class DatagramBatch implements Disposable {
     });
   }
 
-  /** Writes a 64-bit number in network byte order to the start of a slot's payload, which must have room for it. */
-  stamp(slot: number, sequence: number): void {
-    const at = this.#payloadsAt + slot * this.#payloadBytes;
+  /** Sets how many bytes of a slot's payload are sent. */
+  setLength(slot: number, bytes: number): void {
+    this.#view.setUint32(this.#vectorsAt + slot * IOVEC.size + IOVEC.iov_len, bytes, true);
+  }
+
+  /** Writes a 64-bit number in network byte order into a slot's payload. */
+  stamp(slot: number, offset: number, sequence: number): void {
+    const at = this.#payloadsAt + slot * this.#payloadBytes + offset;
     this.#view.setUint32(at, Math.floor(sequence / 0x100000000));
     this.#view.setUint32(at + 4, sequence >>> 0);
   }

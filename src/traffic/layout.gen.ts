@@ -8,7 +8,7 @@ export const LIMIT = {
 
 /** Byte offsets in `struct traffic_parameters`. */
 export const PARAMETERS = {
-  size: 64,
+  size: 80,
   ifindex: 0,
   flows: 4,
   portCount: 8,
@@ -21,6 +21,8 @@ export const PARAMETERS = {
   udpSum: 36,
   sourcePort: 40,
   ports: 42,
+  burst: 60,
+  burstNs: 64,
 } as const;
 
 /** Byte offsets in `struct traffic_sent`. */

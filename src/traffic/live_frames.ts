@@ -8,7 +8,7 @@
  * @module
  */
 import objectBytes from "../../build/traffic.bpf.o" with { type: "bytes" };
-import { syscallError } from "../ffi/errno.ts";
+import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { pinThread } from "../ffi/libc.ts";
 import {
   type BpfObjectHandle,
@@ -30,6 +30,10 @@ import { LIMIT, PARAMETERS, SENT } from "./layout.gen.ts";
 const PROGRAM = "traffic_source";
 /** One NAPI poll's worth: the receiver empties its ring between two batches, so that none is lost. */
 const BATCH_FRAMES = 64;
+/** The time a burst of a paced source may stand for; the CPU takes no other packets while it is waited for. */
+const BURST_SECONDS = 0.0005;
+/** Below, one wait would be longer than the program may spin. */
+const SLOWEST_PPS = 1000;
 const SEQUENCE_BYTES = 8;
 const DEFAULT_SOURCE_PORT = 20_000;
 const IPV4 = { addresses: 12, checksum: 10, addressBytes: 4 } as const;
@@ -51,6 +55,11 @@ export interface LiveFramesOptions {
   /** UDP checksums; IPv6 always has them. Default false. */
   readonly checksum?: boolean;
   readonly vlans?: readonly VlanTag[];
+  /**
+   * Frames per second, at least 1,000, kept by spinning in the kernel on the sending CPU. As fast as can be where
+   * undefined. One thread only may send.
+   */
+  readonly ratePps?: number;
 }
 
 export class LiveFrames implements Disposable {
@@ -59,15 +68,17 @@ export class LiveFrames implements Disposable {
   readonly #sentFd: number;
   readonly #frame: Uint8Array<ArrayBuffer>;
   readonly #ports: readonly number[];
+  readonly #burst: number;
   readonly #value = new Uint8Array(SENT.size * possibleCpus());
   #closed = false;
 
-  private constructor(handle: BpfObjectHandle, frame: Uint8Array<ArrayBuffer>, ports: readonly number[]) {
+  private constructor(handle: BpfObjectHandle, frame: Uint8Array<ArrayBuffer>, options: LiveFramesOptions) {
     this.#handle = handle;
     this.#program = programFd(handle, PROGRAM);
     this.#sentFd = mapFd(findMap(handle, "sent_frames"));
     this.#frame = frame;
-    this.#ports = ports;
+    this.#ports = options.ports;
+    this.#burst = burstOf(options);
   }
 
   /**
@@ -83,7 +94,7 @@ export class LiveFrames implements Disposable {
     try {
       setInitialValue(findMap(handle, ".rodata"), parameters);
       loadObject(handle);
-      return new LiveFrames(handle, frame.bytes, options.ports);
+      return new LiveFrames(handle, frame.bytes, options);
     } catch (error) {
       closeObject(handle);
       throw error;
@@ -92,17 +103,20 @@ export class LiveFrames implements Disposable {
 
   /**
    * Sends frames as fast as the interface takes them; returns when all are out. What the other end had no room for counts
-   * as sent, as on any wire.
+   * as sent, as on any wire. Setting up takes the kernel some 20 ms, so a few large counts are better than many small ones.
    *
-   * @param count At most 2^31 - 1.
+   * @param count At most 2^31 - 1. The calling thread does nothing else meanwhile.
    * @param cpu Pins the calling thread there first, which on a veth chooses the receiver's queue.
-   * @returns frames sent: fewer than `count` only if the redirect was refused.
+   * @returns frames sent: fewer than `count` where a signal came or the redirect was refused.
    */
   send(count: number, cpu?: number): number {
+    if (count <= 0) return 0; // the kernel takes 0 for 1
     if (cpu !== undefined) pinThread(cpu);
     const before = this.#readSent().total;
-    const result = testRun(this.#program, { data: this.#frame, repeat: count, live: true, batchSize: BATCH_FRAMES });
-    if (result < 0) throw syscallError("bpf_prog_test_run_opts", -result, "send live frames");
+    const result = testRun(this.#program, { data: this.#frame, repeat: count, live: true, batchSize: this.#burst });
+    if (result < 0 && result !== -ERRNO.EINTR) {
+      throw syscallError("bpf_prog_test_run_opts", -result, "send live frames");
+    }
     return this.#readSent().total - before;
   }
 
@@ -141,15 +155,8 @@ export class LiveFrames implements Disposable {
 
 /** The frame with everything zero that the program writes: ports, sequence number, UDP checksum. */
 function buildTemplate(options: LiveFramesOptions): Frame {
-  const { source, destination, ports, flows = 1, payloadBytes = 18, vlans = [] } = options;
-  if (ports.length < 1 || ports.length > LIMIT.PORTS) {
-    throw new RangeError(`Live frames go to 1 to ${LIMIT.PORTS} ports, not ${ports.length}`);
-  }
-  if (!(flows >= 1 && flows <= MOST_FLOWS)) throw new RangeError(`There can be 1 to ${MOST_FLOWS} flows, not ${flows}`);
-  const firstPort = source.port ?? DEFAULT_SOURCE_PORT;
-  if (firstPort + Math.min(flows, LIMIT.PORTS_PER_ADDRESS) > 0x10000) {
-    throw new RangeError(`${flows} flows do not fit above source port ${firstPort}`);
-  }
+  const { source, destination, payloadBytes = 18, vlans = [] } = options;
+  checkLimits(options);
   return buildFrame({
     source: { mac: source.mac, address: source.address },
     destination: { mac: destination.mac, address: destination.address },
@@ -157,6 +164,24 @@ function buildTemplate(options: LiveFramesOptions): Frame {
     checksum: false,
     vlans,
   });
+}
+
+function checkLimits({ source, ports, flows = 1, ratePps = Infinity }: LiveFramesOptions): void {
+  if (ports.length < 1 || ports.length > LIMIT.PORTS) {
+    throw new RangeError(`Live frames go to 1 to ${LIMIT.PORTS} ports, not ${ports.length}`);
+  }
+  if (!(flows >= 1 && flows <= MOST_FLOWS)) throw new RangeError(`There can be 1 to ${MOST_FLOWS} flows, not ${flows}`);
+  if (!(ratePps >= SLOWEST_PPS)) {
+    throw new RangeError(`Live frames keep to ${SLOWEST_PPS} packets per second or more, not ${ratePps}`);
+  }
+  const firstPort = source.port ?? DEFAULT_SOURCE_PORT;
+  if (firstPort + Math.min(flows, LIMIT.PORTS_PER_ADDRESS) > 0x10000) {
+    throw new RangeError(`${flows} flows do not fit above source port ${firstPort}`);
+  }
+}
+
+function burstOf({ ratePps = Infinity }: LiveFramesOptions): number {
+  return Math.max(1, Math.min(BATCH_FRAMES, Math.floor(ratePps * BURST_SECONDS)));
 }
 
 function packParameters(options: LiveFramesOptions, frame: Frame): Uint8Array<ArrayBuffer> {
@@ -188,6 +213,10 @@ function packParameters(options: LiveFramesOptions, frame: Frame): Uint8Array<Ar
   set(PARAMETERS.ipSum, addWords(ipHeader));
   set(PARAMETERS.udpSum, udpSum);
   view.setUint16(PARAMETERS.sourcePort, source.port ?? DEFAULT_SOURCE_PORT, true);
+  if (options.ratePps !== undefined) {
+    set(PARAMETERS.burst, burstOf(options));
+    view.setBigUint64(PARAMETERS.burstNs, BigInt(Math.round(burstOf(options) / options.ratePps * 1e9)), true);
+  }
   ports.forEach((port, index) => view.setUint16(PARAMETERS.ports + index * 2, port, true));
   return new Uint8Array(view.buffer);
 }

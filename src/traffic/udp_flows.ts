@@ -6,11 +6,13 @@
  */
 import { constants } from "node:os";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
-import { DatagramBatch, type SocketAddress, UdpSocket } from "../ffi/udp.ts";
+import { MessageBatch, type SocketAddress, UdpSocket } from "../ffi/udp.ts";
 import { parseAddress } from "./address.ts";
 import { Pacer, sleep } from "./pacer.ts";
 
 const BATCH_DATAGRAMS = 64;
+/** What the kernel cuts a message into at most, UDP_MAX_SEGMENTS of kernels before 6.9. */
+const MOST_SEGMENTS = 64;
 const SEQUENCE_BYTES = 8;
 const RECEIVE_BUFFER_BYTES = 4 << 20;
 /** The largest payload of a reply that is looked at; a longer one is cut, and still counted. */
@@ -22,13 +24,18 @@ const TRY_AGAIN: readonly number[] = [ERRNO.EAGAIN, ERRNO.ENOBUFS, constants.err
 export interface UdpFlowsOptions {
   /** Where to, IPv4 or IPv6. */
   readonly address: string;
-  /** Destination ports. Every flow sends to all of them, one datagram to each in turn. */
+  /** Destination ports. Every flow sends to all of them, one message to each in turn. */
   readonly ports: readonly number[];
   /** Source sockets. Default 1. */
   readonly flows?: number;
   readonly packetsPerFlow: number;
   /** 8 and more: the payload starts with a 64-bit sequence number in network byte order. Default 18. */
   readonly payloadBytes?: number;
+  /**
+   * Datagrams that the kernel cuts from one message (UDP_SEGMENT), 1 to 64: several times as fast, and as many in a row
+   * to one port. Default 1.
+   */
+  readonly segments?: number;
   /** Packets per second over all flows. As fast as can be where undefined. */
   readonly ratePps?: number;
   /** The first flow's source port, the others count up from it. The kernel chooses where undefined. */
@@ -63,30 +70,41 @@ export async function sendFlows(options: UdpFlowsOptions): Promise<UdpFlowsResul
 class FlowSender implements Disposable {
   readonly #options: UdpFlowsOptions;
   readonly #sockets: UdpSocket[] = [];
-  readonly #outgoing: DatagramBatch;
-  readonly #incoming: DatagramBatch;
-  readonly #stamped: boolean;
+  readonly #outgoing: MessageBatch;
+  readonly #incoming: MessageBatch;
+  readonly #payloadBytes: number;
+  readonly #segments: number;
   readonly #sentPerPort: Map<number, number>;
   readonly #repliesPerPort = new Map<number, number>();
   #sent = 0;
   #replies = 0;
 
   constructor(options: UdpFlowsOptions) {
-    const { ports, flows = 1, payloadBytes = 18, sourcePort } = options;
+    const { ports, flows = 1, payloadBytes = 18, segments = 1, sourcePort } = options;
+    if (!(segments >= 1 && segments <= MOST_SEGMENTS)) {
+      throw new RangeError(`A message is cut into 1 to ${MOST_SEGMENTS} datagrams, not ${segments}`);
+    }
     const address = parseAddress(options.address);
     const any = new Uint8Array(address.length);
     this.#options = options;
-    this.#stamped = payloadBytes >= SEQUENCE_BYTES;
+    this.#payloadBytes = payloadBytes;
+    this.#segments = segments;
     this.#sentPerPort = new Map(ports.map((port) => [port, 0]));
-    // A flow's nth datagram goes to port n modulo ports, so a batch may start at any of the first slots.
+    // A flow's nth message goes to port n modulo ports, so a batch may start at any of the first slots.
     const slots = BATCH_DATAGRAMS + ports.length - 1;
     const peers = Array.from({ length: slots }, (_, slot): SocketAddress => ({ address, port: portOf(ports, slot) }));
-    this.#outgoing = new DatagramBatch(peers, payloadBytes);
-    this.#incoming = new DatagramBatch(peers.slice(0, BATCH_DATAGRAMS), REPLY_BYTES);
+    this.#outgoing = new MessageBatch(peers, payloadBytes * segments);
+    this.#incoming = new MessageBatch(peers.slice(0, BATCH_DATAGRAMS), REPLY_BYTES);
     try {
       for (let flow = 0; flow < flows; flow++) {
         const port = sourcePort === undefined ? 0 : sourcePort + flow;
-        this.#sockets.push(new UdpSocket({ address: any, port }, RECEIVE_BUFFER_BYTES));
+        this.#sockets.push(
+          new UdpSocket({
+            local: { address: any, port },
+            receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+            segmentBytes: segments > 1 ? payloadBytes : 0,
+          }),
+        );
       }
     } catch (error) {
       this[Symbol.dispose]();
@@ -97,18 +115,19 @@ class FlowSender implements Disposable {
   async run(): Promise<UdpFlowsResult> {
     const { packetsPerFlow, ratePps, replyTimeoutMs = 0, signal } = this.#options;
     const pacer = new Pacer(ratePps);
-    const burst = pacer.burst(BATCH_DATAGRAMS);
+    const burst = Math.ceil(pacer.burst(BATCH_DATAGRAMS) / this.#segments);
+    const messagesPerFlow = Math.ceil(packetsPerFlow / this.#segments);
     const sentByFlow = this.#sockets.map(() => 0);
     const total = packetsPerFlow * this.#sockets.length;
-    while (this.#sent < total && signal?.aborted !== true) {
+    while (this.#sent < total && !isAborted(signal)) {
       const before = this.#sent;
       for (const [flow, socket] of this.#sockets.entries()) {
         const already = sentByFlow[flow]!;
-        const count = Math.min(burst, packetsPerFlow - already);
+        const count = Math.min(burst, messagesPerFlow - already);
         if (count > 0) sentByFlow[flow] = already + this.#sendBatch(socket, already, count);
         if (replyTimeoutMs > 0) this.#receive(socket);
         await pacer.keep(this.#sent);
-        if (signal?.aborted === true) break;
+        if (isAborted(signal)) break;
       }
       if (this.#sent === before) await sleep(RETRY_MS);
     }
@@ -123,24 +142,42 @@ class FlowSender implements Disposable {
     };
   }
 
-  /** Sends a flow's datagrams number `already` and following. @returns how many the kernel took. */
+  /** Sends a flow's messages number `already` and following. @returns how many the kernel took. */
   #sendBatch(socket: UdpSocket, already: number, count: number): number {
-    const { ports } = this.#options;
+    const { ports, address } = this.#options;
     const first = already % ports.length;
-    if (this.#stamped) {
-      for (let index = 0; index < count; index++) this.#outgoing.stamp(first + index, this.#sent + index);
+    let sequence = this.#sent;
+    for (let index = 0; index < count; index++) {
+      sequence += this.#fill(first + index, this.#datagrams(already + index), sequence);
     }
     const taken = socket.send(this.#outgoing, first, count);
     if (taken < 0) {
       if (TRY_AGAIN.includes(-taken)) return 0;
-      throw syscallError("sendmmsg", -taken, `send UDP datagrams to ${this.#options.address}`);
+      throw syscallError("sendmmsg", -taken, `send UDP datagrams to ${address}`);
     }
     for (let index = 0; index < taken; index++) {
       const port = portOf(ports, first + index);
-      this.#sentPerPort.set(port, this.#sentPerPort.get(port)! + 1);
+      const datagrams = this.#datagrams(already + index);
+      this.#sentPerPort.set(port, this.#sentPerPort.get(port)! + datagrams);
+      this.#sent += datagrams;
     }
-    this.#sent += taken;
     return taken;
+  }
+
+  /** How many datagrams a flow's nth message is: the last may have fewer. */
+  #datagrams(message: number): number {
+    return Math.min(this.#segments, this.#options.packetsPerFlow - message * this.#segments);
+  }
+
+  /** Prepares one message. @returns how many sequence numbers it used. */
+  #fill(slot: number, datagrams: number, sequence: number): number {
+    if (this.#segments > 1) this.#outgoing.setLength(slot, datagrams * this.#payloadBytes);
+    if (this.#payloadBytes >= SEQUENCE_BYTES) {
+      for (let index = 0; index < datagrams; index++) {
+        this.#outgoing.stamp(slot, index * this.#payloadBytes, sequence + index);
+      }
+    }
+    return datagrams;
   }
 
   #receive(socket: UdpSocket): void {
@@ -169,6 +206,11 @@ class FlowSender implements Disposable {
     this.#outgoing[Symbol.dispose]();
     this.#incoming[Symbol.dispose]();
   }
+}
+
+/** As a function, since the answer changes while the sender waits. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }
 
 function portOf(ports: readonly number[], slot: number): number {

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { compilePortMap, compileWorkerTable } from "./compile.ts";
+import { diffRules } from "./diff.ts";
+import { PORT_ACTION } from "./port_map.ts";
+import type { Rule } from "./rule.ts";
+import { NO_RULE, RuleSlots } from "./slots.ts";
+import { createWorkerTables, viewWorkerTables, WORKER_ACTION } from "./worker_table.ts";
+
+const rule = (name: string, first: number, more: Partial<Rule> = {}): Rule => ({
+  name,
+  ports: [{ first, last: first }],
+  worker: 0,
+  action: "count",
+  ...more,
+});
+
+Deno.test("compilePortMap() fills ranges to their ends and nothing else", () => {
+  const rules = [
+    rule("range", 0, { ports: [{ first: 100, last: 200 }, { first: 65535, last: 65535 }], worker: 3 }),
+    rule("hash", 300, { worker: "hash" }),
+    rule("drop", 301, { action: "drop" }),
+    rule("pass", 302, { action: "pass" }),
+  ];
+  const { action, rule: slot, worker } = compilePortMap(rules, [5, 6, 7, 8]);
+  const at = (port: number): number[] => [action[port]!, slot[port]!, worker[port]!];
+  assert.deepEqual(at(100), [PORT_ACTION.redirect, 5, 3]);
+  assert.deepEqual(at(200), [PORT_ACTION.redirect, 5, 3]);
+  assert.deepEqual(at(65535), [PORT_ACTION.redirect, 5, 3]);
+  assert.deepEqual(at(300), [PORT_ACTION.spread, 6, 0]);
+  assert.deepEqual([action[301], action[302]], [PORT_ACTION.drop, PORT_ACTION.pass]);
+  assert.equal(action.filter((value) => value !== PORT_ACTION.none).length, 101 + 1 + 3);
+});
+
+Deno.test("compileWorkerTable() keeps the last rule of a port that is no longer listed", () => {
+  const [first, second] = viewWorkerTables(createWorkerTables(16));
+  compileWorkerTable(first!, second!, [rule("a", 10), rule("b", 20, { action: "echo" })], [1, 2], new Set());
+  compileWorkerTable(second!, first!, [rule("a", 30)], [1], new Set());
+  assert.deepEqual([10, 20, 30].map((port) => second!.ruleOfPort[port]), [1, 2, 1]);
+  assert.equal(second!.actionOfRule[2], WORKER_ACTION.echo);
+});
+
+Deno.test("compileWorkerTable() forgets the ports of a slot that another rule gets", () => {
+  const [first, second] = viewWorkerTables(createWorkerTables(16));
+  compileWorkerTable(first!, second!, [rule("old", 10)], [1], new Set());
+  compileWorkerTable(second!, first!, [rule("new", 11)], [1], new Set([1]));
+  assert.equal(second!.ruleOfPort[10], NO_RULE);
+  assert.equal(second!.ruleOfPort[11], 1);
+});
+
+Deno.test("RuleSlots keeps a rule's slot while it stays, and when it comes back", () => {
+  const slots = new RuleSlots(16);
+  const never = (): void => assert.fail("no slot needs to be reused");
+  assert.deepEqual(slots.assign(["a", "b"], 1, never), [1, 2]);
+  assert.deepEqual(slots.assign(["b", "c"], 2, never), [2, 3]);
+  assert.deepEqual(slots.assign(["a"], 3, never), [1]);
+});
+
+Deno.test("RuleSlots never gives a slot of this or the previous generation to another rule", () => {
+  const CAPACITY = 9;
+  const generations = fc.array(fc.uniqueArray(fc.nat(30), { maxLength: 4 }), { maxLength: 60 });
+  fc.assert(fc.property(generations, (sets) => {
+    const slots = new RuleSlots(CAPACITY);
+    let previous = new Map<number, string>();
+    sets.forEach((set, index) => {
+      const names = set.map((number) => `rule-${number}`);
+      const reused: number[] = [];
+      const assigned = slots.assign(names, index + 1, (slot) => reused.push(slot));
+      assert.equal(new Set(assigned).size, names.length);
+      assert.ok(assigned.every((slot) => slot > NO_RULE && slot < CAPACITY));
+      const now = new Map(assigned.map((slot, at) => [slot, names[at]!]));
+      for (const [slot, name] of previous) {
+        if (now.has(slot)) assert.equal(now.get(slot), name);
+        assert.ok(!reused.includes(slot));
+      }
+      previous = now;
+    });
+  }));
+});
+
+Deno.test("diffRules() names what was added, changed and removed", () => {
+  const before = [rule("a", 1), rule("b", 2), rule("gone", 3)];
+  const after = [rule("a", 1), rule("b", 2, { worker: 1, ports: [{ first: 2, last: 9 }] }), rule("new", 4)];
+  assert.deepEqual(diffRules(before, after), [
+    "~ b: ports 2 -> 2-9, worker 0 -> 1",
+    "+ new: ports 4, worker 0, action count",
+    "- gone: ports 3, worker 0, action count",
+  ]);
+  assert.deepEqual(diffRules(after, after), []);
+});
