@@ -7,7 +7,6 @@
 import {
   configureSync,
   getAnsiColorFormatter,
-  getJsonLinesFormatter,
   getLogger,
   getTextFormatter,
   type Logger,
@@ -35,7 +34,7 @@ export function configureLog({ level, format }: LogOptions): void {
   const terminal = Deno.stderr.isTerminal();
   const text = format === "text" || (format === "auto" && terminal);
   const formatter = !text
-    ? getJsonLinesFormatter({ value: plain })
+    ? jsonLine
     : terminal && !Deno.env.get("NO_COLOR")
     ? getAnsiColorFormatter({ timestamp: "time", level: "FULL", value: plain })
     : getTextFormatter({ timestamp: "time", level: "FULL", value: plain });
@@ -66,6 +65,14 @@ function plain(value: unknown): string {
     : typeof value === "object"
     ? JSON.stringify(value)
     : `${value}`;
+}
+
+/** One record as one line of JSON: the sentence, and the facts in it under their own names. */
+function jsonLine({ timestamp, level, category, message, properties }: LogRecord): string {
+  // The parts of a message alternate: text, value, text, ...
+  const sentence = message.map((part, index) => index % 2 === 0 ? part : plain(part)).join("");
+  const time = new Date(timestamp).toISOString();
+  return `${JSON.stringify({ time, level, logger: category.join("."), message: sentence, properties })}\n`;
 }
 
 /** The logger of one part of the program: `logger("control")`. */
