@@ -11,6 +11,7 @@ import { demo } from "./demo.ts";
 import { print, printError } from "./output.ts";
 import { run } from "./run.ts";
 import { status } from "./status.ts";
+import { traffic } from "./traffic.ts";
 
 const DEFAULT_CONFIG = "/etc/xdpsteer/steering.yaml";
 const DEFAULT_SOCKET = "/run/xdpsteer/control.sock";
@@ -46,6 +47,11 @@ function buildProgram(entry: URL): Command {
     )
     .option("--json", "print the summary as JSON")
     .action((options: { json?: boolean }) => demo({ ...options, entry }));
+
+  program.command("traffic", { hidden: true })
+    .description("send UDP; the demo's sender")
+    .requiredOption("--json <order>", "what to send")
+    .action(traffic);
 
   program.command("version")
     .description("print the version")

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { request } from "node:http";
 import type { Snapshot } from "../control/appliance.ts";
-import { messageOf, SteerError } from "../errors.ts";
+import { get } from "./client.ts";
 import { print, table } from "./output.ts";
 
 export async function status({ socket, json }: { socket: string; json?: boolean }): Promise<void> {
@@ -49,26 +48,4 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
     `${seen} packets seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} redirected ` +
       `(${received} received by workers, ${socketDrops} dropped at sockets)`,
   );
-}
-
-/** GET over the control socket. @throws {SteerError} when nothing answers there. */
-export function get(socketPath: string, path: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void =>
-      reject(
-        new SteerError(`Cannot reach xdpsteer at "${socketPath}": ${messageOf(error)}`, {
-          hint: "is it running? another control.socket is named with --socket",
-        }),
-      );
-    request({ socketPath, path }, (response) => {
-      let text = "";
-      response.setEncoding("utf8");
-      response.on("data", (part: string) => text += part);
-      response.on("error", fail);
-      response.on("end", () => {
-        if (response.statusCode === 200) resolve(text);
-        else reject(new SteerError(`xdpsteer answers ${response.statusCode}: ${text.trim()}`));
-      });
-    }).on("error", fail).end();
-  });
 }

@@ -119,20 +119,20 @@ function checkWorkersExist(file: YamlFile, { count, because }: WorkerCount, repo
 
 interface PortOwner {
   readonly rule: number;
-  readonly line: number;
+  readonly path: Path;
 }
 
 function checkPorts(file: YamlFile, report: Report): void {
   const claims = new PortClaims<PortOwner>();
   for (const [rule, entry] of listAt(file.value, "steering").entries()) {
     for (const { ports, step } of portItems(at(entry, "ports"))) {
-      const place = file.usePlace(["steering", rule, "ports", ...step]);
-      const owner = { rule, line: file.position(place.start).line };
-      for (const clash of claims.claim(ports, owner)) {
+      const path = ["steering", rule, "ports", ...step];
+      for (const clash of claims.claim(ports, { rule, path })) {
         const verb = clash.ports.first === clash.ports.last ? "is" : "are";
         const here = `${portText(clash.ports)} of ${ruleText(file, rule)} ${verb}`;
-        const there = `${ruleText(file, clash.owner.rule)} on line ${clash.owner.line}`;
-        report(place, `${here} already in ${there}: expected each port once`);
+        const { line } = file.position(file.usePlace(clash.owner.path).start);
+        const there = `${ruleText(file, clash.owner.rule)} on line ${line}`;
+        report(file.usePlace(path), `${here} already in ${there}: expected each port once`);
       }
     }
   }

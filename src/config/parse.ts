@@ -49,14 +49,14 @@ export function parseConfig(text: string | Uint8Array, options: ParseOptions): C
     const message = "the file is empty: expected a map with version, interfaces and steering";
     throw new ConfigError(options.file, [wholeFile(message)]);
   }
-  const findings = [...file.findings];
+  let findings: readonly Finding[] = file.findings;
   let config: Config | undefined;
   if (file.value !== null) {
     const schema = configSchema.safeParse(file.value);
     const cross = crossCheck(file, options.cpuCount);
     if (schema.success && cross.workerCount !== undefined) config = toConfig(schema.data, cross.workerCount);
     const content = [...schemaFindings(file, schema.error?.issues ?? []), ...cross.findings];
-    findings.push(...content.filter(({ end }) => end < file.brokenAt));
+    findings = [...findings, ...content.filter(({ end }) => end < file.brokenAt)];
   }
   if (findings.length === 0 && config !== undefined) return config;
   throw new ConfigError(options.file, toProblems(source, file, findings));

@@ -27,6 +27,9 @@ const MAX_DEPTH = 64;
 /** Anchors and aliases together: the time to resolve one alias grows with their number. */
 const MAX_ALIASES = 10_000;
 
+/** Of the YAML parser's errors: what is not YAML at all has one at every character. */
+const MAX_SYNTAX_ERRORS = 1000;
+
 const DIALECT = {
   version: "1.2",
   schema: "core",
@@ -109,7 +112,9 @@ export class YamlFile {
       ...document?.errors ?? [],
       ...document?.warnings.filter(({ code }) => code === "TAG_RESOLVE_FAILED" || code === "BAD_COLLECTION_TYPE") ?? [],
     ];
-    for (const { pos: [start, end], message } of errors) this.#report({ start, end }, syntaxMessage(message));
+    for (const { pos: [start, end], message } of errors.slice(0, MAX_SYNTAX_ERRORS)) {
+      this.#report({ start, end }, syntaxMessage(message));
+    }
     if (second !== undefined) {
       this.#report(placeOf(second.contents) ?? NOWHERE, "a second YAML document starts here: expected only one");
     }

@@ -1,0 +1,91 @@
+/**
+ * The steering program, loaded and ready to be asked for its verdict on single frames (BPF_PROG_TEST_RUN).
+ *
+ * The kernel runs it as if the frame came in on queue 0. A redirect needs no more than an AF_XDP socket in xsk_map, bound or
+ * not; what becomes of a redirected packet is for the end-to-end tests.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { REASON_NAMES } from "../../src/bpf/events.ts";
+import { REASON } from "../../src/bpf/layout.gen.ts";
+import { PortTable } from "../../src/bpf/port_table.ts";
+import { SteeringProgram, type SteeringProgramOptions } from "../../src/bpf/program.ts";
+import { closeFd, openXdpSocket } from "../../src/ffi/libc.ts";
+import { testRun } from "../../src/ffi/libbpf.ts";
+import { emptyPortMap, PORT_ACTION, type PortMap } from "../../src/steering/port_map.ts";
+import { requireKernel } from "../support/netns.ts";
+
+export const VERDICT = { drop: 1, pass: 2, redirect: 4 } as const;
+
+export type Reason = Exclude<keyof typeof REASON, "COUNT">;
+
+/** What one port's entry says. */
+export interface PortRule {
+  readonly action: keyof typeof PORT_ACTION;
+  readonly rule?: number;
+  readonly worker?: number;
+}
+
+/** The verdict that goes with a reason: nothing but a steered packet leaves the kernel's path, nothing but a rule drops. */
+export function verdictOf(reason: Reason): number {
+  if (reason === "STEERED") return VERDICT.redirect;
+  return reason === "RULE_DROP" ? VERDICT.drop : VERDICT.pass;
+}
+
+export function portMap(rules: Readonly<Record<number, PortRule>>): PortMap {
+  const map = emptyPortMap();
+  for (const [key, { action, rule = 0, worker = 0 }] of Object.entries(rules)) {
+    const port = Number(key);
+    map.action[port] = PORT_ACTION[action];
+    map.rule[port] = rule;
+    map.worker[port] = worker;
+  }
+  return map;
+}
+
+export class VerdictRig implements Disposable {
+  readonly program: SteeringProgram;
+  readonly table: PortTable;
+  readonly #sockets: number[] = [];
+
+  private constructor(options: SteeringProgramOptions) {
+    this.program = SteeringProgram.load(options);
+    this.table = new PortTable(this.program);
+  }
+
+  /** Loads the program for workers of queue 0, with a socket for each worker in `covered`: all where undefined. */
+  static load(
+    { workers = 1, covered, shareWith }: { workers?: number; covered?: readonly number[]; shareWith?: VerdictRig } = {},
+  ): VerdictRig {
+    requireKernel();
+    const rig = new VerdictRig({ workerCount: workers, queueLimit: 1, shareWith: shareWith?.program });
+    for (const worker of covered ?? Array.from({ length: workers }, (_, index) => index)) {
+      const socket = openXdpSocket();
+      rig.#sockets.push(socket);
+      rig.program.setSocket(0, worker, socket);
+    }
+    return rig;
+  }
+
+  /** Runs the program on one frame; checks that it counted one packet, for one reason, and that the verdict is that reason's. */
+  run(frame: Uint8Array<ArrayBuffer>): Reason {
+    const before = this.program.readXdpCounters();
+    const verdict = testRun(this.program.fd, { data: frame, repeat: 1 });
+    const after = this.program.readXdpCounters();
+    assert.equal(after.seen - before.seen, 1, "one packet seen");
+    const counted = after.byReason.flatMap((count, reason) =>
+      Array<number>(count - before.byReason[reason]!).fill(reason)
+    );
+    assert.equal(counted.length, 1, "one reason counted");
+    const reason = REASON_NAMES[counted[0]!]!.toUpperCase() as Reason;
+    assert.equal(verdict, verdictOf(reason), `the verdict for ${reason}`);
+    return reason;
+  }
+
+  [Symbol.dispose](): void {
+    this.table[Symbol.dispose]();
+    this.program[Symbol.dispose]();
+    for (const socket of this.#sockets) closeFd(socket);
+  }
+}
