@@ -75,6 +75,8 @@ let opened: Libbpf | undefined;
 /** What libbpf printed since the last {@linkcode takeMessages}: the verifier's log is among it when a load fails. */
 const messages: string[] = [];
 const LEVEL_DEBUG = 2;
+/** As much as libbpf lets the verifier write. The reason for a refusal is the last line of the log. */
+const MESSAGE_BYTES = (1 << 24) + 4096;
 
 /** libbpf is opened at first use and stays open for the life of the process. */
 function libbpf(): Libbpf {
@@ -84,17 +86,24 @@ function libbpf(): Libbpf {
   } catch (cause) {
     throw new SteerError("Cannot load libbpf.so.1", { cause, hint: "install it: apt install libbpf1" });
   }
+  // libbpf has one print function for the whole process; a worker's would be gone with the worker, and crash the next caller.
+  if (!("WorkerGlobalScope" in globalThis)) collectMessages(opened);
+  return opened;
+}
+
+/** Makes libbpf print into {@linkcode messages}. */
+function collectMessages({ libbpf_set_print }: Libbpf): void {
   const { symbols: { vsnprintf } } = Deno.dlopen("libc.so.6", VSNPRINTF);
-  const text = new Uint8Array(1 << 16);
+  let text: Uint8Array<ArrayBuffer> | undefined;
   // A va_list parameter is a pointer in both the x86-64 and the AArch64 calling convention, so it can be handed on as one.
   const print = new Deno.UnsafeCallback(PRINT, (level, format, list) => {
     if (level === LEVEL_DEBUG) return 0;
+    text ??= new Uint8Array(MESSAGE_BYTES); // pages that are not written to take no memory
     const length = Math.min(vsnprintf(text, BigInt(text.byteLength), format, list), text.byteLength - 1);
     messages.push(new TextDecoder().decode(text.subarray(0, Math.max(length, 0))).trimEnd());
     return 0;
   });
-  opened.libbpf_set_print(print.pointer);
-  return opened;
+  libbpf_set_print(print.pointer);
 }
 
 /** What libbpf had to say since the last call, and forgets it. */

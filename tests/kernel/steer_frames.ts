@@ -39,24 +39,24 @@ export const ipv6 = (variation: Variation = {}): Frame => frame("2001:db8::1", "
 const ipv6With = (...ipv6Extensions: Ipv6Extension[]): Frame => ipv6({ ipv6Extensions });
 
 /** The frame with a 16-bit field changed to a lie. */
-function with16({ bytes }: Frame, at: number, value: number): Frame {
-  const changed = bytes.slice();
-  new DataView(changed.buffer).setUint16(at, value);
-  return { ...ipv4(), bytes: changed };
+function with16(frame: Frame, at: number, value: number): Frame {
+  const bytes = frame.bytes.slice();
+  new DataView(bytes.buffer).setUint16(at, value);
+  return { ...frame, bytes };
 }
 
-function with8({ bytes }: Frame, at: number, value: number): Frame {
-  const changed = bytes.slice();
-  changed[at] = value;
-  return { ...ipv4(), bytes: changed };
+function with8(frame: Frame, at: number, value: number): Frame {
+  const bytes = frame.bytes.slice();
+  bytes[at] = value;
+  return { ...frame, bytes };
 }
+
+const cut = (frame: Frame, length: number): Frame => ({ ...frame, bytes: frame.bytes.slice(0, length) });
 
 /** A frame that is no IP: an Ethernet header and zeros. */
 function raw(type: number, length: number): Frame {
-  return with16({ ...ipv4(), bytes: new Uint8Array(length) }, 12, type);
+  return with16({ bytes: new Uint8Array(length), ipAt: 14, transportAt: 14, endAt: length }, 12, type);
 }
-
-const cut = ({ bytes }: Frame, length: number): Frame => ({ ...ipv4(), bytes: bytes.slice(0, length) });
 
 const short = new Uint8Array(2);
 const nops = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(1);

@@ -1,0 +1,54 @@
+/**
+ * How the tests run the product: from source, or as the packaged binary that XDPSTEER_COMMAND names.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import type { SpawnOptions, TestNetwork } from "../../support/netns.ts";
+
+/** The project's top directory, with a slash at its end. */
+export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+/** How long a command that does not serve may take. */
+const COMMAND_MS = 20_000;
+
+/** The words before the product's own arguments. */
+export function productCommand(): string[] {
+  const words = (Deno.env.get("XDPSTEER_COMMAND") ?? "").split(" ").filter((word) => word !== "");
+  if (words.length > 0) return words;
+  return [Deno.execPath(), "run", "--quiet", "-A", "--config", `${ROOT}deno.json`, `${ROOT}main.ts`];
+}
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command line in the steer namespace to its end, whatever that is. */
+export async function finish(
+  network: TestNetwork,
+  argv: readonly string[],
+  options: SpawnOptions = {},
+): Promise<Finished> {
+  const child = network.spawn("steer", argv, options);
+  const timer = setTimeout(() => child.kill("SIGKILL"), COMMAND_MS);
+  const { code, signal, stdout, stderr } = await child.output();
+  clearTimeout(timer);
+  const decoder = new TextDecoder();
+  const finished = { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  if (signal === "SIGKILL") throw new Error(`"${argv.join(" ")}" does not end:\n${finished.stderr}`);
+  return finished;
+}
+
+/** A directory that is gone, with everything in it, when its scope ends. */
+export class TempDir implements AsyncDisposable {
+  private constructor(readonly path: string) {}
+
+  static async create(): Promise<TempDir> {
+    return new TempDir(await Deno.makeTempDir({ prefix: "xdpsteer-e2e-" }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path, { recursive: true });
+  }
+}

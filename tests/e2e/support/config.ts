@@ -1,0 +1,43 @@
+/**
+ * Configurations for the tests, as an operator would write them.
+ *
+ * @module
+ */
+import { INTERFACES } from "../../support/netns.ts";
+
+export interface TestConfig {
+  /** Each a rule as a YAML flow map: `{ name: game, ports: 8080, worker: 0 }`. */
+  readonly rules: readonly string[];
+  /** Default 2. */
+  readonly workers?: number;
+  /** Default native. */
+  readonly attach?: "auto" | "native" | "generic";
+  /** Default adaptive, as the product's. */
+  readonly wait?: "adaptive" | "poll" | "busy";
+  /** Default steer0. */
+  readonly interface?: string;
+  /** Default off. */
+  readonly http?: string;
+}
+
+/**
+ * Rings of this size hold what arrives while the machine does something else for a twentieth of a second: the tests that
+ * count every packet are about where packets go, not about how fast two busy CPUs are.
+ */
+const ROOMY = "umem: { chunks: 32768 }, rings: { rx: 16384, tx: 4096, fill: 32768, completion: 4096 }";
+
+/** The text of a configuration file. */
+export function configText(config: TestConfig, socket: string): string {
+  const { rules, workers = 2, attach = "native", wait = "adaptive", http = "off" } = config;
+  return [
+    "version: 1",
+    "interfaces:",
+    `  - { name: ${config.interface ?? INTERFACES.steer}, attach: ${attach}, ${ROOMY} }`,
+    `workers: { count: ${workers}, wait: ${wait} }`,
+    "steering:",
+    ...rules.map((rule) => `  - ${rule}`),
+    `control: { socket: ${socket}, http: "${http}" }`,
+    "log: { level: info, format: json }",
+    "",
+  ].join("\n");
+}

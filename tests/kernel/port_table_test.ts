@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import { ACTION, CONTROL, LIMIT, PORT_ENTRY, REASON } from "../../src/bpf/layout.gen.ts";
+import type { SteeringProgram } from "../../src/bpf/program.ts";
+import { lookupElement, lookupRange } from "../../src/ffi/libbpf.ts";
+import { emptyPortMap, PORT_ACTION, PORT_COUNT, type PortMap } from "../../src/steering/port_map.ts";
+import { ipv4, LISTED } from "./steer_frames.ts";
+import type { TestRunJob } from "./test_run_worker.ts";
+import { portMap, VerdictRig } from "./verdict_rig.ts";
+
+const FRAME = ipv4().bytes;
+
+/** Which half of the table the kernel says is in force. */
+function activeTable(program: SteeringProgram): number {
+  const control = new Uint8Array(CONTROL.size);
+  assert.equal(lookupElement(program.controlFd, new Uint8Array(4), control), 0);
+  return new DataView(control.buffer).getUint32(CONTROL.activeTable, true);
+}
+
+/** The half in force as the kernel has it, read by a system call and not through the mapping it was written by. */
+function readTable(program: SteeringProgram): DataView {
+  const first = activeTable(program) * PORT_COUNT;
+  return new DataView(lookupRange(program.portTableFd, first, PORT_COUNT, PORT_ENTRY.size, "read the table").buffer);
+}
+
+/** A map in which neighbours differ and every field has every size of number. */
+function motley(): PortMap {
+  const map = emptyPortMap();
+  for (let port = 0; port < PORT_COUNT; port++) {
+    map.action[port] = port % 5;
+    map.rule[port] = (port * 7) % LIMIT.RULE_SLOTS;
+    map.worker[port] = (port * 13) % 1024;
+  }
+  return map;
+}
+
+Deno.test("PortTable.apply() writes every port as the kernel then reads it", async () => {
+  using rig = VerdictRig.load();
+  const map = motley();
+  await rig.table.apply(map, 1);
+  const kernel = readTable(rig.program);
+  const actions = [ACTION.NONE, ACTION.PASS, ACTION.DROP, ACTION.REDIRECT, ACTION.SPREAD];
+  for (let port = 0; port < PORT_COUNT; port++) {
+    const at = port * PORT_ENTRY.size;
+    const listed = map.action[port] !== PORT_ACTION.none;
+    const entry = {
+      action: kernel.getUint8(at + PORT_ENTRY.action),
+      rule: kernel.getUint16(at + PORT_ENTRY.rule, true),
+      worker: kernel.getUint16(at + PORT_ENTRY.worker, true),
+    };
+    assert.deepEqual(entry, {
+      action: actions[map.action[port]!],
+      rule: listed ? map.rule[port] : 0,
+      worker: listed ? map.worker[port] : 0,
+    }, `port ${port}`);
+  }
+});
+
+Deno.test("PortTable.apply() puts the other half in force each time", async () => {
+  using rig = VerdictRig.load();
+  assert.equal(rig.table.generation, 0);
+  assert.equal(rig.run(FRAME), "UNLISTED_PORT");
+  const before = activeTable(rig.program);
+  await rig.table.apply(portMap({ [LISTED]: { action: "redirect" } }), 1);
+  assert.equal(activeTable(rig.program), 1 - before);
+  assert.equal(rig.table.generation, 1);
+  assert.equal(rig.run(FRAME), "STEERED");
+  await rig.table.apply(portMap({ [LISTED]: { action: "drop" } }), 2);
+  assert.equal(activeTable(rig.program), before);
+  assert.equal(rig.table.generation, 2);
+  assert.equal(rig.run(FRAME), "RULE_DROP");
+});
+
+Deno.test("PortTable.apply() leaves nothing of a port that is no longer listed", async () => {
+  using rig = VerdictRig.load();
+  const empty = emptyPortMap();
+  // Twice each, so that both halves have held the port.
+  for (const [index, map] of [motley(), motley(), empty, empty].entries()) await rig.table.apply(map, index + 1);
+  assert.equal(rig.run(FRAME), "UNLISTED_PORT");
+  assert.ok(new Uint8Array(readTable(rig.program).buffer).every((byte) => byte === 0));
+});
+
+Deno.test("PortTable.apply() called again before it is done puts each table in force, the last one for good", async () => {
+  using rig = VerdictRig.load();
+  const actions = ["drop", "pass", "redirect"] as const;
+  await Promise.all(actions.map((action, index) => rig.table.apply(portMap({ [LISTED]: { action } }), index + 1)));
+  assert.equal(rig.table.generation, 3);
+  assert.equal(rig.run(FRAME), "STEERED");
+});
+
+Deno.test("PortTable.apply() flips under load, and no packet sees half of two tables", async () => {
+  using rig = VerdictRig.load();
+  // Rule 1 only ever passes, rule 2 only ever drops: a mixture would count in another column, or be unlisted.
+  const tables = [
+    portMap({ [LISTED]: { action: "pass", rule: 1 } }),
+    portMap({ [LISTED]: { action: "drop", rule: 2 } }),
+  ];
+  await rig.table.apply(tables[0]!, 1);
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(new URL("./test_run_worker.ts", import.meta.url), { type: "module" });
+  const answer = (): Promise<MessageEvent> =>
+    new Promise((resolve, reject) => {
+      worker.onmessage = resolve;
+      worker.onerror = reject;
+    });
+  try {
+    const running = answer();
+    worker.postMessage({ program: rig.program.fd, frame: FRAME, stop } satisfies TestRunJob);
+    await running;
+    for (let flip = 1; flip <= 100; flip++) await rig.table.apply(tables[flip % 2]!, flip + 1);
+    const finished = answer();
+    Atomics.store(stop, 0, 1);
+    const { data: { runs, failures } } = await finished;
+
+    assert.equal(failures, 0);
+    const { seen, byReason } = rig.program.readXdpCounters();
+    assert.equal(seen, runs);
+    const [passed, dropped] = [byReason[REASON.RULE_PASS]!, byReason[REASON.RULE_DROP]!];
+    assert.equal(passed + dropped, runs);
+    assert.ok(passed > 0 && dropped > 0, "packets were decided by both tables");
+    assert.deepEqual([...rig.program.readRuleCounters(1)], [0, 0, 0, 0, passed, passed * FRAME.length]);
+    assert.deepEqual([...rig.program.readRuleCounters(2)], [0, 0, dropped, dropped * FRAME.length, 0, 0]);
+  } finally {
+    Atomics.store(stop, 0, 1);
+    worker.terminate();
+  }
+});
+
+Deno.test("SteeringProgram.load() with shareWith flips all instances at once and counts apart", async () => {
+  using first = VerdictRig.load();
+  using second = VerdictRig.load({ workers: 2, covered: [0], shareWith: first });
+  for (const action of ["redirect", "drop", "pass"] as const) {
+    await first.table.apply(portMap({ [LISTED]: { action, rule: 1 } }), 1);
+    assert.equal(first.run(FRAME), second.run(FRAME));
+  }
+  // The second has a table object of its own for the same memory.
+  await second.table.apply(portMap({ [LISTED]: { action: "redirect", rule: 1, worker: 1 } }), 2);
+  assert.equal(first.table.generation, 2);
+  assert.equal(second.run(FRAME), "UNCOVERED_QUEUE");
+  assert.equal(first.program.readXdpCounters().seen, 3);
+  assert.equal(second.program.readXdpCounters().seen, 4);
+});
+
+Deno.test("SteeringProgram.load() with shareWith keeps the table when the first instance is gone", async () => {
+  const first = VerdictRig.load();
+  using second = VerdictRig.load({ shareWith: first });
+  await first.table.apply(portMap({ [LISTED]: { action: "drop" } }), 1);
+  first[Symbol.dispose]();
+  assert.equal(second.run(FRAME), "RULE_DROP");
+  await second.table.apply(portMap({ [LISTED]: { action: "redirect" } }), 2);
+  assert.equal(second.run(FRAME), "STEERED");
+});
