@@ -49,7 +49,8 @@ export class PortTable implements Disposable {
    * @throws {SteerError} when the kernel's copy differs; the half in force before is then in force again.
    */
   async apply(ports: PortMap, generation: number): Promise<void> {
-    await this.#grace;
+    let grace: Promise<void>;
+    do await (grace = this.#grace); while (grace !== this.#grace); // another call may have flipped meanwhile
     const before = Atomics.load(this.#control, CONTROL.activeTable / 4);
     const idle = (before + 1) % LIMIT.TABLES;
     const half = this.#bytes.subarray(idle * TABLE_BYTES, (idle + 1) * TABLE_BYTES);

@@ -33,25 +33,25 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
 
   const stopped = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => stopped.resolve(signal));
+  let reloader: Reloader | undefined;
+  // A refusal is in the log and in the status; whoever only watches the file has nothing more to do about it.
+  const reload = (onlyIfChanged: boolean): void => void reloader?.reloadFile(onlyIfChanged).catch(() => {});
+  Deno.addSignalListener("SIGHUP", () => reload(false)); // from the start: by default it would end the process
 
   const server = await ControlServer.open(config.control.socket, config.control.http);
   try {
     const appliance = await Appliance.start({ config, object, entry });
     try {
-      const reloader = new Reloader(appliance, file, cpuCount, config, content);
+      reloader = new Reloader(appliance, file, cpuCount, config, content);
       server.serve({ appliance, reloader, configFile: file });
-      // A refusal is in the log and in the status; whoever only watches the file has nothing more to do about it.
-      const reload = (onlyIfChanged: boolean): void => void reloader.reloadFile(onlyIfChanged).catch(() => {});
-      Deno.addSignalListener("SIGHUP", () => reload(false));
       using _watch = new FileWatch(file, () => reload(true));
       using _events = new KernelEvents(appliance.interfaces);
       logStart(appliance, performance.now() - startedMs);
       const reason = await Promise.race([stopped.promise, appliance.workers.failure]);
       log.info("{reason}: detaching, then draining", { reason });
     } finally {
-      const last = appliance.ready ? appliance : undefined;
       await appliance.stop();
-      if (last !== undefined) log.info("Stopped");
+      log.info("Stopped");
     }
   } finally {
     await server.close();

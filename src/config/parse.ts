@@ -93,7 +93,9 @@ function firstInvalid(bytes: Uint8Array): number {
     if (isUtf8(bytes.subarray(0, middle), true)) sound = middle;
     else unsound = middle;
   }
-  return unsound - 1;
+  // It may end within the character that goes wrong.
+  while (!isUtf8(bytes.subarray(0, sound), false)) sound--;
+  return sound;
 }
 
 /** The schema's complaints, each at its place: one for each unknown key, and of a union those of the branch meant. */

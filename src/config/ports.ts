@@ -5,7 +5,7 @@
  */
 
 import { z } from "zod";
-import { complain, complainAboutNumber, show } from "./wording.ts";
+import { complain, complainAboutNumber, show, type Wording } from "./wording.ts";
 
 /** A run of UDP ports; both ends belong to it. */
 export interface PortRange {
@@ -16,9 +16,8 @@ export interface PortRange {
 /** The highest UDP port. 0 is not a port that a packet can be sent to. */
 export const LAST_PORT = 65535;
 
-const EXPECTED = `1 to ${LAST_PORT}, or a range like "27015-27030"`;
-const aboutNumber = complainAboutNumber("port", 1, LAST_PORT);
-const aboutText = complain("port", EXPECTED, () => "is not a port");
+const aboutNumber = complainAboutNumber("port", `1 to ${LAST_PORT}`);
+const aboutText = complain("port", `1 to ${LAST_PORT}, or a range like "27015-27030"`, () => "is not a port");
 
 /** Reads one item of `ports:`; a string in return is the complaint about it. */
 export function readPorts(input: unknown): PortRange | string {
@@ -40,27 +39,28 @@ function isPort(value: number): boolean {
   return Number.isInteger(value) && value >= 1 && value <= LAST_PORT;
 }
 
-const complaint = ({ input }: { readonly input?: unknown }): string => {
-  const outcome = readPorts(input);
+const aboutItem: Wording = (refusal) => {
+  const outcome = readPorts(refusal.input);
   return typeof outcome === "string" ? outcome : "";
 };
+const aboutAll = complain("ports", 'a port, a range like "27015-27030", or a list of these', () => "is not a port");
 
-const number = z.int({ error: complaint }).min(1, { error: complaint }).max(LAST_PORT, { error: complaint });
-const text = z.string({ error: complaint }).regex(/^[0-9]+(-[0-9]+)?$/, { error: complaint })
-  .refine((input) => typeof readPorts(input) !== "string", { error: complaint });
+const number = z.int({ error: aboutItem }).min(1, { error: aboutItem }).max(LAST_PORT, { error: aboutItem });
+const text = z.string({ error: aboutItem }).regex(/^[0-9]+(-[0-9]+)?$/, { error: aboutItem })
+  .refine((input) => typeof readPorts(input) !== "string", { error: aboutItem });
 
 /** Schema of the value of `ports:`. */
 export const portsSchema = z.union([
   number,
   text,
-  z.array(z.union([number, text], { error: complaint })).min(1, {
+  z.array(z.union([number, text], { error: aboutItem })).min(1, {
     error: 'ports is an empty list: expected at least one port, for example [7777, "27015-27030"]',
   }),
 ], {
-  error: (refusal) =>
-    refusal.input === undefined
-      ? 'missing key "ports": expected a port, a range like "27015-27030", or a list of these'
-      : complain("ports", 'a port, a range like "27015-27030", or a list of these', () => "is not a port")(refusal),
+  error: (refusal) => {
+    const scalar = typeof refusal.input !== "object" && refusal.input !== undefined;
+    return scalar ? aboutItem(refusal) : aboutAll({ ...refusal, path: ["ports"] });
+  },
 });
 
 /** One item of `ports:` and where it stands: the step below the key, none where the value is not a list. */

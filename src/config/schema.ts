@@ -105,7 +105,7 @@ function whole(error: Wording, first: number, last: number): z.ZodInt {
 function powerOfTwo(noun: string, first: number, last: number): z.ZodLiteral<number> {
   const sizes: number[] = [];
   for (let size = first; size <= last; size *= 2) sizes.push(size);
-  const outside = complainAboutNumber(noun, first, last, ", a power of two");
+  const outside = complainAboutNumber(noun, `a power of two from ${first} to ${last}`);
   const error: Wording = (refusal) => {
     const { input } = refusal;
     if (!Number.isInteger(input) || typeof input !== "number" || input < first || input > last) return outside(refusal);
@@ -147,6 +147,7 @@ const interfaceName = complainAboutText(
   '1 to 15 bytes without white space, "/" or ":"',
   "is not valid",
 );
+const headroom = complainAboutNumber("headroom", `0 to ${roomFor(4096)} bytes`);
 const umem = map("umem", {
   chunks: powerOfTwo("chunks", 64, 65536).default(4096)
     .describe("Number of chunks, each for one packet: a power of two, 64 to 65536. Default 4096."),
@@ -154,8 +155,7 @@ const umem = map("umem", {
   chunk_size: z.literal([2048, 4096], { error: complain("chunk_size", "2048 or 4096 bytes", () => "is not possible") })
     .default(2048).describe("Size of a chunk in bytes: 2048 or 4096. Default 2048."),
   // The upper limit depends on chunk_size: check.ts knows it.
-  headroom: z.int({ error: complainAboutNumber("headroom", 0, roomFor(4096), " bytes") })
-    .min(0, { error: complainAboutNumber("headroom", 0, roomFor(4096), " bytes") })
+  headroom: z.int({ error: headroom }).min(0, { error: headroom })
     .meta({ maximum: roomFor(4096) }).default(0)
     .describe(
       "Free bytes before each packet. A chunk holds 256 bytes of the kernel, the headroom and a full frame of 1514 " +
@@ -180,7 +180,7 @@ const rings = map("rings", {
 });
 
 const QUEUES = "all, or a list of queue ids from 0 to 255";
-const queue = whole(complainAboutNumber("queue", 0, 255), 0, 255);
+const queue = whole(complainAboutNumber("queue", "0 to 255"), 0, 255);
 const networkInterface = map("interface", {
   name: z.string({ error: interfaceName }).regex(/^[^\s/:]{1,15}$/, { error: interfaceName })
     .refine((name) => name !== "." && name !== ".." && new TextEncoder().encode(name).length <= 15, {
@@ -200,17 +200,11 @@ const networkInterface = map("interface", {
   rings: rings.prefault({}).describe("Ring sizes, in entries."),
 });
 
-const COUNT = `auto, or a number from 1 to ${MAX_WORKERS}`;
-const cpu = whole(complainAboutNumber("cpu", 0, 1023), 0, 1023);
+const count = complainAboutNumber("count", `a number from 1 to ${MAX_WORKERS}, or auto`, "is not known");
+const cpu = whole(complainAboutNumber("cpu", "0 to 1023"), 0, 1023);
 const workers = map("workers", {
-  count: z.union(
-    [whole(complainAboutNumber("count", 1, MAX_WORKERS, ", or auto"), 1, MAX_WORKERS), z.literal("auto")],
-    {
-      error: complain("count", COUNT, () => "is not known"),
-    },
-  ).default("auto").describe(
-    `Number of workers, 1 to ${MAX_WORKERS}; auto: as many as cpus lists, else one per CPU of the machine.`,
-  ),
+  count: z.union([whole(count, 1, MAX_WORKERS), z.literal("auto")], { error: count }).default("auto")
+    .describe(`Number of workers, 1 to ${MAX_WORKERS}; auto: as many as cpus lists, else one per CPU of the machine.`),
   cpus: ids(cpu, "cpu").max(MAX_WORKERS, { error: `cpus is too long: expected at most ${MAX_WORKERS} CPUs` })
     .default([]).describe("CPU of each worker: worker i runs on the i-th CPU listed, 0 to 1023. Empty: not pinned."),
   wait: choice("wait", ["adaptive", "poll", "busy"]).default("adaptive")
@@ -218,14 +212,13 @@ const workers = map("workers", {
 });
 
 const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", "is not valid");
-const WORKER = `a worker id from 0 to ${MAX_WORKERS - 1}, or hash`;
-const worker = whole(complain("worker", WORKER, () => "is out of range"), 0, MAX_WORKERS - 1);
+const worker = complainAboutNumber("worker", `a worker id from 0 to ${MAX_WORKERS - 1}, or hash`, "is not known");
 const rule = map("rule", {
   name: z.string({ error: ruleName }).regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: ruleName })
     .describe("Name of the rule in counters and logs: 1 to 64 characters of A-Z a-z 0-9 _ . -. Each name once."),
   ports: portsSchema.meta({ examples: [8080, "27015-27030", [7777, "27015-27030"]] })
     .describe('UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. Each port once.'),
-  worker: z.union([worker, z.literal("hash")], { error: complain("worker", WORKER, () => "is not known") })
+  worker: z.union([whole(worker, 0, MAX_WORKERS - 1), z.literal("hash")], { error: worker })
     .default("hash").describe("The worker that gets the packets: its id, counted from 0, or hash: spread by flow."),
   action: choice("action", ["pass", "drop", "count", "echo"], ["forward", "capture", "script", "deliver"])
     .default("count").describe(

@@ -49,13 +49,12 @@ export function complain(noun: string, expected: string, fault: (input: unknown)
   };
 }
 
-/** For whole numbers between two limits, both allowed. */
-export function complainAboutNumber(noun: string, first: number, last: number, tail = ""): Wording {
-  return complain(
-    noun,
-    `${first} to ${last}${tail}`,
-    (input) => Number.isInteger(input) ? "is out of range" : "is not a whole number",
-  );
+/** For whole numbers. `fault` is what is wrong with something else than a number. */
+export function complainAboutNumber(noun: string, expected: string, fault = "is not a whole number"): Wording {
+  return complain(noun, expected, (input) => {
+    if (typeof input !== "number") return fault;
+    return Number.isInteger(input) ? "is out of range" : "is not a whole number";
+  });
 }
 
 /** For texts. A bare `8080` or `true` is the usual slip, so the sentence says how to write it. */

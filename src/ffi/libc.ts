@@ -141,10 +141,15 @@ export function pinThread(cpu: number): void {
   checked(result, "sched_setaffinity", `pin a worker to CPU ${cpu}`);
 }
 
+/** Thousands of times as long as a program's run. */
+const GRACE_WITHOUT_MEMBARRIER_MS = 100;
+
 /** Resolves once every XDP program run that began before the call has ended (an RCU grace period). */
 export async function rcuGracePeriod(): Promise<void> {
   const number = SYSCALL_NUMBERS[Deno.build.arch].membarrier;
-  await libc().symbols.membarrier(BigInt(number), UAPI.MEMBARRIER_CMD_GLOBAL, 0, 0);
+  const result = await libc().symbols.membarrier(BigInt(number), UAPI.MEMBARRIER_CMD_GLOBAL, 0, 0);
+  // Refused where CPUs run without a tick (nohz_full).
+  if (result !== 0n) await new Promise((resolve) => setTimeout(resolve, GRACE_WITHOUT_MEMBARRIER_MS));
 }
 
 const NO_BYTES = 0n;

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { loadConfig } from "./load.ts";
+
+const TEXT = "# kept\nversion: 1\ninterfaces: [{ name: eth0 }]\n";
+
+function withFolder(test: (folder: string) => void): void {
+  const folder = Deno.makeTempDirSync();
+  try {
+    test(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+function refuses(path: string, message: string): void {
+  assert.throws(() => loadConfig(path, { cpuCount: 1 }), {
+    name: "ConfigError",
+    message: `${path}: ${message}`,
+    exitCode: 3,
+  });
+}
+
+Deno.test("loadConfig() returns the configuration, the bytes and the text", () =>
+  withFolder((folder) => {
+    const path = join(folder, "steering.yaml");
+    Deno.writeTextFileSync(path, TEXT);
+    const { config, content, text } = loadConfig(path, { cpuCount: 3 });
+    assert.equal(config.workers.count, 3);
+    assert.equal(text, TEXT);
+    assert.deepEqual(content, new TextEncoder().encode(TEXT));
+  }));
+
+Deno.test("loadConfig() names the file in what is wrong with it", () =>
+  withFolder((folder) => {
+    const path = join(folder, "steering.yaml");
+    Deno.writeTextFileSync(path, "");
+    refuses(path, "the file is empty: expected a map with version, interfaces and steering");
+  }));
+
+Deno.test("loadConfig() refuses what is not there, a folder, and a file too large to be read", () =>
+  withFolder((folder) => {
+    refuses(join(folder, "none.yaml"), "does not exist: expected a YAML file");
+    refuses(folder, "is a directory: expected a YAML file");
+    const path = join(folder, "large.yaml");
+    Deno.writeFileSync(path, new Uint8Array(10_000_000));
+    refuses(path, "the file is 10.0 MB: expected at most 1 MiB");
+  }));
+
+Deno.test("loadConfig() reads no more of an endless device than it needs to refuse it", () => {
+  refuses("/dev/zero", "the file is 1.0 MB: expected at most 1 MiB");
+});

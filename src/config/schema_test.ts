@@ -1,0 +1,169 @@
+import { Ajv2020 } from "ajv/dist/2020.js";
+import assert from "node:assert/strict";
+import { parse } from "yaml";
+import { parseConfig } from "./parse.ts";
+import type { Config } from "./schema.ts";
+
+const EXAMPLES = ["example", "minimal"] as const;
+const HEAD = "version: 1\ninterfaces: [{ name: eth0 }]\n";
+
+const readFile = (name: string): Promise<string> => Deno.readTextFile(new URL(`../../config/${name}`, import.meta.url));
+const parseText = (text: string): Config => parseConfig(text, { file: "steering.yaml", cpuCount: 4 });
+
+const DEFAULTS: Config = {
+  version: 1,
+  interfaces: [{
+    name: "eth0",
+    attach: "auto",
+    zeroCopy: "auto",
+    queues: "all",
+    umem: { chunks: 4096, chunkSize: 2048, headroom: 0 },
+    rings: { rx: 2048, tx: 2048, fill: 4096, completion: 2048 },
+  }],
+  workers: { count: 4, cpus: [], wait: "adaptive" },
+  steering: [],
+  control: { socket: "/run/xdpsteer/control.sock", http: "127.0.0.1:9469" },
+  log: { level: "info", format: "auto" },
+};
+
+Deno.test("parseConfig() fills in the defaults", () => {
+  assert.deepEqual(parseText(HEAD), DEFAULTS);
+  assert.deepEqual(parseText(`${HEAD}steering: [{ name: dns, ports: 53 }]`).steering, [
+    { name: "dns", ports: [{ first: 53, last: 53 }], worker: "hash", action: "count" },
+  ]);
+});
+
+Deno.test("parseConfig() takes a section without content for one that is left out", () => {
+  assert.deepEqual(parseText(`${HEAD}workers:\nsteering:\n  # - name: dns\ncontrol:\nlog:\n`), DEFAULTS);
+});
+
+Deno.test("parseConfig() reads every key", () => {
+  const config = parseText(`
+version: 1
+interfaces:
+  - name: wan.100
+    attach: native
+    zero_copy: require
+    queues: [0, 3]
+    umem: { chunks: 65536, chunk_size: 4096, headroom: 2326 }
+    rings: { rx: 64, tx: 128, fill: 32768, completion: 256 }
+workers: { count: 2, cpus: [5, 7], wait: busy }
+steering:
+  - { name: a, ports: [1, "2", "3-5", 65535], worker: 1, action: pass }
+  - { name: b, ports: 6-6, worker: hash, action: drop }
+control: { socket: /tmp/s, http: off }
+log: { level: debug, format: json }
+`);
+  assert.deepEqual(config, {
+    version: 1,
+    interfaces: [{
+      name: "wan.100",
+      attach: "native",
+      zeroCopy: "require",
+      queues: [0, 3],
+      umem: { chunks: 65536, chunkSize: 4096, headroom: 2326 },
+      rings: { rx: 64, tx: 128, fill: 32768, completion: 256 },
+    }],
+    workers: { count: 2, cpus: [5, 7], wait: "busy" },
+    steering: [
+      {
+        name: "a",
+        ports: [{ first: 1, last: 1 }, { first: 2, last: 2 }, { first: 3, last: 5 }, { first: 65535, last: 65535 }],
+        worker: 1,
+        action: "pass",
+      },
+      { name: "b", ports: [{ first: 6, last: 6 }], worker: "hash", action: "drop" },
+    ],
+    control: { socket: "/tmp/s", http: null },
+    log: { level: "debug", format: "json" },
+  });
+});
+
+Deno.test("parseConfig() counts the workers: as told, else as many as cpus, else as the machine has CPUs", () => {
+  const count = (workers: string, cpuCount: number): number =>
+    parseConfig(`${HEAD}workers: ${workers}`, { file: "steering.yaml", cpuCount }).workers.count;
+  assert.equal(count("{ count: 3 }", 8), 3);
+  assert.equal(count("{ cpus: [0, 2] }", 8), 2);
+  assert.equal(count("{}", 8), 8);
+  assert.equal(count("{}", 256), 64);
+});
+
+Deno.test("parseConfig() takes bytes with a byte order mark, CRLF, anchors and aliases", () => {
+  const text =
+    `\uFEFF${HEAD}steering:\n- { name: a, ports: &p [53], worker: &w 3 }\n- { name: b, ports: 54, worker: *w }`;
+  const config = parseConfig(new TextEncoder().encode(text.replaceAll("\n", "\r\n")), { file: "", cpuCount: 4 });
+  assert.deepEqual(config.steering.map(({ worker }) => worker), [3, 3]);
+});
+
+Deno.test("parseConfig() takes addresses of the whole loopback network", () => {
+  for (const http of ["127.0.0.1:1", "127.255.255.254:65535", "[::1]:9469"]) {
+    assert.equal(parseText(`${HEAD}control: { http: "${http}" }`).control.http, http);
+  }
+});
+
+Deno.test("the example file spells out the defaults and shows all actions", async () => {
+  const config = parseText(await readFile("steering.example.yaml"));
+  assert.deepEqual({ ...config, steering: [] }, DEFAULTS);
+  assert.deepEqual(new Set(config.steering.map(({ action }) => action)), new Set(["pass", "drop", "count", "echo"]));
+});
+
+Deno.test("the minimal file has at most ten lines", async () => {
+  const text = await readFile("steering.minimal.yaml");
+  assert.ok(text.trimEnd().split("\n").length <= 10);
+  const { workers, steering } = parseText(text);
+  assert.equal(workers.count, 2);
+  assert.deepEqual(steering.map(({ ports, worker }) => [ports[0]?.first, worker]), [[8080, 0], [9090, 1]]);
+});
+
+Deno.test("the JSON schema accepts what the parser accepts, and refuses what this version cannot do", async () => {
+  const ajv = new Ajv2020({ strictTuples: false, allowUnionTypes: true });
+  const accepts = ajv.compile(JSON.parse(await readFile("steering.schema.json")));
+  for (const name of EXAMPLES) {
+    assert.ok(accepts(parse(await readFile(`steering.${name}.yaml`))), ajv.errorsText(accepts.errors));
+  }
+  for (
+    const good of [
+      "workers:\nsteering:\ncontrol:\nlog:\n",
+      'steering: [{ name: a, ports: 1 }, { name: b, ports: "2-3" }, { name: c, ports: [4, "5-6"] }]',
+      "control: { http: off }",
+      "workers: { count: 2, cpus: [0, 1] }",
+    ]
+  ) {
+    parseText(HEAD + good);
+    assert.ok(accepts(parse(HEAD + good)), `${good}: ${ajv.errorsText(accepts.errors)}`);
+  }
+  for (
+    const bad of [
+      "colour: red",
+      "steering: [{ name: a, ports: 0 }]",
+      "steering: [{ name: a, ports: [] }]",
+      "steering: [{ name: a, ports: 1, action: forward }]",
+      "steering: [{ name: a, ports: 1, worker: 64 }]",
+      "workers: { cpus: [0, 0] }",
+      "control: { http: 0.0.0.0:9469 }",
+    ]
+  ) {
+    assert.throws(() => parseText(HEAD + bad));
+    assert.ok(!accepts(parse(HEAD + bad)), bad);
+  }
+  assert.ok(!accepts({ version: 1, interfaces: [{ name: "eth0", attach: "shared" }] }));
+});
+
+Deno.test("the JSON schema describes every key", async () => {
+  const undescribed: string[] = [];
+  const visit = (schema: Record<string, unknown>, path: string): void => {
+    for (const [key, value] of Object.entries(schema)) {
+      if (typeof value !== "object" || value === null) continue;
+      const children = value as Record<string, unknown>;
+      if (key === "properties") {
+        for (const [name, property] of Object.entries(children)) {
+          const { description } = property as { description?: string };
+          if (description === undefined) undescribed.push(`${path}${name}`);
+          visit(property as Record<string, unknown>, `${path}${name}.`);
+        }
+      } else visit(children, path);
+    }
+  };
+  visit(JSON.parse(await readFile("steering.schema.json")), "");
+  assert.deepEqual(undescribed, []);
+});

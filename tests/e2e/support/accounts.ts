@@ -1,0 +1,110 @@
+/**
+ * Where packets went: reading a status, and holding it against itself and against what was sent.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import type { RuleStatus } from "../../../src/control/snapshot.ts";
+import type { Appliance, Status } from "./appliance.ts";
+import { sumOf } from "./metrics.ts";
+import { sleep } from "./wait.ts";
+
+/** How long a count that is complete must stay as it is. */
+const STAY_MS = 300;
+
+export function ruleOf(status: Status, name: string): RuleStatus {
+  const found = status.rules.find((rule) => rule.name === name);
+  assert.ok(found, `there is no rule "${name}": ${status.rules.map((rule) => rule.name)}`);
+  return found;
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** Packets of a rule that each worker received, over all queues. */
+export function receivedByWorker(status: Status, rule: string): number[] {
+  return ruleOf(status, rule).workers.map(({ received }) => sum(received.map(({ packets }) => packets)));
+}
+
+/** Packets of a rule that came in on each queue, over all workers. */
+export function receivedByQueue(status: Status, rule: string): number[] {
+  const { workers } = ruleOf(status, rule);
+  return workers[0]!.received.map((_, place) => sum(workers.map(({ received }) => received[place]!.packets)));
+}
+
+/** Packets of a rule with each fate, over all workers; fates without packets are left out. */
+export function fatesOf(status: Status, rule: string): Record<string, number> {
+  const fates: Record<string, number> = {};
+  for (const worker of ruleOf(status, rule).workers) {
+    for (const [fate, { packets }] of Object.entries(worker.fates)) {
+      if (packets > 0) fates[fate] = (fates[fate] ?? 0) + packets;
+    }
+  }
+  return fates;
+}
+
+/** Packets that the XDP programs passed for a reason. */
+export function passedFor(status: Status, reason: string): number {
+  return sum(status.interfaces.map(({ verdicts }) => verdicts.pass[reason] ?? 0));
+}
+
+/** Every packet has one verdict and, where it was redirected, one fate; nothing is unexplained. */
+export function assertConserved(status: Status): void {
+  const { seen, verdicts, received, socketDrops, fates } = status.totals;
+  assert.equal(verdicts.redirect + verdicts.pass + verdicts.drop, seen, "packets seen = sum of verdicts");
+  assert.equal(received + socketDrops, verdicts.redirect, "redirected = received + dropped at sockets");
+  assert.equal(sum(Object.values(fates)), received, "received = sum of fates");
+  assert.equal(sum(status.workers.map((worker) => worker.received)), received, "received = sum over workers");
+  assert.equal(sum(status.rules.map((rule) => rule.redirected.packets)), verdicts.redirect, "redirected = over rules");
+}
+
+/** /metrics tells of the same packets as /v1/status. Both must be taken while nothing moves. */
+export function assertSameCounts(status: Status, metrics: ReadonlyMap<string, number>): void {
+  for (const { name, seen, verdicts, queues } of status.interfaces) {
+    const at = { interface: name };
+    assert.equal(sumOf(metrics, "xdpsteer_xdp_seen_packets_total", at), seen);
+    for (const [verdict, byReason] of Object.entries(verdicts)) {
+      for (const [reason, packets] of Object.entries(byReason)) {
+        assert.equal(sumOf(metrics, "xdpsteer_xdp_packets_total", { ...at, verdict, reason }), packets, reason);
+      }
+    }
+    for (const { queue, sockets } of queues) {
+      for (const { worker, statistics } of sockets) {
+        for (const reason of ["rx_dropped", "rx_ring_full"] as const) {
+          const labels = { ...at, queue, worker, reason };
+          assert.equal(sumOf(metrics, "xdpsteer_xsk_drops_total", labels), statistics[reason]);
+        }
+      }
+    }
+  }
+  for (const { name: rule, dropped, passed, workers } of status.rules) {
+    const inKernel = { rule, worker: "xdp" };
+    const packets = (labels: Record<string, string | number>): number =>
+      sumOf(metrics, "xdpsteer_rule_packets_total", labels);
+    const bytes = (labels: Record<string, string | number>): number =>
+      sumOf(metrics, "xdpsteer_rule_bytes_total", labels);
+    assert.equal(packets({ ...inKernel, fate: "dropped" }), dropped.packets);
+    assert.equal(packets({ ...inKernel, fate: "passed" }), passed.packets);
+    for (const { worker, fates, received } of workers) {
+      for (const [fate, counts] of Object.entries(fates)) {
+        assert.equal(packets({ rule, worker, fate }), counts.packets, `${rule} ${worker} ${fate}`);
+        assert.equal(bytes({ rule, worker, fate }), counts.bytes, `${rule} ${worker} ${fate}`);
+      }
+      for (const { queue, packets: count } of received) {
+        assert.equal(sumOf(metrics, "xdpsteer_worker_received_packets_total", { rule, worker, queue }), count);
+      }
+    }
+  }
+}
+
+/** Waits until the workers have everything that was redirected, then sees that no more comes, and that it adds up. */
+export async function settled(box: Appliance): Promise<Status> {
+  const complete = await box.untilStatus(
+    "all redirected packets",
+    ({ totals }) => totals.received + totals.socketDrops >= totals.verdicts.redirect,
+  );
+  await sleep(STAY_MS);
+  const status = await box.status();
+  assert.deepEqual(status.totals.fates, complete.totals.fates, "counts still change after the traffic has ended");
+  assertConserved(status);
+  return status;
+}

@@ -1,0 +1,204 @@
+/**
+ * A running xdpsteer in the steer namespace of a test network: its configuration file, its control socket, its log.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { request } from "node:http";
+import type { Snapshot } from "../../../src/control/appliance.ts";
+import type { TestNetwork } from "../../support/netns.ts";
+import { productCommand, TempDir } from "./command.ts";
+import { configText, type TestConfig } from "./config.ts";
+import { parseMetrics } from "./metrics.ts";
+import { until } from "./wait.ts";
+
+/** What GET /v1/status answers. */
+export interface Status extends Snapshot {
+  readonly version: string;
+  readonly pid: number;
+  readonly ready: boolean;
+  readonly reloads: Readonly<Record<"applied" | "unchanged" | "refused", number>>;
+  readonly lastReload: { readonly result: string; readonly message: string } | null;
+  readonly workerHeapKib: readonly number[];
+}
+
+export interface LogLine {
+  readonly level: string;
+  readonly logger: string;
+  readonly message: string;
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+export interface Answer {
+  readonly code: number;
+  readonly body: string;
+}
+
+export interface ApplianceOptions {
+  /** More words on the command line. */
+  readonly args?: readonly string[];
+  /** File name of the configuration below the appliance's directory. The file is there already where this is said. */
+  readonly configFile?: string;
+  /** Where configuration and socket are; default: a directory of its own, gone with the appliance. */
+  readonly directory?: string;
+}
+
+const START_MS = 15_000;
+const REQUEST_MS = 5000;
+const STOP_MS = 4000;
+
+export class Appliance implements AsyncDisposable {
+  readonly configFile: string;
+  readonly socket: string;
+  /** Everything on standard error so far. */
+  stderr = "";
+  readonly #child: Deno.ChildProcess;
+  readonly #temporary: TempDir | undefined;
+  readonly #reading: Promise<unknown>;
+  #exit: Deno.CommandStatus | undefined;
+
+  private constructor(child: Deno.ChildProcess, configFile: string, socket: string, temporary: TempDir | undefined) {
+    this.#child = child;
+    this.configFile = configFile;
+    this.socket = socket;
+    this.#temporary = temporary;
+    this.#reading = Promise.all([
+      this.#readStderr(child.stderr),
+      child.stdout.pipeTo(new WritableStream()),
+      child.status.then((status) => this.#exit = status),
+    ]);
+  }
+
+  /** Starts the product and waits until it steers. */
+  static async start(
+    network: TestNetwork,
+    config: TestConfig | ((socket: string) => string),
+    options: ApplianceOptions = {},
+  ): Promise<Appliance> {
+    const temporary = options.directory === undefined ? await TempDir.create() : undefined;
+    const directory = options.directory ?? temporary!.path;
+    const configFile = `${directory}/${options.configFile ?? "steering.yaml"}`;
+    const socket = `${directory}/control.sock`;
+    const text = typeof config === "function" ? config(socket) : configText(config, socket);
+    if (options.configFile === undefined) await Deno.writeTextFile(configFile, text);
+    const argv = [...productCommand(), "run", "--config", configFile, ...options.args ?? []];
+    const appliance = new Appliance(network.spawn("steer", argv), configFile, socket, temporary);
+    try {
+      await until("a running appliance", () => appliance.#isReady(), { limitMs: START_MS });
+      return appliance;
+    } catch (error) {
+      await appliance[Symbol.asyncDispose]();
+      throw new Error(`xdpsteer does not start:\n${appliance.stderr}`, { cause: error });
+    }
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** The log so far, oldest first. */
+  get log(): LogLine[] {
+    const lines = this.stderr.split("\n").slice(0, -1);
+    return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  }
+
+  request(method: string, path: string, body = ""): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const { socket: socketPath } = this;
+      const call = request({ socketPath, path, method, agent: false, timeout: REQUEST_MS }, (response) => {
+        let text = "";
+        response.setEncoding("utf8");
+        response.on("data", (part: string) => text += part);
+        response.on("error", reject);
+        response.on("end", () => resolve({ code: response.statusCode ?? 0, body: text }));
+      });
+      call.on("timeout", () => call.destroy(new Error(`${method} ${path} is not answered`)));
+      call.on("error", reject);
+      call.end(body);
+    });
+  }
+
+  async #get(path: string): Promise<string> {
+    const { code, body } = await this.request("GET", path);
+    assert.equal(code, 200, body);
+    return body;
+  }
+
+  async status(): Promise<Status> {
+    return JSON.parse(await this.#get("/v1/status"));
+  }
+
+  /** Every sample of /metrics, keyed as it stands there: `name{label="value",...}`. */
+  async metrics(): Promise<Map<string, number>> {
+    return parseMetrics(await this.#get("/metrics"));
+  }
+
+  /** Offers a configuration over the control socket. */
+  put(config: TestConfig | string): Promise<Answer> {
+    return this.request("PUT", "/v1/config", this.#text(config));
+  }
+
+  /** Replaces the configuration file by rename, as editors do. */
+  async writeConfig(config: TestConfig | string | Uint8Array): Promise<void> {
+    const next = `${this.configFile}.next`;
+    await Deno.writeFile(next, this.#bytes(config));
+    await Deno.rename(next, this.configFile);
+  }
+
+  /** Writes into the configuration file, as `cat > file` does. */
+  async saveInPlace(config: TestConfig | string | Uint8Array): Promise<void> {
+    await Deno.writeFile(this.configFile, this.#bytes(config));
+  }
+
+  #text(config: TestConfig | string): string {
+    return typeof config === "string" ? config : configText(config, this.socket);
+  }
+
+  #bytes(config: TestConfig | string | Uint8Array): Uint8Array {
+    return config instanceof Uint8Array ? config : new TextEncoder().encode(this.#text(config));
+  }
+
+  /** Waits for a status that fits. @returns it. */
+  async untilStatus(what: string, fits: (status: Status) => boolean, limitMs?: number): Promise<Status> {
+    let last: Status | undefined;
+    return await until(what, async () => fits(last = await this.status()) ? last : undefined, {
+      ...(limitMs === undefined ? {} : { limitMs }),
+      describe: () => ({ totals: last?.totals, generation: last?.generation, lastReload: last?.lastReload }),
+    });
+  }
+
+  waitForGeneration(generation: number): Promise<Status> {
+    return this.untilStatus(`generation ${generation}`, (status) => status.generation >= generation);
+  }
+
+  signal(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** How the process ended; waits for it. */
+  async ended(limitMs = STOP_MS): Promise<Deno.CommandStatus> {
+    const status = await until("the appliance's end", () => this.#exit, { limitMs });
+    await this.#reading;
+    return status;
+  }
+
+  /** Ends the process if it still runs. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#exit === undefined) this.signal("SIGTERM");
+    await this.ended().catch(() => this.signal("SIGKILL"));
+    await this.#reading;
+    await this.#temporary?.[Symbol.asyncDispose]();
+  }
+
+  async #isReady(): Promise<boolean> {
+    if (this.#exit !== undefined) throw new Error(`It ended with ${this.#exit.code}`);
+    return await this.request("GET", "/readyz").then(({ code }) => code === 200, () => false);
+  }
+
+  async #readStderr(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
+    for await (const part of stream.pipeThrough(new TextDecoderStream())) this.stderr += part;
+  }
+}
+
+/** {@linkcode Appliance.start} under the name the tests read best with. */
+export const startAppliance = Appliance.start;

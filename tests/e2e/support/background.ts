@@ -1,0 +1,59 @@
+/**
+ * Traffic that goes on while a test does something else.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import type { TestNetwork } from "../../support/netns.ts";
+import { type LiveTraffic, runTraffic, type TrafficReport } from "../../support/traffic_cli.ts";
+import type { Appliance } from "./appliance.ts";
+
+/** More than any test waits for. */
+const ENDLESS = 1e9;
+
+export class BackgroundTraffic implements AsyncDisposable {
+  readonly #stop = new AbortController();
+  readonly #report: Promise<TrafficReport>;
+
+  private constructor(network: TestNetwork, traffic: Omit<LiveTraffic, "count">) {
+    this.#report = runTraffic(network, "live", { ...traffic, count: ENDLESS }, { signal: this.#stop.signal });
+    this.#report.catch(() => {}); // told by stop()
+  }
+
+  /** Starts live frames towards the appliance, and waits until it has seen some. */
+  static async start(
+    network: TestNetwork,
+    box: Appliance,
+    traffic: Omit<LiveTraffic, "count">,
+  ): Promise<BackgroundTraffic> {
+    const { totals: { seen } } = await box.status();
+    const background = new BackgroundTraffic(network, traffic);
+    try {
+      await box.untilStatus("traffic", ({ totals }) => totals.seen > seen + 1000);
+      return background;
+    } catch (error) {
+      await background[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Ends the traffic. @returns what was sent. */
+  stop(): Promise<TrafficReport> {
+    this.#stop.abort();
+    return this.#report;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => {});
+  }
+}
+
+export function ratePps({ sent, elapsedMs }: TrafficReport): number {
+  return sent / elapsedMs * 1000;
+}
+
+/** What was sent was sent at this rate at least, over all of its time. */
+export function assertRate(report: TrafficReport, leastPps: number): void {
+  const rate = Math.round(ratePps(report));
+  assert.ok(rate >= leastPps, `${rate} packets per second were sent: the test is about ${leastPps} and more`);
+}

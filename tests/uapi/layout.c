@@ -1,0 +1,41 @@
+/*
+ * Prints what the C headers say about the names in LAYOUT_ENTRIES, a file that uapi_test.ts writes with one line for every
+ * entry of the tables in src/ffi: as JSON, { "TABLE.key": number, ... }.
+ */
+#define _GNU_SOURCE
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <linux/if_xdp.h>
+#include <linux/membarrier.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#define SIZE_OF_FIELD(type, field) sizeof(((type *)0)->field)
+#define ENTRY(key, value)                                                                     \
+	do {                                                                                  \
+		printf("%s\n  \"%s\": %llu", separator, key, (unsigned long long)(value)); \
+		separator = ",";                                                              \
+	} while (0)
+
+int main(void)
+{
+	const char *separator = "";
+
+	printf("{");
+#include LAYOUT_ENTRIES
+	printf("\n}\n");
+	return 0;
+}
