@@ -29,15 +29,6 @@ export interface ParseOptions {
  * Where the YAML itself is broken, only what stands before the first such place is checked further.
  *
  * @throws {ConfigError} with every problem found, in the order of the file, each with line, column and snippet.
- *
- * @example
- * ```ts
- * import { parseConfig } from "./parse.ts";
- *
- * const text = "version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: dns, ports: 53 }]";
- * const config = parseConfig(text, { file: "steering.yaml", cpuCount: 2 });
- * console.assert(config.workers.count === 2);
- * ```
  */
 export function parseConfig(text: string | Uint8Array, options: ParseOptions): Config {
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;

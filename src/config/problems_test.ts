@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { toProblems } from "./problems.ts";
+import { show } from "./wording.ts";
 import { YamlFile } from "./yaml_file.ts";
 
 /** The snippet for the place of `mark` in a text. */
@@ -38,4 +39,15 @@ Deno.test("toProblems() sorts by place and drops what is said twice", () => {
     [1, 1, "early"],
     [2, 1, "late"],
   ]);
+});
+
+Deno.test("messages quote the file cut and harmless", () => {
+  const long = "😀".repeat(100_000);
+  for (const text of [`"${long}": 1`, `a: *${long}`, `a: !${long} 1`, `a: "\\e[2J${long}"`, `[]\n${long}`]) {
+    const file = new YamlFile(text);
+    assert.ok([...file.findings.map(({ message }) => message), show(file.value)].every((line) => line.length < 400));
+  }
+  assert.equal(show("\x1b[2J\u202e\u{e0001}"), '"\\u001b[2J\\u202e\\ue0001"');
+  assert.equal(show(long), `"${"😀".repeat(59)}…"`);
+  assert.equal(show("😀".repeat(60)), `"${"😀".repeat(60)}"`);
 });

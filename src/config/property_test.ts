@@ -4,8 +4,8 @@ import { ConfigError } from "../errors.ts";
 import { parseConfig } from "./parse.ts";
 import { PortClaims, type PortRange } from "./ports.ts";
 import type { Config } from "./schema.ts";
+import { HEAD } from "./testing.ts";
 
-const HEAD = "version: 1\ninterfaces: [{ name: eth0 }]\n";
 const OPTIONS = { file: "steering.yaml", cpuCount: 4 };
 
 /** Every port with the rule that has it. */

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { parseConfig } from "./parse.ts";
 import type { Config } from "./schema.ts";
+import { HEAD } from "./testing.ts";
 
 const EXAMPLES = ["example", "minimal"] as const;
-const HEAD = "version: 1\ninterfaces: [{ name: eth0 }]\n";
 
 const readFile = (name: string): Promise<string> => Deno.readTextFile(new URL(`../../config/${name}`, import.meta.url));
 const parseText = (text: string): Config => parseConfig(text, { file: "steering.yaml", cpuCount: 4 });

@@ -15,7 +15,6 @@ export interface Refusal {
 /** Makes the message for one refused value; usable as zod's `error`. */
 export type Wording = (refusal: Refusal) => string;
 
-const LONGEST_QUOTE = 60;
 /** Control, format and line separating characters: a terminal could take them for commands. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
@@ -24,10 +23,14 @@ export function show(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "a map";
   if (typeof value !== "string") return String(value);
-  const points = Array.from(value.slice(0, 2 * LONGEST_QUOTE));
-  const long = points.length > LONGEST_QUOTE;
-  return JSON.stringify(long ? points.slice(0, LONGEST_QUOTE - 1).join("") + "…" : value)
-    .replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(cut(value, 60))
+    .replace(UNPRINTABLE, (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, "0")}`);
+}
+
+/** At most so many characters of a text, with an ellipsis in place of the rest. */
+function cut(text: string, length: number): string {
+  const characters = Array.from(text.slice(0, 2 * length + 1));
+  return characters.length > length ? `${characters.slice(0, length - 1).join("")}…` : text;
 }
 
 /** A source line as it may stand under a message: one cell per character, so that a caret can be aligned. */
@@ -144,7 +147,7 @@ const SYNTAX: readonly (readonly [pattern: RegExp, text: string])[] = [
 export function syntaxMessage(message: string): string {
   for (const [pattern, text] of SYNTAX) {
     const match = pattern.exec(message);
-    if (match !== null) return text.replaceAll(/\$(\d)/g, (_, group: string) => match[Number(group)] ?? "");
+    if (match !== null) return text.replace("$1", () => harmless(cut(match[1] ?? "", 60)));
   }
-  return `not valid YAML: ${harmless(message)}`;
+  return `not valid YAML: ${harmless(cut(message, 150))}`;
 }

@@ -97,9 +97,20 @@ export class YamlFile {
   #compose(text: string): Document.Parsed | undefined {
     const parser = new Parser(this.#lines.addNewLine);
     const tokens: CST.Token[] = [];
+    // The composer complains where the text ends that lacks its closing quote, which is of no help: end -> start.
+    const openQuotes = new Map<number, number>();
+    let errorCount = 0;
     this.#lines.addNewLine(0);
     for (const lexeme of new Lexer().lex(text)) {
-      tokens.push(...parser.next(lexeme));
+      const quote = lexeme[0];
+      if ((quote === '"' || quote === "'") && (lexeme.length === 1 || !lexeme.endsWith(quote))) {
+        openQuotes.set(parser.offset + lexeme.length, parser.offset);
+      }
+      for (const token of parser.next(lexeme)) {
+        tokens.push(token);
+        if (token.type === "error") errorCount++;
+      }
+      if (errorCount >= MAX_SYNTAX_ERRORS) break;
       if (parser.stack.length > MAX_DEPTH) {
         const place = { start: parser.offset - 1, end: parser.offset };
         this.#report(place, `too deeply nested: expected at most ${MAX_DEPTH} levels`);
@@ -112,11 +123,15 @@ export class YamlFile {
       ...document?.errors ?? [],
       ...document?.warnings.filter(({ code }) => code === "TAG_RESOLVE_FAILED" || code === "BAD_COLLECTION_TYPE") ?? [],
     ];
+    let last = -1;
     for (const { pos: [start, end], message } of errors.slice(0, MAX_SYNTAX_ERRORS)) {
-      this.#report({ start, end }, syntaxMessage(message));
+      // What is said twice about one place is the consequence of the first.
+      if (start !== last) this.#report({ start: openQuotes.get(start) ?? start, end }, syntaxMessage(message));
+      last = start;
     }
     if (second !== undefined) {
-      this.#report(placeOf(second.contents) ?? NOWHERE, "a second YAML document starts here: expected only one");
+      const [start, end] = second.range;
+      this.#report({ start, end }, "a second YAML document starts here: expected only one");
     }
     return document;
   }
@@ -165,7 +180,10 @@ export class YamlFile {
     const target = this.#anchors.get(alias.source);
     const name = show(`*${alias.source}`);
     if (target === undefined) {
-      this.#report(placeOf(alias) ?? NOWHERE, `alias ${name} has no anchor: expected &${alias.source} before it`);
+      this.#report(
+        placeOf(alias) ?? NOWHERE,
+        `alias ${name} has no anchor: expected ${show(`&${alias.source}`)} before it`,
+      );
       return false;
     }
     if (around.includes(target)) {

@@ -121,6 +121,7 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   "/v1/status": {
     GET: async (_, { appliance, reloader, configFile }) =>
       json({
+        workerHeapKib: await appliance.workers.heapKib(), // first: everything below is of one moment
         version: VERSION,
         pid: Deno.pid,
         configFile,
@@ -128,7 +129,6 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
         lastReload: reloader.last ?? null,
         reloads: reloader.counts,
         ...appliance.snapshot(),
-        workerHeapKib: await appliance.workers.heapKib(),
       }),
   },
   "/v1/config": {

@@ -63,6 +63,13 @@ const nops = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(1);
 const destination: Ipv6Extension = { kind: "destination" };
 const vlan = (id: number, type: number = ETHERTYPE.vlan): { id: number; type: number } => ({ id, type });
 
+/** Its last 4 address bytes end in {@linkcode LISTED}, and its source port would pass for a UDP length. */
+const DISGUISED = buildFrame({
+  source: { mac: MACS.from, address: "192.0.2.1", port: 24 },
+  destination: { mac: MACS.to, address: `192.0.${LISTED >> 8}.${LISTED & 0xff}`, port: 0 },
+  payload: PAYLOAD,
+});
+
 /** Where fields are in the plain frames. */
 const V4 = { version: 14, total: 16, protocol: 23, fragment: 20, udpLength: 38 } as const;
 const V6 = { version: 14, payload: 18, next: 20, extension: 54, udpLength: 58 } as const;
@@ -179,6 +186,7 @@ const PASSED_ON: Readonly<Partial<Record<Reason, Readonly<Record<string, Frame>>
     "an IPv6 packet that says it is IPv4": with16(ipv6(), 12, ETHERTYPE.ipv4),
     "an IPv4 packet that says it is IPv6": with16(ipv4({ padTo: 80 }), 12, ETHERTYPE.ipv6),
     "IHL 4": with8(ipv4(), V4.version, 0x44),
+    "IHL 4 where the end of the address would pass for a UDP header": with8(DISGUISED, V4.version, 0x44),
     "IHL 0": with8(ipv4(), V4.version, 0x40),
     "IHL 15 in a datagram of 40 bytes": with8(ipv4(), V4.version, 0x4f),
     "an IPv4 total length of 0": with16(ipv4(), V4.total, 0),

@@ -66,8 +66,15 @@ export async function runTraffic(
   { from = "client", signal }: RunTrafficOptions = {},
 ): Promise<TrafficReport> {
   const argv = [Deno.execPath(), "run", "-A", import.meta.filename!, kind, "--json", JSON.stringify(traffic)];
+  signal?.throwIfAborted();
   const child = network.spawn(from, argv);
-  const stop = (): void => child.kill("SIGTERM");
+  const stop = (): void => {
+    try {
+      child.kill("SIGTERM");
+    } catch {
+      // It has ended by itself.
+    }
+  };
   signal?.addEventListener("abort", stop);
   const { success, stdout, stderr } = await child.output();
   signal?.removeEventListener("abort", stop);

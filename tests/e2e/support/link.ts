@@ -17,7 +17,7 @@ export interface Attached {
 
 interface Link {
   readonly xdp?: { readonly mode: number; readonly prog?: { readonly name?: string } };
-  readonly stats64: { readonly rx: { readonly dropped: number }; readonly tx: { readonly dropped: number } };
+  readonly stats64: { readonly rx: { readonly dropped: number } };
 }
 
 async function link(network: TestNetwork, side: Side): Promise<Link> {
@@ -31,8 +31,10 @@ export async function attachedTo(network: TestNetwork): Promise<Attached> {
   return { mode: xdp === undefined ? "none" : MODES[xdp.mode] ?? "?", program: xdp?.prog?.name ?? "" };
 }
 
-/** Packets that the kernel dropped on their way into or out of an interface, by its own count. */
-export async function droppedAt(network: TestNetwork, side: Side): Promise<number> {
-  const { stats64: { rx, tx } } = await link(network, side);
-  return rx.dropped + tx.dropped;
+/** Packets that reached a namespace's end of the veth and no socket, by the kernel's own counts: backlog and buffers full. */
+export async function lossesOf(network: TestNetwork, side: Side): Promise<number> {
+  const { stats64 } = await link(network, side);
+  const counts = await network.exec(side, ["nstat", "-asz", "UdpInErrors", "Udp6InErrors"]);
+  const errors = [...counts.matchAll(/^Udp6?InErrors +(\d+)/gm)].map(([, count]) => Number(count));
+  return errors.reduce((sum, count) => sum + count, stats64.rx.dropped);
 }

@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { INTERFACES, IPV4, IPV6, type Side, TestNetwork } from "../support/netns.ts";
+import { runTraffic } from "../support/traffic_cli.ts";
+import { fatesOf, receivedByWorker, ruleOf, settled } from "./support/accounts.ts";
+import { startAppliance } from "./support/appliance.ts";
+import { lossesOf } from "./support/link.ts";
+import { echoEach } from "./support/python.ts";
+
+const PORT = 7777;
+const RULES = [`{ name: echo, ports: ${PORT}, worker: hash, action: echo }`];
+const MTU = 1500;
+
+/** Every payload size near the smallest and the largest, and steps between. */
+function payloadSizes(largest: number): number[] {
+  const all = Array.from({ length: largest + 1 }, (_, size) => size);
+  return all.filter((size) => size <= 80 || size >= largest - 40 || size % 53 === 0);
+}
+
+const FAMILIES = [
+  { family: "IPv4", address: IPV4.steer, largest: MTU - 20 - 8 },
+  { family: "IPv6", address: IPV6.steer, largest: MTU - 40 - 8 },
+] as const;
+
+for (const attach of ["native", "generic"] as const) {
+  for (const { family, address, largest } of FAMILIES) {
+    Deno.test(`every payload from 0 to ${largest} bytes comes back intact: ${family}, ${attach}`, async () => {
+      await using network = await TestNetwork.create();
+      await using box = await startAppliance(network, { rules: RULES, attach });
+      const sizes = payloadSizes(largest);
+      const { wrong } = await echoEach(network, { address, port: PORT, sizes });
+      assert.deepEqual(wrong, [], "sizes that came back otherwise or not at all");
+      const status = await settled(box);
+      assert.deepEqual(fatesOf(status, "echo"), { echoed: sizes.length });
+    });
+  }
+}
+
+for (const { family, address } of FAMILIES) {
+  Deno.test(`netcat gets its line back: ${family}`, async () => {
+    await using network = await TestNetwork.create();
+    await using _box = await startAppliance(network, { rules: RULES });
+    const line = "is anybody there?";
+    const script = `echo '${line}' | nc.openbsd -u -w 1 ${address} ${PORT}`;
+    assert.equal(await network.exec("client", ["sh", "-c", script]), line);
+  });
+}
+
+/** What `ip link` calls each tag's protocol, outermost first. */
+const TAGGINGS = { "a VLAN tag": ["802.1Q"], "two VLAN tags": ["802.1ad", "802.1Q"] } as const;
+const VLAN_IPV4: Readonly<Record<Side, string>> = { client: "10.12.0.1", steer: "10.12.0.2" };
+
+/** Stacks VLAN interfaces on both ends; the client writes its tags into the frame instead of beside it. */
+async function addVlans(network: TestNetwork, protocols: readonly string[]): Promise<void> {
+  for (const side of ["client", "steer"] as const) {
+    let device = INTERFACES[side];
+    for (const feature of ["tx-vlan-hw-insert", "tx-vlan-stag-hw-insert"]) {
+      if (side === "client") await network.exec(side, ["ethtool", "-K", device, feature, "off"]);
+    }
+    for (const [index, protocol] of protocols.entries()) {
+      const vlan = `vlan${index}`;
+      const tag = ["type", "vlan", "protocol", protocol, "id", `${100 + index}`];
+      await network.exec(side, ["ip", "link", "add", "link", device, "name", vlan, ...tag]);
+      await network.exec(side, ["ip", "link", "set", vlan, "addrgenmode", "none", "up"]);
+      device = vlan;
+    }
+    await network.exec(side, ["ip", "address", "add", `${VLAN_IPV4[side]}/24`, "dev", device]);
+  }
+}
+
+for (const [tagging, protocols] of Object.entries(TAGGINGS)) {
+  Deno.test(`an echo comes back through ${tagging}`, async () => {
+    await using network = await TestNetwork.create();
+    await addVlans(network, protocols);
+    await using box = await startAppliance(network, { rules: RULES });
+    const sizes = payloadSizes(MTU - 4 * protocols.length - 28);
+    const { wrong } = await echoEach(network, { address: VLAN_IPV4.steer, port: PORT, sizes });
+    assert.deepEqual(wrong, []);
+    const status = await settled(box);
+    assert.deepEqual(fatesOf(status, "echo"), { echoed: sizes.length });
+    // Ethernet, tags, IPv4, UDP: the XDP program saw the tags in the frame.
+    const headerBytes = 14 + 4 * protocols.length + 28;
+    const payloadBytes = sizes.reduce((sum, size) => sum + size, 0);
+    assert.equal(ruleOf(status, "echo").redirected.bytes, payloadBytes + sizes.length * headerBytes);
+  });
+}
+
+Deno.test("200 flows spread over all workers get all their echoes", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, { rules: RULES, workers: 3 });
+  const traffic = { ports: [PORT], flows: 200, packetsPerFlow: 50, ratePps: 20_000, replyTimeoutMs: 3000 };
+  const { sent, replies } = await runTraffic(network, "udp", traffic);
+  const status = await settled(box);
+  assert.equal(sent, 10_000);
+  assert.equal(replies, sent);
+  assert.deepEqual(fatesOf(status, "echo"), { echoed: sent });
+  const byWorker = receivedByWorker(status, "echo");
+  assert.ok(byWorker.every((packets) => packets > 0 && packets % 50 === 0), `whole flows at each: ${byWorker}`);
+});
+
+for (const { family, address } of FAMILIES) {
+  Deno.test(`of 20,000 echoes as fast as can be, each arrives or is counted where it was lost: ${family}`, async () => {
+    await using network = await TestNetwork.create();
+    await using box = await startAppliance(network, { rules: RULES });
+    const before = await lossesOf(network, "client");
+    const traffic = { address, ports: [PORT], flows: 20, packetsPerFlow: 1000, replyTimeoutMs: 2000 };
+    const { sent, replies } = await runTraffic(network, "udp", traffic);
+    const status = await settled(box);
+    const lost = await lossesOf(network, "client") - before;
+    const { echoed = 0, tx_ring_full: full = 0, ...others } = fatesOf(status, "echo");
+    assert.equal(sent, 20_000);
+    assert.deepEqual(others, {}, "other fates");
+    assert.equal(echoed + full + status.totals.socketDrops, sent, "every packet has its fate");
+    assert.equal(replies + lost, echoed, "every echo arrived, or is counted as dropped at the client");
+  });
+}

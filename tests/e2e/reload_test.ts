@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { TestNetwork } from "../support/netns.ts";
+import { fatesOf, settled } from "./support/accounts.ts";
+import { type Appliance, type LogLine, startAppliance } from "./support/appliance.ts";
+import { BackgroundTraffic } from "./support/background.ts";
+import { badConfigs } from "./support/bad_configs.ts";
+import { configText, type TestConfig } from "./support/config.ts";
+import { sleep } from "./support/wait.ts";
+
+const GOOD: TestConfig = {
+  rules: ["{ name: game, ports: 8080, worker: 0 }", "{ name: chat, ports: 9090, worker: 1 }"],
+};
+const BETTER: TestConfig = { rules: [...GOOD.rules, "{ name: more, ports: 7777 }"] };
+const TRAFFIC = { ports: [8080, 9090], flows: 200, ratePps: 200_000, cpus: [0, 1] };
+/** Longer than the product waits between two looks at the file that nothing prompted. */
+const UNPROMPTED_MS = 2500;
+
+const refusals = (box: Appliance): LogLine[] => box.log.filter(({ message }) => message.includes("is refused"));
+
+Deno.test("bad files in a row are refused one by one, logged once each, and disturb no traffic", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, GOOD);
+  await using traffic = await BackgroundTraffic.start(network, box, TRAFFIC);
+
+  const bad = badConfigs(configText(GOOD, box.socket));
+  assert.ok(bad.length >= 20);
+  for (const [index, { what, content, says }] of bad.entries()) {
+    await box.writeConfig(content);
+    const status = await box.untilStatus(`${what} to be refused`, ({ reloads }) => reloads.refused > index);
+    assert.equal(status.generation, 1, what);
+    assert.equal(status.lastReload!.result, "refused", what);
+    assert.match(status.lastReload!.message, says, `${what}: ${status.lastReload!.message}`);
+  }
+  await Deno.remove(box.configFile);
+  await box.untilStatus("a file that is gone to be refused", ({ reloads }) => reloads.refused > bad.length);
+  await sleep(UNPROMPTED_MS);
+
+  const expected = [...bad.map(({ says }) => says), /does not exist: expected a YAML file/];
+  const logged = refusals(box);
+  assert.equal(logged.length, expected.length, logged.map(({ message }) => message).join("\n"));
+  for (const [index, { level, message }] of logged.entries()) {
+    assert.equal(level, "error");
+    assert.match(message, expected[index]!);
+    assert.match(message, /generation 1 stays in force/);
+  }
+  const metrics = await box.metrics();
+  assert.equal(metrics.get('xdpsteer_config_reloads_total{result="refused"}'), expected.length);
+  assert.equal(metrics.get("xdpsteer_config_generation"), 1);
+
+  await box.writeConfig(BETTER);
+  await box.waitForGeneration(2);
+  const { sent, sentPerPort } = await traffic.stop();
+  const status = await settled(box);
+  assert.equal(status.totals.received, sent, "none is lost");
+  assert.deepEqual(fatesOf(status, "game"), { counted: sentPerPort["8080"] });
+  assert.deepEqual(fatesOf(status, "chat"), { counted: sentPerPort["9090"] });
+  assert.deepEqual(status.reloads, { applied: 1, unchanged: 0, refused: expected.length });
+});
+
+const FIXED: Readonly<Record<string, (good: string) => string>> = {
+  workers: (good) => good.replace("count: 2", "count: 3"),
+  interfaces: (good) => good.replace("attach: native", "attach: generic"),
+  control: (good) => good.replace('http: "off"', 'http: "127.0.0.1:9469"'),
+  log: (good) => good.replace("level: info", "level: debug"),
+};
+
+Deno.test("a change of what is fixed is refused as a whole, by name, in a file and over the socket", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, GOOD);
+  const better = configText(BETTER, box.socket);
+  for (const [section, change] of Object.entries(FIXED)) {
+    const next = change(better);
+    assert.notEqual(next, better);
+    const { code, body } = await box.put(next);
+    assert.equal(code, 422, section);
+    assert.match(
+      JSON.parse(body).error,
+      new RegExp(`^${section} cannot change while xdpsteer runs; nothing was applied`),
+    );
+  }
+  await box.writeConfig(Object.values(FIXED).reduce((text, change) => change(text), better));
+  const { lastReload } = await box.untilStatus("the file to be refused", ({ reloads }) => reloads.refused === 5);
+  assert.match(lastReload!.message, /^interfaces, workers, control, log cannot change/);
+
+  const status = await box.status();
+  assert.equal(status.generation, 1);
+  assert.deepEqual(status.rules.map(({ name }) => name), ["game", "chat"], "the rule that came along is not there");
+  assert.equal(status.workers.length, 2);
+  assert.equal(status.interfaces[0]!.attach, "native");
+});
+
+Deno.test("a file that has not changed is read again when asked to, and makes no generation", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, GOOD);
+  box.signal("SIGHUP");
+  await box.untilStatus("SIGHUP to be obeyed", ({ reloads }) => reloads.unchanged === 1);
+  const { code, body } = await box.request("POST", "/v1/reload");
+  assert.equal(code, 200, body);
+  assert.deepEqual(JSON.parse(body).changes, []);
+  await box.saveInPlace(`# a comment more\n${configText(GOOD, box.socket)}`);
+  const status = await box.untilStatus("the save to be noticed", ({ reloads }) => reloads.unchanged === 3);
+  assert.equal(status.generation, 1);
+  assert.deepEqual(status.reloads, { applied: 0, unchanged: 3, refused: 0 });
+});
+
+Deno.test("GET /v1/config is the configuration in force, also after a refusal", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, GOOD);
+  const rules = async (): Promise<string[]> => {
+    const { config } = JSON.parse((await box.request("GET", "/v1/config")).body);
+    return config.steering.map(({ name }: { name: string }) => name);
+  };
+  assert.deepEqual(await rules(), ["game", "chat"]);
+  assert.equal((await box.put("steering: [oops\n")).code, 422);
+  assert.deepEqual(await rules(), ["game", "chat"]);
+  assert.equal((await box.put(BETTER)).code, 200);
+  assert.deepEqual(await rules(), ["game", "chat", "more"]);
+});

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { TestNetwork } from "../support/netns.ts";
+import { type LiveTraffic, runTraffic, type TrafficReport } from "../support/traffic_cli.ts";
+import { fatesOf, receivedByWorker, ruleOf, settled } from "./support/accounts.ts";
+import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { assertRate, BackgroundTraffic } from "./support/background.ts";
+import { configText, type TestConfig } from "./support/config.ts";
+import { ConfigMap } from "./support/config_map.ts";
+import { wentBack } from "./support/metrics.ts";
+import { KernelServer } from "./support/python.ts";
+import { sleep, until } from "./support/wait.ts";
+
+const LEAST_PPS = 200_000;
+const TRAFFIC: Omit<LiveTraffic, "count"> = { ports: [8080, 9090], flows: 200, ratePps: 700_000, cpus: [0, 1] };
+/** What was steered before a change has long been processed after this time. */
+const IN_FLIGHT_MS = 100;
+
+/** Three workers, of which the third is never named. */
+const steering = (game: number, chat: number): TestConfig => ({
+  workers: 3,
+  rules: [`{ name: game, ports: 8080, worker: ${game} }`, `{ name: chat, ports: 9090, worker: ${chat} }`],
+});
+const BEFORE = steering(0, 1);
+const AFTER = steering(1, 0);
+
+/** Everything that was sent reached a worker and was counted once, under its own rule. */
+function assertNothingLost(status: Status, { sent, sentPerPort }: TrafficReport): void {
+  assert.equal(status.totals.verdicts.redirect, sent, "redirected = sent");
+  assert.equal(status.totals.received, sent, "received = sent");
+  assert.deepEqual(fatesOf(status, "game"), { counted: sentPerPort["8080"] });
+  assert.deepEqual(fatesOf(status, "chat"), { counted: sentPerPort["9090"] });
+  for (const rule of ["game", "chat"]) {
+    assert.equal(receivedByWorker(status, rule)[2], 0, `no packet of "${rule}" goes to a worker that nothing names`);
+  }
+}
+
+/** From `earlier` to `later` a rule's packets went to one worker only. */
+function assertOnly(worker: number, rule: string, earlier: Status, later: Status): void {
+  const before = receivedByWorker(earlier, rule);
+  const after = receivedByWorker(later, rule);
+  for (const [id, packets] of after.entries()) {
+    if (id === worker) assert.ok(packets > before[id]!, `worker ${id} gets packets of "${rule}" now`);
+    else assert.equal(packets, before[id], `worker ${id} gets no packets of "${rule}" any more`);
+  }
+}
+
+const CHANGES: Readonly<Record<string, (box: Appliance) => Promise<void>>> = {
+  "a save in place": (box) => box.saveInPlace(AFTER),
+  "a rename": (box) => box.writeConfig(AFTER),
+  "SIGHUP": async (box) => {
+    await box.writeConfig(AFTER);
+    box.signal("SIGHUP");
+  },
+  "POST /v1/reload": async (box) => {
+    await box.writeConfig(AFTER);
+    const { code, body } = await box.request("POST", "/v1/reload");
+    assert.equal(code, 200, body);
+  },
+  "PUT /v1/config": async (box) => {
+    const { code, body } = await box.put(AFTER);
+    assert.equal(code, 200, body);
+    const { generation, changes } = JSON.parse(body);
+    assert.equal(generation, 2);
+    assert.deepEqual(changes, ["~ game: worker 0 -> 1", "~ chat: worker 1 -> 0"]);
+  },
+};
+
+for (const [way, change] of Object.entries(CHANGES)) {
+  Deno.test(`two ports swap workers by ${way} under load: no packet is lost or goes astray`, async () => {
+    await using network = await TestNetwork.create();
+    await using box = await startAppliance(network, BEFORE);
+    await swapUnderLoad(network, box, change);
+  });
+}
+
+Deno.test("two ports swap workers by a ConfigMap's symlink swap under load: no packet is lost or goes astray", async () => {
+  await using network = await TestNetwork.create();
+  await using map = await ConfigMap.create("steering.yaml", (socket) => configText(BEFORE, socket));
+  await using box = await startAppliance(network, BEFORE, { directory: map.path, configFile: "steering.yaml" });
+  await swapUnderLoad(network, box, () => map.update(configText(AFTER, box.socket)));
+});
+
+async function swapUnderLoad(
+  network: TestNetwork,
+  box: Appliance,
+  change: (box: Appliance) => Promise<void>,
+): Promise<void> {
+  await using traffic = await BackgroundTraffic.start(network, box, TRAFFIC);
+  await sleep(300);
+  await change(box);
+  await box.waitForGeneration(2);
+  await sleep(IN_FLIGHT_MS);
+  const earlier = await box.status();
+  await sleep(300);
+  const later = await box.status();
+  assertOnly(1, "game", earlier, later);
+  assertOnly(0, "chat", earlier, later);
+
+  const report = await traffic.stop();
+  const status = await settled(box);
+  assertRate(report, LEAST_PPS);
+  assertNothingLost(status, report);
+  assert.equal(status.generation, 2);
+  assert.deepEqual(status.reloads, { applied: 1, unchanged: 0, refused: 0 });
+}
+
+Deno.test("100 swaps in a row under load lose no packet", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, BEFORE);
+  await using traffic = await BackgroundTraffic.start(network, box, TRAFFIC);
+  for (let swap = 1; swap <= 100; swap++) {
+    const { code, body } = await box.put(swap % 2 === 1 ? AFTER : BEFORE);
+    assert.equal(code, 200, body);
+    assert.equal(JSON.parse(body).generation, swap + 1);
+  }
+  const report = await traffic.stop();
+  const status = await settled(box);
+  assertRate(report, LEAST_PPS);
+  assert.equal(status.generation, 101);
+  assertNothingLost(status, report);
+  const metrics = await box.metrics();
+  assert.equal(metrics.get("xdpsteer_config_generation"), 101);
+  assert.equal(metrics.get('xdpsteer_config_reloads_total{result="applied"}'), 100);
+});
+
+Deno.test("a removed port passes to the kernel stack, an added one is steered, and no counter goes back", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, BEFORE);
+  await using server = await KernelServer.start(network, "udp", 8080);
+  const send = (): Promise<TrafficReport> =>
+    runTraffic(network, "udp", { ports: [8080, 9090], flows: 10, packetsPerFlow: 200 }); // 1,000 to each port
+  const removed: TestConfig = { workers: 3, rules: BEFORE.rules.slice(1) };
+
+  await send();
+  const steered = await settled(box);
+  assert.deepEqual(receivedByWorker(steered, "game"), [1000, 0, 0]);
+  assert.deepEqual(server.datagrams, []);
+  const countersBefore = await box.metrics();
+
+  assert.equal((await box.put(removed)).code, 200);
+  await send();
+  await until("1,000 datagrams at the kernel's socket", () => server.datagrams.length >= 1000);
+  const passed = await settled(box);
+  assert.equal(server.datagrams.length, 1000);
+  assert.equal(passed.interfaces[0]!.verdicts.pass["unlisted_port"], 1000);
+  assert.equal(ruleOf(passed, "game").inForce, false);
+  assert.deepEqual(receivedByWorker(passed, "game"), [1000, 0, 0], "a rule that is gone keeps its counts");
+  assert.deepEqual(receivedByWorker(passed, "chat"), [0, 2000, 0]);
+  const countersRemoved = await box.metrics();
+
+  assert.equal((await box.put(BEFORE)).code, 200);
+  await send();
+  const again = await settled(box);
+  assert.deepEqual(receivedByWorker(again, "game"), [2000, 0, 0], "a rule that is back goes on counting");
+  assert.equal(server.datagrams.length, 1000);
+  const countersAgain = await box.metrics();
+  assert.deepEqual(wentBack(countersBefore, countersRemoved), []);
+  assert.deepEqual(wentBack(countersRemoved, countersAgain), []);
+});

@@ -1,0 +1,120 @@
+/**
+ * Programs in Python inside a namespace: ordinary sockets of an ordinary kernel stack, written by nobody of this project.
+ *
+ * @module
+ */
+import type { Side, TestNetwork } from "../../support/netns.ts";
+import { until } from "./wait.ts";
+
+/** Not the one on PATH: that may be a version manager's, which takes its time. */
+const PYTHON = "/usr/bin/python3";
+
+/** Runs a script to its end. @returns the JSON it printed. @throws {Error} with its complaint. */
+export async function python<T>(network: TestNetwork, side: Side, script: string, input: unknown = {}): Promise<T> {
+  return JSON.parse(await network.exec(side, [PYTHON, "-c", `${PRELUDE}${script}`, JSON.stringify(input)]));
+}
+
+const PRELUDE = `
+import json, os, select, socket, sys, time
+options = json.loads(sys.argv[1])
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+`;
+
+const UDP_SERVER = `
+import threading
+server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+server.bind(("::", options["port"]))
+print("ready", flush=True)
+while True:
+    data, peer = server.recvfrom(65535)
+    print(len(data), flush=True)
+    server.sendto(data, peer)
+`;
+
+const TCP_SERVER = `
+import threading
+server = socket.create_server(("::", options["port"]), family=socket.AF_INET6, dualstack_ipv6=True)
+def serve(connection):
+    with connection:
+        while data := connection.recv(65536):
+            connection.sendall(data)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+`;
+
+/** A server of the kernel's stack in the steer namespace, that sends back what it gets. */
+export class KernelServer implements AsyncDisposable {
+  #output = "";
+  readonly #child: Deno.ChildProcess;
+  readonly #reading: Promise<unknown>;
+
+  private constructor(network: TestNetwork, script: string, port: number) {
+    this.#child = network.spawn("steer", [PYTHON, "-c", `${PRELUDE}${script}`, JSON.stringify({ port })], {
+      stderr: "inherit",
+    });
+    this.#reading = this.#read();
+  }
+
+  static async start(network: TestNetwork, protocol: "udp" | "tcp", port: number): Promise<KernelServer> {
+    const server = new KernelServer(network, protocol === "udp" ? UDP_SERVER : TCP_SERVER, port);
+    try {
+      await until(`a ${protocol} server on port ${port}`, () => server.#output.startsWith("ready\n"));
+      return server;
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Payload bytes of every datagram so far (UDP only). */
+  get datagrams(): number[] {
+    return this.#output.split("\n").slice(1, -1).map(Number);
+  }
+
+  async #read(): Promise<void> {
+    for await (const part of this.#child.stdout.pipeThrough(new TextDecoderStream())) this.#output += part;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.status;
+    await this.#reading;
+  }
+}
+
+/**
+ * Sends datagrams one after the other, each once its echo is there.
+ *
+ * @returns how many of them came back, byte for byte the same.
+ */
+export function echoEach(
+  network: TestNetwork,
+  options: { readonly address: string; readonly port: number; readonly sizes: readonly number[] },
+): Promise<EchoResult> {
+  return python(network, "client", ECHO_EACH, options);
+}
+
+export interface EchoResult {
+  readonly intact: number;
+  /** Sizes of the payloads that came back otherwise, or not within two seconds. */
+  readonly wrong: readonly number[];
+}
+
+const ECHO_EACH = `
+client = socket.socket(family(options["address"]), socket.SOCK_DGRAM)
+client.settimeout(2)
+client.connect((options["address"], options["port"]))
+wrong = []
+for size in options["sizes"]:
+    data = os.urandom(size)
+    client.send(data)
+    try:
+        if client.recv(65535) != data: wrong.append(size)
+    except OSError:
+        wrong.append(size)
+print(json.dumps({"intact": len(options["sizes"]) - len(wrong), "wrong": wrong}))
+`;
