@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { INTERFACES, IPV4, IPV6, type Side, TestNetwork } from "../support/netns.ts";
+import { IPV4, IPV6, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, receivedByWorker, ruleOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
+import { tagFrames } from "./support/bpf.ts";
+import { TempDir } from "./support/command.ts";
 import { lossesOf } from "./support/link.ts";
 import { echoEach } from "./support/python.ts";
 
@@ -45,43 +47,27 @@ for (const { family, address } of FAMILIES) {
   });
 }
 
-/** What `ip link` calls each tag's protocol, outermost first. */
-const TAGGINGS = { "a VLAN tag": ["802.1Q"], "two VLAN tags": ["802.1ad", "802.1Q"] } as const;
-const VLAN_IPV4: Readonly<Record<Side, string>> = { client: "10.12.0.1", steer: "10.12.0.2" };
+/** EtherTypes of the tags, innermost first. */
+const TAGGINGS = { "a VLAN tag": ["ETH_P_8021Q"], "two VLAN tags": ["ETH_P_8021Q", "ETH_P_8021AD"] } as const;
 
-/** Stacks VLAN interfaces on both ends; the client writes its tags into the frame instead of beside it. */
-async function addVlans(network: TestNetwork, protocols: readonly string[]): Promise<void> {
-  for (const side of ["client", "steer"] as const) {
-    let device = INTERFACES[side];
-    for (const feature of ["tx-vlan-hw-insert", "tx-vlan-stag-hw-insert"]) {
-      if (side === "client") await network.exec(side, ["ethtool", "-K", device, feature, "off"]);
-    }
-    for (const [index, protocol] of protocols.entries()) {
-      const vlan = `vlan${index}`;
-      const tag = ["type", "vlan", "protocol", protocol, "id", `${100 + index}`];
-      await network.exec(side, ["ip", "link", "add", "link", device, "name", vlan, ...tag]);
-      await network.exec(side, ["ip", "link", "set", vlan, "addrgenmode", "none", "up"]);
-      device = vlan;
-    }
-    await network.exec(side, ["ip", "address", "add", `${VLAN_IPV4[side]}/24`, "dev", device]);
+for (const [tagging, types] of Object.entries(TAGGINGS)) {
+  for (const { family, address, largest } of FAMILIES) {
+    Deno.test(`an echo comes back through ${tagging}: ${family}`, async () => {
+      await using directory = await TempDir.create();
+      await using network = await TestNetwork.create();
+      await tagFrames(network, directory.path, types);
+      await using box = await startAppliance(network, { rules: RULES });
+      const sizes = payloadSizes(largest);
+      const { wrong } = await echoEach(network, { address, port: PORT, sizes });
+      assert.deepEqual(wrong, []);
+      const status = await settled(box);
+      assert.deepEqual(fatesOf(status, "echo"), { echoed: sizes.length });
+      // The XDP program saw the tags in the frames.
+      const headerBytes = 14 + 4 * types.length + (MTU - largest);
+      const payloadBytes = sizes.reduce((sum, size) => sum + size, 0);
+      assert.equal(ruleOf(status, "echo").redirected.bytes, payloadBytes + sizes.length * headerBytes);
+    });
   }
-}
-
-for (const [tagging, protocols] of Object.entries(TAGGINGS)) {
-  Deno.test(`an echo comes back through ${tagging}`, async () => {
-    await using network = await TestNetwork.create();
-    await addVlans(network, protocols);
-    await using box = await startAppliance(network, { rules: RULES });
-    const sizes = payloadSizes(MTU - 4 * protocols.length - 28);
-    const { wrong } = await echoEach(network, { address: VLAN_IPV4.steer, port: PORT, sizes });
-    assert.deepEqual(wrong, []);
-    const status = await settled(box);
-    assert.deepEqual(fatesOf(status, "echo"), { echoed: sizes.length });
-    // Ethernet, tags, IPv4, UDP: the XDP program saw the tags in the frame.
-    const headerBytes = 14 + 4 * protocols.length + 28;
-    const payloadBytes = sizes.reduce((sum, size) => sum + size, 0);
-    assert.equal(ruleOf(status, "echo").redirected.bytes, payloadBytes + sizes.length * headerBytes);
-  });
 }
 
 Deno.test("200 flows spread over all workers get all their echoes", async () => {
