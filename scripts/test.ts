@@ -14,6 +14,7 @@ interface Step {
 
 // Deno's leak checks are off by default; unclosed files and libraries are to fail.
 const TEST = ["test", "--quiet", "-A", "--no-check", "--sanitize-ops", "--sanitize-resources"];
+const KERNEL_TEST = [...TEST, "--preload=tests/support/libraries.ts"];
 
 const STEPS: readonly Step[] = [
   { name: "format", args: ["fmt", "--quiet", "--check"] },
@@ -24,8 +25,8 @@ const STEPS: readonly Step[] = [
   { name: "JSON schema", args: ["run", "--quiet", "-A", "scripts/gen_schema.ts", "--check"] },
   { name: "unit tests", args: [...TEST, "src"], counts: true },
   { name: "uapi tests", args: [...TEST, "tests/uapi"], counts: true },
-  { name: "kernel tests", args: [...TEST, "tests/kernel"], counts: true },
-  { name: "e2e tests", args: [...TEST, "tests/e2e"], counts: true },
+  { name: "kernel tests", args: [...KERNEL_TEST, "tests/kernel"], counts: true },
+  { name: "e2e tests", args: [...KERNEL_TEST, "tests/e2e"], counts: true },
 ];
 
 const SUMMARY = /(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/g;
