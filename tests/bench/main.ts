@@ -1,0 +1,63 @@
+/**
+ * `scripts/dev bench`: xdpsteer beside C in one run. Prints a table; writes build/bench/results.json and results.svg.
+ *
+ *     scripts/dev bench [--quick] [--only WORD] [--out DIRECTORY]
+ */
+// deno-lint-ignore-file no-console
+import { parseArgs } from "node:util";
+import { type Machine, renderJson, renderSvg, renderTable } from "./report.ts";
+import { build } from "./rig.ts";
+import * as workloads from "./workloads.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    out: { type: "string", default: "build/bench" },
+  },
+});
+
+const WORKLOADS: Readonly<
+  Record<string, (effort: workloads.Effort, report: workloads.Report) => Promise<workloads.Result[]>>
+> = {
+  throughput: workloads.throughput,
+  cpu: workloads.cpuPerPacket,
+  latency: workloads.latency,
+  steering: workloads.steeringCost,
+  scaling: workloads.scaling,
+  reload: workloads.reload,
+  startup: workloads.startup,
+  soak: workloads.soak,
+};
+
+const load = (): number => Number(Deno.readTextFileSync("/proc/loadavg").split(" ")[0]);
+const cpu = /^model name\s*:\s*(.+)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? Deno.build.arch;
+
+const loadBefore = load();
+const effort = options.quick ? workloads.QUICK : workloads.FULL;
+const start = performance.now();
+const report = (line: string): void =>
+  console.error(`${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s  ${line}`);
+await build();
+const results: workloads.Result[] = [];
+for (const [name, run] of Object.entries(WORKLOADS)) {
+  if (options.only === undefined || name.includes(options.only)) results.push(...await run(effort, report));
+}
+const machine: Machine = {
+  cores: navigator.hardwareConcurrency,
+  kernel: Deno.osRelease(),
+  cpu,
+  loadBefore,
+  loadAfter: load(),
+  deno: Deno.version.deno,
+  date: new Date().toISOString().slice(0, 10),
+};
+await Deno.mkdir(options.out, { recursive: true });
+await Deno.writeTextFile(`${options.out}/results.json`, renderJson(machine, results));
+await Deno.writeTextFile(`${options.out}/results.svg`, renderSvg(machine, results));
+console.log(renderTable(results));
+console.log(
+  `\n${machine.cores} cores, ${cpu}, Linux ${machine.kernel}; load ${loadBefore} before, ${machine.loadAfter} after; ` +
+    `${effort.rounds} rounds in ${((performance.now() - start) / 1000).toFixed(0)} s. ` +
+    `${options.out}/results.json and results.svg have it all.`,
+);

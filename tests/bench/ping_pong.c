@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A real client: sends one datagram, waits for its echo, and again. Spins on its socket, so that what is measured is the other side.
+ *
+ *   ping_pong ADDRESS PORT COUNT CPU [INTERVAL_US]
+ *
+ * Prints one line of JSON: round trips in nanoseconds, by percentile.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define TIMEOUT_NS 100000000LL
+
+static long long now_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static int compare(const void *left, const void *right)
+{
+	long long a = *(const long long *)left, b = *(const long long *)right;
+
+	return (a > b) - (a < b);
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), count, lost = 0, got = 0;
+	long long *times, interval_ns;
+	char data[64] = "ping", reply[64];
+	cpu_set_t set;
+
+	if (argc < 5)
+		return 2;
+	inet_pton(AF_INET, argv[1], &address.sin_addr);
+	address.sin_port = htons(atoi(argv[2]));
+	count = atoi(argv[3]);
+	interval_ns = argc > 5 ? atoll(argv[5]) * 1000 : 0;
+	CPU_ZERO(&set);
+	CPU_SET(atoi(argv[4]), &set);
+	sched_setaffinity(0, sizeof(set), &set);
+	times = calloc(count, sizeof(*times));
+	if (fd < 0 || !times || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return 1;
+	for (int i = 0; i < count; i++) {
+		long long start = now_ns(), end;
+		ssize_t bytes;
+
+		memcpy(data + 8, &i, sizeof(i));
+		send(fd, data, sizeof(data), 0);
+		do {
+			bytes = recv(fd, reply, sizeof(reply), MSG_DONTWAIT);
+			end = now_ns();
+		} while ((bytes != sizeof(reply) || memcmp(data, reply, sizeof(reply))) && end - start < TIMEOUT_NS);
+		if (end - start < TIMEOUT_NS)
+			times[got++] = end - start;
+		else
+			lost++;
+		while (interval_ns && now_ns() - start < interval_ns)
+			;
+	}
+	if (got == 0)
+		return 1;
+	qsort(times, got, sizeof(*times), compare);
+	printf("{\"count\":%d,\"lost\":%d,\"p50\":%lld,\"p99\":%lld,\"p999\":%lld,\"max\":%lld}\n", got, lost, times[got / 2],
+	       times[(long long)got * 99 / 100], times[(long long)got * 999 / 1000], times[got - 1]);
+	return 0;
+}
