@@ -47,13 +47,13 @@ struct ipv6_fragment {
 /* Set before load; the verifier then knows worker_count as a constant. */
 const volatile struct steer_parameters parameters = { .worker_count = 1 };
 
-/* Two halves of 65,536 entries, written by userspace through mmap; steering_control says which half is in force. */
+/* Two halves of 65,536 entries in rows of 8, written by userspace through mmap; steering_control says which half is in force. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, STEER_TABLES * STEER_PORTS);
+	__uint(max_entries, STEER_TABLES * STEER_PORTS / STEER_ROW_PORTS);
 	__type(key, __u32);
-	__type(value, struct steer_port_entry);
+	__type(value, struct steer_port_row);
 } port_to_queue_map SEC(".maps");
 
 struct {
@@ -278,6 +278,7 @@ int xdp_port_redirect(struct xdp_md *ctx)
 	struct steer_control *control = bpf_map_lookup_elem(&steering_control, &zero);
 	struct steer_rule_counters *rule_counter;
 	struct steer_port_entry *entry;
+	struct steer_port_row *row;
 	struct packet packet = {};
 	enum steer_reason reason;
 
@@ -294,9 +295,13 @@ int xdp_port_redirect(struct xdp_md *ctx)
 	}
 
 	/* Read once: all of this packet is decided by one half of the table. */
-	index = (READ_ONCE_U32(control->active_table) & (STEER_TABLES - 1)) * STEER_PORTS + packet.port;
-	entry = bpf_map_lookup_elem(&port_to_queue_map, &index);
-	if (!entry || entry->action == STEER_ACTION_NONE)
+	index = (READ_ONCE_U32(control->active_table) & (STEER_TABLES - 1)) * (STEER_PORTS / STEER_ROW_PORTS) +
+		packet.port / STEER_ROW_PORTS;
+	row = bpf_map_lookup_elem(&port_to_queue_map, &index);
+	if (!row)
+		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
+	entry = &row->ports[packet.port % STEER_ROW_PORTS];
+	if (entry->action == STEER_ACTION_NONE)
 		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
 
 	rule = entry->rule;

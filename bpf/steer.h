@@ -11,6 +11,7 @@
 enum steer_limit {
 	STEER_PORTS = 65536,
 	STEER_TABLES = 2,      /* one in force, one being written */
+	STEER_ROW_PORTS = 8,   /* one cache line of entries: fewer, larger elements are read back faster */
 	STEER_RULE_SLOTS = 8256, /* two generations of 4,096 rules, and slot 0 */
 	STEER_EVENTS_BYTES = 65536,
 };
@@ -46,12 +47,17 @@ enum steer_event_kind {
 	STEER_EVENT_COUNT = 2,
 };
 
-/* One of the 65,536 ports. Read as one 8-byte value. */
+/* One of the 65,536 ports. */
 struct steer_port_entry {
 	__u16 rule;   /* slot of rule_counters; also the worker's rule id */
 	__u16 worker;
 	__u8 action;  /* enum steer_action */
 	__u8 reserved[3];
+};
+
+/* An element of port_to_queue_map: ports 8n to 8n+7. */
+struct steer_port_row {
+	struct steer_port_entry ports[STEER_ROW_PORTS];
 };
 
 /* Which half of port_to_queue_map is in force: the one word a live change flips. */

@@ -1,7 +1,8 @@
 /**
  * The kernel's port table: two halves in one array map, written through mmap, one in force at a time.
  *
- * A change is written into the half that no packet reads, then put in force by one 32-bit store. A packet reads the index
+ * A change is written into the half that no packet reads, compared with what the kernel then has, and put in force by one
+ * 32-bit store. A packet reads the index
  * once, so it is decided by one half only. The half that went out of force may still be in use by a program run on another
  * CPU, so it is written again only after an RCU grace period.
  *
@@ -12,7 +13,7 @@ import { rcuGracePeriod } from "../ffi/libc.ts";
 import { lookupRange } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { PORT_ACTION, PORT_COUNT, type PortMap } from "../steering/port_map.ts";
-import { ACTION, CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
+import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_ROW } from "./layout.gen.ts";
 import type { SteeringProgram } from "./program.ts";
 
 const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
@@ -20,9 +21,10 @@ const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
   .map(([name]) => ACTION[name.toUpperCase() as keyof typeof ACTION]);
 
 const TABLE_BYTES = PORT_COUNT * PORT_ENTRY.size;
+const TABLE_ROWS = TABLE_BYTES / PORT_ROW.size;
 const PAGE_BYTES = 4096;
 
-export class PortTable implements Disposable {
+export class PortTable implements AsyncDisposable {
   readonly #program: SteeringProgram;
   readonly #memory: MappedMemory;
   readonly #controlMemory: MappedMemory;
@@ -44,42 +46,31 @@ export class PortTable implements Disposable {
   }
 
   /**
-   * Writes `ports` into the idle half, puts it in force at once for all interfaces, reads it back from the kernel and compares.
+   * Writes `ports` into the idle half, reads it back from the kernel and compares, then puts it in force at once for all
+   * interfaces.
    *
-   * @throws {SteerError} when the kernel's copy differs; the half in force before is then in force again.
+   * @throws {SteerError} when the kernel's copy differs; it was never in force then.
    */
   async apply(ports: PortMap, generation: number): Promise<void> {
     let grace: Promise<void>;
     do await (grace = this.#grace); while (grace !== this.#grace); // another call may have flipped meanwhile
-    const before = Atomics.load(this.#control, CONTROL.activeTable / 4);
-    const idle = (before + 1) % LIMIT.TABLES;
-    const half = this.#bytes.subarray(idle * TABLE_BYTES, (idle + 1) * TABLE_BYTES);
+    const idle = (Atomics.load(this.#control, CONTROL.activeTable / 4) + 1) % LIMIT.TABLES;
     const packed = pack(ports);
-    half.set(packed);
+    this.#bytes.set(packed, idle * TABLE_BYTES);
+    const fd = this.#program.portTableFd;
+    const kernel = lookupRange(fd, idle * TABLE_ROWS, TABLE_ROWS, PORT_ROW.size, "read port_to_queue_map back");
+    const different = firstDifference(packed, kernel);
+    if (different >= 0) {
+      const port = Math.floor(different / PORT_ENTRY.size);
+      throw new SteerError(`The kernel's port table differs from what was written, first at port ${port}`);
+    }
     Atomics.store(this.#control, CONTROL.activeTable / 4, idle);
     Atomics.store(this.#control, CONTROL.generation / 4, generation);
     this.#grace = rcuGracePeriod();
-
-    const kernel = lookupRange(
-      this.#program.portTableFd,
-      idle * PORT_COUNT,
-      PORT_COUNT,
-      PORT_ENTRY.size,
-      "read port_to_queue_map back",
-    );
-    const different = firstDifference(packed, kernel);
-    if (different < 0) return;
-    Atomics.store(this.#control, CONTROL.activeTable / 4, before);
-    Atomics.store(this.#control, CONTROL.generation / 4, generation - 1);
-    throw new SteerError(
-      `The kernel's port table differs from the one written, first at port ${
-        Math.floor(different / PORT_ENTRY.size)
-      }; ` +
-        `generation ${generation - 1} is in force again`,
-    );
   }
 
-  [Symbol.dispose](): void {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#grace;
     this.#memory.close();
     this.#controlMemory.close();
   }

@@ -189,6 +189,6 @@ async function close({ interfaces, workers, steering }: Parts): Promise<void> {
       return;
     }
   }
-  steering?.[Symbol.dispose]();
+  await steering?.[Symbol.asyncDispose]();
   for (const steered of [...interfaces].reverse()) steered.close();
 }

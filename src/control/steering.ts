@@ -21,7 +21,7 @@ export interface Applied {
   readonly elapsedMs: number;
 }
 
-export class Steering implements Disposable {
+export class Steering implements AsyncDisposable {
   #rules: readonly Rule[] = [];
   #generation = 0;
   readonly #portTable: PortTable;
@@ -85,7 +85,7 @@ export class Steering implements Disposable {
     return { generation, changes, elapsedMs: performance.now() - start };
   }
 
-  [Symbol.dispose](): void {
-    this.#portTable[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#portTable[Symbol.asyncDispose]();
   }
 }

@@ -201,7 +201,7 @@ async function programCost(rounds: number): Promise<Result[]> {
     payload: new Uint8Array(22),
   }).bytes;
   using program = SteeringProgram.load({ workerCount: 1, queueLimit: 1 });
-  using table = new PortTable(program);
+  await using table = new PortTable(program);
   const results: Result[] = [];
   for (const [subject, last] of [["one port", PORT], ["all ports", 65535]] as const) {
     const first = last === PORT ? PORT : 1;

@@ -29,7 +29,7 @@ for (const attach of ["native", "generic"] as const) {
       await using network = await TestNetwork.create();
       await using box = await startAppliance(network, { rules: RULES, attach });
       const sizes = payloadSizes(largest);
-      const { wrong } = await echoEach(network, { address, port: PORT, sizes });
+      const wrong = await echoEach(network, { address, port: PORT, sizes });
       assert.deepEqual(wrong, [], "sizes that came back otherwise or not at all");
       const status = await settled(box);
       assert.deepEqual(fatesOf(status, "echo"), { echoed: sizes.length });
@@ -57,8 +57,8 @@ for (const [tagging, types] of Object.entries(TAGGINGS)) {
       await using network = await TestNetwork.create();
       await tagFrames(network, directory.path, types);
       await using box = await startAppliance(network, { rules: RULES });
-      const sizes = payloadSizes(largest);
-      const { wrong } = await echoEach(network, { address, port: PORT, sizes });
+      const sizes = payloadSizes(largest - 4 * (types.length - 1)); // a veth lets one tag go beyond the MTU
+      const wrong = await echoEach(network, { address, port: PORT, sizes });
       assert.deepEqual(wrong, []);
       const status = await settled(box);
       assert.deepEqual(fatesOf(status, "echo"), { echoed: sizes.length });

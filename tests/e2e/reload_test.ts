@@ -20,7 +20,7 @@ const refusals = (box: Appliance): LogLine[] => box.log.filter(({ message }) => 
 Deno.test("bad files in a row are refused one by one, logged once each, and disturb no traffic", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, GOOD);
-  await using traffic = await BackgroundTraffic.start(network, box, TRAFFIC);
+  await using traffic = await BackgroundTraffic.live(network, box, TRAFFIC);
 
   const bad = badConfigs(configText(GOOD, box.socket));
   assert.ok(bad.length >= 20);

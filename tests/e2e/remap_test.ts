@@ -85,7 +85,7 @@ async function swapUnderLoad(
   box: Appliance,
   change: (box: Appliance) => Promise<void>,
 ): Promise<void> {
-  await using traffic = await BackgroundTraffic.start(network, box, TRAFFIC);
+  await using traffic = await BackgroundTraffic.live(network, box, TRAFFIC);
   await sleep(300);
   await change(box);
   await box.waitForGeneration(2);
@@ -107,7 +107,7 @@ async function swapUnderLoad(
 Deno.test("100 swaps in a row under load lose no packet", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, BEFORE);
-  await using traffic = await BackgroundTraffic.start(network, box, TRAFFIC);
+  await using traffic = await BackgroundTraffic.live(network, box, TRAFFIC);
   for (let swap = 1; swap <= 100; swap++) {
     const { code, body } = await box.put(swap % 2 === 1 ? AFTER : BEFORE);
     assert.equal(code, 200, body);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ACTION, CONTROL, LIMIT, PORT_ENTRY, REASON } from "../../src/bpf/layout.gen.ts";
+import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_ROW, REASON } from "../../src/bpf/layout.gen.ts";
 import type { SteeringProgram } from "../../src/bpf/program.ts";
 import { lookupElement, lookupRange } from "../../src/ffi/libbpf.ts";
 import { emptyPortMap, PORT_ACTION, PORT_COUNT, type PortMap } from "../../src/steering/port_map.ts";
@@ -18,8 +18,9 @@ function activeTable(program: SteeringProgram): number {
 
 /** The half in force as the kernel has it, read by a system call and not through the mapping it was written by. */
 function readTable(program: SteeringProgram): DataView {
-  const first = activeTable(program) * PORT_COUNT;
-  return new DataView(lookupRange(program.portTableFd, first, PORT_COUNT, PORT_ENTRY.size, "read the table").buffer);
+  const rows = PORT_COUNT / LIMIT.ROW_PORTS;
+  const first = activeTable(program) * rows;
+  return new DataView(lookupRange(program.portTableFd, first, rows, PORT_ROW.size, "read the table").buffer);
 }
 
 /** A map in which neighbours differ and every field has every size of number. */
@@ -34,7 +35,7 @@ function motley(): PortMap {
 }
 
 Deno.test("PortTable.apply() writes every port as the kernel then reads it", async () => {
-  using rig = VerdictRig.load();
+  await using rig = VerdictRig.load();
   const map = motley();
   await rig.table.apply(map, 1);
   const kernel = readTable(rig.program);
@@ -56,7 +57,7 @@ Deno.test("PortTable.apply() writes every port as the kernel then reads it", asy
 });
 
 Deno.test("PortTable.apply() puts the other half in force each time", async () => {
-  using rig = VerdictRig.load();
+  await using rig = VerdictRig.load();
   assert.equal(rig.table.generation, 0);
   assert.equal(rig.run(FRAME), "UNLISTED_PORT");
   const before = activeTable(rig.program);
@@ -71,7 +72,7 @@ Deno.test("PortTable.apply() puts the other half in force each time", async () =
 });
 
 Deno.test("PortTable.apply() leaves nothing of a port that is no longer listed", async () => {
-  using rig = VerdictRig.load();
+  await using rig = VerdictRig.load();
   const empty = emptyPortMap();
   // Twice each, so that both halves have held the port.
   for (const [index, map] of [motley(), motley(), empty, empty].entries()) await rig.table.apply(map, index + 1);
@@ -80,7 +81,7 @@ Deno.test("PortTable.apply() leaves nothing of a port that is no longer listed",
 });
 
 Deno.test("PortTable.apply() called again before it is done puts each table in force, the last one for good", async () => {
-  using rig = VerdictRig.load();
+  await using rig = VerdictRig.load();
   const actions = ["drop", "pass", "redirect"] as const;
   await Promise.all(actions.map((action, index) => rig.table.apply(portMap({ [LISTED]: { action } }), index + 1)));
   assert.equal(rig.table.generation, 3);
@@ -88,7 +89,7 @@ Deno.test("PortTable.apply() called again before it is done puts each table in f
 });
 
 Deno.test("PortTable.apply() flips under load, and no packet sees half of two tables", async () => {
-  using rig = VerdictRig.load();
+  await using rig = VerdictRig.load();
   // Rule 1 only ever passes, rule 2 only ever drops: a mixture would count in another column, or be unlisted.
   const tables = [
     portMap({ [LISTED]: { action: "pass", rule: 1 } }),
@@ -126,8 +127,8 @@ Deno.test("PortTable.apply() flips under load, and no packet sees half of two ta
 });
 
 Deno.test("SteeringProgram.load() with shareWith flips all instances at once and counts apart", async () => {
-  using first = VerdictRig.load();
-  using second = VerdictRig.load({ workers: 2, covered: [0], shareWith: first });
+  await using first = VerdictRig.load();
+  await using second = VerdictRig.load({ workers: 2, covered: [0], shareWith: first });
   for (const action of ["redirect", "drop", "pass"] as const) {
     await first.table.apply(portMap({ [LISTED]: { action, rule: 1 } }), 1);
     assert.equal(first.run(FRAME), second.run(FRAME));
@@ -142,9 +143,9 @@ Deno.test("SteeringProgram.load() with shareWith flips all instances at once and
 
 Deno.test("SteeringProgram.load() with shareWith keeps the table when the first instance is gone", async () => {
   const first = VerdictRig.load();
-  using second = VerdictRig.load({ shareWith: first });
+  await using second = VerdictRig.load({ shareWith: first });
   await first.table.apply(portMap({ [LISTED]: { action: "drop" } }), 1);
-  first[Symbol.dispose]();
+  await first[Symbol.asyncDispose]();
   assert.equal(second.run(FRAME), "RULE_DROP");
   await second.table.apply(portMap({ [LISTED]: { action: "redirect" } }), 2);
   assert.equal(second.run(FRAME), "STEERED");

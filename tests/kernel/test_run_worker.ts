@@ -13,8 +13,8 @@ export interface TestRunJob {
   readonly stop: Int32Array<SharedArrayBuffer>;
 }
 
-/** Runs in one call of the kernel: enough to be in the program nearly all the time. */
-const REPEAT = 1000;
+/** Runs in one call of the kernel: some 20 ms, since each call waits for a grace period before, as each flip does. */
+const REPEAT = 500_000;
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 

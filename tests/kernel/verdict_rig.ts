@@ -44,7 +44,7 @@ export function portMap(rules: Readonly<Record<number, PortRule>>): PortMap {
   return map;
 }
 
-export class VerdictRig implements Disposable {
+export class VerdictRig implements AsyncDisposable {
   readonly program: SteeringProgram;
   readonly table: PortTable;
   readonly #sockets: number[] = [];
@@ -83,8 +83,8 @@ export class VerdictRig implements Disposable {
     return reason;
   }
 
-  [Symbol.dispose](): void {
-    this.table[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.table[Symbol.asyncDispose]();
     this.program[Symbol.dispose]();
     for (const socket of this.#sockets) closeFd(socket);
   }

@@ -27,7 +27,7 @@ async function loadRig(covered?: readonly number[]): Promise<VerdictRig> {
 const VERB: Readonly<Record<string, string>> = { STEERED: "steers", RULE_DROP: "drops" };
 
 Deno.test("xdp_port_redirect", async (test) => {
-  using rig = await loadRig();
+  await using rig = await loadRig();
   for (const { name, reason, bytes } of FRAME_CASES) {
     await test.step(`xdp_port_redirect ${VERB[reason] ?? "passes"} ${name} (${reason.toLowerCase()})`, () => {
       assert.equal(rig.run(bytes), reason);
@@ -39,7 +39,7 @@ Deno.test("xdp_port_redirect", async (test) => {
 });
 
 Deno.test("xdp_port_redirect steers no datagram that is not all there, at whatever byte it is cut", async () => {
-  using rig = await loadRig();
+  await using rig = await loadRig();
   for (const [name, { bytes, endAt }] of STEERED_FRAMES) {
     for (let length = 14; length <= bytes.length; length++) { // the kernel runs nothing on less than an Ethernet header
       const reason = rig.run(bytes.slice(0, length));
@@ -53,7 +53,7 @@ Deno.test("xdp_port_redirect steers no datagram that is not all there, at whatev
 });
 
 Deno.test("xdp_port_redirect steers only what a worker can read, whatever bytes are changed", async () => {
-  using rig = await loadRig();
+  await using rig = await loadRig();
   const packet = new UdpPacket();
   const frames = fc.constantFrom(...STEERED_FRAMES.map(([, { bytes }]) => bytes));
   const changes = fc.array(fc.tuple(fc.nat(80), fc.nat(255)), { minLength: 1, maxLength: 4 });
@@ -71,13 +71,13 @@ Deno.test("xdp_port_redirect steers only what a worker can read, whatever bytes 
 });
 
 Deno.test("xdp_port_redirect steers nothing that is random", async () => {
-  using rig = await loadRig();
+  await using rig = await loadRig();
   const noise = fc.uint8Array({ minLength: 14, maxLength: 200 }) as fc.Arbitrary<Uint8Array<ArrayBuffer>>;
   fc.assert(fc.property(noise, (bytes) => assert.notEqual(rig.run(bytes), "STEERED")), { numRuns: 1000 });
 });
 
 Deno.test("xdp_port_redirect passes a packet for a worker that has no socket, and says so once", async () => {
-  using rig = await loadRig([]);
+  await using rig = await loadRig([]);
   const events: SteerEvent[] = [];
   using ring = openEvents(rig.program.eventsFd, (event) => events.push(event));
   const { bytes } = ipv4();
@@ -98,7 +98,7 @@ Deno.test("xdp_port_redirect passes a packet for a worker that has no socket, an
 });
 
 Deno.test("xdp_port_redirect reports a malformed packet, and a flood of them as one", async () => {
-  using rig = await loadRig();
+  await using rig = await loadRig();
   const events: SteerEvent[] = [];
   using ring = openEvents(rig.program.eventsFd, (event) => events.push(event));
   const bytes = ipv6().bytes.slice(0, 60);
@@ -110,7 +110,7 @@ Deno.test("xdp_port_redirect reports a malformed packet, and a flood of them as 
 });
 
 Deno.test("xdp_port_redirect counts each rule's packets and bytes exactly", async () => {
-  using rig = await loadRig();
+  await using rig = await loadRig();
   const field = (offset: number): number => RULE_COUNTER_FIELDS.indexOf(offset / 8);
   const columns = {
     redirect: [field(RULE_COUNTERS.redirectedPackets), field(RULE_COUNTERS.redirectedBytes)],
@@ -141,7 +141,7 @@ Deno.test("xdp_port_redirect counts each rule's packets and bytes exactly", asyn
 Deno.test("xdp_port_redirect steers to the worker that the port was given to", async () => {
   const map = portMap({ 5000: { action: "redirect", worker: 0 }, 5001: { action: "redirect", worker: 1 } });
   for (const covered of [0, 1]) {
-    using rig = VerdictRig.load({ workers: 2, covered: [covered] });
+    await using rig = VerdictRig.load({ workers: 2, covered: [covered] });
     await rig.table.apply(map, 1);
     for (const worker of [0, 1]) {
       const reason = rig.run(ipv4({ port: 5000 + worker }).bytes);
@@ -156,10 +156,10 @@ Deno.test("xdp_port_redirect spreads flows evenly, and a flow to one worker only
   const workers = 4;
   const flows = 1024;
   // One instance for each worker, with a socket for that worker alone: it steers that worker's flows, and no other.
-  using first = VerdictRig.load({ workers, covered: [0] });
-  using second = VerdictRig.load({ workers, covered: [1], shareWith: first });
-  using third = VerdictRig.load({ workers, covered: [2], shareWith: first });
-  using fourth = VerdictRig.load({ workers, covered: [3], shareWith: first });
+  await using first = VerdictRig.load({ workers, covered: [0] });
+  await using second = VerdictRig.load({ workers, covered: [1], shareWith: first });
+  await using third = VerdictRig.load({ workers, covered: [2], shareWith: first });
+  await using fourth = VerdictRig.load({ workers, covered: [3], shareWith: first });
   await first.table.apply(portMap({ [LISTED]: { action: "spread", rule: 1 } }), 1);
   const kinds: Readonly<Record<string, (flow: number) => Endpoints>> = {
     "IPv4 source ports": (flow) => ["198.51.100.7", 20_000 + flow, "192.0.2.2"],

@@ -5,29 +5,48 @@
  */
 import assert from "node:assert/strict";
 import type { TestNetwork } from "../../support/netns.ts";
-import { type LiveTraffic, runTraffic, type TrafficReport } from "../../support/traffic_cli.ts";
+import { type LiveTraffic, runTraffic, type TrafficReport, type UdpTraffic } from "../../support/traffic_cli.ts";
 import type { Appliance } from "./appliance.ts";
 
 /** More than any test waits for. */
 const ENDLESS = 1e9;
 
+export type LiveLoad = Omit<LiveTraffic, "count">;
+export type UdpLoad = Omit<UdpTraffic, "packetsPerFlow">;
+
 export class BackgroundTraffic implements AsyncDisposable {
-  readonly #stop = new AbortController();
+  readonly #stop: AbortController;
   readonly #report: Promise<TrafficReport>;
 
-  private constructor(network: TestNetwork, traffic: Omit<LiveTraffic, "count">) {
-    this.#report = runTraffic(network, "live", { ...traffic, count: ENDLESS }, { signal: this.#stop.signal });
+  private constructor(report: Promise<TrafficReport>, stop: AbortController) {
+    this.#stop = stop;
+    this.#report = report;
     this.#report.catch(() => {}); // told by stop()
   }
 
   /** Starts live frames towards the appliance, and waits until it has seen some. */
-  static async start(
-    network: TestNetwork,
+  static live(network: TestNetwork, box: Appliance, traffic: LiveLoad): Promise<BackgroundTraffic> {
+    return BackgroundTraffic.#start(
+      box,
+      (options) => runTraffic(network, "live", { ...traffic, count: ENDLESS }, options),
+    );
+  }
+
+  /** The same with UDP sockets: slower, and whoever is there receives it. */
+  static udp(network: TestNetwork, box: Appliance, traffic: UdpLoad): Promise<BackgroundTraffic> {
+    return BackgroundTraffic.#start(
+      box,
+      (options) => runTraffic(network, "udp", { ...traffic, packetsPerFlow: ENDLESS }, options),
+    );
+  }
+
+  static async #start(
     box: Appliance,
-    traffic: Omit<LiveTraffic, "count">,
+    run: (options: { signal: AbortSignal }) => Promise<TrafficReport>,
   ): Promise<BackgroundTraffic> {
     const { totals: { seen } } = await box.status();
-    const background = new BackgroundTraffic(network, traffic);
+    const stop = new AbortController();
+    const background = new BackgroundTraffic(run({ signal: stop.signal }), stop);
     try {
       await box.untilStatus("traffic", ({ totals }) => totals.seen > seen + 1000);
       return background;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
+import { INTERFACES, IPV6, MACS, type TestNetwork } from "../../support/netns.ts";
 
 /** Compiles C with clang, as `name` says: `DIRECTORY/NAME.o`. @returns the object's path. */
 export async function compileBpf(directory: string, name: string, source: string): Promise<string> {
@@ -53,6 +53,8 @@ char _license[] SEC("license") = "GPL";
 export async function tagFrames(network: TestNetwork, directory: string, types: readonly string[]): Promise<void> {
   const object = await compileBpf(directory, "tagging", tagging(types));
   const device = ["dev", INTERFACES.client];
+  // Neighbour discovery is IPv6, and the steer namespace has nobody in the VLAN to answer it.
+  await network.exec("client", ["ip", "neighbour", "replace", IPV6.steer, "lladdr", MACS.steer, ...device]);
   await network.exec("client", ["ethtool", "-K", INTERFACES.client, "txvlan", "off", "tx-vlan-stag-hw-insert", "off"]);
   await network.exec("client", ["tc", "qdisc", "add", ...device, "clsact"]);
   for (const direction of ["egress", "ingress"]) {

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import assert from "node:assert/strict";
 import { INTERFACES, type Side, type TestNetwork } from "../../support/netns.ts";
+import { until } from "./wait.ts";
 
 /** `ip link`'s numbers for how a program is attached. */
 const MODES: Readonly<Record<number, string>> = { 1: "native", 2: "generic", 3: "hardware", 4: "several" };
@@ -13,10 +15,12 @@ export interface Attached {
   readonly mode: string;
   /** As the kernel keeps it: cut to 15 characters. */
   readonly program: string;
+  /** 0 where nothing is attached. */
+  readonly id: number;
 }
 
 interface Link {
-  readonly xdp?: { readonly mode: number; readonly prog?: { readonly name?: string } };
+  readonly xdp?: { readonly mode: number; readonly prog?: { readonly id: number; readonly name?: string } };
   readonly stats64: { readonly rx: { readonly dropped: number } };
 }
 
@@ -28,7 +32,23 @@ async function link(network: TestNetwork, side: Side): Promise<Link> {
 /** What is attached to the steered interface. */
 export async function attachedTo(network: TestNetwork): Promise<Attached> {
   const { xdp } = await link(network, "steer");
-  return { mode: xdp === undefined ? "none" : MODES[xdp.mode] ?? "?", program: xdp?.prog?.name ?? "" };
+  return {
+    mode: xdp === undefined ? "none" : MODES[xdp.mode] ?? "?",
+    program: xdp?.prog?.name ?? "",
+    id: xdp?.prog?.id ?? 0,
+  };
+}
+
+/** Nothing is attached to the steered interface, and of the program that was, nothing is left. */
+export async function assertDetached(network: TestNetwork, program: Attached): Promise<void> {
+  assert.deepEqual(await attachedTo(network), { mode: "none", program: "", id: 0 });
+  const [{ xdp }] = JSON.parse(await network.exec("steer", ["bpftool", "-j", "net", "show", "dev", INTERFACES.steer]));
+  assert.deepEqual(xdp, [], "bpftool net");
+  // The kernel frees a program after the last run of it.
+  await until(`program ${program.id} to be gone`, async () => {
+    const programs: { id: number }[] = JSON.parse(await network.exec("steer", ["bpftool", "-j", "prog", "list"]));
+    return !programs.some(({ id }) => id === program.id);
+  });
 }
 
 /** Packets that reached a namespace's end of the veth and no socket, by the kernel's own counts: backlog and buffers full. */
@@ -37,4 +57,11 @@ export async function lossesOf(network: TestNetwork, side: Side): Promise<number
   const counts = await network.exec(side, ["nstat", "-asz", "UdpInErrors", "Udp6InErrors"]);
   const errors = [...counts.matchAll(/^Udp6?InErrors +(\d+)/gm)].map(([, count]) => Number(count));
   return errors.reduce((sum, count) => sum + count, stats64.rx.dropped);
+}
+
+/** Live frames that found the ring of the veth's other end full: it is shared with all other traffic. */
+export async function refusedFrames(network: TestNetwork): Promise<number> {
+  const counts = await network.exec("client", ["ethtool", "-S", INTERFACES.client]);
+  const errors = [...counts.matchAll(/tx_queue_\d+_xdp_xmit_errors: (\d+)/g)].map(([, count]) => Number(count));
+  return errors.reduce((sum, count) => sum + count, 0);
 }

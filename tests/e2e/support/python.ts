@@ -7,6 +7,8 @@ import type { Side, TestNetwork } from "../../support/netns.ts";
 import { until } from "./wait.ts";
 
 /** Not the one on PATH: that may be a version manager's, which takes its time. */
+const TCP_TIMEOUT_S = 5;
+const TCP_WAIT_MS = 6000;
 const PYTHON = "/usr/bin/python3";
 
 /** Runs a script to its end. @returns the JSON it printed. @throws {Error} with its complaint. */
@@ -87,21 +89,15 @@ export class KernelServer implements AsyncDisposable {
 }
 
 /**
- * Sends datagrams one after the other, each once its echo is there.
+ * Sends datagrams one after the other, each once its echo is there. The payloads are random.
  *
- * @returns how many of them came back, byte for byte the same.
+ * @returns sizes of the payloads that came back changed, or not within two seconds; after five it gives up.
  */
 export function echoEach(
   network: TestNetwork,
   options: { readonly address: string; readonly port: number; readonly sizes: readonly number[] },
-): Promise<EchoResult> {
+): Promise<number[]> {
   return python(network, "client", ECHO_EACH, options);
-}
-
-export interface EchoResult {
-  readonly intact: number;
-  /** Sizes of the payloads that came back otherwise, or not within two seconds. */
-  readonly wrong: readonly number[];
 }
 
 const ECHO_EACH = `
@@ -110,11 +106,75 @@ client.settimeout(2)
 client.connect((options["address"], options["port"]))
 wrong = []
 for size in options["sizes"]:
+    if len(wrong) == 5: break
     data = os.urandom(size)
     client.send(data)
     try:
         if client.recv(65535) != data: wrong.append(size)
     except OSError:
         wrong.append(size)
-print(json.dumps({"intact": len(options["sizes"]) - len(wrong), "wrong": wrong}))
+print(json.dumps(wrong))
 `;
+
+const TCP_CLIENT = `
+connection = socket.create_connection((options["address"], options["port"]), timeout=options["timeout_s"])
+connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+print("ready", flush=True)
+for line in sys.stdin:
+    for _ in range(int(line)):
+        data = os.urandom(2000)
+        connection.sendall(data)
+        answer = b""
+        while len(answer) < len(data):
+            part = connection.recv(65536)
+            if not part: raise ConnectionError("closed")
+            answer += part
+        if answer != data: raise ValueError("the answer differs")
+    print("done", flush=True)
+`;
+
+/** A TCP connection from the client namespace to a {@linkcode KernelServer}, kept open. */
+export class TcpClient implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #reading: Promise<unknown>;
+  #output = "";
+  #rounds = 0;
+
+  private constructor(network: TestNetwork, address: string, port: number) {
+    const options = JSON.stringify({ address, port, timeout_s: TCP_TIMEOUT_S });
+    const argv = [PYTHON, "-c", `${PRELUDE}${TCP_CLIENT}`, options];
+    this.#child = network.spawn("client", argv, { stdin: "piped", stderr: "inherit" });
+    this.#input = this.#child.stdin.getWriter();
+    this.#reading = this.#read();
+  }
+
+  static async connect(network: TestNetwork, address: string, port: number): Promise<TcpClient> {
+    const client = new TcpClient(network, address, port);
+    try {
+      await until(`a connection to ${address}`, () => client.#output.startsWith("ready\n"), { limitMs: TCP_WAIT_MS });
+      return client;
+    } catch (error) {
+      await client[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Sends blocks of 2,000 bytes over the connection and has each back, the same, before the next. */
+  async exchange(blocks: number): Promise<void> {
+    await this.#input.write(new TextEncoder().encode(`${blocks}\n`));
+    const expected = `ready\n${"done\n".repeat(++this.#rounds)}`;
+    await until(`${blocks} answers over TCP`, () => this.#output === expected, { limitMs: TCP_WAIT_MS });
+  }
+
+  async #read(): Promise<void> {
+    for await (const part of this.#child.stdout.pipeThrough(new TextDecoderStream())) this.#output += part;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#input.close().catch(() => {});
+    this.#child.kill("SIGKILL");
+    await this.#child.status;
+    await this.#reading;
+  }
+}
