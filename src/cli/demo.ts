@@ -104,7 +104,7 @@ async function show(
       await until(SETTLE_MS, "take the change", async () => (await snapshot()).generation === 2);
       await sleep(STEP_MS * 4); // what was on its way under the old generation has arrived
       atSwap = deliveries(await snapshot());
-      screen.note("steering.yaml was saved: 8080 -> worker 1, 9090 -> worker 0. No restart, no pause:");
+      screen.note("steering.yaml was saved: 8080 -> worker 1, 9090 -> worker 0. No restart, no pause.");
     }
   }
   if (!(await sending).success) throw new SteerError("The sender failed");

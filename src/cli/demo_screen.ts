@@ -107,6 +107,6 @@ export function summaryText(summary: DemoSummary): string {
 ${table(["PORT", "SENT", "BEFORE THE CHANGE", "AFTER", "LOST", "TO THE OLD WORKER AFTERWARDS"], rows)}
 
 ${grouped(summary.sent)} packets sent, ${grouped(summary.received)} received by the workers, ${summary.lost} lost.
-Whichever queue a packet arrived on, it reached the worker that its port names, and saving the file moved both ports
-to other workers without losing one.`;
+Whichever queue a packet arrived on, it reached the worker that its port names.
+Saving the file moved both ports to other workers, and lost nothing.`;
 }

@@ -38,7 +38,7 @@ Deno.test("run refuses an unusable configuration with 3, its place and what was 
     const start: BadStart = content === undefined ? {} : { config: content };
     const { code, stderr } = await startInVain(network, directory.path, start);
     assert.equal(code, 3, `${what}: ${stderr}`);
-    assert.match(stderr, says, what);
+    assert.match(stderr, says, `${what}: ${stderr}`);
     assert.ok(stderr.startsWith(`xdpsteer: ${directory.path}/steering.yaml:`), stderr);
     // A place comes with its line and a caret under it.
     if (/:\d+:\d+: /.test(stderr)) assert.match(stderr, /\n *\^\n/, what);
@@ -56,7 +56,7 @@ Deno.test("check says the same of the same files, and accepts a good one", async
     else if (content !== undefined) await Deno.writeFile(file, content);
     const { code, stdout, stderr } = await finish(network, check);
     assert.equal(code, 3, `${what}: ${stderr}`);
-    assert.match(stderr, says, what);
+    assert.match(stderr, says, `${what}: ${stderr}`);
     assert.equal(stdout, "");
     assertNoStack(stderr);
   }
@@ -105,7 +105,7 @@ Deno.test("run says with 1 what of a good configuration does not fit the machine
     await using directory = await TempDir.create();
     const { code, stderr } = await startInVain(network, directory.path, { config: config(directory.path) });
     assert.equal(code, 1, `${what}: ${stderr}`);
-    assert.match(stderr, says, what);
+    assert.match(stderr, says, `${what}: ${stderr}`);
   }
 });
 
@@ -202,7 +202,7 @@ Deno.test("--bpf-object: what is not our object is refused, and ours works", asy
     const args = ["--bpf-object", await make(directory.path)];
     const { code, stderr } = await startInVain(network, directory.path, { config: good(directory.path), args });
     assert.equal(code, 1, `${what}: ${stderr}`);
-    assert.match(stderr, says, what);
+    assert.match(stderr, says, `${what}: ${stderr}`);
   }
   await using box = await startAppliance(network, GOOD, { args: ["--bpf-object", `${ROOT}build/steer.bpf.o`] });
   await runTraffic(network, "udp", { ports: [8080], packetsPerFlow: 100 });
