@@ -29,48 +29,77 @@ export const DESC_LENGTH = XDP_DESC.len / 4;
 /** Word of a desc that holds the options. */
 export const DESC_OPTIONS = XDP_DESC.options / 4;
 
-/** The side that adds entries: fill ring and tx ring. Fields are plain for the sake of the hot path; treat them as private. */
-export class ProducerRing {
+/** What both sides share: where things are, and what the indexes say. */
+abstract class Ring {
   readonly words: Int32Array;
   readonly size: number;
-  readonly mask: number;
-  readonly entries: number;
-  readonly #producerAt: number;
-  readonly #consumerAt: number;
-  readonly #flagsAt: number;
-  /** Next index to reserve. */
-  producer: number;
-  /** The kernel's consumer index as last seen, plus the size: what the producer may grow to. */
-  limit: number;
+  protected readonly producerAt: number;
+  protected readonly consumerAt: number;
+  protected readonly flagsAt: number;
+  readonly #mask: number;
+  readonly #entries: number;
 
   constructor(words: Int32Array, layout: RingLayout) {
     this.words = words;
     this.size = layout.size;
-    this.mask = layout.size - 1;
-    this.entries = layout.entries;
-    this.#producerAt = layout.producer;
-    this.#consumerAt = layout.consumer;
-    this.#flagsAt = layout.flags;
+    this.producerAt = layout.producer;
+    this.consumerAt = layout.consumer;
+    this.flagsAt = layout.flags;
+    this.#mask = layout.size - 1;
+    this.#entries = layout.entries;
+  }
+
+  /** Entries that one side has published and the other has not taken yet. */
+  pending(): number {
+    return (Atomics.load(this.words, this.producerAt) - Atomics.load(this.words, this.consumerAt)) | 0;
+  }
+
+  /** True when the kernel wants a system call before it looks at this ring again. */
+  needsWakeup(): boolean {
+    return (Atomics.load(this.words, this.flagsAt) & UAPI.XDP_RING_NEED_WAKEUP) !== 0;
+  }
+
+  /** Word index of a desc entry, in an rx or tx ring. */
+  descAt(index: number): number {
+    return this.#entries + ((index & this.#mask) << DESC_SHIFT);
+  }
+
+  /** Word index of an address entry, in a fill or completion ring. */
+  addrAt(index: number): number {
+    return this.#entries + ((index & this.#mask) << ADDR_SHIFT);
+  }
+}
+
+/** The side that adds entries: fill ring and tx ring. */
+export class ProducerRing extends Ring {
+  /** Next index to reserve. */
+  producer: number;
+  /** The kernel's consumer index as last seen, plus the size: what the producer may grow to. */
+  #limit: number;
+
+  constructor(words: Int32Array, layout: RingLayout) {
+    super(words, layout);
     this.producer = Atomics.load(words, layout.producer);
-    this.limit = (Atomics.load(words, layout.consumer) + layout.size) | 0;
+    this.#limit = (Atomics.load(words, layout.consumer) + layout.size) | 0;
   }
 
   /** Forgets what is cached. For a ring that several threads produce into, after taking its lock. */
   resync(): void {
-    this.producer = Atomics.load(this.words, this.#producerAt);
-    this.limit = (Atomics.load(this.words, this.#consumerAt) + this.size) | 0;
+    this.producer = Atomics.load(this.words, this.producerAt);
+    this.#limit = (Atomics.load(this.words, this.consumerAt) + this.size) | 0;
   }
 
   /**
-   * Reserves up to `count` entries, to be written at {@linkcode slot}`(first + i)` where `first` was `producer` before the call.
+   * Reserves up to `count` entries, to be written at `descAt(first + i)` or `addrAt(first + i)`, where `first` was `producer` before
+   * the call.
    *
    * @returns How many were reserved: fewer than asked when the ring is full, down to 0.
    */
   reserve(count: number): number {
-    let free = (this.limit - this.producer) | 0;
+    let free = (this.#limit - this.producer) | 0;
     if (free < count) {
-      this.limit = (Atomics.load(this.words, this.#consumerAt) + this.size) | 0;
-      free = (this.limit - this.producer) | 0;
+      this.#limit = (Atomics.load(this.words, this.consumerAt) + this.size) | 0;
+      free = (this.#limit - this.producer) | 0;
     }
     const reserved = free < count ? free : count;
     this.producer = (this.producer + reserved) | 0;
@@ -84,71 +113,40 @@ export class ProducerRing {
 
   /** Hands every reserved entry to the kernel. What is in them belongs to the kernel from now on. */
   submit(): void {
-    Atomics.store(this.words, this.#producerAt, this.producer);
-  }
-
-  /** Entries submitted that the kernel has not consumed yet. */
-  pending(): number {
-    return (Atomics.load(this.words, this.#producerAt) - Atomics.load(this.words, this.#consumerAt)) | 0;
-  }
-
-  /** True when the kernel wants a system call before it looks at this ring again. */
-  needsWakeup(): boolean {
-    return (Atomics.load(this.words, this.#flagsAt) & UAPI.XDP_RING_NEED_WAKEUP) !== 0;
-  }
-
-  /** Word index of a desc entry. */
-  descAt(index: number): number {
-    return this.entries + ((index & this.mask) << DESC_SHIFT);
-  }
-
-  /** Word index of an address entry. */
-  addrAt(index: number): number {
-    return this.entries + ((index & this.mask) << ADDR_SHIFT);
+    Atomics.store(this.words, this.producerAt, this.producer);
   }
 }
 
 /** The side that takes entries: rx ring and completion ring. */
-export class ConsumerRing {
-  readonly words: Int32Array;
-  readonly size: number;
-  readonly mask: number;
-  readonly entries: number;
-  readonly #producerAt: number;
-  readonly #consumerAt: number;
+export class ConsumerRing extends Ring {
   /** Next index to take. */
   consumer: number;
   /** The kernel's producer index as last seen. */
-  available: number;
+  #available: number;
 
   constructor(words: Int32Array, layout: RingLayout) {
-    this.words = words;
-    this.size = layout.size;
-    this.mask = layout.size - 1;
-    this.entries = layout.entries;
-    this.#producerAt = layout.producer;
-    this.#consumerAt = layout.consumer;
+    super(words, layout);
     this.consumer = Atomics.load(words, layout.consumer);
-    this.available = Atomics.load(words, layout.producer);
+    this.#available = Atomics.load(words, layout.producer);
   }
 
   /** Forgets what is cached. For a ring that several threads consume from, after taking its lock. */
   resync(): void {
-    this.consumer = Atomics.load(this.words, this.#consumerAt);
-    this.available = Atomics.load(this.words, this.#producerAt);
+    this.consumer = Atomics.load(this.words, this.consumerAt);
+    this.#available = Atomics.load(this.words, this.producerAt);
   }
 
   /**
-   * Takes up to `count` entries, to be read at `slot(first + i)` where `first` was `consumer` before the call. They stay the
-   * ring's until {@linkcode release}.
+   * Takes up to `count` entries, to be read at `descAt(first + i)` or `addrAt(first + i)`, where `first` was `consumer` before the
+   * call. They stay the ring's until {@linkcode release}.
    *
    * @returns How many there are, down to 0.
    */
   peek(count: number): number {
-    let ready = (this.available - this.consumer) | 0;
+    let ready = (this.#available - this.consumer) | 0;
     if (ready < count) {
-      this.available = Atomics.load(this.words, this.#producerAt);
-      ready = (this.available - this.consumer) | 0;
+      this.#available = Atomics.load(this.words, this.producerAt);
+      ready = (this.#available - this.consumer) | 0;
     }
     const taken = ready < count ? ready : count;
     this.consumer = (this.consumer + taken) | 0;
@@ -162,21 +160,6 @@ export class ConsumerRing {
 
   /** Gives the place of every peeked entry back to the kernel. What was in them belongs to the caller. */
   release(): void {
-    Atomics.store(this.words, this.#consumerAt, this.consumer);
-  }
-
-  /** Entries the kernel has put in that nobody has released yet. */
-  pending(): number {
-    return (Atomics.load(this.words, this.#producerAt) - Atomics.load(this.words, this.#consumerAt)) | 0;
-  }
-
-  /** Word index of a desc entry. */
-  descAt(index: number): number {
-    return this.entries + ((index & this.mask) << DESC_SHIFT);
-  }
-
-  /** Word index of an address entry. */
-  addrAt(index: number): number {
-    return this.entries + ((index & this.mask) << ADDR_SHIFT);
+    Atomics.store(this.words, this.consumerAt, this.consumer);
   }
 }
