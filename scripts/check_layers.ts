@@ -44,8 +44,9 @@ for await (const path of sources(source)) {
     problems.push(`src/${file}: "${part}" is in no layer: add it to scripts/check_layers.ts and docs/architecture.md`);
     continue;
   }
-  for (const [, specifier] of code.matchAll(/\bfrom\s+"(\.[^"]+)"|\bimport\(\s*"(\.[^"]+)"/g)) {
-    const target = relative(source, join(dirname(path), specifier!));
+  for (const [, fromStatic, fromDynamic] of code.matchAll(/\bfrom\s+"(\.[^"]+)"|\bimport\(\s*"(\.[^"]+)"/g)) {
+    const specifier = fromStatic ?? fromDynamic!;
+    const target = relative(source, join(dirname(path), specifier));
     const targetPart = target.split("/")[0]!;
     if (targetPart === "..") continue; // build/ and deno.json: data
     if (targetPart !== part && !allowed.includes(targetPart)) {

@@ -47,7 +47,7 @@ export interface Snapshot {
 /** What a start has opened so far, so that a failed one closes exactly that. */
 interface Parts {
   readonly interfaces: SteeredInterface[];
-  workers?: WorkerPool;
+  readonly workers: WorkerPool;
   steering?: Steering;
 }
 
@@ -77,10 +77,10 @@ export class Appliance {
    */
   static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
     for (const wanted of config.interfaces) findInterface(wanted); // all, before the first is touched
-    const parts: Parts = { interfaces: [] };
+    const workers = new WorkerPool({ ...config.workers, entry });
+    const parts: Parts = { interfaces: [], workers };
     try {
       for (const wanted of config.interfaces) {
-        const { workers } = config;
         const steered = new SteeredInterface(wanted, workers.count, object, parts.interfaces[0]?.program);
         parts.interfaces.push(steered);
         if (steered.link.fallbackReason !== "") {
@@ -92,14 +92,11 @@ export class Appliance {
         await steered.openSockets();
       }
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
-      const workers = parts.workers = new WorkerPool({
-        ...config.workers,
+      await workers.begin({
         ruleSlots: LIMIT.RULE_SLOTS,
         tables,
-        entry,
         describePorts: (worker) => parts.interfaces.flatMap((steered) => steered.describePorts(worker)),
       });
-      await workers.ready();
       for (const steered of parts.interfaces) steered.fillXskMap();
 
       const slots = new RuleSlots(LIMIT.RULE_SLOTS);
@@ -181,13 +178,11 @@ export class Appliance {
 
 async function close({ interfaces, workers, steering }: Parts): Promise<void> {
   for (const steered of interfaces) steered.detach();
-  if (workers !== undefined) {
-    await rcuGracePeriod(); // the last redirected packets are in the rings now
-    if (!(await workers.stop())) {
-      // A thread may still touch the rings, so they stay mapped: the process ends next, and the kernel frees them.
-      log.error("A worker did not stop in time; its memory is left to the end of the process");
-      return;
-    }
+  await rcuGracePeriod(); // the last redirected packets are in the rings now
+  if (!(await workers.stop())) {
+    // A thread may still touch the rings, so they stay mapped: the process ends next, and the kernel frees them.
+    log.error("A worker did not stop in time; its memory is left to the end of the process");
+    return;
   }
   await steering?.[Symbol.asyncDispose]();
   for (const steered of [...interfaces].reverse()) steered.close();

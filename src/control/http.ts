@@ -7,7 +7,6 @@ import { ConfigError, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { VERSION } from "../version.ts";
 import type { Appliance } from "./appliance.ts";
-import { renderMetrics } from "./metrics.ts";
 import type { Reloader } from "./reload.ts";
 
 const log = logger("http");
@@ -114,6 +113,8 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   "/readyz": { GET: (_, { appliance }) => text(appliance.ready, "ready", "not steering") },
   "/metrics": {
     GET: async (_, { appliance, reloader }) => {
+      // Loaded at the first scrape: the library takes longer to load than the rest of the start.
+      const { renderMetrics } = await import("./metrics.ts");
       const metrics = await renderMetrics(appliance.snapshot(), reloader.counts, { version: VERSION });
       return new Response(metrics.text, { headers: { "content-type": metrics.contentType } });
     },

@@ -14,11 +14,15 @@ export interface WorkerPoolOptions {
   readonly count: number;
   readonly cpus: readonly number[];
   readonly wait: WaitMode;
+  /** The module whose workers serve: main.ts. */
+  readonly entry: URL;
+}
+
+/** What the workers are to work on, known once the sockets are open. */
+export interface WorkerTask {
   readonly ruleSlots: number;
   /** From createWorkerTables(). */
   readonly tables: SharedArrayBuffer;
-  /** The module whose workers serve: main.ts. */
-  readonly entry: URL;
   readonly describePorts: (worker: number) => QueuePortDescription[];
 }
 
@@ -33,27 +37,25 @@ const STATE_NAMES = ["starting", "running", "stopped", "failed"] as const;
 export class WorkerPool {
   readonly count: number;
   readonly control: ControlWords;
-  readonly counters: readonly WorkerCounters[];
   readonly cpus: readonly number[];
+  /** By worker; empty before {@linkcode begin}. */
+  readonly counters: WorkerCounters[] = [];
   /** Rejects when a worker ends that was not told to. */
   readonly failure: Promise<never>;
+  readonly #wait: WaitMode;
   readonly #threads: Worker[] = [];
   readonly #eventFds: number[] = [];
 
-  /** Starts the threads; {@linkcode ready} tells when they run. */
+  /** Starts the threads, which load their code while the control thread goes on; {@linkcode begin} gives them work. */
   constructor(options: WorkerPoolOptions) {
     this.count = options.count;
     this.cpus = options.cpus;
+    this.#wait = options.wait;
     this.control = ControlWords.create(options.count);
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
     this.failure.catch(() => {}); // whoever cares awaits it; nobody else is to crash on it
-    const counters: WorkerCounters[] = [];
     for (let worker = 0; worker < options.count; worker++) {
-      const ports = options.describePorts(worker);
-      counters.push(WorkerCounters.create(options.ruleSlots, ports.length));
-      const eventFd = openEventFd();
-      this.#eventFds.push(eventFd);
       const thread = new Worker(options.entry, { type: "module", name: `worker ${worker}` });
       const fail = (message: string): void => {
         this.control.setState(worker, WORKER_STATE.failed);
@@ -64,27 +66,33 @@ export class WorkerPool {
         event.preventDefault();
         fail(event.message);
       };
-      const cpu = options.cpus[worker];
+      this.#threads.push(thread);
+    }
+  }
+
+  /** Gives the workers their sockets and waits until every loop runs. */
+  async begin({ ruleSlots, tables, describePorts }: WorkerTask): Promise<void> {
+    this.#threads.forEach((thread, worker) => {
+      const ports = describePorts(worker);
+      const counters = WorkerCounters.create(ruleSlots, ports.length);
+      const eventFd = openEventFd();
+      const cpu = this.cpus[worker];
+      this.counters.push(counters);
+      this.#eventFds.push(eventFd);
       thread.postMessage(
         {
           worker,
           ports,
           control: this.control.memory,
-          tables: options.tables,
-          counters: counters[worker]!.memory,
-          ruleSlots: options.ruleSlots,
+          tables,
+          counters: counters.memory,
+          ruleSlots,
           eventFd,
-          wait: options.wait,
+          wait: this.#wait,
           ...(cpu === undefined ? {} : { cpu }),
         } satisfies WorkerOptions,
       );
-      this.#threads.push(thread);
-    }
-    this.counters = counters;
-  }
-
-  /** Waits until every worker's loop runs. */
-  async ready(): Promise<void> {
+    });
     const started = this.#until(START_MS, (worker) => this.control.state(worker) === WORKER_STATE.running);
     if (!(await Promise.race([started, this.failure]))) {
       throw new SteerError(`The workers did not start within ${START_MS} ms`);
@@ -110,7 +118,7 @@ export class WorkerPool {
   async heapKib(): Promise<number[]> {
     for (let worker = 0; worker < this.count; worker++) this.control.askHeap(worker);
     await this.#until(ACKNOWLEDGE_MS, (worker) => !this.control.heapAsked(worker));
-    return this.counters.map((_, worker) => this.control.heapKib(worker));
+    return this.#threads.map((_, worker) => this.control.heapKib(worker));
   }
 
   /**
@@ -121,7 +129,8 @@ export class WorkerPool {
   async stop(): Promise<boolean> {
     const ended = (worker: number): boolean => this.control.state(worker) >= WORKER_STATE.stopped;
     this.control.command = COMMAND.drain;
-    let joined = await this.#until(DRAIN_MS, ended);
+    // Threads that were given no work have nothing to drain, and no memory that is to be unmapped.
+    let joined = this.counters.length === 0 || await this.#until(DRAIN_MS, ended);
     if (!joined) {
       this.control.command = COMMAND.stop;
       joined = await this.#until(STOP_MS, ended);
@@ -132,7 +141,7 @@ export class WorkerPool {
   }
 
   #every(condition: (worker: number) => boolean): boolean {
-    return this.counters.every((_, worker) => condition(worker));
+    return this.#threads.every((_, worker) => condition(worker));
   }
 
   /** Wakes the workers up and looks at them every millisecond. @returns False when the time is over. */

@@ -4,10 +4,12 @@
  *
  *   ping_pong ADDRESS PORT COUNT CPU [INTERVAL_US]
  *
- * Prints one line of JSON: round trips in nanoseconds, by percentile.
+ * prints one line of JSON: round trips in nanoseconds, by percentile. With COUNT 0 it sends a datagram every millisecond, sleeping in
+ * between, until the first answer, and prints when that was: milliseconds since boot.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,21 @@ static int compare(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
+static int first_answer(int fd)
+{
+	struct pollfd set = { .fd = fd, .events = POLLIN };
+	struct timespec time;
+	char reply[64];
+
+	do {
+		send(fd, "ping", 4, 0);
+		poll(&set, 1, 1);
+	} while (recv(fd, reply, sizeof(reply), MSG_DONTWAIT) != 4);
+	clock_gettime(CLOCK_BOOTTIME, &time);
+	printf("%.3f\n", time.tv_sec * 1e3 + time.tv_nsec / 1e6);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET };
@@ -52,6 +69,8 @@ int main(int argc, char **argv)
 	times = calloc(count, sizeof(*times));
 	if (fd < 0 || !times || connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return 1;
+	if (count == 0)
+		return first_answer(fd);
 	for (int i = 0; i < count; i++) {
 		long long start = now_ns(), end;
 		ssize_t bytes;

@@ -194,6 +194,16 @@ export async function pingPong(network: VethNetwork, count: number, intervalUs =
   return JSON.parse(await network.exec("client", argv));
 }
 
+/** Sends until the first answer comes. @returns when that was, in ms since boot. */
+export async function firstAnswerMs(network: VethNetwork): Promise<number> {
+  return Number(await network.exec("client", [`${BUILD}/ping_pong`, IPV4.steer, `${PORT}`, "0", `${SENDER_CPU}`]));
+}
+
+/** When a process was started, in ms since boot, to 10 ms. */
+export function startedMs(pid: number): number {
+  return Number(Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ")[19]) * 10;
+}
+
 /** Time on a CPU of a process with all its threads, in ms. */
 export function cpuMs(pid: number): number {
   let ns = 0;

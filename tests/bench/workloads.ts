@@ -10,12 +10,14 @@ import {
   type Action,
   cpuMs,
   createNetwork,
+  firstAnswerMs,
   generate,
   pingPong,
   PORT,
   residentMib,
   startAppliance,
   startBaseline,
+  startedMs,
   startKernelEcho,
   type Subject,
   type Wait,
@@ -303,7 +305,7 @@ export async function startup({ rounds }: Effort, report: Report): Promise<Resul
   await using network = await createNetwork(4, false);
   for (let round = 0; round < rounds; round++) {
     report(`cold start, round ${round + 1}`);
-    const pinging = pingUntilAnswered(network);
+    const pinging = firstAnswerMs(network);
     await using subject = await startAppliance(network, "echo", "adaptive", { workers: 2, cpus: [] });
     const answeredMs = await pinging;
     first.push(answeredMs - startedMs(subject.pid));
@@ -326,21 +328,6 @@ export async function startup({ rounds }: Effort, report: Report): Promise<Resul
       values: resident,
     },
   ];
-}
-
-/** When a process was started, on the clock that counts from boot, to 10 ms. */
-function startedMs(pid: number): number {
-  return Number(Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ")[19]) * 10;
-}
-
-function uptimeMs(): number {
-  return Number(Deno.readTextFileSync("/proc/uptime").split(" ")[0]) * 1000;
-}
-
-async function pingUntilAnswered(network: VethNetwork): Promise<number> {
-  while (true) {
-    if (await pingPong(network, 1).then(({ count }) => count === 1, () => false)) return uptimeMs();
-  }
 }
 
 /** A long run of echoes at a fixed rate: what the slowest ones tell of pauses. */
