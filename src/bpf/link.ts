@@ -6,7 +6,7 @@
 import { SteerError, UnsupportedError } from "../errors.ts";
 import { ERRNO, errnoName, syscallError } from "../ffi/errno.ts";
 import { closeFd } from "../ffi/libc.ts";
-import { createXdpLink, programName, queryXdp } from "../ffi/libbpf.ts";
+import { createXdpLink, programName, queryXdp, xdpLinkId } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
 
 export type AttachMode = "native" | "generic";
@@ -18,6 +18,14 @@ const FLAGS: Readonly<Record<AttachMode, number>> = {
 
 /** Refusals of native XDP that `auto` answers with generic. */
 const NO_NATIVE: readonly number[] = [ERRNO.EOPNOTSUPP, ERRNO.EINVAL, ERRNO.ERANGE];
+
+/** What ip-link(8) calls a mode. */
+const OFF_WORD: Readonly<Record<string, string>> = {
+  native: "xdpdrv",
+  generic: "xdpgeneric",
+  hardware: "xdpoffload",
+  several: "xdp",
+};
 
 export class XdpLink implements Disposable {
   #fd: number;
@@ -71,12 +79,14 @@ function refuseOccupied(ifindex: number, interfaceName: string): void {
   const { mode, programId } = queryXdp(ifindex);
   if (mode === "none") return;
   const name = programName(programId);
+  const link = xdpLinkId(programId, ifindex);
   throw new SteerError(
     `Cannot attach to interface "${interfaceName}": the XDP program ${name === "" ? "" : `"${name}" `}` +
       `(id ${programId}, ${mode} mode) sits on it already`,
     {
-      hint: `stop the program that attached it, or remove it: ip link set dev ${interfaceName} xdp off; ` +
-        `bpftool net show dev ${interfaceName} tells more`,
+      hint: link === undefined
+        ? `stop the program that attached it, or remove it: ip link set dev ${interfaceName} ${OFF_WORD[mode]} off`
+        : `a process holds it by link ${link}, stop that process: bpftool link show id ${link} names it`,
     },
   );
 }

@@ -17,7 +17,6 @@ import {
   openObject,
   possibleCpus,
   programFd,
-  programId,
   reuseMap,
   setInitialValue,
   setMaxEntries,
@@ -106,10 +105,6 @@ export class SteeringProgram implements Disposable {
 
   get fd(): number {
     return programFd(this.#handle, PROGRAM);
-  }
-
-  get id(): number {
-    return programId(this.fd);
   }
 
   get portTableFd(): number {

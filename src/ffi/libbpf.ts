@@ -8,7 +8,14 @@ import { SteerError } from "../errors.ts";
 import { ERRNO, syscallError } from "./errno.ts";
 import { checked, libbpf, takeMessages } from "./libbpf_library.ts";
 import { closeFd } from "./libc.ts";
-import { BPF_LINK_CREATE_OPTS, BPF_PROG_INFO, BPF_TEST_RUN_OPTS, BPF_XDP_QUERY_OPTS, UAPI } from "./uapi.ts";
+import {
+  BPF_LINK_CREATE_OPTS,
+  BPF_LINK_INFO,
+  BPF_PROG_INFO,
+  BPF_TEST_RUN_OPTS,
+  BPF_XDP_QUERY_OPTS,
+  UAPI,
+} from "./uapi.ts";
 
 const cString = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(`${text}\0`);
 
@@ -129,24 +136,35 @@ export function queryXdp(ifindex: number): XdpAttachment {
   return { mode, programId: ids.map((offset) => view.getUint32(offset, true)).find((id) => id !== 0) ?? 0 };
 }
 
-/** The name of a loaded program, "" where the kernel does not tell. */
-export function programName(id: number): string {
-  const fd = libbpf().bpf_prog_get_fd_by_id(id);
-  if (fd < 0) return "";
+/** What the kernel tells of a program or a link, and closes its fd; undefined for an fd that could not be had. */
+function objectInfo(fd: number): DataView | undefined {
+  if (fd < 0) return undefined;
   const info = new Uint8Array(256);
   const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([info.byteLength]));
   closeFd(fd);
-  if (result < 0) return "";
-  const name = info.subarray(BPF_PROG_INFO.name, BPF_PROG_INFO.name + BPF_PROG_INFO.nameBytes);
+  return result < 0 ? undefined : new DataView(info.buffer);
+}
+
+/** The name of a loaded program, "" where the kernel does not tell. */
+export function programName(id: number): string {
+  const info = objectInfo(libbpf().bpf_prog_get_fd_by_id(id));
+  if (info === undefined) return "";
+  const name = new Uint8Array(info.buffer, BPF_PROG_INFO.name, BPF_PROG_INFO.nameBytes);
   return new TextDecoder().decode(name.subarray(0, Math.max(name.indexOf(0), 0)));
 }
 
-/** The id of a program this process has loaded. */
-export function programId(fd: number): number {
-  const info = new Uint8Array(256);
-  const length = new Uint32Array([info.byteLength]);
-  checked(libbpf().bpf_obj_get_info_by_fd(fd, info, length), "bpf_obj_get_info_by_fd", "ask for a program's id");
-  return new DataView(info.buffer).getUint32(BPF_PROG_INFO.id, true);
+/** The id of the link that holds an XDP program on an interface; undefined where it was attached without one. */
+export function xdpLinkId(program: number, ifindex: number): number | undefined {
+  const id = new Uint32Array(1);
+  while (libbpf().bpf_link_get_next_id(id[0]!, id) === 0) {
+    const info = objectInfo(libbpf().bpf_link_get_fd_by_id(id[0]!));
+    const field = (offset: number): number | undefined => info?.getUint32(offset, true);
+    if (
+      field(BPF_LINK_INFO.type) === UAPI.BPF_LINK_TYPE_XDP && field(BPF_LINK_INFO.prog_id) === program &&
+      field(BPF_LINK_INFO.xdp_ifindex) === ifindex
+    ) return id[0];
+  }
+  return undefined;
 }
 
 export interface TestRunOptions {

@@ -44,6 +44,10 @@ const SYMBOLS = {
   bpf_xdp_query: { parameters: ["i32", "i32", "buffer"], result: "i32" },
   // int bpf_prog_get_fd_by_id(__u32 id)
   bpf_prog_get_fd_by_id: { parameters: ["u32"], result: "i32" },
+  // int bpf_link_get_next_id(__u32 start_id, __u32 *next_id)
+  bpf_link_get_next_id: { parameters: ["u32", "buffer"], result: "i32" },
+  // int bpf_link_get_fd_by_id(__u32 id)
+  bpf_link_get_fd_by_id: { parameters: ["u32"], result: "i32" },
   // int bpf_obj_get_info_by_fd(int fd, void *info, __u32 *length)
   bpf_obj_get_info_by_fd: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opts)

@@ -39,6 +39,7 @@ export const UAPI = {
   XDP_ATTACHED_MULTI: 4,
   BPF_XDP: 37,
   BPF_PROG_TYPE_XDP: 6,
+  BPF_LINK_TYPE_XDP: 6,
   BPF_F_TEST_XDP_LIVE_FRAMES: 2,
   PROT_READ: 1,
   PROT_WRITE: 2,
@@ -105,6 +106,9 @@ export const TIMESPEC = { size: 16, tv_sec: 0, tv_nsec: 8 } as const;
 
 /** `struct bpf_prog_info`: the two fields read. */
 export const BPF_PROG_INFO = { id: 4, name: 64, nameBytes: 16, sizeAtLeast: 80 } as const;
+
+/** `struct bpf_link_info`: what all links have, and the interface of an XDP link. */
+export const BPF_LINK_INFO = { type: 0, id: 4, prog_id: 8, xdp_ifindex: 16 } as const;
 
 /** libbpf's `struct bpf_xdp_query_opts` */
 export const BPF_XDP_QUERY_OPTS = {

@@ -37,6 +37,7 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
       sizeAtLeast: "offsetof(struct bpf_prog_info, name) + SIZE_OF_FIELD(struct bpf_prog_info, name)",
     },
   },
+  BPF_LINK_INFO: { type: "struct bpf_link_info", table: uapi.BPF_LINK_INFO, inside: { xdp_ifindex: "xdp.ifindex" } },
   BPF_XDP_QUERY_OPTS: { type: "struct bpf_xdp_query_opts", table: uapi.BPF_XDP_QUERY_OPTS, beginning: true },
   BPF_LINK_CREATE_OPTS: { type: "struct bpf_link_create_opts", table: uapi.BPF_LINK_CREATE_OPTS, beginning: true },
   BPF_TEST_RUN_OPTS: { type: "struct bpf_test_run_opts", table: uapi.BPF_TEST_RUN_OPTS, beginning: true },
