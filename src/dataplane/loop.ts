@@ -57,8 +57,8 @@ export function runLoop(context: LoopContext): void {
   const spinTurns = context.wait === "poll" ? 1 : context.wait === "adaptive" ? ADAPTIVE_SPIN_TURNS : Infinity;
   const values = counters.values;
   let emptyTurns = 0;
-  let idleSinceMs = pollSet.nowMs();
   let drainTurns = 0;
+  pollSet.mark();
 
   for (;;) {
     const command = control.command;
@@ -73,12 +73,12 @@ export function runLoop(context: LoopContext): void {
 
     if (received > 0) {
       if (emptyTurns > 0) {
-        values[IDLE_MS_AT] = values[IDLE_MS_AT]! + pollSet.nowMs() - idleSinceMs;
+        pollSet.addElapsed(values, IDLE_MS_AT);
         emptyTurns = 0;
       }
       continue;
     }
-    if (emptyTurns++ === 0) idleSinceMs = pollSet.nowMs();
+    if (emptyTurns++ === 0) pollSet.mark();
 
     if (command === COMMAND.drain) {
       if (!unfinished(ports) || drainTurns++ === DRAIN_TURNS_MAX) return;
@@ -92,9 +92,7 @@ export function runLoop(context: LoopContext): void {
     } else if (emptyTurns % CLOCK_TURNS !== 0) {
       continue;
     }
-    const nowMs = pollSet.nowMs();
-    values[IDLE_MS_AT] = values[IDLE_MS_AT]! + nowMs - idleSinceMs;
-    idleSinceMs = nowMs;
+    pollSet.addElapsed(values, IDLE_MS_AT);
   }
 }
 
