@@ -26,6 +26,7 @@ const STEPS: readonly Step[] = [
   { name: "unit tests", args: [...TEST, "src"], counts: true },
   { name: "uapi tests", args: [...TEST, "tests/uapi"], counts: true },
   { name: "kernel tests", args: [...KERNEL_TEST, "tests/kernel"], counts: true },
+  { name: "bench tests", args: [...KERNEL_TEST, "tests/bench"], counts: true },
   { name: "e2e tests", args: [...KERNEL_TEST, "tests/e2e"], counts: true },
 ];
 

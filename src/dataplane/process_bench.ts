@@ -1,5 +1,5 @@
 /**
- * Cost of processing a batch of 64 packets, for each action and size, over plain memory: `scripts/dev bench`.
+ * Cost of processing a batch of 64 packets, for each action and size, over plain memory: `scripts/dev bench:micro`.
  */
 import { compileWorkerTable } from "../steering/compile.ts";
 import { createWorkerTables, viewWorkerTables } from "../steering/worker_table.ts";

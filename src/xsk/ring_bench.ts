@@ -1,5 +1,5 @@
 /**
- * Cost of the ring operations, per batch of 64 entries, over plain memory: `scripts/dev bench`.
+ * Cost of the ring operations, per batch of 64 entries, over plain memory: `scripts/dev bench:micro`.
  */
 import { ADDR_SHIFT, ConsumerRing, DESC_LENGTH, DESC_SHIFT, ProducerRing, type RingLayout } from "./ring.ts";
 import { ChunkExchange, createQueueState } from "./chunks.ts";

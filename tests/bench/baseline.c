@@ -227,7 +227,13 @@ static int open_socket(const char *interface, unsigned int queue, bool zero_copy
 	error = xsk_umem__create(&umem, umem_area, CHUNKS * CHUNK_BYTES, &fill, &completion, &umem_config);
 	if (error)
 		die("xsk_umem__create", -error);
-	error = xsk_socket__create(socket, interface, queue, umem, &rx, &tx, &config);
+	/* The kernel frees the queue of a socket that just died a little later. */
+	for (int tries = 0; tries < 100; tries++) {
+		error = xsk_socket__create(socket, interface, queue, umem, &rx, &tx, &config);
+		if (error != -EBUSY)
+			break;
+		usleep(10000);
+	}
 	if (error)
 		die("xsk_socket__create", -error);
 	xsk_ring_prod__reserve(&fill, CHUNKS, &at);

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { requireKernel } from "../support/netns.ts";
+import { median, medianRatio, percentile } from "./stats.ts";
+
+/** A short form of the benchmark: that it works and measures everything, never how fast anything is. */
+Deno.test("the benchmark measures every workload, and writes table, JSON and chart", async () => {
+  requireKernel();
+  const out = await Deno.makeTempDir({ prefix: "xdpsteer-bench-" });
+  try {
+    const main = fileURLToPath(new URL("./main.ts", import.meta.url));
+    const args = ["run", "--quiet", "-A", "--no-check", main, "--quick", "--out", out];
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+    assert.match(new TextDecoder().decode(stdout), /^WORKLOAD +SUBJECT +MEDIAN/);
+
+    const { results } = JSON.parse(await Deno.readTextFile(`${out}/results.json`));
+    const workloads = new Set(results.map(({ workload }: { workload: string }) => workload.split(",")[0]));
+    for (const name of ["count", "echo", "echo round trip", "kernel side per packet: sending", "soak"]) {
+      assert.ok(workloads.has(name), `"${name}" is measured`);
+    }
+    for (const { workload, subject, values, baseline, ratio } of results) {
+      assert.ok(
+        values.length > 0 && values.every((value: number) => Number.isFinite(value)),
+        `${workload}, ${subject}`,
+      );
+      assert.equal(ratio !== null, baseline !== undefined, `${workload}, ${subject} has a ratio if it has a baseline`);
+    }
+    const lost = results.find(({ subject }: { subject: string }) => subject === "packets lost");
+    assert.deepEqual(lost.values, [0], "a reload loses nothing");
+    assert.match(await Deno.readTextFile(`${out}/results.svg`), /^<svg [\s\S]*<\/svg>\n$/);
+  } finally {
+    await Deno.remove(out, { recursive: true });
+  }
+});
+
+Deno.test("medians, percentiles and ratios are what they say", () => {
+  assert.equal(median([3, 1, 2]), 2);
+  assert.equal(median([4, 1, 2, 3]), 2.5);
+  assert.equal(percentile([5, 1, 4, 2, 3], 0.99), 5);
+  // Each round against the baseline's same round: a slow round slows both.
+  assert.equal(medianRatio([10, 1, 20], [10, 1, 10]), 1);
+});
