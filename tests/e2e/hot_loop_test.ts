@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
-import { fatesOf, settled } from "./support/accounts.ts";
+import { settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { refusedFrames } from "./support/link.ts";
 import { sleep } from "./support/wait.ts";
@@ -60,13 +60,10 @@ for (const [what, { ports, packets }] of Object.entries(CASES)) {
     await heap.during(box, send(packets - WARM_PACKETS));
     const done = await settled(box);
 
-    const { verdicts, fates, socketDrops } = done.totals;
-    assert.equal(verdicts.redirect + await refusedFrames(network), packets);
-    assert.deepEqual(fatesOf(done, "first"), { counted: fates["counted"]! - (fatesOf(done, "last")["counted"] ?? 0) });
-    console.log(heap.grownKib, done.workers.map((w) => w.received), JSON.stringify(done.totals), warm.workerHeapKib, done.workerHeapKib, socketDrops, done.workers.map(w => JSON.stringify(w.loop)));
+    assert.equal(done.totals.verdicts.redirect + await refusedFrames(network), packets);
     for (const [worker, grownKib] of heap.grownKib.entries()) {
       const received = done.workers[worker]!.received - warm.workers[worker]!.received;
-      assert.ok(received > 500_000, `worker ${worker} received ${received}`);
+      assert.ok(received > 100_000, `worker ${worker} received ${received}`);
       const bytes = grownKib * 1024 / received;
       assert.ok(bytes < BYTES_PER_PACKET, `worker ${worker} allocated ${bytes.toFixed(1)} bytes per packet`);
     }

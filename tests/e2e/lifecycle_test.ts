@@ -106,7 +106,7 @@ Deno.test("a second instance is refused, by interface or by control socket, and 
     `(id ${program.id}, native mode) sits on it already`;
   const byInterface = await start(socket);
   assert.ok(byInterface.includes(taken), byInterface);
-  assert.match(byInterface, /hint: stop the program that attached it, or remove it/);
+  assert.match(byInterface, /hint: a process holds it by link \d+, stop that process/);
   assert.equal(await isThere(socket), false);
 
   const bySocket = await start(first.socket);

@@ -12,14 +12,20 @@ const GOOD: TestConfig = {
 };
 const BETTER: TestConfig = { rules: [...GOOD.rules, "{ name: more, ports: 7777 }"] };
 const TRAFFIC = { ports: [8080, 9090], flows: 200, ratePps: 200_000, cpus: [0, 1] };
-/** Longer than the product waits between two looks at the file that nothing prompted. */
-const UNPROMPTED_MS = 2500;
+/** Longer than the product waits for a quiet moment before it looks at the file. */
+const LOOK_MS = 300;
 
 const refusals = (box: Appliance): LogLine[] => box.log.filter(({ message }) => message.includes("is refused"));
 
+/** Something else happens in the file's directory: the product looks at the file again, and finds what it knows already. */
+async function promptLook(box: Appliance): Promise<void> {
+  await Deno.writeTextFile(`${box.configFile}.bak`, "what an editor leaves");
+  await sleep(LOOK_MS);
+}
+
 Deno.test("bad files in a row are refused one by one, logged once each, and disturb no traffic", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startAppliance(network, GOOD);
+  await using box = await startAppliance(network, GOOD, { favoured: true });
   await using traffic = await BackgroundTraffic.live(network, box, TRAFFIC);
 
   const bad = badConfigs(configText(GOOD, box.socket));
@@ -31,9 +37,10 @@ Deno.test("bad files in a row are refused one by one, logged once each, and dist
     assert.equal(status.lastReload!.result, "refused", what);
     assert.match(status.lastReload!.message, says, `${what}: ${status.lastReload!.message}`);
   }
+  await promptLook(box);
   await Deno.remove(box.configFile);
   await box.untilStatus("a file that is gone to be refused", ({ reloads }) => reloads.refused > bad.length);
-  await sleep(UNPROMPTED_MS);
+  await promptLook(box);
 
   const expected = [...bad.map(({ says }) => says), /does not exist: expected a YAML file/];
   const logged = refusals(box);

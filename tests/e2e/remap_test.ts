@@ -1,17 +1,18 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { type LiveTraffic, runTraffic, type TrafficReport } from "../support/traffic_cli.ts";
-import { fatesOf, receivedByWorker, ruleOf, settled } from "./support/accounts.ts";
+import { fatesOf, passedFor, receivedByWorker, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
 import { assertRate, BackgroundTraffic } from "./support/background.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { ConfigMap } from "./support/config_map.ts";
+import { refusedFrames } from "./support/link.ts";
 import { wentBack } from "./support/metrics.ts";
 import { KernelServer } from "./support/python.ts";
 import { sleep, until } from "./support/wait.ts";
 
 const LEAST_PPS = 200_000;
-const TRAFFIC: Omit<LiveTraffic, "count"> = { ports: [8080, 9090], flows: 200, ratePps: 700_000, cpus: [0, 1] };
+const TRAFFIC: Omit<LiveTraffic, "count"> = { ports: [8080, 9090], flows: 200, ratePps: 400_000, cpus: [0, 1] };
 /** What was steered before a change has long been processed after this time. */
 const IN_FLIGHT_MS = 100;
 
@@ -68,7 +69,7 @@ const CHANGES: Readonly<Record<string, (box: Appliance) => Promise<void>>> = {
 for (const [way, change] of Object.entries(CHANGES)) {
   Deno.test(`two ports swap workers by ${way} under load: no packet is lost or goes astray`, async () => {
     await using network = await TestNetwork.create();
-    await using box = await startAppliance(network, BEFORE);
+    await using box = await startAppliance(network, BEFORE, { favoured: true });
     await swapUnderLoad(network, box, change);
   });
 }
@@ -76,7 +77,11 @@ for (const [way, change] of Object.entries(CHANGES)) {
 Deno.test("two ports swap workers by a ConfigMap's symlink swap under load: no packet is lost or goes astray", async () => {
   await using network = await TestNetwork.create();
   await using map = await ConfigMap.create("steering.yaml", (socket) => configText(BEFORE, socket));
-  await using box = await startAppliance(network, BEFORE, { directory: map.path, configFile: "steering.yaml" });
+  await using box = await startAppliance(network, BEFORE, {
+    directory: map.path,
+    configFile: "steering.yaml",
+    favoured: true,
+  });
   await swapUnderLoad(network, box, () => map.update(configText(AFTER, box.socket)));
 });
 
@@ -106,7 +111,7 @@ async function swapUnderLoad(
 
 Deno.test("100 swaps in a row under load lose no packet", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startAppliance(network, BEFORE);
+  await using box = await startAppliance(network, BEFORE, { favoured: true });
   await using traffic = await BackgroundTraffic.live(network, box, TRAFFIC);
   for (let swap = 1; swap <= 100; swap++) {
     const { code, body } = await box.put(swap % 2 === 1 ? AFTER : BEFORE);
@@ -123,9 +128,37 @@ Deno.test("100 swaps in a row under load lose no packet", async () => {
   assert.equal(metrics.get('xdpsteer_config_reloads_total{result="applied"}'), 100);
 });
 
+Deno.test("rules come and go under load: every packet is steered or passed, and workers know each port they get", async () => {
+  await using network = await TestNetwork.create();
+  const added = [7001, 7002, 7003, 7004, 7005, 7006];
+  const rules = [
+    ...BEFORE.rules,
+    ...added.map((port) => `{ name: added-${port}, ports: ${port}, worker: ${port % 2} }`),
+  ];
+  const first = (count: number): TestConfig => ({ workers: 3, rules: rules.slice(0, count) });
+  await using box = await startAppliance(network, BEFORE, { favoured: true });
+  await using traffic = await BackgroundTraffic.live(network, box, { ...TRAFFIC, ports: [8080, 9090, ...added] });
+  // One rule more each time, then one less, and the same once more with rules that were there before.
+  for (const count of [3, 4, 5, 6, 7, 8, 7, 6, 5, 4, 3, 2, 3, 4, 5, 6, 7, 8, 2]) {
+    const { code, body } = await box.put(first(count));
+    assert.equal(code, 200, body);
+  }
+  const { sent } = await traffic.stop();
+  const status = await settled(box);
+  const passed = passedFor(status, "unlisted_port");
+  assert.equal(status.totals.verdicts.redirect + passed + await refusedFrames(network), sent);
+  assert.equal(status.totals.fates["counted"], status.totals.verdicts.redirect, "no other fate, no socket drop");
+  assert.equal(status.generation, 20);
+  for (const port of added) {
+    const byWorker = receivedByWorker(status, `added-${port}`);
+    assert.ok(byWorker[port % 2]! > 0, `port ${port} was steered for a while`);
+    assert.equal(byWorker[1 - port % 2]! + byWorker[2]!, 0, `port ${port} went to its own worker only`);
+  }
+});
+
 Deno.test("a removed port passes to the kernel stack, an added one is steered, and no counter goes back", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startAppliance(network, BEFORE);
+  await using box = await startAppliance(network, BEFORE, { favoured: true });
   await using server = await KernelServer.start(network, "udp", 8080);
   const send = (): Promise<TrafficReport> =>
     runTraffic(network, "udp", { ports: [8080, 9090], flows: 10, packetsPerFlow: 200 }); // 1,000 to each port

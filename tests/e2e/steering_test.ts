@@ -47,7 +47,7 @@ for (const { queues, workers, attach } of CASES) {
       `{ name: dropped, ports: ${PORT.dropped}, action: drop }`,
       `{ name: passed, ports: ${PORT.passed}, action: pass }`,
     ];
-    await using box = await startAppliance(network, { rules, workers, attach });
+    await using box = await startAppliance(network, { rules, workers, attach }, { favoured: true });
     assert.equal((await attachedTo(network)).mode, attach, "what the kernel says is attached");
 
     const ports = Object.values(PORT);

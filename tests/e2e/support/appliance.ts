@@ -39,10 +39,13 @@ export interface ApplianceOptions {
   readonly args?: readonly string[];
   /** File name of the configuration below the appliance's directory. The file is there already where this is said. */
   readonly configFile?: string;
+  /** Lets it run before everything else on the machine: for tests in which no packet may be lost for want of a CPU. */
+  readonly favoured?: boolean;
   /** Where configuration and socket are; default: a directory of its own, gone with the appliance. */
   readonly directory?: string;
 }
 
+const FAVOURED = ["nice", "-n", "-15"];
 const START_MS = 15_000;
 const REQUEST_MS = 5000;
 const STOP_MS = 4000;
@@ -81,7 +84,8 @@ export class Appliance implements AsyncDisposable {
     const socket = `${directory}/control.sock`;
     const text = typeof config === "function" ? config(socket) : configText(config, socket);
     if (options.configFile === undefined) await Deno.writeTextFile(configFile, text);
-    const argv = [...productCommand(), "run", "--config", configFile, ...options.args ?? []];
+    const priority = options.favoured ? FAVOURED : [];
+    const argv = [...priority, ...productCommand(), "run", "--config", configFile, ...options.args ?? []];
     const appliance = new Appliance(network.spawn("steer", argv), configFile, socket, temporary);
     try {
       await until("a running appliance", () => appliance.#isReady(), { limitMs: START_MS });
