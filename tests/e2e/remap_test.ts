@@ -12,7 +12,7 @@ import { KernelServer } from "./support/python.ts";
 import { sleep, until } from "./support/wait.ts";
 
 const LEAST_PPS = 200_000;
-const TRAFFIC: Omit<LiveTraffic, "count"> = { ports: [8080, 9090], flows: 200, ratePps: 400_000, cpus: [0, 1] };
+const TRAFFIC: Omit<LiveTraffic, "count"> = { ports: [8080, 9090], flows: 200, ratePps: 500_000, cpus: [0, 1] };
 /** What was steered before a change has long been processed after this time. */
 const IN_FLIGHT_MS = 100;
 

@@ -74,6 +74,5 @@ export function ratePps({ sent, elapsedMs }: TrafficReport): number {
 /** What was sent was sent at this rate at least, over all of its time. */
 export function assertRate(report: TrafficReport, leastPps: number): void {
   const rate = Math.round(ratePps(report));
-  console.error("RATE", rate, report.sent, report.elapsedMs);
   assert.ok(rate >= leastPps, `${rate} packets per second were sent: the test is about ${leastPps} and more`);
 }
