@@ -37,7 +37,7 @@
 #define CHUNK_BYTES 2048
 #define BATCH 64
 #define RX_RING 2048
-#define SPIN_TURNS 400 /* empty turns before an adaptive wait sleeps, as xdpsteer's */
+#define SPIN_TURNS 400 /* empty turns before an adaptive wait sleeps: some microseconds, as xdpsteer's */
 
 enum wait_mode { WAIT_BUSY, WAIT_POLL, WAIT_ADAPTIVE };
 
