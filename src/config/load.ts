@@ -14,8 +14,6 @@ export interface LoadedConfig {
   config: Config;
   /** The file byte for byte, to tell later whether it has changed. */
   content: Uint8Array;
-  /** The file as text, comments and all. */
-  text: string;
 }
 
 /**
@@ -26,7 +24,7 @@ export interface LoadedConfig {
 export function loadConfig(path: string, options: { cpuCount: number }): LoadedConfig {
   const content = readConfig(path);
   const config = parseConfig(content, { file: path, cpuCount: options.cpuCount });
-  return { config, content, text: new TextDecoder("utf-8", { ignoreBOM: true }).decode(content) };
+  return { config, content };
 }
 
 /**

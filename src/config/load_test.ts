@@ -21,13 +21,12 @@ function refuses(path: string, message: string): void {
   });
 }
 
-Deno.test("loadConfig() returns the configuration, the bytes and the text", () =>
+Deno.test("loadConfig() returns the configuration and the bytes", () =>
   withFolder((folder) => {
     const path = join(folder, "steering.yaml");
     Deno.writeTextFileSync(path, TEXT);
-    const { config, content, text } = loadConfig(path, { cpuCount: 3 });
+    const { config, content } = loadConfig(path, { cpuCount: 3 });
     assert.equal(config.workers.count, 3);
-    assert.equal(text, TEXT);
     assert.deepEqual(content, new TextEncoder().encode(TEXT));
   }));
 
