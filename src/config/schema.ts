@@ -34,7 +34,7 @@ export interface Config {
 /** One network interface whose packets are steered. */
 export interface InterfaceConfig {
   name: string;
-  attach: "auto" | "native" | "generic" | "shared";
+  attach: "auto" | "native" | "generic";
   zeroCopy: "auto" | "require" | "off";
   queues: "all" | number[];
   /** Packet memory of each queue; `chunkSize` and `headroom` in bytes. */

@@ -81,8 +81,7 @@ export class SteeredInterface {
     const queueLimit = Math.max(...queues) + 1;
     this.program = SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith });
     try {
-      const mode = config.attach === "shared" ? "auto" : config.attach;
-      this.link = XdpLink.attach(this.program.fd, ifindex, config.name, mode);
+      this.link = XdpLink.attach(this.program.fd, ifindex, config.name, config.attach);
     } catch (error) {
       this.program[Symbol.dispose]();
       throw error;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { sleep } from "./pacer.ts";
 
 export type Side = "client" | "steer";
 
@@ -44,7 +45,6 @@ const REAP_MS = 2000;
 const UP_MS = 5000;
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).trimEnd();
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Runs a command to its end and returns what it printed. */
 async function run(argv: readonly string[]): Promise<string> {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { INTERFACES, IPV4, IPV6, TestNetwork } from "../support/netns.ts";
+import type { TrafficReport } from "../support/traffic_cli.ts";
 import { fatesOf, passedFor, ruleOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { assertRate, atRate, BackgroundTraffic } from "./support/background.ts";
@@ -41,13 +42,13 @@ for (const attach of ["native", "generic"] as const) {
       await using overIpv6 = await TcpClient.connect(network, IPV6.steer, TCP_PORT);
       const connections = [overIpv4, overIpv6]; // there before xdpsteer is, and after
       await assertKernelStackWorks(network, connections);
+      let report: TrafficReport;
       {
         await using box = await startAppliance(network, { rules: RULES, attach });
         await assertKernelStackWorks(network, connections);
         await using traffic = await BackgroundTraffic.live(network, box, TRAFFIC);
         await assertKernelStackWorks(network, connections);
-        const report = await traffic.stop();
-        assertRate(report, LEAST_PPS);
+        report = await traffic.stop();
         const status = await settled(box);
         assert.equal(status.totals.verdicts.redirect + await refusedFrames(network), report.sent);
         await assertKernelStackWorks(network, connections);
@@ -55,6 +56,7 @@ for (const attach of ["native", "generic"] as const) {
         assert.equal((await box.ended()).code, 0);
       }
       await assertKernelStackWorks(network, connections);
+      assertRate(report, LEAST_PPS);
     }));
 }
 
