@@ -103,15 +103,30 @@ struct {
 	__uint(max_entries, STEER_EVENTS_BYTES);
 } events SEC(".maps");
 
+/* Where in a packet everything is that steering needs. */
 struct packet {
-	__u32 port;
-	__u32 flow_hash;
+	struct udphdr *udp;
+	__be32 *addresses; /* source, then destination */
+	__u32 address_words; /* both together */
 };
 
 static __always_inline __u32 mix(__u32 hash, __u32 value)
 {
 	hash = (hash ^ value) * 0x9e3779b1u;
 	return hash ^ (hash >> 15);
+}
+
+/* The same for every packet of a flow. */
+static __always_inline __u32 flow_hash(const struct packet *packet)
+{
+	__u32 hash = mix(mix(0, packet->addresses[0]), packet->addresses[1]);
+
+	if (packet->address_words > 2) {
+#pragma unroll
+		for (int i = 2; i < 8; i++)
+			hash = mix(hash, packet->addresses[i]);
+	}
+	return mix(hash, (__u32)packet->udp->source << 16 | packet->udp->dest);
 }
 
 /* Finds the UDP header and checks every length on the way. STEER_REASON_STEERED means: packet is filled in. */
@@ -121,7 +136,6 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	void *cursor = eth + 1;
 	void *datagram_end;
 	struct udphdr *udp;
-	__u32 hash = 0;
 	__be16 proto;
 
 	if (cursor > data_end)
@@ -157,7 +171,8 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		datagram_end = cursor + total_bytes;
 		if (datagram_end > data_end)
 			return STEER_REASON_TRUNCATED;
-		hash = mix(mix(hash, ip->saddr), ip->daddr);
+		packet->addresses = &ip->saddr;
+		packet->address_words = 2;
 		cursor += header_bytes;
 	} else if (proto == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip = cursor;
@@ -171,9 +186,8 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		datagram_end = (void *)(ip + 1) + bpf_ntohs(ip->payload_len);
 		if (datagram_end > data_end)
 			return STEER_REASON_TRUNCATED;
-#pragma unroll
-		for (int i = 0; i < 4; i++)
-			hash = mix(mix(hash, ip->saddr.s6_addr32[i]), ip->daddr.s6_addr32[i]);
+		packet->addresses = ip->saddr.s6_addr32;
+		packet->address_words = 8;
 		cursor = ip + 1;
 
 #pragma unroll
@@ -224,8 +238,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	if (bpf_ntohs(udp->len) < sizeof(*udp) || (void *)udp + bpf_ntohs(udp->len) > datagram_end)
 		return STEER_REASON_BAD_LENGTH;
 
-	packet->port = bpf_ntohs(udp->dest);
-	packet->flow_hash = mix(hash, (__u32)udp->source << 16 | udp->dest);
+	packet->udp = udp;
 	return STEER_REASON_STEERED;
 }
 
@@ -272,7 +285,7 @@ int xdp_port_redirect(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
-	__u32 zero = 0, index, worker, rule, bytes = data_end - data;
+	__u32 zero = 0, port, index, worker, rule, bytes = data_end - data;
 	__u32 worker_count = parameters.worker_count;
 	struct steer_xdp_counters *counters = bpf_map_lookup_elem(&xdp_counters, &zero);
 	struct steer_control *control = bpf_map_lookup_elem(&steering_control, &zero);
@@ -294,13 +307,14 @@ int xdp_port_redirect(struct xdp_md *ctx)
 		return finish(counters, reason < STEER_REASON_COUNT ? reason : STEER_REASON_NOT_IP, XDP_PASS);
 	}
 
+	port = bpf_ntohs(packet.udp->dest);
 	/* Read once: all of this packet is decided by one half of the table. */
 	index = (READ_ONCE_U32(control->active_table) & (STEER_TABLES - 1)) * (STEER_PORTS / STEER_ROW_PORTS) +
-		packet.port / STEER_ROW_PORTS;
+		port / STEER_ROW_PORTS;
 	row = bpf_map_lookup_elem(&port_to_queue_map, &index);
 	if (!row)
 		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
-	entry = &row->ports[packet.port % STEER_ROW_PORTS];
+	entry = &row->ports[port % STEER_ROW_PORTS];
 	if (entry->action == STEER_ACTION_NONE)
 		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
 
@@ -320,10 +334,10 @@ int xdp_port_redirect(struct xdp_md *ctx)
 		return finish(counters, STEER_REASON_RULE_DROP, XDP_DROP);
 	}
 
-	worker = entry->action == STEER_ACTION_SPREAD ? ((__u64)packet.flow_hash * worker_count) >> 32 : entry->worker;
+	worker = entry->action == STEER_ACTION_SPREAD ? ((__u64)flow_hash(&packet) * worker_count) >> 32 : entry->worker;
 	/* With no socket at this index (a queue that appeared after start) the helper answers XDP_PASS: never a black hole. */
 	if (bpf_redirect_map(&xsk_map, ctx->rx_queue_index * worker_count + worker, XDP_PASS) != XDP_REDIRECT) {
-		emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, packet.port);
+		emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, port);
 		return finish(counters, STEER_REASON_UNCOVERED_QUEUE, XDP_PASS);
 	}
 	rule_counter->redirected_packets++;

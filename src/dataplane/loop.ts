@@ -17,6 +17,8 @@ import {
   type ControlWords,
   IDLE_MS_AT,
   LOCK_MISSES_AT,
+  PAUSE_MS_AT,
+  PAUSES_AT,
   SLEEPS_AT,
   TURNS_AT,
   TX_WAKEUPS_AT,
@@ -38,10 +40,14 @@ export interface LoopContext {
   readonly heapUsed: () => number;
 }
 
-/** Empty turns before an adaptive worker goes to sleep: some microseconds, enough for a client that answers at once. */
-const ADAPTIVE_SPIN_TURNS = 50;
+/** Empty turns before an adaptive worker goes to sleep, if packets came quickly the last time: some microseconds. */
+const ADAPTIVE_SPIN_TURNS = 500;
+/** What "quickly" is, sleep and wakeup included: after a longer wait, an adaptive worker goes to sleep at once. */
+const SPIN_WORTH_MS = 0.04;
 /** Empty turns between looks at the clock while spinning. */
-const CLOCK_TURNS = 4096;
+const CLOCK_TURNS = 1024;
+/** What a spinning loop notes as a pause. */
+const PAUSE_MS = 1;
 /** Longest sleep: completions that nobody waits for are collected at least this often. */
 const SLEEP_MS = 100;
 /** Longest sleep while packets wait to be sent, or the fill ring runs low. */
@@ -51,68 +57,101 @@ const DRAIN_TURNS_MAX = 200;
 
 /** Runs until told to stop, or to drain and everything is drained. */
 export function runLoop(context: LoopContext): void {
-  const { control, counters, pollSet, worker, ports } = context;
-  const batch = new Batch();
-  const receivedAt = ports.map((_, index) => counters.receivedAt(index));
-  const spinTurns = context.wait === "poll" ? 1 : context.wait === "adaptive" ? ADAPTIVE_SPIN_TURNS : Infinity;
-  const values = counters.values;
-  let emptyTurns = 0;
-  let drainTurns = 0;
-  pollSet.mark();
-
-  for (;;) {
-    const command = control.command;
-    if (command === COMMAND.stop) return;
-    if (control.heapAsked(worker)) control.answerHeap(worker, context.heapUsed() >> 10);
-
-    let received = 0;
-    for (let index = 0; index < ports.length; index++) {
-      received += turn(context, ports[index]!, batch, receivedAt[index]!);
-    }
-    values[TURNS_AT] = values[TURNS_AT]! + 1;
-
-    if (received > 0) {
-      if (emptyTurns > 0) {
-        pollSet.addElapsed(values, IDLE_MS_AT);
-        emptyTurns = 0;
-      }
-      continue;
-    }
-    if (emptyTurns++ === 0) pollSet.mark();
-
-    if (command === COMMAND.drain) {
-      if (!unfinished(ports) || drainTurns++ === DRAIN_TURNS_MAX) return;
-      pollSet.wait(SHORT_SLEEP_MS);
-    } else if (emptyTurns >= spinTurns && !chunksDue(ports)) {
-      values[SLEEPS_AT] = values[SLEEPS_AT]! + 1;
-      pollSet.wait(unfinished(ports) ? SHORT_SLEEP_MS : SLEEP_MS);
-      pollSet.drainFirst();
-    } else if (fillNeedsWakeup(ports)) {
-      pollSet.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
-    } else if (emptyTurns % CLOCK_TURNS !== 0) {
-      continue;
-    }
-    pollSet.addElapsed(values, IDLE_MS_AT);
-  }
+  new Loop(context).run();
 }
 
-/** One batch of one queue port. Hot path: no allocation. */
-function turn(context: LoopContext, port: QueuePort, batch: Batch, receivedAt: number): number {
-  const { control, counters, worker } = context;
-  const values = counters.values;
-  const received = port.receive(batch);
-  // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force before it.
-  const active = control.activeTable;
-  if (active !== control.tableSeen(worker)) control.setTableSeen(worker, active);
-  if (received > 0) {
-    const reserved = port.reserveTx(received);
-    const transmitted = processBatch(port.umem, batch, context.tables[active]!, values, receivedAt, reserved);
-    port.dispose(batch, reserved, transmitted);
-    values[BATCHES_AT] = values[BATCHES_AT]! + 1;
+class Loop {
+  readonly #context: LoopContext;
+  readonly #batch = new Batch();
+  /** By port. */
+  readonly #receivedAt: readonly number[];
+  /** As last read from the control words. */
+  #changes = 0;
+  #command: number = COMMAND.run;
+  #table: WorkerTable;
+
+  constructor(context: LoopContext) {
+    this.#context = context;
+    this.#receivedAt = context.ports.map((_, index) => context.counters.receivedAt(index));
+    this.#table = context.tables[0]!;
+    this.#noteChanges(context.control.changes);
   }
-  if (port.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + port.flushTx();
-  if (port.exchange.due && !port.exchange.exchange()) values[LOCK_MISSES_AT] = values[LOCK_MISSES_AT]! + 1;
-  return received;
+
+  run(): void {
+    const { pollSet, ports, counters: { values }, wait } = this.#context;
+    let spinTurns = wait === "poll" ? 1 : wait === "adaptive" ? ADAPTIVE_SPIN_TURNS : Infinity;
+    let emptyTurns = 0;
+    let drainTurns = 0;
+
+    while (this.#command !== COMMAND.stop) {
+      let received = 0;
+      for (let index = 0; index < ports.length; index++) received += this.#turn(index);
+      values[TURNS_AT] = values[TURNS_AT]! + 1;
+
+      if (received > 0) {
+        if (emptyTurns > 0) this.#addSpun();
+        emptyTurns = 0;
+        continue;
+      }
+      if (emptyTurns++ === 0) pollSet.mark();
+
+      if (this.#command === COMMAND.drain) {
+        if (!unfinished(ports) || drainTurns++ === DRAIN_TURNS_MAX) return;
+        pollSet.wait(SHORT_SLEEP_MS);
+      } else if (emptyTurns >= spinTurns && !chunksDue(ports)) {
+        values[SLEEPS_AT] = values[SLEEPS_AT]! + 1;
+        pollSet.wait(unfinished(ports) ? SHORT_SLEEP_MS : SLEEP_MS);
+        pollSet.drainFirst();
+        pollSet.addElapsed(values, IDLE_MS_AT);
+        if (wait === "adaptive") spinTurns = pollSet.elapsed[0]! < SPIN_WORTH_MS ? ADAPTIVE_SPIN_TURNS : 1;
+        emptyTurns = 0;
+      } else if (fillNeedsWakeup(ports)) {
+        pollSet.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
+      } else if (emptyTurns % CLOCK_TURNS === 0) {
+        this.#addSpun();
+      }
+    }
+  }
+
+  /** Counts the time spent spinning since the last look at the clock: at most {@linkcode CLOCK_TURNS} turns, which take far less than 1 ms. */
+  #addSpun(): void {
+    const { pollSet, counters: { values } } = this.#context;
+    pollSet.addElapsed(values, IDLE_MS_AT);
+    const spunMs = pollSet.elapsed[0]!;
+    if (spunMs < PAUSE_MS) return;
+    values[PAUSES_AT] = values[PAUSES_AT]! + 1;
+    values[PAUSE_MS_AT] = values[PAUSE_MS_AT]! + spunMs;
+  }
+
+  /** One batch of one queue port. Hot path: no allocation. */
+  #turn(index: number): number {
+    const { control, counters: { values }, ports } = this.#context;
+    const port = ports[index]!;
+    const batch = this.#batch;
+    const received = port.receive(batch);
+    // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force before it.
+    const changes = control.changes;
+    if (changes !== this.#changes) this.#noteChanges(changes);
+    if (received > 0) {
+      const reserved = port.reserveTx(received);
+      const transmitted = processBatch(port.umem, batch, this.#table, values, this.#receivedAt[index]!, reserved);
+      port.dispose(batch, reserved, transmitted);
+      values[BATCHES_AT] = values[BATCHES_AT]! + 1;
+    }
+    if (port.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + port.flushTx();
+    if (port.exchange.due && !port.exchange.exchange()) values[LOCK_MISSES_AT] = values[LOCK_MISSES_AT]! + 1;
+    return received;
+  }
+
+  #noteChanges(changes: number): void {
+    const { control, heapUsed, tables, worker } = this.#context;
+    this.#changes = changes;
+    this.#command = control.command;
+    const active = control.activeTable;
+    this.#table = tables[active]!;
+    control.setTableSeen(worker, active);
+    if (control.heapAsked(worker)) control.answerHeap(worker, heapUsed() >> 10);
+  }
 }
 
 /** True while a port's chunks still have to go to the fill ring: the lock was taken by another worker. */

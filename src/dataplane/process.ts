@@ -5,13 +5,19 @@
  * @module
  */
 import { echoUdp } from "../packet/echo.ts";
-import { readUdp, UdpPacket } from "../packet/udp.ts";
+import { plainUdpPort, readPlainUdp, readUdp, UdpPacket } from "../packet/udp.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "../steering/worker_table.ts";
 import { type Batch, DISPOSAL } from "./batch.ts";
 import { FATE, fateAt } from "./words.ts";
 
 const packet = new UdpPacket();
+
+// Imported values are looked up at each use, a module's own are part of the code.
+const noRule = NO_RULE;
+const { counted, echoed, tx_ring_full, unanswerable, unlisted, malformed } = FATE;
+const { count: countPackets, echo: echoPackets } = WORKER_ACTION;
+const { recycle, transmit } = DISPOSAL;
 
 /**
  * Decides and carries out the action of every packet of a batch, and counts its fate. Hot path: no allocation.
@@ -32,33 +38,59 @@ export function processBatch(
 ): number {
   const count = batch.count;
   let transmitted = 0;
+  // Packets of one rule and fate mostly come in runs, which are counted as one.
+  let runAt = 0;
+  let runRule = 0;
+  let runPackets = 0;
+  let runBytes = 0;
   for (let index = 0; index < count; index++) {
+    const addr = batch.addr[index]!;
     const length = batch.length[index]!;
-    let rule: number = NO_RULE;
-    let fate: number = FATE.malformed;
-    let disposal: number = DISPOSAL.recycle;
-    if (readUdp(umem, batch.addr[index]!, length, packet)) {
-      rule = table.ruleOfPort[packet.destinationPort]!;
+    let rule: number = noRule;
+    let fate: number = malformed;
+    let disposal: number = recycle;
+    let port = plainUdpPort(umem, addr, length);
+    const plain = port >= 0;
+    if (!plain && readUdp(umem, addr, length, packet)) port = packet.destinationPort;
+    if (port >= 0) {
+      rule = table.ruleOfPort[port]!;
       const action = table.actionOfRule[rule]!;
-      if (action === WORKER_ACTION.count) {
-        fate = FATE.counted;
-      } else if (action !== WORKER_ACTION.echo) {
-        fate = FATE.unlisted;
+      if (action === countPackets) {
+        fate = counted;
+      } else if (action !== echoPackets) {
+        fate = unlisted;
       } else if (transmitted === txRoom) {
-        fate = FATE.tx_ring_full;
-      } else if (echoUdp(umem, packet)) {
-        fate = FATE.echoed;
-        disposal = DISPOSAL.transmit;
-        transmitted++;
+        fate = tx_ring_full;
       } else {
-        fate = FATE.unanswerable;
+        if (plain) readPlainUdp(umem, addr, port, packet);
+        if (echoUdp(umem, packet)) {
+          fate = echoed;
+          disposal = transmit;
+          transmitted++;
+        } else {
+          fate = unanswerable;
+        }
       }
     }
-    const at = fateAt(rule, fate);
-    counters[at] = counters[at]! + 1;
-    counters[at + 1] = counters[at + 1]! + length;
-    counters[receivedAt + rule] = counters[receivedAt + rule]! + 1;
     batch.disposal[index] = disposal;
+    const at = fateAt(rule, fate);
+    if (at !== runAt) {
+      addRun(counters, runAt, receivedAt + runRule, runPackets, runBytes);
+      runAt = at;
+      runRule = rule;
+      runPackets = 0;
+      runBytes = 0;
+    }
+    runPackets++;
+    runBytes += length;
   }
+  addRun(counters, runAt, receivedAt + runRule, runPackets, runBytes);
   return transmitted;
+}
+
+/** Counts packets of one rule and fate. */
+function addRun(counters: Float64Array, fateAt: number, receivedAt: number, packets: number, bytes: number): void {
+  counters[fateAt] = counters[fateAt]! + packets;
+  counters[fateAt + 1] = counters[fateAt + 1]! + bytes;
+  counters[receivedAt] = counters[receivedAt]! + packets;
 }

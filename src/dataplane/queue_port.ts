@@ -27,6 +27,12 @@ export interface QueuePortDescription {
 /** Wakeups per turn: the kernel sends a limited number of packets per call in copy mode. */
 const TX_WAKEUPS_MAX = 4;
 
+// An import is looked up at each use, a module's own constant is part of the code.
+const batchSize = BATCH_SIZE;
+const lengthWord = DESC_LENGTH;
+const optionsWord = DESC_OPTIONS;
+const transmit = DISPOSAL.transmit;
+
 export class QueuePort {
   readonly umem: DataView;
   readonly exchange: ChunkExchange;
@@ -54,7 +60,7 @@ export class QueuePort {
   /** Moves up to a batch of packets out of the rx ring. Hot path: no allocation. */
   receive(batch: Batch): number {
     const rx = this.#rx;
-    const count = rx.peek(BATCH_SIZE);
+    const count = rx.peek(batchSize);
     batch.count = count;
     if (count === 0) return 0;
     const words = rx.words;
@@ -62,7 +68,7 @@ export class QueuePort {
     for (let index = 0; index < count; index++) {
       const at = rx.descAt((first + index) | 0);
       batch.addr[index] = words[at]!;
-      batch.length[index] = words[at + DESC_LENGTH]!;
+      batch.length[index] = words[at + lengthWord]!;
     }
     rx.release();
     return count;
@@ -80,22 +86,27 @@ export class QueuePort {
    * @param transmitted How many of them processing used.
    */
   dispose(batch: Batch, reserved: number, transmitted: number): void {
+    const { exchange } = this;
+    const { chunkMask, returned } = exchange;
     const tx = this.#tx;
     tx.cancel(reserved - transmitted);
     const words = tx.words;
     let next = (tx.producer - transmitted) | 0;
+    let returnedCount = exchange.returnedCount;
     for (let index = 0; index < batch.count; index++) {
-      if (batch.disposal[index] !== DISPOSAL.transmit) {
-        this.exchange.giveBack(batch.addr[index]!);
+      const addr = batch.addr[index]!;
+      if (batch.disposal[index] !== transmit) {
+        returned[returnedCount++] = addr & chunkMask;
         continue;
       }
       const at = tx.descAt(next);
-      words[at] = batch.addr[index]!;
+      words[at] = addr;
       words[at + 1] = 0;
-      words[at + DESC_LENGTH] = batch.length[index]!;
-      words[at + DESC_OPTIONS] = 0;
+      words[at + lengthWord] = batch.length[index]!;
+      words[at + optionsWord] = 0;
       next = (next + 1) | 0;
     }
+    exchange.returnedCount = returnedCount;
     if (transmitted > 0) {
       tx.submit();
       this.unsent = true;

@@ -22,8 +22,9 @@ export const WORKER_STATE = { starting: 0, running: 1, stopped: 2, failed: 3 } a
 const LINE_WORDS = 16;
 
 /** Words of the control thread. */
-const COMMAND_WORD = 0;
-const ACTIVE_TABLE_WORD = 1;
+const CHANGES_WORD = 0; // counts up after each change of what workers have to read
+const COMMAND_WORD = 1;
+const ACTIVE_TABLE_WORD = 2;
 /** Words of a worker, from the start of its line. */
 const STATE_WORD = 0;
 const TABLE_SEEN_WORD = 1;
@@ -42,12 +43,18 @@ export class ControlWords {
     return new ControlWords(new SharedArrayBuffer((1 + workers) * LINE_WORDS * Int32Array.BYTES_PER_ELEMENT));
   }
 
+  /** Differs from what it was while something below changed that a worker has to read: one load per batch tells. */
+  get changes(): number {
+    return Atomics.load(this.#words, CHANGES_WORD);
+  }
+
   get command(): number {
     return Atomics.load(this.#words, COMMAND_WORD);
   }
 
   set command(command: number) {
     Atomics.store(this.#words, COMMAND_WORD, command);
+    this.#announce();
   }
 
   /** Index of the worker table in force. */
@@ -57,6 +64,7 @@ export class ControlWords {
 
   set activeTable(index: number) {
     Atomics.store(this.#words, ACTIVE_TABLE_WORD, index);
+    this.#announce();
   }
 
   state(worker: number): number {
@@ -79,6 +87,7 @@ export class ControlWords {
   /** Asks a worker for the size of its heap; it answers at its next turn. */
   askHeap(worker: number): void {
     Atomics.store(this.#words, line(worker) + HEAP_ASKED_WORD, 1);
+    this.#announce();
   }
 
   heapAsked(worker: number): boolean {
@@ -92,6 +101,10 @@ export class ControlWords {
 
   heapKib(worker: number): number {
     return Atomics.load(this.#words, line(worker) + HEAP_KIB_WORD);
+  }
+
+  #announce(): void {
+    Atomics.add(this.#words, CHANGES_WORD, 1);
   }
 }
 
@@ -117,8 +130,20 @@ export const FATE = {
 export type Fate = keyof typeof FATE;
 export const FATES = Object.keys(FATE) as readonly Fate[];
 
-/** Numbers about a worker's loop, at the start of its counters. */
-export const LOOP_COUNTERS = ["turns", "batches", "idle_ms", "sleeps", "tx_wakeups", "lock_misses"] as const;
+/**
+ * Numbers about a worker's loop, at the start of its counters. A pause is a millisecond or more in which a spinning loop did not get
+ * round: it was kept from running.
+ */
+export const LOOP_COUNTERS = [
+  "turns",
+  "batches",
+  "idle_ms",
+  "sleeps",
+  "tx_wakeups",
+  "lock_misses",
+  "pauses",
+  "pause_ms",
+] as const;
 export type LoopCounter = typeof LOOP_COUNTERS[number];
 const LOOP_AT = Object.fromEntries(LOOP_COUNTERS.map((name, index) => [name, index])) as Readonly<
   Record<LoopCounter, number>
@@ -129,6 +154,8 @@ export const IDLE_MS_AT = LOOP_AT.idle_ms;
 export const SLEEPS_AT = LOOP_AT.sleeps;
 export const TX_WAKEUPS_AT = LOOP_AT.tx_wakeups;
 export const LOCK_MISSES_AT = LOOP_AT.lock_misses;
+export const PAUSES_AT = LOOP_AT.pauses;
+export const PAUSE_MS_AT = LOOP_AT.pause_ms;
 
 const FATES_AT = 16; // room for the loop's numbers, and the fates start on a cache line
 const FATE_COUNT = FATES.length;

@@ -173,6 +173,8 @@ export class PollSet {
   readonly #revents: Int16Array;
   readonly #time: Int32Array;
   readonly #mark = new Float64Array(1);
+  /** Milliseconds that the last {@linkcode addElapsed} added. */
+  readonly elapsed = new Float64Array(1);
   readonly #symbols: Libc;
   readonly #count: number;
   readonly #first: number;
@@ -231,6 +233,7 @@ export class PollSet {
   addElapsed(values: Float64Array, index: number): void {
     const before = this.#mark[0]!;
     this.mark();
-    values[index] = values[index]! + (this.#mark[0]! - before);
+    this.elapsed[0] = this.#mark[0]! - before;
+    values[index] = values[index]! + this.elapsed[0]!;
   }
 }

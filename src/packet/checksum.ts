@@ -6,11 +6,14 @@
  *
  * @module
  */
-import { IPV4, IPV6, PROTOCOL_UDP, UDP, type UdpPacket } from "./udp.ts";
+import { IPV4, IPV6, UDP, type UdpPacket } from "./udp.ts";
 
 const LITTLE = true;
-/** The protocol field of the pseudo-header as a little-endian halfword. */
-const PSEUDO_PROTOCOL = PROTOCOL_UDP << 8;
+/** The protocol field of the pseudo-header, UDP, as a little-endian halfword. */
+const PSEUDO_PROTOCOL = 17 << 8;
+const { length: LENGTH, checksum: CHECKSUM } = UDP;
+const IPV4_SOURCE = IPV4.source;
+const IPV6_SOURCE = IPV6.source;
 
 /** Folds a sum of halfwords, of at most 2^32 - 1, to 16 bits with end-around carry. */
 function fold(sum: number): number {
@@ -36,14 +39,14 @@ function sumHalfwords(view: DataView, at: number, length: number): number {
 /** The folded sum of the pseudo-header of a UDP packet (RFC 768, RFC 8200 section 8.1). */
 function pseudoHeaderSum(view: DataView, packet: UdpPacket): number {
   const addresses = packet.isIpv6
-    ? sumHalfwords(view, packet.ip + IPV6.source, 32)
-    : sumHalfwords(view, packet.ip + IPV4.source, 8);
-  return fold(addresses + PSEUDO_PROTOCOL + view.getUint16(packet.udp + UDP.length, LITTLE));
+    ? sumHalfwords(view, packet.ip + IPV6_SOURCE, 32)
+    : sumHalfwords(view, packet.ip + IPV4_SOURCE, 8);
+  return fold(addresses + PSEUDO_PROTOCOL + view.getUint16(packet.udp + LENGTH, LITTLE));
 }
 
 /** The checksum a UDP packet should carry, as a little-endian halfword. Its present checksum field does not matter. */
 export function udpChecksum(view: DataView, packet: UdpPacket): number {
-  const datagram = sumHalfwords(view, packet.udp, packet.udpBytes) - view.getUint16(packet.udp + UDP.checksum, LITTLE);
+  const datagram = sumHalfwords(view, packet.udp, packet.udpBytes) - view.getUint16(packet.udp + CHECKSUM, LITTLE);
   const sum = fold(pseudoHeaderSum(view, packet) + datagram);
   return sum === 0xffff ? 0xffff : ~sum & 0xffff;
 }
@@ -56,7 +59,7 @@ export function udpChecksum(view: DataView, packet: UdpPacket): number {
  * finished checksum that happens to look the same, the result would be the same number. A zero (IPv4: no checksum) stays.
  */
 export function finishUdpChecksum(view: DataView, packet: UdpPacket): void {
-  const at = packet.udp + UDP.checksum;
+  const at = packet.udp + CHECKSUM;
   const field = view.getUint16(at, LITTLE);
   if (field !== 0 && field === pseudoHeaderSum(view, packet)) view.setUint16(at, udpChecksum(view, packet), LITTLE);
 }

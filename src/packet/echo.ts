@@ -8,6 +8,9 @@ import { IPV4, IPV6, UDP, type UdpPacket } from "./udp.ts";
 
 /** Byte order does not matter to a swap; the machine's own is the fast one. */
 const LITTLE = true;
+const { source: IPV4_SOURCE, destination: IPV4_DESTINATION } = IPV4;
+const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
+const PORTS = UDP.source;
 
 /**
  * Swaps MAC addresses, IP addresses and ports, and completes an unfinished UDP checksum; a swap leaves a finished one, and the
@@ -30,14 +33,14 @@ export function echoUdp(view: DataView, packet: UdpPacket): boolean {
 
   if (packet.isIpv6) {
     for (let offset = 0; offset < 16; offset += 4) {
-      swapWords(view, ip + IPV6.source + offset, ip + IPV6.destination + offset);
+      swapWords(view, ip + IPV6_SOURCE + offset, ip + IPV6_DESTINATION + offset);
     }
   } else {
-    swapWords(view, ip + IPV4.source, ip + IPV4.destination);
+    swapWords(view, ip + IPV4_SOURCE, ip + IPV4_DESTINATION);
   }
 
-  const ports = view.getInt32(udp + UDP.source, LITTLE);
-  view.setInt32(udp + UDP.source, (ports << 16) | (ports >>> 16), LITTLE);
+  const ports = view.getInt32(udp + PORTS, LITTLE);
+  view.setInt32(udp + PORTS, (ports << 16) | (ports >>> 16), LITTLE);
   return true;
 }
 

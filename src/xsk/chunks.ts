@@ -16,6 +16,9 @@ const LOCK = 0;
 const SPARE_COUNT = 1;
 const SPARES = 2;
 
+/** Chunks that make the lock and four atomics worth it. A worker keeps fewer than these, and less than 1/64 of the queue's. */
+const KEEP_MAX = 64;
+
 /** Makes the shared state of one queue: the lock, and room for every chunk to be a spare. */
 export function createQueueState(chunks: number): SharedArrayBuffer {
   return new SharedArrayBuffer((SPARES + chunks) * Int32Array.BYTES_PER_ELEMENT);
@@ -26,12 +29,14 @@ export class ChunkExchange {
   readonly #state: Int32Array;
   readonly #fill: ProducerRing;
   readonly #completion: ConsumerRing;
-  readonly #chunkMask: number;
   readonly #chunks: number;
   readonly #lowMark: number;
-  /** Addresses of chunks this worker is done with. Plain for the hot path; use {@linkcode giveBack}. */
+  readonly #keep: number;
+  /** Addresses of chunks this worker is done with; added by {@linkcode giveBack}, or by who knows what that does. */
   readonly returned: Int32Array;
   returnedCount = 0;
+  /** Makes the address of a chunk of any address within it. */
+  readonly chunkMask: number;
 
   /**
    * @param state From {@linkcode createQueueState}, the same for all workers of the queue.
@@ -48,20 +53,21 @@ export class ChunkExchange {
     this.#state = new Int32Array(state);
     this.#fill = fill;
     this.#completion = completion;
-    this.#chunkMask = ~(chunkSize - 1);
+    this.chunkMask = ~(chunkSize - 1);
     this.#chunks = chunks;
     this.#lowMark = Math.min(chunks, fill.size) >> 2;
+    this.#keep = Math.min(KEEP_MAX, Math.max(1, chunks >> 6));
     this.returned = new Int32Array(chunks);
   }
 
   /** Takes a chunk back from a batch. `addr` may point anywhere into it. Hot path: no allocation. */
   giveBack(addr: number): void {
-    this.returned[this.returnedCount++] = addr & this.#chunkMask;
+    this.returned[this.returnedCount++] = addr & this.chunkMask;
   }
 
   /** Puts every chunk of the UMEM into circulation. Once, by one thread, before the socket is bound. */
   seed(): void {
-    for (let chunk = 0; chunk < this.#chunks; chunk++) this.giveBack(chunk * (-this.#chunkMask));
+    for (let chunk = 0; chunk < this.#chunks; chunk++) this.giveBack(chunk * (-this.chunkMask));
     this.exchange();
   }
 
@@ -78,45 +84,34 @@ export class ChunkExchange {
     fill.resync();
     const completed = completion.peek(completion.size);
     const first = (completion.consumer - completed) | 0;
-    let spares = this.#state[SPARE_COUNT]!;
-
-    const wanted = completed + this.returnedCount + spares;
-    let room = fill.reserve(wanted);
-    let at = (fill.producer - room) | 0;
     for (let index = 0; index < completed; index++) {
-      const addr = completion.words[completion.addrAt((first + index) | 0)]! & this.#chunkMask;
-      if (room > 0) {
-        this.#put(at, addr);
-        at = (at + 1) | 0;
-        room--;
-      } else {
-        this.#state[SPARES + spares++] = addr;
-      }
+      this.giveBack(completion.words[completion.addrAt((first + index) | 0)]!);
     }
-    for (let index = 0; index < this.returnedCount; index++) {
-      if (room > 0) {
-        this.#put(at, this.returned[index]!);
-        at = (at + 1) | 0;
-        room--;
-      } else {
-        this.#state[SPARES + spares++] = this.returned[index]!;
-      }
+
+    const { returned, returnedCount } = this;
+    const state = this.#state;
+    let spares = state[SPARE_COUNT]!;
+    const room = fill.reserve(returnedCount + spares);
+    const start = (fill.producer - room) | 0;
+    const words = fill.words;
+    let taken = 0;
+    for (let index = 0; index < room; index++) {
+      const at = fill.addrAt((start + index) | 0);
+      words[at] = taken < returnedCount ? returned[taken++]! : state[SPARES + --spares]!;
+      words[at + 1] = 0;
     }
-    for (; room > 0 && spares > 0; room--) {
-      this.#put(at, this.#state[SPARES + --spares]!);
-      at = (at + 1) | 0;
-    }
+    while (taken < returnedCount) state[SPARES + spares++] = returned[taken++]!;
     this.returnedCount = 0;
-    this.#state[SPARE_COUNT] = spares;
+    state[SPARE_COUNT] = spares;
     if (completed > 0) completion.release();
-    if (wanted > 0) fill.submit();
+    if (room > 0) fill.submit();
     Atomics.store(this.#state, LOCK, 0);
     return true;
   }
 
-  /** True when something waits to be moved that this worker can see. */
+  /** True when enough waits to be moved. Hot path: no atomics; what it misses it sees at a later turn. */
   get due(): boolean {
-    return this.returnedCount > 0 || this.#completion.pending() > 0;
+    return this.returnedCount >= this.#keep || this.#completion.hasNews();
   }
 
   /** True when the fill ring holds less than a quarter of what it could: chunks are on their way and must not be slept on. */
@@ -132,11 +127,5 @@ export class ChunkExchange {
   /** Chunks in the queue's spares. For tests and status. */
   get spares(): number {
     return Atomics.load(this.#state, SPARE_COUNT);
-  }
-
-  #put(index: number, addr: number): void {
-    const at = this.#fill.addrAt(index);
-    this.#fill.words[at] = addr;
-    this.#fill.words[at + 1] = 0;
   }
 }

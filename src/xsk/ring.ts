@@ -29,6 +29,11 @@ export const DESC_LENGTH = XDP_DESC.len / 4;
 /** Word of a desc that holds the options. */
 export const DESC_OPTIONS = XDP_DESC.options / 4;
 
+// An export is looked up at each use, a module's own constant is part of the code.
+const descShift = DESC_SHIFT;
+const addrShift = ADDR_SHIFT;
+const needWakeup = UAPI.XDP_RING_NEED_WAKEUP;
+
 /** What both sides share: where things are, and what the indexes say. */
 abstract class Ring {
   readonly words: Int32Array;
@@ -56,17 +61,17 @@ abstract class Ring {
 
   /** True when the kernel wants a system call before it looks at this ring again. */
   needsWakeup(): boolean {
-    return (Atomics.load(this.words, this.flagsAt) & UAPI.XDP_RING_NEED_WAKEUP) !== 0;
+    return (Atomics.load(this.words, this.flagsAt) & needWakeup) !== 0;
   }
 
   /** Word index of a desc entry, in an rx or tx ring. */
   descAt(index: number): number {
-    return this.#entries + ((index & this.#mask) << DESC_SHIFT);
+    return this.#entries + ((index & this.#mask) << descShift);
   }
 
   /** Word index of an address entry, in a fill or completion ring. */
   addrAt(index: number): number {
-    return this.#entries + ((index & this.#mask) << ADDR_SHIFT);
+    return this.#entries + ((index & this.#mask) << addrShift);
   }
 }
 
@@ -156,6 +161,11 @@ export class ConsumerRing extends Ring {
   /** Puts the last `count` entries peeked and not released back. */
   cancel(count: number): void {
     this.consumer = (this.consumer - count) | 0;
+  }
+
+  /** A hint without an atomic: false may be out of date, true may be what another thread has taken already. */
+  hasNews(): boolean {
+    return this.words[this.producerAt] !== this.consumer;
   }
 
   /** Gives the place of every peeked entry back to the kernel. What was in them belongs to the caller. */

@@ -3,9 +3,12 @@
  * What xdpsteer's data path is measured against: the best plain C one would write, with libxdp's own inline ring functions.
  * One queue, one socket, one thread.
  *
- *   baseline -i IFACE -o OBJECT [-q QUEUE] [-m drop|echo] [-w busy|poll|adaptive] [-z] [-c CPU]
+ *   baseline -i IFACE -o OBJECT [-q QUEUE] [-m drop|count|echo] [-w busy|poll|adaptive] [-z] [-c CPU] [-p FIRST-LAST -r RULES]
  *
- * Prints "ready" when it receives, and at SIGTERM one line of JSON with what it did.
+ * drop never looks at a packet; count reads its port and counts it under that, as xdpsteer's count does. -p is for xdpsteer's own
+ * BPF object: it lists the ports, spread over a number of rules, all for this one socket.
+ *
+ * Prints "ready" when it receives, and at SIGUSR1 and SIGTERM one line of JSON with what it did so far.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -24,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,24 +35,32 @@
 #include <bpf/libbpf.h>
 #include <xdp/xsk.h>
 
+#include "../../bpf/steer.h"
+
 #define CHUNKS 4096
 #define CHUNK_BYTES 2048
 #define BATCH 64
 #define RX_RING 2048
-#define SPIN_TURNS 400 /* empty turns before an adaptive wait sleeps: some microseconds, as xdpsteer's */
+/* As xdpsteer: an adaptive wait spins for some microseconds, if packets came quickly the last time. */
+#define SPIN_TURNS 3000
+#define SPIN_WORTH_US 40
+#define CLOCK_TURNS 8192 /* empty turns between looks at the clock */
 
+enum mode { MODE_DROP, MODE_COUNT, MODE_ECHO };
 enum wait_mode { WAIT_BUSY, WAIT_POLL, WAIT_ADAPTIVE };
 
-static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t asked, stopped;
 static struct xsk_ring_cons rx, completion;
 static struct xsk_ring_prod tx, fill;
 static unsigned char *umem_area;
-static unsigned long long received, bytes, sent;
+static unsigned long long received, bytes, sent, pauses;
+static double pause_ms;
+static struct { unsigned long long packets, bytes; } by_port[65536];
 
 static void on_signal(int signal)
 {
-	(void)signal;
-	stopped = 1;
+	asked = 1;
+	stopped = signal != SIGUSR1;
 }
 
 static void die(const char *what, int error)
@@ -59,12 +69,12 @@ static void die(const char *what, int error)
 	exit(1);
 }
 
-static double now_ms(clockid_t clock)
+static double now_us(void)
 {
 	struct timespec time;
 
-	clock_gettime(clock, &time);
-	return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1e6 + time.tv_nsec / 1e3;
 }
 
 static void swap(void *left, void *right, size_t length)
@@ -116,6 +126,21 @@ static bool echo(unsigned char *packet, unsigned int length)
 	return true;
 }
 
+/* IPv4 without VLAN again, everything checked before the port is believed. */
+static void count(const unsigned char *packet, unsigned int length)
+{
+	const struct ethhdr *eth = (const void *)packet;
+	const struct iphdr *ip = (const void *)(eth + 1);
+	const struct udphdr *udp = (const void *)((const unsigned char *)ip + ip->ihl * 4);
+	unsigned int port = 0;
+
+	if (length >= sizeof(*eth) + sizeof(*ip) + sizeof(*udp) && eth->h_proto == htons(ETH_P_IP) && ip->protocol == IPPROTO_UDP &&
+	    !(ip->frag_off & htons(0x3fff)) && (const unsigned char *)udp + ntohs(udp->len) <= packet + length)
+		port = ntohs(udp->dest);
+	by_port[port].packets++;
+	by_port[port].bytes += length;
+}
+
 static void recycle(const __u64 *addresses, unsigned int count)
 {
 	__u32 at = 0;
@@ -143,19 +168,21 @@ static void collect_completed(void)
 }
 
 /* One batch; returns how many packets it had. */
-static unsigned int turn(int fd, bool echoes, unsigned int *unsent)
+static unsigned int turn(int fd, enum mode mode, unsigned int *unsent)
 {
 	__u64 returned[BATCH];
-	unsigned int returned_count = 0, used = 0, reserved = 0, count;
+	unsigned int returned_count = 0, used = 0, reserved = 0, taken;
 	__u32 rx_at, tx_at = 0;
 
-	count = xsk_ring_cons__peek(&rx, BATCH, &rx_at);
-	if (echoes && count > 0)
-		reserved = xsk_ring_prod__reserve(&tx, count, &tx_at);
-	for (unsigned int i = 0; i < count; i++) {
+	taken = xsk_ring_cons__peek(&rx, BATCH, &rx_at);
+	if (mode == MODE_ECHO && taken > 0)
+		reserved = xsk_ring_prod__reserve(&tx, taken, &tx_at);
+	for (unsigned int i = 0; i < taken; i++) {
 		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(&rx, rx_at++);
 
 		bytes += desc->len;
+		if (mode == MODE_COUNT)
+			count(umem_area + desc->addr, desc->len);
 		if (used < reserved && echo(umem_area + desc->addr, desc->len)) {
 			struct xdp_desc *out = xsk_ring_prod__tx_desc(&tx, tx_at + used++);
 
@@ -166,8 +193,8 @@ static unsigned int turn(int fd, bool echoes, unsigned int *unsent)
 			returned[returned_count++] = desc->addr;
 		}
 	}
-	if (count > 0)
-		xsk_ring_cons__release(&rx, count);
+	if (taken > 0)
+		xsk_ring_cons__release(&rx, taken);
 	if (used < reserved)
 		tx.cached_prod -= reserved - used;
 	if (used > 0) {
@@ -175,9 +202,9 @@ static unsigned int turn(int fd, bool echoes, unsigned int *unsent)
 		*unsent += used;
 	}
 	recycle(returned, returned_count);
-	received += count;
+	received += taken;
 	sent += used;
-	if (echoes) {
+	if (mode == MODE_ECHO) {
 		for (int kicks = 0; kicks < 4 && *unsent > 0 && xsk_ring_prod__needs_wakeup(&tx); kicks++) {
 			unsigned int left;
 
@@ -189,21 +216,49 @@ static unsigned int turn(int fd, bool echoes, unsigned int *unsent)
 		}
 		collect_completed();
 	}
-	return count;
+	return taken;
 }
 
-static void run(int fd, bool echoes, enum wait_mode wait)
+/* A spinning loop that did not get round for a millisecond was kept from running. @returns the time now. */
+static double note_pause(double since)
+{
+	double now = now_us();
+
+	if (now - since >= 1000) {
+		pauses++;
+		pause_ms += (now - since) / 1000;
+	}
+	return now;
+}
+
+static void run(int fd, enum mode mode, enum wait_mode wait)
 {
 	struct pollfd set = { .fd = fd, .events = POLLIN };
-	unsigned int unsent = 0, empty = 0;
+	unsigned int unsent = 0, empty = 0, spin_turns = wait == WAIT_POLL ? 1 : SPIN_TURNS;
+	double since = 0;
 
-	while (!stopped) {
-		if (turn(fd, echoes, &unsent) > 0) {
+	for (;;) {
+		if (asked) {
+			asked = 0;
+			printf("{\"received\":%llu,\"bytes\":%llu,\"sent\":%llu,\"pauses\":%llu,\"pauseMs\":%.3f}\n", received, bytes, sent,
+			       pauses, pause_ms);
+			fflush(stdout);
+			if (stopped)
+				return;
+		}
+		if (turn(fd, mode, &unsent) > 0) {
+			if (empty > 0 && wait == WAIT_ADAPTIVE)
+				spin_turns = now_us() - since < SPIN_WORTH_US ? SPIN_TURNS : 1;
+			if (empty > 0 && wait == WAIT_BUSY)
+				note_pause(since);
 			empty = 0;
 			continue;
 		}
-		empty++;
-		if (wait == WAIT_POLL || (wait == WAIT_ADAPTIVE && empty >= SPIN_TURNS))
+		if (empty++ == 0 && wait != WAIT_POLL)
+			since = now_us();
+		if (wait == WAIT_BUSY && empty % CLOCK_TURNS == 0)
+			since = note_pause(since);
+		if (wait != WAIT_BUSY && empty >= spin_turns)
 			poll(&set, 1, unsent > 0 ? 1 : 100);
 	}
 }
@@ -243,26 +298,48 @@ static int open_socket(const char *interface, unsigned int queue, bool zero_copy
 	return xsk_socket__fd(*socket);
 }
 
+/* Fills xdpsteer's port table: every port from first to last for worker 0, in turn to each of the rules. */
+static void list_ports(struct bpf_object *object, unsigned int first, unsigned int last, unsigned int rules)
+{
+	int map = bpf_object__find_map_fd_by_name(object, "port_to_queue_map");
+
+	for (__u32 row = 0; row < STEER_PORTS / STEER_ROW_PORTS; row++) {
+		struct steer_port_row entries = {};
+
+		for (unsigned int i = 0; i < STEER_ROW_PORTS; i++) {
+			unsigned int port = row * STEER_ROW_PORTS + i;
+
+			if (port < first || port > last)
+				continue;
+			entries.ports[i].rule = 1 + (port - first) % rules;
+			entries.ports[i].action = STEER_ACTION_REDIRECT;
+		}
+		if (bpf_map_update_elem(map, &row, &entries, 0))
+			die("fill port_to_queue_map", errno);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *interface = NULL, *object_path = NULL;
-	bool echoes = false, zero_copy = false;
+	bool zero_copy = false;
+	enum mode mode = MODE_DROP;
 	enum wait_mode wait = WAIT_BUSY;
-	unsigned int queue = 0;
+	unsigned int queue = 0, first = 0, last = 0, rules = 1;
 	struct bpf_object *object;
 	struct bpf_program *program;
 	struct xsk_socket *socket;
-	struct rusage usage;
-	double cpu_ms, start_ms;
 	int option, fd;
 
-	while ((option = getopt(argc, argv, "i:o:q:m:w:zc:")) != -1) {
+	while ((option = getopt(argc, argv, "i:o:q:m:w:zc:p:r:")) != -1) {
 		if (option == 'i') interface = optarg;
 		else if (option == 'o') object_path = optarg;
 		else if (option == 'q') queue = atoi(optarg);
-		else if (option == 'm') echoes = strcmp(optarg, "echo") == 0;
+		else if (option == 'm') mode = *optarg == 'e' ? MODE_ECHO : *optarg == 'c' ? MODE_COUNT : MODE_DROP;
 		else if (option == 'w') wait = *optarg == 'b' ? WAIT_BUSY : *optarg == 'p' ? WAIT_POLL : WAIT_ADAPTIVE;
 		else if (option == 'z') zero_copy = true;
+		else if (option == 'p' && sscanf(optarg, "%u-%u", &first, &last) == 2) ;
+		else if (option == 'r') rules = atoi(optarg);
 		else if (option == 'c') {
 			cpu_set_t set;
 
@@ -274,13 +351,16 @@ int main(int argc, char **argv)
 	}
 	if (!interface || !object_path)
 		return 2;
+	signal(SIGUSR1, on_signal);
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 
 	object = bpf_object__open_file(object_path, NULL);
 	if (!object || bpf_object__load(object))
 		die("load the BPF object", errno);
-	program = bpf_object__find_program_by_name(object, "redirect_only");
+	program = bpf_object__next_program(object, NULL);
+	if (last > 0)
+		list_ports(object, first, last, rules);
 	fd = open_socket(interface, queue, zero_copy, &socket);
 	if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, "xsk_map"), &queue, &fd, 0))
 		die("fill xsk_map", errno);
@@ -289,11 +369,6 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 
-	start_ms = now_ms(CLOCK_MONOTONIC);
-	run(fd, echoes, wait);
-	cpu_ms = now_ms(CLOCK_PROCESS_CPUTIME_ID);
-	getrusage(RUSAGE_SELF, &usage);
-	printf("{\"received\":%llu,\"bytes\":%llu,\"sent\":%llu,\"elapsedMs\":%.3f,\"cpuMs\":%.3f,\"maxRssKib\":%ld}\n", received, bytes,
-	       sent, now_ms(CLOCK_MONOTONIC) - start_ms, cpu_ms, usage.ru_maxrss);
+	run(fd, mode, wait);
 	return 0;
 }

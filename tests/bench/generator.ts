@@ -1,7 +1,9 @@
 /**
- * Sends live frames for a time, and prints what it sent: `generator.ts --json '{...}'`, in the client's namespace.
+ * Sends live frames as ordered: reads one JSON object a line, and prints one for each. Runs in the client's namespace.
  */
-import { parseArgs } from "node:util";
+// deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
+import { createInterface } from "node:readline";
+import process from "node:process";
 import { interfaceIndex } from "../../src/ffi/libc.ts";
 import { LiveFrames } from "../../src/traffic/live_frames.ts";
 import { INTERFACES, IPV4, MACS } from "../../src/traffic/veth_network.ts";
@@ -22,27 +24,68 @@ export interface GeneratorReport {
   readonly elapsedMs: number;
 }
 
-/** One call sets up for some 25 ms, so it is to send for long. */
-const CALL_MS = 500;
-const FRAMES_PER_CALL = 2_000_000;
+/** Sent before anything is known of the rate. */
+const FIRST_FRAMES = 100_000;
+const LITTLE_FRAMES = 64;
+const SETUP_ROUNDS = 5;
+
+/** A source for one kind of order. */
+class Source implements Disposable {
+  readonly #frames: LiveFrames;
+  /** A call of the kernel's sets up for some 25 ms, which is no part of sending. */
+  readonly #setupMs: number;
+  /** Sent to find that out, and not reported yet. */
+  #unreported = SETUP_ROUNDS * LITTLE_FRAMES;
+  #perMs: number | undefined;
+
+  constructor({ durationMs: _, cpus, ...options }: GeneratorOrder) {
+    this.#frames = LiveFrames.load({
+      ifindex: interfaceIndex(INTERFACES.client),
+      source: { mac: MACS.client, address: IPV4.client },
+      destination: { mac: MACS.steer, address: IPV4.steer },
+      ...options,
+    });
+    this.#perMs = options.ratePps === undefined ? undefined : options.ratePps / 1000;
+    const setups = Array.from({ length: SETUP_ROUNDS }, () => this.#call(LITTLE_FRAMES, cpus[0]!).elapsedMs);
+    this.#setupMs = Math.min(...setups);
+  }
+
+  send({ durationMs, cpus }: GeneratorOrder): GeneratorReport {
+    let sent = this.#unreported;
+    this.#unreported = 0;
+    let elapsedMs = 0;
+    for (let call = 0; elapsedMs < durationMs; call++) {
+      // As few calls as there are CPUs to take turns.
+      const share = Math.max(Math.min(durationMs / cpus.length, durationMs - elapsedMs), 1);
+      const count = this.#perMs === undefined ? FIRST_FRAMES : Math.ceil(this.#perMs * share);
+      const report = this.#call(count, cpus[call % cpus.length]!);
+      const tookMs = Math.max(report.elapsedMs - this.#setupMs, 0.1);
+      this.#perMs = report.sent / tookMs;
+      sent += report.sent;
+      elapsedMs += tookMs;
+    }
+    return { sent, elapsedMs };
+  }
+
+  #call(count: number, cpu: number): GeneratorReport {
+    const start = performance.now();
+    const sent = this.#frames.send(count, cpu);
+    return { sent, elapsedMs: performance.now() - start };
+  }
+
+  [Symbol.dispose](): void {
+    this.#frames[Symbol.dispose]();
+  }
+}
 
 if (import.meta.main) {
-  const { values: { json } } = parseArgs({ options: { json: { type: "string" } } });
-  const { durationMs, cpus, ...options } = JSON.parse(json!) as GeneratorOrder;
-  using frames = LiveFrames.load({
-    ifindex: interfaceIndex(INTERFACES.client),
-    source: { mac: MACS.client, address: IPV4.client },
-    destination: { mac: MACS.steer, address: IPV4.steer },
-    ...options,
-  });
-  const perCall = options.ratePps === undefined ? FRAMES_PER_CALL : Math.ceil(options.ratePps * CALL_MS / 1000);
-  let sent = 0;
-  let elapsedMs = 0;
-  for (let turn = 0; elapsedMs < durationMs; turn++) {
-    const start = performance.now();
-    sent += frames.send(perCall, cpus[turn % cpus.length]);
-    elapsedMs += performance.now() - start;
+  const sources = new Map<string, Source>();
+  for await (const line of createInterface(process.stdin)) {
+    const order = JSON.parse(line) as GeneratorOrder;
+    const key = JSON.stringify({ ...order, durationMs: 0 });
+    const source = sources.get(key) ?? new Source(order);
+    sources.set(key, source);
+    console.log(JSON.stringify(source.send(order)));
   }
-  // deno-lint-ignore no-console -- this is a program, and the line is its answer
-  console.log(JSON.stringify({ sent, elapsedMs } satisfies GeneratorReport));
+  for (const source of sources.values()) source[Symbol.dispose]();
 }

@@ -7,7 +7,11 @@
 import { parseArgs } from "node:util";
 import { type Machine, renderJson, renderSvg, renderTable } from "./report.ts";
 import { build } from "./rig.ts";
-import * as workloads from "./workloads.ts";
+import { latency, soak } from "./latency.ts";
+import { reload, scaling, startup } from "./lifecycle.ts";
+import { FULL, QUICK, type Result, type Workload } from "./results.ts";
+import { steeringCost } from "./steering_cost.ts";
+import { cpuPerPacket, throughput } from "./throughput.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -17,29 +21,27 @@ const { values: options } = parseArgs({
   },
 });
 
-const WORKLOADS: Readonly<
-  Record<string, (effort: workloads.Effort, report: workloads.Report) => Promise<workloads.Result[]>>
-> = {
-  throughput: workloads.throughput,
-  cpu: workloads.cpuPerPacket,
-  latency: workloads.latency,
-  steering: workloads.steeringCost,
-  scaling: workloads.scaling,
-  reload: workloads.reload,
-  startup: workloads.startup,
-  soak: workloads.soak,
+const WORKLOADS: Readonly<Record<string, Workload>> = {
+  throughput,
+  cpu: cpuPerPacket,
+  latency,
+  steering: steeringCost,
+  scaling,
+  reload,
+  startup,
+  soak,
 };
 
 const load = (): number => Number(Deno.readTextFileSync("/proc/loadavg").split(" ")[0]);
 const cpu = /^model name\s*:\s*(.+)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? Deno.build.arch;
 
 const loadBefore = load();
-const effort = options.quick ? workloads.QUICK : workloads.FULL;
+const effort = options.quick ? QUICK : FULL;
 const start = performance.now();
 const report = (line: string): void =>
   console.error(`${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s  ${line}`);
 await build();
-const results: workloads.Result[] = [];
+const results: Result[] = [];
 for (const [name, run] of Object.entries(WORKLOADS)) {
   if (options.only === undefined || name.includes(options.only)) results.push(...await run(effort, report));
 }
@@ -58,6 +60,6 @@ await Deno.writeTextFile(`${options.out}/results.svg`, renderSvg(machine, result
 console.log(renderTable(results));
 console.log(
   `\n${machine.cores} cores, ${cpu}, Linux ${machine.kernel}; load ${loadBefore} before, ${machine.loadAfter} after; ` +
-    `${effort.rounds} rounds in ${((performance.now() - start) / 1000).toFixed(0)} s. ` +
+    `${effort.rounds} rounds of ${effort.slices} slices in ${((performance.now() - start) / 1000).toFixed(0)} s. ` +
     `${options.out}/results.json and results.svg have it all.`,
 );

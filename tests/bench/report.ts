@@ -1,7 +1,7 @@
 /** Results as a table, as JSON, and as a chart. */
 import { table } from "../../src/cli/output.ts";
 import { median, medianRatio } from "./stats.ts";
-import type { Result } from "./workloads.ts";
+import type { Result } from "./results.ts";
 
 export interface Machine {
   readonly cores: number;
@@ -13,10 +13,13 @@ export interface Machine {
   readonly date: string;
 }
 
-/** How a subject compares with its baseline: above 1 is more of the unit. Undefined for a baseline. */
-export function ratioOf(result: Result, results: readonly Result[]): number | undefined {
-  const baseline = results.find(({ workload, subject }) => workload === result.workload && subject === result.baseline);
-  return baseline === undefined ? undefined : medianRatio(result.values, baseline.values);
+/** How a subject compares with its baselines, by their names: above 1 is more of the unit. */
+export function ratiosOf(result: Result, results: readonly Result[]): Readonly<Record<string, number>> {
+  const ratios = (result.baselines ?? []).map((name): [string, number] => {
+    const baseline = results.find(({ workload, subject }) => workload === result.workload && subject === name)!;
+    return [name, medianRatio(result.values, baseline.values)];
+  });
+  return Object.fromEntries(ratios);
 }
 
 const round = (value: number): string =>
@@ -32,7 +35,7 @@ export function renderTable(results: readonly Result[]): string {
       round(Math.min(...result.values)),
       round(Math.max(...result.values)),
       `${result.unit}${result.better === "lower" ? " (less is better)" : ""}`,
-      ratioOf(result, results)?.toFixed(2) ?? "",
+      Object.entries(ratiosOf(result, results)).map(([name, ratio]) => `${ratio.toFixed(2)} × ${name}`).join(", "),
     ]),
   );
 }
@@ -41,7 +44,7 @@ export function renderJson(machine: Machine, results: readonly Result[]): string
   const rows = results.map((result) => ({
     ...result,
     median: median(result.values),
-    ratio: ratioOf(result, results) ?? null,
+    ratios: ratiosOf(result, results),
   }));
   return `${JSON.stringify({ machine, results: rows }, null, 2)}\n`;
 }

@@ -3,32 +3,12 @@
  *
  * CPU 1 sends, and with it, in its softirq, the kernel receives; CPU 0 runs the subject. All subjects are treated the same.
  */
-import { fileURLToPath } from "node:url";
-import { Appliance } from "../e2e/support/appliance.ts";
 import { INTERFACES, IPV4, MACS, VethNetwork } from "../../src/traffic/veth_network.ts";
-import type { GeneratorOrder, GeneratorReport } from "./generator.ts";
 
 export const SUBJECT_CPU = 0;
 export const SENDER_CPU = 1;
 export const PORT = 7777;
-const BUILD = "build/bench";
-const GENERATOR = fileURLToPath(new URL("./generator.ts", import.meta.url));
-
-export type Action = "count" | "echo";
-export type Wait = "busy" | "poll" | "adaptive";
-
-/** What a subject did since it was asked before. */
-export interface Work {
-  readonly received: number;
-  readonly sent: number;
-}
-
-/** A program that receives on the steer side. */
-export interface Subject extends AsyncDisposable {
-  /** Packets received and sent since it runs. */
-  work(): Promise<Work>;
-  readonly pid: number;
-}
+export const BUILD = "build/bench";
 
 async function command(program: string, ...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(program, { args }).output();
@@ -93,92 +73,6 @@ export async function createNetwork(queues: number, swallow: boolean): Promise<V
   return network;
 }
 
-/** The C program over AF_XDP. */
-export async function startBaseline(
-  network: VethNetwork,
-  action: Action,
-  wait: Wait,
-): Promise<Subject & { end(): Promise<Work> }> {
-  const mode = action === "echo" ? "echo" : "drop";
-  const args = [
-    "-i",
-    INTERFACES.steer,
-    "-o",
-    `${BUILD}/redirect_only.bpf.o`,
-    "-m",
-    mode,
-    "-w",
-    wait,
-    "-c",
-    `${SUBJECT_CPU}`,
-  ];
-  return await startC(network, "baseline", args);
-}
-
-/** The C program over an ordinary socket. */
-export async function startKernelEcho(network: VethNetwork): Promise<Subject> {
-  return await startC(network, "kernel_echo", [`${PORT}`, `${SUBJECT_CPU}`]);
-}
-
-async function startC(network: VethNetwork, name: string, args: string[]): Promise<Subject & { end(): Promise<Work> }> {
-  const child = network.spawn("steer", [`${BUILD}/${name}`, ...args], { stderr: "inherit" });
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const first = await reader.read();
-  if (!first.value?.startsWith("ready")) throw new Error(`${name} does not start`);
-  let ended: Promise<Work> | undefined;
-  const end = (): Promise<Work> =>
-    ended ??= (async () => {
-      child.kill("SIGTERM");
-      let text = "";
-      for (let part = await reader.read(); !part.done; part = await reader.read()) text += part.value;
-      await child.status;
-      return text === "" ? { received: 0, sent: 0 } : JSON.parse(text) as Work;
-    })();
-  return { pid: child.pid, work: end, end, [Symbol.asyncDispose]: async () => void await end() };
-}
-
-export interface ApplianceOptions {
-  readonly rules?: readonly string[];
-  readonly workers?: number;
-  /** Default: the first worker on the subject's CPU. Empty: not pinned. */
-  readonly cpus?: readonly number[];
-}
-
-/** xdpsteer, as an operator runs it. */
-export async function startAppliance(
-  network: VethNetwork,
-  action: Action,
-  wait: Wait,
-  { rules, workers = 1, cpus = [SUBJECT_CPU] }: ApplianceOptions = {},
-): Promise<Subject & { readonly box: Appliance }> {
-  const lines = rules ?? [`{ name: bench, ports: ${PORT}, worker: 0, action: ${action} }`];
-  const box = await Appliance.start(network, (socket) =>
-    `version: 1
-interfaces: [{ name: ${INTERFACES.steer}, zero_copy: off }]
-workers: { count: ${workers}, wait: ${wait}, cpus: [${cpus.join(", ")}] }
-steering:
-${lines.map((line) => `  - ${line}`).join("\n")}
-control: { socket: ${socket}, http: "off" }
-`);
-  const work = async (): Promise<Work> => {
-    const { totals } = await box.status();
-    return { received: totals.received, sent: totals.fates["echoed"]! };
-  };
-  return { pid: box.pid, work, box, [Symbol.asyncDispose]: () => box[Symbol.asyncDispose]() };
-}
-
-/** Sends from the client side; returns when all is out. */
-export async function generate(
-  network: VethNetwork,
-  order: Partial<GeneratorOrder> & { durationMs: number },
-): Promise<GeneratorReport> {
-  const full: GeneratorOrder = { ports: [PORT], payloadBytes: 22, flows: 64, cpus: [SENDER_CPU], ...order };
-  const argv = [Deno.execPath(), "run", "--quiet", "-A", GENERATOR, "--json", JSON.stringify(full)];
-  const { success, stdout, stderr } = await network.spawn("client", argv).output();
-  if (!success) throw new Error(`The generator failed: ${new TextDecoder().decode(stderr)}`);
-  return JSON.parse(new TextDecoder().decode(stdout));
-}
-
 export interface PingPong {
   readonly count: number;
   readonly lost: number;
@@ -204,11 +98,26 @@ export function startedMs(pid: number): number {
   return Number(Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ")[19]) * 10;
 }
 
-/** Time on a CPU of a process with all its threads, in ms. */
+/** Time on a CPU of the threads that a process has now, in ms. */
 export function cpuMs(pid: number): number {
+  return sumSchedstat(pid, 0);
+}
+
+/** Time that a process's data path, by the name of its thread, was ready to run and waited for a CPU, in ms. */
+export function runQueueWaitMs(pid: number): number {
+  return sumSchedstat(pid, 1, /^(baseline|worker-)/);
+}
+
+function sumSchedstat(pid: number, field: number, threads = /./): number {
   let ns = 0;
   for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-    ns += Number(Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`).split(" ")[0]);
+    const thread = `/proc/${pid}/task/${name}`;
+    try {
+      if (!threads.test(Deno.readTextFileSync(`${thread}/comm`))) continue;
+      ns += Number(Deno.readTextFileSync(`${thread}/schedstat`).split(" ")[field]);
+    } catch {
+      // It ended meanwhile.
+    }
   }
   return ns / 1e6;
 }

@@ -1,0 +1,64 @@
+/** How long an echo takes: round trips of a real client. */
+import { Arena, type Lane, type Start } from "./contest.ts";
+import { C, type Effort, OURS, type Report, type Result } from "./results.ts";
+import { createNetwork, type PingPong, pingPong, runQueueWaitMs } from "./rig.ts";
+import { startAppliance, startBaseline, startKernelEcho, type Subject } from "./subjects.ts";
+
+const PERCENTILES = ["p50", "p99", "p999", "max"] as const;
+const KERNEL = "kernel UDP echo";
+
+export async function latency(effort: Effort, report: Report): Promise<Result[]> {
+  const results: Result[] = [];
+  const starts: Record<string, Start> = { [KERNEL]: startKernelEcho };
+  for (const wait of ["busy", "adaptive", "poll"] as const) {
+    starts[`${C}, ${wait}`] = (network) => startBaseline(network, "echo", wait);
+    starts[`${OURS}, ${wait}`] = (network) => startAppliance(network, "echo", wait);
+  }
+  await using arena = await Arena.open(Object.keys(starts).length, false);
+  const measure = ({ network }: Lane): Promise<PingPong> => pingPong(network, effort.pings);
+  const values = await arena.contest(starts, effort, measure, (line) => report(`echo round trip, ${line}`));
+  for (const which of PERCENTILES) {
+    for (const [subject, times] of Object.entries(values)) {
+      results.push({
+        workload: `echo round trip, ${which}`,
+        subject,
+        unit: "µs",
+        better: "lower",
+        values: times.map((time) => time[which] / 1000),
+        ...(subject.startsWith(OURS) ? { baselines: [subject.replace(OURS, C), KERNEL] } : {}),
+      });
+    }
+  }
+  return results;
+}
+
+/** A long run of echoes at a fixed rate, and the pauses of the loop that answers them. */
+export async function soak({ soakMs }: Effort, report: Report): Promise<Result[]> {
+  const intervalUs = 100;
+  const workload = `soak, busy, an echo every ${intervalUs} µs`;
+  const results: Result[] = [];
+  await using network = await createNetwork(1, false);
+  const subjects: Readonly<Record<string, () => Promise<Subject>>> = {
+    [C]: () => startBaseline(network, "echo", "busy"),
+    [OURS]: () => startAppliance(network, "echo", "busy"),
+  };
+  for (const [subject, start] of Object.entries(subjects)) {
+    report(`${workload}, ${subject}: ${soakMs / 1000} s`);
+    await using running = await start();
+    await pingPong(network, 2000); // compiled and settled
+    const work = await running.work();
+    const waited = runQueueWaitMs(running.pid);
+    const times = await pingPong(network, Math.ceil(soakMs * 1000 / intervalUs), intervalUs);
+    const waitedMs = runQueueWaitMs(running.pid) - waited;
+    const { pauses, pauseMs } = await running.work();
+    const add = (what: string, unit: string, value: number): void => {
+      const baselines = subject === OURS && value > 0 ? { baselines: [C] } : {};
+      results.push({ workload: `${workload}: ${what}`, subject, unit, better: "lower", values: [value], ...baselines });
+    };
+    for (const which of PERCENTILES) add(which, "µs", times[which] / 1000);
+    add("pauses of the loop over 1 ms", "", pauses - work.pauses);
+    add("pauses of the loop over 1 ms, together", "ms", pauseMs - work.pauseMs);
+    add("time waiting for a CPU", "ms", waitedMs);
+  }
+  return results;
+}

@@ -1,0 +1,77 @@
+/** What steering costs. */
+import { PortTable } from "../../src/bpf/port_table.ts";
+import { SteeringProgram } from "../../src/bpf/program.ts";
+import { testRun } from "../../src/ffi/libbpf.ts";
+import { compilePortMap } from "../../src/steering/compile.ts";
+import { buildFrame } from "../../src/traffic/frames.ts";
+import { Arena, type Lane, type Start } from "./contest.ts";
+import type { Effort, Report, Result } from "./results.ts";
+import { PORT } from "./rig.ts";
+import { type Listed, startBaseline } from "./subjects.ts";
+
+/** Eight ports, spread over the table. */
+const PORTS = [7000, 7001, 7123, 7200, 7456, 7600, PORT, 7999];
+
+/**
+ * What the port table costs, seen from the sender, whose CPU runs the XDP program: nanoseconds per packet in all. The same C program
+ * receives behind all of them.
+ */
+export async function steeringCost(effort: Effort, report: Report): Promise<Result[]> {
+  const tables: Readonly<Record<string, Listed>> = {
+    "xdpsteer's program, 1 rule": { first: 7000, last: 7999, rules: 1 },
+    "xdpsteer's program, 1,000 rules": { first: 7000, last: 7999, rules: 1000 },
+    "xdpsteer's program, all ports": { first: 1, last: 65535, rules: 1000 },
+  };
+  const bare = "redirect only";
+  const starts: Record<string, Start> = { [bare]: (network) => startBaseline(network, "drop", "busy") };
+  for (const [name, listed] of Object.entries(tables)) {
+    starts[name] = (network) => startBaseline(network, "drop", "busy", listed);
+  }
+  await using arena = await Arena.open(Object.keys(starts).length, true);
+  const measure = async ({ sender }: Lane): Promise<number> => {
+    const { sent, elapsedMs } = await sender.send({ durationMs: effort.sendMs, ports: PORTS });
+    return elapsedMs * 1e6 / sent;
+  };
+  const values = await arena.contest(starts, effort, measure, (line) => report(`steering cost, ${line}`));
+  const results = Object.entries(values).map(([subject, times]): Result => ({
+    workload: "kernel side per packet: sending, XDP, delivery",
+    subject,
+    unit: "ns",
+    better: "lower",
+    values: times,
+    ...(subject === bare ? {} : { baselines: [bare] }),
+  }));
+  return [...results, ...await programCost(effort.rounds)];
+}
+
+/** The XDP program alone, by BPF_PROG_TEST_RUN, for an empty and a full table. */
+async function programCost(rounds: number): Promise<Result[]> {
+  const frame = buildFrame({
+    source: { mac: "02:00:00:00:00:01", address: "10.0.0.1", port: 4000 },
+    destination: { mac: "02:00:00:00:00:02", address: "10.0.0.2", port: PORT },
+    payload: new Uint8Array(22),
+  }).bytes;
+  using program = SteeringProgram.load({ workerCount: 1, queueLimit: 1 });
+  await using table = new PortTable(program);
+  const results: Result[] = [];
+  for (const [subject, last] of [["one port", PORT], ["all ports", 65535]] as const) {
+    const first = last === PORT ? PORT : 1;
+    await table.apply(compilePortMap([{ name: "r", ports: [{ first, last }], worker: 0, action: "drop" }], [1]), 1);
+    const values: number[] = [];
+    for (let round = 0; round < rounds; round++) {
+      const repeat = 1_000_000;
+      const start = performance.now();
+      testRun(program.fd, { data: frame, repeat });
+      values.push((performance.now() - start) * 1e6 / repeat);
+    }
+    results.push({
+      workload: "XDP program alone, drop",
+      subject,
+      unit: "ns",
+      better: "lower",
+      values,
+      ...(last === PORT ? {} : { baselines: ["one port"] }),
+    });
+  }
+  return results;
+}

@@ -1,0 +1,100 @@
+/** Packets per second, and what each costs. */
+import { Arena, type Lane, type Start } from "./contest.ts";
+import { C, type Effort, OURS, type Report, type Result } from "./results.ts";
+import { cpuMs } from "./rig.ts";
+import { type Action, startAppliance, startBaseline, type Wait } from "./subjects.ts";
+
+/** Frame bytes without FCS, and the payload that makes them. */
+const SIZES: Readonly<Record<string, number>> = { "64 B": 22, "1400 B": 1358 };
+const FIXED_PPS = 500_000;
+
+const DROP = "C, rx-drop";
+/** The same program once more: how far apart two that are equal come out. */
+const AGAIN = "C, again";
+
+/** Packets per second that each subject handled, in millions. */
+export async function throughput(effort: Effort, report: Report): Promise<Result[]> {
+  const results: Result[] = [];
+  await using arena = await Arena.open(4, true);
+  for (const action of ["count", "echo"] as const) {
+    for (const [size, payloadBytes] of Object.entries(SIZES)) {
+      for (const wait of ["busy", "adaptive"] as const) {
+        const workload = `${action}, ${size}, ${wait}`;
+        const measure = (lane: Lane): Promise<number> => rate(lane, action, payloadBytes, effort.sendMs);
+        const values = await arena.contest(
+          subjects(action, wait),
+          effort,
+          measure,
+          (line) => report(`${workload}, ${line}`),
+        );
+        results.push(...compare(workload, "Mpps", "higher", values));
+      }
+    }
+  }
+  return results;
+}
+
+/** CPU time per packet at a rate that both can handle. */
+export async function cpuPerPacket(effort: Effort, report: Report): Promise<Result[]> {
+  const results: Result[] = [];
+  await using arena = await Arena.open(4, true);
+  for (const wait of ["adaptive", "poll"] as const) {
+    const workload = `CPU per packet, count at 500 kpps, ${wait}`;
+    const measure = (lane: Lane): Promise<number> => cpuCost(lane, 3 * effort.sendMs);
+    const values = await arena.contest(
+      subjects("count", wait),
+      { ...effort, slices: Math.ceil(effort.slices / 2) },
+      measure,
+      (line) => report(`${workload}, ${line}`),
+      false,
+    );
+    results.push(...compare(workload, "ns", "lower", values));
+  }
+  return results;
+}
+
+/** C that does the same work, xdpsteer, and for count C that never looks at a packet, as upstream's rx-drop. */
+function subjects(action: Action, wait: Wait): Readonly<Record<string, Start>> {
+  return {
+    ...(action === "count" ? { [DROP]: (network) => startBaseline(network, "drop", wait) } : {}),
+    [C]: (network) => startBaseline(network, action, wait),
+    [AGAIN]: (network) => startBaseline(network, action, wait),
+    [OURS]: (network) => startAppliance(network, action, wait),
+  };
+}
+
+function compare(
+  workload: string,
+  unit: string,
+  better: Result["better"],
+  values: Readonly<Record<string, number[]>>,
+): Result[] {
+  const baselines = Object.keys(values).filter((subject) => subject !== OURS && subject !== AGAIN);
+  return Object.entries(values).map(([subject, numbers]) => ({
+    workload,
+    subject,
+    unit,
+    better,
+    values: numbers,
+    ...(subject === OURS ? { baselines } : subject === AGAIN ? { baselines: [C] } : {}),
+  }));
+}
+
+async function rate(
+  { subject, sender }: Lane,
+  action: Action,
+  payloadBytes: number,
+  durationMs: number,
+): Promise<number> {
+  const before = await subject.work();
+  const { elapsedMs } = await sender.send({ durationMs, payloadBytes });
+  const after = await subject.work();
+  const packets = action === "echo" ? after.sent - before.sent : after.received - before.received;
+  return packets / elapsedMs / 1000;
+}
+
+async function cpuCost({ subject, sender }: Lane, durationMs: number): Promise<number> {
+  const before = cpuMs(subject.pid);
+  const { sent } = await sender.send({ durationMs, ratePps: FIXED_PPS });
+  return (cpuMs(subject.pid) - before) * 1e6 / sent;
+}
