@@ -129,6 +129,15 @@ static __always_inline __u32 flow_hash(const struct packet *packet)
 	return mix(hash, (__u32)packet->udp->source << 16 | packet->udp->dest);
 }
 
+/* The verifier of 6.1 forgets that a byte swap leaves 16 bits, and the compiler would leave out a mask that it thinks does nothing. */
+static __always_inline __u64 length_of(__be16 field)
+{
+	__u64 length = bpf_ntohs(field);
+
+	asm volatile("%0 &= 0xffff" : "+r"(length));
+	return length;
+}
+
 /* Finds the UDP header and checks every length on the way. STEER_REASON_STEERED means: packet is filled in. */
 static __always_inline enum steer_reason parse(void *data, void *data_end, struct packet *packet)
 {
@@ -136,6 +145,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	void *cursor = eth + 1;
 	void *datagram_end;
 	struct udphdr *udp;
+	__u64 udp_bytes;
 	__be16 proto;
 
 	if (cursor > data_end)
@@ -156,12 +166,12 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 
 	if (proto == bpf_htons(ETH_P_IP)) {
 		struct iphdr *ip = cursor;
-		__u32 header_bytes, total_bytes;
+		__u64 header_bytes, total_bytes;
 
 		if ((void *)(ip + 1) > data_end)
 			return STEER_REASON_TRUNCATED;
 		header_bytes = ip->ihl * 4;
-		total_bytes = bpf_ntohs(ip->tot_len);
+		total_bytes = length_of(ip->tot_len);
 		if (ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes)
 			return STEER_REASON_BAD_LENGTH;
 		if (ip->protocol != IPPROTO_UDP)
@@ -183,7 +193,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		if (ip->version != 6)
 			return STEER_REASON_BAD_LENGTH;
 		next = ip->nexthdr;
-		datagram_end = (void *)(ip + 1) + bpf_ntohs(ip->payload_len);
+		datagram_end = (void *)(ip + 1) + length_of(ip->payload_len);
 		if (datagram_end > data_end)
 			return STEER_REASON_TRUNCATED;
 		packet->addresses = ip->saddr.s6_addr32;
@@ -235,7 +245,8 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		return STEER_REASON_TRUNCATED;
 	if ((void *)(udp + 1) > datagram_end)
 		return STEER_REASON_BAD_LENGTH;
-	if (bpf_ntohs(udp->len) < sizeof(*udp) || (void *)udp + bpf_ntohs(udp->len) > datagram_end)
+	udp_bytes = length_of(udp->len);
+	if (udp_bytes < sizeof(*udp) || (void *)udp + udp_bytes > datagram_end)
 		return STEER_REASON_BAD_LENGTH;
 
 	packet->udp = udp;

@@ -5,16 +5,23 @@
  *     scripts/dev test e2e        only the steps whose name contains a word given
  */
 // deno-lint-ignore-file no-console
+import { fileURLToPath } from "node:url";
+
 interface Step {
   readonly name: string;
   readonly args: readonly string[];
   /** True for `deno test`: its own tests are counted, and not the step. */
   readonly counts?: boolean;
+  /** Default: deno. */
+  readonly program?: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 // Deno's leak checks are off by default; unclosed files and libraries are to fail.
 const TEST = ["test", "--quiet", "-A", "--no-check", "--sanitize-ops", "--sanitize-resources"];
 const KERNEL_TEST = [...TEST, "--preload=tests/support/libraries.ts"];
+
+const EMPTY_ROOT = fileURLToPath(new URL("../tests/packaging/empty_root.sh", import.meta.url));
 
 const STEPS: readonly Step[] = [
   { name: "format", args: ["fmt", "--quiet", "--check"] },
@@ -28,6 +35,15 @@ const STEPS: readonly Step[] = [
   { name: "kernel tests", args: [...KERNEL_TEST, "tests/kernel"], counts: true },
   { name: "bench tests", args: [...KERNEL_TEST, "tests/bench"], counts: true },
   { name: "e2e tests", args: [...KERNEL_TEST, "tests/e2e"], counts: true },
+  { name: "compile", args: ["run", "--quiet", "-A", "scripts/compile.ts"] },
+  { name: "packaging tests", args: [...TEST, "tests/packaging"], counts: true },
+  { name: "empty root for the one file", program: EMPTY_ROOT, args: ["make"] },
+  {
+    name: "e2e tests of the one file, in an empty root",
+    args: [...KERNEL_TEST, "tests/e2e"],
+    env: { XDPSTEER_COMMAND: `${EMPTY_ROOT} run` },
+    counts: true,
+  },
 ];
 
 const SUMMARY = /(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/g;
@@ -56,10 +72,10 @@ console.log(`${passed} passed, ${failed} failed`);
 Deno.exit(failed === 0 && passed > 0 ? 0 : 1);
 
 /** Runs a step; what it prints is shown as it comes. */
-async function run({ args }: Step): Promise<{ success: boolean; output: string }> {
-  const child = new Deno.Command(Deno.execPath(), {
+async function run({ args, program = Deno.execPath(), env = {} }: Step): Promise<{ success: boolean; output: string }> {
+  const child = new Deno.Command(program, {
     args: [...args],
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

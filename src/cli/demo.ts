@@ -46,7 +46,7 @@ export async function demo({ json = false, entry }: DemoOptions): Promise<void> 
   const interrupt = (): void => interrupted.abort(new SteerError("Interrupted"));
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, interrupt);
   try {
-    await using network = await VethNetwork.create({ queues: 2 });
+    await using network = await VethNetwork.create({ queues: 2, chatty: true });
     const summary = await show(network, directory, entry, json, say);
     if (json) print(JSON.stringify(summary));
     else print(summaryText(summary));

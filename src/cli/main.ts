@@ -6,16 +6,16 @@
 import { Command, CommanderError } from "commander";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { VERSION } from "../version.ts";
-import { check } from "./check.ts";
-import { demo } from "./demo.ts";
+import type { check } from "./check.ts";
 import { print, printError } from "./output.ts";
-import { run } from "./run.ts";
-import { status } from "./status.ts";
-import { traffic } from "./traffic.ts";
+import { packaging, readLicenses } from "./self.ts";
+import type { status } from "./status.ts";
+import type { traffic } from "./traffic.ts";
 
 const DEFAULT_CONFIG = "/etc/xdpsteer/steering.yaml";
 const DEFAULT_SOCKET = "/run/xdpsteer/control.sock";
 
+/** Each command brings its code when it is called: starting is not to wait for that of the others. */
 function buildProgram(entry: URL): Command {
   const program = new Command("xdpsteer")
     .description("Steers UDP packets by destination port to AF_XDP workers, live.")
@@ -27,38 +27,43 @@ function buildProgram(entry: URL): Command {
     .description("steer packets as the configuration says, until SIGTERM; SIGHUP or a save of the file applies changes")
     .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
     .option("--bpf-object <file>", "use this compiled BPF object instead of the embedded one")
-    .action((options: { config: string; bpfObject?: string }) => run({ ...options, entry }));
+    .action(async (options: { config: string; bpfObject?: string }) =>
+      await (await import("./run.ts")).run({ ...options, entry })
+    );
 
   program.command("check")
     .description("check a configuration and show what it means; changes nothing")
     .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
     .option("--json", "print JSON")
-    .action(check);
+    .action(async (...words: Parameters<typeof check>) => await (await import("./check.ts")).check(...words));
 
   program.command("status")
     .description("show what a running xdpsteer does")
     .option("-s, --socket <path>", "its control socket", DEFAULT_SOCKET)
     .option("--json", "print JSON: everything that is known")
-    .action(status);
+    .action(async (...words: Parameters<typeof status>) => await (await import("./status.ts")).status(...words));
 
   program.command("demo")
     .description(
       "show the whole product in 15 seconds: namespaces, traffic, a live remap; needs root, leaves nothing behind",
     )
     .option("--json", "print the summary as JSON")
-    .action((options: { json?: boolean }) => demo({ ...options, entry }));
+    .action(async (options: { json?: boolean }) => await (await import("./demo.ts")).demo({ ...options, entry }));
 
   program.command("traffic", { hidden: true })
     .description("send UDP; the demo's sender")
     .requiredOption("--json <order>", "what to send")
-    .action(traffic);
+    .action(async (...words: Parameters<typeof traffic>) => await (await import("./traffic.ts")).traffic(...words));
 
   program.command("version")
     .description("print the version")
     .option("--json", "print JSON")
-    .action(({ json }: { json?: boolean }) => {
+    .option("--licenses", "print the licences of everything in this program")
+    .action(({ json, licenses }: { json?: boolean; licenses?: boolean }) => {
       const { deno, v8 } = Deno.version;
-      print(json ? JSON.stringify({ version: VERSION, deno, v8 }) : `xdpsteer ${VERSION} (deno ${deno})`);
+      if (licenses) print(readLicenses(entry));
+      else if (json) print(JSON.stringify({ version: VERSION, packaging: packaging(), deno, v8 }));
+      else print(`xdpsteer ${VERSION} (${packaging()}, deno ${deno})`);
     });
 
   // Subcommands made by command() do not inherit what was configured above after they were made.

@@ -10,6 +10,7 @@ import { ControlServer } from "../control/http.ts";
 import { KernelEvents } from "../control/kernel_events.ts";
 import { requirePrivileges } from "../control/privileges.ts";
 import { Reloader } from "../control/reload.ts";
+import { ServiceManager } from "../control/service_manager.ts";
 import { FileWatch } from "../control/watch.ts";
 import { configureLog, logger } from "../log.ts";
 import { VERSION } from "../version.ts";
@@ -29,6 +30,7 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   const { config, content } = loadConfig(file, { cpuCount });
   configureLog(config.log);
   requirePrivileges();
+  using manager = ServiceManager.fromEnvironment();
   const object = bpfObject === undefined ? undefined : readObjectFile(bpfObject);
 
   const stopped = Promise.withResolvers<string>();
@@ -42,14 +44,17 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   try {
     const appliance = await Appliance.start({ config, object, entry });
     try {
-      reloader = new Reloader(appliance, file, cpuCount, config, content);
+      reloader = new Reloader(appliance, manager, file, cpuCount, config, content);
       server.serve({ appliance, reloader, configFile: file });
       using _watch = new FileWatch(file, () => reload(true));
       using _events = new KernelEvents(appliance.interfaces);
       logStart(appliance, performance.now() - startedMs);
+      manager.ready(`Generation ${appliance.steering.generation} is in force`);
+      manager.beatWhile(() => appliance.ready);
       const reason = await Promise.race([stopped.promise, appliance.workers.failure]);
       log.info("{reason}: detaching, then draining", { reason });
     } finally {
+      manager.stopping();
       await appliance.stop();
       log.info("Stopped");
     }

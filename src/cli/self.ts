@@ -1,11 +1,40 @@
 /**
- * How this program is started once more, as another process.
+ * How this program came here, and how it is started once more, as another process.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
 
-/** The words before the arguments: the compiled file alone, or deno and the entry module. */
+/** As a self-extracting file (packaging/launcher), as what `deno compile` makes, or from its sources. */
+export type Packaging = "self-extracting" | "deno compile" | "source";
+
+/** The self-extracting file's path, if that is what was started. */
+const FILE = takeFromLauncher();
+
+export function packaging(): Packaging {
+  return FILE !== undefined ? "self-extracting" : Deno.build.standalone ? "deno compile" : "source";
+}
+
+/** The words before the arguments: the one file alone, or deno and the entry module. */
 export function selfCommand(entry: URL): string[] {
+  if (FILE !== undefined) return [FILE];
   return Deno.build.standalone ? [Deno.execPath()] : [Deno.execPath(), "run", "--quiet", "-A", fileURLToPath(entry)];
+}
+
+/** The licences of everything in the file; from source our own. */
+export function readLicenses(entry: URL): string {
+  return Deno.readTextFileSync(new URL(packaging() === "source" ? "LICENSE" : "NOTICES.txt", entry));
+}
+
+/** What the launcher set for this process must not reach the programs that it starts. */
+function takeFromLauncher(): string | undefined {
+  const file = Deno.env.get("XDPSTEER_SELF");
+  if (file === undefined) return undefined;
+  const libraries = Deno.env.get("XDPSTEER_LD_LIBRARY_PATH");
+  if (libraries !== undefined) Deno.env.set("LD_LIBRARY_PATH", libraries);
+  else Deno.env.delete("LD_LIBRARY_PATH");
+  for (const name of ["XDPSTEER_SELF", "XDPSTEER_LD_LIBRARY_PATH", "DENO_DIR", "DENO_NO_UPDATE_CHECK"]) {
+    Deno.env.delete(name);
+  }
+  return file;
 }

@@ -5,10 +5,12 @@
  */
 import { SteerError } from "../errors.ts";
 
-/** Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_BPF is newer than 5.8; CAP_SYS_ADMIN includes it. */
+/** Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_SYS_ADMIN includes the last two, which are of Linux 5.8. */
 const CAP_NET_ADMIN = 12n;
 const CAP_NET_RAW = 13n;
 const CAP_SYS_ADMIN = 21n;
+/** The program adds lengths of headers to packet pointers, which the verifier grants to nobody without it. */
+const CAP_PERFMON = 38n;
 const CAP_BPF = 39n;
 
 /** @throws {SteerError} that names the capabilities missing. */
@@ -21,6 +23,7 @@ export function requirePrivileges(): void {
     ...(has(CAP_NET_ADMIN) ? [] : ["CAP_NET_ADMIN"]),
     ...(has(CAP_NET_RAW) ? [] : ["CAP_NET_RAW"]),
     ...(has(CAP_BPF) || has(CAP_SYS_ADMIN) ? [] : ["CAP_BPF"]),
+    ...(has(CAP_PERFMON) || has(CAP_SYS_ADMIN) ? [] : ["CAP_PERFMON"]),
   ];
   if (missing.length === 0) return;
   throw new SteerError(`Not permitted: this process lacks ${missing.join(", ")}`, {

@@ -10,6 +10,7 @@ import type { Config } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Appliance } from "./appliance.ts";
+import type { ServiceManager } from "./service_manager.ts";
 import type { Applied } from "./steering.ts";
 
 /** Configurations offered since the start, by what became of them. */
@@ -42,6 +43,7 @@ export class Reloader {
   /** @param content What the configuration in force was parsed from. */
   constructor(
     private readonly appliance: Appliance,
+    private readonly manager: ServiceManager,
     private readonly file: string,
     private readonly cpuCount: number,
     config: Config,
@@ -64,36 +66,41 @@ export class Reloader {
    */
   reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
     return this.#inTurn(async () => {
-      let content: string | Uint8Array | undefined;
-      try {
-        content = readConfig(this.file);
-        if (onlyIfChanged && this.#isSeen(content)) return undefined;
-        this.#seen = content;
-        return await this.#apply(parseConfig(content, { file: this.file, cpuCount: this.cpuCount }));
-      } catch (error) {
-        if (content === undefined) {
-          const unreadable = `unreadable: ${messageOf(error)}`;
-          if (onlyIfChanged && this.#isSeen(unreadable)) return undefined;
-          this.#seen = unreadable;
-        }
-        throw this.#refuse(error);
-      }
+      const { content, failure } = this.#read();
+      const found = content ?? `unreadable: ${messageOf(failure)}`;
+      if (onlyIfChanged && isDeepStrictEqual(found, this.#seen)) return undefined;
+      this.#seen = found;
+      return await this.#change(() => {
+        if (content === undefined) throw failure;
+        return parseConfig(content, { file: this.file, cpuCount: this.cpuCount });
+      });
     });
-  }
-
-  #isSeen(content: string | Uint8Array): boolean {
-    return isDeepStrictEqual(content, this.#seen);
   }
 
   /** Checks and applies a configuration that came over the control socket. */
   applyText(text: string | Uint8Array, name: string): Promise<Applied> {
-    return this.#inTurn(async () => {
-      try {
-        return await this.#apply(parseConfig(text, { file: name, cpuCount: this.cpuCount }));
-      } catch (error) {
-        throw this.#refuse(error);
-      }
-    });
+    return this.#inTurn(() => this.#change(() => parseConfig(text, { file: name, cpuCount: this.cpuCount })));
+  }
+
+  #read(): { readonly content?: string | Uint8Array; readonly failure?: unknown } {
+    try {
+      return { content: readConfig(this.file) };
+    } catch (failure) {
+      return { failure };
+    }
+  }
+
+  /** Puts in force what `parse` returns. Whatever comes of it, the service manager hears when it began and when it was over. */
+  async #change(parse: () => Config): Promise<Applied> {
+    this.manager.reloading();
+    try {
+      return await this.#apply(parse());
+    } catch (error) {
+      throw this.#refuse(error);
+    } finally {
+      const refused = this.last?.result === "refused" ? `; refused: ${this.last.message.split("\n")[0]}` : "";
+      this.manager.ready(`Generation ${this.appliance.steering.generation} is in force${refused}`);
+    }
   }
 
   /** One change at a time. */

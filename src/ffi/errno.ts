@@ -33,7 +33,7 @@ export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? `errno ${errno}`;
 }
 
-const PRIVILEGES = "run as root, or give the process CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
+const PRIVILEGES = "run as root, or give the process CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON";
 const MEMLOCK = "raise the locked-memory limit (ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit), " +
   "or use fewer or smaller chunks in umem";
 

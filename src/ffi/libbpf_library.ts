@@ -82,13 +82,24 @@ const MESSAGE_BYTES = (1 << 24) + 4096;
 export function libbpf(): Libbpf {
   if (opened !== undefined) return opened;
   try {
-    opened = Deno.dlopen("libbpf.so.1", SYMBOLS).symbols;
+    opened = Deno.dlopen(findLibrary(), SYMBOLS).symbols;
   } catch (cause) {
     throw new SteerError("Cannot load libbpf.so.1", { cause, hint: "install it: apt install libbpf1" });
   }
   // libbpf has one print function for the whole process; a worker's would be gone with the worker, and crash the next caller.
   if (!("WorkerGlobalScope" in globalThis)) collectMessages(opened);
   return opened;
+}
+
+/**
+ * The library to open. The one file brings its own: a self-extracting one by the loader's search path, one of `deno compile` among
+ * its embedded files, where libbpf finds what it needs only if that is open already. XDPSTEER_SYSTEM_LIBRARIES asks for the system's.
+ */
+function findLibrary(): string {
+  if (!Deno.build.standalone || Deno.env.has("XDPSTEER_SYSTEM_LIBRARIES")) return "libbpf.so.1";
+  const embedded = (name: string): string => `${import.meta.dirname}/lib/${name}`;
+  for (const name of ["libz.so.1", "libelf.so.1"]) Deno.dlopen(embedded(name), {});
+  return embedded("libbpf.so.1");
 }
 
 /** Makes libbpf print into {@linkcode messages}. */

@@ -28,8 +28,11 @@ const SYMBOLS = {
   poll: { parameters: ["pointer", "u32", "i32"], result: "i32" },
   // ssize_t sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to, socklen_t to_length)
   sendto: { parameters: ["i32", "pointer", "usize", "i32", "pointer", "u32"], result: "i32" },
+  // the same, for datagrams: off the hot path, where arrays may be handed over
+  send_datagram: { name: "sendto", parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "i32" },
   // int clock_gettime(clockid_t clock, struct timespec *time)
   clock_gettime: { parameters: ["i32", "pointer"], result: "i32" },
+  read_clock: { name: "clock_gettime", parameters: ["i32", "buffer"], result: "i32" },
   // int eventfd(unsigned int initial, int flags)
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int eventfd_write(int fd, eventfd_t value)
@@ -89,6 +92,33 @@ export function bindSocket(fd: number, address: Uint8Array): number {
   const { symbols, errno } = libc();
   const result = symbols.bind(fd, address as BufferSource, address.byteLength);
   return result < 0 ? -errno[0]! : 0;
+}
+
+/**
+ * Sends one datagram to a Unix socket, without waiting.
+ *
+ * @param address A `struct sockaddr_un`, as long as its path.
+ * @throws {SyscallError}
+ */
+export function sendUnixDatagram(
+  address: Uint8Array<ArrayBuffer>,
+  message: Uint8Array<ArrayBuffer>,
+  what: string,
+): void {
+  const { symbols, errno } = libc();
+  const fd = checked(symbols.socket(UAPI.AF_UNIX, UAPI.SOCK_DGRAM | UAPI.SOCK_CLOEXEC, 0), "socket", what);
+  const length = BigInt(message.byteLength);
+  const result = symbols.send_datagram(fd, message, length, UAPI.MSG_DONTWAIT, address, address.byteLength);
+  const code = errno[0]!;
+  symbols.close(fd);
+  if (result < 0) throw syscallError("sendto", code, what);
+}
+
+/** Microseconds of CLOCK_MONOTONIC: a time that other processes can compare with theirs. */
+export function monotonicMicroseconds(): bigint {
+  const time = new BigInt64Array(TIMESPEC.size / 8);
+  libc().symbols.read_clock(UAPI.CLOCK_MONOTONIC, time);
+  return time[0]! * 1_000_000n + time[1]! / 1000n;
 }
 
 export function closeFd(fd: number): void {

@@ -7,7 +7,9 @@
 
 /** Plain numbers: `#define`s and enum values. */
 export const UAPI = {
+  AF_UNIX: 1,
   AF_XDP: 44,
+  SOCK_DGRAM: 2,
   SOCK_RAW: 3,
   SOCK_CLOEXEC: 0o2000000,
   SOL_XDP: 283,
@@ -77,6 +79,9 @@ export const SOCKADDR_XDP = {
   sxdp_queue_id: 8,
   sxdp_shared_umem_fd: 12,
 } as const;
+
+/** `struct sockaddr_un` */
+export const SOCKADDR_UN = { size: 110, sun_family: 0, sun_path: 2 } as const;
 
 /** `struct xdp_ring_offset`: four u64. */
 export const XDP_RING_OFFSET = { size: 32, producer: 0, consumer: 8, desc: 16, flags: 24 } as const;

@@ -12,7 +12,6 @@ import { UAPI } from "./uapi.ts";
 export const INET = {
   AF_INET: 2,
   AF_INET6: 10,
-  SOCK_DGRAM: 2,
   SOL_SOCKET: 1,
   SO_RCVBUFFORCE: 33,
   SOL_IP: 0,
@@ -105,7 +104,7 @@ export class UdpSocket implements Disposable {
   constructor({ local, receiveBufferBytes, segmentBytes }: UdpSocketOptions) {
     const { symbols, errno } = libc();
     const isIpv6 = local.address.length === 16;
-    this.#fd = symbols.socket(isIpv6 ? INET.AF_INET6 : INET.AF_INET, INET.SOCK_DGRAM | UAPI.SOCK_CLOEXEC, 0);
+    this.#fd = symbols.socket(isIpv6 ? INET.AF_INET6 : INET.AF_INET, UAPI.SOCK_DGRAM | UAPI.SOCK_CLOEXEC, 0);
     if (this.#fd < 0) throw syscallError("socket", errno[0]!, "open a UDP socket");
     // Without it a datagram that the interface's queue had no room for counts as sent.
     const [level, option] = isIpv6 ? [INET.SOL_IPV6, INET.IPV6_RECVERR] : [INET.SOL_IP, INET.IP_RECVERR];

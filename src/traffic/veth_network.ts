@@ -1,6 +1,6 @@
 /**
  * Two hosts on one machine: a client and a steer network namespace with a veth pair between them, gone again at the end. The
- * demo, the tests and the benchmarks run on it. Needs root, iproute2 and ethtool.
+ * demo, the tests and the benchmarks run on it. Needs root and iproute2; options may need more.
  *
  * @module
  */
@@ -19,10 +19,12 @@ export interface VethNetworkOptions {
    */
   readonly clientQueuePackets?: number;
   /**
-   * False makes the senders compute checksums. True leaves the kernel's default: locally sent packets cross a veth with
+   * False makes the senders compute checksums, which takes ethtool. True leaves the kernel's default: locally sent packets cross a veth with
    * the sum of the pseudo header only. Default true.
    */
   readonly checksumOffload?: boolean;
+  /** True lets the namespaces send IPv6 packets of their own accord; keeping them quiet takes procps. Default false. */
+  readonly chatty?: boolean;
 }
 
 export interface SpawnOptions {
@@ -78,14 +80,14 @@ export class VethNetwork implements AsyncDisposable {
   }
 
   async #setUp(options: VethNetworkOptions): Promise<void> {
-    const { queues = 2, mtu = 1500, clientQueuePackets = 10_000, checksumOffload = true } = options;
+    const { queues = 2, mtu = 1500, clientQueuePackets = 10_000, checksumOffload = true, chatty = false } = options;
     const { client, steer } = this.names;
     const end = (side: Side): string[] => [
       ...[INTERFACES[side], "address", MACS[side], "mtu", `${mtu}`, "numtxqueues", `${queues}`],
       ...["numrxqueues", `${queues}`, "netns", this.names[side]],
     ];
     for (const name of [client, steer]) await run(["ip", "netns", "add", name]);
-    for (const side of SIDES) await this.#quietIpv6(side);
+    if (!chatty) { for (const side of SIDES) await this.#quietIpv6(side); }
     await run(["ip", "link", "add", ...end("client"), "type", "veth", "peer", "name", ...end("steer")]);
     for (const side of SIDES) {
       const device = INTERFACES[side];

@@ -9,6 +9,7 @@ import { compileBpf, OTHER_XDP } from "./support/bpf.ts";
 import { finish, productCommand, ROOT, TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { attachedTo } from "./support/link.ts";
+import { asOrdinaryUser, copyPackages } from "./support/ordinary_user.ts";
 import { KernelServer } from "./support/python.ts";
 
 const GOOD: TestConfig = { rules: ["{ name: game, ports: 8080, worker: 0 }"] };
@@ -145,7 +146,7 @@ async function runHint(network: TestNetwork, stderr: string): Promise<void> {
 
 /** Ways to run a command without being root. */
 const UNPRIVILEGED = {
-  "an ordinary user": ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+  "an ordinary user": asOrdinaryUser(),
   "root without capabilities": ["setpriv", "--bounding-set=-all", "--inh-caps=-all"],
 } as const;
 
@@ -153,26 +154,17 @@ for (const [who, as] of Object.entries(UNPRIVILEGED)) {
   Deno.test(`run says which capabilities are missing: ${who}`, async () => {
     await using network = await TestNetwork.create();
     await using directory = await TempDir.create();
-    await using cache = await TempDir.create(); // Deno's, since the one of root is not for everybody
+    await using cache = await TempDir.create();
     await Deno.chmod(directory.path, 0o755);
     await copyPackages(cache.path);
-    const spawn = { env: { DENO_DIR: cache.path } };
+    const spawn = { env: { DENO_DIR: cache.path, XDPSTEER_CACHE_DIR: `${cache.path}/xdpsteer` } };
     const { code, stderr } = await startInVain(network, directory.path, { as, config: good(directory.path), spawn });
     assert.equal(code, 1, stderr);
     assert.match(
       stderr,
-      /Not permitted: this process lacks CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF\n +hint: run it as root/,
+      /Not permitted: this process lacks CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON\n +hint: run it as root/,
     );
   });
-}
-
-/** Makes a cache of Deno's with the packages of this one, that anybody can use. */
-async function copyPackages(directory: string): Promise<void> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  const { npmCache } = JSON.parse(new TextDecoder().decode(stdout));
-  const script = 'cp -r "$1" "$2/npm" && chmod -R a+rwX "$2"';
-  const { success } = await new Deno.Command("sh", { args: ["-c", script, "sh", npmCache, directory] }).output();
-  assert.ok(success);
 }
 
 const OBJECTS: Readonly<
@@ -204,7 +196,10 @@ Deno.test("--bpf-object: what is not our object is refused, and ours works", asy
     assert.equal(code, 1, `${what}: ${stderr}`);
     assert.match(stderr, says, `${what}: ${stderr}`);
   }
-  await using box = await startAppliance(network, GOOD, { args: ["--bpf-object", `${ROOT}build/steer.bpf.o`] });
+  await using directory = await TempDir.create();
+  const object = `${directory.path}/ours.o`;
+  await Deno.copyFile(`${ROOT}build/steer.bpf.o`, object);
+  await using box = await startAppliance(network, GOOD, { args: ["--bpf-object", object] });
   await runTraffic(network, "udp", { ports: [8080], packetsPerFlow: 100 });
   assert.deepEqual(fatesOf(await settled(box), "game"), { counted: 100 });
 });

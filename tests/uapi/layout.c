@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 
 #define SIZE_OF_FIELD(type, field) sizeof(((type *)0)->field)

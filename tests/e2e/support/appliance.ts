@@ -41,6 +41,10 @@ export interface ApplianceOptions {
   readonly configFile?: string;
   /** Lets it run before everything else on the machine: for tests in which no packet may be lost for want of a CPU. */
   readonly favoured?: boolean;
+  /** Words before the product's: another user, fewer capabilities. */
+  readonly as?: readonly string[];
+  /** More variables for the environment. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Where configuration and socket are; default: a directory of its own, gone with the appliance. */
   readonly directory?: string;
 }
@@ -85,8 +89,17 @@ export class Appliance implements AsyncDisposable {
     const text = typeof config === "function" ? config(socket) : configText(config, socket);
     if (options.configFile === undefined) await Deno.writeTextFile(configFile, text);
     const priority = options.favoured ? FAVOURED : [];
-    const argv = [...priority, ...productCommand(), "run", "--config", configFile, ...options.args ?? []];
-    const appliance = new Appliance(network.spawn("steer", argv), configFile, socket, temporary);
+    const argv = [
+      ...priority,
+      ...options.as ?? [],
+      ...productCommand(),
+      "run",
+      "--config",
+      configFile,
+      ...options.args ?? [],
+    ];
+    const child = network.spawn("steer", argv, options.env === undefined ? {} : { env: options.env });
+    const appliance = new Appliance(child, configFile, socket, temporary);
     try {
       await until("a running appliance", () => appliance.#isReady(), { limitMs: START_MS });
       return appliance;

@@ -18,6 +18,8 @@ export interface TestConfig {
   readonly interface?: string;
   /** Default off. */
   readonly http?: string;
+  /** Default: as much as there may be. */
+  readonly memory?: string;
 }
 
 /**
@@ -28,11 +30,11 @@ const ROOMY = "umem: { chunks: 65536 }, rings: { rx: 32768, tx: 4096, fill: 3276
 
 /** The text of a configuration file. */
 export function configText(config: TestConfig, socket: string): string {
-  const { rules, workers = 2, attach = "native", wait = "adaptive", http = "off" } = config;
+  const { rules, workers = 2, attach = "native", wait = "adaptive", http = "off", memory = ROOMY } = config;
   return [
     "version: 1",
     "interfaces:",
-    `  - { name: ${config.interface ?? INTERFACES.steer}, attach: ${attach}, ${ROOMY} }`,
+    `  - { name: ${config.interface ?? INTERFACES.steer}, attach: ${attach}, ${memory} }`,
     `workers: { count: ${workers}, wait: ${wait} }`,
     "steering:",
     ...rules.map((rule) => `  - ${rule}`),

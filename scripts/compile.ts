@@ -1,0 +1,63 @@
+/**
+ * Builds dist/xdpsteer, the one file that is copied to a box: `scripts/dev compile`.
+ *
+ * With a `denort` (DENORT_BIN) by `deno compile`; else a self-extracting file around the deno binary that runs this script.
+ */
+// deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
+import project from "../deno.json" with { type: "json" };
+import { bundle, collectLibraries, run } from "./package_parts.ts";
+import { notices } from "./notices.ts";
+import { pack, type PackedFile } from "./pack.ts";
+
+const OUT = "dist/xdpsteer";
+const PARTS = "build/package";
+
+const start = performance.now();
+const step = (text: string): void =>
+  console.error(`${((performance.now() - start) / 1000).toFixed(1).padStart(5)} s  ${text}`);
+
+await Deno.remove(PARTS, { recursive: true }).catch(() => {});
+await Deno.mkdir(`${PARTS}/lib`, { recursive: true });
+await Deno.mkdir(`${PARTS}/runtime`);
+await Deno.mkdir("dist", { recursive: true });
+
+step("bundle main.ts");
+await bundle("main.ts", PARTS);
+step("collect libraries and licences");
+await collectLibraries("libbpf.so.1", `${PARTS}/lib`);
+await Deno.writeTextFile(`${PARTS}/NOTICES.txt`, await notices());
+
+const denort = Deno.env.get("DENORT_BIN");
+if (denort !== undefined && denort !== "") {
+  step(`deno compile with ${denort}`);
+  const include = ["lib", "NOTICES.txt"].flatMap((name) => ["--include", `${PARTS}/${name}`]);
+  await run(Deno.execPath(), [
+    ...["compile", "--quiet", "--no-check", "--no-config", "--allow-all", "--output", OUT],
+    ...[...include, ...(await chunks()).flatMap((name) => ["--include", `${PARTS}/${name}`]), `${PARTS}/main.js`],
+  ]);
+} else {
+  step("no DENORT_BIN: a self-extracting file is built (set it to the denort of this Deno version for deno compile)");
+  await collectLibraries(Deno.execPath(), `${PARTS}/runtime`);
+  await run("gcc", [
+    ...["-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none", "-o", `${PARTS}/launcher`],
+    ...["packaging/launcher/launcher.c", "packaging/launcher/tree.c", "-l:libzstd.a"],
+  ]);
+  const files: PackedFile[] = [
+    { path: "xdpsteer", source: Deno.execPath(), mode: 0o500 },
+    ...["main.js", "NOTICES.txt", ...await chunks(), ...await names("lib"), ...await names("runtime")]
+      .map((path) => ({ path, source: `${PARTS}/${path}`, mode: 0o400 })),
+  ];
+  await pack(`${PARTS}/launcher`, files, OUT);
+}
+await Deno.chmod(OUT, 0o755);
+const { size } = await Deno.stat(OUT);
+step(`${OUT}: xdpsteer ${project.version}, ${(size / 2 ** 20).toFixed(1)} MiB`);
+
+async function chunks(): Promise<string[]> {
+  return (await Array.fromAsync(Deno.readDir(PARTS))).map(({ name }) => name)
+    .filter((name) => name.endsWith(".js") && name !== "main.js").sort();
+}
+
+async function names(folder: string): Promise<string[]> {
+  return (await Array.fromAsync(Deno.readDir(`${PARTS}/${folder}`))).map(({ name }) => `${folder}/${name}`).sort();
+}

@@ -1,0 +1,36 @@
+/** What goes into the one file: the program's code, and the libraries it needs that a bare glibc system does not have. */
+import { basename } from "node:path";
+
+/** What every glibc system has: its own libraries, and the loader. */
+const OF_GLIBC = /^(linux-vdso|ld-linux[^/]*|libc|libm|libdl|librt|libpthread)\.so/;
+
+export async function run(program: string, args: readonly string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args] }).output();
+  const decoder = new TextDecoder();
+  if (!success) throw new Error(`${program} ${args.join(" ")}:\n${decoder.decode(stderr)}`);
+  return decoder.decode(stdout);
+}
+
+/**
+ * Bundles an entry and what it imports into a folder. In pieces: a worker thread then reads its few kilobytes only. Minified, which also
+ * keeps the names of this machine's folders out of it.
+ */
+export async function bundle(entry: string, folder: string): Promise<void> {
+  await run(Deno.execPath(), ["bundle", "--quiet", "--minify", "--code-splitting", "--outdir", folder, entry]);
+}
+
+/** Copies what a library or program needs into a folder, itself too if it is given by its bare name. */
+export async function collectLibraries(wanted: string, folder: string): Promise<void> {
+  const found = wanted.includes("/") ? wanted : await findLibrary(wanted);
+  const needed = [...(await run("ldd", [found])).matchAll(/^\s*(\S+) => (\/\S+)/gm)]
+    .map(([, name, path]) => ({ name: name!, path: path! }))
+    .filter(({ name }) => !OF_GLIBC.test(name));
+  if (found !== wanted) needed.push({ name: wanted, path: found });
+  for (const { name, path } of needed) await Deno.copyFile(await Deno.realPath(path), `${folder}/${basename(name)}`);
+}
+
+async function findLibrary(name: string): Promise<string> {
+  const line = (await run("/sbin/ldconfig", ["-p"])).split("\n").find((text) => text.trim().startsWith(`${name} `));
+  if (line === undefined) throw new Error(`There is no ${name} on this machine`);
+  return line.split(" => ")[1]!;
+}

@@ -1,0 +1,85 @@
+/**
+ * Makes a release of the version in deno.json, in dist/: `scripts/dev release`.
+ *
+ * Tests everything, builds the one file and the Debian package twice to see that they come out the same, and writes a CycloneDX SBOM
+ * and the checksums. Refuses a tree with uncommitted changes, and a version that CHANGELOG.md does not tell of.
+ */
+// deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
+import { parseArgs } from "node:util";
+import project from "../deno.json" with { type: "json" };
+import { debianVersion } from "./build_deb.ts";
+import { components } from "./notices.ts";
+import { run } from "./package_parts.ts";
+
+const { values: options } = parseArgs({ options: { "skip-tests": { type: "boolean", default: false } } });
+const { version } = project;
+
+if (await run("git", ["status", "--porcelain"]) !== "") fail("the tree has changes that are not committed");
+if (!new RegExp(`^## ${version.replaceAll(".", "\\.")}\\b`, "m").test(await Deno.readTextFile("CHANGELOG.md"))) {
+  fail(`CHANGELOG.md has no "## ${version}"`);
+}
+if (options["skip-tests"]) console.error("Not tested: --skip-tests");
+else await script("scripts/test.ts");
+
+const arch = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
+const artifacts = ["xdpsteer", `xdpsteer_${debianVersion(version)}_${arch}.deb`];
+const first = await buildAll();
+await Deno.remove("build/packed", { recursive: true });
+const second = await buildAll();
+for (const name of artifacts) {
+  if (first.get(name) !== second.get(name)) fail(`${name} is not the same when it is built again`);
+}
+
+await Deno.writeTextFile("dist/sbom.cdx.json", `${JSON.stringify(await sbom(), null, 2)}\n`);
+const names = [...artifacts, "sbom.cdx.json"];
+const lines = await Promise.all(names.map(async (name) => `${await sha256(name)}  ${name}\n`));
+await Deno.writeTextFile("dist/SHA256SUMS", lines.join(""));
+console.log(`xdpsteer ${version} is in dist/:\n${lines.join("")}`);
+
+async function buildAll(): Promise<ReadonlyMap<string, string>> {
+  await script("scripts/compile.ts");
+  await script("scripts/build_deb.ts");
+  return new Map(
+    await Promise.all(artifacts.map(async (name): Promise<[string, string]> => [name, await sha256(name)])),
+  );
+}
+
+async function script(file: string): Promise<void> {
+  const { success } = await new Deno.Command(Deno.execPath(), { args: ["run", "--quiet", "-A", file] }).spawn().status;
+  if (!success) fail(`${file} failed`);
+}
+
+async function sha256(name: string): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", await Deno.readFile(`dist/${name}`))).toHex();
+}
+
+/** Everything in the one file, in CycloneDX. No serial number and no time: the same commit gives the same document. */
+async function sbom(): Promise<unknown> {
+  const [own, ...others] = (await components()).map(({ name, version: of, licence }) => ({
+    type: name === "xdpsteer" ? "application" : "library",
+    "bom-ref": `${name}@${of}`,
+    name,
+    version: of,
+    licenses: [{ expression: licence }],
+    purl: purl(name, of),
+  }));
+  return {
+    bomFormat: "CycloneDX",
+    specVersion: "1.6",
+    version: 1,
+    metadata: { component: own },
+    components: others,
+    dependencies: [{ ref: own!["bom-ref"], dependsOn: others.map((other) => other["bom-ref"]) }],
+  };
+}
+
+function purl(name: string, of: string): string {
+  if (name === "xdpsteer") return `pkg:generic/xdpsteer@${of}`;
+  const isNative = /^lib|^zlib/.test(name);
+  return isNative ? `pkg:deb/debian/${name}@${encodeURIComponent(of)}` : `pkg:npm/${name.replace("@", "%40")}@${of}`;
+}
+
+function fail(why: string): never {
+  console.error(`No release: ${why}`);
+  Deno.exit(1);
+}

@@ -1,0 +1,31 @@
+/**
+ * Running the product as a user other than root.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+
+/** Nobody. */
+const USER = 65534;
+
+/** Words before a command that make its process an ordinary user's, with these capabilities (`net_admin`) alone. */
+export function asOrdinaryUser(capabilities: readonly string[] = []): string[] {
+  const user = ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups"];
+  if (capabilities.length === 0) return user;
+  const set = ["-all", ...capabilities.map((name) => `+${name}`)].join(",");
+  return [...user, "--no-new-privs", `--inh-caps=${set}`, `--ambient-caps=${set}`, `--bounding-set=${set}`];
+}
+
+/** Gives a directory to that user. */
+export async function giveToOrdinaryUser(directory: string): Promise<void> {
+  await Deno.chown(directory, USER, USER);
+}
+
+/** Makes a cache of Deno's with the packages of this one, that anybody can use: the one of root is not for everybody. */
+export async function copyPackages(directory: string): Promise<void> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+  const { npmCache } = JSON.parse(new TextDecoder().decode(stdout));
+  const script = 'cp -r "$1" "$2/npm" && chmod -R a+rwX "$2"';
+  const { success } = await new Deno.Command("sh", { args: ["-c", script, "sh", npmCache, directory] }).output();
+  assert.ok(success);
+}

@@ -1,0 +1,182 @@
+/** The self-extracting file, as packaging/launcher/launcher.c promises it. Needs dist/xdpsteer. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+
+const FILE = fileURLToPath(new URL("../../dist/xdpsteer", import.meta.url));
+const ORDINARY_USER = 65534;
+
+interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function start(
+  env: Readonly<Record<string, string>>,
+  words: readonly string[] = [FILE, "version"],
+): Promise<Finished> {
+  const [program, ...args] = words;
+  const options = { args, env: { PATH: "/usr/sbin:/usr/bin", ...env }, clearEnv: true };
+  const { code, stdout, stderr } = await new Deno.Command(program!, options).output();
+  return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+}
+
+/** A directory with mode 0755, and its removal. */
+async function temporary(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const path = await Deno.makeTempDir({ prefix: "xdpsteer-launcher-" });
+  await Deno.chmod(path, 0o755);
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+/** The one cache in a directory. */
+async function cacheIn(root: string): Promise<string> {
+  const names = (await Array.fromAsync(Deno.readDir(root))).map(({ name }) => name);
+  assert.equal(names.length, 1, `in ${root}: ${names.join(", ")}`);
+  assert.match(names[0]!, /^[0-9a-f]{64}$/);
+  return `${root}/${names[0]}`;
+}
+
+function assertStarts({ code, stdout, stderr }: Finished): void {
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^xdpsteer \d+\.\d+\.\d+ \(self-extracting, deno /);
+  assert.equal(stderr, "");
+}
+
+Deno.test("the file unpacks once, into a directory that is its owner's alone", async () => {
+  await using root = await temporary();
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  assertStarts(await start(env));
+  const cache = await cacheIn(env.XDPSTEER_CACHE_DIR);
+  for (const directory of [env.XDPSTEER_CACHE_DIR, cache]) {
+    assert.equal((await Deno.stat(directory)).mode! & 0o777, 0o700);
+  }
+  for (const [name, mode] of [["xdpsteer", 0o500], ["main.js", 0o400], ["lib/libbpf.so.1", 0o400]] as const) {
+    assert.equal((await Deno.stat(`${cache}/${name}`)).mode! & 0o7777, mode, name);
+  }
+  const before = await Deno.stat(`${cache}/xdpsteer`);
+  assertStarts(await start(env));
+  const after = await Deno.stat(`${cache}/xdpsteer`);
+  assert.deepEqual([after.ino, after.mtime], [before.ino, before.mtime]);
+});
+
+Deno.test("many first starts at once all work, and leave one cache", async () => {
+  await using root = await temporary();
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  for (const result of await Promise.all(Array.from({ length: 6 }, () => start(env)))) assertStarts(result);
+  await cacheIn(env.XDPSTEER_CACHE_DIR);
+});
+
+Deno.test("a cache that was changed, cut or taken from is made anew before anything of it runs", async () => {
+  await using root = await temporary();
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  assertStarts(await start(env));
+  const cache = await cacheIn(env.XDPSTEER_CACHE_DIR);
+  const script = `${cache}/main.js`;
+  const whole = await Deno.readTextFile(script);
+  const harm: Readonly<Record<string, () => Promise<void>>> = {
+    "other text of the same length": async () => {
+      await Deno.chmod(script, 0o600);
+      await Deno.writeTextFile(script, `console.log("mine");`.padEnd(whole.length));
+      await Deno.chmod(script, 0o400);
+    },
+    "cut": async () => {
+      await Deno.chmod(script, 0o600);
+      await Deno.truncate(script, 10);
+      await Deno.chmod(script, 0o400);
+    },
+    "gone": () => Deno.remove(script),
+    "a link": async () => {
+      await Deno.writeTextFile(`${root.path}/elsewhere`, whole);
+      await Deno.remove(script);
+      await Deno.symlink(`${root.path}/elsewhere`, script);
+    },
+    "open to others": () => Deno.chmod(cache, 0o755),
+  };
+  for (const [what, change] of Object.entries(harm)) {
+    await change();
+    assertStarts(await start(env));
+    assert.equal(await Deno.readTextFile(script), whole, what);
+    assert.equal((await Deno.lstat(script)).isSymlink, false, what);
+    assert.equal((await Deno.stat(cache)).mode! & 0o777, 0o700, what);
+  }
+});
+
+Deno.test("what older versions left is removed, but not under a running one", async () => {
+  await using root = await temporary();
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  const [old, running] = ["a", "b"].map((digit) => `${env.XDPSTEER_CACHE_DIR}/${digit.repeat(64)}`);
+  for (const directory of [old!, running!]) {
+    await Deno.mkdir(`${directory}/lib`, { recursive: true });
+    await Deno.writeTextFile(`${directory}/lib/some.so`, "");
+  }
+  using held = await Deno.open(running!);
+  await held.lock(false);
+  assertStarts(await start(env));
+  await assert.rejects(Deno.stat(old!), Deno.errors.NotFound);
+  assert.ok((await Deno.stat(`${running}/lib/some.so`)).isFile);
+});
+
+Deno.test("where the home is read-only or a trap, the next place is taken", async () => {
+  await using root = await temporary();
+  const file = `${root.path}/xdpsteer`;
+  await Deno.copyFile(FILE, file);
+  const as = ["setpriv", `--reuid=${ORDINARY_USER}`, `--regid=${ORDINARY_USER}`, "--clear-groups", file, "version"];
+  const own = `/dev/shm/xdpsteer-${ORDINARY_USER}`;
+  try {
+    assertStarts(await start({ HOME: root.path }, as)); // not writable for the user
+    await cacheIn(own);
+    // Somebody else's directory under a name that the user's cache would have, and a link to the user's own.
+    await Deno.mkdir(`${root.path}/xdg/xdpsteer`, { recursive: true });
+    assertStarts(await start({ XDG_CACHE_HOME: `${root.path}/xdg` }, as));
+    await Deno.remove(`${root.path}/xdg/xdpsteer`);
+    await Deno.symlink(own, `${root.path}/xdg/xdpsteer`);
+    assertStarts(await start({ XDG_CACHE_HOME: `${root.path}/xdg` }, as));
+    const { code, stderr } = await start({ XDPSTEER_CACHE_DIR: `${root.path}/xdg/xdpsteer` }, as);
+    assert.equal(code, 1);
+    assert.match(stderr, /cannot unpack to XDPSTEER_CACHE_DIR/);
+  } finally {
+    await Deno.remove(own, { recursive: true }).catch(() => {});
+  }
+});
+
+Deno.test("a damaged file says so and runs nothing", async () => {
+  await using root = await temporary();
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  const whole = await Deno.readFile(FILE);
+  const changed = whole.slice();
+  changed[whole.byteLength - 200]! ^= 1; // in the index
+  for (const bytes of [whole.subarray(0, whole.byteLength - 1000), changed]) {
+    const file = `${root.path}/damaged`;
+    await Deno.writeFile(file, bytes, { mode: 0o755 });
+    const { code, stderr } = await start(env, [file, "version"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /is damaged: .*copy it again/);
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("its libraries are its own, and the system's if asked for", async () => {
+  await using root = await temporary();
+  for (const [system, from] of [["", `${root.path}/cache/`], ["1", "/usr/lib/"]] as const) {
+    const env = {
+      XDPSTEER_CACHE_DIR: `${root.path}/cache`,
+      LD_DEBUG: "libs",
+      ...(system === "" ? {} : { XDPSTEER_SYSTEM_LIBRARIES: system }),
+    };
+    await Deno.writeTextFile(`${root.path}/steering.yaml`, "version: 1\ninterfaces: [{ name: lo }]\nsteering: []\n");
+    const { stderr } = await start(env, [FILE, "run", "--bpf-object", FILE, "-c", `${root.path}/steering.yaml`]);
+    const [, path] = /calling init: (\S+libbpf\.so\.1)/.exec(stderr) ?? [];
+    assert.ok(path !== undefined && (await Deno.realPath(path)).startsWith(from), `${path} is not below ${from}`);
+  }
+});
+
+Deno.test("version tells how it is packaged, and all licences", async () => {
+  await using root = await temporary();
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  const { stdout } = await start(env, [FILE, "version", "--json"]);
+  assert.equal(JSON.parse(stdout).packaging, "self-extracting");
+  const { stdout: licences } = await start(env, [FILE, "version", "--licenses"]);
+  for (const name of ["xdpsteer", "deno", "zod", "yaml", "commander", "libbpf1", "libelf1", "zlib1g"]) {
+    assert.match(licences, new RegExp(`^${name} \\S+: \\S`, "m"));
+  }
+});
