@@ -162,11 +162,11 @@ function chunksDue(ports: readonly QueuePort[]): boolean {
   return false;
 }
 
-/** True while a port has packets to send, or chunks on their way that its fill ring will miss soon. */
+/** True while a port has packets to send, chunks to give back, or a fill ring that will soon miss those on their way. */
 function unfinished(ports: readonly QueuePort[]): boolean {
   for (let index = 0; index < ports.length; index++) {
     const port = ports[index]!;
-    if (port.unsent || port.exchange.returnedCount > 0 || port.exchange.low) return true;
+    if (port.unsent || port.exchange.due || port.exchange.low) return true;
   }
   return false;
 }

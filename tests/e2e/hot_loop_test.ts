@@ -68,3 +68,17 @@ for (const [what, { ports, packets }] of Object.entries(CASES)) {
     }
   });
 }
+
+Deno.test("a worker with nothing to do sleeps, whatever it did before", async () => {
+  await using network = await TestNetwork.create();
+  const rules = ["{ name: some, ports: 8080, worker: 0 }", "{ name: echo, ports: 7777, worker: 1, action: echo }"];
+  await using box = await startAppliance(network, { rules });
+  await runTraffic(network, "udp", { ports: [8080, 7777], packetsPerFlow: 10 }); // fewer than are given back at once
+  const sleeps = async (): Promise<number[]> => (await box.status()).workers.map(({ loop }) => loop.sleeps!);
+  await settled(box);
+  const before = await sleeps();
+  await sleep(2000);
+  for (const [worker, count] of (await sleeps()).entries()) {
+    assert.ok(count - before[worker]! < 60, `worker ${worker} woke up ${count - before[worker]!} times in two seconds`);
+  }
+});
