@@ -36,7 +36,8 @@ if (denort !== undefined && denort !== "") {
     ...[...include, ...(await chunks()).flatMap((name) => ["--include", `${PARTS}/${name}`]), `${PARTS}/main.js`],
   ]);
 } else {
-  step("no DENORT_BIN: a self-extracting file is built (set it to the denort of this Deno version for deno compile)");
+  const zip = `https://dl.deno.land/release/v${Deno.version.deno}/denort-${Deno.build.target}.zip`;
+  step(`no DENORT_BIN: a self-extracting file is built (for deno compile, set it to what is in ${zip})`);
   await collectLibraries(Deno.execPath(), `${PARTS}/runtime`);
   await run("gcc", [
     ...["-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none", "-o", `${PARTS}/launcher`],

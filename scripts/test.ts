@@ -44,6 +44,7 @@ const STEPS: readonly Step[] = [
     env: { XDPSTEER_COMMAND: `${EMPTY_ROOT} run` },
     counts: true,
   },
+  { name: "the empty root, as it was but for the cache", program: EMPTY_ROOT, args: ["check"] },
 ];
 
 const SUMMARY = /(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/g;

@@ -2,6 +2,7 @@
 # Runs the one file in a root that holds nothing but it, glibc and iproute2, as on the barest of boxes.
 #
 #   empty_root.sh make               makes build/empty_root anew from dist/xdpsteer
+#   empty_root.sh check              fails if anything was written in there but the cache
 #   empty_root.sh run [ARGS...]      runs xdpsteer in it; the pid is xdpsteer's own, and all mounts end with it
 set -eu
 project=$(cd "$(dirname "$0")/../.." && pwd)
@@ -19,7 +20,13 @@ if [ "$1" = make ]; then
     mkdir -p "$root$(dirname "$library")"
     cp -Ln "$library" "$root$library"
   done
+  find "$root" | sort >"$root.list"
   exit 0
+fi
+if [ "$1" = check ]; then
+  find "$root" -path "$root/var/cache/xdpsteer" -prune -o -print | sort | diff "$root.list" - >&2 && exit 0
+  echo "empty_root.sh: the lines above were written outside of the cache" >&2
+  exit 1
 fi
 
 shift
