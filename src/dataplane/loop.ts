@@ -113,7 +113,7 @@ class Loop {
     }
   }
 
-  /** Counts the time spent spinning since the last look at the clock: at most {@linkcode CLOCK_TURNS} turns, which take far less than 1 ms. */
+  /** Counts the time spun since the last look at the clock: at most {@linkcode CLOCK_TURNS} turns, far less than 1 ms. */
   #addSpun(): void {
     const { pollSet, counters: { values } } = this.#context;
     pollSet.addElapsed(values, IDLE_MS_AT);
