@@ -8,7 +8,7 @@ for source in bpf/*.bpf.c; do
   if [ -e "$object" ] && [ -z "$(find bpf "$0" -newer "$object" -name '*.[chs]*' -print)" ]; then continue; fi
   case $(uname -m) in aarch64) arch=arm64 ;; *) arch=x86 ;; esac
   clang -O2 -g -std=gnu11 -Wall -Wextra -Werror -target bpf -mcpu=v3 "-D__TARGET_ARCH_$arch" \
-    -I "/usr/include/$(uname -m)-linux-gnu" -c "$source" -o "$object.tmp"
+    -I "/usr/include/$(uname -m)-linux-gnu" "-ffile-prefix-map=$PWD=." -fdebug-compilation-dir=. -c "$source" -o "$object.tmp"
   llvm-strip -g "$object.tmp" # drops DWARF, keeps BTF
   mv "$object.tmp" "$object"
 done
