@@ -1,22 +1,27 @@
 /** What goes into the one file: the program's code, and the libraries it needs that a bare glibc system does not have. */
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 
 /** What every glibc system has: its own libraries, and the loader. */
 const OF_GLIBC = /^(linux-vdso|ld-linux[^/]*|libc|libm|libdl|librt|libpthread)\.so/;
 
-export async function run(program: string, args: readonly string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args] }).output();
+export async function run(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args], env }).output();
   const decoder = new TextDecoder();
   if (!success) throw new Error(`${program} ${args.join(" ")}:\n${decoder.decode(stderr)}`);
   return decoder.decode(stdout);
 }
 
 /**
- * Bundles an entry and what it imports into a folder. In pieces: a worker thread then reads its few kilobytes only. Minified, which also
- * keeps the names of this machine's folders out of it.
+ * Bundles an entry and what it imports into a folder. In pieces: a worker thread then reads its few kilobytes only. With a cache within
+ * the project: the pieces' names are hashes that include where their sources are, seen from here.
  */
 export async function bundle(entry: string, folder: string): Promise<void> {
-  await run(Deno.execPath(), ["bundle", "--quiet", "--minify", "--code-splitting", "--outdir", folder, entry]);
+  const args = ["bundle", "--quiet", "--minify", "--code-splitting", "--outdir", folder, entry];
+  await run(Deno.execPath(), args, { DENO_DIR: resolve("build/deno") });
 }
 
 /** Copies what a library or program needs into a folder, itself too if it is given by its bare name. */
