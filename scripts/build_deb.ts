@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { run } from "./package_parts.ts";
 
 const ROOT = join(import.meta.dirname!, "..");
 const DEBIAN = join(ROOT, "packaging/debian");
@@ -57,7 +58,7 @@ export async function buildDeb(options: DebOptions): Promise<string> {
     const deb = join(options.directory, `xdpsteer_${version}_${architecture}.deb`);
     // Lintian wants xz. Hard work would gain little: what is big in the binary is compressed already. And one thread, since
     // with several xz cuts the stream into blocks, and other bytes come out.
-    await execute("dpkg-deb", ["--root-owner-group", "-Zxz", "-z0", "--threads-max=1", "--build", tree, deb], {
+    await run("dpkg-deb", ["--root-owner-group", "-Zxz", "-z0", "--threads-max=1", "--build", tree, deb], {
       SOURCE_DATE_EPOCH: String(epoch),
     });
     return deb;
@@ -125,7 +126,7 @@ Description: UDP packet steering by destination port, with XDP and AF_XDP
  * is in there, asks for glibc 2.35, and Deno, libbpf and libelf for less. A test holds this against the parts.
  */
 async function dependencies(binary: string): Promise<string[]> {
-  const dynamic = await execute("readelf", ["--dynamic", binary]);
+  const dynamic = await run("readelf", ["--dynamic", binary]);
   return [
     "libc6 (>= 2.35)",
     ...(dynamic.includes("[libgcc_s.so.1]") ? ["libgcc-s1 (>= 4.2)"] : []),
@@ -150,7 +151,7 @@ function changelog(version: string, epoch: number): string {
 
 async function sourceDate(): Promise<number> {
   const given = Deno.env.get("SOURCE_DATE_EPOCH");
-  return Number(given ?? await execute("git", ["-C", ROOT, "log", "-1", "--format=%ct"]));
+  return Number(given ?? await run("git", ["-C", ROOT, "log", "-1", "--format=%ct"]));
 }
 
 /** As dpkg-gencontrol counts: files in whole KiB, one for each folder. */
@@ -208,13 +209,6 @@ async function readText(path: string): Promise<string> {
   } catch (cause) {
     throw new Error(`cannot read ${path}`, { cause });
   }
-}
-
-async function execute(program: string, args: readonly string[], env: Record<string, string> = {}): Promise<string> {
-  const output = await new Deno.Command(program, { args: [...args], env: { ...env, LC_ALL: "C" } }).output();
-  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-  if (!output.success) throw new Error(`${program} ${args.join(" ")}: ${text(output.stderr)}`);
-  return text(output.stdout);
 }
 
 if (import.meta.main) {

@@ -41,7 +41,8 @@ export async function components(): Promise<Component[]> {
     text: await Deno.readTextFile(`${dirname(Deno.execPath())}/LICENSE`) +
       "\nDeno contains V8 (BSD-3-Clause) and Rust crates; see https://github.com/denoland/deno and https://v8.dev.\n",
   }];
-  for (const id of bundledPackages()) all.push(await npmComponent(id));
+  const { npmCache } = JSON.parse(await run(Deno.execPath(), ["info", "--json"]));
+  for (const id of bundledPackages()) all.push(await npmComponent(id, npmCache));
   for (const [name, licence] of Object.entries(NATIVE)) {
     const version = (await run("dpkg-query", ["-W", "-f=${Version}", name])).trim();
     all.push({ name, version, licence, text: await Deno.readTextFile(`/usr/share/doc/${name}/copyright`) });
@@ -75,11 +76,10 @@ function bundledPackages(): string[] {
   return [...found].sort();
 }
 
-async function npmComponent(id: string): Promise<Component> {
+async function npmComponent(id: string, npmCache: string): Promise<Component> {
   const at = id.lastIndexOf("@");
   const [name, version] = [id.slice(0, at), id.slice(at + 1).split("_")[0]!];
-  const { denoDir } = JSON.parse(await run(Deno.execPath(), ["info", "--json"]));
-  const folder = `${denoDir}/npm/registry.npmjs.org/${name}/${version}`;
+  const folder = `${npmCache}/registry.npmjs.org/${name}/${version}`;
   const { license } = JSON.parse(await Deno.readTextFile(`${folder}/package.json`));
   const file = [...Deno.readDirSync(folder)].find((entry) => /^licen[cs]e/i.test(entry.name))?.name;
   const text = file === undefined ? `Licence: ${license}` : await Deno.readTextFile(`${folder}/${file}`);

@@ -4,12 +4,14 @@ import { basename, resolve } from "node:path";
 /** What every glibc system has: its own libraries, and the loader. */
 const OF_GLIBC = /^(linux-vdso|ld-linux[^/]*|libc|libm|libdl|librt|libpthread)\.so/;
 
+/** Runs a program that has to succeed, in no language but its own. @returns what it printed. */
 export async function run(
   program: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args], env }).output();
+  const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args], env: { LC_ALL: "C", ...env } })
+    .output();
   const decoder = new TextDecoder();
   if (!success) throw new Error(`${program} ${args.join(" ")}:\n${decoder.decode(stderr)}`);
   return decoder.decode(stdout);

@@ -5,9 +5,10 @@
  * and the checksums. Refuses a tree with uncommitted changes, and a version that CHANGELOG.md does not tell of.
  */
 // deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
+import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import project from "../deno.json" with { type: "json" };
-import { debianVersion } from "./build_deb.ts";
+import { buildDeb } from "./build_deb.ts";
 import { components } from "./notices.ts";
 import { run } from "./package_parts.ts";
 
@@ -21,27 +22,23 @@ if (!new RegExp(`^## ${version.replaceAll(".", "\\.")}\\b`, "m").test(await Deno
 if (options["skip-tests"]) console.error("Not tested: --skip-tests");
 else await script("scripts/test.ts");
 
-const arch = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
-const artifacts = ["xdpsteer", `xdpsteer_${debianVersion(version)}_${arch}.deb`];
 const first = await buildAll();
 await Deno.remove("build/packed", { recursive: true });
-const second = await buildAll();
-for (const name of artifacts) {
-  if (first.get(name) !== second.get(name)) fail(`${name} is not the same when it is built again`);
+for (const [name, sum] of await buildAll()) {
+  if (first.get(name) !== sum) fail(`${name} is not the same when it is built again`);
 }
 
 await Deno.writeTextFile("dist/sbom.cdx.json", `${JSON.stringify(await sbom(), null, 2)}\n`);
-const names = [...artifacts, "sbom.cdx.json"];
-const lines = await Promise.all(names.map(async (name) => `${await sha256(name)}  ${name}\n`));
+const sums = [...first, ["sbom.cdx.json", await sha256("sbom.cdx.json")]];
+const lines = sums.map(([name, sum]) => `${sum}  ${name}\n`);
 await Deno.writeTextFile("dist/SHA256SUMS", lines.join(""));
 console.log(`xdpsteer ${version} is in dist/:\n${lines.join("")}`);
 
+/** The file and the package, with their checksums, by name. */
 async function buildAll(): Promise<ReadonlyMap<string, string>> {
   await script("scripts/compile.ts");
-  await script("scripts/build_deb.ts");
-  return new Map(
-    await Promise.all(artifacts.map(async (name): Promise<[string, string]> => [name, await sha256(name)])),
-  );
+  const deb = basename(await buildDeb({ binary: "dist/xdpsteer", directory: "dist" }));
+  return new Map([["xdpsteer", await sha256("xdpsteer")], [deb, await sha256(deb)]]);
 }
 
 async function script(file: string): Promise<void> {

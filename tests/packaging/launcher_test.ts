@@ -1,31 +1,25 @@
 /** The self-extracting file, as packaging/launcher/launcher.c promises it. Needs dist/xdpsteer. */
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
+import { binary, type Result, temporaryFolder } from "./support.ts";
 
-const FILE = fileURLToPath(new URL("../../dist/xdpsteer", import.meta.url));
+const FILE = binary();
 const ORDINARY_USER = 65534;
-
-interface Finished {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 async function start(
   env: Readonly<Record<string, string>>,
   words: readonly string[] = [FILE, "version"],
-): Promise<Finished> {
+): Promise<Result> {
   const [program, ...args] = words;
   const options = { args, env: { PATH: "/usr/sbin:/usr/bin", ...env }, clearEnv: true };
   const { code, stdout, stderr } = await new Deno.Command(program!, options).output();
   return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
 }
 
-/** A directory with mode 0755, and its removal. */
+/** A folder that every user may look into. */
 async function temporary(): Promise<{ readonly path: string } & AsyncDisposable> {
-  const path = await Deno.makeTempDir({ prefix: "xdpsteer-launcher-" });
-  await Deno.chmod(path, 0o755);
-  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+  const folder = await temporaryFolder();
+  await Deno.chmod(folder.path, 0o755);
+  return folder;
 }
 
 /** The one cache in a directory. */
@@ -36,7 +30,7 @@ async function cacheIn(root: string): Promise<string> {
   return `${root}/${names[0]}`;
 }
 
-function assertStarts({ code, stdout, stderr }: Finished): void {
+function assertStarts({ code, stdout, stderr }: Result): void {
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^xdpsteer \d+\.\d+\.\d+ \(self-extracting, deno /);
   assert.equal(stderr, "");

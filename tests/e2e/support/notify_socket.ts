@@ -4,6 +4,7 @@
  * @module
  */
 import type { TestNetwork } from "../../support/netns.ts";
+import { LinePrinter } from "./line_printer.ts";
 import { until } from "./wait.ts";
 
 /** Notifications as the kernel vouches for them. */
@@ -31,31 +32,18 @@ while True:
 `;
 
 export class NotifySocket implements AsyncDisposable {
-  #output = "";
-  readonly #child: Deno.ChildProcess;
-  readonly #reading: Promise<unknown>;
-
-  private constructor(network: TestNetwork, name: string) {
-    // In the appliance's own network namespace: abstract names belong to one.
-    this.#child = network.spawn("steer", ["/usr/bin/python3", "-c", RECEIVER, name], { stderr: "inherit" });
-    this.#reading = this.#read();
-  }
+  private constructor(private readonly receiver: LinePrinter) {}
 
   /** @param name What NOTIFY_SOCKET is to be: a path, or "@" and an abstract name. */
   static async open(network: TestNetwork, name: string): Promise<NotifySocket> {
-    const socket = new NotifySocket(network, name);
-    try {
-      await until(`a socket at ${name}`, () => socket.#output.startsWith("ready\n"));
-      return socket;
-    } catch (error) {
-      await socket[Symbol.asyncDispose]();
-      throw error;
-    }
+    // In the appliance's own network namespace: abstract names belong to one.
+    const argv = ["/usr/bin/python3", "-c", RECEIVER, name];
+    return new NotifySocket(await LinePrinter.start(network, argv, `a socket at ${name}`));
   }
 
   /** Everything so far, oldest first. */
   get received(): Notification[] {
-    return this.#output.split("\n").slice(1, -1).map((line) => JSON.parse(line));
+    return this.receiver.lines.map((line) => JSON.parse(line));
   }
 
   /** Everything but the beats. */
@@ -74,13 +62,7 @@ export class NotifySocket implements AsyncDisposable {
     });
   }
 
-  async #read(): Promise<void> {
-    for await (const part of this.#child.stdout.pipeThrough(new TextDecoderStream())) this.#output += part;
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#child.status;
-    await this.#reading;
+    await this.receiver[Symbol.asyncDispose]();
   }
 }

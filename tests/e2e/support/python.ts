@@ -4,6 +4,7 @@
  * @module
  */
 import type { Side, TestNetwork } from "../../support/netns.ts";
+import { LinePrinter } from "./line_printer.ts";
 import { until } from "./wait.ts";
 
 /** Not the one on PATH: that may be a version manager's, which takes its time. */
@@ -50,41 +51,21 @@ while True:
 
 /** A server of the kernel's stack in the steer namespace, that sends back what it gets. */
 export class KernelServer implements AsyncDisposable {
-  #output = "";
-  readonly #child: Deno.ChildProcess;
-  readonly #reading: Promise<unknown>;
-
-  private constructor(network: TestNetwork, script: string, port: number) {
-    this.#child = network.spawn("steer", [PYTHON, "-c", `${PRELUDE}${script}`, JSON.stringify({ port })], {
-      stderr: "inherit",
-    });
-    this.#reading = this.#read();
-  }
+  private constructor(private readonly server: LinePrinter) {}
 
   static async start(network: TestNetwork, protocol: "udp" | "tcp", port: number): Promise<KernelServer> {
-    const server = new KernelServer(network, protocol === "udp" ? UDP_SERVER : TCP_SERVER, port);
-    try {
-      await until(`a ${protocol} server on port ${port}`, () => server.#output.startsWith("ready\n"));
-      return server;
-    } catch (error) {
-      await server[Symbol.asyncDispose]();
-      throw error;
-    }
+    const script = `${PRELUDE}${protocol === "udp" ? UDP_SERVER : TCP_SERVER}`;
+    const argv = [PYTHON, "-c", script, JSON.stringify({ port })];
+    return new KernelServer(await LinePrinter.start(network, argv, `a ${protocol} server on port ${port}`));
   }
 
   /** Payload bytes of every datagram so far (UDP only). */
   get datagrams(): number[] {
-    return this.#output.split("\n").slice(1, -1).map(Number);
-  }
-
-  async #read(): Promise<void> {
-    for await (const part of this.#child.stdout.pipeThrough(new TextDecoderStream())) this.#output += part;
+    return this.server.lines.map(Number);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#child.status;
-    await this.#reading;
+    await this.server[Symbol.asyncDispose]();
   }
 }
 

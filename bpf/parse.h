@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* From a frame to its UDP header: every length on the way is checked. */
+#ifndef XDPSTEER_PARSE_H
+#define XDPSTEER_PARSE_H
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "steer.h"
+
+#define VLAN_TAGS_MAX 2
+#define IPV6_EXTENSIONS_MAX 6
+#define IPV4_FRAGMENT_BITS 0x3fff /* MF or a non-zero offset */
+#define IPV6_FRAGMENT_BITS 0xfff9
+
+struct vlan_tag {
+	__be16 tci;
+	__be16 encapsulated_proto;
+};
+
+struct ipv6_extension {
+	__u8 next_header;
+	__u8 length;
+	__u8 routing_type;
+	__u8 segments_left;
+};
+
+struct ipv6_fragment {
+	__u8 next_header;
+	__u8 reserved;
+	__be16 offset_and_flags;
+	__be32 id;
+};
+
+/* Where in a packet everything is that steering needs. */
+struct packet {
+	struct udphdr *udp;
+	__be32 *addresses; /* source, then destination */
+	__u32 address_words; /* both together */
+};
+
+static __always_inline __u32 mix(__u32 hash, __u32 value)
+{
+	hash = (hash ^ value) * 0x9e3779b1u;
+	return hash ^ (hash >> 15);
+}
+
+/* The same for every packet of a flow. */
+static __always_inline __u32 flow_hash(const struct packet *packet)
+{
+	__u32 hash = mix(mix(0, packet->addresses[0]), packet->addresses[1]);
+
+	if (packet->address_words > 2) {
+#pragma unroll
+		for (int i = 2; i < 8; i++)
+			hash = mix(hash, packet->addresses[i]);
+	}
+	return mix(hash, (__u32)packet->udp->source << 16 | packet->udp->dest);
+}
+
+/* The verifier of 6.1 forgets that a byte swap leaves 16 bits, and the compiler would leave out a mask that it thinks does nothing. */
+static __always_inline __u64 length_of(__be16 field)
+{
+	__u64 length = bpf_ntohs(field);
+
+	asm volatile("%0 &= 0xffff" : "+r"(length));
+	return length;
+}
+
+/* Finds the UDP header and checks every length on the way. STEER_REASON_STEERED means: packet is filled in. */
+static __always_inline enum steer_reason parse(void *data, void *data_end, struct packet *packet)
+{
+	struct ethhdr *eth = data;
+	void *cursor = eth + 1;
+	void *datagram_end;
+	struct udphdr *udp;
+	__u64 udp_bytes;
+	__be16 proto;
+
+	if (cursor > data_end)
+		return STEER_REASON_TRUNCATED;
+	proto = eth->h_proto;
+
+#pragma unroll
+	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
+		struct vlan_tag *tag = cursor;
+
+		if (proto != bpf_htons(ETH_P_8021Q) && proto != bpf_htons(ETH_P_8021AD))
+			break;
+		if ((void *)(tag + 1) > data_end)
+			return STEER_REASON_TRUNCATED;
+		proto = tag->encapsulated_proto;
+		cursor = tag + 1;
+	}
+
+	if (proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = cursor;
+		__u64 header_bytes, total_bytes;
+
+		if ((void *)(ip + 1) > data_end)
+			return STEER_REASON_TRUNCATED;
+		header_bytes = ip->ihl * 4;
+		total_bytes = length_of(ip->tot_len);
+		if (ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes)
+			return STEER_REASON_BAD_LENGTH;
+		if (ip->protocol != IPPROTO_UDP)
+			return STEER_REASON_NOT_UDP;
+		if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_BITS))
+			return STEER_REASON_FRAGMENT;
+		datagram_end = cursor + total_bytes;
+		if (datagram_end > data_end)
+			return STEER_REASON_TRUNCATED;
+		packet->addresses = &ip->saddr;
+		packet->address_words = 2;
+		cursor += header_bytes;
+	} else if (proto == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = cursor;
+		__u32 next;
+
+		if ((void *)(ip + 1) > data_end)
+			return STEER_REASON_TRUNCATED;
+		if (ip->version != 6)
+			return STEER_REASON_BAD_LENGTH;
+		next = ip->nexthdr;
+		datagram_end = (void *)(ip + 1) + length_of(ip->payload_len);
+		if (datagram_end > data_end)
+			return STEER_REASON_TRUNCATED;
+		packet->addresses = ip->saddr.s6_addr32;
+		packet->address_words = 8;
+		cursor = ip + 1;
+
+#pragma unroll
+		for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
+			if (next == IPPROTO_FRAGMENT) {
+				struct ipv6_fragment *fragment = cursor;
+
+				if ((void *)(fragment + 1) > data_end)
+					return STEER_REASON_TRUNCATED;
+				if (fragment->offset_and_flags & bpf_htons(IPV6_FRAGMENT_BITS))
+					return STEER_REASON_FRAGMENT;
+				next = fragment->next_header; /* an atomic fragment is a whole packet */
+				cursor = fragment + 1;
+			} else if (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING) {
+				struct ipv6_extension *extension = cursor;
+
+				if ((void *)(extension + 1) > data_end)
+					return STEER_REASON_TRUNCATED;
+				if (next == IPPROTO_ROUTING && extension->segments_left != 0)
+					return STEER_REASON_IPV6_EXTENSIONS;
+				next = extension->next_header;
+				cursor += (extension->length + 1) * 8;
+			} else if (next == IPPROTO_AH) {
+				struct ipv6_extension *extension = cursor;
+
+				if ((void *)(extension + 1) > data_end)
+					return STEER_REASON_TRUNCATED;
+				next = extension->next_header;
+				cursor += (extension->length + 2) * 4;
+			} else {
+				break;
+			}
+		}
+		if (next != IPPROTO_UDP)
+			return next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
+					       next == IPPROTO_FRAGMENT || next == IPPROTO_AH ?
+				       STEER_REASON_IPV6_EXTENSIONS :
+				       STEER_REASON_NOT_UDP;
+	} else {
+		return STEER_REASON_NOT_IP;
+	}
+
+	udp = cursor;
+	if ((void *)(udp + 1) > data_end)
+		return STEER_REASON_TRUNCATED;
+	if ((void *)(udp + 1) > datagram_end)
+		return STEER_REASON_BAD_LENGTH;
+	udp_bytes = length_of(udp->len);
+	if (udp_bytes < sizeof(*udp) || (void *)udp + udp_bytes > datagram_end)
+		return STEER_REASON_BAD_LENGTH;
+
+	packet->udp = udp;
+	return STEER_REASON_STEERED;
+}
+
+#endif
