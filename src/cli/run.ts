@@ -6,7 +6,7 @@
 import { readObjectFile } from "../bpf/program.ts";
 import { loadConfig } from "../config/load.ts";
 import { Appliance } from "../control/appliance.ts";
-import { ControlServer } from "../control/http.ts";
+import { ControlServer } from "../control/http/server.ts";
 import { KernelEvents } from "../control/kernel_events.ts";
 import { requirePrivileges } from "../control/privileges.ts";
 import { Reloader } from "../control/reload.ts";
