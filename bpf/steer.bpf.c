@@ -10,11 +10,11 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "event_limit.h"
 #include "parse.h"
 #include "steer.h"
 
 #define READ_ONCE_U32(word) (*(volatile __u32 *)&(word))
-#define EVENT_INTERVAL_NS 1000000000ULL /* one event of a kind per CPU and second */
 
 /* Set before load; the verifier then knows worker_count as a constant. */
 const volatile struct steer_parameters parameters = { .worker_count = 1 };
@@ -58,16 +58,11 @@ struct {
 	__type(value, struct steer_xdp_counters);
 } xdp_counters SEC(".maps");
 
-struct event_limit {
-	__u64 last_ns;
-	__u64 suppressed;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, STEER_EVENT_COUNT);
 	__type(key, __u32);
-	__type(value, struct event_limit);
+	__type(value, struct steer_event_limit);
 } event_limits SEC(".maps");
 
 struct {
@@ -75,34 +70,28 @@ struct {
 	__uint(max_entries, STEER_EVENTS_BYTES);
 } events SEC(".maps");
 
-/* Tells userspace of something rare. A flood becomes one event a second with the number that was held back. */
+/* Tells userspace of something rare. A flood becomes one event a second with the number there were by then. */
 static __noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 port)
 {
-	__u64 now = bpf_ktime_get_ns();
-	struct event_limit *limit = bpf_map_lookup_elem(&event_limits, &kind);
+	struct steer_event_limit *limit = bpf_map_lookup_elem(&event_limits, &kind);
 	struct steer_event *event;
+	__u64 now;
 
-	if (!limit)
+	if (!limit || !event_due(limit, &now))
 		return 0;
-	if (limit->last_ns != 0 && now - limit->last_ns < EVENT_INTERVAL_NS) {
-		limit->suppressed++;
-		return 0;
-	}
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event) {
-		limit->suppressed++;
+	if (!event)
 		return 0;
-	}
 	event->time_ns = now;
-	event->suppressed = limit->suppressed;
+	event->count = limit->count;
 	event->kind = kind;
 	event->reason = reason;
 	event->ifindex = ctx->ingress_ifindex;
 	event->queue = ctx->rx_queue_index;
 	event->length = ctx->data_end - ctx->data;
 	event->port = port;
-	limit->last_ns = now;
-	limit->suppressed = 0;
+	event->cpu = bpf_get_smp_processor_id();
+	event->reserved = 0;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }

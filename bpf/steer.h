@@ -82,13 +82,22 @@ struct steer_xdp_counters {
 
 struct steer_event {
 	__u64 time_ns;    /* CLOCK_MONOTONIC */
-	__u64 suppressed; /* events of this kind on this CPU since the last one that was let through */
+	__u64 count;      /* events of this kind on this CPU so far, with this one */
 	__u32 kind;       /* enum steer_event_kind */
 	__u32 reason;     /* enum steer_reason */
 	__u32 ifindex;
 	__u32 queue;
 	__u32 length;     /* of the frame, bytes */
 	__u32 port;       /* UDP destination port, 0 where none was read */
+	__u32 cpu;
+	__u32 reserved;
+};
+
+/* An element of event_limits, indexed by enum steer_event_kind. */
+struct steer_event_limit {
+	__u64 last_ns; /* when one was reported last, CLOCK_MONOTONIC */
+	__u64 tick;    /* jiffy in which the clock was looked at last */
+	__u64 count;   /* all there were, reported or not */
 };
 
 /* Read-only data, written by userspace before load. The only variable in .rodata, so it starts at offset 0. */

@@ -1,7 +1,6 @@
 /**
- * Writes src/bpf/layout.gen.ts and src/traffic/layout.gen.ts: the sizes and offsets of the structs, and the values of the
- * enums, that a BPF program shares with TypeScript, read from the BTF of the compiled object. With `--check` it compares
- * instead, and fails on drift.
+ * Writes the layout.gen.ts files: the sizes and offsets of the structs, and the values of the enums, that a BPF program
+ * shares with TypeScript, read from the BTF of the compiled object. With `--check` it compares instead, and fails on drift.
  */
 // deno-lint-ignore-file no-console
 interface BtfMember {
@@ -25,6 +24,7 @@ interface Layout {
 
 const LAYOUTS: readonly Layout[] = [
   { object: "build/steer.bpf.o", target: "src/bpf/layout.gen.ts", prefix: "steer_" },
+  { object: "build/trace.bpf.o", target: "src/bpf/trace_layout.gen.ts", prefix: "trace_" },
   { object: "build/traffic.bpf.o", target: "src/traffic/layout.gen.ts", prefix: "traffic_" },
 ];
 

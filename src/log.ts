@@ -1,10 +1,11 @@
 /**
- * The log: structured records, as text for people or JSON lines for programs, always to standard error. The only place that
- * sets logging up; everything else asks {@linkcode logger} for its category.
+ * The log: structured records, as text for people or JSON lines for programs, always to standard error; the last of them are
+ * kept for whoever asks. The only place that sets logging up; everything else asks {@linkcode logger} for its category.
  *
  * @module
  */
 import {
+  compareLogLevel,
   configureSync,
   getAnsiColorFormatter,
   getLogger,
@@ -29,33 +30,127 @@ const LEVELS: Readonly<Record<LogOptions["level"], LogLevel>> = {
   error: "error",
 };
 
+/** What sd-daemon(3) lets a line begin with; the journal takes it off and files the line under that priority. */
+const PRIORITIES: Readonly<Record<LogLevel, string>> = {
+  trace: "<7>",
+  debug: "<7>",
+  info: "<6>",
+  warning: "<4>",
+  error: "<3>",
+  fatal: "<2>",
+};
+
+/** C0 and C1 controls, the line separators of Unicode, and what changes the direction of writing. */
+const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu;
+const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/** One record as the dashboard and the control API show it. */
+export interface LogEvent {
+  /** Grows by one with each event; never used twice in a process. */
+  readonly id: number;
+  /** ISO 8601, UTC. */
+  readonly time: string;
+  readonly level: "debug" | "info" | "warning" | "error" | "fatal";
+  /** `xdpsteer.control` and the like. */
+  readonly logger: string;
+  /** The sentence, values put in; one line. */
+  readonly message: string;
+}
+
+const KEPT_EVENTS = 200;
+const recent: LogEvent[] = [];
+const listeners = new Set<(event: LogEvent) => void>();
+let nextId = 1;
+
+/** The last records of level info and above, whatever level is printed; oldest first, at most 200. */
+export function recentEvents(): readonly LogEvent[] {
+  return [...recent];
+}
+
+/** Calls `listener` with every record from now on that {@linkcode recentEvents} keeps. Returns what ends that. */
+export function onEvent(listener: (event: LogEvent) => void): () => void {
+  // A wrapper, so that the same function may listen twice and each ends on its own.
+  const entry = (event: LogEvent): void => listener(event);
+  listeners.add(entry);
+  return () => {
+    listeners.delete(entry);
+  };
+}
+
+function keep(record: LogRecord): void {
+  if (compareLogLevel(record.level, "info") < 0) return;
+  const event: LogEvent = {
+    id: nextId++,
+    time: new Date(record.timestamp).toISOString(),
+    level: record.level === "trace" ? "debug" : record.level,
+    logger: record.category.join("."),
+    message: escapeControls(sentence(record)),
+  };
+  recent.push(event);
+  if (recent.length > KEPT_EVENTS) recent.shift();
+  for (const listener of listeners) {
+    try {
+      listener(event);
+    } catch {
+      // A listener is somebody else's view of the log; its fault must not become the fault of whoever logs.
+    }
+  }
+}
+
 /** Sets level and format for the whole process; may be called again. */
 export function configureLog({ level, format }: LogOptions): void {
   const terminal = Deno.stderr.isTerminal();
-  const text = format === "text" || (format === "auto" && terminal);
-  const formatter = !text
-    ? jsonLine
-    : terminal && !Deno.env.get("NO_COLOR")
-    ? getAnsiColorFormatter({ timestamp: "time", level: "FULL", value: plain })
-    : getTextFormatter({ timestamp: "time", level: "FULL", value: plain });
+  const journal = !terminal && isJournal();
+  const formatter = lineFormatter(format === "text" || (format === "auto" && terminal), terminal);
   const encoder = new TextEncoder();
   configureSync({
     reset: true,
     sinks: {
       // Synchronous, so that the last words of a process that ends are not lost.
       stderr: (record: LogRecord): void => {
+        if (compareLogLevel(record.level, LEVELS[level]) < 0) return;
+        const line = `${journal ? PRIORITIES[record.level] : ""}${formatter(record)}`;
         try {
-          Deno.stderr.writeSync(encoder.encode(formatter(record) as string));
+          Deno.stderr.writeSync(encoder.encode(line));
         } catch {
           // Nobody reads standard error any more; the data path matters more than the log.
         }
       },
+      recent: keep,
     },
     loggers: [
-      { category: "xdpsteer", lowestLevel: LEVELS[level], sinks: ["stderr"] },
+      // What is kept goes down to info even where less is printed.
+      { category: "xdpsteer", lowestLevel: level === "debug" ? "debug" : "info", sinks: ["stderr", "recent"] },
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },
     ],
   });
+}
+
+function lineFormatter(text: boolean, terminal: boolean): (record: LogRecord) => string {
+  if (!text) return jsonLine;
+  const options = {
+    timestamp: "time",
+    level: "FULL",
+    // What spans lines, a place in the configuration with its caret, stays readable on a terminal. The bar tells such a
+    // line from a record of its own. Whatever takes text from elsewhere goes by lines, so there it stays one.
+    value: (value: unknown): string =>
+      terminal ? plain(value).split("\n").map(escapeControls).join("\n  | ") : escapeControls(plain(value)),
+  } as const;
+  // By the rule of no-color.org an empty NO_COLOR is as good as none.
+  return terminal && !Deno.env.get("NO_COLOR") ? getAnsiColorFormatter(options) : getTextFormatter(options);
+}
+
+/** Whether standard error goes to systemd's journal; systemd.exec(5) says how to tell. */
+function isJournal(): boolean {
+  const stream = Deno.env.get("JOURNAL_STREAM");
+  if (stream === undefined) return false;
+  try {
+    // Inherited by every child of a service, also by one whose standard error goes elsewhere: hence the comparison.
+    const { dev, ino } = Deno.statSync("/proc/self/fd/2");
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
 }
 
 /** Values stand in a sentence as a person would write them: no quotes round words, lists with commas. */
@@ -67,12 +162,27 @@ function plain(value: unknown): string {
     : `${value}`;
 }
 
+/** Makes text safe to print: nothing in it can end the line, steer a terminal, or turn the direction of writing. */
+function escapeControls(text: string): string {
+  return text.replace(CONTROLS, (character) => {
+    const code = character.charCodeAt(0);
+    return SHORT_ESCAPES[character] ??
+      (code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`);
+  });
+}
+
+/** The message with its values put in; its parts alternate: text, value, text, ... */
+function sentence({ message }: LogRecord): string {
+  return message.map((part, index) => index % 2 === 0 ? part : plain(part)).join("");
+}
+
 /** One record as one line of JSON: the sentence, and the facts in it under their own names. */
-function jsonLine({ timestamp, level, category, message, properties }: LogRecord): string {
-  // The parts of a message alternate: text, value, text, ...
-  const sentence = message.map((part, index) => index % 2 === 0 ? part : plain(part)).join("");
+function jsonLine(record: LogRecord): string {
+  const { timestamp, level, category, properties } = record;
   const time = new Date(timestamp).toISOString();
-  return `${JSON.stringify({ time, level, logger: category.join("."), message: sentence, properties })}\n`;
+  const line = JSON.stringify({ time, level, logger: category.join("."), message: sentence(record), properties });
+  // What JSON leaves as it is and a terminal still obeys. All of it is inside strings, where the escape means the same.
+  return `${line.replace(CONTROLS, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)}\n`;
 }
 
 /** The logger of one part of the program: `logger("control")`. */

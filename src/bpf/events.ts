@@ -4,6 +4,7 @@
  * @module
  */
 import { BpfRingBuffer } from "../ffi/libbpf.ts";
+import { EventAccount } from "./event_account.ts";
 import { EVENT, EVENT_KIND, REASON } from "./layout.gen.ts";
 
 export interface SteerEvent {
@@ -17,7 +18,11 @@ export interface SteerEvent {
   readonly suppressed: number;
 }
 
-const KIND_NAMES = { [EVENT_KIND.MALFORMED]: "malformed", [EVENT_KIND.UNCOVERED_QUEUE]: "uncovered_queue" } as const;
+/** Indexed by kind, which is also the slot of its {@linkcode EventAccount}. */
+export const KIND_NAMES: Readonly<Record<number, SteerEvent["kind"]>> = {
+  [EVENT_KIND.MALFORMED]: "malformed",
+  [EVENT_KIND.UNCOVERED_QUEUE]: "uncovered_queue",
+};
 
 /** `bad_length` for `REASON.BAD_LENGTH`: the names used in metrics, status and log. */
 export const REASON_NAMES: readonly string[] = Object.entries(REASON)
@@ -25,17 +30,22 @@ export const REASON_NAMES: readonly string[] = Object.entries(REASON)
   .sort(([, left], [, right]) => left - right)
   .map(([name]) => name.toLowerCase());
 
-export function openEvents(mapFd: number, onEvent: (event: SteerEvent) => void): BpfRingBuffer {
+export function openEvents(
+  mapFd: number,
+  onEvent: (event: SteerEvent) => void,
+  account = new EventAccount(),
+): BpfRingBuffer {
   return new BpfRingBuffer(mapFd, (sample) => {
-    const kind = sample.getUint32(EVENT.kind, true) as keyof typeof KIND_NAMES;
+    const kind = sample.getUint32(EVENT.kind, true);
+    const count = Number(sample.getBigUint64(EVENT.count, true));
     onEvent({
-      kind: KIND_NAMES[kind],
+      kind: KIND_NAMES[kind]!,
       reason: REASON_NAMES[sample.getUint32(EVENT.reason, true)] ?? "unknown",
       ifindex: sample.getUint32(EVENT.ifindex, true),
       queue: sample.getUint32(EVENT.queue, true),
       length: sample.getUint32(EVENT.length, true),
       port: sample.getUint32(EVENT.port, true),
-      suppressed: Number(sample.getBigUint64(EVENT.suppressed, true)),
+      suppressed: account.enter(kind, sample.getUint32(EVENT.cpu, true), count),
     });
   });
 }

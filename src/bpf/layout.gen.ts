@@ -18,15 +18,16 @@ export const CONTROL = {
 
 /** Byte offsets in `struct steer_event`. */
 export const EVENT = {
-  size: 40,
+  size: 48,
   timeNs: 0,
-  suppressed: 8,
+  count: 8,
   kind: 16,
   reason: 20,
   ifindex: 24,
   queue: 28,
   length: 32,
   port: 36,
+  cpu: 40,
 } as const;
 
 /** `enum steer_event_kind` */
@@ -34,6 +35,14 @@ export const EVENT_KIND = {
   MALFORMED: 0,
   UNCOVERED_QUEUE: 1,
   COUNT: 2,
+} as const;
+
+/** Byte offsets in `struct steer_event_limit`. */
+export const EVENT_LIMIT = {
+  size: 24,
+  lastNs: 0,
+  tick: 8,
+  count: 16,
 } as const;
 
 /** `enum steer_limit` */
@@ -47,7 +56,7 @@ export const LIMIT = {
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 64,
+  size: 72,
   workerCount: 0,
 } as const;
 

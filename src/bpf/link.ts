@@ -20,7 +20,7 @@ const FLAGS: Readonly<Record<AttachMode, number>> = {
 const NO_NATIVE: readonly number[] = [ERRNO.EOPNOTSUPP, ERRNO.EINVAL, ERRNO.ERANGE];
 
 /** What ip-link(8) calls a mode. */
-const OFF_WORD: Readonly<Record<string, string>> = {
+export const OFF_WORD: Readonly<Record<string, string>> = {
   native: "xdpdrv",
   generic: "xdpgeneric",
   hardware: "xdpoffload",
@@ -57,7 +57,9 @@ export class XdpLink implements Disposable {
       if (fd === -ERRNO.EBUSY || fd === -ERRNO.EEXIST) refuseOccupied(ifindex, interfaceName);
       const error = syscallError("bpf_link_create", -fd, `${what} in ${mode} mode`);
       if (!NO_NATIVE.includes(-fd)) throw error;
-      if (wanted !== "auto") throw new UnsupportedError(error.message, error.hint ? { hint: error.hint } : {});
+      if (wanted !== "auto") {
+        throw new UnsupportedError(error.message, { cause: error, ...(error.hint ? { hint: error.hint } : {}) });
+      }
       fallbackReason = `no native XDP (${errnoName(-fd)})`;
     }
     throw new UnsupportedError(`Cannot ${what}: neither native nor generic XDP is possible here`);
@@ -84,6 +86,7 @@ function refuseOccupied(ifindex: number, interfaceName: string): void {
     `Cannot attach to interface "${interfaceName}": the XDP program ${name === "" ? "" : `"${name}" `}` +
       `(id ${programId}, ${mode} mode) sits on it already`,
     {
+      cause: syscallError("bpf_link_create", ERRNO.EBUSY, `attach to interface "${interfaceName}"`),
       hint: link === undefined
         ? `stop the program that attached it, or remove it: ip link set dev ${interfaceName} ${OFF_WORD[mode]} off`
         : `a process holds it by link ${link}, stop that process: bpftool link show id ${link} names it`,

@@ -13,6 +13,7 @@ import {
   findMap,
   loadObject,
   lookupElement,
+  lookupRange,
   mapFd,
   openObject,
   possibleCpus,
@@ -60,7 +61,7 @@ export const RULE_COUNTER_FIELDS = [
 export class SteeringProgram implements Disposable {
   readonly workerCount: number;
   readonly #handle: BpfObjectHandle;
-  readonly #fds: Readonly<Record<"xsk" | "portTable" | "control" | "rules" | "xdp" | "events", number>>;
+  readonly #fds: Readonly<Record<"xsk" | "portTable" | "control" | "rules" | "xdp" | "events" | "eventLimits", number>>;
   readonly #cpus = possibleCpus();
   #closed = false;
 
@@ -75,6 +76,7 @@ export class SteeringProgram implements Disposable {
       rules: fd("rule_counters"),
       xdp: fd("xdp_counters"),
       events: fd("events"),
+      eventLimits: fd("event_limits"),
     };
   }
 
@@ -119,6 +121,14 @@ export class SteeringProgram implements Disposable {
     return this.#fds.events;
   }
 
+  get eventLimitsFd(): number {
+    return this.#fds.eventLimits;
+  }
+
+  get xskMapFd(): number {
+    return this.#fds.xsk;
+  }
+
   /** Makes a socket the target of packets that arrive on `queue` for `worker`. The socket must be bound to that queue. */
   setSocket(queue: number, worker: number, socketFd: number): void {
     const key = u32(queue * this.workerCount + worker);
@@ -138,6 +148,27 @@ export class SteeringProgram implements Disposable {
     if (slot >= LIMIT.RULE_SLOTS) throw new RangeError(`There is no rule slot ${slot}`);
     const words = this.#readPerCpu(this.#fds.rules, slot, RULE_COUNTERS.size);
     return Float64Array.from(RULE_COUNTER_FIELDS, (index) => words[index]!);
+  }
+
+  /**
+   * Adds the packets of the first `slots` rule slots that ended in the XDP program, in one system call. Cheap enough for every second,
+   * where {@linkcode readRuleCounters} for each would not be.
+   */
+  addRulePackets(slots: number, dropped: Float64Array, passed: Float64Array): void {
+    const stride = RULE_COUNTERS.size / 8;
+    const bytes = lookupRange(this.#fds.rules, 0, slots, RULE_COUNTERS.size * this.#cpus, "read the rules' counters");
+    const words = new Uint32Array(bytes.buffer);
+    let at = 0;
+    const wordAt = (offset: number): number => {
+      const low = (at + offset / 8) * 2;
+      return words[low]! + words[low + 1]! * 2 ** 32;
+    };
+    for (let slot = 0; slot < slots; slot++) {
+      for (let cpu = 0; cpu < this.#cpus; cpu++, at += stride) {
+        dropped[slot] = dropped[slot]! + wordAt(RULE_COUNTERS.droppedPackets);
+        passed[slot] = passed[slot]! + wordAt(RULE_COUNTERS.passedPackets);
+      }
+    }
   }
 
   /** Sums one element of a per-CPU array of u64 over all CPUs. Exact to 2^53. */

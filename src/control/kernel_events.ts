@@ -1,30 +1,75 @@
 /**
- * What the kernel side has to say, brought into the log: the XDP program's events, and an interface that goes away.
+ * What the kernel side has to say, brought into the log: the XDP program's events, the kernel's own tracepoints, and an
+ * interface that goes away.
  *
  * @module
  */
-import { openEvents, type SteerEvent } from "../bpf/events.ts";
+import { EventAccount } from "../bpf/event_account.ts";
+import { KIND_NAMES, openEvents, type SteerEvent } from "../bpf/events.ts";
+import type { KernelTrace } from "../bpf/trace.ts";
+import { messageOf } from "../errors.ts";
 import type { BpfRingBuffer } from "../ffi/libbpf.ts";
 import { interfaceIndex } from "../ffi/libc.ts";
 import { logger } from "../log.ts";
 import type { SteeredInterface } from "./interface.ts";
+import { reportRest, reportTrace } from "./trace_report.ts";
 
 const CONSUME_MS = 200;
 
 const log = logger("kernel");
 
+interface Source {
+  readonly name: string;
+  readonly limitsFd: number;
+  readonly account: EventAccount;
+  readonly ring: BpfRingBuffer;
+}
+
 export class KernelEvents implements Disposable {
-  readonly #rings: BpfRingBuffer[];
+  readonly #sources: readonly Source[];
   readonly #timer: ReturnType<typeof setInterval>;
+  readonly #traceTimer: ReturnType<typeof setTimeout>;
   readonly #gone = new Set<string>();
+  #trace: KernelTrace | undefined;
+  #closed = false;
 
   constructor(private readonly interfaces: readonly SteeredInterface[]) {
-    this.#rings = interfaces.map(({ name, program }) => openEvents(program.eventsFd, (event) => report(name, event)));
+    this.#sources = interfaces.map(({ name, program }) => {
+      const account = new EventAccount();
+      const ring = openEvents(program.eventsFd, (event) => report(name, event), account);
+      return { name, limitsFd: program.eventLimitsFd, account, ring };
+    });
     this.#timer = setInterval(() => this.#look(), CONSUME_MS);
+    // Packets are steered by now, and whoever waits for that is told before this thread is busy with the kernel's types.
+    this.#traceTimer = setTimeout(() => void this.#openTrace(), CONSUME_MS);
+  }
+
+  async #openTrace(): Promise<void> {
+    try {
+      const { KernelTrace, mapIdOf } = await import("../bpf/trace.ts");
+      if (this.#closed) return;
+      const startedMs = performance.now();
+      const watched = this.interfaces.map(({ name, program }) => ({
+        name,
+        workers: program.workerCount,
+        xskMapId: mapIdOf(program.xskMapFd),
+      }));
+      const ifindexes = this.interfaces.map(({ ifindex }) => ifindex);
+      this.#trace = new KernelTrace(ifindexes, (event) => reportTrace(watched[event.interface]!, event));
+      log.debug("The kernel's tracepoints are watched after {elapsedMs} ms", {
+        elapsedMs: Number((performance.now() - startedMs).toFixed(1)),
+      });
+    } catch (error) {
+      log.info(
+        "The kernel's tracepoints xdp_redirect_err and xdp_exception are not watched: {reason}. " +
+          "Everything else works, and /metrics counts every packet that is dropped",
+        { reason: messageOf(error).split("\n")[0] },
+      );
+    }
   }
 
   #look(): void {
-    for (const ring of this.#rings) ring.consume();
+    this.#consume(false);
     for (const { name, ifindex } of this.interfaces) {
       if (interfaceIndex(name) === ifindex || this.#gone.has(name)) continue;
       this.#gone.add(name);
@@ -32,12 +77,32 @@ export class KernelEvents implements Disposable {
     }
   }
 
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-    for (const ring of this.#rings) {
+  /** @param last Nothing will be reported any more: says also what was held back of floods that go on. */
+  #consume(last: boolean): void {
+    for (const { name, limitsFd, account, ring } of this.#sources) {
       ring.consume();
-      ring[Symbol.dispose]();
+      for (const { slot, suppressed } of account.settle(limitsFd, last)) {
+        log.warn("{suppressed} more events ({kind}) on {interface} were not reported since the last one", {
+          interface: name,
+          kind: KIND_NAMES[slot],
+          suppressed,
+        });
+      }
     }
+    this.#trace?.consume();
+    for (const { interface: place, what, suppressed } of this.#trace?.rest(last) ?? []) {
+      reportRest(this.interfaces[place]!.name, what, suppressed);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    clearTimeout(this.#traceTimer);
+    this.#consume(true);
+    for (const { ring } of this.#sources) ring[Symbol.dispose]();
+    this.#trace?.[Symbol.dispose]();
+    this.#trace = undefined;
   }
 }
 

@@ -37,7 +37,7 @@ export function loadObject(handle: BpfObjectHandle): void {
   const log = takeMessages();
   if (result === 0) return;
   const error = syscallError("bpf", -result, "load the BPF object");
-  throw new SteerError(`${error.message}\n${log}`, error.hint === undefined ? {} : { hint: error.hint });
+  throw new SteerError(`${error.message}\n${log}`, { cause: error, ...(error.hint ? { hint: error.hint } : {}) });
 }
 
 export function closeObject(handle: BpfObjectHandle): void {
@@ -119,6 +119,11 @@ export function createXdpLink(program: number, ifindex: number, flags: number): 
   return libbpf().bpf_link_create(program, ifindex, UAPI.BPF_XDP, options);
 }
 
+/** Attaches a program of type tp_btf, which names its tracepoint. @returns the link's fd (closing it detaches), or `-errno`. */
+export function createTracepointLink(program: number): number {
+  return libbpf().bpf_raw_tracepoint_open(null, program);
+}
+
 /** What the kernel says is attached to an interface. */
 export interface XdpAttachment {
   readonly mode: "none" | "native" | "generic" | "hardware" | "several";
@@ -165,6 +170,20 @@ export function xdpLinkId(program: number, ifindex: number): number | undefined 
     ) return id[0];
   }
   return undefined;
+}
+
+/** Detaches a program that no link holds. `flags` say in which mode it is attached. @returns 0 or `-errno`. */
+export function detachXdp(ifindex: number, flags: number): number {
+  return libbpf().bpf_xdp_detach(ifindex, flags, null);
+}
+
+/** Detaches the program that a link holds. Who has the link open keeps it, empty. @returns 0 or `-errno`. */
+export function detachLink(id: number): number {
+  const fd = libbpf().bpf_link_get_fd_by_id(id);
+  if (fd < 0) return fd;
+  const result = libbpf().bpf_link_detach(fd);
+  closeFd(fd);
+  return result;
 }
 
 export interface TestRunOptions {

@@ -38,10 +38,19 @@ const SYMBOLS = {
     parameters: ["i32", "buffer", "buffer", "buffer", "buffer", "buffer", "pointer"],
     result: "i32",
   },
+  // int bpf_prog_load(enum bpf_prog_type type, const char *name, const char *license, const struct bpf_insn *instructions,
+  //                   size_t count, struct bpf_prog_load_opts *opts)
+  bpf_prog_load: { parameters: ["i32", "buffer", "buffer", "buffer", "usize", "pointer"], result: "i32" },
   // int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const struct bpf_link_create_opts *opts)
   bpf_link_create: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  // int bpf_raw_tracepoint_open(const char *name, int prog_fd)
+  bpf_raw_tracepoint_open: { parameters: ["buffer", "i32"], result: "i32" },
   // int bpf_xdp_query(int ifindex, int flags, struct bpf_xdp_query_opts *opts)
   bpf_xdp_query: { parameters: ["i32", "i32", "buffer"], result: "i32" },
+  // int bpf_xdp_detach(int ifindex, __u32 flags, const struct bpf_xdp_attach_opts *opts)
+  bpf_xdp_detach: { parameters: ["i32", "u32", "pointer"], result: "i32" },
+  // int bpf_link_detach(int link_fd)
+  bpf_link_detach: { parameters: ["i32"], result: "i32" },
   // int bpf_prog_get_fd_by_id(__u32 id)
   bpf_prog_get_fd_by_id: { parameters: ["u32"], result: "i32" },
   // int bpf_link_get_next_id(__u32 start_id, __u32 *next_id)
