@@ -14,6 +14,8 @@ export class SteerError extends Error {
   readonly hint: string | undefined;
   /** Exit code the process ends with when this error reaches the top. */
   readonly exitCode: number;
+  /** What was found out about the cause after it was thrown: lines to print below the hint. */
+  readonly notes: string[] = [];
 
   constructor(message: string, options: { hint?: string; exitCode?: number; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });

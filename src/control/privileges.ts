@@ -8,23 +8,34 @@ import { SteerError } from "../errors.ts";
 /** Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_SYS_ADMIN includes the last two, which are of Linux 5.8. */
 const CAP_NET_ADMIN = 12n;
 const CAP_NET_RAW = 13n;
-const CAP_SYS_ADMIN = 21n;
+export const CAP_SYS_ADMIN = 21n;
 /** The program adds lengths of headers to packet pointers, which the verifier grants to nobody without it. */
 const CAP_PERFMON = 38n;
 const CAP_BPF = 39n;
 
-/** @throws {SteerError} that names the capabilities missing. */
-export function requirePrivileges(): void {
+/** With it, packet memory is not held against the locked-memory limit. */
+export const CAP_IPC_LOCK = 14n;
+
+/** Whether this process has a capability now. True where the kernel does not tell. */
+export function hasCapability(capability: bigint): boolean {
   const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"));
-  if (match === null) return;
-  const effective = BigInt(`0x${match[1]}`);
-  const has = (capability: bigint): boolean => ((effective >> capability) & 1n) === 1n;
-  const missing = [
+  return match === null || ((BigInt(`0x${match[1]}`) >> capability) & 1n) === 1n;
+}
+
+/** Names of the capabilities that steering needs and this process lacks. */
+export function missingCapabilities(): string[] {
+  const has = hasCapability;
+  return [
     ...(has(CAP_NET_ADMIN) ? [] : ["CAP_NET_ADMIN"]),
     ...(has(CAP_NET_RAW) ? [] : ["CAP_NET_RAW"]),
     ...(has(CAP_BPF) || has(CAP_SYS_ADMIN) ? [] : ["CAP_BPF"]),
     ...(has(CAP_PERFMON) || has(CAP_SYS_ADMIN) ? [] : ["CAP_PERFMON"]),
   ];
+}
+
+/** @throws {SteerError} that names the capabilities missing. */
+export function requirePrivileges(): void {
+  const missing = missingCapabilities();
   if (missing.length === 0) return;
   throw new SteerError(`Not permitted: this process lacks ${missing.join(", ")}`, {
     hint:
