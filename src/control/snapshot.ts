@@ -5,10 +5,10 @@
  */
 import { REASON } from "../bpf/layout.gen.ts";
 import { REASON_NAMES } from "../bpf/events.ts";
-import { FATES, LOOP_COUNTERS, type WorkerCounters } from "../dataplane/words.ts";
+import { FATES, LOOP_COUNTERS, type LoopCounter, type WorkerCounters } from "../dataplane/words.ts";
 import { formatPorts, type Rule } from "../steering/rule.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
-import type { XskStatistics } from "../xsk/socket.ts";
+import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
 import type { PacketsBytes, RuleCounts } from "./counters.ts";
 import type { SteeredInterface } from "./interface.ts";
 
@@ -27,6 +27,8 @@ export interface QueueStatus {
   /** Entries waiting in the queue's shared rings. */
   readonly fill: number;
   readonly completion: number;
+  /** Entries each ring holds; rx and tx: of each socket. */
+  readonly ringSizes: RingSizes;
   readonly sockets: readonly SocketStatus[];
 }
 
@@ -35,6 +37,8 @@ export interface InterfaceStatus {
   readonly ifindex: number;
   /** As granted by the kernel. */
   readonly attach: "native" | "generic";
+  /** Why native was not granted where it was tried first, or "". */
+  readonly fallbackReason: string;
   readonly seen: number;
   /** Packets by verdict, then by reason. */
   readonly verdicts: Readonly<Record<Verdict, Readonly<Record<string, number>>>>;
@@ -64,7 +68,7 @@ export interface WorkerStatus {
   readonly cpu: number | null;
   readonly received: number;
   readonly busyRatio: number;
-  readonly loop: Readonly<Record<string, number>>;
+  readonly loop: Readonly<Record<LoopCounter, number>>;
 }
 
 /** Sums over everything; under traffic they differ by what is in the rings at the moment. */
@@ -79,7 +83,7 @@ export interface Totals {
 
 export type Verdict = "redirect" | "pass" | "drop";
 
-const VERDICT_OF_REASON: readonly Verdict[] = REASON_NAMES.map((_, reason) =>
+export const VERDICT_OF_REASON: readonly Verdict[] = REASON_NAMES.map((_, reason) =>
   reason === REASON.STEERED ? "redirect" : reason === REASON.RULE_DROP ? "drop" : "pass"
 );
 
@@ -91,6 +95,12 @@ export function interfaceStatus(steered: SteeredInterface): InterfaceStatus {
       zeroCopy: sockets.every(({ zeroCopy }) => zeroCopy === true),
       fill: producerRing(fill).pending(),
       completion: consumerRing(completion).pending(),
+      ringSizes: {
+        rx: sockets[0]!.rx.layout.size,
+        tx: sockets[0]!.tx.layout.size,
+        fill: fill.layout.size,
+        completion: completion.layout.size,
+      },
       sockets: sockets.map((socket, worker) => ({
         worker,
         statistics: socket.statistics(),
@@ -102,7 +112,8 @@ export function interfaceStatus(steered: SteeredInterface): InterfaceStatus {
   const { seen, byReason } = steered.program.readXdpCounters();
   const verdicts: Record<Verdict, Record<string, number>> = { redirect: {}, pass: {}, drop: {} };
   byReason.forEach((packets, reason) => verdicts[VERDICT_OF_REASON[reason]!][REASON_NAMES[reason]!] = packets);
-  return { name: steered.name, ifindex: steered.ifindex, attach: steered.link.granted, seen, verdicts, queues };
+  const { name, ifindex, link } = steered;
+  return { name, ifindex, attach: link.granted, fallbackReason: link.fallbackReason, seen, verdicts, queues };
 }
 
 export function ruleStatus(
@@ -129,8 +140,8 @@ export function ruleStatus(
   };
 }
 
-export function loopNumbers(counters: WorkerCounters): Record<string, number> {
-  return Object.fromEntries(LOOP_COUNTERS.map((name) => [name, counters.loop(name)]));
+export function loopNumbers(counters: WorkerCounters): Record<LoopCounter, number> {
+  return Object.fromEntries(LOOP_COUNTERS.map((name) => [name, counters.loop(name)])) as Record<LoopCounter, number>;
 }
 
 export function totals(interfaces: readonly InterfaceStatus[], rules: readonly RuleStatus[]): Totals {

@@ -1,0 +1,211 @@
+/**
+ * Writes the documents that follow from the code: docs/configuration.md from the configuration's schema, docs/metrics.md from the
+ * table of metrics. Every example in them is parsed first. With `--check` it compares instead, and fails when a file is stale.
+ */
+// deno-lint-ignore-file no-console
+import { z } from "zod";
+import { parseConfig } from "../src/config/parse.ts";
+import { configSchema } from "../src/config/schema.ts";
+import { type MetricFamily, METRICS } from "../src/control/metric_families.ts";
+import { FIXED } from "../src/control/reload.ts";
+import { ConfigError } from "../src/errors.ts";
+import { CONFIG_PAGE, EXAMPLES, KEY_EXAMPLES, KEY_VALUES, METRICS_PAGE, MISTAKES } from "./config_docs_text.ts";
+
+/** What is used of a JSON Schema. */
+interface Schema {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly (string | number)[];
+  readonly const?: unknown;
+  readonly examples?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minItems?: number;
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly anyOf?: readonly Schema[];
+}
+
+/** CPUs of the machine the examples are parsed for. */
+const CPU_COUNT = 4;
+
+/** The keys that must be there, by section. */
+const required = new Map<string, readonly string[]>();
+/** The example of each key, as YAML. */
+const shown = new Map<string, string>();
+
+/** A section may be left empty, which is null: what counts is the other alternative. */
+function withoutNull(schema: Schema): Schema {
+  const others = schema.anyOf?.filter(({ type }) => type !== "null");
+  return others?.length === 1
+    ? { ...others[0]!, ...schema.description && { description: schema.description } }
+    : schema;
+}
+
+/** The values a key takes, in words. */
+function values(schema: Schema): string {
+  if (schema.const !== undefined) return code(schema.const);
+  if (schema.enum !== undefined) {
+    const [first, second] = schema.enum;
+    const many = typeof first === "number" && schema.enum.length > 2 && second === first * 2;
+    return many ? `a power of two from ${first} to ${schema.enum.at(-1)}` : schema.enum.map(code).join(", ");
+  }
+  if (schema.anyOf !== undefined) return schema.anyOf.map(values).join(", or ");
+  if (schema.type === "integer") return `a whole number${limits(schema)}`;
+  if (schema.type === "number") return `a number${limits(schema)}`;
+  if (schema.type === "string") return "text";
+  if (schema.type === "array") return `a list of ${values(schema.items!).replace("a whole number", "whole numbers")}`;
+  if (schema.properties !== undefined) return `a map with ${Object.keys(schema.properties).map(code).join(", ")}`;
+  throw new Error(`scripts/config_docs_text.ts has to say what values are: ${JSON.stringify(schema)}`);
+}
+
+/** "" where there are none but those of a JSON number. */
+function limits({ minimum, maximum }: Schema): string {
+  return minimum === Number.MIN_SAFE_INTEGER ? "" : ` from ${minimum} to ${maximum}`;
+}
+
+function code(value: unknown): string {
+  return `\`${Array.isArray(value) ? "[]" : value}\``;
+}
+
+/** One item for a key; sections within it go to `sections`. */
+function describe(path: string, name: string, schema: Schema, sections: string[]): string {
+  const where = path === "" ? name : `${path}.${name}`;
+  const inner = withoutNull(schema);
+  const description = (inner.description ?? "").replace(/ Default (\S+|"[^"]*")\.$/, "");
+  const object = inner.properties ? inner : inner.items?.properties ? inner.items : undefined;
+  if (object !== undefined) {
+    const place = inner.items?.properties ? `${where}[]` : where;
+    sections.push(section(place, description, object));
+    return `- **\`${name}\`**: ${description} [Its keys](#${place.replace(/[^a-z0-9_-]/g, "")})`;
+  }
+  // A word, or a map with more to say: action.
+  for (const map of inner.anyOf?.filter(({ properties }) => properties !== undefined) ?? []) {
+    sections.push(section(where, map.description ?? description, map));
+  }
+  const example = KEY_EXAMPLES[where] ?? derivedExample(inner);
+  if (example !== undefined) shown.set(where, example);
+  const fallback = required.get(path)!.includes(name)
+    ? "Required."
+    : inner.default === undefined
+    ? "Optional."
+    : `Default: ${code(inner.default)}.`;
+  return `- **\`${name}\`**: ${description}  \n  Values: ${KEY_VALUES[where] ?? values(inner)}. ${fallback}` +
+    (example === undefined ? "" : ` Example: \`${name}: ${example}\``);
+}
+
+/** What the schema itself offers. JSON is YAML. */
+function derivedExample(schema: Schema): string | undefined {
+  const value = schema.examples?.[0] ?? schema.enum?.at(-1) ?? schema.default ?? schema.minimum;
+  return value === undefined ? undefined : typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function section(place: string, description: string, schema: Schema): string {
+  const nested: string[] = [];
+  required.set(place, schema.required ?? []);
+  const items = Object.entries(schema.properties!).map(([name, property]) => describe(place, name, property, nested));
+  const top = place.split(/[.[]/)[0]!;
+  const change = (FIXED as readonly string[]).includes(top) ? "A change needs a restart." : "Changes live.";
+  return [`### \`${place}\``, `${description} ${change}`, items.join("\n"), ...nested].join("\n\n");
+}
+
+/** The sections of all keys. */
+function keys(): string {
+  const schema = z.toJSONSchema(configSchema, { target: "draft-2020-12", io: "input" }) as Schema;
+  const sections: string[] = [];
+  required.set("", schema.required ?? []);
+  const items = Object.entries(schema.properties!).map(([name, property]) => describe("", name, property, sections));
+  return [items.join("\n"), ...sections].join("\n\n");
+}
+
+function parse(text: string, what: string): void {
+  try {
+    parseConfig(text, { file: what, cpuCount: CPU_COUNT });
+  } catch (error) {
+    throw new Error(`An example of docs/configuration.md is wrong:\n${(error as Error).message}`);
+  }
+}
+
+/** Puts each key's example into a whole file, with what else must be there, and parses that. */
+function checkKeyExamples(): void {
+  for (const path of Object.keys(KEY_EXAMPLES)) {
+    if (!shown.has(path)) throw new Error(`KEY_EXAMPLES has an example for "${path}", which is no key`);
+  }
+  for (const [path, example] of shown) parse(fileWith(path, example), path);
+}
+
+function fileWith(path: string, value: string): string {
+  const at = path.lastIndexOf(".");
+  const parent = path.slice(0, Math.max(at, 0));
+  const key = path.slice(at + 1);
+  const fields = (required.get(parent) ?? []).filter((name) => name !== key).map((name) =>
+    `${name}: ${requiredValue(parent, name)}`
+  );
+  const map = `{ ${[...fields, `${key}: ${value}`].join(", ")} }`;
+  if (parent === "") return map;
+  return parent.endsWith("[]") ? fileWith(parent.slice(0, -2), `[${map}]`) : fileWith(parent, map);
+}
+
+function requiredValue(parent: string, name: string): string {
+  if (parent === "" && name === "interfaces") return "[{ name: eth0 }]";
+  return shown.get(parent === "" ? name : `${parent}.${name}`)!;
+}
+
+function examples(): string {
+  return EXAMPLES.map(({ title, text, yaml }) => {
+    parse(yaml, title);
+    return `### ${title}\n\n${text}\n\n\`\`\`yaml\n${yaml.trim()}\n\`\`\``;
+  }).join("\n\n");
+}
+
+/** What is really said of a file with mistakes. */
+function mistakes(): string {
+  try {
+    parseConfig(MISTAKES, { file: "steering.yaml", cpuCount: CPU_COUNT });
+  } catch (error) {
+    if (error instanceof ConfigError) return `\`\`\`\n${error.message}\n\`\`\``;
+    throw error;
+  }
+  throw new Error("The example of mistakes has none");
+}
+
+function metrics(): string {
+  const rows = Object.entries<MetricFamily>(METRICS).map(([name, { type, help, labels }]) =>
+    `- **\`${name}\`** (${type}${labels.length > 0 ? `; ${labels.map(code).join(", ")}` : ""}): ${help}.`
+  );
+  return rows.join("\n");
+}
+
+/** As `deno fmt` wants it. */
+async function format(markdown: string): Promise<string> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--quiet", "--ext", "md", "-"],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(markdown));
+  await writer.close();
+  const { success, stdout } = await child.output();
+  if (!success) throw new Error("deno fmt refuses the document");
+  return new TextDecoder().decode(stdout);
+}
+
+const allKeys = keys();
+checkKeyExamples();
+const pages: Readonly<Record<string, string>> = {
+  "docs/configuration.md": CONFIG_PAGE.replace("{{keys}}", () => allKeys).replace("{{examples}}", examples)
+    .replace("{{mistakes}}", mistakes).replace("{{fixed}}", FIXED.map((key) => `\`${key}\``).join(", ")),
+  "docs/metrics.md": METRICS_PAGE.replace("{{metrics}}", metrics),
+};
+for (const [file, page] of Object.entries(pages)) {
+  const text = await format(page);
+  if (!Deno.args.includes("--check")) {
+    await Deno.writeTextFile(file, text);
+  } else if (await Deno.readTextFile(file).catch(() => "") !== text) {
+    console.error(`${file} does not match the code: run scripts/dev schema and commit the result`);
+    Deno.exitCode = 1;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Every metric of `/metrics`: name, type, labels, and what it means. The scrape, docs/metrics.md and the tests read this one
+ * table. Names and labels are a contract: they may be added to, never changed.
+ *
+ * @module
+ */
+
+export interface MetricFamily {
+  readonly type: "counter" | "gauge";
+  readonly help: string;
+  /** In the order in which a sample has them. */
+  readonly labels: readonly string[];
+}
+
+function counter(help: string, ...labels: string[]): MetricFamily {
+  return { type: "counter", help, labels };
+}
+
+function gauge(help: string, ...labels: string[]): MetricFamily {
+  return { type: "gauge", help, labels };
+}
+
+/** In the order of the scrape. Metrics of the process have the names that all Prometheus clients give them. */
+export const METRICS = {
+  xdpsteer_xdp_seen_packets_total: counter("Packets the XDP program was run on", "interface"),
+  xdpsteer_xdp_packets_total: counter(
+    "Packets by what the XDP program decided, and why",
+    "interface",
+    "verdict",
+    "reason",
+  ),
+  xdpsteer_xsk_drops_total: counter(
+    "XDP_STATISTICS of each AF_XDP socket, by the kernel's name of the reason. Lost packets are rx_dropped and " +
+      "rx_ring_full; rx_fill_ring_empty_descs says why rx_dropped grew, and tx_ring_empty_descs loses nothing",
+    "interface",
+    "queue",
+    "worker",
+    "reason",
+  ),
+  xdpsteer_ring_fill: gauge(
+    "Entries waiting in a ring; rx and tx: in the rings of all workers",
+    "interface",
+    "queue",
+    "ring",
+  ),
+  xdpsteer_ring_size: gauge("Entries that the rings counted in xdpsteer_ring_fill hold", "interface", "queue", "ring"),
+  xdpsteer_socket_ring_used_ratio: gauge(
+    "Share of one socket's rx or tx ring that is in use, 0 to 1",
+    "interface",
+    "queue",
+    "worker",
+    "ring",
+  ),
+  xdpsteer_interface_info: gauge(
+    "1, with the XDP mode that was granted in its labels: native or generic",
+    "interface",
+    "attach",
+  ),
+  xdpsteer_interface_fallback: gauge("1 where native XDP was tried and generic was granted", "interface"),
+  xdpsteer_interface_up: gauge("1 while the interface that was attached to is there and has a carrier", "interface"),
+  xdpsteer_queue_zero_copy: gauge(
+    "1 where the kernel granted zero-copy to all sockets of a queue",
+    "interface",
+    "queue",
+  ),
+
+  xdpsteer_rule_packets_total: counter(
+    "Packets of a rule by what became of them; worker xdp: in the XDP program",
+    "rule",
+    "worker",
+    "fate",
+  ),
+  xdpsteer_rule_bytes_total: counter(
+    "Bytes of the frames counted in xdpsteer_rule_packets_total",
+    "rule",
+    "worker",
+    "fate",
+  ),
+  xdpsteer_worker_received_packets_total: counter(
+    "Packets a worker took from a queue's rx ring, by rule",
+    "rule",
+    "worker",
+    "interface",
+    "queue",
+  ),
+
+  xdpsteer_worker_up: gauge("1 while the worker's loop runs", "worker"),
+  xdpsteer_worker_busy_ratio: gauge("Share of the last second or more in which the worker had packets", "worker"),
+  xdpsteer_worker_idle_seconds_total: counter("Time in which the worker had no packets, asleep or spinning", "worker"),
+  xdpsteer_worker_batches_total: counter("Batches a worker took from rx rings, 1 to 64 packets each", "worker"),
+  xdpsteer_worker_sleeps_total: counter("Times a worker went to sleep for want of packets", "worker"),
+  xdpsteer_worker_tx_wakeups_total: counter("System calls a worker made to have its tx rings sent", "worker"),
+  xdpsteer_worker_lock_misses_total: counter(
+    "Times a worker found a queue's fill and completion rings in another's hands, and came back later",
+    "worker",
+  ),
+  xdpsteer_worker_pauses_total: counter(
+    "Times a spinning worker did not get round for a millisecond or more: it was kept from its CPU",
+    "worker",
+  ),
+  xdpsteer_worker_pause_seconds_total: counter("Time lost in the pauses that are counted", "worker"),
+
+  xdpsteer_config_generation: gauge("Number of the configuration in force"),
+  xdpsteer_config_rules: gauge("Rules in force"),
+  xdpsteer_config_reloads_total: counter("Configurations offered, by what became of them", "result"),
+  xdpsteer_config_last_reload_successful: gauge(
+    "0 while the last configuration that was offered was refused, else 1",
+  ),
+  xdpsteer_config_last_reload_timestamp_seconds: gauge(
+    "When the last configuration was offered, refused or not; before any: when the process started",
+  ),
+  xdpsteer_build_info: gauge("1, with the version in its labels", "version"),
+
+  process_cpu_seconds_total: counter("CPU time of all threads, in user and kernel mode"),
+  process_resident_memory_bytes: gauge("Physical memory in use, packet memory included"),
+  process_virtual_memory_bytes: gauge("Address space in use; V8 reserves far more of it than it uses"),
+  process_open_fds: gauge("Open file descriptors"),
+  process_max_fds: gauge("Most file descriptors it may open"),
+  process_threads: gauge("Threads of the process"),
+  process_start_time_seconds: gauge("When the process started"),
+} as const satisfies Readonly<Record<string, MetricFamily>>;
+
+export type MetricName = keyof typeof METRICS;
