@@ -1,0 +1,176 @@
+/** The tables that change each second: rules, queues and workers, reasons. */
+import { byId, fillRows, make, setText } from "./dom.js";
+import * as format from "./format.js";
+import { workerText } from "./port_map.js";
+import { paletteColour } from "./theme.js";
+
+const RULES_SHOWN = 100;
+
+/** What each reason means, in words; the counter's own name goes with it. */
+const MEANING = {
+  rule_drop: "a rule says drop",
+  rule_pass: "a rule says pass",
+  unlisted_port: "no rule for the port",
+  not_ip: "not IP (ARP and the like)",
+  not_udp: "not UDP",
+  fragment: "IP fragment",
+  truncated: "frame ends before its headers",
+  bad_length: "a length that contradicts the frame",
+  ipv6_extensions: "IPv6 extension headers not walked",
+  uncovered_queue: "queue without sockets",
+  rx_dropped: "no free chunk, or packet too large",
+  rx_ring_full: "rx ring full: worker too slow",
+  rx_invalid_descs: "invalid desc in the fill ring",
+  tx_invalid_descs: "invalid desc in the tx ring",
+  rx_fill_ring_empty_descs: "times the fill ring was empty",
+  tx_ring_full: "tx ring full",
+  unanswerable: "cannot be echoed",
+  unlisted: "rule gone in the meantime",
+  malformed: "not what the XDP program saw",
+  no_backend: "no healthy backend",
+  no_neighbour: "link address of the next hop not known",
+  no_session: "no session on this translation port",
+  sessions_full: "no room for another session",
+  hops_exceeded: "no hop left to live",
+  too_big: "too large for the way to the backend",
+};
+const OUTCOME = {
+  "xdp drop": "dropped by XDP",
+  "xdp pass": "left to the kernel",
+  "socket drop": "lost at a socket",
+  "worker drop": "dropped by a worker",
+};
+
+/** @param colourOf Palette index by rule index; negative: none. */
+export function showRules(model, filter, colourOf) {
+  const { rules } = model.config;
+  const wanted = filter.trim().toLowerCase();
+  const fitting = rules.map((rule, index) => ({ rule, index })).filter(({ rule }) => fits(rule, wanted));
+  if (fitting.length > RULES_SHOWN) {
+    fitting.sort((left, right) =>
+      model.tick.rules[right.index][3] - model.tick.rules[left.index][3] || left.index - right.index
+    );
+  }
+  fillRows(
+    byId("rules"),
+    fitting.slice(0, RULES_SHOWN).map(({ rule, index }) => [
+      { text: rule.name, header: true, swatch: colourOf(index) < 0 ? "transparent" : paletteColour(colourOf(index)) },
+      { text: rule.ports.replaceAll(",", ", ").replaceAll("-", "–"), className: "ports" },
+      { text: workerText(rule), key: "worker" },
+      rule.action,
+      { text: format.rate(model.tick.rules[index][3]), className: "number", key: "rate" },
+      { text: format.count(model.rulePackets(index)), className: "number", key: "packets" },
+    ]),
+  );
+  const more = byId("rules-more");
+  more.hidden = fitting.length <= RULES_SHOWN && (fitting.length > 0 || rules.length === 0);
+  setText(
+    more,
+    fitting.length === 0
+      ? `None of ${format.count(rules.length)} rules fits.`
+      : `The busiest ${RULES_SHOWN} of ${format.count(fitting.length)} rules: find others by name or port.`,
+  );
+  byId("rule-search").hidden = rules.length < 2;
+}
+
+function fits({ name, ports }, wanted) {
+  if (wanted === "" || name.toLowerCase().includes(wanted)) return true;
+  const port = Number(wanted);
+  return Number.isInteger(port) && ports.split(",").some((part) => {
+    const [first, last = first] = part.split("-").map(Number);
+    return first <= port && port <= last;
+  });
+}
+
+/** One row per queue, one column per worker; with many workers it scrolls sideways within its own frame. */
+export function showMatrix(model) {
+  const { hello, tick } = model;
+  const places = model.places();
+  const workers = hello.workers.length;
+  const several = hello.interfaces.length > 1;
+  fillHead(byId("matrix-head"), ["Queue", ...hello.workers.map((_, worker) => `Worker ${worker}`)]);
+  const rates = tick.places.map(([, rate]) => rate);
+  const most = Math.max(1, ...rates);
+  const body = byId("matrix");
+  fillCells(
+    body,
+    places.map((place, at) => ({
+      head: several ? `${place.interface} ${place.queue}` : `${place.queue}`,
+      cells: Array.from({ length: workers }, (_, worker) => {
+        const [packets, perSecond] = tick.places[worker * places.length + at];
+        const [lost, lostRate] = tick.socketDrops[worker * places.length + at];
+        return { packets, perSecond, lost, lostRate, heat: perSecond / most };
+      }),
+    })),
+  );
+  fillRows(byId("matrix-foot"), [[
+    { text: "Busy", header: true },
+    ...tick.workers.map(({ busyPercent, state }, worker) => ({
+      text: state === "running" ? `${busyPercent} %` : state,
+      className: state === "running" ? "number busy" : "number busy lost",
+      spark: { values: model.busy[worker], most: 100 },
+    })),
+  ]]);
+}
+
+function fillHead(head, names) {
+  const now = [...head.querySelectorAll("th")].map(({ textContent }) => textContent);
+  if (now.join() === names.join()) return;
+  const row = make("tr");
+  row.append(...names.map((name, index) => {
+    const cell = make("th", index === 0 ? "" : "number", name);
+    cell.scope = "col";
+    return cell;
+  }));
+  head.replaceChildren(row);
+}
+
+function fillCells(body, rows) {
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  rows.forEach(({ head, cells }, index) => {
+    const row = body.rows[index] ?? body.insertRow();
+    if (row.cells.length !== cells.length + 1) {
+      const first = make("th");
+      first.scope = "row";
+      row.replaceChildren(
+        first,
+        ...cells.map(() => {
+          const cell = make("td", "number");
+          cell.append(make("span"), make("span", "cell-quiet"), make("span", "cell-quiet"));
+          return cell;
+        }),
+      );
+    }
+    setText(row.cells[0], head);
+    cells.forEach(({ packets, perSecond, lost, lostRate, heat }, at) => {
+      const cell = row.cells[at + 1];
+      const [rate, total, drops] = cell.children;
+      cell.style.backgroundColor = heat > 0 ? `rgba(var(--heat), ${(0.04 + heat * 0.16).toFixed(3)})` : "";
+      setText(rate, `${format.rate(perSecond)}/s`);
+      setText(total, format.count(packets));
+      setText(drops, lost > 0 ? `lost ${format.count(lost)}${lostRate > 0 ? `, ${format.rate(lostRate)}/s` : ""}` : "");
+      drops.classList.toggle("lost", lost > 0);
+    });
+  });
+}
+
+/** Reasons that have counted something, drops first. */
+export function showReasons(model) {
+  const rows = model.hello.reasons
+    .map((reason, index) => ({ ...reason, index, outcome: OUTCOME[`${reason.where} ${reason.verdict}`] }))
+    .filter(({ outcome, index }) => outcome !== undefined && model.tick.reasons[index][0] > 0)
+    .sort((left, right) =>
+      Number(left.verdict === "pass") - Number(right.verdict === "pass") || left.index - right.index
+    )
+    .map(({ reason, outcome, index }) => {
+      const [packets, perSecond] = model.tick.reasons[index];
+      return [
+        { text: MEANING[reason] ?? format.words(reason), header: true, key: reason },
+        reason === "rx_fill_ring_empty_descs" ? "not packets: says why" : outcome,
+        { text: format.rate(perSecond), className: "number" },
+        { text: format.count(packets), className: "number", key: "packets" },
+        { text: "", className: "spark-cell", spark: { values: model.reasonRates[index] } },
+      ];
+    });
+  fillRows(byId("reasons"), rows.length > 0 ? rows : [[{ text: "None so far", className: "nothing" }, "", "", "", ""]]);
+}
