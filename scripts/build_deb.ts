@@ -8,6 +8,9 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { buildProgram } from "../src/cli/commands.ts";
+import { completions } from "../src/cli/completions.ts";
+import { manual } from "../src/cli/manual.ts";
 import { run } from "./package_parts.ts";
 
 const ROOT = join(import.meta.dirname!, "..");
@@ -15,6 +18,13 @@ const DEBIAN = join(ROOT, "packaging/debian");
 const DOC = "usr/share/doc/xdpsteer";
 const CONFFILE = "etc/xdpsteer/steering.yaml";
 const SCHEMA = "usr/share/xdpsteer/steering.schema.json";
+/** Where each shell looks. */
+const COMPLETIONS = {
+  bash: "usr/share/bash-completion/completions/xdpsteer",
+  zsh: "usr/share/zsh/vendor-completions/_xdpsteer",
+  fish: "usr/share/fish/vendor_completions.d/xdpsteer.fish",
+} as const;
+const PROGRAM = buildProgram(new URL("../main.ts", import.meta.url));
 const MAINTAINER = "xdpsteer maintainers <maintainers@xdpsteer.dev>";
 
 /** Debian's name of a machine, by e_machine of the ELF header. */
@@ -90,7 +100,10 @@ async function stageFiles(tree: string, binary: string, unit: string, changes: s
   await put(tree, `${DOC}/README.md`, await readText(join(ROOT, "README.md"))); // the unit's Documentation=
   await put(tree, `${DOC}/copyright`, await debian("copyright"));
   await put(tree, `${DOC}/changelog.gz`, gzipSync(changes, { level: 9 }));
-  await put(tree, "usr/share/man/man8/xdpsteer.8.gz", gzipSync(await debian("xdpsteer.8"), { level: 9 }));
+  await put(tree, "usr/share/man/man8/xdpsteer.8.gz", gzipSync(`${manual(PROGRAM)}\n`, { level: 9 }));
+  for (const shell of ["bash", "zsh", "fish"] as const) {
+    await put(tree, COMPLETIONS[shell], `${completions(PROGRAM, shell)}\n`);
+  }
   await put(tree, "usr/share/lintian/overrides/xdpsteer", await debian("lintian-overrides"));
 }
 

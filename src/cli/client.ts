@@ -4,26 +4,83 @@
  * @module
  */
 import { request } from "node:http";
-import { messageOf, SteerError } from "../errors.ts";
+import { EXIT, messageOf, SteerError } from "../errors.ts";
 
-/** GET over the control socket. @throws {SteerError} when nothing answers there. */
+export type Method = "GET" | "POST" | "PUT" | "DELETE";
+
+/** GET over the control socket. @throws {SteerError} as {@linkcode call} does. */
 export function get(socketPath: string, path: string): Promise<string> {
+  return call(socketPath, "GET", path);
+}
+
+/**
+ * A request over the control socket.
+ *
+ * @param body Sent as JSON.
+ * @returns The text of the answer.
+ * @throws {SteerError} when nobody answers there; {@linkcode Refused} with what the answer says is wrong.
+ */
+export function call(socketPath: string, method: Method, path: string, body?: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void =>
-      reject(
-        new SteerError(`Cannot reach xdpsteer at "${socketPath}": ${messageOf(error)}`, {
-          hint: "is it running? another control.socket is named with --socket",
-        }),
-      );
-    request({ socketPath, path }, (response) => {
+    const fail = (error: unknown): void => reject(unreachable(socketPath, error));
+    const sent = request({ socketPath, method, path }, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (part: string) => text += part);
       response.on("error", fail);
       response.on("end", () => {
         if (response.statusCode === 200) resolve(text);
-        else reject(new SteerError(`xdpsteer answers ${response.statusCode}: ${text.trim()}`));
+        else reject(refusal(response.statusCode ?? 0, text));
       });
-    }).on("error", fail).end();
+    });
+    sent.on("error", fail);
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+const ANOTHER = "another control.socket is named with --socket";
+
+/** Why a socket that should be there does not answer, and what to do about it. */
+const CAUSES: Readonly<Record<string, readonly [message: string, hint: string]>> = {
+  ENOENT: ["there is no such socket", `is it running? systemctl status xdpsteer tells; ${ANOTHER}`],
+  ECONNREFUSED: ["nobody answers on it", `xdpsteer has ended and can be started again; ${ANOTHER}`],
+  EACCES: ["this user may not open it", "use sudo, or join the group that control.group names"],
+  EPERM: ["this user may not open it", "use sudo, or join the group that control.group names"],
+  ENOTSOCK: ["it is not a socket", ANOTHER],
+};
+
+function unreachable(socketPath: string, error: unknown): SteerError {
+  const code = (error as { code?: string }).code ?? "";
+  const [message, hint] = CAUSES[code] ?? [messageOf(error), `is it running? ${ANOTHER}`];
+  return new SteerError(`Cannot reach xdpsteer at "${socketPath}": ${message}`, { cause: error, hint });
+}
+
+/** An answer other than 200. */
+export class Refused extends SteerError {
+  constructor(readonly status: number, message: string, options: { hint?: string; exitCode?: number } = {}) {
+    super(message, options);
+  }
+}
+
+function refusal(status: number, text: string): Refused {
+  const { error, hint, problems } = parse(text);
+  if (error === undefined) return new Refused(status, `xdpsteer answers ${status}: ${text.trim()}`);
+  return new Refused(status, error, {
+    ...(typeof hint === "string" ? { hint } : {}),
+    exitCode: problems === undefined ? EXIT.failed : EXIT.configInvalid,
+  });
+}
+
+interface ErrorBody {
+  readonly error?: string;
+  readonly hint?: string | null;
+  readonly problems?: unknown;
+}
+
+function parse(text: string): ErrorBody {
+  try {
+    return JSON.parse(text) as ErrorBody;
+  } catch {
+    return {};
+  }
 }

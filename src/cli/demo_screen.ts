@@ -4,6 +4,7 @@
  * @module
  */
 import type { Snapshot } from "../control/appliance.ts";
+import { overwriting, upOver } from "./live_screen.ts";
 import { grouped, print, table } from "./output.ts";
 
 /** Packets of one port that one worker took from one queue. */
@@ -73,8 +74,7 @@ export class DemoScreen {
       ) => [`${port}`, `${worker}`, `${queue}`, packets, rates[index]!]),
     ).split("\n").map((line, index) => index > 0 && rates[index - 1]! > 0 ? `${line}  ◀` : line);
     const lines = [...this.#notes, `generation ${generation}`, ...text];
-    const home = this.#drawn === 0 ? "" : `\x1b[${this.#drawn}A`;
-    print(`${home}${lines.map((line) => `\x1b[2K${line}`).join("\n")}`);
+    print(`${upOver(this.#drawn)}${overwriting(lines)}`);
     this.#drawn = lines.length;
   }
 

@@ -13,8 +13,13 @@ function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): v
 }
 
 export function print(line: string): void {
+  write(`${line}\n`);
+}
+
+/** Standard output, as it is. */
+export function write(text: string): void {
   try {
-    writeAll(Deno.stdout, `${line}\n`);
+    writeAll(Deno.stdout, text);
   } catch (error) {
     // The reader has seen enough (xdpsteer status | head).
     if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);

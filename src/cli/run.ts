@@ -5,13 +5,16 @@
  */
 import { readObjectFile } from "../bpf/program.ts";
 import { loadConfig } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
 import { Appliance } from "../control/appliance.ts";
 import { ControlServer } from "../control/http/server.ts";
+import { History } from "../control/history.ts";
 import { KernelEvents } from "../control/kernel_events.ts";
 import { requirePrivileges } from "../control/privileges.ts";
 import { Reloader } from "../control/reload.ts";
 import { ServiceManager } from "../control/service_manager.ts";
 import { FileWatch } from "../control/watch.ts";
+import { SteerError } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
 import { VERSION } from "../version.ts";
 
@@ -40,12 +43,13 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   const reload = (onlyIfChanged: boolean): void => void reloader?.reloadFile(onlyIfChanged).catch(() => {});
   Deno.addSignalListener("SIGHUP", () => reload(false)); // from the start: by default it would end the process
 
-  const server = await ControlServer.open(config.control.socket, config.control.http);
+  const server = await ControlServer.open(config.control);
   try {
-    const appliance = await Appliance.start({ config, object, entry });
+    const appliance = await Appliance.start({ config, object, entry }).catch((error) => diagnosed(error, config));
     try {
       reloader = new Reloader(appliance, manager, file, cpuCount, config, content);
-      server.serve({ appliance, reloader, configFile: file });
+      using history = new History(appliance);
+      server.serve({ appliance, reloader, history, configFile: file });
       using _watch = new FileWatch(file, () => reload(true));
       using _events = new KernelEvents(appliance.interfaces);
       logStart(appliance, performance.now() - startedMs);
@@ -61,6 +65,12 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   } finally {
     await server.close();
   }
+}
+
+/** Rethrows why there was no start, with what doctor finds about the cause. Its checks are loaded only for this. */
+async function diagnosed(error: unknown, config: Config): Promise<never> {
+  if (error instanceof SteerError) error.notes.push(...(await import("./doctor.ts")).diagnosis(error, config));
+  throw error;
 }
 
 function logStart(appliance: Appliance, elapsedMs: number): void {

@@ -4,8 +4,12 @@
  * @module
  */
 import type { Snapshot } from "../control/appliance.ts";
+import type { LastReload } from "../control/reload.ts";
 import { get } from "./client.ts";
 import { print, table } from "./output.ts";
+
+/** The part of /v1/status that is shown. */
+type Status = Snapshot & { readonly lastReload: LastReload | null };
 
 export async function status({ socket, json }: { socket: string; json?: boolean }): Promise<void> {
   const body = await get(socket, "/v1/status");
@@ -13,8 +17,11 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
     print(body.trimEnd());
     return;
   }
-  const { generation, uptimeMs, interfaces, workers, rules, totals } = JSON.parse(body) as Snapshot;
+  const { generation, uptimeMs, interfaces, workers, rules, totals, lastReload } = JSON.parse(body) as Status;
   print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s`);
+  if (lastReload?.result === "refused") {
+    print(`the configuration offered at ${lastReload.time} was refused:\n${lastReload.message}`);
+  }
   for (const { name, attach, queues } of interfaces) {
     const zeroCopy = queues.filter((queue) => queue.zeroCopy).length;
     print(`${name}: ${attach} XDP, ${queues.length} queues, ${zeroCopy} of them zero-copy`);

@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { readConfig } from "../config/load.ts";
 import { parseConfig } from "../config/parse.ts";
-import type { Config } from "../config/schema.ts";
+import type { Config, RuleConfig } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Appliance } from "./appliance.ts";
@@ -28,7 +28,7 @@ export interface LastReload {
 }
 
 /** Keys of the configuration that are fixed for the life of the process. */
-const FIXED = ["interfaces", "workers", "control", "log"] as const;
+export const FIXED = ["interfaces", "workers", "forwarding", "control", "log"] as const;
 
 const log = logger("reload");
 
@@ -70,16 +70,42 @@ export class Reloader {
       const found = content ?? `unreadable: ${messageOf(failure)}`;
       if (onlyIfChanged && isDeepStrictEqual(found, this.#seen)) return undefined;
       this.#seen = found;
-      return await this.#change(() => {
+      return await this.#change(async () => {
         if (content === undefined) throw failure;
-        return parseConfig(content, { file: this.file, cpuCount: this.cpuCount });
+        return await this.#apply(parseConfig(content, { file: this.file, cpuCount: this.cpuCount }));
       });
     });
   }
 
   /** Checks and applies a configuration that came over the control socket. */
   applyText(text: string | Uint8Array, name: string): Promise<Applied> {
-    return this.#inTurn(() => this.#change(() => parseConfig(text, { file: name, cpuCount: this.cpuCount })));
+    return this.#inTurn(() =>
+      this.#change(async () => await this.#apply(parseConfig(text, { file: name, cpuCount: this.cpuCount })))
+    );
+  }
+
+  /**
+   * Puts changed rules in force. To save it, the same change is made in the file first, which then holds what is in force.
+   *
+   * @param change Given the rules in force and, to save, those of the file.
+   * @throws {SteerError} when it is refused, or cannot be saved; then nothing changes, neither here nor there.
+   */
+  changeRules(change: (rules: readonly RuleConfig[]) => RuleConfig[], save: boolean): Promise<Applied> {
+    return this.#inTurn(() =>
+      this.#change(async () => {
+        const next = { ...this.#config, steering: change(this.#config.steering) };
+        if (!save) return await this.#apply(next);
+        const { saveRules } = await import("../config/save.ts"); // loaded when first used
+        const saved = saveRules({ file: this.file, cpuCount: this.cpuCount }, next, change);
+        this.#seen = saved.content;
+        try {
+          return await this.#apply(next);
+        } catch (error) {
+          this.#seen = saved.takeBack();
+          throw error;
+        }
+      })
+    );
   }
 
   #read(): { readonly content?: string | Uint8Array; readonly failure?: unknown } {
@@ -90,11 +116,11 @@ export class Reloader {
     }
   }
 
-  /** Puts in force what `parse` returns. Whatever comes of it, the service manager hears when it began and when it was over. */
-  async #change(parse: () => Config): Promise<Applied> {
+  /** Whatever comes of a change, the service manager hears when it began and when it was over. */
+  async #change(work: () => Promise<Applied>): Promise<Applied> {
     this.manager.reloading();
     try {
-      return await this.#apply(parse());
+      return await work();
     } catch (error) {
       throw this.#refuse(error);
     } finally {

@@ -1,0 +1,165 @@
+/**
+ * The commands: what there is, its options and its help. The manual page and the shell completions are made from it.
+ *
+ * @module
+ */
+import { Argument, Command, Option } from "commander";
+import { ACTIONS } from "../steering/rule.ts";
+import { VERSION } from "../version.ts";
+import type { check } from "./check.ts";
+import type { doctor } from "./doctor.ts";
+import type { Shell } from "./completions.ts";
+import type { detach } from "./detach.ts";
+import { print, printError } from "./output.ts";
+import type { list, set, unset } from "./ports.ts";
+import type { reload } from "./reload.ts";
+import { packaging, readLicenses } from "./self.ts";
+import type { status } from "./status.ts";
+import type { top } from "./top.ts";
+import type { traffic } from "./traffic.ts";
+
+const DEFAULT_CONFIG = "/etc/xdpsteer/steering.yaml";
+const SAVE = "make the same change in the configuration file, which is otherwise left as it is";
+const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
+const DEFAULT_SOCKET = "/run/xdpsteer/control.sock";
+
+/** Each command brings its code when it is called: starting is not to wait for that of the others. */
+export function buildProgram(entry: URL): Command {
+  const program = new Command("xdpsteer")
+    .description("Steers UDP packets by destination port to AF_XDP workers, live.")
+    .showHelpAfterError("(xdpsteer --help shows what there is)")
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => print(text.trimEnd()), writeErr: (text) => printError(text.trimEnd()) });
+
+  program.command("run")
+    .description("steer packets as the configuration says, until SIGTERM; SIGHUP or a save of the file applies changes")
+    .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
+    .option("--bpf-object <file>", "use this compiled BPF object instead of the embedded one")
+    .action(async (options: { config: string; bpfObject?: string }) =>
+      await (await import("./run.ts")).run({ ...options, entry })
+    );
+
+  program.command("check")
+    .description("check a configuration and show what it means; changes nothing")
+    .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof check>) => await (await import("./check.ts")).check(...words));
+
+  program.command("status")
+    .description("show what a running xdpsteer does")
+    .option("-s, --socket <path>", "its control socket", DEFAULT_SOCKET)
+    .option("--json", "print JSON: everything that is known")
+    .action(async (...words: Parameters<typeof status>) => await (await import("./status.ts")).status(...words));
+
+  program.command("top")
+    .description(
+      "watch rules, workers and queues live: rates, drops, load; elsewhere than on a terminal, as plain tables",
+    )
+    .option("-s, --socket <path>", "its control socket", DEFAULT_SOCKET)
+    .option("--interval <seconds>", "time between two looks, 0.2 to 60", "1")
+    .option("--json", "print one line of JSON for each interval")
+    .option("--once", "print one interval and end")
+    .action(async (...words: Parameters<typeof top>) => await (await import("./top.ts")).top(...words));
+
+  const ports = program.command("ports").description("show and change which port goes where, while packets flow");
+  ports.command("list")
+    .description("show every port in force")
+    .option("-s, --socket <path>", "control socket of the running xdpsteer", DEFAULT_SOCKET)
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof list>) => await (await import("./ports.ts")).list(...words));
+  ports.command("set")
+    .description("give ports to a worker: to the rule that has exactly these ports, else to a rule of their own")
+    .argument("<ports>", "a port, a range or several: 7777,27015-27030")
+    .requiredOption("-w, --worker <id>", "a worker id, or hash: spread by flow")
+    .addOption(
+      new Option("-a, --action <action>", "what is done with the packets; default: as before, count for new ports")
+        .choices(ACTIONS),
+    )
+    .option("--rule <name>", "give them to this rule, or to a new one of this name")
+    .option("--save", SAVE)
+    .option("-s, --socket <path>", "control socket of the running xdpsteer", DEFAULT_SOCKET)
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof set>) => await (await import("./ports.ts")).set(...words));
+  ports.command("unset")
+    .description("leave ports to the kernel stack; a rule that has no port left is gone")
+    .argument("<ports>", "a port, a range or several: 7777,27015-27030")
+    .option("--save", SAVE)
+    .option("-s, --socket <path>", "control socket of the running xdpsteer", DEFAULT_SOCKET)
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof unset>) => await (await import("./ports.ts")).unset(...words));
+
+  program.command("reload")
+    .description("put the configuration file in force, as a save of it or SIGHUP does, and say what that changed")
+    .option("-s, --socket <path>", "control socket of the running xdpsteer", DEFAULT_SOCKET)
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof reload>) => await (await import("./reload.ts")).reload(...words));
+
+  program.command("detach")
+    .description("take the XDP program off an interface, whoever put it there; needs no running xdpsteer")
+    .requiredOption("-i, --interface <name>", "the interface")
+    .option("--stop", "end the process that holds the program, by SIGTERM, and wait until it has detached")
+    .option("--force", "detach at once; the process that holds the program runs on, without packets")
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof detach>) => await (await import("./detach.ts")).detach(...words));
+
+  program.command("doctor")
+    .description("say whether this machine can steer packets, how well, and what mends it; ends with 1 on a problem")
+    .option("-i, --interface <name>", "look at this interface; default: those of the configuration, or all that are up")
+    .option("-c, --config <file>", "look at its interfaces, with the settings they have there")
+    .option(
+      "--no-probe",
+      "do not try native XDP and zero-copy on interfaces named by one of these options; trying attaches a program that " +
+        "passes every packet, and binds a socket, for a moment, and some drivers reset their rings for it",
+    )
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof doctor>) => await (await import("./doctor.ts")).doctor(...words));
+
+  program.command("demo")
+    .description(
+      "show the whole product in 15 seconds: namespaces, traffic, a live remap; needs root, leaves nothing behind",
+    )
+    .option("--json", "print the summary as JSON")
+    .action(async (options: { json?: boolean }) => await (await import("./demo.ts")).demo({ ...options, entry }));
+
+  program.command("traffic", { hidden: true })
+    .description("send UDP; the demo's sender")
+    .requiredOption("--json <order>", "what to send")
+    .action(async (...words: Parameters<typeof traffic>) => await (await import("./traffic.ts")).traffic(...words));
+
+  program.command("completions")
+    .description("print what makes a shell complete xdpsteer's commands and options")
+    .addArgument(new Argument("<shell>", "the shell").choices(SHELLS))
+    .addHelpText(
+      "after",
+      "\nbash: xdpsteer completions bash >/etc/bash_completion.d/xdpsteer\n" +
+        "zsh:  xdpsteer completions zsh >/usr/local/share/zsh/site-functions/_xdpsteer\n" +
+        "fish: xdpsteer completions fish >/etc/fish/completions/xdpsteer.fish",
+    )
+    .action(async (shell: Shell) => print((await import("./completions.ts")).completions(program, shell)));
+
+  program.command("man", { hidden: true })
+    .description("print the manual page")
+    .action(async () => print((await import("./manual.ts")).manual(program)));
+
+  program.command("version")
+    .description("print the version")
+    .option("--json", "print JSON")
+    .option("--licenses", "print the licences of everything in this program")
+    .action(({ json, licenses }: { json?: boolean; licenses?: boolean }) => {
+      const { deno, v8 } = Deno.version;
+      if (licenses) print(readLicenses(entry));
+      else if (json) print(JSON.stringify({ version: VERSION, packaging: packaging(), deno, v8 }));
+      else print(`xdpsteer ${VERSION} (${packaging()}, deno ${deno})`);
+    });
+
+  // Subcommands made by command() do not inherit what was configured above after they were made.
+  inherit(program);
+  return program;
+}
+
+function inherit(parent: Command): void {
+  for (const command of parent.commands) {
+    command.exitOverride().copyInheritedSettings(parent);
+    inherit(command);
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * `xdpsteer detach`: takes the XDP program off an interface, whoever put it there. Needs no running xdpsteer.
+ *
+ * @module
+ */
+import { type LinkHolder, linkHolders } from "../control/link_holders.ts";
+import { SteerError } from "../errors.ts";
+import { ERRNO, syscallError } from "../ffi/errno.ts";
+import { detachLink, detachXdp, programName, queryXdp, type XdpAttachment, xdpLinkId } from "../ffi/libbpf.ts";
+import { interfaceIndex } from "../ffi/libc.ts";
+import { UAPI } from "../ffi/uapi.ts";
+import { print } from "./output.ts";
+
+export interface DetachOptions {
+  readonly interface: string;
+  /** End the processes that hold it. */
+  readonly stop?: boolean;
+  /** Detach under the feet of the processes that hold it. */
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+/** What is attached to an interface. */
+interface Attached {
+  readonly mode: Exclude<XdpAttachment["mode"], "none">;
+  readonly programId: number;
+  /** "" where this user may not know. */
+  readonly program: string;
+  /** Undefined where it was attached without a link. */
+  readonly link: number | undefined;
+  /** Processes that keep the link open, as far as this user can see them. */
+  readonly holders: readonly LinkHolder[];
+}
+
+/** Modes that each kind of attachment is looked for in, to be taken off. */
+const FLAGS: Readonly<Record<Attached["mode"], readonly number[]>> = {
+  native: [UAPI.XDP_FLAGS_DRV_MODE],
+  generic: [UAPI.XDP_FLAGS_SKB_MODE],
+  hardware: [UAPI.XDP_FLAGS_HW_MODE],
+  several: [UAPI.XDP_FLAGS_DRV_MODE, UAPI.XDP_FLAGS_SKB_MODE, UAPI.XDP_FLAGS_HW_MODE],
+};
+/** A process that was asked to end has this long to detach. */
+const STOP_MS = 5000;
+const STEP_MS = 20;
+
+/** @throws {SteerError} when it stays attached: a process holds it, or this user may not detach it. */
+export async function detach(options: DetachOptions): Promise<void> {
+  const { interface: name, json = false } = options;
+  const ifindex = interfaceIndex(name);
+  if (ifindex === 0) {
+    throw new SteerError(`There is no interface "${name}" in this network namespace`, {
+      hint: `the interfaces are: ${
+        [...Deno.readDirSync("/sys/class/net")].map((entry) => entry.name).sort().join(", ")
+      }`,
+    });
+  }
+  const found = look(ifindex);
+  if (found !== undefined) await takeOff(found, ifindex, options);
+  if (json) {
+    const { link = null, ...attached } = found ?? {};
+    const what = found === undefined ? null : { ...attached, link };
+    print(JSON.stringify({ interface: name, detached: found !== undefined, attached: what }));
+  } else if (found === undefined) {
+    print(`no XDP program is attached to "${name}"`);
+  } else {
+    print(`${describe(found)} is detached from "${name}": its packets go to the kernel stack`);
+  }
+}
+
+function look(ifindex: number): Attached | undefined {
+  const { mode, programId } = queryXdp(ifindex);
+  if (mode === "none") return undefined;
+  const link = xdpLinkId(programId, ifindex);
+  const holders = link === undefined ? [] : linkHolders(link);
+  return { mode, programId, program: programName(programId), link, holders };
+}
+
+async function takeOff(found: Attached, ifindex: number, options: DetachOptions): Promise<void> {
+  const what = `detach the XDP program from interface "${options.interface}"`;
+  const { link, holders } = found;
+  if (link === undefined) {
+    for (const flags of FLAGS[found.mode]) {
+      const result = detachXdp(ifindex, flags);
+      const absent = found.mode === "several" &&
+        [ERRNO.ENOENT, ERRNO.EINVAL, ERRNO.EOPNOTSUPP].some((no) => -no === result);
+      if (result < 0 && !absent) throw syscallError("bpf_xdp_detach", -result, what);
+    }
+  } else if (options.force) {
+    const result = detachLink(link);
+    if (result < 0) throw syscallError("bpf_link_detach", -result, what);
+  } else if (options.stop && holders.length > 0) {
+    for (const { pid } of holders) Deno.kill(pid, "SIGTERM");
+    await untilGone(found, ifindex, options.interface);
+  } else {
+    throw held(found, options.interface);
+  }
+  const left = queryXdp(ifindex);
+  if (left.mode !== "none" && left.programId === found.programId) {
+    throw new SteerError(`Cannot ${what}: it is still there`);
+  }
+}
+
+async function untilGone({ programId, holders }: Attached, ifindex: number, name: string): Promise<void> {
+  const deadline = performance.now() + STOP_MS;
+  while (queryXdp(ifindex).programId === programId) {
+    if (performance.now() > deadline) {
+      throw new SteerError(
+        `${holdersText(holders)} did not detach from "${name}" within ${STOP_MS / 1000} s of SIGTERM`,
+        {
+          hint: `xdpsteer detach --interface ${name} --force does not wait for it`,
+        },
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+  }
+}
+
+function held(found: Attached, name: string): SteerError {
+  const command = `xdpsteer detach --interface ${name}`;
+  const who = found.holders.length > 0
+    ? `${holdersText(found.holders)} by link ${found.link}`
+    : `link ${found.link}, which is pinned in a bpf file system or open in a process that cannot be seen from here`;
+  const stop = found.holders.length > 0 ? `${command} --stop ends that process in good order; ` : "";
+  return new SteerError(`${describe(found)} on "${name}" is held by ${who}`, {
+    hint: `${stop}${command} --force detaches at once and leaves the process to itself`,
+  });
+}
+
+function describe({ program, programId, mode }: Attached): string {
+  return `XDP program ${program === "" ? "" : `"${program}" `}(id ${programId}, ${mode} mode)`;
+}
+
+function holdersText(holders: readonly LinkHolder[]): string {
+  return holders.map(({ pid, command }) => `${command} (pid ${pid})`).join(", ");
+}

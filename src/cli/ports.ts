@@ -1,0 +1,54 @@
+/**
+ * `xdpsteer ports`: which port goes where in a running xdpsteer, and changing that while packets flow.
+ *
+ * @module
+ */
+import type { SteeredPorts } from "../config/remap.ts";
+import { call } from "./client.ts";
+import { printChange } from "./reload.ts";
+import { print, table } from "./output.ts";
+
+interface CommonOptions {
+  readonly socket: string;
+  readonly json?: boolean;
+}
+
+/** Shows all ports in force. */
+export async function list({ socket, json }: CommonOptions): Promise<void> {
+  const body = await call(socket, "GET", "/v1/ports");
+  if (json) return print(body.trimEnd());
+  const { generation, ports } = JSON.parse(body) as { generation: number; ports: readonly SteeredPorts[] };
+  if (ports.length === 0) {
+    return print(`generation ${generation}: no port is steered; all packets pass to the kernel stack`);
+  }
+  const rows = ports.map(({ first, last, rule, worker, action }) => [
+    first === last ? `${first}` : `${first}-${last}`,
+    rule,
+    action === "pass" || action === "drop" ? "-" : `${worker}`,
+    action,
+  ]);
+  print(table(["PORTS", "RULE", "WORKER", "ACTION"], rows));
+}
+
+export interface SetOptions extends CommonOptions {
+  readonly worker: string;
+  readonly action?: string;
+  readonly rule?: string;
+  readonly save?: boolean;
+}
+
+/** Gives ports to a worker. */
+export async function set(ports: string, { socket, json = false, ...order }: SetOptions): Promise<void> {
+  const { worker, action, rule, save = false } = order;
+  const body = { ports, worker, action, rule, save };
+  printChange(await call(socket, "POST", "/v1/ports", body), json);
+}
+
+/** Leaves ports to the kernel stack again. */
+export async function unset(
+  ports: string,
+  { socket, json = false, save = false }: CommonOptions & { readonly save?: boolean },
+): Promise<void> {
+  const query = new URLSearchParams({ ports, save: `${save}` });
+  printChange(await call(socket, "DELETE", `/v1/ports?${query}`), json);
+}

@@ -1,0 +1,185 @@
+/**
+ * What `xdpsteer top` shows, as lines: a frame for a terminal of a given size, or a block for a file. Pure.
+ *
+ * @module
+ */
+import { grouped } from "../output.ts";
+import { type Rates, TOTALS, type Trends } from "./rates.ts";
+import { alarm, queuesTable, rate, rulesTable, type TableLines, workersTable } from "./tables.ts";
+import { duration, fitLine, fitText, type Line, lineWidth, oneLine, pad, span } from "./text.ts";
+import { FIRST_VIEW, SECTIONS, SORTS, type View } from "./view.ts";
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+export interface Frame {
+  /** At most as many as the terminal has rows, none wider than its columns. */
+  readonly lines: readonly Line[];
+  /** The view's offsets, brought to where there is something to show. */
+  readonly offsets: readonly number[];
+  /** Rows shown of the focused section. */
+  readonly page: number;
+}
+
+export interface FrameOptions extends Size {
+  readonly view: View;
+  readonly intervalMs: number;
+  /** Why there is nothing newer than this, or undefined. */
+  readonly problem?: string | undefined;
+}
+
+const KEYS_LINE = "q quit  s sort  r reverse  ↑↓ PgUp PgDn scroll  Tab section  p pause  h help";
+
+const HELP = [
+  "Keys",
+  "",
+  "  q, Ctrl-C        quit",
+  `  s, >, <          sort the rules by the next or previous of: ${SORTS.join(", ")}`,
+  `  ${SORTS.map((_, index) => index + 1).join(" ")}          sort the rules by ${SORTS.join(", ")}`,
+  "  r                reverse the order",
+  "  Tab              go on to the next table; the arrow keys scroll the one marked ↑↓",
+  "  arrows, PgUp, PgDn, Home, End   scroll",
+  "  p                pause, and go on",
+  "  h, ?             this page; any key leaves it",
+  "",
+  "PPS and MBIT/S are of the last interval, by the appliance's clock. SHARE is of all packets seen in it.",
+  "DROPS of a rule are what its action drops, and what a worker could not carry out.",
+  "Packets lost at sockets were redirected and found no room: the queues' DROPS say why.",
+  "BUSY is the part of the interval in which a worker had packets in hand; a pause is a millisecond or more",
+  "in which a spinning worker was kept from running. FILL, COMPLETION and RX are entries waiting in the rings.",
+];
+
+/** One screen. */
+export function drawFrame(rates: Rates, trends: Trends, options: FrameOptions): Frame {
+  const { columns, rows, view } = options;
+  const footer = footerLine(options);
+  const top = [...headerLines(rates, columns, stateOf(options)), []];
+  const body = view.help ? { lines: HELP.map((text) => [span(text)]), offsets: view.offsets, page: 1 } : sectionLines(
+    [
+      rulesTable(rates, view, columns, trends),
+      workersTable(rates, columns, trends),
+      queuesTable(rates, columns),
+    ],
+    view,
+    columns,
+    rows - top.length - 1,
+  );
+  const lines = [...top, ...body.lines].slice(0, Math.max(0, rows - 1));
+  while (lines.length < rows - 1) lines.push([]);
+  return { ...body, lines: [...lines, footer].map((line) => fitLine(line, columns)) };
+}
+
+/** Everything, one under the other, for whoever is not a terminal. */
+export function drawBlock(rates: Rates): Line[] {
+  const tables = [rulesTable(rates, FIRST_VIEW, Infinity), workersTable(rates, Infinity), queuesTable(rates, Infinity)];
+  return [
+    ...headerLines(rates, Infinity),
+    ...tables.flatMap(({ heading, rows }) => [[], [span(heading)], ...rows]),
+  ];
+}
+
+/** What the viewer must know about what is shown, in words. */
+function stateOf({ view, problem }: FrameOptions): Line {
+  if (problem !== undefined) return [span(" NOT REACHABLE, RETRYING ", "alert")];
+  return view.paused ? [span(" PAUSED ", "alert")] : [];
+}
+
+function footerLine({ intervalMs, problem }: FrameOptions): Line {
+  if (problem !== undefined) return [span(oneLine(problem), "bad")];
+  return [span(`${KEYS_LINE}  every ${intervalMs / 1000} s`, "dim")];
+}
+
+function headerLines(rates: Rates, width: number, state: Line = []): Line[] {
+  const title: Line = [
+    span(`xdpsteer ${rates.version}`, "bold"),
+    span(`  up ${duration(rates.uptimeMs)}  generation ${rates.generation}`),
+  ];
+  const gap = width === Infinity ? 0 : width - lineWidth(title) - lineWidth(state);
+  // The state is said whole, whatever has to give way.
+  const first = gap >= 0 ? [...title, span(" ".repeat(gap)), ...state] : [...state, ...title];
+  const interfaces = rates.interfaces.map(({ name, attach }) => `${name} (${attach} XDP)`).join(", ");
+  return [
+    first,
+    [span(interfaces)],
+    ...totalsLines(rates, width),
+    reloadLine(rates),
+  ];
+}
+
+function totalsLines({ totals }: Rates, width: number): Line[] {
+  const label = "per second";
+  const cells = TOTALS.map((name) => {
+    const count = totals[name];
+    const texts = [name.toUpperCase(), rate(count), grouped(count.total)] as const;
+    // Dropping is what rules are for, losing is not.
+    return { texts, style: name === "lost at sockets" ? alarm(count) : undefined };
+  });
+  const gap = width < 90 ? 1 : 3;
+  const line = (row: 0 | 1 | 2, title: string): Line => [
+    span(title.padEnd(label.length), "dim"),
+    ...cells.flatMap(({ texts, style }) => {
+      const cellWidth = Math.max(10, ...texts.map((text) => text.length));
+      return [span(" ".repeat(gap)), span(pad(texts[row], cellWidth, "right"), row === 0 ? "dim" : style)];
+    }),
+  ];
+  return [line(0, "packets"), line(1, label), line(2, "total")];
+}
+
+function reloadLine({ lastReload, reloads }: Rates): Line {
+  const counts = Object.entries(reloads).filter(([, count]) => count > 0).map(([result, count]) =>
+    `${count} ${result}`
+  );
+  if (lastReload === null) return [span("no reload yet", "dim")];
+  const { time, result, message } = lastReload;
+  const refused = result === "refused";
+  const text = `reload ${refused ? "REFUSED" : result} at ${time.replace(/\.\d+Z$/, "Z")}`;
+  return [
+    span(oneLine(text), refused ? "bad" : "good"),
+    span(` (${counts.join(", ")}): `),
+    span(oneLine(message), refused ? "bad" : undefined),
+  ];
+}
+
+/** Lets the tables share the rows there are: what one does not need, the others get. */
+function sectionLines(
+  tables: readonly TableLines[],
+  view: View,
+  columns: number,
+  rows: number,
+): { lines: Line[]; offsets: number[]; page: number } {
+  const spacing = tables.length * 2 - 1; // a heading each, and a blank line between
+  const heights = shareRows(tables.map((table) => table.rows.length), rows - spacing);
+  const offsets = tables.map((table, section) =>
+    Math.max(0, Math.min(view.offsets[section]!, table.rows.length - heights[section]!))
+  );
+  const lines = tables.flatMap((table, section) => {
+    const [offset, height] = [offsets[section]!, heights[section]!];
+    const focused = section === view.focus;
+    const all = table.rows.length;
+    const range = height < all ? ` ${offset + 1}-${offset + height} of ${all} ${SECTIONS[section]}` : "";
+    const mark = range === "" ? "" : focused ? `${range} ↑↓ ` : `${range} `;
+    const heading = pad(fitText(table.heading, columns - mark.length), columns - mark.length, "left") + mark;
+    return [
+      ...(section === 0 ? [] : [[]]),
+      [span(heading, focused ? "focused" : "heading")],
+      ...table.rows.slice(offset, offset + height),
+    ];
+  });
+  return { lines, offsets, page: Math.max(1, heights[view.focus]!) };
+}
+
+/** The largest share that, given to each, is not more than there is; who needs less takes less. */
+function shareRows(needed: readonly number[], rows: number): number[] {
+  const given = needed.map(() => 0);
+  for (let left = rows; left > 0; left--) {
+    const next = given.reduce(
+      (least, height, at) => height < needed[at]! && (least === undefined || height < given[least]!) ? at : least,
+      undefined as number | undefined,
+    );
+    if (next === undefined) break;
+    given[next]!++;
+  }
+  return given;
+}

@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { type MadeUpStatus, statusAnswer } from "../../../tests/support/status_answer.ts";
+import { drawBlock, drawFrame, type Frame, type FrameOptions } from "./draw.ts";
+import { computeRates, Trends } from "./rates.ts";
+import { type Line, lineWidth, renderLine } from "./text.ts";
+import { FIRST_VIEW } from "./view.ts";
+
+const RULES = [
+  { name: "web", packets: 5000, ports: "80,443" },
+  { name: "scanners", packets: 9000, ports: "19", action: "drop" },
+  { name: "a-rule-with-quite-a-long-name-that-nobody-would-want-to-type-in", packets: 1, ports: "1-2,4-5,7-8,10-11" },
+] as const;
+
+function frame(status: Partial<MadeUpStatus>, options: Partial<FrameOptions> = {}): Frame {
+  const full = { uptimeMs: 3_723_000, rules: RULES, ...status };
+  const before = statusAnswer({ ...full, uptimeMs: full.uptimeMs - 1000, rules: [], lost: 0 });
+  const trends = new Trends();
+  const rates = computeRates(statusAnswer(full), before);
+  trends.add(rates);
+  return drawFrame(rates, trends, { columns: 110, rows: 32, view: FIRST_VIEW, intervalMs: 1000, ...options });
+}
+
+const texts = (lines: readonly Line[]): string[] => lines.map((line) => renderLine(line, "none"));
+/** First words of the lines between the heading that begins with a word and the next blank line. */
+function firstWords(lines: readonly Line[], heading: string): string[] {
+  const all = texts(lines);
+  const from = all.findIndex((text) => text.startsWith(heading)) + 1;
+  return all.slice(from, all.indexOf("", from)).map((text) => text.split(" ")[0]!);
+}
+const manyRules = (count: number): MadeUpStatus["rules"] =>
+  Array.from({ length: count }, (_, index) => ({ name: `rule-${index}`, packets: 10_000 - index }));
+
+Deno.test("drawFrame() fills the terminal exactly and is never wider, whatever its size", () => {
+  for (const columns of [1, 2, 9, 20, 40, 60, 79, 80, 81, 99, 110, 132, 250]) {
+    for (const rows of [1, 2, 5, 8, 10, 24, 32, 70]) {
+      for (const help of [false, true]) {
+        const view = { ...FIRST_VIEW, help };
+        const { lines } = frame({ rules: [...RULES, ...manyRules(20)], lost: 3 }, { columns, rows, view });
+        assert.equal(lines.length, rows);
+        for (const line of lines) assert.ok(lineWidth(line) <= columns, `${columns}: ${texts([line])}`);
+      }
+    }
+  }
+});
+
+Deno.test("drawFrame() shows rates, totals, drops and shares", () => {
+  const all = texts(frame({ lost: 20 }).lines).join("\n");
+  assert.match(all, /^xdpsteer 1\.2\.3 {2}up 01:02:03 {2}generation 7\neth7 \(native XDP\)\n/);
+  assert.match(all, /^per second +14,021 +5,021 +0 +9,000 +20$/m);
+  assert.match(all, /^web +80,443 +0 +count +5,000 +4\.0 +5,000 +0 +35\.7 % {2}/m);
+  assert.match(all, /^scanners +19 +0 +drop +9,000 +7\.2 +9,000 +9,000 +64\.2 % {2}/m);
+  assert.match(all, /^0 +running +any +5,001 +█{10} +100\.0 % +0 +5,001 /m);
+  assert.match(all, /^eth7 +0 +copy +5,001 +1,000\/4,096 +0\/2,048 +1\/2,048 +rx_ring_full 20 \(\+20\/s\)$/m);
+  assert.match(all, /^eth7 +1 +copy +0 +1,000\/4,096 +0\/2,048 +1\/2,048 +none$/m);
+});
+
+Deno.test("drawFrame() leaves out columns before it cuts numbers", () => {
+  const heading = (columns: number): string => texts(frame({}, { columns }).lines).find((text) => /^RULE/.test(text))!;
+  assert.match(heading(140), /SHARE +TREND/);
+  assert.match(heading(80), /^RULE +PORTS +WORKER +ACTION +PPS ▼ +MBIT\/S +TOTAL +DROPS/);
+  assert.match(heading(60), /^RULE +PORTS +WORKER +PPS ▼ +TOTAL +DROPS$/);
+  assert.match(texts(frame({}, { columns: 60 }).lines).join("\n"), /^web +80,443 +0 +5,000 +5,000 +0$/m);
+});
+
+Deno.test("drawFrame() sorts by the column chosen, marks it, and reverses", () => {
+  const long = RULES[2].name;
+  const order = (sort: number, reversed = false): string[] =>
+    firstWords(frame({}, { columns: 200, view: { ...FIRST_VIEW, sort, reversed } }).lines, "RULE");
+  assert.deepEqual(order(0), ["scanners", "web", long]);
+  assert.deepEqual(order(0, true), [long, "web", "scanners"]);
+  assert.deepEqual(order(2), [long, "scanners", "web"]);
+  assert.deepEqual(order(3), ["scanners", "web", long]);
+  const { lines } = frame({}, { view: { ...FIRST_VIEW, sort: 2, reversed: true } });
+  assert.ok(texts(lines).some((text) => text.startsWith("RULE ▼")));
+});
+
+Deno.test("drawFrame() scrolls as far as there are rows, and says where it is", () => {
+  const view = { ...FIRST_VIEW, offsets: [1e9, 0, 0] };
+  const { lines, offsets, page } = frame({ rules: manyRules(100) }, { view });
+  const shown = firstWords(lines, "RULE");
+  assert.equal(shown.at(-1), "rule-99");
+  assert.equal(shown.length, page);
+  assert.equal(offsets[0], 100 - page);
+  assert.ok(texts(lines).some((text) => text.endsWith(`${101 - page}-100 of 100 rules ↑↓`)));
+  assert.deepEqual(firstWords(lines, "WORKER"), ["0", "1"], "the smaller tables are whole");
+});
+
+Deno.test("drawFrame() shares few rows fairly", () => {
+  const { lines } = frame({ rules: manyRules(50), workers: 50, queues: 50 });
+  const counts = ["RULE", "WORKER", "INTERFACE"].map((heading) => firstWords(lines, heading).length);
+  assert.deepEqual(counts.reduce((sum, count) => sum + count), 32 - 7 - 1 - 5);
+  assert.ok(Math.max(...counts) - Math.min(...counts) <= 1, `${counts}`);
+});
+
+Deno.test("drawFrame() says in words what it also says in colour", () => {
+  const lastReload = { time: "2026-01-02T03:04:05.678Z", result: "refused", message: "x.yaml:1:2: no\x1b[2J\nmore" };
+  const problem = 'Cannot reach xdpsteer at "/run/x": ENOENT';
+  const refused = frame({ lastReload }, { problem }).lines;
+  const all = texts(refused);
+  assert.match(all[0]!, / NOT REACHABLE, RETRYING/);
+  assert.equal(all[5], "reload REFUSED at 2026-01-02T03:04:05Z (1 refused): x.yaml:1:2: no [2J");
+  assert.equal(all.at(-1), problem);
+  assert.ok(refused[5]!.some(({ style }) => style === "bad"));
+  assert.match(texts(frame({}, { view: { ...FIRST_VIEW, paused: true } }).lines)[0]!, / PAUSED/);
+  const narrow = frame({}, { problem, columns: 30 }).lines;
+  assert.match(texts(narrow)[0]!, /^ NOT REACHABLE, RETRYING /, "first where not both fit");
+});
+
+Deno.test("drawBlock() cuts nothing and draws no trend", () => {
+  const all = texts(drawBlock(computeRates(statusAnswer({ uptimeMs: 1000, rules: RULES })))).join("\n");
+  assert.ok(all.includes(RULES[2].name));
+  assert.ok(!all.includes("TREND"));
+  assert.match(all, /^per second +- +- +- +- +-$/m, "no rates yet");
+});

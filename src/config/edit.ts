@@ -1,0 +1,235 @@
+/**
+ * Changes the rules in the text of a configuration file and leaves every other byte as it is: comments, order, quotes, spaces.
+ *
+ * Nothing is printed from a parsed document. Each change replaces, inserts or removes the characters of one value, one line or
+ * one item, and the outcome is parsed again and compared with what was wanted before anybody sees it.
+ *
+ * @module
+ */
+import { isDeepStrictEqual } from "node:util";
+import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, type YAMLMap, type YAMLSeq } from "yaml";
+import { ConfigError, SteerError } from "../errors.ts";
+import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
+import { parseConfig, type ParseOptions } from "./parse.ts";
+import type { PortRange } from "./ports.ts";
+import { rangeText, without } from "./port_set.ts";
+import type { RuleConfig } from "./schema.ts";
+import { contentEnd, lineEnd, lineStart, Splices } from "./splices.ts";
+import { DIALECT } from "./yaml_file.ts";
+
+/** The value or place is written in a way that cannot be changed without changing more. */
+class CannotEdit extends SteerError {
+  constructor(what: string) {
+    super(`The file cannot be edited: ${what}`, { hint: "make this change in the file by hand" });
+  }
+}
+
+/**
+ * The text with `rules` as its `steering`. Rules are told apart by name; new ones come last.
+ *
+ * @throws {ConfigError} when the text is no valid configuration.
+ * @throws {SteerError} when the change cannot be made without touching more than the rules it is about.
+ */
+export function editSteering(source: string, rules: readonly RuleConfig[], options: ParseOptions): string {
+  const before = parseConfig(source, options);
+  if (isDeepStrictEqual(before.steering, rules)) return source;
+  const edited = new SteeringEdit(source).apply(before.steering, rules);
+  let after: unknown;
+  try {
+    after = parseConfig(edited, options);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+  }
+  if (!isDeepStrictEqual(after, { ...before, steering: rules })) {
+    throw new CannotEdit("its rules are written in a way that a small change does not fit in");
+  }
+  return edited;
+}
+
+class SteeringEdit {
+  readonly #text: string;
+  readonly #start: string;
+  readonly #end: string;
+  readonly #eol: string;
+  readonly #splices: Splices;
+
+  constructor(source: string) {
+    this.#start = source.startsWith("\uFEFF") ? "\uFEFF" : "";
+    this.#eol = source.includes("\r\n") ? "\r\n" : "\n";
+    // A last line without an end is given one for now: every line can then be followed by another.
+    this.#end = source.endsWith("\n") ? "" : this.#eol;
+    this.#text = source.slice(this.#start.length) + this.#end;
+    this.#splices = new Splices(this.#text);
+  }
+
+  apply(before: readonly RuleConfig[], after: readonly RuleConfig[]): string {
+    const { contents: root } = parseDocument(this.#text, { ...DIALECT, keepSourceTokens: true });
+    if (!isMap(root)) throw new CannotEdit("it is not a map");
+    const wanted = new Map(after.map((rule) => [rule.name, rule]));
+    const known = new Set(before.map(({ name }) => name));
+    const added = after.filter(({ name }) => !known.has(name));
+    const list = valueOf(root, "steering");
+    if (isSeq(list)) this.#editRules(list, before, wanted, added);
+    else this.#startRules(root, list, added);
+    const result = this.#splices.apply();
+    const kept = this.#end !== "" && result.endsWith(this.#end) ? result.slice(0, -this.#end.length) : result;
+    return this.#start + kept;
+  }
+
+  #editRules(
+    list: YAMLSeq,
+    before: readonly RuleConfig[],
+    wanted: ReadonlyMap<string, RuleConfig>,
+    added: readonly RuleConfig[],
+  ): void {
+    const removed: number[] = [];
+    for (const [index, rule] of before.entries()) {
+      const next = wanted.get(rule.name);
+      if (next !== undefined && isDeepStrictEqual(rule, next)) continue;
+      const node = list.items[index];
+      if (!isMap(node)) throw new CannotEdit(`rule "${rule.name}" is an alias`);
+      if (next === undefined) removed.push(index);
+      else this.#editRule(node, rule, next);
+    }
+    if (list.flow) {
+      const plan = list.items.map((_, index): string[] | undefined => removed.includes(index) ? [] : undefined);
+      if (!editFlowList(this.#splices, list, plan, added.map(flowRule))) {
+        throw new CannotEdit("there is more between its rules than commas and comments");
+      }
+      return;
+    }
+    const last = this.#lines(list, list.items.length - 1); // before its line may be removed
+    for (const index of removed) this.#removeRule(list, index);
+    const flow = isMap(list.items.at(-1)) && (list.items.at(-1) as YAMLMap).flow === true;
+    for (const rule of added) this.#splices.insert(last.end, this.#ruleLines(rule, last.indent, flow));
+  }
+
+  #lines(list: YAMLSeq, index: number): { readonly indent: string; readonly start: number; readonly end: number } {
+    const lines = removeLines(this.#text, list, index);
+    if (lines === undefined) throw new CannotEdit(`rule number ${index + 1} does not have lines of its own`);
+    return lines;
+  }
+
+  #removeRule(list: YAMLSeq, index: number): void {
+    const { start, end } = this.#lines(list, index);
+    this.#splices.replace(start, end, "");
+  }
+
+  /** The first rules of a file that has none: `steering` is missing, or empty. */
+  #startRules(root: YAMLMap, value: unknown, added: readonly RuleConfig[]): void {
+    const flow = `[${added.map(flowRule).join(", ")}]`;
+    const pair = pairOf(root, "steering");
+    if (pair === undefined) {
+      if (root.flow) return this.#insertKey(root, "steering", flow, []);
+      const lines = added.map((rule) => this.#ruleLines(rule, `${this.#indentOf(root)}  `, true)).join("");
+      return this.#splices.insert(this.#text.length, `${this.#indentOf(root)}steering:${this.#eol}${lines}`);
+    }
+    if (value !== null && !isScalar(value)) throw new CannotEdit("steering is an alias");
+    const [start, end] = isScalar(value) ? value.range! : [contentEnd(pair), contentEnd(pair)];
+    if (root.flow || start < end) return this.#splices.replace(start, end, start < end ? flow : ` ${flow}`);
+    const lines = added.map((rule) => this.#ruleLines(rule, `${this.#indentOf(root)}  `, true)).join("");
+    this.#splices.insert(lineEnd(this.#text, contentEnd(pair.key)), lines);
+  }
+
+  #editRule(node: YAMLMap, before: RuleConfig, after: RuleConfig): void {
+    if (!isDeepStrictEqual(before.ports, after.ports)) this.#editPorts(node, before, after.ports);
+    if (before.worker !== after.worker) this.#setWord(node, "worker", `${after.worker}`, ["ports"]);
+    if (isDeepStrictEqual(before.action, after.action)) return;
+    this.#setWord(node, "action", actionText(after.action), ["worker", "ports"]);
+  }
+
+  /** @param follows Keys after the first of which a new one is written. */
+  #setWord(node: YAMLMap, key: string, word: string, follows: readonly string[]): void {
+    const value = valueOf(node, key);
+    if (pairOf(node, key) === undefined) return this.#insertKey(node, key, word, follows);
+    this.#replaceScalar(node, key, value, word);
+  }
+
+  #replaceScalar(node: YAMLMap, key: string, value: unknown, word: string): void {
+    const what = `${key} of rule "${String(scalarOf(node, "name"))}"`;
+    if (isAlias(value)) throw new CannotEdit(`${what} is the alias *${value.source}`);
+    if (!isScalar(value) || value.type?.startsWith("BLOCK")) throw new CannotEdit(`${what} is more than a word`);
+    if (value.anchor !== undefined) throw new CannotEdit(`${what} has the anchor &${value.anchor}`);
+    this.#splices.replace(value.range![0], value.range![1], word);
+  }
+
+  #insertKey(node: YAMLMap, key: string, word: string, follows: readonly string[]): void {
+    const before = follows.map((name) => pairOf(node, name)).find((pair) => pair !== undefined) ?? node.items.at(-1);
+    if (before === undefined) throw new CannotEdit(`there is no place for "${key}"`);
+    if (node.flow) return this.#splices.insert(contentEnd(before), `, ${key}: ${word}`);
+    const at = lineEnd(this.#text, contentEnd(before));
+    this.#splices.insert(at, `${this.#indentOf(node)}${key}: ${word}${this.#eol}`);
+  }
+
+  #editPorts(node: YAMLMap, { name, ports }: RuleConfig, wanted: readonly PortRange[]): void {
+    const value = valueOf(node, "ports");
+    // What is left of each item takes its place; ports that no item had come last.
+    const plan = ports.map((range): string[] | undefined => {
+      const left = wanted.filter(({ first, last }) => first >= range.first && last <= range.last);
+      return isDeepStrictEqual(left, [range]) ? undefined : left.map(portText);
+    });
+    const added = wanted.filter((range) => without([range], ports).length > 0).map(portText);
+    if (!isSeq(value)) {
+      const texts = [...plan[0] ?? ports.map(portText), ...added];
+      const [only] = texts;
+      return this.#replaceScalar(node, "ports", value, texts.length === 1 ? only! : `[${texts.join(", ")}]`);
+    }
+    if (value.items.some((item) => !isScalar(item) || item.anchor !== undefined)) {
+      throw new CannotEdit(`an alias or an anchor is among the ports of rule "${name}"`);
+    }
+    const done = value.flow
+      ? editFlowList(this.#splices, value, plan, added)
+      : editPortLines(this.#splices, value, plan, added, this.#eol);
+    if (!done) throw new CannotEdit(`the ports of rule "${name}" do not have lines of their own`);
+  }
+
+  #ruleLines(rule: RuleConfig, indent: string, flow: boolean): string {
+    if (flow) return `${indent}- ${flowRule(rule)}${this.#eol}`;
+    const [first, ...others] = ruleKeys(rule);
+    return [`${indent}- ${first}`, ...others.map((line) => `${indent}  ${line}`), ""].join(this.#eol);
+  }
+
+  /** As many spaces as stand before the keys of a block map. */
+  #indentOf(node: YAMLMap): string {
+    const start = (node.items[0]!.key as Node).range![0];
+    return " ".repeat(start - lineStart(this.#text, start));
+  }
+}
+
+function pairOf(node: YAMLMap, key: string): Pair | undefined {
+  return node.items.find((pair) => isScalar(pair.key) && String(pair.key.value) === key);
+}
+
+function valueOf(node: YAMLMap, key: string): unknown {
+  return pairOf(node, key)?.value;
+}
+
+function scalarOf(node: YAMLMap, key: string): unknown {
+  const value = valueOf(node, key);
+  return isScalar(value) ? value.value : undefined;
+}
+
+function flowRule(rule: RuleConfig): string {
+  return `{ ${ruleKeys(rule).join(", ")} }`;
+}
+
+function ruleKeys({ name, ports, worker, action }: RuleConfig): string[] {
+  const texts = ports.map(portText);
+  const list = texts.length === 1 ? texts[0]! : `[${texts.join(", ")}]`;
+  return [`name: ${nameText(name)}`, `ports: ${list}`, `worker: ${worker}`, `action: ${actionText(action)}`];
+}
+
+function actionText(action: unknown): string {
+  if (typeof action !== "string") throw new CannotEdit("the action of a new or changed rule is more than a word");
+  return action;
+}
+
+function portText(range: PortRange): string {
+  return range.first === range.last ? `${range.first}` : `"${rangeText(range)}"`;
+}
+
+/** In quotes where YAML would not read it as text, or somebody might not: `1e3`, `on`. */
+function nameText(name: string): string {
+  const plain = /^[A-Za-z_][\w.-]*$/.test(name) && !/^(true|false|null|yes|no|on|off|y|n)$/i.test(name);
+  return plain ? name : `"${name}"`;
+}
