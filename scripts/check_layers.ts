@@ -12,18 +12,31 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "version.ts": [],
   packet: [],
   steering: ["packet"],
-  config: ["errors.ts"],
+  config: ["steering", "packet", "errors.ts"],
   ffi: ["errors.ts"],
   xsk: ["ffi", "errors.ts"],
   bpf: ["ffi", "steering", "errors.ts"],
-  traffic: ["ffi", "errors.ts"],
+  traffic: ["ffi", "packet", "errors.ts"],
   dataplane: ["xsk", "ffi", "steering", "packet", "errors.ts"],
-  control: ["dataplane", "bpf", "xsk", "ffi", "config", "steering", "errors.ts", "log.ts", "version.ts"],
+  dashboard: [], // for the browser: imported as text
+  control: [
+    "dataplane",
+    "bpf",
+    "xsk",
+    "ffi",
+    "config",
+    "steering",
+    "packet",
+    "dashboard",
+    "errors.ts",
+    "log.ts",
+    "version.ts",
+  ],
   cli: ["control", "bpf", "ffi", "traffic", "config", "steering", "errors.ts", "log.ts", "version.ts"],
 };
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */
-const PURE = /^(packet|steering)\/|^dataplane\/(process|batch|words)\.ts$/;
+const PURE = /^(packet|steering)\/|^dataplane\/(process|forward|batch|words)\.ts$/;
 const IMPURE = /\bDeno\.|\bDate\b|\bperformance\b|\bsetTimeout\b/;
 /** Only src/ffi/ reaches memory and libraries. */
 const FFI = /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView|UnsafeCallback|UnsafeFnPointer)\b/;

@@ -30,6 +30,7 @@ const STEPS: readonly Step[] = [
   { name: "types", args: ["check", "--quiet", "main.ts", "src", "scripts", "tests"] },
   { name: "BPF layouts", args: ["run", "--quiet", "-A", "scripts/gen_bpf_layout.ts", "--check"] },
   { name: "JSON schema", args: ["run", "--quiet", "-A", "scripts/gen_schema.ts", "--check"] },
+  { name: "generated documents", args: ["run", "--quiet", "-A", "scripts/gen_config_docs.ts", "--check"] },
   { name: "unit tests", args: [...TEST, "src"], counts: true },
   { name: "uapi tests", args: [...TEST, "tests/uapi"], counts: true },
   { name: "kernel tests", args: [...KERNEL_TEST, "tests/kernel"], counts: true },

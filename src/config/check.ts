@@ -7,7 +7,9 @@
  * @module
  */
 
-import { PortClaims, portItems, type PortRange } from "./ports.ts";
+import { MAGLEV_ENTRIES, MAX_FORWARDS } from "../steering/forward_table.ts";
+import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS } from "./forward.ts";
+import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
 import { show } from "./wording.ts";
 import type { Finding, Path, Place, YamlFile } from "./yaml_file.ts";
@@ -29,6 +31,7 @@ export function crossCheck(file: YamlFile, cpuCount: number): CrossCheck {
   if (workers !== undefined) {
     checkCpus(file, workers, report);
     checkWorkersExist(file, workers, report);
+    checkForwarding(file, workers, report);
   }
   checkNames(file, "steering", "rule", report);
   checkPorts(file, report);
@@ -114,6 +117,37 @@ function checkWorkersExist(file: YamlFile, { count, because }: WorkerCount, repo
     if (!possible || worker < count) continue;
     const place = file.place(["steering", index, "worker"]);
     report(place, `worker ${worker} does not exist: expected ${expected}, since ${because}`);
+  }
+}
+
+/** Translation ports belong to no rule, and every worker needs some; all tables together have a bound. */
+function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report): void {
+  const rules = [...listAt(file.value, "steering").entries()];
+  const forwarding = rules.filter(([, rule]) => at(rule, "action", "forward") !== undefined);
+  if (forwarding.length === 0) return;
+  const size = at(file.value, "forwarding", "table_size") ?? DEFAULT_TABLE_SIZE;
+  const most = Math.min(MAX_FORWARDS, Math.floor(MAGLEV_ENTRIES / (2 * Number(size))));
+  const [tooMany] = forwarding[most] ?? [];
+  if (tooMany !== undefined) {
+    const message = `rule number ${most + 1} that forwards: expected at most ${most} with table_size ${size}`;
+    report(file.place(["steering", tooMany, "action"]), message);
+  }
+  if (forwarding.every(([, rule]) => at(rule, "action", "forward", "mode") === "dsr")) return;
+  const given = at(file.value, "forwarding", "ports");
+  const range = readPorts(given ?? DEFAULT_TRANSLATION_PORTS);
+  if (typeof range === "string") return;
+  const place = given === undefined ? undefined : file.place(["forwarding", "ports"]);
+  if (place !== undefined && range.last - range.first + 1 < count) {
+    report(place, `ports ${show(given)} are fewer than the ${count} workers: expected at least one each`);
+  }
+  for (const [rule, entry] of rules) {
+    for (const { ports, step } of portItems(at(entry, "ports"))) {
+      if (ports.last < range.first || ports.first > range.last) continue;
+      const taken = `${range.first}-${range.last}`;
+      const here = `${portText(ports)} of ${ruleText(file, rule)} overlap${ports.first === ports.last ? "s" : ""}`;
+      const message = `${here} the translation ports ${taken}: expected others, or others as forwarding.ports`;
+      report(file.usePlace(["steering", rule, "ports", ...step]), message);
+    }
   }
 }
 

@@ -3,18 +3,21 @@ import { complaints, HEAD } from "./testing.ts";
 
 const RANGE = 'expected 1 to 65535, or a range like "27015-27030"';
 const RULE_NAME = "expected 1 to 64 characters of A-Z a-z 0-9 _ . -";
-const ACTIONS = "expected one of: pass, drop, count, echo";
+const ACTIONS = "expected one of: pass, drop, count, echo, forward: { to: [...] }";
 const PORTS_LIST = 'expected a port, a range like "27015-27030", or a list of these';
 
 /** What is wrong with one key each: `text` stands on line 3 below HEAD. */
 const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = [
-  ["prots: 1", '3:1 unknown key "prots": expected one of: version, interfaces, workers, steering, control, log'],
+  [
+    "prots: 1",
+    '3:1 unknown key "prots": expected one of: version, interfaces, workers, steering, forwarding, control, log',
+  ],
   ["sterring: []", '3:1 unknown key "sterring": did you mean "steering"?'],
   [
     "__proto__: 1",
-    '3:1 unknown key "__proto__": expected one of: version, interfaces, workers, steering, control, log',
+    '3:1 unknown key "__proto__": expected one of: version, interfaces, workers, steering, forwarding, control, log',
   ],
-  ["<<: {}", '3:1 unknown key "<<": expected one of: version, interfaces, workers, steering, control, log'],
+  ["<<: {}", '3:1 unknown key "<<": expected one of: version, interfaces, workers, steering, forwarding, control, log'],
   ["{a: 1}: b", "3:1 not a plain key: expected a word before the colon"],
 
   ["workers: 4", "3:10 workers is a number: expected a map with count, cpus, wait"],
@@ -74,11 +77,12 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = 
   ],
   [
     "steering: [{ name: a, ports: 53, action: { forward: { to: x } } }]",
-    `3:42 action "forward" is not available in this version; ${ACTIONS}`,
+    "3:59 to is text: expected a list of backends",
   ],
   [
     "steering: [{ name: a, ports: 53, action: { block: 1 } }]",
-    `3:42 action is a map: ${ACTIONS}`,
+    '3:42 missing key "forward": expected a map with to, mode, idle_timeout, health, none_left',
+    '3:44 unknown key "block": expected one of: forward',
   ],
 
   [

@@ -8,6 +8,7 @@ import { ConfigError, type ConfigProblem } from "../errors.ts";
 import type { z } from "zod";
 import { crossCheck } from "./check.ts";
 import { readPorts } from "./ports.ts";
+import { toForward, toForwarding } from "./forward.ts";
 import { toProblems, wholeFile } from "./problems.ts";
 import { type CheckedFile, type Config, configSchema, type RuleConfig } from "./schema.ts";
 import { type Finding, YamlFile } from "./yaml_file.ts";
@@ -123,7 +124,12 @@ function toConfig(file: CheckedFile, workerCount: number): Config {
     })),
     workers: { ...file.workers, count: workerCount },
     steering: file.steering.map(toRule),
-    control: { socket: file.control.socket, http: file.control.http === "off" ? null : file.control.http },
+    forwarding: toForwarding(file.forwarding),
+    control: {
+      socket: file.control.socket,
+      group: file.control.group === "none" ? null : file.control.group,
+      http: file.control.http === "off" ? null : file.control.http,
+    },
     log: file.log,
   };
 }
@@ -131,5 +137,6 @@ function toConfig(file: CheckedFile, workerCount: number): Config {
 function toRule({ name, ports, worker, action }: CheckedFile["steering"][number]): RuleConfig {
   const items = Array.isArray(ports) ? ports : [ports];
   const ranges = items.map(readPorts).filter((range) => typeof range !== "string");
-  return { name, ports: ranges, worker, action };
+  if (typeof action === "string") return { name, ports: ranges, worker, action };
+  return { name, ports: ranges, worker, action: "forward", forward: toForward(action) };
 }

@@ -9,10 +9,11 @@
 
 import { z } from "zod";
 import { type PortRange, portsSchema } from "./ports.ts";
+import { forwardAction, type ForwardConfig, type ForwardingConfig, forwardingSchema } from "./forward.ts";
+import { choice, map, powerOfTwo, section, whole } from "./shapes.ts";
 import {
   complain,
   complainAboutChoice,
-  complainAboutKey,
   complainAboutKind,
   complainAboutNumber,
   complainAboutText,
@@ -27,6 +28,7 @@ export interface Config {
   interfaces: InterfaceConfig[];
   workers: WorkersConfig;
   steering: RuleConfig[];
+  forwarding: ForwardingConfig;
   control: ControlConfig;
   log: LogConfig;
 }
@@ -57,13 +59,17 @@ export interface RuleConfig {
   name: string;
   ports: PortRange[];
   worker: number | "hash";
-  action: "pass" | "drop" | "count" | "echo";
+  action: "pass" | "drop" | "count" | "echo" | "forward";
+  /** Where to; with `action: forward` only. */
+  forward?: ForwardConfig;
 }
 
 /** Where the control API listens. */
 export interface ControlConfig {
   /** Path of the Unix socket. */
   socket: string;
+  /** Name or number of the group that may use the socket beside its owner; null: none. */
+  group: string | number | null;
   /** Loopback `host:port` of the read-only HTTP server; null: none. */
   http: string | null;
 }
@@ -83,46 +89,6 @@ export const XDP_PACKET_HEADROOM = 256;
 /** Bytes of a full Ethernet frame: 14 of header, 1500 of payload. */
 export const FULL_FRAME = 1514;
 
-/** Zod's schema for a map with exactly these keys. */
-type StrictMap<Shape extends z.core.$ZodLooseShape> = z.ZodObject<Shape, z.core.$strict>;
-
-function map<Shape extends z.core.$ZodLooseShape>(noun: string, shape: Shape, expected?: string): StrictMap<Shape> {
-  const known = Object.keys(shape);
-  const usual = complainAboutKind(noun, expected ?? `a map with ${known.join(", ")}`);
-  return z.strictObject(shape, {
-    // Zod reports all unknown keys of a map as one issue; one line each, in the order of `keys`, is taken apart again.
-    error: (issue) =>
-      issue.code === "unrecognized_keys"
-        ? issue.keys.map((key: string) => complainAboutKey(key, known)).join("\n")
-        : usual(issue),
-  });
-}
-
-function whole(error: Wording, first: number, last: number): z.ZodInt {
-  return z.int({ error }).min(first, { error }).max(last, { error });
-}
-
-function powerOfTwo(noun: string, first: number, last: number): z.ZodLiteral<number> {
-  const sizes: number[] = [];
-  for (let size = first; size <= last; size *= 2) sizes.push(size);
-  const outside = complainAboutNumber(noun, `a power of two from ${first} to ${last}`);
-  const error: Wording = (refusal) => {
-    const { input } = refusal;
-    if (!Number.isInteger(input) || typeof input !== "number" || input < first || input > last) return outside(refusal);
-    const above = sizes.find((size) => size > input) ?? last;
-    return `${noun} ${input} is not a power of two: expected ${above / 2} or ${above}`;
-  };
-  return z.literal(sizes, { error });
-}
-
-function choice<const Word extends string>(
-  noun: string,
-  words: readonly Word[],
-  later: readonly string[] = [],
-): z.ZodEnum<{ [W in Word]: W }> {
-  return z.enum(words, { error: complainAboutChoice(noun, words, later) });
-}
-
 /** A list of ids in which each may stand once. */
 function ids(item: z.ZodInt, noun: string): z.ZodArray<z.ZodInt> {
   return z.array(item, { error: complainAboutKind(`${noun}s`, `a list of ${noun} ids`) })
@@ -135,11 +101,6 @@ function ids(item: z.ZodInt, noun: string): z.ZodArray<z.ZodInt> {
       }
     })
     .meta({ uniqueItems: true });
-}
-
-/** A section that may be left out, or stand there with all its lines commented out, which YAML reads as null. */
-function section<Schema extends z.ZodType>(schema: Schema, empty: z.input<Schema>): z.ZodType<z.output<Schema>> {
-  return schema.nullish().transform((value) => value ?? schema.parse(empty));
 }
 
 const interfaceName = complainAboutText(
@@ -213,6 +174,11 @@ const workers = map("workers", {
 
 const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", "is not valid");
 const worker = complainAboutNumber("worker", `a worker id from 0 to ${MAX_WORKERS - 1}, or hash`, "is not known");
+const complainAboutAction: Wording = complainAboutChoice(
+  "action",
+  ["pass", "drop", "count", "echo", "forward: { to: [...] }"],
+  ["capture", "script", "deliver"],
+);
 const rule = map("rule", {
   name: z.string({ error: ruleName }).regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: ruleName })
     .describe("Name of the rule in counters and logs: 1 to 64 characters of A-Z a-z 0-9 _ . -. Each name once."),
@@ -220,21 +186,30 @@ const rule = map("rule", {
     .describe('UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. Each port once.'),
   worker: z.union([whole(worker, 0, MAX_WORKERS - 1), z.literal("hash")], { error: worker })
     .default("hash").describe("The worker that gets the packets: its id, counted from 0, or hash: spread by flow."),
-  action: choice("action", ["pass", "drop", "count", "echo"], ["forward", "capture", "script", "deliver"])
-    .default("count").describe(
-      "pass: leave to the kernel stack; drop: discard in the driver; count: receive, count and discard; " +
-        "echo: send back to where it came from.",
-    ),
+  action: z.union([
+    choice("action", ["pass", "drop", "count", "echo"], ["capture", "script", "deliver"]),
+    forwardAction,
+  ], { error: complainAboutAction }).default("count").describe(
+    "pass: leave to the kernel stack; drop: discard in the driver; count: receive, count and discard; " +
+      "echo: send back to where it came from; a map with forward: send to backends.",
+  ),
 });
 
 const SOCKET = "an absolute path of at most 107 bytes";
 const socketPath = complainAboutText("socket", SOCKET, "is not possible");
+const GROUP = "none, or the name or number of a group";
+const groupName = complainAboutText("group", GROUP, "is not possible");
 const HTTP = 'off, or a loopback address and port like "127.0.0.1:9469" or "[::1]:9469", since it asks for no password';
 const httpAddress = complainAboutText("http", HTTP, "is not possible");
 const control = map("control", {
   socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
     .refine((path) => !path.includes("\0") && new TextEncoder().encode(path).length <= 107, { error: socketPath })
     .default("/run/xdpsteer/control.sock").describe(`Unix socket of the control API: ${SOCKET}.`),
+  group: z.union([
+    z.string({ error: groupName }).regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, { error: groupName }),
+    z.int({ error: groupName }).min(0, { error: groupName }).max(4_294_967_294, { error: groupName }),
+  ], { error: groupName }).meta({ examples: ["netops"] }).default("none")
+    .describe("Group whose members may use the socket too (mode 0660); none: its owner only (mode 0600)."),
   http: z.string({ error: httpAddress })
     .regex(/^(off|(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5})$/, { error: httpAddress })
     .refine(isLoopback, { error: httpAddress })
@@ -270,6 +245,7 @@ export const configSchema = map("the file", {
       .max(MAX_RULES, { error: `steering has too many rules: expected at most ${MAX_RULES}` }),
     [],
   ).describe("The rules. A packet no rule asks for passes to the kernel stack."),
+  forwarding: forwardingSchema,
   control: section(control, {}).describe("Where the control API listens."),
   log: section(log, {}).describe("What is logged, and how."),
 }, "a map with version, interfaces and steering");

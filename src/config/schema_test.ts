@@ -22,7 +22,8 @@ const DEFAULTS: Config = {
   }],
   workers: { count: 4, cpus: [], wait: "adaptive" },
   steering: [],
-  control: { socket: "/run/xdpsteer/control.sock", http: "127.0.0.1:9469" },
+  forwarding: { ports: { first: 61000, last: 65535 }, sessions: 65_536, tableSize: 65_537 },
+  control: { socket: "/run/xdpsteer/control.sock", group: null, http: "127.0.0.1:9469" },
   log: { level: "info", format: "auto" },
 };
 
@@ -51,7 +52,17 @@ workers: { count: 2, cpus: [5, 7], wait: busy }
 steering:
   - { name: a, ports: [1, "2", "3-5", 65535], worker: 1, action: pass }
   - { name: b, ports: 6-6, worker: hash, action: drop }
-control: { socket: /tmp/s, http: off }
+  - name: c
+    ports: 7
+    action:
+      forward:
+        to: ["10.0.0.11:9000", { address: "[fd00::1]:80", weight: 3 }]
+        mode: dsr
+        idle_timeout: 5
+        health: { check: udp, port: 9, send: hi, expect: ho, interval: 2, timeout: 0.1, rise: 1, fall: 4 }
+        none_left: pass
+forwarding: { ports: 1000-1999, sessions: 1024, table_size: 251 }
+control: { socket: /tmp/s, group: 7, http: off }
 log: { level: debug, format: json }
 `);
   assert.deepEqual(config, {
@@ -73,8 +84,25 @@ log: { level: debug, format: json }
         action: "pass",
       },
       { name: "b", ports: [{ first: 6, last: 6 }], worker: "hash", action: "drop" },
+      {
+        name: "c",
+        ports: [{ first: 7, last: 7 }],
+        worker: "hash",
+        action: "forward",
+        forward: {
+          to: [
+            { name: "10.0.0.11:9000", address: "10.0.0.11", port: 9000, weight: 1 },
+            { name: "[fd00::1]:80", address: "fd00::1", port: 80, weight: 3 },
+          ],
+          mode: "dsr",
+          idleTimeout: 5,
+          health: { check: "udp", port: 9, send: "hi", expect: "ho", interval: 2, timeout: 0.1, rise: 1, fall: 4 },
+          noneLeft: "pass",
+        },
+      },
     ],
-    control: { socket: "/tmp/s", http: null },
+    forwarding: { ports: { first: 1000, last: 1999 }, sessions: 1024, tableSize: 251 },
+    control: { socket: "/tmp/s", group: 7, http: null },
     log: { level: "debug", format: "json" },
   });
 });

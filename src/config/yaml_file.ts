@@ -30,7 +30,8 @@ const MAX_ALIASES = 10_000;
 /** Of the YAML parser's errors: what is not YAML at all has one at every character. */
 const MAX_SYNTAX_ERRORS = 1000;
 
-const DIALECT = {
+/** How YAML is read here. */
+export const DIALECT = {
   version: "1.2",
   schema: "core",
   merge: false,

@@ -10,9 +10,11 @@ import { LIMIT } from "../bpf/layout.gen.ts";
 import type { Config } from "../config/schema.ts";
 import { rcuGracePeriod } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
+import { createForwardTables } from "../steering/forward_table.ts";
 import { createWorkerTables } from "../steering/worker_table.ts";
 import { logger } from "../log.ts";
 import { RuleTotals } from "./counters.ts";
+import { Forwarding, sessionOptions } from "./forwarding.ts";
 import { findInterface, SteeredInterface } from "./interface.ts";
 import {
   type InterfaceStatus,
@@ -57,7 +59,7 @@ export class Appliance {
   readonly interfaces: readonly SteeredInterface[];
   readonly workers: WorkerPool;
   readonly steering: Steering;
-  readonly #totals: RuleTotals;
+  readonly counts: RuleTotals;
   readonly #startedMs = performance.now();
   #stopping: Promise<void> | undefined;
   #lastBusy: { readonly atMs: number; readonly idleMs: readonly number[]; readonly ratios: readonly number[] };
@@ -66,7 +68,7 @@ export class Appliance {
     this.interfaces = parts.interfaces;
     this.workers = parts.workers;
     this.steering = parts.steering;
-    this.#totals = ruleTotals;
+    this.counts = ruleTotals;
     this.#lastBusy = { atMs: performance.now(), idleMs: this.#idleMs(), ratios: this.workers.counters.map(() => 0) };
   }
 
@@ -81,7 +83,13 @@ export class Appliance {
     const parts: Parts = { interfaces: [], workers };
     try {
       for (const wanted of config.interfaces) {
-        const steered = new SteeredInterface(wanted, workers.count, object, parts.interfaces[0]?.program);
+        const steered = new SteeredInterface(
+          wanted,
+          workers.count,
+          object,
+          parts.interfaces[0]?.program,
+          config.interfaces.length === 1,
+        );
         parts.interfaces.push(steered);
         if (steered.link.fallbackReason !== "") {
           log.warn("Interface {interface} is attached in generic mode: {reason}", {
@@ -92,9 +100,13 @@ export class Appliance {
         await steered.openSockets();
       }
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
+      const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
+      const [seed] = crypto.getRandomValues(new Int32Array(1));
       await workers.begin({
         ruleSlots: LIMIT.RULE_SLOTS,
         tables,
+        forwardTables,
+        sessions: (worker) => sessionOptions(config.forwarding, worker, workers.count, seed!),
         describePorts: (worker) => parts.interfaces.flatMap((steered) => steered.describePorts(worker)),
       });
       for (const steered of parts.interfaces) steered.fillXskMap();
@@ -108,6 +120,15 @@ export class Appliance {
         slots,
         workers,
         (slot) => ruleTotals.retire(slot),
+        config.forwarding,
+        new Forwarding(
+          forwardTables,
+          LIMIT.RULE_SLOTS,
+          config.forwarding,
+          config.interfaces.map(({ name }) => name),
+          workers,
+          (names) => void steering.setPassing(names),
+        ),
       );
       await steering.apply(config.steering);
       return new Appliance({ interfaces: parts.interfaces, workers, steering }, ruleTotals);
@@ -131,14 +152,18 @@ export class Appliance {
     return this.#stopping === undefined && this.workers.allRunning && this.steering.generation > 0;
   }
 
+  get uptimeMs(): number {
+    return Math.round(performance.now() - this.#startedMs);
+  }
+
   snapshot(): Snapshot {
     const rules = new Map(this.steering.rules.map((rule) => [rule.name, rule]));
-    const counts = this.#totals.read();
+    const counts = this.counts.read();
     const ruleStatuses = counts.map((count) => ruleStatus(count, rules, this.interfaces));
     const interfaces = this.interfaces.map(interfaceStatus);
     return {
       generation: this.steering.generation,
-      uptimeMs: Math.round(performance.now() - this.#startedMs),
+      uptimeMs: this.uptimeMs,
       interfaces,
       workers: this.#workerStatus(ruleStatuses),
       rules: ruleStatuses,

@@ -5,7 +5,7 @@
  * @module
  */
 import { RULE_COUNTER_FIELDS } from "../bpf/program.ts";
-import { FATES } from "../dataplane/words.ts";
+import { fateAt, FATES } from "../dataplane/words.ts";
 import type { WorkerCounters } from "../dataplane/words.ts";
 import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";
 import type { SteeredInterface } from "./interface.ts";
@@ -31,6 +31,18 @@ export interface WorkerRuleCounts {
   readonly fates: readonly PacketsBytes[];
   /** Packets received, by queue port: queues in order, interface after interface. */
   readonly received: readonly number[];
+}
+
+/** Packets of one moment in flat arrays that are kept and filled again: a look at everything each second makes no objects. */
+export interface PacketSums {
+  /** By rule slot: what workers received, and what ended in the XDP program. */
+  readonly received: Float64Array;
+  readonly dropped: Float64Array;
+  readonly passed: Float64Array;
+  /** Received, by worker, then queue port. */
+  readonly byPlace: Float64Array;
+  /** Over all workers, in the order of FATES. */
+  readonly byFate: Float64Array;
 }
 
 const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
@@ -60,6 +72,53 @@ export class RuleTotals {
     const none = this.#counts("", this.#row(NO_RULE));
     if (none.workers.some(({ received }) => received.some((packets) => packets > 0))) rules.push(none);
     return rules;
+  }
+
+  newSums(): PacketSums {
+    const slots = (): Float64Array => new Float64Array(this.slots.capacity);
+    return {
+      received: slots(),
+      dropped: slots(),
+      passed: slots(),
+      byPlace: new Float64Array(this.workers.length * this.#queuePorts),
+      byFate: new Float64Array(FATES.length),
+    };
+  }
+
+  /** Fills `sums` with the packets until now: the same numbers as {@linkcode read}, without bytes. */
+  readSums(sums: PacketSums): void {
+    const { received, dropped, passed, byPlace, byFate } = sums;
+    for (const array of Object.values(sums)) array.fill(0);
+    const queuePorts = this.#queuePorts;
+    const used = this.slots.used;
+    this.workers.forEach((counters, worker) => {
+      const { values } = counters;
+      for (let port = 0; port < queuePorts; port++) {
+        const at = counters.receivedAt(port);
+        let sum = 0;
+        for (let slot = 0; slot < used; slot++) {
+          const packets = values[at + slot]!;
+          received[slot] = received[slot]! + packets;
+          sum += packets;
+        }
+        byPlace[worker * queuePorts + port] = sum;
+      }
+      for (let fate = 0; fate < FATES.length; fate++) {
+        for (let slot = 0; slot < used; slot++) byFate[fate] = byFate[fate]! + values[fateAt(slot, fate)]!;
+      }
+    });
+    for (const { program } of this.interfaces) program.addRulePackets(used, dropped, passed);
+    for (const [slot, base] of this.#base) {
+      const { workers, dropped: drops, passed: passes } = this.#counts("", base);
+      for (const worker of workers) for (const packets of worker.received) received[slot] = received[slot]! - packets;
+      dropped[slot] = dropped[slot]! - drops.packets;
+      passed[slot] = passed[slot]! - passes.packets;
+    }
+  }
+
+  /** The slot of a rule that this process has had. */
+  slotOf(rule: string): number | undefined {
+    return this.slots.slotOf(rule);
   }
 
   get #queuePorts(): number {

@@ -64,6 +64,7 @@ export class SteeredInterface {
   readonly #config: InterfaceConfig;
   readonly #workers: number;
   readonly #wanted: readonly number[];
+  readonly #alone: boolean;
 
   /** Loads and attaches the program with an empty port table, so that every packet still passes to the kernel stack. */
   constructor(
@@ -71,9 +72,11 @@ export class SteeredInterface {
     workers: number,
     object: Uint8Array<ArrayBuffer> | undefined,
     shareWith: SteeringProgram | undefined,
+    alone: boolean,
   ) {
     const { ifindex, queues } = findInterface(config);
     this.#config = config;
+    this.#alone = alone;
     this.#workers = workers;
     this.#wanted = queues;
     this.name = config.name;
@@ -91,6 +94,11 @@ export class SteeredInterface {
   /** Opens and binds a socket for every queue and worker. */
   async openSockets(): Promise<void> {
     for (const id of this.#wanted) this.queues.push(await this.#openQueue(id));
+  }
+
+  /** With other interfaces there, packets of theirs are copied into chunks of this one. */
+  get #reserve(): number {
+    return this.#alone ? 0 : this.#config.umem.chunks >> 2;
   }
 
   /** Makes the sockets reachable: from now on a listed port's packets would be redirected. */
@@ -111,6 +119,7 @@ export class SteeredInterface {
       ...sockets[0]!.queueRings!,
       umem: { memory: umem.memory, chunkSize: umem.chunkSize, chunks: umem.chunks },
       state,
+      reserve: this.#reserve,
     }));
   }
 
@@ -147,7 +156,7 @@ export class SteeredInterface {
       const state = createQueueState(umem.chunks);
       const { fill, completion } = first.queueRings!;
       const { chunkSize, chunks } = umem;
-      new ChunkExchange(state, producerRing(fill), consumerRing(completion), chunkSize, chunks).seed();
+      new ChunkExchange(state, producerRing(fill), consumerRing(completion), chunkSize, chunks, this.#reserve).seed();
       await first.bind();
       for (let worker = 1; worker < this.#workers; worker++) {
         const socket = new XskSocket(options);

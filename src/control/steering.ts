@@ -5,11 +5,13 @@
  */
 import { PortTable } from "../bpf/port_table.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
+import type { Config, RuleConfig } from "../config/schema.ts";
 import { compilePortMap, compileWorkerTable } from "../steering/compile.ts";
 import { diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { RuleSlots } from "../steering/slots.ts";
 import { viewWorkerTables, type WorkerTable } from "../steering/worker_table.ts";
+import { Forwarding } from "./forwarding.ts";
 import type { WorkerPool } from "./workers.ts";
 
 /** What a change did. */
@@ -24,6 +26,8 @@ export interface Applied {
 export class Steering implements AsyncDisposable {
   #rules: readonly Rule[] = [];
   #generation = 0;
+  #passing: ReadonlySet<string> = new Set();
+  #turn: Promise<unknown> = Promise.resolve();
   readonly #portTable: PortTable;
   readonly #tables: readonly WorkerTable[];
 
@@ -34,11 +38,14 @@ export class Steering implements AsyncDisposable {
     private readonly workers: WorkerPool,
     /** Told each slot that passes from a rule long gone to a new one, before it does. */
     private readonly onSlotReuse: (slot: number) => void,
+    private readonly forwardingConfig: Config["forwarding"],
+    readonly forwarding: Forwarding,
   ) {
     this.#portTable = new PortTable(program);
     this.#tables = viewWorkerTables(tables);
   }
 
+  /** Those of the configuration, and those that bring backends' answers to the worker that has the session. */
   get rules(): readonly Rule[] {
     return this.#rules;
   }
@@ -48,12 +55,43 @@ export class Steering implements AsyncDisposable {
   }
 
   /**
-   * Puts `rules` in force. Calls must not overlap.
+   * Puts `rules` in force.
    *
    * The workers learn of new ports before the kernel steers any of them, and remember old ports after it has stopped, so that a
    * packet steered under one generation can be processed under the next.
    */
-  async apply(rules: readonly Rule[]): Promise<Applied> {
+  apply(rules: readonly RuleConfig[]): Promise<Applied> {
+    return this.#inTurn(() => this.#apply(rules));
+  }
+
+  /** Leaves the packets of these rules to the kernel stack, and of no others that do not say so themselves. */
+  setPassing(names: ReadonlySet<string>): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#passing = names;
+      const slots = this.#rules.map(({ name }) => this.slots.slotOf(name)!);
+      await this.#portTable.apply(
+        compilePortMap(this.#rules.map((rule) => this.#asSteered(rule)), slots),
+        this.#generation,
+      );
+    });
+  }
+
+  #asSteered(rule: Rule): Rule {
+    return this.#passing.has(rule.name) ? { ...rule, action: "pass" } : rule;
+  }
+
+  /** One change at a time. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #apply(configured: readonly RuleConfig[]): Promise<Applied> {
+    const answers = Forwarding.translates(configured)
+      ? Forwarding.answerRules(this.forwardingConfig, this.workers.count)
+      : [];
+    const rules: readonly Rule[] = [...configured, ...answers];
     const changes = diffRules(this.#rules, rules);
     if (changes.length === 0 && this.#generation > 0) {
       return { generation: this.#generation, changes, elapsedMs: 0 };
@@ -70,7 +108,8 @@ export class Steering implements AsyncDisposable {
     const active = control.activeTable;
     const idle = 1 - active;
     compileWorkerTable(this.#tables[idle]!, this.#tables[active]!, rules, slots, reused);
-    const portMap = compilePortMap(rules, slots);
+    await this.forwarding.prepare(configured, slots);
+    const portMap = compilePortMap(rules.map((rule) => this.#asSteered(rule)), slots);
 
     control.activeTable = idle;
     const start = performance.now();
@@ -86,6 +125,8 @@ export class Steering implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.forwarding[Symbol.asyncDispose]();
+    await this.#turn;
     await this.#portTable[Symbol.asyncDispose]();
   }
 }

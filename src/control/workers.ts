@@ -8,6 +8,7 @@ import type { QueuePortDescription } from "../dataplane/queue_port.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, WORKER_STATE, WorkerCounters } from "../dataplane/words.ts";
 import { SteerError } from "../errors.ts";
+import type { SessionTableOptions } from "../steering/sessions.ts";
 import { closeFd, openEventFd, signalEventFd } from "../ffi/libc.ts";
 
 export interface WorkerPoolOptions {
@@ -23,6 +24,9 @@ export interface WorkerTask {
   readonly ruleSlots: number;
   /** From createWorkerTables(). */
   readonly tables: SharedArrayBuffer;
+  /** From createForwardTables(). */
+  readonly forwardTables: SharedArrayBuffer;
+  readonly sessions: (worker: number) => SessionTableOptions;
   readonly describePorts: (worker: number) => QueuePortDescription[];
 }
 
@@ -71,7 +75,7 @@ export class WorkerPool {
   }
 
   /** Gives the workers their sockets and waits until every loop runs. */
-  async begin({ ruleSlots, tables, describePorts }: WorkerTask): Promise<void> {
+  async begin({ ruleSlots, tables, forwardTables, sessions, describePorts }: WorkerTask): Promise<void> {
     this.#threads.forEach((thread, worker) => {
       const ports = describePorts(worker);
       const counters = WorkerCounters.create(ruleSlots, ports.length);
@@ -85,6 +89,8 @@ export class WorkerPool {
           ports,
           control: this.control.memory,
           tables,
+          forwardTables,
+          sessions: sessions(worker),
           counters: counters.memory,
           ruleSlots,
           eventFd,
@@ -111,6 +117,13 @@ export class WorkerPool {
   async tableAcknowledged(): Promise<void> {
     const active = this.control.activeTable;
     if (await this.#until(ACKNOWLEDGE_MS, (worker) => this.control.tableSeen(worker) === active)) return;
+    throw new SteerError(`A worker has not answered for ${ACKNOWLEDGE_MS} ms: the change was not made`);
+  }
+
+  /** Waits until every worker uses the forward table in force, and none the other one. */
+  async forwardAcknowledged(): Promise<void> {
+    const active = this.control.activeForward;
+    if (await this.#until(ACKNOWLEDGE_MS, (worker) => this.control.forwardSeen(worker) === active)) return;
     throw new SteerError(`A worker has not answered for ${ACKNOWLEDGE_MS} ms: the change was not made`);
   }
 

@@ -13,6 +13,8 @@ export const DISPOSAL = {
   recycle: 0,
   /** Goes to the tx ring of the socket it came from. */
   transmit: 1,
+  /** Is not decided on yet: kept, to be processed again. */
+  park: 2,
 } as const;
 
 export class Batch {

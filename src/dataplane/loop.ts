@@ -7,18 +7,25 @@
  * @module
  */
 import type { PollSet } from "../ffi/libc.ts";
+import type { ForwardTable } from "../steering/forward_table.ts";
+import type { SessionTableOptions } from "../steering/sessions.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
-import { Batch } from "./batch.ts";
+import { Batch, DISPOSAL } from "./batch.ts";
+import { CopyingEgress } from "./egress.ts";
+import { Forwarder } from "./forward.ts";
+import { Parking } from "./parking.ts";
 import { processBatch } from "./process.ts";
 import type { QueuePort } from "./queue_port.ts";
 import {
   BATCHES_AT,
   COMMAND,
   type ControlWords,
+  EVICTIONS_AT,
   IDLE_MS_AT,
   LOCK_MISSES_AT,
   PAUSE_MS_AT,
   PAUSES_AT,
+  SESSIONS_AT,
   SLEEPS_AT,
   TURNS_AT,
   TX_WAKEUPS_AT,
@@ -31,6 +38,11 @@ export interface LoopContext {
   readonly worker: number;
   readonly ports: readonly QueuePort[];
   readonly tables: readonly WorkerTable[];
+  readonly forwardTables: readonly ForwardTable[];
+  /** Made when the first rule forwards. */
+  readonly sessions: SessionTableOptions;
+  /** Number of each port's interface, in the order of the configuration. */
+  readonly interfaceOfPort: readonly number[];
   readonly control: ControlWords;
   readonly counters: WorkerCounters;
   /** Waits for the worker's eventfd, which is its first member, and for its sockets. */
@@ -69,6 +81,10 @@ class Loop {
   #changes = 0;
   #command: number = COMMAND.run;
   #table: WorkerTable;
+  #forwarder: Forwarder | undefined;
+  #egress: CopyingEgress | undefined;
+  readonly #parking = new Parking();
+  #unparkDue = false;
 
   constructor(context: LoopContext) {
     this.#context = context;
@@ -86,6 +102,7 @@ class Loop {
     while (this.#command !== COMMAND.stop) {
       let received = 0;
       for (let index = 0; index < ports.length; index++) received += this.#turn(index);
+      if (this.#parking.count > 0) this.#lookAtParked();
       values[TURNS_AT] = values[TURNS_AT]! + 1;
 
       if (received > 0) {
@@ -96,11 +113,12 @@ class Loop {
       if (emptyTurns++ === 0) pollSet.mark();
 
       if (this.#command === COMMAND.drain) {
+        if (this.#parking.count > 0) this.#unpark(false);
         if (!unfinished(ports) || drainTurns++ === DRAIN_TURNS_MAX) return;
         pollSet.wait(SHORT_SLEEP_MS);
       } else if (emptyTurns >= spinTurns && !chunksDue(ports)) {
         values[SLEEPS_AT] = values[SLEEPS_AT]! + 1;
-        pollSet.wait(unfinished(ports) ? SHORT_SLEEP_MS : SLEEP_MS);
+        pollSet.wait(unfinished(ports) || this.#parking.count > 0 ? SHORT_SLEEP_MS : SLEEP_MS);
         pollSet.drainFirst();
         pollSet.addElapsed(values, IDLE_MS_AT);
         if (wait === "adaptive") spinTurns = pollSet.elapsed[0]! < SPIN_WORTH_MS ? ADAPTIVE_SPIN_TURNS : 1;
@@ -133,14 +151,74 @@ class Loop {
     const changes = control.changes;
     if (changes !== this.#changes) this.#noteChanges(changes);
     if (received > 0) {
-      const reserved = port.reserveTx(received);
-      const transmitted = processBatch(port.umem, batch, this.#table, values, this.#receivedAt[index]!, reserved);
-      port.dispose(batch, reserved, transmitted);
+      const forwarder = this.#forwarder;
+      if (forwarder === undefined) this.#process(index, port);
+      else this.#forward(index, port, forwarder, this.#parking.hasRoom(received));
       values[BATCHES_AT] = values[BATCHES_AT]! + 1;
     }
     if (port.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + port.flushTx();
     if (port.exchange.due && !port.exchange.exchange()) values[LOCK_MISSES_AT] = values[LOCK_MISSES_AT]! + 1;
     return received;
+  }
+
+  #process(index: number, port: QueuePort): void {
+    const { counters: { values }, interfaceOfPort } = this.#context;
+    const batch = this.#batch;
+    const reserved = port.reserveTx(batch.count);
+    const receivedAt = this.#receivedAt[index]!;
+    const from = interfaceOfPort[index]!;
+    const transmitted = processBatch(
+      port.umem,
+      batch,
+      this.#table,
+      values,
+      receivedAt,
+      reserved,
+      this.#forwarder,
+      from,
+    );
+    port.dispose(batch, reserved, transmitted);
+  }
+
+  /** As {@linkcode #process}, while there are rules that forward. */
+  #forward(index: number, port: QueuePort, forwarder: Forwarder, mayPark: boolean): void {
+    const { values } = this.#context.counters;
+    const nowMs = performance.now();
+    forwarder.startBatch(Math.trunc(nowMs / 1000));
+    forwarder.mayPark = mayPark;
+    this.#process(index, port);
+    if (mayPark) this.#parking.keep(this.#batch, DISPOSAL.park, index, nowMs);
+    this.#egress!.submit();
+    values[SESSIONS_AT] = forwarder.sessions.live;
+    values[EVICTIONS_AT] = forwarder.sessions.evicted;
+  }
+
+  #lookAtParked(): void {
+    const isOver = this.#parking.isOver(performance.now());
+    if (isOver || this.#unparkDue) this.#unpark(!isOver);
+    this.#unparkDue = false;
+  }
+
+  /** Decides on parked packets once more: finally, or when something has changed that they may have waited for. */
+  #unpark(mayPark: boolean): void {
+    const { ports } = this.#context;
+    for (let index = 0; index < ports.length && this.#parking.count > 0; index++) {
+      this.#parking.takeInto(this.#batch, index);
+      if (this.#batch.count > 0) this.#forward(index, ports[index]!, this.#forwarder!, mayPark);
+    }
+  }
+
+  /** Takes the forward table in force. The first one brings the memory for sessions with it. */
+  #noteForwarding(active: number): void {
+    const { control, forwardTables, interfaceOfPort, ports, sessions, worker } = this.#context;
+    const table = forwardTables[active - 1]!;
+    if (this.#forwarder === undefined) {
+      this.#egress = new CopyingEgress(ports, interfaceOfPort, worker);
+      this.#forwarder = new Forwarder(table, this.#egress, sessions);
+    }
+    this.#forwarder.table = table;
+    control.setForwardSeen(worker, active);
+    this.#unparkDue = this.#parking.count > 0;
   }
 
   #noteChanges(changes: number): void {
@@ -149,6 +227,8 @@ class Loop {
     this.#command = control.command;
     const active = control.activeTable;
     this.#table = tables[active]!;
+    const forward = control.activeForward;
+    if (forward > 0) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
     control.setTableSeen(worker, active);
     if (control.heapAsked(worker)) control.answerHeap(worker, heapUsed() >> 10);
   }

@@ -9,6 +9,7 @@ import { plainUdpPort, readPlainUdp, readUdp, UdpPacket } from "../packet/udp.ts
 import { NO_RULE } from "../steering/slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "../steering/worker_table.ts";
 import { type Batch, DISPOSAL } from "./batch.ts";
+import type { Forwarder } from "./forward.ts";
 import { FATE, fateAt } from "./words.ts";
 
 const packet = new UdpPacket();
@@ -16,8 +17,8 @@ const packet = new UdpPacket();
 // Imported values are looked up at each use, a module's own are part of the code.
 const noRule = NO_RULE;
 const { counted, echoed, tx_ring_full, unanswerable, unlisted, malformed } = FATE;
-const { count: countPackets, echo: echoPackets } = WORKER_ACTION;
-const { recycle, transmit } = DISPOSAL;
+const { count: countPackets, echo: echoPackets, forward: forwardPackets, answer: answerPackets } = WORKER_ACTION;
+const { park, recycle, transmit } = DISPOSAL;
 
 /**
  * Decides and carries out the action of every packet of a batch, and counts its fate. Hot path: no allocation.
@@ -26,6 +27,8 @@ const { recycle, transmit } = DISPOSAL;
  * @param counters The worker's counters.
  * @param receivedAt Where in `counters` the packets received from this queue are counted, by rule slot.
  * @param txRoom How many packets can be sent.
+ * @param forwarder Carries out what forwarding rules say; undefined while there are none.
+ * @param from The interface the batch came by, as the forwarder numbers them.
  * @returns How many packets are to be transmitted, at most `txRoom`.
  */
 export function processBatch(
@@ -35,6 +38,8 @@ export function processBatch(
   counters: Float64Array,
   receivedAt: number,
   txRoom: number,
+  forwarder?: Forwarder,
+  from = 0,
 ): number {
   const count = batch.count;
   let transmitted = 0;
@@ -59,6 +64,23 @@ export function processBatch(
         fate = counted;
       } else if (action !== echoPackets) {
         fate = unlisted;
+        if (forwarder !== undefined && (action === forwardPackets || action === answerPackets)) {
+          if (plain) readPlainUdp(umem, addr, port, packet);
+          const mayReturn = transmitted !== txRoom;
+          fate = action === forwardPackets
+            ? forwarder.toBackend(umem, packet, rule, from, length, mayReturn)
+            : forwarder.toClient(umem, packet, from, length, mayReturn);
+          if (forwarder.parks) {
+            batch.disposal[index] = park; // counted when it is decided on
+            continue;
+          }
+          if (forwarder.sendsBack) {
+            batch.addr[index] = forwarder.addr;
+            batch.length[index] = forwarder.length;
+            disposal = transmit;
+            transmitted++;
+          }
+        }
       } else if (transmitted === txRoom) {
         fate = tx_ring_full;
       } else {

@@ -20,18 +20,22 @@ export interface QueuePortDescription {
   readonly fill: RingAddress;
   readonly completion: RingAddress;
   readonly umem: { readonly memory: MemoryAddress; readonly chunkSize: number; readonly chunks: number };
+  /** Chunks that stay out of the fill ring: packets of other interfaces are copied into them. */
+  readonly reserve: number;
   /** From createQueueState(), one per queue. */
   readonly state: SharedArrayBuffer;
 }
 
 /** Wakeups per turn: the kernel sends a limited number of packets per call in copy mode. */
 const TX_WAKEUPS_MAX = 4;
+/** Where a copied frame starts in its chunk: drivers may want room before it. */
+const COPY_AT = 256;
 
 // An import is looked up at each use, a module's own constant is part of the code.
 const batchSize = BATCH_SIZE;
 const lengthWord = DESC_LENGTH;
 const optionsWord = DESC_OPTIONS;
-const transmit = DISPOSAL.transmit;
+const { park, transmit } = DISPOSAL;
 
 export class QueuePort {
   readonly umem: DataView;
@@ -41,11 +45,15 @@ export class QueuePort {
   readonly #tx: ProducerRing;
   /** True while entries of the tx ring may still need a wakeup. */
   unsent = false;
+  readonly #words: Int32Array;
+  #copied = 0;
 
   constructor(description: QueuePortDescription) {
     const { umem } = description;
     this.fd = description.fd;
-    this.umem = new DataView(viewMemory(umem.memory));
+    const memory = viewMemory(umem.memory);
+    this.umem = new DataView(memory);
+    this.#words = new Int32Array(memory);
     this.#rx = consumerRing(description.rx);
     this.#tx = producerRing(description.tx);
     this.exchange = new ChunkExchange(
@@ -54,6 +62,7 @@ export class QueuePort {
       consumerRing(description.completion),
       umem.chunkSize,
       umem.chunks,
+      description.reserve,
     );
   }
 
@@ -95,8 +104,9 @@ export class QueuePort {
     let returnedCount = exchange.returnedCount;
     for (let index = 0; index < batch.count; index++) {
       const addr = batch.addr[index]!;
-      if (batch.disposal[index] !== transmit) {
-        returned[returnedCount++] = addr & chunkMask;
+      const disposal = batch.disposal[index];
+      if (disposal !== transmit) {
+        if (disposal !== park) returned[returnedCount++] = addr & chunkMask;
         continue;
       }
       const at = tx.descAt(next);
@@ -111,6 +121,45 @@ export class QueuePort {
       tx.submit();
       this.unsent = true;
     }
+  }
+
+  /**
+   * Copies a frame from another UMEM into a chunk of this one and puts it in the tx ring, where it waits for {@linkcode submitCopied}.
+   * Hot path: no allocation.
+   *
+   * @returns False when there is no room in the ring, or no chunk.
+   */
+  copyIn(from: DataView, addr: number, length: number): boolean {
+    const tx = this.#tx;
+    if (tx.reserve(1) === 0) return false;
+    const chunk = this.exchange.take();
+    if (chunk < 0) {
+      tx.cancel(1);
+      return false;
+    }
+    // Whole words, the first and last of which may be more than the frame: both ends are within its chunk.
+    const skew = addr & 3;
+    const to = (chunk + COPY_AT) >> 2;
+    const words = (skew + length + 3) >> 2;
+    const target = this.#words;
+    const first = addr - skew;
+    for (let word = 0; word < words; word++) target[to + word] = from.getInt32(first + (word << 2), true);
+    const at = tx.descAt((tx.producer - 1) | 0);
+    tx.words[at] = chunk + COPY_AT + skew;
+    tx.words[at + 1] = 0;
+    tx.words[at + lengthWord] = length;
+    tx.words[at + optionsWord] = 0;
+    this.#copied++;
+    return true;
+  }
+
+  /** Hands the frames copied in to the kernel. */
+  submitCopied(): void {
+    if (this.#copied === 0) return;
+    this.#copied = 0;
+    this.#tx.submit();
+    this.unsent = true;
+    this.exchange.restock();
   }
 
   /**

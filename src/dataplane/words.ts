@@ -25,11 +25,13 @@ const LINE_WORDS = 16;
 const CHANGES_WORD = 0; // counts up after each change of what workers have to read
 const COMMAND_WORD = 1;
 const ACTIVE_TABLE_WORD = 2;
+const ACTIVE_FORWARD_WORD = 3;
 /** Words of a worker, from the start of its line. */
 const STATE_WORD = 0;
 const TABLE_SEEN_WORD = 1;
 const HEAP_ASKED_WORD = 2; // written by the control thread, cleared by the worker
 const HEAP_KIB_WORD = 3;
+const FORWARD_SEEN_WORD = 4;
 
 /** The control block: a line for the control thread, then one per worker. */
 export class ControlWords {
@@ -65,6 +67,25 @@ export class ControlWords {
   set activeTable(index: number) {
     Atomics.store(this.#words, ACTIVE_TABLE_WORD, index);
     this.#announce();
+  }
+
+  /** Index of the forward table in force, plus one; 0 before the first rule forwards. */
+  get activeForward(): number {
+    return Atomics.load(this.#words, ACTIVE_FORWARD_WORD);
+  }
+
+  set activeForward(number: number) {
+    Atomics.store(this.#words, ACTIVE_FORWARD_WORD, number);
+    this.#announce();
+  }
+
+  /** The forward table a worker uses since its last turn, as {@linkcode activeForward}; it will not read the other one again. */
+  forwardSeen(worker: number): number {
+    return Atomics.load(this.#words, line(worker) + FORWARD_SEEN_WORD);
+  }
+
+  setForwardSeen(worker: number, number: number): void {
+    Atomics.store(this.#words, line(worker) + FORWARD_SEEN_WORD, number);
   }
 
   state(worker: number): number {
@@ -126,6 +147,22 @@ export const FATE = {
   unlisted: 4,
   /** Not the UDP packet the XDP program saw: dropped. */
   malformed: 5,
+  /** Translated and sent to a backend. */
+  forwarded: 6,
+  /** A backend's answer, translated back and sent to its client. */
+  returned: 7,
+  /** The rule has no healthy backend of the packet's IP version: dropped. */
+  no_backend: 8,
+  /** The link address of the backend's next hop is not known: dropped. */
+  no_neighbour: 9,
+  /** For a translation port, but of no session there is: dropped. */
+  no_session: 10,
+  /** No room for one more session, or no translation port: dropped. */
+  sessions_full: 11,
+  /** It has no hop left to live: dropped. */
+  hops_exceeded: 12,
+  /** Larger than the way to the backend allows: dropped. */
+  too_big: 13,
 } as const;
 export type Fate = keyof typeof FATE;
 export const FATES = Object.keys(FATE) as readonly Fate[];
@@ -143,6 +180,8 @@ export const LOOP_COUNTERS = [
   "lock_misses",
   "pauses",
   "pause_ms",
+  "sessions",
+  "evictions",
 ] as const;
 export type LoopCounter = typeof LOOP_COUNTERS[number];
 const LOOP_AT = Object.fromEntries(LOOP_COUNTERS.map((name, index) => [name, index])) as Readonly<
@@ -156,6 +195,10 @@ export const TX_WAKEUPS_AT = LOOP_AT.tx_wakeups;
 export const LOCK_MISSES_AT = LOOP_AT.lock_misses;
 export const PAUSES_AT = LOOP_AT.pauses;
 export const PAUSE_MS_AT = LOOP_AT.pause_ms;
+/** Forwarding sessions there are: the only one of these that also goes down. */
+export const SESSIONS_AT = LOOP_AT.sessions;
+/** Sessions that were replaced before their time, since the table was full. */
+export const EVICTIONS_AT = LOOP_AT.evictions;
 
 const FATES_AT = 16; // room for the loop's numbers, and the fates start on a cache line
 const FATE_COUNT = FATES.length;

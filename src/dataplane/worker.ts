@@ -5,6 +5,8 @@
  */
 import { messageOf } from "../errors.ts";
 import { pinThread, PollSet } from "../ffi/libc.ts";
+import { viewForwardTables } from "../steering/forward_table.ts";
+import type { SessionTableOptions } from "../steering/sessions.ts";
 import { viewWorkerTables } from "../steering/worker_table.ts";
 import { runLoop, type WaitMode } from "./loop.ts";
 import { QueuePort, type QueuePortDescription } from "./queue_port.ts";
@@ -16,6 +18,8 @@ export interface WorkerOptions {
   readonly ports: readonly QueuePortDescription[];
   readonly control: SharedArrayBuffer;
   readonly tables: SharedArrayBuffer;
+  readonly forwardTables: SharedArrayBuffer;
+  readonly sessions: SessionTableOptions;
   readonly counters: SharedArrayBuffer;
   readonly ruleSlots: number;
   /** Bumped by the control thread to end a sleep. */
@@ -23,6 +27,12 @@ export interface WorkerOptions {
   readonly wait: WaitMode;
   /** CPU to pin the thread to. */
   readonly cpu?: number;
+}
+
+/** Interfaces in the order in which they first appear. */
+function numberInterfaces(ports: readonly QueuePortDescription[]): number[] {
+  const names = [...new Set(ports.map(({ interfaceName }) => interfaceName))];
+  return ports.map(({ interfaceName }) => names.indexOf(interfaceName));
 }
 
 /** What a worker posts when it cannot go on. */
@@ -44,6 +54,9 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         worker: data.worker,
         ports,
         tables: viewWorkerTables(data.tables),
+        forwardTables: viewForwardTables(data.forwardTables, data.ruleSlots),
+        sessions: data.sessions,
+        interfaceOfPort: numberInterfaces(data.ports),
         control,
         counters: new WorkerCounters(data.counters, data.ruleSlots),
         pollSet,

@@ -13,6 +13,7 @@ export const ERRNO = {
   ENXIO: 6,
   EAGAIN: 11,
   ENOMEM: 12,
+  EACCES: 13,
   EBUSY: 16,
   EEXIST: 17,
   ENODEV: 19,
@@ -21,7 +22,13 @@ export const ERRNO = {
   EOPNOTSUPP: 95,
   EAFNOSUPPORT: 97,
   ENETDOWN: 100,
+  ENETUNREACH: 101,
   ENOBUFS: 105,
+  EISCONN: 106,
+  ECONNREFUSED: 111,
+  EHOSTUNREACH: 113,
+  EALREADY: 114,
+  EINPROGRESS: 115,
 } as const;
 
 const NAMES = new Map<number, string>(Object.entries(constants.errno).map(([name, number]) => [number, name]));
@@ -58,6 +65,7 @@ const HINTS: Readonly<Record<string, string>> = {
   "bpf_link_create EINVAL": "the driver refuses XDP here, often because of a large MTU or LRO: " +
     "ip link set DEV mtu 1500; ethtool -K DEV lro off",
   "bpf_link_create ERANGE": "the MTU is too large for native XDP: ip link set DEV mtu 1500, or attach: generic",
+  "bpf_xdp_detach EBUSY": "a process holds it by a link: run this as root to see which",
   "sched_setaffinity EINVAL": "workers.cpus names a CPU this machine or its cgroup does not have",
 };
 

@@ -18,6 +18,8 @@ const SYMBOLS = {
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   // int bind(int fd, const struct sockaddr *address, socklen_t length)
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int connect(int fd, const struct sockaddr *address, socklen_t length)
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
   // void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
@@ -26,10 +28,14 @@ const SYMBOLS = {
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
   // int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
   poll: { parameters: ["pointer", "u32", "i32"], result: "i32" },
+  // the same, on another thread
+  poll_elsewhere: { name: "poll", parameters: ["pointer", "u32", "i32"], result: "i32", nonblocking: true },
   // ssize_t sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to, socklen_t to_length)
   sendto: { parameters: ["i32", "pointer", "usize", "i32", "pointer", "u32"], result: "i32" },
   // the same, for datagrams: off the hot path, where arrays may be handed over
   send_datagram: { name: "sendto", parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "i32" },
+  // ssize_t recv(int fd, void *data, size_t length, int flags)
+  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   // int clock_gettime(clockid_t clock, struct timespec *time)
   clock_gettime: { parameters: ["i32", "pointer"], result: "i32" },
   read_clock: { name: "clock_gettime", parameters: ["i32", "buffer"], result: "i32" },
@@ -41,6 +47,8 @@ const SYMBOLS = {
   eventfd_read: { parameters: ["i32", "pointer"], result: "i32" },
   // int sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set)
   sched_setaffinity: { parameters: ["i32", "usize", "buffer"], result: "i32" },
+  // int ioctl(int fd, unsigned long request, void *argument)
+  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   // unsigned int if_nametoindex(const char *name)
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
   // long syscall(long number, ...), waiting off the main thread
@@ -51,8 +59,11 @@ type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 let opened: { readonly symbols: Libc; readonly errno: Int32Array } | undefined;
 
-/** libc itself is never closed: it is part of the process. One view of errno per thread, since each thread has its own. */
-function libc(): { readonly symbols: Libc; readonly errno: Int32Array } {
+/**
+ * The calls and errno, for the modules of src/ffi. libc itself is never closed: it is part of the process. One view of errno per
+ * thread, since each thread has its own; it is read before anything else can change it.
+ */
+export function libc(): { readonly symbols: Libc; readonly errno: Int32Array } {
   if (opened === undefined) {
     const { symbols } = Deno.dlopen("libc.so.6", SYMBOLS);
     const location = symbols.__errno_location()!;
@@ -151,6 +162,22 @@ export function unmapMemory(pointer: Deno.PointerObject, length: number): void {
 /** The interface's index, or 0 where there is none of that name in this network namespace. */
 export function interfaceIndex(name: string): number {
   return libc().symbols.if_nametoindex(new TextEncoder().encode(`${name}\0`));
+}
+
+/**
+ * Asks the kernel something about an interface, by ioctl(2) as netdevice(7) has it.
+ *
+ * @param ifreq A `struct ifreq`; the answer is written into it, or to where it points.
+ * @returns 0 or `-errno`, since some refusals are answers.
+ */
+export function interfaceIoctl(request: number, ifreq: Uint8Array<ArrayBuffer>): number {
+  const { symbols, errno } = libc();
+  const fd = symbols.socket(UAPI.AF_UNIX, UAPI.SOCK_DGRAM | UAPI.SOCK_CLOEXEC, 0);
+  checked(fd, "socket", "ask about an interface");
+  const result = symbols.ioctl(fd, BigInt(request), ifreq);
+  const code = errno[0]!;
+  symbols.close(fd);
+  return result < 0 ? -code : 0;
 }
 
 /** Opens an eventfd: a counter another thread can bump to end a poll(2). */

@@ -34,6 +34,7 @@ export const UAPI = {
   XDP_UMEM_PGOFF_COMPLETION_RING: 0x180000000,
   XDP_FLAGS_SKB_MODE: 2,
   XDP_FLAGS_DRV_MODE: 4,
+  XDP_FLAGS_HW_MODE: 8,
   XDP_ATTACHED_NONE: 0,
   XDP_ATTACHED_DRV: 1,
   XDP_ATTACHED_SKB: 2,
@@ -55,10 +56,19 @@ export const UAPI = {
   POLLERR: 8,
   POLLHUP: 0x10,
   POLLNVAL: 0x20,
+  CLOCK_REALTIME: 0,
   CLOCK_MONOTONIC: 1,
   EFD_NONBLOCK: 0o4000,
   EFD_CLOEXEC: 0o2000000,
   MEMBARRIER_CMD_GLOBAL: 1,
+  SIOCETHTOOL: 0x8946,
+  ETHTOOL_GDRVINFO: 3,
+  ETHTOOL_GSTRINGS: 0x1b,
+  ETHTOOL_GSSET_INFO: 0x37,
+  ETHTOOL_GFEATURES: 0x3a,
+  ETHTOOL_GCHANNELS: 0x3c,
+  ETH_SS_FEATURES: 4,
+  ETH_GSTRING_LEN: 32,
 } as const;
 
 /** System call numbers, which differ between architectures (libc has no wrapper for these). */
@@ -109,8 +119,35 @@ export const POLLFD = { size: 8, fd: 0, events: 4, revents: 6 } as const;
 /** `struct timespec` on 64-bit machines. */
 export const TIMESPEC = { size: 16, tv_sec: 0, tv_nsec: 8 } as const;
 
-/** `struct bpf_prog_info`: the two fields read. */
-export const BPF_PROG_INFO = { id: 4, name: 64, nameBytes: 16, sizeAtLeast: 80 } as const;
+/** `struct ifreq` with a pointer to the request's own data. */
+export const IFREQ = { size: 40, ifr_name: 0, ifr_data: 16 } as const;
+
+/** `struct ethtool_drvinfo`: the field read. */
+export const ETHTOOL_DRVINFO = { size: 196, cmd: 0, driver: 4 } as const;
+
+/** `struct ethtool_channels`: how many queues there may be, and how many there are. */
+export const ETHTOOL_CHANNELS = { size: 36, cmd: 0, max_combined: 16, combined_count: 32 } as const;
+
+/** `struct ethtool_sset_info`; the size of each set asked for, u32, follows. */
+export const ETHTOOL_SSET_INFO = { size: 16, cmd: 0, sset_mask: 8 } as const;
+
+/** `struct ethtool_gstrings`; the strings follow, ETH_GSTRING_LEN bytes each. */
+export const ETHTOOL_GSTRINGS = { size: 12, cmd: 0, string_set: 4, len: 8 } as const;
+
+/** `struct ethtool_gfeatures`; blocks of 32 features follow. */
+export const ETHTOOL_GFEATURES = { size: 8, cmd: 0, blocks: 4 } as const;
+
+/** `struct ethtool_get_features_block`: one bit per feature in each field. */
+export const ETHTOOL_GET_FEATURES_BLOCK = {
+  size: 16,
+  available: 0,
+  requested: 4,
+  active: 8,
+  never_changed: 12,
+} as const;
+
+/** `struct bpf_prog_info`: the fields read. */
+export const BPF_PROG_INFO = { id: 4, jited_prog_len: 16, name: 64, nameBytes: 16, sizeAtLeast: 80 } as const;
 
 /** `struct bpf_link_info`: what all links have, and the interface of an XDP link. */
 export const BPF_LINK_INFO = { type: 0, id: 4, prog_id: 8, xdp_ifindex: 16 } as const;

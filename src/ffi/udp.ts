@@ -79,7 +79,8 @@ export interface SocketAddress {
   readonly port: number;
 }
 
-function packAddress({ address, port }: SocketAddress): Uint8Array<ArrayBuffer> {
+/** A `struct sockaddr_in` or `sockaddr_in6`. */
+export function packAddress({ address, port }: SocketAddress): Uint8Array<ArrayBuffer> {
   const isIpv6 = address.length === 16;
   const bytes = new Uint8Array(isIpv6 ? SOCKADDR_IN6.size : SOCKADDR_IN.size);
   const view = new DataView(bytes.buffer);

@@ -16,7 +16,7 @@ const IPV4_SOURCE = IPV4.source;
 const IPV6_SOURCE = IPV6.source;
 
 /** Folds a sum of halfwords, of at most 2^32 - 1, to 16 bits with end-around carry. */
-function fold(sum: number): number {
+export function fold(sum: number): number {
   sum = (sum & 0xffff) + (sum >>> 16);
   return (sum & 0xffff) + (sum >>> 16);
 }

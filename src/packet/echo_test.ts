@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { addWords, buildFrame, type Frame, type FrameOptions, pseudoHeaderSum } from "../traffic/frames.ts";
-import { parseAddress } from "../traffic/address.ts";
+import { parseAddress } from "../packet/address.ts";
 import { echoUdp } from "./echo.ts";
 import { readUdp, UdpPacket } from "./udp.ts";
 

@@ -57,5 +57,5 @@ export function compileWorkerTable(
 }
 
 function workerAction(action: Action): number {
-  return action === "echo" ? WORKER_ACTION.echo : WORKER_ACTION.count;
+  return action === "pass" || action === "drop" ? WORKER_ACTION.none : WORKER_ACTION[action];
 }

@@ -19,16 +19,24 @@ export function diffRules(before: readonly Rule[], after: readonly Rule[]): stri
     const changes = [
       change("ports", formatPorts(previous.ports), formatPorts(rule.ports)),
       change("worker", `${previous.worker}`, `${rule.worker}`),
-      change("action", previous.action, rule.action),
+      change("action", describeAction(previous), describeAction(rule)),
     ].filter((text) => text !== "");
+    const sameForward = JSON.stringify(previous.forward) === JSON.stringify(rule.forward);
+    if (changes.length === 0 && !sameForward) changes.push("other options of forward");
     if (changes.length > 0) lines.push(`~ ${rule.name}: ${changes.join(", ")}`);
   }
   for (const rule of old.values()) lines.push(`- ${rule.name}: ports ${formatPorts(rule.ports)}, ${describe(rule)}`);
   return lines;
 }
 
-function describe({ worker, action }: Rule): string {
-  return `worker ${worker}, action ${action}`;
+function describe(rule: Rule): string {
+  return `worker ${rule.worker}, action ${describeAction(rule)}`;
+}
+
+function describeAction({ action, forward }: Rule): string {
+  if (forward === undefined) return action;
+  const backends = forward.to.map(({ name, weight }) => (weight === 1 ? name : `${name} (weight ${weight})`));
+  return `forward${forward.mode === "nat" ? "" : ` by ${forward.mode}`} to ${backends.join(" ")}`;
 }
 
 function change(what: string, before: string, after: string): string {

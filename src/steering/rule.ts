@@ -9,7 +9,26 @@ export interface PortRange {
   readonly last: number;
 }
 
-export type Action = "pass" | "drop" | "count" | "echo";
+export const ACTIONS = ["pass", "drop", "count", "echo"] as const;
+/** `answer`: what comes to a worker's translation ports. */
+export type Action = (typeof ACTIONS)[number] | "forward" | "answer";
+
+/** Where packets of a rule go. */
+export interface ForwardSpec {
+  readonly to: readonly BackendSpec[];
+  readonly mode: "nat" | "dsr";
+  /** Seconds. */
+  readonly idleTimeout: number;
+  readonly noneLeft: "drop" | "pass";
+}
+
+export interface BackendSpec {
+  /** The same text on every machine that is to choose alike. */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly weight: number;
+}
 
 export interface Rule {
   readonly name: string;
@@ -17,6 +36,8 @@ export interface Rule {
   /** A worker id, or `hash`: any worker, the same for all packets of a flow. */
   readonly worker: number | "hash";
   readonly action: Action;
+  /** With action forward only. */
+  readonly forward?: ForwardSpec;
 }
 
 /** Actions that end in the XDP program; the others reach a worker. */

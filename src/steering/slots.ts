@@ -54,6 +54,16 @@ export class RuleSlots {
     });
   }
 
+  /** The slot of a name that has one. */
+  slotOf(name: string): number | undefined {
+    return this.#slots.get(name);
+  }
+
+  /** Slots used so far, that of no rule among them: 0 to this number less one. */
+  get used(): number {
+    return this.#slots.size + 1;
+  }
+
   /** Slots that have a name, with it. */
   entries(): readonly (readonly [slot: number, name: string])[] {
     return [...this.#slots].map(([name, slot]) => [slot, name] as const);

@@ -7,7 +7,15 @@
 import { PORT_COUNT } from "./port_map.ts";
 
 /** What a worker does with a packet of a rule. */
-export const WORKER_ACTION = { none: 0, count: 1, echo: 2 } as const;
+export const WORKER_ACTION = {
+  none: 0,
+  count: 1,
+  echo: 2,
+  /** To a backend of the rule's. */
+  forward: 3,
+  /** From a backend back to its client: the action of the translation ports. */
+  answer: 4,
+} as const;
 
 export interface WorkerTable {
   /** Rule slot by port. A port keeps its last rule after it is unlisted: packets steered before may still arrive. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { parseAddress, parseMac } from "./address.ts";
+import { parseAddress, parseMac } from "../packet/address.ts";
 
 export const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, ipv6: 0x86dd, qinq: 0x88a8, lldp: 0x88cc } as const;
 export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, esp: 50, icmpv6: 58, none: 59 } as const;
@@ -50,6 +50,8 @@ export interface FrameOptions {
   readonly ipv4Fragment?: Fragment;
   /** IPv6 only, in the order in which they stand in the frame. */
   readonly ipv6Extensions?: readonly Ipv6Extension[];
+  /** Time to live, or hop limit. Default 64. */
+  readonly hops?: number;
   /** What follows IP; anything but UDP is `payload` alone. Default UDP. */
   readonly protocol?: number;
   /** Default: no payload. */
@@ -71,7 +73,7 @@ export interface Frame {
 }
 
 const UDP_HEADER_BYTES = 8;
-const TTL = 64;
+const HOPS = 64;
 /** An experimental option (RFC 4727) that receivers step over; receivers drop long padding. */
 const OPTION_TO_SKIP = 0x1e;
 const EXTENSION_NUMBER = { hopByHop: 0, routing: 43, fragment: 44, authentication: 51, destination: 60 } as const;
@@ -153,7 +155,7 @@ function buildIpv4(options: FrameOptions, source: Uint8Array, destination: Uint8
   view.setUint16(2, bytes.length + length);
   view.setUint16(4, fragment?.id ?? 0);
   view.setUint16(6, fragment === undefined ? 0x4000 : (fragment.more ? 0x2000 : 0) | fragment.offset / 8);
-  bytes[8] = TTL;
+  bytes[8] = options.hops ?? HOPS;
   bytes[9] = protocol;
   bytes.set(source, 12);
   bytes.set(destination, 16);
@@ -172,7 +174,7 @@ function buildIpv6(options: FrameOptions, source: Uint8Array, destination: Uint8
   bytes[0] = 0x60;
   view.setUint16(4, extensionBytes + length);
   bytes[6] = numbers[0]!;
-  bytes[7] = TTL;
+  bytes[7] = options.hops ?? HOPS;
   bytes.set(source, 8);
   bytes.set(destination, 24);
   let at = 40;

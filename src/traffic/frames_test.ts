@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { udpChecksum } from "../packet/checksum.ts";
 import { readUdp, UdpPacket } from "../packet/udp.ts";
-import { parseAddress, parseMac } from "./address.ts";
+import { parseAddress, parseMac } from "../packet/address.ts";
 import { addWords, buildFrame, type FrameOptions, internetChecksum } from "./frames.ts";
 
 const SOURCE = { mac: "02:00:00:00:00:01", address: "192.168.0.1", port: 1000 };

@@ -23,7 +23,7 @@ import {
   setInitialValue,
   testRun,
 } from "../ffi/libbpf.ts";
-import { parseAddress } from "./address.ts";
+import { parseAddress } from "../packet/address.ts";
 import { addWords, buildFrame, type Endpoint, type Frame, pseudoHeaderSum, type VlanTag } from "./frames.ts";
 import { LIMIT, PARAMETERS, SENT } from "./layout.gen.ts";
 

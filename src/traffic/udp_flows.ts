@@ -7,7 +7,7 @@
 import { constants } from "node:os";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { MessageBatch, type SocketAddress, UdpSocket } from "../ffi/udp.ts";
-import { parseAddress } from "./address.ts";
+import { parseAddress } from "../packet/address.ts";
 import { Pacer, sleep } from "./pacer.ts";
 
 const BATCH_DATAGRAMS = 64;

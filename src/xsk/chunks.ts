@@ -18,6 +18,8 @@ const SPARES = 2;
 
 /** Chunks that make the lock and four atomics worth it. A worker keeps fewer than these, and less than 1/64 of the queue's. */
 const KEEP_MAX = 64;
+/** Chunks a worker has in hand to copy packets into. As long as they last, it does not matter who holds the lock. */
+const STOCK_MAX = 512;
 
 /** Makes the shared state of one queue: the lock, and room for every chunk to be a spare. */
 export function createQueueState(chunks: number): SharedArrayBuffer {
@@ -32,6 +34,10 @@ export class ChunkExchange {
   readonly #chunks: number;
   readonly #lowMark: number;
   readonly #keep: number;
+  readonly #reserve: number;
+  /** Chunks in hand for {@linkcode take}. */
+  readonly #stock: Int32Array;
+  #stockCount = 0;
   /** Addresses of chunks this worker is done with; added by {@linkcode giveBack}, or by who knows what that does. */
   readonly returned: Int32Array;
   returnedCount = 0;
@@ -42,6 +48,7 @@ export class ChunkExchange {
    * @param state From {@linkcode createQueueState}, the same for all workers of the queue.
    * @param chunkSize Bytes per chunk, a power of two.
    * @param chunks How many chunks the queue's UMEM has.
+   * @param reserve How many of them stay out of the fill ring, for {@linkcode take}.
    */
   constructor(
     state: SharedArrayBuffer,
@@ -49,7 +56,10 @@ export class ChunkExchange {
     completion: ConsumerRing,
     chunkSize: number,
     chunks: number,
+    reserve = 0,
   ) {
+    this.#reserve = reserve;
+    this.#stock = new Int32Array(Math.min(STOCK_MAX, reserve >> 3));
     this.#state = new Int32Array(state);
     this.#fill = fill;
     this.#completion = completion;
@@ -63,6 +73,41 @@ export class ChunkExchange {
   /** Takes a chunk back from a batch. `addr` may point anywhere into it. Hot path: no allocation. */
   giveBack(addr: number): void {
     this.returned[this.returnedCount++] = addr & this.chunkMask;
+  }
+
+  /**
+   * Takes a chunk to write a packet into; it goes to a tx ring next, or back. Hot path: no allocation.
+   *
+   * @returns Its address, or -1 where there is none just now.
+   */
+  take(): number {
+    if (this.#stockCount === 0) this.#fillStock();
+    return this.#stockCount === 0 ? -1 : this.#stock[--this.#stockCount]!;
+  }
+
+  /** Makes up for what {@linkcode take} took, in time: when the stock is empty, another worker may hold the lock. Hot path. */
+  restock(): void {
+    if (this.#stockCount <= this.#stock.length >> 1) this.#fillStock();
+  }
+
+  #fillStock(): void {
+    const state = this.#state;
+    if (Atomics.compareExchange(state, LOCK, 0, 1) !== 0) return;
+    const stock = this.#stock;
+    let count = this.#stockCount;
+    let spares = state[SPARE_COUNT]!;
+    while (spares > 0 && count < stock.length) stock[count++] = state[SPARES + --spares]!;
+    state[SPARE_COUNT] = spares;
+    const completion = this.#completion;
+    completion.resync();
+    const completed = completion.peek(stock.length - count);
+    const first = (completion.consumer - completed) | 0;
+    for (let index = 0; index < completed; index++) {
+      stock[count++] = completion.words[completion.addrAt((first + index) | 0)]! & this.chunkMask;
+    }
+    if (completed > 0) completion.release();
+    this.#stockCount = count;
+    Atomics.store(state, LOCK, 0);
   }
 
   /** Puts every chunk of the UMEM into circulation. Once, by one thread, before the socket is bound. */
@@ -91,7 +136,7 @@ export class ChunkExchange {
     const { returned, returnedCount } = this;
     const state = this.#state;
     let spares = state[SPARE_COUNT]!;
-    const room = fill.reserve(returnedCount + spares);
+    const room = fill.reserve(Math.max(0, returnedCount + spares - this.#reserve));
     const start = (fill.producer - room) | 0;
     const words = fill.words;
     let taken = 0;

@@ -4,15 +4,23 @@
  */
 #define _GNU_SOURCE
 #include <linux/bpf.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
 #include <linux/membarrier.h>
+#include <linux/sockios.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <net/if.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+/* after those of libc, whose names they then leave alone */
+#include <linux/icmp.h>
+#include <linux/if.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>

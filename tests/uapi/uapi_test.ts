@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { ERRNO } from "../../src/ffi/errno.ts";
+import { IP_SOCKET } from "../../src/ffi/ip_socket.ts";
+import * as netlink from "../../src/ffi/netlink_uapi.ts";
 import * as udp from "../../src/ffi/udp.ts";
 import * as uapi from "../../src/ffi/uapi.ts";
 
@@ -30,6 +32,16 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   XDP_STATISTICS: { type: "struct xdp_statistics", table: uapi.XDP_STATISTICS },
   POLLFD: { type: "struct pollfd", table: uapi.POLLFD },
   TIMESPEC: { type: "struct timespec", table: uapi.TIMESPEC },
+  IFREQ: { type: "struct ifreq", table: uapi.IFREQ },
+  ETHTOOL_DRVINFO: { type: "struct ethtool_drvinfo", table: uapi.ETHTOOL_DRVINFO },
+  ETHTOOL_CHANNELS: { type: "struct ethtool_channels", table: uapi.ETHTOOL_CHANNELS },
+  ETHTOOL_SSET_INFO: { type: "struct ethtool_sset_info", table: uapi.ETHTOOL_SSET_INFO },
+  ETHTOOL_GSTRINGS: { type: "struct ethtool_gstrings", table: uapi.ETHTOOL_GSTRINGS },
+  ETHTOOL_GFEATURES: { type: "struct ethtool_gfeatures", table: uapi.ETHTOOL_GFEATURES, inside: { blocks: "size" } },
+  ETHTOOL_GET_FEATURES_BLOCK: {
+    type: "struct ethtool_get_features_block",
+    table: uapi.ETHTOOL_GET_FEATURES_BLOCK,
+  },
   BPF_PROG_INFO: {
     type: "struct bpf_prog_info",
     table: uapi.BPF_PROG_INFO,
@@ -42,6 +54,17 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   BPF_XDP_QUERY_OPTS: { type: "struct bpf_xdp_query_opts", table: uapi.BPF_XDP_QUERY_OPTS, beginning: true },
   BPF_LINK_CREATE_OPTS: { type: "struct bpf_link_create_opts", table: uapi.BPF_LINK_CREATE_OPTS, beginning: true },
   BPF_TEST_RUN_OPTS: { type: "struct bpf_test_run_opts", table: uapi.BPF_TEST_RUN_OPTS, beginning: true },
+  SOCKADDR_NL: { type: "struct sockaddr_nl", table: netlink.SOCKADDR_NL },
+  NLMSGHDR: { type: "struct nlmsghdr", table: netlink.NLMSGHDR },
+  NLATTR: { type: "struct nlattr", table: netlink.NLATTR },
+  IFINFOMSG: { type: "struct ifinfomsg", table: netlink.IFINFOMSG },
+  NDMSG: { type: "struct ndmsg", table: netlink.NDMSG },
+  RTMSG: { type: "struct rtmsg", table: netlink.RTMSG },
+  RTVIA: {
+    type: "struct rtvia",
+    table: netlink.RTVIA,
+    others: { rtvia_addr: "offsetof(struct rtvia, rtvia_addr)" }, // an array without a size
+  },
   SOCKADDR_IN: { type: "struct sockaddr_in", table: udp.SOCKADDR_IN },
   SOCKADDR_IN6: { type: "struct sockaddr_in6", table: udp.SOCKADDR_IN6 },
   IOVEC: { type: "struct iovec", table: udp.IOVEC },
@@ -57,6 +80,8 @@ const CONSTANTS: Readonly<Record<string, { readonly table: Table; readonly inC: 
   UAPI: { table: uapi.UAPI, inC: (key) => key },
   SYSCALL_NUMBERS: { table: uapi.SYSCALL_NUMBERS[Deno.build.arch], inC: (key) => `SYS_${key}` },
   INET: { table: udp.INET, inC: (key) => key },
+  IP_SOCKET: { table: IP_SOCKET, inC: (key) => key },
+  NETLINK: { table: netlink.NETLINK, inC: (key) => key },
   ERRNO: { table: ERRNO, inC: (key) => key },
 };
 
@@ -126,8 +151,10 @@ Deno.test("src/ffi has every struct as the C headers have it", async (test) => {
   }
 });
 
-Deno.test("tests/uapi knows every table of numbers in src/ffi/uapi.ts and src/ffi/udp.ts", () => {
-  const tables = Object.entries({ ...uapi, ...udp, ERRNO }).filter(([, value]) => typeof value === "object");
+Deno.test("tests/uapi knows every table of numbers in src/ffi", () => {
+  const tables = Object.entries({ ...uapi, ...udp, ...netlink, IP_SOCKET, ERRNO }).filter(([, value]) =>
+    typeof value === "object"
+  );
   assert.deepEqual(tables.map(([name]) => name).sort(), [...Object.keys(CONSTANTS), ...Object.keys(STRUCTS)].sort());
 });
 

@@ -6,12 +6,15 @@
 import type { IncomingMessage } from "node:http";
 import { VERSION } from "../../version.ts";
 import type { Appliance } from "../appliance.ts";
+import type { History } from "../history.ts";
+import { renderMetrics } from "../metrics.ts";
 import type { Reloader } from "../reload.ts";
 import { type Answer, health, HttpError, json, readBody } from "./answers.ts";
 
 export interface HttpOptions {
   readonly appliance: Appliance;
   readonly reloader: Reloader;
+  readonly history: History;
   readonly configFile: string;
 }
 
@@ -21,15 +24,23 @@ export type Handler = (
   request: IncomingMessage,
 ) => Answer | Promise<Answer>;
 
+/** The dashboard's files. Loaded when somebody looks: nothing else needs them. */
+const dashboard: Handler = async (_options, _query, request) => {
+  const { dashboardFile } = await import("./dashboard.ts");
+  const file = dashboardFile(targetOf(request).pathname);
+  if (file === undefined) throw new HttpError(404, "the dashboard has no such file");
+  return file;
+};
+const DASHBOARD_FOLDER = "/dashboard/";
+
 /** Paths and their methods. GET works everywhere, the others on the control socket only. */
 const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries({
+  "/": { GET: dashboard },
   "/healthz": { GET: ({ appliance }) => health(appliance.workers.allRunning, "ok", "a worker does not run") },
   "/readyz": { GET: ({ appliance }) => health(appliance.ready, "ready", "not steering") },
   "/metrics": {
-    GET: async ({ appliance, reloader }) => {
-      // Loaded at the first scrape: the library takes longer to load than the rest of the start.
-      const { renderMetrics } = await import("../metrics.ts");
-      const metrics = await renderMetrics(appliance.snapshot(), reloader.counts, { version: VERSION });
+    GET: ({ appliance, reloader }) => {
+      const metrics = renderMetrics(appliance.snapshot(), reloader, { version: VERSION });
       return { status: 200, headers: { "content-type": metrics.contentType }, body: metrics.text };
     },
   },
@@ -50,6 +61,12 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
     GET: ({ appliance, reloader }) => json({ generation: appliance.steering.generation, config: reloader.config }),
     PUT: async ({ reloader }, _, request) => json(await reloader.applyText(await readBody(request), "request body")),
   },
+  "/v1/stream": { GET: async (options) => (await import("./stream.ts")).openStream(options) },
+  "/v1/ports": {
+    GET: async (options) => (await import("./ports.ts")).list(options),
+    POST: async (...words) => await (await import("./ports.ts")).set(...words),
+    DELETE: async (options, query) => await (await import("./ports.ts")).unset(options, query),
+  },
   "/v1/reload": {
     POST: async ({ reloader }) => json(await reloader.reloadFile(false)),
   },
@@ -63,7 +80,7 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
  */
 export async function route(request: IncomingMessage, mayChange: boolean, options: HttpOptions): Promise<Answer> {
   const { pathname, searchParams } = targetOf(request);
-  const methods = ROUTES.get(pathname);
+  const methods = ROUTES.get(pathname.startsWith(DASHBOARD_FOLDER) ? "/" : pathname);
   if (methods === undefined) {
     throw new HttpError(404, `there is nothing at this path; there is ${[...ROUTES.keys()].join(", ")}`);
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { ControlConfig } from "../../config/schema.ts";
 import { messageOf, SteerError } from "../../errors.ts";
 import { type Answer, answerError, HttpError } from "./answers.ts";
 import { guardTcp, TCP_HEADERS } from "./guard.ts";
@@ -34,14 +35,15 @@ export class ControlServer {
   private constructor() {}
 
   /**
-   * Opens the control socket, and `host:port` unless null.
+   * Opens the control socket, and the TCP address if there is one.
    *
-   * @throws {SteerError} when another xdpsteer answers on the socket, or an address is taken.
+   * @throws {SteerError} when another xdpsteer answers on the socket, an address is taken, or there is no such group.
    */
-  static async open(socketPath: string, http: string | null): Promise<ControlServer> {
+  static async open({ socket, group, http }: ControlConfig): Promise<ControlServer> {
     const server = new ControlServer();
     try {
-      await server.#openSocket(socketPath);
+      await server.#openSocket(socket);
+      if (group !== null) openTo(socket, group);
       if (http !== null) await server.#openTcp(http);
     } catch (error) {
       await server.close();
@@ -129,6 +131,29 @@ async function shutDown(server: Server): Promise<void> {
   const late = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
   await closed;
   clearTimeout(late);
+}
+
+/** Lets the members of a group use the socket too. */
+function openTo(path: string, group: string | number): void {
+  const gid = typeof group === "number" ? group : groupId(group);
+  if (gid === undefined) {
+    throw new SteerError(`There is no group "${group}" for the control socket`, {
+      hint: `create it with "groupadd ${group}", or set control.group to another`,
+    });
+  }
+  try {
+    Deno.chownSync(path, null, gid);
+    Deno.chmodSync(path, 0o660);
+  } catch (error) {
+    throw new SteerError(`Cannot give the control socket to group ${group}: ${messageOf(error)}`, {
+      hint: "run as root or as a member of that group (systemd: SupplementaryGroups=), or remove control.group",
+    });
+  }
+}
+
+function groupId(name: string): number | undefined {
+  const line = Deno.readTextFileSync("/etc/group").split("\n").find((text) => text.startsWith(`${name}:`));
+  return line === undefined ? undefined : Number(line.split(":")[2]);
 }
 
 /** Removes a socket that nobody answers on any more; refuses one that somebody does. */

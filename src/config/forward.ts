@@ -1,0 +1,214 @@
+/**
+ * `action: forward` and what belongs to it: backends, health checks, translation ports.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { parseAddress } from "../packet/address.ts";
+import { LAST_PORT, type PortRange } from "./ports.ts";
+import { choice, map, powerOfTwo, section, whole } from "./shapes.ts";
+import { complain, complainAboutKind, complainAboutNumber, complainAboutText, show } from "./wording.ts";
+
+/** Where packets of a rule go. */
+export interface ForwardConfig {
+  to: BackendConfig[];
+  /** nat: addresses and ports are translated, answers come back through here; dsr: the backend answers the client itself. */
+  mode: "nat" | "dsr";
+  /** Seconds of silence after which a session is over. */
+  idleTimeout: number;
+  /** Null: backends are taken to be healthy. */
+  health: HealthConfig | null;
+  /** What becomes of packets while no backend is healthy: dropped, or left to the kernel stack. */
+  noneLeft: "drop" | "pass";
+}
+
+export interface BackendConfig {
+  /** Address and port as one text, the same on every box: `10.0.0.11:9000`. */
+  name: string;
+  address: string;
+  port: number;
+  weight: number;
+}
+
+export interface HealthConfig {
+  check: "udp" | "tcp" | "icmp";
+  /** Null: the backend's own. */
+  port: number | null;
+  /** UDP only. */
+  send: string;
+  /** UDP only: how the answer has to begin; null: any answer will do. */
+  expect: string | null;
+  /** Seconds. */
+  interval: number;
+  timeout: number;
+  rise: number;
+  fall: number;
+}
+
+/** What all rules that forward share. */
+export interface ForwardingConfig {
+  /** Ports that backends see and answer to; each worker has its share. */
+  ports: PortRange;
+  /** Most sessions of each worker. */
+  sessions: number;
+  /** Entries of each rule's Maglev table. */
+  tableSize: number;
+}
+
+const BACKEND = 'an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"';
+const aboutBackend = complainAboutText("backend", BACKEND, "is not possible");
+const aboutWeight = complainAboutNumber("weight", "1 to 1000");
+const address = z.string({ error: aboutBackend })
+  .refine((text) => readBackend(text) !== undefined, { error: aboutBackend });
+
+/** `10.0.0.11:9000` taken apart, in its shortest spelling; undefined for what is not one. */
+export function readBackend(text: string): Omit<BackendConfig, "weight"> | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
+  if (match === null) return undefined;
+  const [, ipv6, ipv4, digits] = match;
+  const port = Number(digits);
+  if (port < 1 || port > LAST_PORT || !isUnicast(ipv6 ?? ipv4!)) return undefined;
+  // One spelling of each address: the name decides what a Maglev table looks like, on every box.
+  if (ipv6 === undefined) {
+    const address = ipv4!.split(".").map(Number).join(".");
+    return { name: `${address}:${port}`, address, port };
+  }
+  const host = new URL(`http://[${ipv6}]`).hostname;
+  return { name: `${host}:${port}`, address: host.slice(1, -1), port };
+}
+
+function isUnicast(text: string): boolean {
+  try {
+    const bytes = parseAddress(text);
+    const [first] = bytes;
+    if (bytes.length === 16) return first !== 0xff && bytes.some((byte, index) => index < 15 ? byte !== 0 : byte > 1);
+    return first !== 0 && first !== 127 && first! < 224;
+  } catch {
+    return false;
+  }
+}
+
+const seconds = (noun: string, from: number, to: number): z.ZodNumber => {
+  const error = complain(
+    noun,
+    `${from} to ${to} seconds`,
+    (input) => typeof input === "number" ? "is out of range" : "is not a number",
+  );
+  return z.number({ error }).min(from, { error }).max(to, { error });
+};
+const times = (noun: string): z.ZodInt => whole(complainAboutNumber(noun, "1 to 100"), 1, 100);
+const message = (noun: string): z.ZodString => {
+  const error = complainAboutText(noun, "1 to 512 characters", "is not possible");
+  return z.string({ error }).min(1, { error }).max(512, { error });
+};
+
+const health = map("health", {
+  check: choice("check", ["udp", "tcp", "icmp"]).describe(
+    "udp: send a datagram, expect an answer; tcp: connect; icmp: echo request.",
+  ),
+  port: whole(complainAboutNumber("port", `1 to ${LAST_PORT}`), 1, LAST_PORT).optional()
+    .describe("Port that is checked. Default: the backend's own."),
+  send: message("send").default("xdpsteer").describe('Payload of a UDP check. Default "xdpsteer".'),
+  expect: message("expect").optional().describe(
+    "How the answer to a UDP check has to begin. Default: any answer will do.",
+  ),
+  interval: seconds("interval", 0.1, 300).default(1).describe("Seconds from one check to the next. Default 1."),
+  timeout: seconds("timeout", 0.01, 60).default(0.5).describe("Seconds an answer may take. Default 0.5."),
+  rise: times("rise").default(2).describe("Checks in a row that make a backend healthy. Default 2."),
+  fall: times("fall").default(3).describe("Failures in a row that make it unhealthy. Default 3."),
+});
+
+const forward = map("forward", {
+  to: z.array(
+    z.union([
+      address,
+      map("backend", {
+        address: address.describe(`Where it is: ${BACKEND}.`),
+        weight: whole(aboutWeight, 1, 1000).default(1).describe("Its share of new sessions, 1 to 1000. Default 1."),
+      }),
+    ], { error: aboutBackend }),
+    { error: complainAboutKind("to", "a list of backends") },
+  ).min(1, { error: `to is an empty list: expected at least one backend, ${BACKEND}` })
+    .max(256, { error: "to has too many backends: expected at most 256" })
+    .superRefine((list, context) => {
+      const seen = new Set<string>();
+      for (const [index, backend] of list.entries()) {
+        const address = typeof backend === "string" ? backend : backend.address;
+        const name = readBackend(address)?.name ?? address;
+        const message = `backend ${show(name)} is listed twice: expected it once, with a weight of 2`;
+        if (seen.has(name)) context.addIssue({ code: "custom", path: [index], message });
+        seen.add(name);
+      }
+    })
+    .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] })
+    .describe(`The backends: each ${BACKEND}, or a map with address and weight.`),
+  mode: choice("mode", ["nat", "dsr"]).default("nat").describe(
+    "nat: translate addresses and ports, answers come back through here; dsr: change the MAC addresses only, the backend has " +
+      "the service's address itself and answers the client directly.",
+  ),
+  idle_timeout: whole(complainAboutNumber("idle_timeout", "1 to 86400 seconds"), 1, 86_400).default(60)
+    .describe("Seconds of silence after which a session is over. Default 60."),
+  health: health.optional().describe("How backends are checked. Without it they are taken to be healthy."),
+  none_left: choice("none_left", ["drop", "pass"]).default("drop").describe(
+    "While no backend is healthy: drop, or pass to the kernel stack.",
+  ),
+});
+
+/** Schema of `action:` where it is a map. */
+export const forwardAction = map("action", { forward: forward.describe("Send to backends, and their answers back.") });
+
+export const DEFAULT_TRANSLATION_PORTS = "61000-65535";
+export const DEFAULT_TABLE_SIZE = 65_537;
+
+const PORTS = 'a range like "61000-65535"';
+const aboutPorts = complainAboutText("ports", PORTS, "is not possible");
+const aboutSize = complain("table_size", "a prime from 251 to 655373", () => "is not possible");
+const forwardingMap = map("forwarding", {
+  ports: z.string({ error: aboutPorts }).regex(/^\d{1,5}-\d{1,5}$/, { error: aboutPorts })
+    .refine((text) => readRange(text) !== undefined, { error: aboutPorts }).default(DEFAULT_TRANSLATION_PORTS)
+    .describe(
+      `Ports that backends see and answer to, shared out between the workers: ${PORTS}. No rule may list them, and they should ` +
+        "lie outside net.ipv4.ip_local_port_range. As many sessions per backend can be open at once.",
+    ),
+  sessions: powerOfTwo("sessions", 1024, 1_048_576).default(65_536).describe(
+    "Most sessions of each worker: a power of two, 1024 to 1048576; 144 bytes each. Default 65536.",
+  ),
+  table_size: z.int({ error: aboutSize }).refine(isPrimeSize, { error: aboutSize })
+    .default(DEFAULT_TABLE_SIZE)
+    .describe(
+      "Entries of each rule's table of backends: a prime, best a hundred times the number of backends. Default 65537.",
+    ),
+});
+
+/** Schema of the section `forwarding:`. */
+export const forwardingSchema = section(forwardingMap, {}).describe("What all rules that forward share.");
+
+function isPrimeSize(size: number): boolean {
+  if (size < 251 || size > 655_373) return false;
+  for (let divisor = 2; divisor * divisor <= size; divisor++) if (size % divisor === 0) return false;
+  return true;
+}
+
+function readRange(text: string): PortRange | undefined {
+  const [first = 0, last = 0] = text.split("-").map(Number);
+  return first >= 1 && last <= LAST_PORT && first <= last ? { first, last } : undefined;
+}
+
+export function toForwarding({ ports, sessions, table_size }: z.output<typeof forwardingMap>): ForwardingConfig {
+  return { ports: readRange(ports)!, sessions, tableSize: table_size };
+}
+
+export function toForward({ forward }: z.output<typeof forwardAction>): ForwardConfig {
+  const { to, mode, idle_timeout, health, none_left } = forward;
+  return {
+    to: to.map((backend) =>
+      typeof backend === "string"
+        ? { ...readBackend(backend)!, weight: 1 }
+        : { ...readBackend(backend.address)!, weight: backend.weight }
+    ),
+    mode,
+    idleTimeout: idle_timeout,
+    health: health === undefined ? null : { ...health, port: health.port ?? null, expect: health.expect ?? null },
+    noneLeft: none_left,
+  };
+}

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { complaints, HEAD } from "./testing.ts";
+
+const rule = (forward: string, ports = "53"): string =>
+  `steering: [{ name: a, ports: ${ports}, action: { forward: { ${forward} } } }]`;
+const TO = 'to: ["10.0.0.1:53"]';
+
+const CASES: Readonly<Record<string, readonly string[]>> = {
+  [rule(TO)]: [],
+  [rule("to: []")]: [
+    '3:59 to is an empty list: expected at least one backend, an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
+  ],
+  [rule('to: ["10.0.0.1"]')]: [
+    '3:60 backend "10.0.0.1" is not possible: expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
+  ],
+  [rule('to: ["224.0.0.1:53"]')]: [
+    '3:60 backend "224.0.0.1:53" is not possible: expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
+  ],
+  [rule('to: ["[::1]:53"]')]: [
+    '3:60 backend "[::1]:53" is not possible: expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
+  ],
+  [rule(`${TO}, idle_timeout: 0`)]: ["3:90 idle_timeout 0 is out of range: expected 1 to 86400 seconds"],
+  [rule(`${TO}, mode: snat`)]: ['3:82 mode "snat" is not known: expected one of: nat, dsr'],
+  [rule(`${TO}, health: { check: ping }`)]: ['3:93 check "ping" is not known: expected one of: udp, tcp, icmp'],
+  [rule('to: ["10.0.0.1:53", "10.0.0.1:53"]')]: [
+    '3:75 backend "10.0.0.1:53" is listed twice: expected it once, with a weight of 2',
+  ],
+  [rule(TO, "[61000]")]: [
+    '3:31 port 61000 of rule "a" overlaps the translation ports 61000-65535: expected others, or others as forwarding.ports',
+  ],
+  [`${rule(TO, "[61000]")}\nforwarding: { ports: 2000-2999 }`]: [],
+  [`${rule(`${TO}, mode: dsr`, "[61000]")}`]: [],
+  [`${rule(TO)}\nworkers: { count: 3 }\nforwarding: { ports: 2000-2001 }`]: [
+    '5:22 ports "2000-2001" are fewer than the 3 workers: expected at least one each',
+  ],
+  "forwarding: { table_size: 65536 }": ["3:27 table_size 65536 is not possible: expected a prime from 251 to 655373"],
+  "forwarding: { sessions: 1000 }": [
+    "3:25 sessions 1000 is out of range: expected a power of two from 1024 to 1048576",
+  ],
+};
+
+for (const [text, expected] of Object.entries(CASES)) {
+  Deno.test(`parseConfig() of ${text}`, () => assert.deepEqual(complaints(HEAD + text), expected));
+}

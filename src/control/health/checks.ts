@@ -1,0 +1,248 @@
+/**
+ * Health checks: asks each backend every now and then whether it works, and says when that changes. All checks share one thread
+ * that waits for their sockets; the control thread is busy only when something has come or is due.
+ *
+ * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot carry out at
+ * all (no right to send ICMP, no file descriptor left) says nothing about the backend: its state stays, and the log says why.
+ *
+ * @module
+ */
+import { messageOf, SteerError } from "../../errors.ts";
+import { AsyncPoll } from "../../ffi/async_poll.ts";
+import { logger } from "../../log.ts";
+import { EchoProbe } from "./echo_probe.ts";
+import type { HealthCheckConfig, Outcome, Probe } from "./probe.ts";
+import { RiseAndFall } from "./rise_and_fall.ts";
+import { TcpProbe, UdpProbe } from "./socket_probes.ts";
+
+export type { HealthCheckConfig } from "./probe.ts";
+
+export interface Backend {
+  /** `10.0.0.11:9000`; what it is known by here. */
+  readonly name: string;
+  /** 4 or 16 bytes, in network byte order. */
+  readonly address: Uint8Array;
+  readonly port: number;
+}
+
+export interface CheckedBackend {
+  readonly backend: Backend;
+  readonly check: HealthCheckConfig;
+}
+
+export interface BackendHealth {
+  readonly healthy: boolean;
+  /** Milliseconds until the last check had succeeded; null where it failed, or there was none. */
+  readonly lastMs: number | null;
+  /** How the last check ended. */
+  readonly reason: string;
+  /** When it became as healthy as it is, or was first heard of: ISO 8601, UTC. */
+  readonly since: string;
+  /** Checks that ended. */
+  readonly checks: number;
+  /** How many of them failed. */
+  readonly failures: number;
+}
+
+/** Backends new at the same time are first checked over this time, so that they are not checked all at one moment. */
+const SPREAD_MS = 1000;
+/** Part of the interval by which the next check may be early or late, so that checks do not fall into step. */
+const JITTER = 0.05;
+/** Checks begin at so many moments of an interval: the thread wakes up that often, however many backends there are. */
+const SLOTS = 50;
+
+const log = logger("health");
+
+/** A backend, its state, and the check that goes on. */
+interface Entry {
+  readonly backend: Backend;
+  readonly check: HealthCheckConfig;
+  readonly probe: Probe;
+  readonly state: RiseAndFall;
+  readonly health: { -readonly [Key in keyof BackendHealth]: BackendHealth[Key] };
+  /** When the next check begins. */
+  dueMs: number;
+  /** When the check that goes on began. */
+  startedMs: number | undefined;
+  /** Why this machine cannot check, "" where it can. */
+  hindrance: string;
+}
+
+export class HealthChecks implements AsyncDisposable {
+  #entries = new Map<string, Entry>();
+  /** Probes whose sockets may still be waited for. */
+  #retired: Probe[] = [];
+  #poll: AsyncPoll | undefined;
+  #running: Promise<void> | undefined;
+
+  /** @param onChange Called once for each change of a backend's health, after it is in {@linkcode status}. */
+  constructor(private readonly onChange: (name: string, healthy: boolean, reason: string) => void) {}
+
+  /**
+   * Says what is to be checked from now on. A backend that stays keeps its health, also where its check changes; one that comes is
+   * healthy. Of two with one name the later counts.
+   *
+   * @throws {SyscallError} where the process has no file descriptor or memory left to begin with.
+   */
+  set(backends: readonly CheckedBackend[]): void {
+    const before = this.#entries;
+    this.#entries = new Map(backends.map(({ backend, check }) => {
+      const known = before.get(backend.name);
+      const stays = known !== undefined && isSame(known.backend, backend);
+      if (stays && isSame(known.check, check)) return [backend.name, known];
+      return [backend.name, newEntry(backend, check, stays ? known : undefined)];
+    }));
+    for (const [name, { probe }] of before) {
+      if (this.#entries.get(name)?.probe !== probe) this.#retired.push(probe);
+    }
+    this.#poll?.wake();
+    if (this.#entries.size > 0) this.#running ??= this.#run(new AsyncPoll());
+  }
+
+  /** Every backend that is checked, by its name. */
+  status(): ReadonlyMap<string, BackendHealth> {
+    return new Map([...this.#entries].map(([name, { health }]) => [name, { ...health }]));
+  }
+
+  /** Ends all checks. Nothing is called, and no socket is open, afterwards. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.set([]);
+    await this.#running;
+  }
+
+  /** Goes on for as long as there is something to check. */
+  async #run(opened: AsyncPoll): Promise<void> {
+    using poll = opened;
+    this.#poll = poll;
+    while (this.#entries.size > 0) {
+      const entries = [...this.#entries.values()];
+      for (const entry of entries) {
+        if (entry.startedMs === undefined && entry.dueMs <= performance.now()) this.#start(entry);
+      }
+      const underWay = entries.filter(({ startedMs }) => startedMs !== undefined);
+      const wakeMs = Math.min(...entries.map(nextMs));
+      const isReady = await poll.wait(underWay.map(({ probe }) => probe), wakeMs - performance.now());
+      for (const [index, entry] of underWay.entries()) this.#look(entry, isReady[index]!);
+      this.#closeRetired();
+    }
+    this.#poll = undefined;
+    this.#running = undefined;
+  }
+
+  #start(entry: Entry): void {
+    if (!this.#isChecked(entry)) return;
+    const { probe, check: { intervalMs } } = entry;
+    const now = performance.now();
+    entry.startedMs = now;
+    const next = entry.dueMs + intervalMs * (1 + JITTER * (2 * Math.random() - 1));
+    const slotMs = intervalMs / SLOTS;
+    entry.dueMs = Math.max(now, Math.round(next / slotMs) * slotMs);
+    try {
+      const outcome = probe.start();
+      if (entry.hindrance !== "") log.info("Backend {backend} can be checked again", { backend: entry.backend.name });
+      entry.hindrance = "";
+      if (outcome !== undefined) this.#end(entry, outcome);
+    } catch (error) {
+      entry.startedMs = undefined;
+      this.#hinder(entry, error);
+    }
+  }
+
+  #hinder(entry: Entry, error: unknown): void {
+    const { backend, health } = entry;
+    const reason = messageOf(error);
+    health.lastMs = null;
+    health.reason = reason;
+    if (entry.hindrance === reason) return;
+    entry.hindrance = reason;
+    const hint = error instanceof SteerError && error.hint !== undefined ? `: ${error.hint}` : "";
+    log.warn("Backend {backend} cannot be checked and stays {state}. {reason}{hint}", {
+      backend: backend.name,
+      state: health.healthy ? "healthy" : "unhealthy",
+      reason,
+      hint,
+    });
+  }
+
+  #look(entry: Entry, isReady: boolean): void {
+    const { probe, check: { timeoutMs } } = entry;
+    const isLate = performance.now() >= entry.startedMs! + timeoutMs;
+    if (!this.#isChecked(entry) || !(isReady || isLate)) return;
+    // A last look at a late one too: the delay may have been this thread's.
+    const outcome = probe.look() ??
+      (isLate ? { succeeded: false, reason: `${probe.silence} in ${timeoutMs} ms` } : undefined);
+    if (outcome !== undefined) this.#end(entry, outcome);
+  }
+
+  #end(entry: Entry, { succeeded, reason }: Outcome): void {
+    const { backend: { name }, check: { rise, fall }, health, probe, state } = entry;
+    const elapsedMs = performance.now() - entry.startedMs!;
+    entry.startedMs = undefined;
+    if (!succeeded) probe.reset();
+    health.checks++;
+    if (!succeeded) health.failures++;
+    health.lastMs = succeeded ? Math.round(elapsedMs * 1000) / 1000 : null;
+    health.reason = reason;
+    if (!state.record(succeeded)) return;
+    health.healthy = succeeded;
+    health.since = new Date().toISOString();
+    if (succeeded) {
+      log.info("Backend {backend} is healthy again: {reason}, {rise} in a row", { backend: name, reason, rise });
+    } else log.warn("Backend {backend} is unhealthy: {reason}, {fall} in a row", { backend: name, reason, fall });
+    try {
+      this.onChange(name, succeeded, reason);
+    } catch (error) {
+      // The checks of the others go on.
+      log.error("The change of backend {backend} could not be followed: {error}", {
+        backend: name,
+        error: messageOf(error),
+      });
+    }
+  }
+
+  /** False once it has been replaced, by whoever heard of a change for example. */
+  #isChecked(entry: Entry): boolean {
+    return this.#entries.get(entry.backend.name) === entry;
+  }
+
+  #closeRetired(): void {
+    for (const probe of this.#retired.splice(0)) probe[Symbol.dispose]();
+  }
+}
+
+function newEntry(backend: Backend, check: HealthCheckConfig, before: Entry | undefined): Entry {
+  const healthy = before?.health.healthy ?? true;
+  const health = before === undefined
+    ? { healthy, lastMs: null, reason: "not checked yet", since: new Date().toISOString(), checks: 0, failures: 0 }
+    : { ...before.health };
+  return {
+    backend,
+    check,
+    probe: openProbe(backend, check),
+    state: new RiseAndFall(check.rise, check.fall, healthy),
+    health,
+    dueMs: performance.now() + Math.random() * Math.min(check.intervalMs, SPREAD_MS),
+    startedMs: undefined,
+    hindrance: before?.hindrance ?? "",
+  };
+}
+
+function openProbe({ address, port }: Backend, check: HealthCheckConfig): Probe {
+  const peer = { address, port: check.port ?? port };
+  if (check.kind === "icmp") return new EchoProbe(peer);
+  return check.kind === "tcp" ? new TcpProbe(peer) : new UdpProbe(peer, check);
+}
+
+/** When there is something to do for it though nothing has come. */
+function nextMs({ startedMs, dueMs, check: { timeoutMs } }: Entry): number {
+  return startedMs === undefined ? dueMs : startedMs + timeoutMs;
+}
+
+/** Whether two flat objects hold the same; bytes are compared one by one. */
+function isSame(one: Backend | HealthCheckConfig, other: Backend | HealthCheckConfig): boolean {
+  const text = (object: Backend | HealthCheckConfig): string =>
+    JSON.stringify(
+      Object.entries(object).map(([key, value]) => [key, value instanceof Uint8Array ? [...value] : value]).sort(),
+    );
+  return text(one) === text(other);
+}

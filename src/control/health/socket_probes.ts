@@ -1,0 +1,109 @@
+/**
+ * UDP and TCP: a datagram with an answer, a connection.
+ *
+ * @module
+ */
+import { ERRNO } from "../../ffi/errno.ts";
+import { IpSocket } from "../../ffi/ip_socket.ts";
+import type { SocketAddress } from "../../ffi/udp.ts";
+import { UAPI } from "../../ffi/uapi.ts";
+import { failure, type HealthCheckConfig, type Outcome, type Probe } from "./probe.ts";
+
+/** Answers are looked at to this length; what is expected is shorter. */
+const LONGEST_DATAGRAM = 65_536;
+const answer = new Uint8Array(LONGEST_DATAGRAM);
+const SHOWN_BYTES = 16;
+
+export class UdpProbe implements Probe {
+  readonly events = UAPI.POLLIN;
+  readonly silence = "no answer";
+  readonly #payload: Uint8Array<ArrayBuffer>;
+  readonly #expect: Uint8Array;
+  #socket: IpSocket | undefined;
+
+  constructor(private readonly peer: SocketAddress, { payload, expect }: HealthCheckConfig) {
+    this.#payload = new Uint8Array(payload ?? []);
+    this.#expect = expect ?? new Uint8Array();
+  }
+
+  get fd(): number {
+    return this.#socket?.fd ?? -1;
+  }
+
+  start(): Outcome | undefined {
+    // A second answer to the last check, or news of it: with another port ours, none of that can reach us.
+    if (this.#socket?.isQuiet() === false) this.reset();
+    if (this.#socket === undefined) {
+      this.#socket = IpSocket.udp(this.peer);
+      const connected = this.#socket.connect();
+      if (connected < 0) return failure(connected);
+    }
+    const sent = this.#socket.send(this.#payload);
+    return sent < 0 ? failure(sent) : undefined;
+  }
+
+  look(): Outcome | undefined {
+    const length = this.#socket!.receive(answer);
+    if (length === -ERRNO.EAGAIN) return undefined;
+    if (length < 0) return failure(length);
+    if (length >= this.#expect.length && this.#expect.every((byte, index) => answer[index] === byte)) {
+      return { succeeded: true, reason: "answered" };
+    }
+    const shown = answer.subarray(0, Math.min(length, SHOWN_BYTES)).toHex();
+    return {
+      succeeded: false,
+      reason: `wrong answer of ${length} bytes: ${shown}${length > SHOWN_BYTES ? "..." : ""}`,
+    };
+  }
+
+  reset(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.reset();
+  }
+}
+
+/** Connects and closes: the backend sees a connection that ends in order. */
+export class TcpProbe implements Probe {
+  readonly events = UAPI.POLLOUT;
+  readonly silence = "no connection";
+  #socket: IpSocket | undefined;
+
+  constructor(private readonly peer: SocketAddress) {}
+
+  get fd(): number {
+    return this.#socket?.fd ?? -1;
+  }
+
+  start(): Outcome | undefined {
+    this.reset();
+    this.#socket = IpSocket.tcp(this.peer);
+    const result = this.#socket.connect();
+    return result === -ERRNO.EINPROGRESS ? undefined : this.#decided(result);
+  }
+
+  look(): Outcome | undefined {
+    const error = this.#socket!.takeError();
+    if (error < 0) return this.#decided(error);
+    // Without an error it is either connected or still under way, which a second connect(2) tells apart.
+    const result = this.#socket!.connect();
+    return result === -ERRNO.EALREADY ? undefined : this.#decided(result === -ERRNO.EISCONN ? 0 : result);
+  }
+
+  #decided(result: number): Outcome {
+    this.reset();
+    return result < 0 ? failure(result) : { succeeded: true, reason: "connected" };
+  }
+
+  reset(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.reset();
+  }
+}

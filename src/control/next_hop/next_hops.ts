@@ -1,0 +1,209 @@
+/**
+ * Next hops from the kernel: which device, addresses and tags a packet to a destination leaves with. The kernel's own route
+ * lookup decides, so its rules, metrics and multipath hold; devices and neighbours are kept here and follow its word.
+ *
+ * @module
+ */
+import { messageOf } from "../../errors.ts";
+import { ERRNO, syscallError } from "../../ffi/errno.ts";
+import { NetlinkSocket } from "../../ffi/netlink.ts";
+import { NETLINK } from "../../ffi/netlink_uapi.ts";
+import { ReadableWatch } from "../../ffi/readable_watch.ts";
+import { logger } from "../../log.ts";
+import { hasFailed, KernelTables, type NextHop } from "./kernel_tables.ts";
+import { canSolicit, pokeDestination } from "./poke.ts";
+import {
+  linksRequest,
+  neighboursRequest,
+  parseRoute,
+  type Route,
+  routeRequest,
+  useNeighbourRequest,
+} from "./rtnetlink.ts";
+
+export type { NextHop } from "./kernel_tables.ts";
+export type { VlanTag } from "./rtnetlink.ts";
+
+const GROUPS = [
+  NETLINK.RTNLGRP_LINK,
+  NETLINK.RTNLGRP_NEIGH,
+  NETLINK.RTNLGRP_IPV4_IFADDR,
+  NETLINK.RTNLGRP_IPV6_IFADDR,
+  NETLINK.RTNLGRP_IPV4_ROUTE,
+  NETLINK.RTNLGRP_IPV6_ROUTE,
+  NETLINK.RTNLGRP_IPV4_RULE,
+  NETLINK.RTNLGRP_IPV6_RULE,
+  NETLINK.RTNLGRP_NEXTHOP,
+];
+
+/** What the kernel refuses a lookup with where there is no way: unreachable, blackhole, prohibit. */
+const NO_WAY: ReadonlySet<number> = new Set([ERRNO.ENETUNREACH, ERRNO.EHOSTUNREACH, ERRNO.EINVAL, ERRNO.EACCES]);
+/** States in which the kernel itself sees to the neighbour, or has nothing to see to. */
+const CARED_FOR = NETLINK.NUD_REACHABLE | NETLINK.NUD_PERMANENT | NETLINK.NUD_NOARP | NETLINK.NUD_INCOMPLETE |
+  NETLINK.NUD_DELAY | NETLINK.NUD_PROBE;
+
+/** Between two looks at what the kernel told: a storm of changes becomes at most 100 batches a second. */
+const BATCH_MS = 10;
+/** Batches of messages read before other work gets its turn. */
+const MOST_RECEIVES = 4096;
+const MOST_DUMPS = 5;
+/** After dumps that were interrupted again and again. */
+const INTERRUPTED_MS = 100;
+/** After a failure that nothing but time can help. */
+const RETRY_MS = 1000;
+
+const LOOK_UP = "look up a route";
+const log = logger("next_hop");
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The next hops of the network namespace that the process is in. */
+export class NextHops implements Disposable {
+  #tables: KernelTables;
+  /** True where the tables may lack something the kernel has. */
+  #incomplete = false;
+  #disposed = false;
+  #telling: ReturnType<typeof setTimeout> | undefined;
+  readonly #onChange: () => void;
+  readonly #requests: NetlinkSocket;
+  readonly #events: NetlinkSocket;
+  readonly #readable: ReadableWatch;
+
+  private constructor(onChange: () => void) {
+    this.#onChange = onChange;
+    using opened = new DisposableStack();
+    // Subscribed first, so that nothing can change unnoticed after it was dumped.
+    this.#events = opened.use(new NetlinkSocket(GROUPS));
+    this.#requests = opened.use(new NetlinkSocket());
+    this.#tables = this.#dump();
+    this.#readable = new ReadableWatch(this.#events.fd);
+    opened.move();
+    this.#follow();
+  }
+
+  /**
+   * Reads the kernel's devices and neighbours, and follows what changes of them and of its routes. Takes no privilege.
+   *
+   * @param options.onChange Called once for a batch of changes, any of which may have changed the answer of {@linkcode lookup}
+   * or of {@linkcode neighbourFailed}; never from within a call of this object, and never after it was disposed of.
+   * @throws {SyscallError}
+   */
+  static open({ onChange }: { readonly onChange: () => void }): NextHops {
+    return new NextHops(onChange);
+  }
+
+  /**
+   * Asks the kernel for the way to a destination: one system call to ask and one to hear.
+   *
+   * @param destination 4 or 16 bytes.
+   * @returns Undefined where there is none over Ethernet: unreachable, blackhole, prohibited, multicast, or this box itself.
+   * @throws {SyscallError}
+   */
+  lookup(destination: Uint8Array): NextHop | undefined {
+    // The kernel's answer may name a device that it has told of and that was not read yet.
+    if (this.#read()) this.#tellSoon();
+    let route: Route | undefined;
+    const { errno } = this.#requests.request(routeRequest(destination), LOOK_UP, ({ type, body }) => {
+      if (type === NETLINK.RTM_NEWROUTE) route = parseRoute(body);
+    });
+    if (errno !== 0 && !NO_WAY.has(errno)) throw syscallError("RTM_GETROUTE", errno, LOOK_UP);
+    return route === undefined ? undefined : this.#tables.nextHop(route, destination);
+  }
+
+  /**
+   * Makes the kernel look for the neighbour of a next hop where that is missing or failed, and confirm it where it is stale:
+   * frames that xdpsteer sends are none the kernel knows of, so that it would forget a neighbour only they need. Does nothing
+   * where the kernel is at it already, or knows the neighbour: call it as often as you like. What comes of it is a change.
+   *
+   * Without CAP_NET_ADMIN, and for IPv6 on a device without a link-local address, an empty UDP datagram goes to port 9 (discard)
+   * of the destination, which has the same effect.
+   *
+   * @param destination What the next hop was looked up for.
+   */
+  provoke(nextHop: NextHop, destination: Uint8Array): void {
+    const address = nextHop.gateway ?? destination;
+    const neighbour = this.#tables.neighbour(nextHop.routeIfindex, address);
+    if (neighbour !== undefined && (neighbour.state & CARED_FOR) !== 0) return;
+    if (!canSolicit(nextHop.routeIfindex, address)) return pokeDestination(destination);
+    const request = useNeighbourRequest(nextHop.routeIfindex, address);
+    const { errno } = this.#requests.request(request, "look for a neighbour");
+    if (errno === ERRNO.EPERM) pokeDestination(destination);
+    // Else the device went down or away, or the table is full for now: the next call finds it better, or the route changes.
+    else if (errno !== 0) log.debug("The kernel does not look for a neighbour: errno {errno}", { errno });
+  }
+
+  /** True where the kernel has looked for the neighbour of a next hop and nobody answered; false while it looks. */
+  neighbourFailed(nextHop: NextHop, destination: Uint8Array): boolean {
+    return hasFailed(this.#tables.neighbour(nextHop.routeIfindex, nextHop.gateway ?? destination));
+  }
+
+  /** All the kernel has now. */
+  #dump(): KernelTables {
+    for (let left = MOST_DUMPS;; left--) {
+      const tables = new KernelTables();
+      let interrupted = false;
+      for (
+        const [request, what] of [[linksRequest(), "list the devices"], [
+          neighboursRequest(),
+          "list the neighbours",
+        ]] as const
+      ) {
+        const answer = this.#requests.request(request, what, (message) => void tables.apply(message));
+        if (answer.errno !== 0) throw syscallError("netlink dump", answer.errno, what);
+        interrupted ||= answer.interrupted;
+      }
+      this.#incomplete = interrupted;
+      if (!interrupted || left === 1) return tables;
+    }
+  }
+
+  /** Takes in what the kernel has told since the last time. @returns True where an answer may have changed. */
+  #read(): boolean {
+    let changed = false;
+    let overrun = false;
+    for (let left = MOST_RECEIVES; left > 0; left--) {
+      const messages = this.#events.receive();
+      if (messages === undefined) break;
+      if (messages === "overrun") overrun = true;
+      else for (const message of messages) changed = this.#tables.apply(message) || changed;
+    }
+    if (!overrun && !this.#incomplete) return changed;
+    if (overrun) {
+      log.info(
+        "The kernel told of more changes of routes and neighbours than there was room for; reading them all anew",
+      );
+    }
+    this.#incomplete = true; // stays, should the dump fail
+    this.#tables = this.#dump();
+    return true;
+  }
+
+  #tellSoon(): void {
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined;
+      this.#onChange();
+    }, 0);
+  }
+
+  async #follow(): Promise<void> {
+    while (this.#incomplete || await this.#readable.wait()) {
+      if (this.#disposed) break;
+      let pause = BATCH_MS;
+      try {
+        if (this.#read()) this.#tellSoon();
+        if (this.#incomplete) pause = INTERRUPTED_MS;
+      } catch (error) {
+        log.error("Cannot follow the kernel's routes and neighbours: {error}", { error: messageOf(error) });
+        pause = RETRY_MS;
+      }
+      await sleep(pause);
+    }
+    this.#events.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    clearTimeout(this.#telling);
+    this.#requests.close();
+    this.#readable[Symbol.dispose](); // ends the following, which closes its socket
+  }
+}

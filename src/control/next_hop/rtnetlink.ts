@@ -1,0 +1,178 @@
+/**
+ * What rtnetlink says of links, neighbours and routes, read from its messages, and the requests for it. No socket here.
+ *
+ * @module
+ */
+import { attributesIn, encodeMessage, viewOf } from "../../ffi/netlink_message.ts";
+import { IFINFOMSG, NDMSG, NETLINK, RTMSG, RTVIA } from "../../ffi/netlink_uapi.ts";
+
+export interface VlanTag {
+  readonly protocol: 0x8100 | 0x88a8;
+  readonly id: number;
+}
+
+/** A network device. */
+export interface Link {
+  readonly ifindex: number;
+  readonly name: string;
+  /** Undefined where it has no Ethernet address. */
+  readonly mac: Uint8Array | undefined;
+  readonly mtu: number;
+  /** Set up, with a carrier, and not waiting for something else (802.1X). */
+  readonly up: boolean;
+  /** Of a VLAN device whose parent is in this namespace: the parent, and the tag that is put on. */
+  readonly vlan: { readonly parent: number; readonly tag: VlanTag } | undefined;
+}
+
+/** An entry of a neighbour table (ARP or ND). */
+export interface Neighbour {
+  readonly ifindex: number;
+  readonly address: Uint8Array;
+  /** `NUD_*` */
+  readonly state: number;
+  /** Null where the kernel has none that it would use. */
+  readonly mac: Uint8Array | null;
+}
+
+/** What the kernel answered about the way to a destination. */
+export interface Route {
+  readonly type: number;
+  /** The device that the route names, 0 for none. */
+  readonly ifindex: number;
+  /** 16 bytes for an IPv6 gateway, also of an IPv4 route; null where the destination is a neighbour itself. */
+  readonly gateway: Uint8Array | null;
+  /** Undefined where the box has no address of that family. */
+  readonly source: Uint8Array | undefined;
+  /** The route's or the path's, 0 where that of the device counts. */
+  readonly mtu: number;
+  /** True where packets are wrapped in something (MPLS, SRv6). */
+  readonly encapsulated: boolean;
+}
+
+const MAC_BYTES = 6;
+const IPV6_BYTES = 16;
+/**
+ * Set up and with a carrier. Not IFF_RUNNING: the kernel may set that a second late, as it takes note of carriers once a second.
+ */
+const UP = NETLINK.IFF_UP | NETLINK.IFF_LOWER_UP;
+/** States in which the kernel itself would send to the neighbour's address. */
+const VALID = NETLINK.NUD_PERMANENT | NETLINK.NUD_NOARP | NETLINK.NUD_REACHABLE | NETLINK.NUD_PROBE |
+  NETLINK.NUD_STALE | NETLINK.NUD_DELAY;
+
+const text = (bytes: Uint8Array | undefined): string =>
+  bytes === undefined
+    ? ""
+    : new TextDecoder().decode(bytes.slice(0, bytes.indexOf(0) < 0 ? undefined : bytes.indexOf(0)));
+const u32 = (bytes: Uint8Array | undefined): number =>
+  bytes === undefined || bytes.length < 4 ? 0 : viewOf(bytes).getUint32(0, true);
+const family = (address: Uint8Array): number => address.length === IPV6_BYTES ? NETLINK.AF_INET6 : NETLINK.AF_INET;
+
+/** The body of RTM_NEWLINK; undefined where it tells of a part of a device only, as a bridge's messages do. */
+export function parseLink(body: Uint8Array): Link | undefined {
+  const ifindex = linkIndex(body);
+  const attributes = attributesIn(body, IFINFOMSG.size);
+  const mtu = attributes.get(NETLINK.IFLA_MTU);
+  if (ifindex === undefined || mtu === undefined) return undefined;
+  const mac = attributes.get(NETLINK.IFLA_ADDRESS);
+  return {
+    ifindex,
+    name: text(attributes.get(NETLINK.IFLA_IFNAME)),
+    mac: mac?.length === MAC_BYTES ? mac.slice() : undefined,
+    mtu: u32(mtu),
+    up: (viewOf(body).getUint32(IFINFOMSG.ifi_flags, true) & (UP | NETLINK.IFF_DORMANT)) === UP,
+    vlan: parseVlan(attributes),
+  };
+}
+
+/** Which device RTM_NEWLINK or RTM_DELLINK is about; undefined where it is about its part in a bridge. */
+export function linkIndex(body: Uint8Array): number | undefined {
+  if (body.length < IFINFOMSG.size || body[IFINFOMSG.ifi_family] !== 0) return undefined;
+  return viewOf(body).getInt32(IFINFOMSG.ifi_index, true);
+}
+
+function parseVlan(attributes: Map<number, Uint8Array>): Link["vlan"] {
+  const linkInfo = attributes.get(NETLINK.IFLA_LINKINFO);
+  // With an id of a namespace, the parent is in that one.
+  if (linkInfo === undefined || attributes.has(NETLINK.IFLA_LINK_NETNSID)) return undefined;
+  const info = attributesIn(linkInfo);
+  if (text(info.get(NETLINK.IFLA_INFO_KIND)) !== "vlan") return undefined;
+  const data = attributesIn(info.get(NETLINK.IFLA_INFO_DATA) ?? new Uint8Array());
+  const id = data.get(NETLINK.IFLA_VLAN_ID);
+  const protocol = data.get(NETLINK.IFLA_VLAN_PROTOCOL);
+  if (id === undefined) return undefined;
+  return {
+    parent: u32(attributes.get(NETLINK.IFLA_LINK)),
+    tag: {
+      // In network byte order, unlike the id.
+      protocol: protocol !== undefined && viewOf(protocol).getUint16(0) === 0x88a8 ? 0x88a8 : 0x8100,
+      id: viewOf(id).getUint16(0, true),
+    },
+  };
+}
+
+/** The body of RTM_NEWNEIGH or RTM_DELNEIGH; undefined where it is about something else than IP, or about a proxy. */
+export function parseNeighbour(body: Uint8Array): Neighbour | undefined {
+  if (body.length < NDMSG.size) return undefined;
+  const tables: number[] = [NETLINK.AF_INET, NETLINK.AF_INET6];
+  if (!tables.includes(body[NDMSG.ndm_family]!) || (body[NDMSG.ndm_flags]! & NETLINK.NTF_PROXY) !== 0) return undefined;
+  const attributes = attributesIn(body, NDMSG.size);
+  const address = attributes.get(NETLINK.NDA_DST);
+  if (address === undefined) return undefined;
+  const view = viewOf(body);
+  const state = view.getUint16(NDMSG.ndm_state, true);
+  const mac = attributes.get(NETLINK.NDA_LLADDR);
+  const usable = (state & VALID) !== 0 && mac?.length === MAC_BYTES;
+  return {
+    ifindex: view.getInt32(NDMSG.ndm_ifindex, true),
+    address: address.slice(),
+    state,
+    mac: usable ? mac.slice() : null,
+  };
+}
+
+/** The body of the kernel's answer to {@linkcode routeRequest}. */
+export function parseRoute(body: Uint8Array): Route {
+  const attributes = attributesIn(body, RTMSG.size);
+  const via = attributes.get(NETLINK.RTA_VIA)?.slice(RTVIA.rtvia_addr);
+  const metrics = attributes.get(NETLINK.RTA_METRICS);
+  return {
+    type: body[RTMSG.rtm_type]!,
+    ifindex: u32(attributes.get(NETLINK.RTA_OIF)),
+    gateway: attributes.get(NETLINK.RTA_GATEWAY)?.slice() ?? via ?? null,
+    source: attributes.get(NETLINK.RTA_PREFSRC)?.slice(),
+    mtu: metrics === undefined ? 0 : u32(attributesIn(metrics).get(NETLINK.RTAX_MTU)),
+    encapsulated: attributes.has(NETLINK.RTA_ENCAP_TYPE),
+  };
+}
+
+/** Asks which way a packet to `destination` would go. */
+export function routeRequest(destination: Uint8Array): Uint8Array<ArrayBuffer> {
+  const header = new Uint8Array(RTMSG.size);
+  header[RTMSG.rtm_family] = family(destination);
+  header[RTMSG.rtm_dst_len] = destination.length * 8;
+  return encodeMessage(NETLINK.RTM_GETROUTE, NETLINK.NLM_F_REQUEST, header, [[NETLINK.RTA_DST, destination]]);
+}
+
+/** Asks for all devices. */
+export function linksRequest(): Uint8Array<ArrayBuffer> {
+  const flags = NETLINK.NLM_F_REQUEST | NETLINK.NLM_F_DUMP;
+  return encodeMessage(NETLINK.RTM_GETLINK, flags, new Uint8Array(IFINFOMSG.size));
+}
+
+/** Asks for all entries of the neighbour tables. */
+export function neighboursRequest(): Uint8Array<ArrayBuffer> {
+  const flags = NETLINK.NLM_F_REQUEST | NETLINK.NLM_F_DUMP;
+  return encodeMessage(NETLINK.RTM_GETNEIGH, flags, new Uint8Array(NDMSG.size));
+}
+
+/** Has the kernel act as if it had a packet for a neighbour: look for one that is missing, confirm a stale one. */
+export function useNeighbourRequest(ifindex: number, address: Uint8Array): Uint8Array<ArrayBuffer> {
+  const header = new Uint8Array(NDMSG.size);
+  const view = viewOf(header);
+  header[NDMSG.ndm_family] = family(address);
+  view.setInt32(NDMSG.ndm_ifindex, ifindex, true);
+  view.setUint16(NDMSG.ndm_state, NETLINK.NUD_NONE, true);
+  header[NDMSG.ndm_flags] = NETLINK.NTF_USE;
+  const flags = NETLINK.NLM_F_REQUEST | NETLINK.NLM_F_ACK | NETLINK.NLM_F_CREATE;
+  return encodeMessage(NETLINK.RTM_NEWNEIGH, flags, header, [[NETLINK.NDA_DST, address]]);
+}

@@ -1,0 +1,202 @@
+/**
+ * Forwarding of one worker: client's packets to backends, their answers back to clients. Pure, as processing is: no clock, no FFI.
+ *
+ * @module
+ */
+import { finishUdpChecksum } from "../packet/checksum.ts";
+import { flowHash } from "../packet/flow_hash.ts";
+import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
+import { hopsLeft, ipBytes, translateUdp } from "../packet/translate.ts";
+import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
+import {
+  BACKEND,
+  BACKEND_REACHABLE,
+  BACKEND_USABLE,
+  backendAt,
+  findBackend,
+  FORWARD,
+  FORWARD_MODE,
+  forwardAt,
+  type ForwardTable,
+} from "../steering/forward_table.ts";
+import { NO_BACKEND } from "../steering/maglev.ts";
+import { sameAddress, SESSION, SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
+import { FATE } from "./words.ts";
+
+const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
+const { hops_exceeded, too_big, tx_ring_full, unanswerable } = FATE;
+const { dsr } = FORWARD_MODE;
+const LITTLE = true;
+
+/** The same on every box, so that boxes side by side choose the same backend. */
+const FLOW_SEED = 0;
+/** Sessions looked at for expiry with each batch. */
+const EXPIRE_LOOKS = 16;
+
+/** Sends a packet out of another interface than it came by. */
+export interface Egress {
+  /** Copies a frame to the tx ring of an interface. @returns False when there is no room, or no chunk. */
+  send(networkInterface: number, umem: DataView, addr: number, length: number): boolean;
+}
+
+export class Forwarder {
+  readonly sessions: SessionTable;
+  /** In force; set by the loop. */
+  table: ForwardTable;
+  /** Seconds, of any clock that only goes forward; set by the loop before each batch. */
+  now = 0;
+  /** Of the packet that was last decided on: where its frame starts now, and how long it is. */
+  addr = 0;
+  length = 0;
+  /** True when that packet has to go to the tx ring of the socket it came from; false: it was copied, or is dropped. */
+  sendsBack = false;
+  /** True when that packet waits for the link address of its backend's next hop, and is to be decided on again. */
+  parks = false;
+  /** False while packets are decided on that have waited long enough. */
+  mayPark = true;
+  readonly #egress: Egress;
+
+  constructor(table: ForwardTable, egress: Egress, options: SessionTableOptions) {
+    this.table = table;
+    this.#egress = egress;
+    this.sessions = new SessionTable(options);
+  }
+
+  /** To be called once per batch. */
+  startBatch(now: number): void {
+    this.now = now;
+    this.sessions.expire(now, EXPIRE_LOOKS);
+  }
+
+  /**
+   * A client's packet. Hot path: no allocation.
+   *
+   * @param rule Slot of the rule it belongs to.
+   * @param from The interface it came by.
+   * @param length Of its frame, bytes.
+   * @param maySendBack False when the tx ring of the socket it came from is full.
+   * @returns Its fate.
+   */
+  toBackend(
+    view: DataView,
+    packet: UdpPacket,
+    rule: number,
+    from: number,
+    length: number,
+    maySendBack: boolean,
+  ): number {
+    const { sessions, table, now } = this;
+    this.sendsBack = false;
+    this.parks = false;
+    const forward = table.forwardOfRule[rule]!;
+    if (forward === 0) return no_backend;
+    const forwardWords = forwardAt(forward - 1);
+    const isNat = table.forwards[forwardWords + FORWARD.mode] !== dsr;
+    if (packet.sourcePort === 0 || (view.getUint8(packet.ethernet + 6) & 1) !== 0) return unanswerable;
+    if (isNat && hopsLeft(view, packet) <= 1) return hops_exceeded;
+
+    const hash = sessions.hashOf(view, packet);
+    let session = sessions.findByClient(view, packet, hash);
+    if (session >= 0 && sessions.isExpired(session, now)) {
+      sessions.remove(session);
+      session = -1;
+    }
+    let row: number;
+    if (session < 0) {
+      row = this.#choose(view, packet, forwardWords);
+      if (row === NO_BACKEND) return no_backend;
+      const idle = table.forwards[forwardWords + FORWARD.idle]!;
+      session = sessions.add(view, packet, hash, row, rule, idle, now, isNat);
+      if (session < 0) return sessions_full;
+    } else {
+      row = sessions.words[session + SESSION.backend]!;
+      if ((table.backends[backendAt(row) + BACKEND.flags]! & BACKEND_USABLE) === 0) {
+        row = this.#choose(view, packet, forwardWords);
+        if (row === NO_BACKEND) return no_backend;
+        if (!sessions.move(session, row)) return sessions_full;
+      }
+      sessions.touchByClient(session, now);
+    }
+    const { words } = sessions;
+    words[session + SESSION.interface] = from;
+    words[session + SESSION.linkBytes] = keepReturnLink(view, packet, sessions.bytes, (session + SESSION.link) << 2);
+
+    const { backends } = table;
+    const backend = backendAt(row);
+    if ((backends[backend + BACKEND.flags]! & BACKEND_REACHABLE) === 0) {
+      this.parks = this.mayPark;
+      return no_neighbour;
+    }
+    if (ipBytes(view, packet) > backends[backend + BACKEND.mtu]!) return too_big;
+    const to = backends[backend + BACKEND.interface]!;
+    if (to === from && !maySendBack) return tx_ring_full;
+    if (isNat) {
+      const source = swap16(words[session + SESSION.translationPort]!);
+      const ports = source | (backends[backend + BACKEND.port]! << 16);
+      translateUdp(view, packet, backends, backend + BACKEND.source, backends, backend + BACKEND.address, ports);
+    } else {
+      finishUdpChecksum(view, packet);
+    }
+    return this.#send(view, packet, length, from, to, backends, backend + BACKEND.link, forwarded);
+  }
+
+  /** A packet to one of the worker's translation ports. Hot path: no allocation. @returns Its fate. */
+  toClient(view: DataView, packet: UdpPacket, from: number, length: number, maySendBack: boolean): number {
+    const { sessions, table, now } = this;
+    this.sendsBack = false;
+    this.parks = false;
+    const { ip, udp, isIpv6 } = packet;
+    const source = ip + (isIpv6 ? IPV6.source : IPV4.source);
+    const row = findBackend(table, view, source, view.getUint16(udp, LITTLE), isIpv6);
+    if (row < 0) return no_session;
+    const session = sessions.findByAnswer(packet.destinationPort, row);
+    const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
+    if (!sameAddress(view, destination, table.backends, backendAt(row) + BACKEND.source, isIpv6)) return no_session;
+    if (session < 0 || sessions.isExpired(session, now)) return no_session;
+    if (hopsLeft(view, packet) <= 1) return hops_exceeded;
+    const { words } = sessions;
+    const to = words[session + SESSION.interface]!;
+    if (to === from && !maySendBack) return tx_ring_full;
+    sessions.touchByAnswer(session, now);
+    const ports = words[session + SESSION.ports]!;
+    const back = (ports << 16) | (ports >>> 16);
+    translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
+    return this.#send(view, packet, length, from, to, words, session + SESSION.link, returned);
+  }
+
+  /** The backend row that a new flow belongs to, or NO_BACKEND. */
+  #choose(view: DataView, packet: UdpPacket, forward: number): number {
+    const { forwards, maglev } = this.table;
+    const at = forwards[forward + (packet.isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)]!;
+    const size = forwards[forward + (packet.isIpv6 ? FORWARD.size6 : FORWARD.size4)]!;
+    if (size === 0) return NO_BACKEND;
+    return maglev[at + (flowHash(view, packet, FLOW_SEED) >>> 0) % size]!;
+  }
+
+  #send(
+    view: DataView,
+    packet: UdpPacket,
+    length: number,
+    from: number,
+    to: number,
+    words: Int32Array,
+    link: number,
+    fate: number,
+  ): number {
+    const { ethernet, ip } = packet;
+    const addr = ip - words[link + LINK_WORDS]!;
+    const frameBytes = length + ethernet - addr;
+    writeLink(view, ip, words, link);
+    if (to === from) {
+      this.addr = addr;
+      this.length = frameBytes;
+      this.sendsBack = true;
+      return fate;
+    }
+    return this.#egress.send(to, view, addr, frameBytes) ? fate : tx_ring_full;
+  }
+}
+
+function swap16(value: number): number {
+  return ((value & 0xff) << 8) | (value >>> 8);
+}

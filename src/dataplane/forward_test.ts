@@ -1,0 +1,350 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { parseAddress, parseMac } from "../packet/address.ts";
+import { keepLink } from "../packet/link_header.ts";
+import { readUdp, UdpPacket } from "../packet/udp.ts";
+import {
+  BACKEND,
+  BACKEND_IPV6,
+  BACKEND_KNOWN,
+  BACKEND_REACHABLE,
+  BACKEND_USABLE,
+  backendAt,
+  createForwardTables,
+  FORWARD,
+  FORWARD_MODE,
+  forwardAt,
+  type ForwardTable,
+  indexBackends,
+  viewForwardTables,
+} from "../steering/forward_table.ts";
+import { fillMaglev } from "../steering/maglev.ts";
+import { SESSION } from "../steering/sessions.ts";
+import { buildFrame, type Frame, type FrameOptions, pseudoHeaderSum } from "../traffic/frames.ts";
+import { Forwarder } from "./forward.ts";
+import { FATES } from "./words.ts";
+
+const RULE = 3;
+const AT = 256;
+const CLIENT_MAC = "02:00:00:00:00:01";
+const BOX_MAC = "02:00:00:00:00:02";
+const BACKEND_MAC = "02:00:00:00:00:03";
+const FAMILIES = {
+  IPv4: { client: "10.1.2.3", service: "10.1.2.4", box: "10.9.0.1", backends: ["10.9.0.11", "10.9.0.12"] },
+  IPv6: { client: "fd00::1:2", service: "fd00::2:3", box: "fd09::1", backends: ["fd09::11", "fd09::12"] },
+} as const;
+type Family = keyof typeof FAMILIES;
+const BACKEND_PORT = 9000;
+const MAGLEV_SIZE = 251;
+
+interface Options {
+  readonly mode?: "nat" | "dsr";
+  readonly capacity?: number;
+  readonly portCount?: number;
+  readonly vlans?: readonly { protocol: number; id: number }[];
+  readonly interface?: number;
+  readonly mtu?: number;
+}
+
+/** A forwarder whose rule has two backends of each family. */
+class Bench {
+  readonly table: ForwardTable;
+  readonly forwarder: Forwarder;
+  readonly elsewhere: { networkInterface: number; bytes: Uint8Array }[] = [];
+  room = true;
+
+  constructor({ mode = "nat", capacity = 64, portCount = 50, vlans = [], mtu = 1500, ...options }: Options = {}) {
+    const [table] = viewForwardTables(createForwardTables(16), 16);
+    this.table = table!;
+    this.table.forwardOfRule[RULE] = 1;
+    const bytes = new DataView(this.table.backends.buffer, this.table.backends.byteOffset);
+    let row = 0;
+    for (const [family, { box, backends }] of Object.entries(FAMILIES)) {
+      for (const address of backends) {
+        const at = backendAt(row++);
+        new Uint8Array(bytes.buffer, bytes.byteOffset + at * 4).set(parseAddress(address));
+        new Uint8Array(bytes.buffer, bytes.byteOffset + (at + BACKEND.source) * 4).set(parseAddress(box));
+        this.table.backends[at + BACKEND.port] = (BACKEND_PORT & 0xff) << 8 | BACKEND_PORT >> 8;
+        this.table.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_USABLE | BACKEND_REACHABLE |
+          (family === "IPv6" ? BACKEND_IPV6 : 0);
+        this.table.backends[at + BACKEND.interface] = options.interface ?? 0;
+        this.table.backends[at + BACKEND.mtu] = mtu;
+        this.table.backends[at + BACKEND.linkBytes] = keepLink(bytes, (at + BACKEND.link) * 4, {
+          destination: parseMac(BACKEND_MAC),
+          source: parseMac(BOX_MAC),
+          vlan: vlans,
+          etherType: family === "IPv6" ? 0x86dd : 0x0800,
+        });
+      }
+    }
+    indexBackends(this.table);
+    const words = forwardAt(0);
+    this.table.forwards[words + FORWARD.maglev4] = 0;
+    this.table.forwards[words + FORWARD.size4] = MAGLEV_SIZE;
+    this.table.forwards[words + FORWARD.maglev6] = MAGLEV_SIZE;
+    this.table.forwards[words + FORWARD.size6] = MAGLEV_SIZE;
+    this.table.forwards[words + FORWARD.idle] = 60;
+    this.table.forwards[words + FORWARD.mode] = FORWARD_MODE[mode];
+    this.choose([0, 1], [2, 3]);
+    const send = (networkInterface: number, view: DataView, addr: number, length: number): boolean => {
+      if (this.room) {
+        this.elsewhere.push({ networkInterface, bytes: new Uint8Array(view.buffer).slice(addr, addr + length) });
+      }
+      return this.room;
+    };
+    this.forwarder = new Forwarder(this.table, { send }, { capacity, firstPort: 20000, portCount, seed: 7 });
+  }
+
+  /** Lets new flows go to these rows only. */
+  choose(...rows: number[][]): void {
+    rows.forEach((ids, family) => {
+      const part = this.table.maglev.subarray(family * MAGLEV_SIZE, (family + 1) * MAGLEV_SIZE);
+      fillMaglev(part, ids.map((id) => ({ id, name: `b${id}`, weight: 1 })));
+    });
+  }
+
+  setFlags(row: number, change: (flags: number) => number): void {
+    const at = backendAt(row) + BACKEND.flags;
+    this.table.backends[at] = change(this.table.backends[at]!);
+  }
+
+  /** Puts a frame in and takes out what becomes of it. */
+  pass(
+    direction: "toBackend" | "toClient",
+    frame: Uint8Array,
+    from = 0,
+  ): { fate: string; bytes: Uint8Array | undefined } {
+    const memory = new Uint8Array(4096);
+    memory.set(frame, AT);
+    const view = new DataView(memory.buffer);
+    const packet = new UdpPacket();
+    assert.ok(readUdp(view, AT, frame.byteLength, packet));
+    const { forwarder } = this;
+    const fate = direction === "toBackend"
+      ? forwarder.toBackend(view, packet, RULE, from, frame.byteLength, true)
+      : forwarder.toClient(view, packet, from, frame.byteLength, true);
+    const bytes = forwarder.sendsBack ? memory.slice(forwarder.addr, forwarder.addr + forwarder.length) : undefined;
+    return { fate: FATES[fate]!, bytes };
+  }
+
+  /** Where the only session, or the one of the last client's packet, sends its packets. */
+  session(index = 0): { port: number; backend: number } {
+    const { words } = this.forwarder.sessions;
+    return { port: words[index * 32 + SESSION.translationPort]!, backend: words[index * 32 + SESSION.backend]! };
+  }
+}
+
+const fromClient = (family: Family, more: Partial<FrameOptions> = {}, port = 40000): FrameOptions => ({
+  source: { mac: CLIENT_MAC, address: FAMILIES[family].client, port },
+  destination: { mac: BOX_MAC, address: FAMILIES[family].service, port: 8080 },
+  payload: new TextEncoder().encode("a request"),
+  ...more,
+});
+
+const addressOf = (row: number): string => [...FAMILIES.IPv4.backends, ...FAMILIES.IPv6.backends][row]!;
+
+/** What the backend should see. */
+const atBackend = (
+  family: Family,
+  sent: FrameOptions,
+  bench: Bench,
+  vlans: FrameOptions["vlans"] = [],
+): FrameOptions => ({
+  ...sent,
+  vlans,
+  hops: (sent.hops ?? 64) - 1,
+  source: { mac: BOX_MAC, address: FAMILIES[family].box, port: bench.session().port },
+  destination: { mac: BACKEND_MAC, address: addressOf(bench.session().backend), port: BACKEND_PORT },
+});
+
+function withPartialChecksum({ bytes, transportAt }: Frame, { source, destination }: FrameOptions): Uint8Array {
+  const view = new DataView(bytes.slice().buffer);
+  let sum = pseudoHeaderSum(
+    parseAddress(source.address),
+    parseAddress(destination.address),
+    view.getUint16(transportAt + 4),
+  );
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(transportAt + 6, sum);
+  return new Uint8Array(view.buffer);
+}
+
+const vlanTags = fc.array(
+  fc.record({ type: fc.constantFrom(0x8100, 0x88a8), id: fc.integer({ min: 0, max: 0xffff }) }),
+  {
+    maxLength: 2,
+  },
+);
+
+for (const family of ["IPv4", "IPv6"] as const) {
+  Deno.test(`a session's packets are what a host of its own would send, there and back: ${family}`, () => {
+    const property = fc.property(
+      fc.uint8Array({ maxLength: 1400 }),
+      fc.integer({ min: 2, max: 255 }),
+      vlanTags,
+      vlanTags,
+      fc.constantFrom("full", "partial", "none"),
+      (payload, hops, vlans, backendVlans, checksum) => {
+        const bench = new Bench({ vlans: backendVlans.map(({ type, id }) => ({ protocol: type, id })) });
+        const noChecksum = checksum === "none" && family === "IPv4";
+        const sent = fromClient(family, { payload, hops, vlans, checksum: !noChecksum });
+        const frame = buildFrame(sent);
+        const there = bench.pass("toBackend", checksum === "partial" ? withPartialChecksum(frame, sent) : frame.bytes);
+        assert.equal(there.fate, "forwarded");
+        const expected = atBackend(family, sent, bench, backendVlans);
+        assert.deepEqual(there.bytes, buildFrame(expected).bytes);
+
+        const answer: FrameOptions = {
+          source: expected.destination,
+          destination: expected.source,
+          payload: payload.toReversed(),
+          hops,
+          vlans: backendVlans,
+        };
+        const back = bench.pass("toClient", buildFrame(answer).bytes);
+        assert.equal(back.fate, "returned");
+        const returned = { ...answer, source: sent.destination, destination: sent.source, vlans, hops: hops - 1 };
+        assert.deepEqual(back.bytes, buildFrame(returned).bytes);
+      },
+    );
+    fc.assert(property, { numRuns: 300 });
+  });
+
+  Deno.test(`direct server return changes the link header only: ${family}`, () => {
+    const bench = new Bench({ mode: "dsr" });
+    const sent = fromClient(family);
+    const { fate, bytes } = bench.pass("toBackend", buildFrame(sent).bytes);
+    assert.equal(fate, "forwarded");
+    const { source, destination } = sent;
+    const expected = {
+      ...sent,
+      source: { ...source, mac: BOX_MAC },
+      destination: { ...destination, mac: BACKEND_MAC },
+    };
+    assert.deepEqual(bytes, buildFrame(expected).bytes);
+  });
+}
+
+Deno.test("sessions keep their backend when the table changes, and leave one that is not healthy", () => {
+  const bench = new Bench();
+  bench.choose([0], []);
+  const frame = buildFrame(fromClient("IPv4")).bytes;
+  bench.pass("toBackend", frame);
+  assert.equal(bench.session().backend, 0);
+  bench.choose([1], []);
+  assert.equal(bench.pass("toBackend", frame).fate, "forwarded");
+  assert.equal(bench.session().backend, 0, "it stays");
+  assert.equal(bench.forwarder.sessions.live, 1);
+  const other = buildFrame(fromClient("IPv4", {}, 40001)).bytes;
+  bench.pass("toBackend", other);
+  assert.equal(bench.session(1).backend, 1, "a new one follows the new table");
+
+  bench.setFlags(0, (flags) => flags & ~BACKEND_USABLE);
+  const moved = bench.pass("toBackend", frame);
+  assert.equal(moved.fate, "forwarded");
+  assert.equal(bench.session().backend, 1);
+  const expected = atBackend("IPv4", fromClient("IPv4"), bench);
+  assert.deepEqual(moved.bytes, buildFrame(expected).bytes);
+  const answer = buildFrame({ source: expected.destination, destination: expected.source }).bytes;
+  assert.equal(bench.pass("toClient", answer).fate, "returned");
+  bench.choose([], []);
+  bench.setFlags(1, (flags) => flags & ~BACKEND_USABLE);
+  assert.equal(bench.pass("toBackend", frame).fate, "no_backend");
+});
+
+Deno.test("what cannot be forwarded has a fate that says why", () => {
+  const fateOf = (options: Options, change: Partial<FrameOptions> = {}, prepare?: (bench: Bench) => void): string => {
+    const bench = new Bench(options);
+    prepare?.(bench);
+    return bench.pass("toBackend", buildFrame(fromClient("IPv4", change)).bytes).fate;
+  };
+  assert.equal(fateOf({}, { hops: 1 }), "hops_exceeded");
+  assert.equal(fateOf({}, { hops: 0 }), "hops_exceeded");
+  assert.equal(fateOf({ mode: "dsr" }, { hops: 1 }), "forwarded");
+  assert.equal(fateOf({ mtu: 100 }, { payload: new Uint8Array(73) }), "too_big");
+  assert.equal(fateOf({ mtu: 100 }, { payload: new Uint8Array(72) }), "forwarded");
+  assert.equal(fateOf({}, {}, (bench) => bench.choose([], [2])), "no_backend");
+  assert.equal(fateOf({}, {}, (bench) => bench.table.forwardOfRule[RULE] = 0), "no_backend");
+  const unreachable = (bench: Bench): void =>
+    [0, 1].forEach((row) => bench.setFlags(row, (f) => f & ~BACKEND_REACHABLE));
+  assert.equal(fateOf({}, {}, unreachable), "no_neighbour");
+  const noPort = { mac: CLIENT_MAC, address: FAMILIES.IPv4.client, port: 0 };
+  assert.equal(fateOf({}, { source: noPort }), "unanswerable");
+});
+
+Deno.test("an answer from anybody but the session's backend belongs to no session", () => {
+  const bench = new Bench();
+  const sent = fromClient("IPv4");
+  bench.pass("toBackend", buildFrame(sent).bytes);
+  const { source, destination } = atBackend("IPv4", sent, bench);
+  const answer = (from: FrameOptions["source"], to: FrameOptions["destination"]): string =>
+    bench.pass("toClient", buildFrame({ source: from, destination: to }).bytes).fate;
+  const other = FAMILIES.IPv4.backends.find((address) => address !== destination.address)!;
+  assert.equal(answer({ ...destination, address: other }, source), "no_session");
+  assert.equal(answer({ ...destination, address: "10.66.6.6" }, source), "no_session");
+  assert.equal(answer({ ...destination, port: 9001 }, source), "no_session");
+  assert.equal(answer(destination, { ...source, port: source.port! + 1 }), "no_session");
+  assert.equal(answer(destination, { ...source, address: "10.9.0.2" }), "no_session");
+  assert.equal(answer(destination, source), "returned");
+  bench.forwarder.now = 61;
+  assert.equal(answer(destination, source), "no_session", "it has expired");
+});
+
+Deno.test("what leaves by another interface is copied there, or counted when there is no room", () => {
+  const bench = new Bench({ interface: 1 });
+  const sent = fromClient("IPv4");
+  const { fate, bytes } = bench.pass("toBackend", buildFrame(sent).bytes, 0);
+  assert.deepEqual([fate, bytes], ["forwarded", undefined]);
+  const expected = atBackend("IPv4", sent, bench);
+  assert.deepEqual(bench.elsewhere, [{ networkInterface: 1, bytes: buildFrame(expected).bytes }]);
+  const answer = buildFrame({ source: expected.destination, destination: expected.source }).bytes;
+  assert.equal(bench.pass("toClient", answer, 1).fate, "returned");
+  assert.equal(bench.elsewhere[1]!.networkInterface, 0);
+  bench.room = false;
+  assert.equal(bench.pass("toBackend", buildFrame(sent).bytes, 0).fate, "tx_ring_full");
+});
+
+Deno.test("a full table: silent strangers make room, conversations stay, and nothing else is taken", () => {
+  const bench = new Bench({ capacity: 32, portCount: 100 });
+  const client = (port: number): string => bench.pass("toBackend", buildFrame(fromClient("IPv4", {}, port)).bytes).fate;
+  const { sessions } = bench.forwarder;
+  // Eight conversations: a packet, an answer, and a packet again.
+  for (let port = 1; port <= 8; port++) {
+    assert.equal(client(port), "forwarded");
+    const { port: translation, backend } = bench.session(port - 1);
+    const answer = buildFrame({
+      source: { mac: BACKEND_MAC, address: addressOf(backend), port: BACKEND_PORT },
+      destination: { mac: BOX_MAC, address: FAMILIES.IPv4.box, port: translation },
+    });
+    assert.equal(bench.pass("toClient", answer.bytes).fate, "returned");
+    assert.equal(client(port), "forwarded");
+  }
+  for (let port = 1000; port < 3000; port++) {
+    bench.forwarder.now = Math.floor(port / 500);
+    assert.equal(client(port), "forwarded");
+    assert.ok(sessions.live <= 32);
+  }
+  assert.equal(sessions.evicted, 2000 - 24);
+  for (let row = 0; row < 8; row++) assert.equal(sessions.words[row * 32 + SESSION.ports]! & 0xffff, (row + 1) << 8);
+
+  // Everybody converses: a stranger is refused.
+  for (let row = 8; row < 32; row++) sessions.words[row * 32 + SESSION.flags]! |= 12;
+  assert.equal(client(5000), "sessions_full");
+  bench.forwarder.now = 1000;
+  assert.equal(client(5000), "forwarded", "all have expired");
+  for (let batch = 0; batch < 4; batch++) bench.forwarder.startBatch(1000);
+  assert.equal(sessions.live, 1);
+});
+
+Deno.test("no translation port left for a backend: refused, and the row is given back", () => {
+  const bench = new Bench({ capacity: 64, portCount: 4 });
+  bench.choose([0], []);
+  const fates = Array.from(
+    { length: 6 },
+    (_, index) => bench.pass("toBackend", buildFrame(fromClient("IPv4", {}, 100 + index)).bytes).fate,
+  );
+  assert.deepEqual(fates, [...Array(4).fill("forwarded"), ...Array(2).fill("sessions_full")]);
+  assert.equal(bench.forwarder.sessions.live, 4);
+  bench.choose([1], []);
+  assert.equal(bench.pass("toBackend", buildFrame(fromClient("IPv4", {}, 105)).bytes).fate, "forwarded");
+});

@@ -1,0 +1,149 @@
+/**
+ * What workers need to know to forward: rules, backends, and how to reach them. There are two in shared memory: the control thread
+ * writes the idle one whenever rules, health or next hops change, then says which is in force.
+ *
+ * @module
+ */
+import { finishHash, mix } from "../packet/flow_hash.ts";
+import { LINK_WORDS } from "../packet/link_header.ts";
+
+/** Backends there can be, of all rules together. */
+export const MAX_BACKENDS = 1024;
+/** Rules that forward there can be. */
+export const MAX_FORWARDS = 64;
+/** Entries of all Maglev tables together: 31 of the usual size. */
+export const MAGLEV_ENTRIES = 1 << 21;
+/** Words of a backend's row. Addresses as they stand in packets, an IPv4 address in the first of four words. */
+export const BACKEND = {
+  address: 0,
+  /** What the box sends from. */
+  source: 4,
+  /** Port, as it stands in a packet read as a little-endian halfword. */
+  port: 8,
+  flags: 9,
+  /** Which of the interfaces it is reached by, in the order of the configuration. */
+  interface: 10,
+  /** Largest IP packet on the way, bytes. */
+  mtu: 11,
+  /** Link header to its next hop; see packet/link_header.ts. */
+  link: 12,
+  linkBytes: 12 + LINK_WORDS,
+} as const;
+const BACKEND_SHIFT = 5;
+
+/** The row has been given to a backend. */
+export const BACKEND_KNOWN = 1;
+export const BACKEND_IPV6 = 2;
+/** May have sessions: it is healthy. One that is only removed from the rules keeps those it has. */
+export const BACKEND_USABLE = 4;
+/** The next hop's link address is known, and its interface is one of ours. */
+export const BACKEND_REACHABLE = 8;
+
+/** Words of a rule that forwards. */
+export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mode: 5 } as const;
+const FORWARD_SHIFT = 3;
+export const FORWARD_MODE = { nat: 0, dsr: 1 } as const;
+
+const INDEX_SIZE = 4 * MAX_BACKENDS;
+const INDEX_MASK = INDEX_SIZE - 1;
+const HALVES = 2;
+
+/** One of the two tables. */
+export interface ForwardTable {
+  /** Number of the forward by rule slot, plus one; 0: the rule does not forward. */
+  readonly forwardOfRule: Uint8Array;
+  readonly forwards: Int32Array;
+  readonly backends: Int32Array;
+  /** Rows by address and port, plus one: open addressing. */
+  readonly index: Uint16Array;
+  readonly maglev: Uint16Array;
+}
+
+function bytesOf(ruleSlots: number): readonly number[] {
+  const padded = (ruleSlots + 3) & ~3;
+  return [
+    padded,
+    MAX_FORWARDS << (FORWARD_SHIFT + 2),
+    MAX_BACKENDS << (BACKEND_SHIFT + 2),
+    INDEX_SIZE * 2,
+    MAGLEV_ENTRIES * 2,
+  ];
+}
+
+/** Memory for both tables; pages nobody writes to cost nothing. */
+export function createForwardTables(ruleSlots: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(HALVES * bytesOf(ruleSlots).reduce((sum, bytes) => sum + bytes, 0));
+}
+
+export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number): readonly ForwardTable[] {
+  const sizes = bytesOf(ruleSlots);
+  let at = 0;
+  const next = (part: number): [SharedArrayBuffer, number] => [memory, (at += sizes[part]!) - sizes[part]!];
+  return Array.from({ length: HALVES }, () => ({
+    forwardOfRule: new Uint8Array(...next(0), ruleSlots),
+    forwards: new Int32Array(...next(1), MAX_FORWARDS << FORWARD_SHIFT),
+    backends: new Int32Array(...next(2), MAX_BACKENDS << BACKEND_SHIFT),
+    index: new Uint16Array(...next(3), INDEX_SIZE),
+    maglev: new Uint16Array(...next(4), MAGLEV_ENTRIES),
+  }));
+}
+
+/** Index of the first word of a backend's row. */
+export function backendAt(row: number): number {
+  return row << BACKEND_SHIFT;
+}
+
+/** Index of the first word of a forward. */
+export function forwardAt(forward: number): number {
+  return forward << FORWARD_SHIFT;
+}
+
+/** Makes the rows that are given away findable by address and port. */
+export function indexBackends({ backends, index }: ForwardTable): void {
+  index.fill(0);
+  for (let row = 0; row < MAX_BACKENDS; row++) {
+    const at = backendAt(row);
+    const flags = backends[at + BACKEND.flags]!;
+    if ((flags & BACKEND_KNOWN) === 0) continue;
+    let slot = hashOfWords(backends, at, backends[at + BACKEND.port]!, (flags & BACKEND_IPV6) !== 0) & INDEX_MASK;
+    while (index[slot] !== 0) slot = (slot + 1) & INDEX_MASK;
+    index[slot] = row + 1;
+  }
+}
+
+function hashOfWords(words: Int32Array, at: number, port: number, isIpv6: boolean): number {
+  let hash = mix(port, words[at]!);
+  for (let word = 1; isIpv6 && word < 4; word++) hash = mix(hash, words[at + word]!);
+  return finishHash(hash);
+}
+
+/**
+ * The row of the backend with this address and port, or -1. Hot path: no allocation.
+ *
+ * @param address Where the address stands in `view`.
+ * @param port As it stands in the packet, as a little-endian halfword.
+ */
+export function findBackend(
+  table: ForwardTable,
+  view: DataView,
+  address: number,
+  port: number,
+  isIpv6: boolean,
+): number {
+  const { backends, index } = table;
+  const first = view.getInt32(address, true);
+  let hash = mix(port, first);
+  for (let word = 4; isIpv6 && word < 16; word += 4) hash = mix(hash, view.getInt32(address + word, true));
+  for (let slot = finishHash(hash) & INDEX_MASK; index[slot] !== 0; slot = (slot + 1) & INDEX_MASK) {
+    const row = index[slot]! - 1;
+    const at = backendAt(row);
+    if (
+      backends[at] === first && backends[at + BACKEND.port] === port &&
+      ((backends[at + BACKEND.flags]! & BACKEND_IPV6) !== 0) === isIpv6 &&
+      (!isIpv6 || (backends[at + 1] === view.getInt32(address + 4, true) &&
+        backends[at + 2] === view.getInt32(address + 8, true) &&
+        backends[at + 3] === view.getInt32(address + 12, true)))
+    ) return row;
+  }
+  return -1;
+}

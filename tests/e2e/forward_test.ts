@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { TestNetwork } from "../support/netns.ts";
+import { fatesOf, settled } from "./support/accounts.ts";
+import { startAppliance } from "./support/appliance.ts";
+import { BackendHost, backendName, Clients, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
+
+const PORT = 8080;
+const BOTH = ["IPv4", "IPv6"] as const;
+
+const forwardTo = (numbers: readonly number[], families: readonly Family[] = BOTH, more = ""): string => {
+  const names = families.flatMap((family) => numbers.map((number) => `"${backendName(family, number)}"`));
+  return `{ name: web, ports: ${PORT}, action: { forward: { to: [${names.join(", ")}]${more} } } }`;
+};
+
+for (const family of BOTH) {
+  Deno.test(`a thousand clients, a thousand requests each, three backends: every answer comes back whole: ${family}`, async () => {
+    await using network = await TestNetwork.create();
+    await using host = await BackendHost.create(network);
+    for (const number of [1, 2, 3]) await host.serve(family, number);
+    await using box = await startAppliance(network, (socket) => forwardConfig(socket, [forwardTo([1, 2, 3])]), {
+      favoured: true,
+    });
+    const { service } = FAMILIES[family];
+    await using clients = await Clients.start(network, { address: service, port: PORT, clients: 1000, requests: 1000 });
+    const report = await clients.report();
+    assert.deepEqual(
+      { ...report, byBackend: null, elapsedMs: 0 },
+      { sent: 1e6, answered: 1e6, lost: 0, wrong: 0, late: 0, moved: 0, elapsedMs: 0, byBackend: null },
+    );
+    for (const number of [1, 2, 3]) {
+      const share = report.byBackend[number]!;
+      assert.ok(share > 250 && share < 420, `backend ${number} has ${share} of 1000 clients`);
+    }
+    const status = await settled(box);
+    assert.deepEqual(fatesOf(status, "web"), { forwarded: 1e6 });
+    const answers = status.rules.filter(({ name }) => name.startsWith("(answers"));
+    const returned = answers.map(({ name }) => fatesOf(status, name).returned ?? 0);
+    assert.equal(returned.reduce((sum, count) => sum + count), 1e6);
+  });
+}

@@ -1,0 +1,220 @@
+/**
+ * Hosts behind the box, and many clients in front of it.
+ *
+ * @module
+ */
+import { cProgram } from "../../support/c_programs.ts";
+import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
+import { until } from "./wait.ts";
+
+export const BACKEND_PORT = 9000;
+export const FAMILIES = {
+  IPv4: { service: "10.11.0.2", net: (host: number) => `10.12.0.${host}`, prefix: 24 },
+  IPv6: { service: "fd11::2", net: (host: number) => `fd12::${host}`, prefix: 64 },
+} as const;
+export type Family = keyof typeof FAMILIES;
+
+/** The box's interface to the backends. */
+export const BACK = "steer1";
+/** The backends' interface. */
+export const FAR = "back0";
+const BOX_HOST = 2;
+/** Host numbers of backends start behind this. */
+const FIRST_HOST = 10;
+
+/** `10.12.0.11:9000` for backend 1. */
+export function backendName(family: Family, number: number): string {
+  const address = backendAddress(family, number);
+  return family === "IPv6" ? `[${address}]:${BACKEND_PORT}` : `${address}:${BACKEND_PORT}`;
+}
+
+export function backendAddress(family: Family, number: number): string {
+  return FAMILIES[family].net(FIRST_HOST + number);
+}
+
+interface Running {
+  readonly child: Deno.ChildProcess;
+  readonly reading: Promise<void>;
+  output: string;
+}
+
+async function start(argv: readonly string[], spawn: (argv: readonly string[]) => Deno.ChildProcess): Promise<Running> {
+  const child = spawn(argv);
+  const running: Running = { child, output: "", reading: Promise.resolve() };
+  const reading = (async () => {
+    for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) running.output += part;
+  })();
+  Object.assign(running, { reading });
+  return await Promise.resolve(running);
+}
+
+async function kill({ child, reading }: Running): Promise<void> {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended.
+  }
+  await child.status;
+  await reading;
+}
+
+/** A namespace with backends, linked to the steer namespace by a veth of its own: the box's second interface. */
+export class BackendHost implements AsyncDisposable {
+  readonly name: string;
+  readonly #backends = new Map<string, Running>();
+
+  private constructor(private readonly network: TestNetwork) {
+    this.name = `xdpsteer-${Deno.pid}-${crypto.randomUUID().slice(0, 8)}-back`;
+  }
+
+  static async create(network: TestNetwork, { queues = 2, backends = 3 } = {}): Promise<BackendHost> {
+    const host = new BackendHost(network);
+    try {
+      await host.#setUp(queues, backends);
+    } catch (error) {
+      await host[Symbol.asyncDispose]();
+      throw error;
+    }
+    return host;
+  }
+
+  async #setUp(queues: number, backends: number): Promise<void> {
+    const { network, name } = this;
+    await ip("netns", "add", name);
+    const many = ["numtxqueues", `${queues}`, "numrxqueues", `${queues}`];
+    const far = ["peer", "name", FAR, ...many, "netns", name];
+    await ip("link", "add", BACK, ...many, "netns", network.names.steer, "type", "veth", ...far);
+    await this.exec(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.accept_ra=0"]);
+    for (const device of ["lo", FAR]) await this.exec(["ip", "link", "set", device, "up"]);
+    await network.exec("steer", ["ip", "link", "set", BACK, "up"]);
+    for (const family of ["IPv4", "IPv6"] as const) {
+      const { net, prefix } = FAMILIES[family];
+      const nodad = family === "IPv6" ? ["nodad"] : [];
+      await network.exec("steer", ["ip", "address", "add", `${net(BOX_HOST)}/${prefix}`, "dev", BACK, ...nodad]);
+      for (let number = 1; number <= backends; number++) {
+        await this.exec(["ip", "address", "add", `${backendAddress(family, number)}/${prefix}`, "dev", FAR, ...nodad]);
+      }
+    }
+    const isUp = async (): Promise<boolean> => (await this.exec(["ip", "link", "show", FAR])).includes("state UP");
+    await until("the backends' link", isUp);
+  }
+
+  exec(argv: readonly string[]): Promise<string> {
+    return ip("netns", "exec", this.name, ...argv);
+  }
+
+  /** Starts backend `number`; its answers begin with that number. */
+  async serve(family: Family, number: number): Promise<void> {
+    const argv = [await cProgram("udp_backend"), backendAddress(family, number), `${BACKEND_PORT}`, `${number}`];
+    const running = await start(
+      argv,
+      (words) =>
+        new Deno.Command("ip", { args: ["netns", "exec", this.name, ...words], stdin: "null", stdout: "piped" })
+          .spawn(),
+    );
+    this.#backends.set(`${family} ${number}`, running);
+    await until(`backend ${number}`, () => running.output === "ready\n");
+  }
+
+  /** Ends a backend: its port answers with ICMP from then on. */
+  async stop(family: Family, number: number): Promise<void> {
+    const key = `${family} ${number}`;
+    await kill(this.#backends.get(key)!);
+    this.#backends.delete(key);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#backends.values()].map(kill));
+    await ip("netns", "delete", this.name).catch(() => {});
+  }
+}
+
+async function ip(...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("ip", { args, stdin: "null" }).output();
+  if (!success) throw new Error(`ip ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
+}
+
+/** What many clients saw. */
+export interface ClientsReport {
+  readonly sent: number;
+  readonly answered: number;
+  readonly lost: number;
+  /** Answers with another payload than the request's. */
+  readonly wrong: number;
+  /** Answers that came after their timeout, or twice. */
+  readonly late: number;
+  /** How often a client was answered by another backend than before. */
+  readonly moved: number;
+  readonly elapsedMs: number;
+  /** Clients by the backend that answered them last. */
+  readonly byBackend: Readonly<Record<string, number>>;
+}
+
+export interface ClientsOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly clients: number;
+  /** Of each client. Default: until stopped. */
+  readonly requests?: number;
+  /** Payload of each request. Default 64. */
+  readonly bytes?: number;
+  /** Requests under way at once. Default 32. */
+  readonly window?: number;
+  readonly timeoutMs?: number;
+}
+
+/** Clients in the client namespace. */
+export class Clients implements AsyncDisposable {
+  private constructor(private readonly running: Running) {}
+
+  static async start(network: TestNetwork, options: ClientsOptions): Promise<Clients> {
+    const { address, port, clients, requests = 0, bytes = 64, window = 32, timeoutMs = 2000 } = options;
+    const numbers = [port, clients, requests, bytes, window, timeoutMs].map(String);
+    const argv = [await cProgram("udp_clients"), address, ...numbers];
+    return new Clients(await start(argv, (words) => network.spawn("client", words, { stderr: "inherit" })));
+  }
+
+  /** Waits until every client has had its first answer. */
+  ready(limitMs = 20_000): Promise<unknown> {
+    return until("every client's first answer", () => this.running.output.startsWith("ready\n"), { limitMs });
+  }
+
+  /** Lets the requests under way be answered, and ends. */
+  async stop(): Promise<ClientsReport> {
+    this.running.child.kill("SIGTERM");
+    return await this.report();
+  }
+
+  /** Waits for the end. */
+  async report(): Promise<ClientsReport> {
+    await this.running.child.status;
+    await this.running.reading;
+    return JSON.parse(this.running.output.split("\n").at(-2)!);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await kill(this.running);
+  }
+}
+
+/** A configuration that steers on the interface to the clients and the one to the backends. */
+export function forwardConfig(
+  socket: string,
+  rules: readonly string[],
+  { interfaces = [INTERFACES.steer, BACK], workers = 2, more = [] as readonly string[] } = {},
+): string {
+  const memory = "umem: { chunks: 16384 }, rings: { rx: 8192, tx: 8192, fill: 8192, completion: 8192 }";
+  return [
+    "version: 1",
+    "interfaces:",
+    ...interfaces.map((name) => `  - { name: ${name}, attach: native, ${memory} }`),
+    `workers: { count: ${workers} }`,
+    "steering:",
+    ...rules.map((rule) => `  - ${rule}`),
+    ...more,
+    `control: { socket: ${socket}, http: off }`,
+    "log: { level: info, format: json }",
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A backend: answers every datagram with itself, but for its first byte, which becomes this backend's number.
+ *
+ *   udp_backend ADDRESS PORT NUMBER
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
+	struct sockaddr_in four = { .sin_family = AF_INET };
+	struct sockaddr_storage peer;
+	int is_six, fd, size = 8 << 20;
+	unsigned char data[65536];
+
+	if (argc < 4)
+		return 2;
+	is_six = strchr(argv[1], ':') != NULL;
+	fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+	six.sin6_port = four.sin_port = htons(atoi(argv[2]));
+	inet_pton(is_six ? AF_INET6 : AF_INET, argv[1], is_six ? (void *)&six.sin6_addr : (void *)&four.sin_addr);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	if (bind(fd, is_six ? (void *)&six : (void *)&four, is_six ? sizeof(six) : sizeof(four))) {
+		perror("bind");
+		return 1;
+	}
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		socklen_t length = sizeof(peer);
+		ssize_t bytes = recvfrom(fd, data, sizeof(data), 0, (struct sockaddr *)&peer, &length);
+
+		if (bytes < 0)
+			continue;
+		if (bytes > 0)
+			data[0] = atoi(argv[3]);
+		sendto(fd, data, bytes, 0, (struct sockaddr *)&peer, length);
+	}
+}

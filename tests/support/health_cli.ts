@@ -1,0 +1,200 @@
+/**
+ * HealthChecks as a program, since a process is in one network namespace only. It reads requests, a JSON line each, and answers
+ * each with one; a line for each change of a backend's health comes in between. Tests use {@linkcode HealthProcess}.
+ *
+ * @module
+ */
+import { type BackendHealth, type HealthCheckConfig, HealthChecks } from "../../src/control/health/checks.ts";
+import { configureLog } from "../../src/log.ts";
+import { parseAddress } from "../../src/packet/address.ts";
+import { PATIENCE_MS } from "../e2e/support/wait.ts";
+import type { Side, SpawnOptions, TestNetwork } from "./netns.ts";
+
+/** A backend and its check with bytes as text. */
+export interface BackendText extends Omit<HealthCheckConfig, "payload" | "expect" | "port"> {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly checkPort?: number;
+  readonly payload?: string;
+  readonly expect?: string;
+}
+
+export interface Change {
+  readonly name: string;
+  readonly healthy: boolean;
+  readonly reason: string;
+  /** Checks that had ended by then, the one that made the difference included. */
+  readonly checks: number;
+  readonly sinceSetMs: number;
+}
+
+type Request =
+  | { readonly call: "set"; readonly backends: readonly BackendText[] }
+  | { readonly call: "status" | "openFiles" }
+  /** Ends the checks; nothing else ends the process. */
+  | { readonly call: "dispose" };
+
+type Line = { readonly answer: unknown } | { readonly change: Change };
+
+const SETTLED_MS = 300;
+
+/** The program, run in the client namespace. */
+export class HealthProcess implements AsyncDisposable {
+  readonly changes: Change[] = [];
+  log = "";
+  readonly #child: Deno.ChildProcess;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #reading: Promise<unknown>;
+  readonly #waiting: ((answer: unknown) => void)[] = [];
+
+  private constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.#writer = child.stdin.getWriter();
+    this.#reading = Promise.all([this.#read(), this.#readLog()]);
+  }
+
+  /** @param wrapper Runs it: `setpriv` and its options. */
+  static async start(
+    network: TestNetwork,
+    { wrapper = [], env = {}, side = "client" }: {
+      readonly wrapper?: readonly string[];
+      readonly env?: Readonly<Record<string, string>>;
+      readonly side?: Side;
+    } = {},
+  ): Promise<HealthProcess> {
+    const options: SpawnOptions = { stdin: "piped", env: { NO_COLOR: "1", ...env } };
+    const argv = [...wrapper, Deno.execPath(), "run", "--quiet", "--no-check", "-A", import.meta.filename!];
+    const process = new HealthProcess(network.spawn(side, argv, options));
+    try {
+      await process.status();
+      return process;
+    } catch (error) {
+      await process[Symbol.asyncDispose]();
+      throw new Error(`The health checks do not start: ${process.log}`, { cause: error });
+    }
+  }
+
+  async set(backends: readonly BackendText[]): Promise<void> {
+    await this.#ask({ call: "set", backends });
+  }
+
+  status(): Promise<Readonly<Record<string, BackendHealth>>> {
+    return this.#ask({ call: "status" }) as Promise<Record<string, BackendHealth>>;
+  }
+
+  /** What each of its sockets, eventfds and the like is. */
+  openFiles(): Promise<readonly string[]> {
+    return this.#ask({ call: "openFiles" }) as Promise<string[]>;
+  }
+
+  /** Disposes of the checks. @returns what is open then. @throws {Error} where the process does not end by itself, with 0. */
+  async end(): Promise<readonly string[]> {
+    const open = await this.#ask({ call: "dispose" }) as string[];
+    await this.#writer.close();
+    const patience = setTimeout(() => this.#child.kill("SIGKILL"), PATIENCE_MS);
+    const { code } = await this.#child.status;
+    clearTimeout(patience);
+    await this.#reading;
+    if (code !== 0) throw new Error(`The health checks ended with ${code}: ${this.log}`);
+    return open;
+  }
+
+  async #ask(request: Request): Promise<unknown> {
+    const answered = new Promise((resolve) => this.#waiting.push(resolve));
+    await this.#writer.write(new TextEncoder().encode(`${JSON.stringify(request)}\n`));
+    const answer = await answered;
+    if (answer instanceof Error) throw answer;
+    return answer;
+  }
+
+  async #read(): Promise<void> {
+    let rest = "";
+    for await (const part of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + part).split("\n");
+      rest = lines.pop()!;
+      for (const text of lines) {
+        const line: Line = JSON.parse(text);
+        if ("change" in line) this.changes.push(line.change);
+        else this.#waiting.shift()!(line.answer);
+      }
+    }
+    for (const answer of this.#waiting) answer(new Error("The process has ended"));
+  }
+
+  async #readLog(): Promise<void> {
+    for await (const part of this.#child.stderr.pipeThrough(new TextDecoderStream())) this.log += part;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+    await this.#child.status;
+    await this.#reading;
+    await this.#writer.close().catch(() => {});
+  }
+}
+
+/** Sockets, eventfds and the like: what of a check could be left open. Deno opens Unix sockets of its own when it likes. */
+function openFiles(): string[] {
+  const unix = new Set(Deno.readTextFileSync("/proc/net/unix").split("\n").map((line) => line.split(/\s+/)[6]));
+  return [...Deno.readDirSync("/proc/self/fd")].flatMap(({ name }) => {
+    let target: string;
+    try {
+      target = Deno.readLinkSync(`/proc/self/fd/${name}`);
+    } catch {
+      return []; // the directory itself
+    }
+    const [, inode] = /^socket:\[(\d+)\]$/.exec(target) ?? [];
+    if (inode !== undefined) return unix.has(inode) ? [] : ["socket"];
+    return target.startsWith("anon_inode:") ? [target] : [];
+  }).sort();
+}
+
+async function main(): Promise<void> {
+  configureLog({ level: "info", format: "json" });
+  // deno-lint-ignore no-console -- this is a program, and the lines are its answers
+  const print = (line: Line): void => console.log(JSON.stringify(line));
+  const bytes = (text: string | undefined): Uint8Array => new TextEncoder().encode(text);
+  let setAt = 0;
+  const checks: HealthChecks = new HealthChecks((name, healthy, reason) => {
+    const { checks: count } = checks.status().get(name)!;
+    print({ change: { name, healthy, reason, checks: count, sinceSetMs: performance.now() - setAt } });
+  });
+  const answer = async (request: Request): Promise<unknown> => {
+    switch (request.call) {
+      case "set":
+        setAt = performance.now();
+        checks.set(request.backends.map(({ name, address, port, checkPort, payload, expect, ...check }) => ({
+          backend: { name, address: parseAddress(address), port },
+          check: {
+            ...check,
+            ...(checkPort === undefined ? {} : { port: checkPort }),
+            ...(payload === undefined ? {} : { payload: bytes(payload) }),
+            ...(expect === undefined ? {} : { expect: bytes(expect) }),
+          },
+        })));
+        return true;
+      case "status":
+        return Object.fromEntries(checks.status());
+      case "openFiles":
+        return openFiles();
+      case "dispose":
+        await checks[Symbol.asyncDispose]();
+        // What goes on in the background would be heard of now.
+        await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
+        return openFiles();
+    }
+  };
+  let rest = "";
+  for await (const part of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + part).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) print({ answer: await answer(JSON.parse(line)) });
+  }
+}
+
+if (import.meta.main) await main();

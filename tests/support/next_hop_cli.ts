@@ -1,0 +1,174 @@
+/**
+ * NextHops as a program, since a process is in one network namespace only. It reads requests, a JSON line each, and answers
+ * each with one; a line for each change comes in between. Tests use {@linkcode NextHopProcess}.
+ *
+ * @module
+ */
+import { monotonicMicroseconds } from "../../src/ffi/libc.ts";
+import { type NextHop, NextHops } from "../../src/control/next_hop/next_hops.ts";
+import { parseAddress } from "../../src/packet/address.ts";
+import { type SpawnOptions, type TestNetwork } from "./netns.ts";
+
+/** A next hop with its bytes as text. */
+export type NextHopText = Omit<NextHop, "source" | "sourceMac" | "gateway" | "mac"> & {
+  readonly source: string;
+  readonly sourceMac: string;
+  readonly gateway: string | null;
+  readonly mac: string | null;
+};
+
+type Request =
+  | { readonly call: "open" }
+  | { readonly call: "lookup" | "provoke" | "failed"; readonly destination: string }
+  /** Looks up again and again, for the mean time of one in microseconds. */
+  | { readonly call: "time"; readonly destination: string; readonly times: number };
+
+type Line = { readonly answer: unknown } | { readonly changedAtUs: number };
+
+const nowUs = (): number => Number(monotonicMicroseconds());
+const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+const ip = (bytes: Uint8Array): string =>
+  bytes.length === 4
+    ? bytes.join(".")
+    : new URL(`http://[${hex(bytes).replace(/(..):(..)/g, "$1$2")}]`).hostname.slice(1, -1);
+
+function asText(nextHop: NextHop): NextHopText {
+  return {
+    ...nextHop,
+    source: ip(nextHop.source),
+    sourceMac: hex(nextHop.sourceMac),
+    gateway: nextHop.gateway && ip(nextHop.gateway),
+    mac: nextHop.mac && hex(nextHop.mac),
+  };
+}
+
+/** The program, run in the steer namespace. */
+export class NextHopProcess implements AsyncDisposable {
+  /** When changes were told of, CLOCK_MONOTONIC in microseconds. */
+  readonly changes: number[] = [];
+  readonly #child: Deno.ChildProcess;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #reading: Promise<void>;
+  readonly #waiting: ((answer: unknown) => void)[] = [];
+
+  private constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.#writer = child.stdin.getWriter();
+    this.#reading = this.#read();
+  }
+
+  /** @param wrapper Runs it: `setpriv` and its options. */
+  static async start(network: TestNetwork, wrapper: readonly string[] = []): Promise<NextHopProcess> {
+    const options: SpawnOptions = { stdin: "piped", stderr: "inherit" };
+    const argv = [...wrapper, Deno.execPath(), "run", "--quiet", "--no-check", "-A", import.meta.filename!];
+    const process = new NextHopProcess(network.spawn("steer", argv, options));
+    await process.open();
+    return process;
+  }
+
+  /** Opens anew. @returns Milliseconds it took. */
+  open(): Promise<number> {
+    return this.#ask({ call: "open" }) as Promise<number>;
+  }
+
+  lookup(destination: string): Promise<NextHopText | null> {
+    return this.#ask({ call: "lookup", destination }) as Promise<NextHopText | null>;
+  }
+
+  async provoke(destination: string): Promise<void> {
+    await this.#ask({ call: "provoke", destination });
+  }
+
+  failed(destination: string): Promise<boolean> {
+    return this.#ask({ call: "failed", destination }) as Promise<boolean>;
+  }
+
+  timeUs(destination: string, times: number): Promise<number> {
+    return this.#ask({ call: "time", destination, times }) as Promise<number>;
+  }
+
+  /** Stops it, so that it reads nothing, until it is resumed. */
+  pause(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child.kill("SIGCONT");
+  }
+
+  /** Ends it by disposing of its NextHops only. @returns Its exit code. */
+  async end(): Promise<number> {
+    await this.#writer.close();
+    const { code } = await this.#child.status;
+    await this.#reading;
+    return code;
+  }
+
+  async #ask(request: Request): Promise<unknown> {
+    const answered = new Promise((resolve) => this.#waiting.push(resolve));
+    await this.#writer.write(new TextEncoder().encode(`${JSON.stringify(request)}\n`));
+    const answer = await answered;
+    if (answer instanceof Error) throw answer;
+    return answer;
+  }
+
+  async #read(): Promise<void> {
+    let rest = "";
+    for await (const part of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + part).split("\n");
+      rest = lines.pop()!;
+      for (const text of lines) {
+        const line: Line = JSON.parse(text);
+        if ("changedAtUs" in line) this.changes.push(line.changedAtUs);
+        else this.#waiting.shift()!(line.answer);
+      }
+    }
+    for (const answer of this.#waiting) answer(new Error("The process has ended"));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+    await this.#child.status;
+    await this.#reading;
+    await this.#writer.close().catch(() => {});
+  }
+}
+
+async function main(): Promise<void> {
+  // deno-lint-ignore no-console -- this is a program, and the lines are its answers
+  const print = (line: Line): void => console.log(JSON.stringify(line));
+  let nextHops: NextHops | undefined;
+  const answer = (request: Request): unknown => {
+    if (request.call === "open") {
+      nextHops?.[Symbol.dispose]();
+      const start = nowUs();
+      nextHops = NextHops.open({ onChange: () => print({ changedAtUs: nowUs() }) });
+      return (nowUs() - start) / 1000;
+    }
+    const destination = parseAddress(request.destination);
+    if (request.call === "time") {
+      const start = nowUs();
+      for (let left = request.times; left > 0; left--) nextHops!.lookup(destination);
+      return (nowUs() - start) / request.times;
+    }
+    const nextHop = nextHops!.lookup(destination);
+    if (request.call === "lookup") return nextHop === undefined ? null : asText(nextHop);
+    if (nextHop === undefined) throw new Error(`There is no way to ${request.destination}`);
+    return request.call === "failed"
+      ? nextHops!.neighbourFailed(nextHop, destination)
+      : nextHops!.provoke(nextHop, destination) ?? true;
+  };
+  let rest = "";
+  for await (const part of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + part).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) print({ answer: answer(JSON.parse(line)) });
+  }
+  nextHops?.[Symbol.dispose]();
+}
+
+if (import.meta.main) await main();
