@@ -1,0 +1,197 @@
+/**
+ * Clients of the HTTP interface as an attacker or a crowd would be: raw bytes on sockets, many at once.
+ *
+ * @module
+ */
+import type { TestNetwork } from "../../support/netns.ts";
+import { python } from "./python.ts";
+
+export interface RawRequest {
+  /** Loopback port, or the path of the control socket. */
+  readonly to: number | string;
+  /** Bytes of the request, as Latin-1. */
+  readonly bytes: string;
+}
+
+export interface RawAnswer {
+  /** 0 where the connection was closed without an answer. */
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** Sends requests one after the other, each on a connection of its own in the steer namespace. */
+export function sendRaw(network: TestNetwork, requests: readonly RawRequest[]): Promise<RawAnswer[]> {
+  return python(network, "steer", `${CONNECT}${SEND_RAW}`, { requests });
+}
+
+const CONNECT = `
+def connect(to):
+    if isinstance(to, int):
+        return socket.create_connection(("127.0.0.1", to), timeout=20)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(20)
+    connection.connect(to)
+    return connection
+def read_all(connection):
+    data = b""
+    try:
+        while part := connection.recv(65536): data += part
+    except ConnectionError:
+        pass
+    return data
+`;
+
+const SEND_RAW = `
+answers = []
+for request in options["requests"]:
+    with connect(request["to"]) as connection:
+        try:
+            connection.sendall(request["bytes"].encode("latin-1"))
+        except ConnectionError:
+            pass
+        data = read_all(connection)
+    head, _, body = data.partition(b"\\r\\n\\r\\n")
+    lines = head.decode("latin-1").split("\\r\\n")
+    status = int(lines[0].split(" ")[1]) if lines[0] else 0
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    answers.append({"status": status, "headers": headers, "body": body.decode("latin-1")})
+print(json.dumps(answers))
+`;
+
+/**
+ * Sends requests that are each wrong, or strange, in another way.
+ *
+ * @returns how often each status came; 0 is a connection that was closed without one.
+ */
+export function fuzz(
+  network: TestNetwork,
+  options: { readonly to: readonly (number | string)[]; readonly count: number; readonly seed: number },
+): Promise<Record<string, number>> {
+  return python(network, "steer", `${CONNECT}${FUZZ}`, options);
+}
+
+const FUZZ = `
+import random
+pick = random.Random(options["seed"])
+GOOD = b"GET /v1/status HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n"
+PATHS = [b"/", b"/metrics", b"/v1/status", b"/v1/config", b"/v1/ports", b"/healthz", b"//", b"/%00", b"/../../etc/passwd",
+         b"/__proto__", b"/constructor", b"/v1/config?" + b"a" * 3000, b"*", b"http://x/metrics", b"/%zz", b"/\\xff"]
+METHODS = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT", b"get", b"G\\x00T", b"A" * 500]
+def garbage(): return pick.randbytes(pick.randrange(1, 400))
+def flipped():
+    data = bytearray(GOOD)
+    for _ in range(pick.randrange(1, 6)): data[pick.randrange(len(data))] = pick.randrange(256)
+    return bytes(data)
+def truncated(): return GOOD[:pick.randrange(len(GOOD))]
+def odd():
+    return pick.choice(METHODS) + b" " + pick.choice(PATHS) + b" HTTP/" + pick.choice([b"1.1", b"1.0", b"2.0", b"9"]) + \\
+        b"\\r\\nHost: " + pick.choice([b"localhost", b"127.0.0.1:1", b"evil.example", b"", b"[::1]"]) + b"\\r\\nConnection: close\\r\\n\\r\\n"
+def headers():
+    lines = b"".join(b"X-%d: %s\\r\\n" % (i, b"v" * pick.randrange(300)) for i in range(pick.randrange(400)))
+    return GOOD[:-2] + lines + b"\\r\\n"
+def body():
+    kind = pick.randrange(4)
+    text = pick.randbytes(pick.randrange(2000))
+    length = [b"%d" % len(text), b"-1", b"99999999999", b"1e3"][kind]
+    return b"PUT /v1/config HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\nContent-Length: " + length + b"\\r\\n\\r\\n" + text
+def chunked():
+    return b"PUT /v1/config HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n" + \\
+        pick.choice([b"5\\r\\nhello\\r\\n0\\r\\n\\r\\n", b"zz\\r\\n", b"FFFFFFFFFFFFFFFF\\r\\nx", b"5\\r\\nhel"])
+KINDS = [garbage, flipped, truncated, odd, headers, body, chunked]
+counts = {}
+for index in range(options["count"]):
+    with connect(pick.choice(options["to"])) as connection:
+        try:
+            connection.sendall(KINDS[index % len(KINDS)]())
+            connection.shutdown(socket.SHUT_WR) # no more comes: what is cut short need not be waited for
+        except OSError:
+            pass
+        line = read_all(connection).split(b"\\r\\n")[0].split(b" ")
+    status = line[1].decode() if len(line) > 1 else "0"
+    counts[status] = counts.get(status, 0) + 1
+print(json.dumps(counts))
+`;
+
+/**
+ * Opens connections that send half a request, or take nothing of the answer.
+ *
+ * @returns for each how many seconds it took until the other side closed it; null where it did not within 30.
+ */
+export function crawl(
+  network: TestNetwork,
+  options: { readonly to: number | string; readonly count: number; readonly bytes: string },
+): Promise<(number | null)[]> {
+  return python(network, "steer", `${CONNECT}${CRAWL}`, options);
+}
+
+const CRAWL = `
+start = time.monotonic()
+waiting = {}
+took = []
+for _ in range(options["count"]):
+    connection = connect(options["to"])
+    try: connection.sendall(options["bytes"].encode())
+    except ConnectionError: pass
+    waiting[connection.fileno()] = connection
+while waiting and time.monotonic() - start < 30:
+    for number in select.select(list(waiting), [], [], 1)[0]:
+        if not read_all(waiting[number]) is None: took.append(time.monotonic() - start)
+        waiting.pop(number).close()
+print(json.dumps(took + [None] * len(waiting)))
+`;
+
+/** How many requests a crowd made, and what it was answered. */
+export interface CrowdReport {
+  readonly statuses: Readonly<Record<string, number>>;
+  /** Bytes read from each stream. */
+  readonly streamed: readonly number[];
+}
+
+/** Scrapes from many connections at once, and listens on others, for a time. With low priority: the box's work counts, not theirs. */
+export function crowd(
+  network: TestNetwork,
+  options: {
+    readonly to: number;
+    readonly scrapers: number;
+    readonly streams: number;
+    readonly seconds: number;
+    /** Pause of each scraper between two scrapes, in seconds. */
+    readonly pause: number;
+  },
+): Promise<CrowdReport> {
+  return python(network, "steer", `${CONNECT}${CROWD}`, options);
+}
+
+const CROWD = `
+import http.client, threading
+os.nice(10)
+end = time.monotonic() + options["seconds"]
+statuses, streamed, lock = {}, [], threading.Lock()
+def scrape(index):
+    client = http.client.HTTPConnection("127.0.0.1", options["to"], timeout=20)
+    path = ["/metrics", "/v1/status", "/healthz", "/v1/config"][index % 4]
+    while time.monotonic() < end:
+        client.request("GET", path)
+        response = client.getresponse()
+        response.read()
+        with lock: statuses[response.status] = statuses.get(response.status, 0) + 1
+        time.sleep(options["pause"])
+    client.close()
+def stream():
+    read = 0
+    with connect(options["to"]) as connection:
+        connection.settimeout(5)
+        connection.sendall(b"GET /v1/stream HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+        while time.monotonic() < end:
+            part = connection.recv(65536)
+            if not part: break
+            read += len(part)
+    with lock: streamed.append(read)
+threads = [threading.Thread(target=scrape, args=(index,)) for index in range(options["scrapers"])]
+threads += [threading.Thread(target=stream) for _ in range(options["streams"])]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps({"statuses": statuses, "streamed": streamed}))
+`;
