@@ -144,31 +144,34 @@ export class SteeringProgram implements Disposable {
     return { seen: words[XDP_COUNTERS.seen / 8]!, byReason: [...words.subarray(first, first + REASON.COUNT)] };
   }
 
-  readRuleCounters(slot: number): RuleCounters {
-    if (slot >= LIMIT.RULE_SLOTS) throw new RangeError(`There is no rule slot ${slot}`);
-    const words = this.#readPerCpu(this.#fds.rules, slot, RULE_COUNTERS.size);
-    return Float64Array.from(RULE_COUNTER_FIELDS, (index) => words[index]!);
-  }
-
   /**
-   * Adds the packets of the first `slots` rule slots that ended in the XDP program, in one system call. Cheap enough for every second,
-   * where {@linkcode readRuleCounters} for each would not be.
+   * The counters of `count` rule slots from `first` on, in one system call.
+   *
+   * @returns For each slot the numbers that {@linkcode RULE_COUNTER_FIELDS} names, summed over all CPUs. Exact to 2^53.
    */
-  addRulePackets(slots: number, dropped: Float64Array, passed: Float64Array): void {
-    const stride = RULE_COUNTERS.size / 8;
-    const bytes = lookupRange(this.#fds.rules, 0, slots, RULE_COUNTERS.size * this.#cpus, "read the rules' counters");
+  readRuleCounters(first: number, count = 1): RuleCounters {
+    if (first + count > LIMIT.RULE_SLOTS) throw new RangeError(`There is no rule slot ${first + count - 1}`);
+    const bytes = lookupRange(
+      this.#fds.rules,
+      first,
+      count,
+      RULE_COUNTERS.size * this.#cpus,
+      "read the rules' counters",
+    );
     const words = new Uint32Array(bytes.buffer);
+    const fields = RULE_COUNTER_FIELDS.length;
+    const sums = new Float64Array(count * fields);
     let at = 0;
-    const wordAt = (offset: number): number => {
-      const low = (at + offset / 8) * 2;
-      return words[low]! + words[low + 1]! * 2 ** 32;
-    };
-    for (let slot = 0; slot < slots; slot++) {
-      for (let cpu = 0; cpu < this.#cpus; cpu++, at += stride) {
-        dropped[slot] = dropped[slot]! + wordAt(RULE_COUNTERS.droppedPackets);
-        passed[slot] = passed[slot]! + wordAt(RULE_COUNTERS.passedPackets);
+    for (let slot = 0; slot < count; slot++) {
+      for (let cpu = 0; cpu < this.#cpus; cpu++, at += RULE_COUNTERS.size / 4) {
+        for (let field = 0; field < fields; field++) {
+          const low = at + RULE_COUNTER_FIELDS[field]! * 2;
+          const to = slot * fields + field;
+          sums[to] = sums[to]! + words[low]! + words[low + 1]! * 2 ** 32;
+        }
       }
     }
+    return sums;
   }
 
   /** Sums one element of a per-CPU array of u64 over all CPUs. Exact to 2^53. */

@@ -46,6 +46,9 @@ export interface PacketSums {
 }
 
 const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
+/** Places in a row of RULE_COUNTER_FIELDS, which are packets and bytes redirected, dropped and passed. */
+const DROPPED_PACKETS = 2;
+const PASSED_PACKETS = 4;
 
 export class RuleTotals {
   readonly #base = new Map<number, Float64Array>();
@@ -59,7 +62,7 @@ export class RuleTotals {
 
   /** Moves a slot's counts to the retired ones: the slot starts again from zero for another rule. */
   retire(slot: number): void {
-    const row = this.#row(slot);
+    const row = this.#rows(slot, 1)[0]!;
     this.#retired = this.#retired === undefined ? row : this.#retired.map((value, index) => value + row[index]!);
     const base = this.#base.get(slot);
     this.#base.set(slot, base === undefined ? row : base.map((value, index) => value + row[index]!));
@@ -67,9 +70,10 @@ export class RuleTotals {
 
   /** Every rule this process has had, packets of no rule (name ""), and what is retired. */
   read(): RuleCounts[] {
-    const rules = this.slots.entries().map(([slot, name]) => this.#counts(name, this.#row(slot)));
+    const rows = this.#rows(0, this.slots.used);
+    const rules = this.slots.entries().map(([slot, name]) => this.#counts(name, rows[slot]!));
     if (this.#retired !== undefined) rules.push(this.#counts(RETIRED, this.#retired));
-    const none = this.#counts("", this.#row(NO_RULE));
+    const none = this.#counts("", rows[NO_RULE]!);
     if (none.workers.some(({ received }) => received.some((packets) => packets > 0))) rules.push(none);
     return rules;
   }
@@ -107,7 +111,11 @@ export class RuleTotals {
         for (let slot = 0; slot < used; slot++) byFate[fate] = byFate[fate]! + values[fateAt(slot, fate)]!;
       }
     });
-    for (const { program } of this.interfaces) program.addRulePackets(used, dropped, passed);
+    const kernel = this.#kernelNumbers(0, used);
+    for (let slot = 0; slot < used; slot++) {
+      dropped[slot] = kernel[slot * KERNEL_NUMBERS + DROPPED_PACKETS]!;
+      passed[slot] = kernel[slot * KERNEL_NUMBERS + PASSED_PACKETS]!;
+    }
     for (const [slot, base] of this.#base) {
       const { workers, dropped: drops, passed: passes } = this.#counts("", base);
       for (const worker of workers) for (const packets of worker.received) received[slot] = received[slot]! - packets;
@@ -125,23 +133,37 @@ export class RuleTotals {
     return this.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
   }
 
-  /** Workers first: what a worker has counted was redirected before, so no sum looks larger than what it came from. */
-  #row(slot: number): Float64Array {
-    const row: number[] = [];
+  /** Rows of slots. Workers first: what a worker has counted was redirected before, so no sum looks larger than what it came from. */
+  #rows(first: number, count: number): Float64Array[] {
     const queuePorts = this.#queuePorts;
-    for (const counters of this.workers) {
-      for (let fate = 0; fate < FATES.length; fate++) {
-        row.push(counters.packets(slot, fate), counters.bytes(slot, fate));
+    const kernelAt = this.workers.length * (FATES.length * 2 + queuePorts);
+    const rows = Array.from({ length: count }, (_, index) => {
+      const row = new Float64Array(kernelAt + KERNEL_NUMBERS);
+      let at = 0;
+      for (const counters of this.workers) {
+        for (let fate = 0; fate < FATES.length; fate++) {
+          row[at++] = counters.packets(first + index, fate);
+          row[at++] = counters.bytes(first + index, fate);
+        }
+        for (let port = 0; port < queuePorts; port++) row[at++] = counters.received(port, first + index);
       }
-      for (let port = 0; port < queuePorts; port++) row.push(counters.received(port, slot));
-    }
-    const kernel = new Array<number>(KERNEL_NUMBERS).fill(0);
+      return row;
+    });
+    const kernel = this.#kernelNumbers(first, count);
+    rows.forEach((row, index) => {
+      row.set(kernel.subarray(index * KERNEL_NUMBERS, (index + 1) * KERNEL_NUMBERS), kernelAt);
+      this.#base.get(first + index)?.forEach((value, at) => row[at] = row[at]! - value);
+    });
+    return rows;
+  }
+
+  /** What the XDP programs of all interfaces have counted. */
+  #kernelNumbers(first: number, count: number): Float64Array {
+    const sums = new Float64Array(count * KERNEL_NUMBERS);
     for (const { program } of this.interfaces) {
-      program.readRuleCounters(slot).forEach((value, index) => kernel[index] = kernel[index]! + value);
+      program.readRuleCounters(first, count).forEach((value, at) => sums[at] = sums[at]! + value);
     }
-    row.push(...kernel);
-    const base = this.#base.get(slot);
-    return Float64Array.from(row, (value, index) => value - (base?.[index] ?? 0));
+    return sums;
   }
 
   #counts(name: string, row: Float64Array): RuleCounts {

@@ -2,26 +2,26 @@ import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
-import { BackendHost, backendName, Clients, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
+import { BackendHost, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
 
 const PORT = 8080;
-const BOTH = ["IPv4", "IPv6"] as const;
-
-const forwardTo = (numbers: readonly number[], families: readonly Family[] = BOTH, more = ""): string => {
-  const names = families.flatMap((family) => numbers.map((number) => `"${backendName(family, number)}"`));
-  return `{ name: web, ports: ${PORT}, action: { forward: { to: [${names.join(", ")}]${more} } } }`;
-};
 
 for (const family of BOTH) {
   Deno.test(`a thousand clients, a thousand requests each, three backends: every answer comes back whole: ${family}`, async () => {
     await using network = await TestNetwork.create();
     await using host = await BackendHost.create(network);
     for (const number of [1, 2, 3]) await host.serve(family, number);
-    await using box = await startAppliance(network, (socket) => forwardConfig(socket, [forwardTo([1, 2, 3])]), {
+    await using box = await startAppliance(network, (socket) => forwardConfig(socket, [forwardTo(PORT, [1, 2, 3])]), {
       favoured: true,
     });
     const { service } = FAMILIES[family];
-    await using clients = await Clients.start(network, { address: service, port: PORT, clients: 1000, requests: 1000 });
+    await using clients = await Clients.start(network, {
+      address: service,
+      port: PORT,
+      clients: 1000,
+      requests: 1000,
+      window: 128,
+    });
     const report = await clients.report();
     assert.deepEqual(
       { ...report, byBackend: null, elapsedMs: 0 },

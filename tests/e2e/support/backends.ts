@@ -13,11 +13,15 @@ export const FAMILIES = {
   IPv6: { service: "fd11::2", net: (host: number) => `fd12::${host}`, prefix: 64 },
 } as const;
 export type Family = keyof typeof FAMILIES;
+export const BOTH = ["IPv4", "IPv6"] as const;
 
 /** The box's interface to the backends. */
 export const BACK = "steer1";
 /** The backends' interface. */
 export const FAR = "back0";
+/** The two ends of the second way to the backends. */
+export const BACK_2 = "steer2";
+const FAR_2 = "back1";
 const BOX_HOST = 2;
 /** Host numbers of backends start behind this. */
 const FIRST_HOST = 10;
@@ -30,6 +34,16 @@ export function backendName(family: Family, number: number): string {
 
 export function backendAddress(family: Family, number: number): string {
   return FAMILIES[family].net(FIRST_HOST + number);
+}
+
+/** A rule, named web, that forwards a port to backends by their numbers. */
+export function forwardTo(
+  port: number | string,
+  numbers: readonly number[],
+  { families = BOTH as readonly Family[], more = "" } = {},
+): string {
+  const names = families.flatMap((family) => numbers.map((number) => `"${backendName(family, number)}"`));
+  return `{ name: web, ports: ${port}, action: { forward: { to: [${names.join(", ")}]${more} } } }`;
 }
 
 interface Running {
@@ -58,6 +72,15 @@ async function kill({ child, reading }: Running): Promise<void> {
   await reading;
 }
 
+export interface BackendOptions {
+  /** rx and tx queues of the link. Default 2. */
+  readonly queues?: number;
+  /** Addresses for backends, from number 1. Default 3. */
+  readonly backends?: number;
+  /** With a second way, by a gateway. Default false. */
+  readonly gateway?: boolean;
+}
+
 /** A namespace with backends, linked to the steer namespace by a veth of its own: the box's second interface. */
 export class BackendHost implements AsyncDisposable {
   readonly name: string;
@@ -67,10 +90,12 @@ export class BackendHost implements AsyncDisposable {
     this.name = `xdpsteer-${Deno.pid}-${crypto.randomUUID().slice(0, 8)}-back`;
   }
 
-  static async create(network: TestNetwork, { queues = 2, backends = 3 } = {}): Promise<BackendHost> {
+  static async create(network: TestNetwork, options: BackendOptions = {}): Promise<BackendHost> {
+    const { queues = 2, backends = 3, gateway = false } = options;
     const host = new BackendHost(network);
     try {
       await host.#setUp(queues, backends);
+      if (gateway) await host.#addGateway();
     } catch (error) {
       await host[Symbol.asyncDispose]();
       throw error;
@@ -85,6 +110,8 @@ export class BackendHost implements AsyncDisposable {
     const far = ["peer", "name", FAR, ...many, "netns", name];
     await ip("link", "add", BACK, ...many, "netns", network.names.steer, "type", "veth", ...far);
     await this.exec(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.accept_ra=0"]);
+    // A lost ARP request of theirs is repeated after a second, by default: that would be measured, and not the box.
+    await this.exec(["sysctl", "-q", "-w", `net.ipv4.neigh.${FAR}.retrans_time_ms=250`]);
     for (const device of ["lo", FAR]) await this.exec(["ip", "link", "set", device, "up"]);
     await network.exec("steer", ["ip", "link", "set", BACK, "up"]);
     for (const family of ["IPv4", "IPv6"] as const) {
@@ -97,6 +124,17 @@ export class BackendHost implements AsyncDisposable {
     }
     const isUp = async (): Promise<boolean> => (await this.exec(["ip", "link", "show", FAR])).includes("state UP");
     await until("the backends' link", isUp);
+  }
+
+  /** A second way to the backends: by gateway 10.14.0.1 behind {@linkcode BACK_2}. */
+  async #addGateway(): Promise<void> {
+    const { network, name } = this;
+    const far = ["peer", "name", FAR_2, "netns", name];
+    await ip("link", "add", BACK_2, "netns", network.names.steer, "type", "veth", ...far);
+    await this.exec(["ip", "address", "add", "10.14.0.1/24", "dev", FAR_2]);
+    await this.exec(["ip", "link", "set", FAR_2, "up"]);
+    await network.exec("steer", ["ip", "address", "add", "10.14.0.2/24", "dev", BACK_2]);
+    await network.exec("steer", ["ip", "link", "set", BACK_2, "up"]);
   }
 
   exec(argv: readonly string[]): Promise<string> {

@@ -1,0 +1,224 @@
+import assert from "node:assert/strict";
+import { INTERFACES, TestNetwork } from "../support/netns.ts";
+import { fatesOf, settled } from "./support/accounts.ts";
+import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import {
+  BACK,
+  BACK_2,
+  backendAddress,
+  BackendHost,
+  type BackendOptions,
+  Clients,
+  type ClientsReport,
+  FAMILIES,
+  FAR,
+  forwardConfig,
+  forwardTo,
+} from "./support/backends.ts";
+import { sleep, until } from "./support/wait.ts";
+
+const PORT = 8080;
+const CLIENTS = 200;
+const SERVICE = FAMILIES.IPv4.service;
+const IPV4_ONLY = { families: ["IPv4"] as const };
+const CHECKED = {
+  ...IPV4_ONLY,
+  more: ", health: { check: udp, interval: 0.2, timeout: 0.15, rise: 2, fall: 2 }",
+};
+/** How soon the box has to work again. */
+const RECOVERY_MS = 1000;
+
+interface Scene extends AsyncDisposable {
+  readonly network: TestNetwork;
+  readonly host: BackendHost;
+  readonly box: Appliance;
+}
+
+/** Client, box and backend host, with backends 1 to `serving` running. */
+async function setScene(rule: string, serving = 3, options: BackendOptions = {}): Promise<Scene> {
+  const stack = new AsyncDisposableStack();
+  const interfaces = [INTERFACES.steer, BACK, ...(options.gateway ? [BACK_2] : [])];
+  try {
+    const network = stack.use(await TestNetwork.create());
+    const host = stack.use(await BackendHost.create(network, options));
+    for (let number = 1; number <= serving; number++) await host.serve("IPv4", number);
+    const box = stack.use(
+      await startAppliance(network, (socket) => forwardConfig(socket, [rule], { interfaces }), { favoured: true }),
+    );
+    return { network, host, box, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+const clientsOf = ({ network }: Scene, more = {}): Promise<Clients> =>
+  Clients.start(network, { address: SERVICE, port: PORT, clients: CLIENTS, ...more });
+
+/** Everything that came is accounted for, and everything that was not answered has its reason. */
+async function assertAccounted({ box }: Scene, report: ClientsReport): Promise<Status> {
+  const status = await settled(box);
+  const fates = fatesOf(status, "web");
+  const came = Object.values(fates).reduce((sum, packets) => sum + packets, 0);
+  assert.equal(came, report.sent, JSON.stringify(fates));
+  return status;
+}
+
+async function oneAnswer({ network }: Scene, timeoutMs = 200): Promise<boolean> {
+  await using client = await Clients.start(network, {
+    address: SERVICE,
+    port: PORT,
+    clients: 1,
+    requests: 1,
+    timeoutMs,
+  });
+  return (await client.report()).answered === 1;
+}
+
+Deno.test("backends come and go in the configuration under load: sessions stay, new ones follow, nothing is lost", async () => {
+  await using scene = await setScene(forwardTo(PORT, [1, 2], IPV4_ONLY));
+  const { box, host } = scene;
+  await using early = await clientsOf(scene);
+  await early.ready();
+  const change = async (numbers: readonly number[], generation: number): Promise<void> => {
+    await box.writeConfig(forwardConfig(box.socket, [forwardTo(PORT, numbers, IPV4_ONLY)]));
+    await box.waitForGeneration(generation);
+  };
+  await change([1, 2, 3], 2);
+  await using late = await clientsOf(scene);
+  await late.ready();
+  await change([2, 3], 3); // 1 keeps the sessions it has
+  await using last = await clientsOf(scene);
+  await last.ready();
+  await sleep(300);
+  const reports = await Promise.all([early.stop(), late.stop(), last.stop()]);
+  for (const { lost, wrong, late: tooLate, moved } of reports) {
+    assert.deepEqual({ lost, wrong, tooLate, moved }, { lost: 0, wrong: 0, tooLate: 0, moved: 0 });
+  }
+  assert.deepEqual(reports.map(({ byBackend }) => Object.keys(byBackend)), [["1", "2"], ["1", "2", "3"], ["2", "3"]]);
+  const sent = reports.reduce((sum, report) => sum + report.sent, 0);
+  assert.deepEqual(fatesOf(await settled(box), "web"), { forwarded: sent });
+  await host.stop("IPv4", 1);
+});
+
+Deno.test("a backend fails and heals: its clients move to the others, no one else does", async () => {
+  await using scene = await setScene(forwardTo(PORT, [1, 2, 3], CHECKED));
+  const { box, host } = scene;
+  await using clients = await clientsOf(scene, { timeoutMs: 300 });
+  await clients.ready();
+  await host.stop("IPv4", 2);
+  await until("the log to say so", () => box.log.some(({ message }) => /10\.12\.0\.12:9000.*unhealthy/.test(message)));
+  await sleep(500);
+  await host.serve("IPv4", 2);
+  await until("the log to say so", () => box.log.some(({ message }) => /10\.12\.0\.12:9000.* healthy/.test(message)));
+  await using fresh = await clientsOf(scene);
+  await fresh.ready();
+  const news = await fresh.stop();
+  const report = await clients.stop();
+  assert.equal(report.wrong, 0);
+  assert.deepEqual(Object.keys(report.byBackend), ["1", "3"], "who has moved stays where it is");
+  assert.ok(report.moved > 40 && report.moved < 100, `${report.moved} moved: about a third of ${CLIENTS}`);
+  assert.ok(
+    report.lost > 0 && report.lost < report.moved * 10,
+    `${report.lost} lost until the second check had failed`,
+  );
+  assert.deepEqual(Object.keys(news.byBackend), ["1", "2", "3"]);
+  assert.equal(news.lost, 0);
+});
+
+Deno.test("no healthy backend left: dropped and counted, or left to the kernel stack where the rule says so", async () => {
+  for (const noneLeft of ["drop", "pass"] as const) {
+    const more = `${CHECKED.more}, none_left: ${noneLeft}`;
+    await using scene = await setScene(forwardTo(PORT, [1], { ...IPV4_ONLY, more }), 1);
+    const { box, host } = scene;
+    assert.ok(await oneAnswer(scene));
+    await host.stop("IPv4", 1);
+    await until("an unhealthy backend", () => box.log.some(({ message }) => /unhealthy/.test(message)));
+    await sleep(100);
+    assert.ok(!(await oneAnswer(scene)));
+    const status = await settled(box);
+    const web = status.rules.find(({ name }) => name === "web")!;
+    if (noneLeft === "drop") assert.ok(fatesOf(status, "web").no_backend! >= 1);
+    else assert.ok(web.passed.packets >= 1);
+    await host.serve("IPv4", 1);
+    await until("an answer again", () => oneAnswer(scene));
+  }
+});
+
+/** What happens to the way to the backends, and what of it may be seen. */
+const EVENTS: Readonly<Record<string, { options?: BackendOptions; happen: (scene: Scene) => Promise<unknown> }>> = {
+  "the backends' MAC address changes": {
+    happen: async ({ host }) => {
+      await host.exec(["sysctl", "-q", "-w", `net.ipv4.conf.${FAR}.arp_notify=1`]); // as whoever takes an address over does
+      await host.exec(["ip", "link", "set", FAR, "address", "02:00:00:00:99:99"]);
+    },
+  },
+  "the box's own MAC address changes": {
+    happen: async ({ host, network }) => {
+      await network.exec("steer", ["sysctl", "-q", "-w", `net.ipv4.conf.${BACK}.arp_notify=1`]);
+      await network.exec("steer", ["ip", "link", "set", BACK, "address", "02:00:00:00:88:88"]);
+      await host.exec(["ip", "neighbour", "flush", "dev", FAR]);
+    },
+  },
+  "the route moves to a gateway on another interface": {
+    options: { gateway: true },
+    happen: async ({ network }) => {
+      for (const number of [1, 2, 3]) {
+        await network.exec("steer", ["ip", "route", "replace", backendAddress("IPv4", number), "via", "10.14.0.1"]);
+      }
+    },
+  },
+  "the interface to the backends goes down and up": {
+    happen: async ({ network }) => {
+      await network.exec("steer", ["ip", "link", "set", BACK, "down"]);
+      await sleep(200);
+      await network.exec("steer", ["ip", "link", "set", BACK, "up"]);
+    },
+  },
+  "the neighbour entries are flushed": {
+    happen: ({ network }) => network.exec("steer", ["ip", "neighbour", "flush", "dev", BACK]),
+  },
+};
+
+for (const [what, { options = {}, happen }] of Object.entries(EVENTS)) {
+  Deno.test(`${what} under load: it works again within a second, and what was lost is counted`, async () => {
+    await using scene = await setScene(forwardTo(PORT, [1, 2, 3], IPV4_ONLY), 3, options);
+    assert.ok(await oneAnswer(scene, 2000));
+    await using clients = await clientsOf(scene, { timeoutMs: 200 });
+    await clients.ready();
+    await happen(scene);
+    const start = performance.now();
+    await until("an answer", () => oneAnswer(scene), { limitMs: RECOVERY_MS });
+    const elapsedMs = performance.now() - start;
+    await sleep(1500);
+    const report = await clients.stop();
+    assert.deepEqual({ wrong: report.wrong, moved: report.moved }, { wrong: 0, moved: 0 });
+    const perSecond = report.sent / report.elapsedMs * 1000;
+    assert.ok(
+      report.lost < perSecond,
+      `${report.lost} lost, ${perSecond} a second were sent, again after ${elapsedMs} ms`,
+    );
+    const status = await settled(scene.box);
+    const { forwarded = 0, no_neighbour = 0, tx_ring_full = 0, ...others } = fatesOf(status, "web");
+    assert.deepEqual(others, {});
+    assert.ok(forwarded + no_neighbour + tx_ring_full >= report.sent);
+    assert.ok(await oneAnswer(scene));
+  });
+}
+
+Deno.test("no way to a backend at the start: counted as such, and it works as soon as there is one", async () => {
+  await using scene = await setScene(forwardTo(PORT, [1], IPV4_ONLY), 1);
+  const { box, network } = scene;
+  assert.ok(await oneAnswer(scene, 2000));
+  await network.exec("steer", ["ip", "address", "flush", "dev", BACK]);
+  await sleep(100);
+  assert.ok(!(await oneAnswer(scene, 1200)));
+  const status = await box.untilStatus("its fate", (now) => (fatesOf(now, "web").no_neighbour ?? 0) === 1);
+  await network.exec("steer", ["ip", "address", "add", "10.12.0.2/24", "dev", BACK]);
+  await until("an answer", () => oneAnswer(scene), { limitMs: RECOVERY_MS });
+  await assertAccounted(
+    scene,
+    { sent: Object.values(fatesOf(await settled(box), "web")).reduce((a, b) => a + b) } as ClientsReport,
+  );
+  assert.ok(status.generation === 1);
+});
