@@ -6,6 +6,7 @@
 import { finishUdpChecksum } from "../packet/checksum.ts";
 import { flowHash } from "../packet/flow_hash.ts";
 import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
+import { tooBig, writeTooBig } from "../packet/too_big.ts";
 import { hopsLeft, ipBytes, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
 import {
@@ -32,6 +33,8 @@ const LITTLE = true;
 const FLOW_SEED = 0;
 /** Sessions looked at for expiry with each batch. */
 const EXPIRE_LOOKS = 16;
+/** ICMP errors one worker sends at most. */
+const ERRORS_PER_SECOND = 100;
 
 /** Sends a packet out of another interface than it came by. */
 export interface Egress {
@@ -55,6 +58,8 @@ export class Forwarder {
   /** False while packets are decided on that have waited long enough. */
   mayPark = true;
   readonly #egress: Egress;
+  #errorsAt = 0;
+  #errors = 0;
 
   constructor(table: ForwardTable, egress: Egress, options: SessionTableOptions) {
     this.table = table;
@@ -127,7 +132,12 @@ export class Forwarder {
       this.parks = this.mayPark;
       return no_neighbour;
     }
-    if (ipBytes(view, packet) > backends[backend + BACKEND.mtu]!) return too_big;
+    const bytes = ipBytes(view, packet);
+    const mtu = backends[backend + BACKEND.mtu]!;
+    if (bytes > mtu) {
+      if (maySendBack) this.#tellTooBig(view, packet, bytes, mtu, session);
+      return too_big;
+    }
     const to = backends[backend + BACKEND.interface]!;
     if (to === from && !maySendBack) return tx_ring_full;
     if (isNat) {
@@ -171,6 +181,22 @@ export class Forwarder {
     const size = forwards[forward + (packet.isIpv6 ? FORWARD.size6 : FORWARD.size4)]!;
     if (size === 0) return NO_BACKEND;
     return maglev[at + (flowHash(view, packet, FLOW_SEED) >>> 0) % size]!;
+  }
+
+  /** Makes the ICMP error of the packet, where not too many have been sent this second. */
+  #tellTooBig(view: DataView, packet: UdpPacket, bytes: number, mtu: number, session: number): void {
+    if (this.#errorsAt !== this.now) {
+      this.#errorsAt = this.now;
+      this.#errors = 0;
+    }
+    if (this.#errors === ERRORS_PER_SECOND || !writeTooBig(view, packet, bytes, mtu)) return;
+    this.#errors++;
+    const { words } = this.sessions;
+    const linkBytes = words[session + SESSION.linkBytes]!;
+    writeLink(view, tooBig.ip, words, session + SESSION.link);
+    this.addr = tooBig.ip - linkBytes;
+    this.length = linkBytes + tooBig.bytes;
+    this.sendsBack = true;
   }
 
   #send(

@@ -20,7 +20,14 @@ import {
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
 import { SESSION } from "../steering/sessions.ts";
-import { buildFrame, type Frame, type FrameOptions, pseudoHeaderSum } from "../traffic/frames.ts";
+import {
+  addWords,
+  buildFrame,
+  type Frame,
+  type FrameOptions,
+  internetChecksum,
+  pseudoHeaderSum,
+} from "../traffic/frames.ts";
 import { Forwarder } from "./forward.ts";
 import { FATES } from "./words.ts";
 
@@ -271,6 +278,33 @@ Deno.test("what cannot be forwarded has a fate that says why", () => {
   const noPort = { mac: CLIENT_MAC, address: FAMILIES.IPv4.client, port: 0 };
   assert.equal(fateOf({}, { source: noPort }), "unanswerable");
 });
+
+for (const family of ["IPv4", "IPv6"] as const) {
+  Deno.test(`the sender of a packet that is too big is told so, a hundred times a second: ${family}`, () => {
+    const bench = new Bench({ mtu: 1280 });
+    const sent = fromClient(family, { payload: new Uint8Array(1400).fill(7), vlans: [{ id: 5 }] });
+    const frame = buildFrame(sent);
+    const { fate, bytes } = bench.pass("toBackend", frame.bytes);
+    assert.equal(fate, "too_big");
+    const original = frame.bytes.subarray(frame.ipAt, frame.endAt);
+    const quoted = original.subarray(0, family === "IPv4" ? 28 : 1232);
+    const icmp = new Uint8Array([family === "IPv4" ? 3 : 2, family === "IPv4" ? 4 : 0, 0, 0, 0, 0, 5, 0, ...quoted]);
+    const [from, to] = [parseAddress(sent.destination.address), parseAddress(sent.source.address)];
+    const pseudo = family === "IPv4" ? 0 : pseudoHeaderSum(from, to, icmp.length) - 17 + 58;
+    new DataView(icmp.buffer).setUint16(2, internetChecksum(addWords(icmp, pseudo)));
+    const expected = buildFrame({
+      source: { ...sent.destination, mac: BOX_MAC },
+      destination: { ...sent.source, mac: CLIENT_MAC },
+      vlans: [{ id: 5 }],
+      protocol: family === "IPv4" ? 1 : 58,
+      payload: icmp,
+    });
+    assert.deepEqual(bytes, expected.bytes);
+    let told = 1;
+    for (let count = 0; count < 200; count++) if (bench.pass("toBackend", frame.bytes).bytes !== undefined) told++;
+    assert.equal(told, 100);
+  });
+}
 
 Deno.test("an answer from anybody but the session's backend belongs to no session", () => {
   const bench = new Bench();

@@ -26,6 +26,7 @@ const CHANGES_WORD = 0; // counts up after each change of what workers have to r
 const COMMAND_WORD = 1;
 const ACTIVE_TABLE_WORD = 2;
 const ACTIVE_FORWARD_WORD = 3;
+const CAPTURE_PLAN_WORD = 4;
 /** Words of a worker, from the start of its line. */
 const STATE_WORD = 0;
 const TABLE_SEEN_WORD = 1;
@@ -76,6 +77,16 @@ export class ControlWords {
 
   set activeForward(number: number) {
     Atomics.store(this.#words, ACTIVE_FORWARD_WORD, number);
+    this.#announce();
+  }
+
+  /** Number of the capture plan in force: grows with each change of it; 0 before the first. */
+  get capturePlan(): number {
+    return Atomics.load(this.#words, CAPTURE_PLAN_WORD);
+  }
+
+  set capturePlan(number: number) {
+    Atomics.store(this.#words, CAPTURE_PLAN_WORD, number);
     this.#announce();
   }
 
@@ -161,7 +172,7 @@ export const FATE = {
   sessions_full: 11,
   /** It has no hop left to live: dropped. */
   hops_exceeded: 12,
-  /** Larger than the way to the backend allows: dropped. */
+  /** Larger than the way to the backend allows: dropped, and its sender told by ICMP. */
   too_big: 13,
 } as const;
 export type Fate = keyof typeof FATE;

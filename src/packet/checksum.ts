@@ -22,7 +22,7 @@ export function fold(sum: number): number {
 }
 
 /** Adds the halfwords of `[at, at + length)`; an odd last byte counts as if a zero followed. Up to 64 KiB. Hot path. */
-function sumHalfwords(view: DataView, at: number, length: number): number {
+export function sumHalfwords(view: DataView, at: number, length: number): number {
   let sum = 0;
   const words = at + (length & ~3);
   for (; at < words; at += 4) {

@@ -8,6 +8,7 @@ import {
   backendAddress,
   BackendHost,
   type BackendOptions,
+  BOTH,
   Clients,
   type ClientsReport,
   FAMILIES,
@@ -15,6 +16,7 @@ import {
   forwardConfig,
   forwardTo,
 } from "./support/backends.ts";
+import { python } from "./support/python.ts";
 import { sleep, until } from "./support/wait.ts";
 
 const PORT = 8080;
@@ -205,6 +207,34 @@ for (const [what, { options = {}, happen }] of Object.entries(EVENTS)) {
     assert.ok(await oneAnswer(scene));
   });
 }
+
+Deno.test("packets too large for the way to the backend: counted, and their sender told the size", async () => {
+  for (const family of BOTH) {
+    await using network = await TestNetwork.create();
+    await using host = await BackendHost.create(network);
+    await host.serve(family, 1);
+    await network.exec("steer", ["ip", "link", "set", BACK, "mtu", "1300"]);
+    const rule = forwardTo(PORT, [1], { families: [family] });
+    await using box = await startAppliance(network, (socket) => forwardConfig(socket, [rule]));
+    const address = FAMILIES[family].service;
+    await using clients = await Clients.start(network, { address, port: PORT, clients: 3, requests: 5, bytes: 1250 });
+    assert.equal((await clients.report()).answered, 15);
+    const told = await python(network, "client", PATH_MTU, { address, port: PORT });
+    assert.equal(told, 1300, family);
+    assert.equal(fatesOf(await settled(box), "web").too_big, 1);
+  }
+});
+
+const PATH_MTU = `
+kind = family(options["address"])
+client = socket.socket(kind, socket.SOCK_DGRAM)
+level, discover, mtu = (socket.IPPROTO_IPV6, 23, 24) if kind == socket.AF_INET6 else (socket.IPPROTO_IP, 10, 14)
+client.setsockopt(level, discover, 2) # always: no fragments
+client.connect((options["address"], options["port"]))
+client.send(bytes(1400))
+time.sleep(0.3)
+print(client.getsockopt(level, mtu))
+`;
 
 Deno.test("no way to a backend at the start: counted as such, and it works as soon as there is one", async () => {
   await using scene = await setScene(forwardTo(PORT, [1], IPV4_ONLY), 1);
