@@ -17,7 +17,7 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
     print(body.trimEnd());
     return;
   }
-  const { generation, uptimeMs, interfaces, workers, rules, totals, lastReload } = JSON.parse(body) as Status;
+  const { generation, uptimeMs, interfaces, workers, rules, backends, totals, lastReload } = JSON.parse(body) as Status;
   print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s`);
   if (lastReload?.result === "refused") {
     print(`the configuration offered at ${lastReload.time} was refused:\n${lastReload.message}`);
@@ -49,6 +49,20 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
       `${(busyRatio * 100).toFixed(1)} %`,
     ]),
   ));
+  if (backends.length > 0) {
+    print("");
+    print(table(
+      ["BACKEND", "RULES", "HEALTH", "BY", "NEXT HOP", "LAST CHECK"],
+      backends.map(({ name, rules: ofRules, health, nextHop }) => [
+        name,
+        ofRules.length === 0 ? "(removed)" : ofRules.join(","),
+        health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
+        nextHop?.interface ?? "no way",
+        nextHop?.mac ?? "unknown",
+        health?.reason ?? "",
+      ]),
+    ));
+  }
   print("");
   const { seen, verdicts, received, socketDrops } = totals;
   print(
