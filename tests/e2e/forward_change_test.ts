@@ -252,3 +252,12 @@ Deno.test("no way to a backend at the start: counted as such, and it works as so
   );
   assert.ok(status.generation === 1);
 });
+
+Deno.test("sessions end after their time, also when nothing else comes", async () => {
+  await using scene = await setScene(forwardTo(PORT, [1], { ...IPV4_ONLY, more: ", idle_timeout: 1" }), 1);
+  await using clients = await clientsOf(scene, { requests: 1 });
+  assert.equal((await clients.report()).answered, CLIENTS);
+  const sessions = ({ workers }: Status): number => workers.reduce((sum, { loop }) => sum + loop.sessions!, 0);
+  assert.equal(sessions(await scene.box.status()), CLIENTS);
+  await scene.box.untilStatus("no session left", (status) => sessions(status) === 0);
+});
