@@ -8,6 +8,7 @@
  */
 
 import { MAGLEV_ENTRIES, MAX_FORWARDS } from "../steering/forward_table.ts";
+import { captureFamily, capturePath, MAX_CAPTURES } from "./capture.ts";
 import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS } from "./forward.ts";
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
@@ -35,6 +36,7 @@ export function crossCheck(file: YamlFile, cpuCount: number): CrossCheck {
   }
   checkNames(file, "steering", "rule", report);
   checkPorts(file, report);
+  checkCaptures(file, report);
   return { findings, workerCount: workers?.count };
 }
 
@@ -147,6 +149,35 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
       const here = `${portText(ports)} of ${ruleText(file, rule)} overlap${ports.first === ports.last ? "s" : ""}`;
       const message = `${here} the translation ports ${taken}: expected others, or others as forwarding.ports`;
       report(file.usePlace(["steering", rule, "ports", ...step]), message);
+    }
+  }
+}
+
+/** Only packets that reach a worker can be captured, and each capture has its files to itself. */
+function checkCaptures(file: YamlFile, report: Report): void {
+  const lines = new Map<string, number>();
+  let captures = 0;
+  for (const [rule, entry] of listAt(file.value, "steering").entries()) {
+    const capture = at(entry, "capture");
+    if (capture === undefined) continue;
+    const path = ["steering", rule, "capture"];
+    if (++captures === MAX_CAPTURES + 1) {
+      report(file.place(path), `capture number ${captures}: expected at most ${MAX_CAPTURES} rules with a capture`);
+    }
+    const action = at(entry, "action");
+    if (action === "pass" || action === "drop") {
+      const why = "expected count, echo or forward, since only their packets reach a worker";
+      report(file.place(path), `capture is not possible with action ${show(action)}: ${why}`);
+    }
+    const name = capturePath(capture);
+    if (name === undefined) continue;
+    const place = file.usePlace(typeof capture === "string" ? path : [...path, "file"]);
+    const line = lines.get(captureFamily(name));
+    if (line === undefined) {
+      lines.set(captureFamily(name), file.position(place.start).line);
+    } else {
+      const message = `capture file ${show(name)} gets into the way of that on line ${line}`;
+      report(place, `${message}: expected a file for each rule`);
     }
   }
 }

@@ -171,7 +171,7 @@ const forwardingMap = map("forwarding", {
         "lie outside net.ipv4.ip_local_port_range. As many sessions per backend can be open at once.",
     ),
   sessions: powerOfTwo("sessions", 1024, 1_048_576).default(65_536).describe(
-    "Most sessions of each worker: a power of two, 1024 to 1048576; 144 bytes each. Default 65536.",
+    "Most sessions of each worker: a power of two, 1024 to 1048576; 136 bytes each. Default 65536.",
   ),
   table_size: z.int({ error: aboutSize }).refine(isPrimeSize, { error: aboutSize })
     .default(DEFAULT_TABLE_SIZE)

@@ -36,7 +36,7 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = 
   ["workers: { wait: sleep }", '3:18 wait "sleep" is not known: expected one of: adaptive, poll, busy'],
 
   ["steering: 1", "3:11 steering is a number: expected a list of rules"],
-  ["steering: [53]", "3:12 rule is a number: expected a map with name, ports, worker, action"],
+  ["steering: [53]", "3:12 rule is a number: expected a map with name, ports, worker, action, capture"],
   [
     "steering: [{ name: a, prots: 53 }]",
     `3:12 missing key "ports": ${PORTS_LIST}`,
@@ -72,8 +72,8 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = 
     `3:42 action "block" is not known: ${ACTIONS}`,
   ],
   [
-    "steering: [{ name: a, ports: 53, action: capture }]",
-    `3:42 action "capture" is not available in this version; ${ACTIONS}`,
+    "steering: [{ name: a, ports: 53, action: script }]",
+    `3:42 action "script" is not available in this version; ${ACTIONS}`,
   ],
   [
     "steering: [{ name: a, ports: 53, action: { forward: { to: x } } }]",

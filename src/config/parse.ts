@@ -6,6 +6,7 @@
 
 import { ConfigError, type ConfigProblem } from "../errors.ts";
 import type { z } from "zod";
+import { toCapture } from "./capture.ts";
 import { crossCheck } from "./check.ts";
 import { readPorts } from "./ports.ts";
 import { toForward, toForwarding } from "./forward.ts";
@@ -134,9 +135,10 @@ function toConfig(file: CheckedFile, workerCount: number): Config {
   };
 }
 
-function toRule({ name, ports, worker, action }: CheckedFile["steering"][number]): RuleConfig {
+function toRule({ name, ports, worker, action, capture }: CheckedFile["steering"][number]): RuleConfig {
   const items = Array.isArray(ports) ? ports : [ports];
   const ranges = items.map(readPorts).filter((range) => typeof range !== "string");
-  if (typeof action === "string") return { name, ports: ranges, worker, action };
-  return { name, ports: ranges, worker, action: "forward", forward: toForward(action) };
+  const rule = { name, ports: ranges, worker, ...(capture === undefined ? {} : { capture: toCapture(capture) }) };
+  if (typeof action === "string") return { ...rule, action };
+  return { ...rule, action: "forward", forward: toForward(action) };
 }

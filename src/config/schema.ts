@@ -9,6 +9,7 @@
 
 import { z } from "zod";
 import { type PortRange, portsSchema } from "./ports.ts";
+import { type CaptureConfig, captureSchema, unlessCapture } from "./capture.ts";
 import { forwardAction, type ForwardConfig, type ForwardingConfig, forwardingSchema } from "./forward.ts";
 import { choice, map, powerOfTwo, section, whole } from "./shapes.ts";
 import {
@@ -62,6 +63,8 @@ export interface RuleConfig {
   action: "pass" | "drop" | "count" | "echo" | "forward";
   /** Where to; with `action: forward` only. */
   forward?: ForwardConfig;
+  /** Where its packets are copied to. */
+  capture?: CaptureConfig;
 }
 
 /** Where the control API listens. */
@@ -177,7 +180,7 @@ const worker = complainAboutNumber("worker", `a worker id from 0 to ${MAX_WORKER
 const complainAboutAction: Wording = complainAboutChoice(
   "action",
   ["pass", "drop", "count", "echo", "forward: { to: [...] }"],
-  ["capture", "script", "deliver"],
+  ["script", "deliver"],
 );
 const rule = map("rule", {
   name: z.string({ error: ruleName }).regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: ruleName })
@@ -187,12 +190,13 @@ const rule = map("rule", {
   worker: z.union([whole(worker, 0, MAX_WORKERS - 1), z.literal("hash")], { error: worker })
     .default("hash").describe("The worker that gets the packets: its id, counted from 0, or hash: spread by flow."),
   action: z.union([
-    choice("action", ["pass", "drop", "count", "echo"], ["capture", "script", "deliver"]),
+    choice("action", ["pass", "drop", "count", "echo"], ["script", "deliver"]),
     forwardAction,
-  ], { error: complainAboutAction }).default("count").describe(
+  ], { error: unlessCapture(complainAboutAction) }).default("count").describe(
     "pass: leave to the kernel stack; drop: discard in the driver; count: receive, count and discard; " +
       "echo: send back to where it came from; a map with forward: send to backends.",
   ),
+  capture: captureSchema.optional(),
 });
 
 const SOCKET = "an absolute path of at most 107 bytes";

@@ -8,13 +8,15 @@
  */
 import { LIMIT } from "../bpf/layout.gen.ts";
 import type { Config } from "../config/schema.ts";
+import { messageOf } from "../errors.ts";
 import { rcuGracePeriod } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { createForwardTables } from "../steering/forward_table.ts";
 import { createWorkerTables } from "../steering/worker_table.ts";
 import { logger } from "../log.ts";
+import type { Captures, CaptureStatus } from "./capture/captures.ts";
 import { RuleTotals } from "./counters.ts";
-import { Forwarding, sessionOptions } from "./forwarding.ts";
+import { type BackendStatus, Forwarding, sessionOptions } from "./forwarding.ts";
 import { findInterface, SteeredInterface } from "./interface.ts";
 import {
   type InterfaceStatus,
@@ -44,6 +46,10 @@ export interface Snapshot {
   readonly workers: readonly WorkerStatus[];
   readonly rules: readonly RuleStatus[];
   readonly totals: Totals;
+  /** Of all rules that forward, those in force first named. */
+  readonly backends: readonly BackendStatus[];
+  /** By rule: those captured now, and those captured before. */
+  readonly captures: readonly CaptureStatus[];
 }
 
 /** What a start has opened so far, so that a failed one closes exactly that. */
@@ -60,11 +66,14 @@ export class Appliance {
   readonly workers: WorkerPool;
   readonly steering: Steering;
   readonly counts: RuleTotals;
+  readonly #entry: URL;
   readonly #startedMs = performance.now();
+  #captures: Captures | undefined;
   #stopping: Promise<void> | undefined;
   #lastBusy: { readonly atMs: number; readonly idleMs: readonly number[]; readonly ratios: readonly number[] };
 
-  private constructor(parts: Required<Parts>, ruleTotals: RuleTotals) {
+  private constructor(parts: Required<Parts>, ruleTotals: RuleTotals, entry: URL) {
+    this.#entry = entry;
     this.interfaces = parts.interfaces;
     this.workers = parts.workers;
     this.steering = parts.steering;
@@ -127,15 +136,32 @@ export class Appliance {
           config.forwarding,
           config.interfaces.map(({ name }) => name),
           workers,
-          (names) => void steering.setPassing(names),
+          (names) =>
+            void steering.setPassing(names).catch((error) => {
+              log.error("Rules without healthy backends are not passed to the kernel stack: {reason}", {
+                reason: messageOf(error),
+              });
+            }),
         ),
       );
       await steering.apply(config.steering);
-      return new Appliance({ interfaces: parts.interfaces, workers, steering }, ruleTotals);
+      const appliance = new Appliance({ interfaces: parts.interfaces, workers, steering }, ruleTotals, entry);
+      await appliance.capture(config.steering);
+      return appliance;
     } catch (error) {
       await close(parts);
       throw error;
     }
+  }
+
+  /** Copies to files what the rules in force ask for. A capture that cannot be made is told in the log, and stops nothing. */
+  async capture(rules: Config["steering"]): Promise<void> {
+    if (this.#captures === undefined) {
+      if (rules.every(({ capture }) => capture === undefined)) return;
+      const { Captures } = await import("./capture/captures.ts"); // loaded when first used
+      this.#captures = new Captures(this.workers, this.interfaces, this.#entry);
+    }
+    await this.#captures.apply(rules, (rule) => this.counts.slotOf(rule));
   }
 
   /** Detaches, lets the workers finish, and closes everything. Safe to call more than once. */
@@ -144,7 +170,7 @@ export class Appliance {
       interfaces: [...this.interfaces],
       workers: this.workers,
       steering: this.steering,
-    });
+    }, this.#captures);
   }
 
   /** True while packets are steered by workers that all run. */
@@ -168,6 +194,8 @@ export class Appliance {
       workers: this.#workerStatus(ruleStatuses),
       rules: ruleStatuses,
       totals: totals(interfaces, ruleStatuses),
+      backends: this.steering.forwarding.status(),
+      captures: this.#captures?.status() ?? [],
     };
   }
 
@@ -201,10 +229,12 @@ export class Appliance {
   }
 }
 
-async function close({ interfaces, workers, steering }: Parts): Promise<void> {
+async function close({ interfaces, workers, steering }: Parts, captures?: Captures): Promise<void> {
   for (const steered of interfaces) steered.detach();
   await rcuGracePeriod(); // the last redirected packets are in the rings now
-  if (!(await workers.stop())) {
+  const joined = await workers.stop();
+  await captures?.stop();
+  if (!joined) {
     // A thread may still touch the rings, so they stay mapped: the process ends next, and the kernel frees them.
     log.error("A worker did not stop in time; its memory is left to the end of the process");
     return;

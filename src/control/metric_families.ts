@@ -84,6 +84,13 @@ export const METRICS = {
     "queue",
   ),
 
+  xdpsteer_capture_packets_total: counter(
+    "Packets that were to be captured, by whether they are in a file; dropped: the disk or its thread did not keep up, or the " +
+      "file cannot be written",
+    "rule",
+    "result",
+  ),
+
   xdpsteer_worker_up: gauge("1 while the worker's loop runs", "worker"),
   xdpsteer_worker_busy_ratio: gauge("Share of the last second or more in which the worker had packets", "worker"),
   xdpsteer_worker_idle_seconds_total: counter("Time in which the worker had no packets, asleep or spinning", "worker"),
@@ -99,6 +106,17 @@ export const METRICS = {
     "worker",
   ),
   xdpsteer_worker_pause_seconds_total: counter("Time lost in the pauses that are counted", "worker"),
+
+  xdpsteer_worker_sessions: gauge("Forwarding sessions of a worker", "worker"),
+  xdpsteer_worker_session_evictions_total: counter(
+    "Sessions that were replaced before their time, since the worker's table was full",
+    "worker",
+  ),
+  xdpsteer_backend_healthy: gauge("1 while the health checks of a backend succeed, or it has none", "backend"),
+  xdpsteer_backend_reachable: gauge(
+    "1 while there is a way to a backend by a steered interface, and its next hop's link address is known",
+    "backend",
+  ),
 
   xdpsteer_config_generation: gauge("Number of the configuration in force"),
   xdpsteer_config_rules: gauge("Rules in force"),

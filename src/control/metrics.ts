@@ -22,7 +22,15 @@ export function renderMetrics(
   for (const status of snapshot.interfaces) addInterface(out, status);
   const labelsOf = placeLabels(snapshot.interfaces);
   for (const status of snapshot.rules) addRule(out, status, labelsOf);
+  for (const { rule, written, dropped } of snapshot.captures) {
+    out.add("xdpsteer_capture_packets_total", written, labels({ rule, result: "written" }));
+    out.add("xdpsteer_capture_packets_total", dropped, labels({ rule, result: "dropped" }));
+  }
   for (const status of snapshot.workers) addWorker(out, status);
+  for (const { name: backend, health, nextHop } of snapshot.backends) {
+    out.add("xdpsteer_backend_healthy", health?.healthy ?? true ? 1 : 0, labels({ backend }));
+    out.add("xdpsteer_backend_reachable", nextHop === null || nextHop.mac === null ? 0 : 1, labels({ backend }));
+  }
   const startTimeSeconds = addProcess(out);
   addConfig(out, snapshot, reloads, startTimeSeconds);
   out.add("xdpsteer_build_info", 1, labels(build));
@@ -118,6 +126,8 @@ function addWorker(out: Exposition, { worker, state, busyRatio, loop }: WorkerSt
   out.add("xdpsteer_worker_lock_misses_total", loop.lock_misses, at);
   out.add("xdpsteer_worker_pauses_total", loop.pauses, at);
   out.add("xdpsteer_worker_pause_seconds_total", loop.pause_ms / 1000, at);
+  out.add("xdpsteer_worker_sessions", loop.sessions, at);
+  out.add("xdpsteer_worker_session_evictions_total", loop.evictions, at);
 }
 
 function addConfig(

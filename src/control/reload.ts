@@ -145,6 +145,7 @@ export class Reloader {
       });
     }
     const applied = await this.appliance.steering.apply(next.steering);
+    await this.appliance.capture(next.steering);
     this.#config = next;
     const result = applied.changes.length === 0 ? "unchanged" : "applied";
     this.#record(result, applied.changes.join("; "));

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { createCaptureRing } from "../dataplane/capture_ring.ts";
+import { CapturePlan } from "../dataplane/capture_tap.ts";
 import type { WaitMode } from "../dataplane/loop.ts";
 import type { QueuePortDescription } from "../dataplane/queue_port.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
@@ -44,6 +46,8 @@ export class WorkerPool {
   readonly cpus: readonly number[];
   /** By worker; empty before {@linkcode begin}. */
   readonly counters: WorkerCounters[] = [];
+  /** What is captured, and each worker's ring of captured packets. Costs no memory before the first one. */
+  capture: { readonly plan: SharedArrayBuffer; readonly rings: readonly SharedArrayBuffer[] } | undefined;
   /** Rejects when a worker ends that was not told to. */
   readonly failure: Promise<never>;
   readonly #wait: WaitMode;
@@ -76,8 +80,13 @@ export class WorkerPool {
 
   /** Gives the workers their sockets and waits until every loop runs. */
   async begin({ ruleSlots, tables, forwardTables, sessions, describePorts }: WorkerTask): Promise<void> {
+    const plan = CapturePlan.createMemory(ruleSlots);
+    const rings: SharedArrayBuffer[] = [];
+    this.capture = { plan, rings };
     this.#threads.forEach((thread, worker) => {
       const ports = describePorts(worker);
+      const ring = createCaptureRing(ports.length);
+      rings.push(ring);
       const counters = WorkerCounters.create(ruleSlots, ports.length);
       const eventFd = openEventFd();
       const cpu = this.cpus[worker];
@@ -93,6 +102,7 @@ export class WorkerPool {
           sessions: sessions(worker),
           counters: counters.memory,
           ruleSlots,
+          capture: { plan, ring, ports: ports.length },
           eventFd,
           wait: this.#wait,
           ...(cpu === undefined ? {} : { cpu }),

@@ -11,6 +11,7 @@ import type { ForwardTable } from "../steering/forward_table.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
 import { Batch, DISPOSAL } from "./batch.ts";
+import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import { Forwarder } from "./forward.ts";
 import { Parking } from "./parking.ts";
@@ -45,6 +46,8 @@ export interface LoopContext {
   readonly interfaceOfPort: readonly number[];
   readonly control: ControlWords;
   readonly counters: WorkerCounters;
+  /** Called when the first rule is captured. */
+  readonly openTap: () => CaptureTap;
   /** Waits for the worker's eventfd, which is its first member, and for its sockets. */
   readonly pollSet: PollSet;
   readonly wait: WaitMode;
@@ -64,6 +67,9 @@ const PAUSE_MS = 1;
 const SLEEP_MS = 100;
 /** Longest sleep while packets wait to be sent, or the fill ring runs low. */
 const SHORT_SLEEP_MS = 1;
+/** After a sleep of this length there is time to look for sessions that have expired. */
+const QUIET_MS = 10;
+const EXPIRE_LOOKS = 1024;
 /** Turns a draining worker tries to get its last packets sent, 1 ms apart. */
 const DRAIN_TURNS_MAX = 200;
 
@@ -85,6 +91,11 @@ class Loop {
   #egress: CopyingEgress | undefined;
   readonly #parking = new Parking();
   #unparkDue = false;
+  /** While a rule is captured. */
+  #tap: CaptureTap | undefined;
+  /** The same, once there was one, and the plan it goes by. */
+  #openedTap: CaptureTap | undefined;
+  #capturePlan = 0;
 
   constructor(context: LoopContext) {
     this.#context = context;
@@ -123,6 +134,7 @@ class Loop {
         pollSet.addElapsed(values, IDLE_MS_AT);
         if (wait === "adaptive") spinTurns = pollSet.elapsed[0]! < SPIN_WORTH_MS ? ADAPTIVE_SPIN_TURNS : 1;
         emptyTurns = 0;
+        if (this.#forwarder !== undefined && pollSet.elapsed[0]! > QUIET_MS) this.#expire(this.#forwarder);
       } else if (fillNeedsWakeup(ports)) {
         pollSet.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
       } else if (emptyTurns % CLOCK_TURNS === 0) {
@@ -151,6 +163,8 @@ class Loop {
     const changes = control.changes;
     if (changes !== this.#changes) this.#noteChanges(changes);
     if (received > 0) {
+      const tap = this.#tap;
+      if (tap !== undefined) tap.tap(port.umem, batch, this.#table, index);
       const forwarder = this.#forwarder;
       if (forwarder === undefined) this.#process(index, port);
       else this.#forward(index, port, forwarder, this.#parking.hasRoom(received));
@@ -193,6 +207,12 @@ class Loop {
     values[EVICTIONS_AT] = forwarder.sessions.evicted;
   }
 
+  /** Sessions end also where no packet comes that would make room for another. */
+  #expire({ sessions }: Forwarder): void {
+    sessions.expire(Math.trunc(performance.now() / 1000), EXPIRE_LOOKS);
+    this.#context.counters.values[SESSIONS_AT] = sessions.live;
+  }
+
   #lookAtParked(): void {
     const isOver = this.#parking.isOver(performance.now());
     if (isOver || this.#unparkDue) this.#unpark(!isOver);
@@ -221,6 +241,12 @@ class Loop {
     this.#unparkDue = this.#parking.count > 0;
   }
 
+  #noteCaptures(plan: number): void {
+    this.#capturePlan = plan;
+    const tap = this.#openedTap ??= this.#context.openTap();
+    this.#tap = tap.note(plan) ? tap : undefined;
+  }
+
   #noteChanges(changes: number): void {
     const { control, heapUsed, tables, worker } = this.#context;
     this.#changes = changes;
@@ -229,6 +255,8 @@ class Loop {
     this.#table = tables[active]!;
     const forward = control.activeForward;
     if (forward > 0) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
+    const plan = control.capturePlan;
+    if (plan !== this.#capturePlan) this.#noteCaptures(plan);
     control.setTableSeen(worker, active);
     if (control.heapAsked(worker)) control.answerHeap(worker, heapUsed() >> 10);
   }

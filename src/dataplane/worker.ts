@@ -5,9 +5,11 @@
  */
 import { messageOf } from "../errors.ts";
 import { pinThread, PollSet } from "../ffi/libc.ts";
+import { Clock } from "../ffi/clock.ts";
 import { viewForwardTables } from "../steering/forward_table.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { viewWorkerTables } from "../steering/worker_table.ts";
+import { type CaptureMemory, CaptureTap } from "./capture_tap.ts";
 import { runLoop, type WaitMode } from "./loop.ts";
 import { QueuePort, type QueuePortDescription } from "./queue_port.ts";
 import { ControlWords, WORKER_STATE, WorkerCounters } from "./words.ts";
@@ -22,6 +24,7 @@ export interface WorkerOptions {
   readonly sessions: SessionTableOptions;
   readonly counters: SharedArrayBuffer;
   readonly ruleSlots: number;
+  readonly capture: CaptureMemory;
   /** Bumped by the control thread to end a sleep. */
   readonly eventFd: number;
   readonly wait: WaitMode;
@@ -59,6 +62,7 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         interfaceOfPort: numberInterfaces(data.ports),
         control,
         counters: new WorkerCounters(data.counters, data.ruleSlots),
+        openTap: () => new CaptureTap(data.capture, new Clock()),
         pollSet,
         wait: data.wait,
         heapUsed: () => Deno.memoryUsage().heapUsed,

@@ -20,6 +20,7 @@ export function diffRules(before: readonly Rule[], after: readonly Rule[]): stri
       change("ports", formatPorts(previous.ports), formatPorts(rule.ports)),
       change("worker", `${previous.worker}`, `${rule.worker}`),
       change("action", describeAction(previous), describeAction(rule)),
+      change("capture", describeCapture(previous), describeCapture(rule)),
     ].filter((text) => text !== "");
     const sameForward = JSON.stringify(previous.forward) === JSON.stringify(rule.forward);
     if (changes.length === 0 && !sameForward) changes.push("other options of forward");
@@ -37,6 +38,13 @@ function describeAction({ action, forward }: Rule): string {
   if (forward === undefined) return action;
   const backends = forward.to.map(({ name, weight }) => (weight === 1 ? name : `${name} (weight ${weight})`));
   return `forward${forward.mode === "nat" ? "" : ` by ${forward.mode}`} to ${backends.join(" ")}`;
+}
+
+function describeCapture({ capture }: Rule): string {
+  if (capture === undefined) return "none";
+  const { file, snap, sample, rotate: { size, seconds, keep } } = capture;
+  const age = seconds === null ? "" : ` or ${seconds} s`;
+  return `to ${file} (snap ${snap}, sample ${sample}, rotate at ${size} bytes${age}, keep ${keep})`;
 }
 
 function change(what: string, before: string, after: string): string {

@@ -38,6 +38,16 @@ export interface Rule {
   readonly action: Action;
   /** With action forward only. */
   readonly forward?: ForwardSpec;
+  readonly capture?: CaptureSpec;
+}
+
+/** Which of a rule's packets are copied to a file, and how much of each. */
+export interface CaptureSpec {
+  readonly file: string;
+  /** Bytes. */
+  readonly snap: number;
+  readonly sample: number;
+  readonly rotate: { readonly size: number; readonly seconds: number | null; readonly keep: number };
 }
 
 /** Actions that end in the XDP program; the others reach a worker. */

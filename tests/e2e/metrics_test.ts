@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { INTERFACES, TestNetwork } from "../support/netns.ts";
+import { INTERFACES, IPV4, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { type MetricName, METRICS } from "../../src/control/metric_families.ts";
 import { assertSameCounts, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
+import { TempDir } from "./support/command.ts";
 import type { TestConfig } from "./support/config.ts";
 import { parseMetrics, sumOf, wentBack } from "./support/metrics.ts";
 import { assertCleanMetrics, parseSample } from "./support/promtool.ts";
@@ -45,13 +46,16 @@ function assertAsDocumented(text: string): Set<string> {
 }
 
 Deno.test("promtool has nothing to say of /metrics: without rules, with rules and traffic, after remaps", async () => {
+  await using directory = await TempDir.create();
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, { rules: [] });
   const empty = await scrape(box);
   await assertCleanMetrics(empty, "without rules");
   assertAsDocumented(empty);
 
-  await box.put({ rules: RULES });
+  const captured = `{ name: captured, ports: 4000, capture: ${directory.path}/all.pcapng }`;
+  const forwarded = `{ name: forwarded, ports: 53, action: { forward: { to: ["${IPV4.client}:53"] } } }`;
+  await box.put({ rules: [...RULES, captured, forwarded] });
   await runTraffic(network, "udp", { ports: PORTS, flows: 20, packetsPerFlow: 300 });
   await settled(box);
   const before = await scrape(box);

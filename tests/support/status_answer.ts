@@ -52,6 +52,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     pid,
     reloads: { applied: 0, unchanged: 0, refused: lastReload?.result === "refused" ? 1 : 0 },
     lastReload,
+    backends: [],
     generation: 7,
     uptimeMs,
     interfaces: [{
@@ -107,6 +108,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
         })),
       };
     }),
+    captures: [],
     totals: {
       seen: received + dropped + lost,
       verdicts: { redirect: received + lost, pass: 0, drop: dropped },

@@ -152,7 +152,13 @@ function openTo(path: string, group: string | number): void {
 }
 
 function groupId(name: string): number | undefined {
-  const line = Deno.readTextFileSync("/etc/group").split("\n").find((text) => text.startsWith(`${name}:`));
+  let groups = "";
+  try {
+    groups = Deno.readTextFileSync("/etc/group");
+  } catch {
+    // A root without that file has no names for groups.
+  }
+  const line = groups.split("\n").find((text) => text.startsWith(`${name}:`));
   return line === undefined ? undefined : Number(line.split(":")[2]);
 }
 

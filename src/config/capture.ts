@@ -1,0 +1,114 @@
+/**
+ * `capture:` of a rule: its packets to pcapng files.
+ *
+ * @module
+ */
+import { normalize } from "node:path";
+import { z } from "zod";
+import { map, whole } from "./shapes.ts";
+import { complain, complainAboutKind, complainAboutNumber, complainAboutText, type Wording } from "./wording.ts";
+
+/** Where packets of a rule are copied to, and which. */
+export interface CaptureConfig {
+  /** Path of the file being written; finished ones have a number before `.pcapng`. */
+  file: string;
+  /** Most bytes kept of each packet. */
+  snap: number;
+  /** Every how many packets of each worker one is captured. */
+  sample: number;
+  rotate: {
+    /** Most bytes of a file. */
+    size: number;
+    /** Most seconds of a file; null: no limit. */
+    seconds: number | null;
+    /** Finished files that are kept. */
+    keep: number;
+  };
+}
+
+/** Most rules that capture. */
+export const MAX_CAPTURES = 128;
+
+const KIB = 1024;
+const UNITS = { KiB: KIB, MiB: KIB ** 2, GiB: KIB ** 3, TiB: KIB ** 4 } as const;
+/** The largest packet has to fit. */
+const SIZE_MIN = 128 * KIB;
+const SIZE_MAX = UNITS.TiB;
+const DEFAULT_SIZE = "64MiB";
+
+const EXAMPLE = "/var/lib/xdpsteer/game.pcapng";
+const FILE = 'an absolute path that ends in ".pcapng"';
+const aboutFile = complainAboutText("file", FILE, "is not possible");
+const path = z.string({ error: aboutFile }).regex(/^\/.*[^/]\.pcapng$/, { error: aboutFile })
+  .refine((text) => !/\p{Cc}/u.test(text) && new TextEncoder().encode(text).length <= 1024, { error: aboutFile })
+  .meta({ examples: [EXAMPLE] });
+
+const SIZE = "bytes from 128KiB to 1TiB, with KiB, MiB, GiB or TiB after the number or nothing";
+const aboutSize = complain("size", SIZE, () => "is not possible");
+const size = z.union([z.int(), z.string()], { error: aboutSize })
+  .refine((value) => readSize(value) !== undefined, { error: aboutSize });
+
+/** `64MiB` in bytes; undefined for what is no size, or not a possible one. */
+function readSize(value: number | string): number | undefined {
+  const [, digits, unit] = /^(\d{1,13})(KiB|MiB|GiB|TiB)?$/.exec(String(value)) ?? [];
+  if (digits === undefined) return undefined;
+  const bytes = Number(digits) * (unit === undefined ? 1 : UNITS[unit as keyof typeof UNITS]);
+  return bytes >= SIZE_MIN && bytes <= SIZE_MAX ? bytes : undefined;
+}
+
+const rotate = map("rotate", {
+  size: size.default(DEFAULT_SIZE).describe(`Most bytes of a file: ${SIZE}. Default ${DEFAULT_SIZE}.`),
+  seconds: whole(complainAboutNumber("seconds", "1 to 604800 seconds"), 1, 604_800).optional()
+    .meta({ examples: [3600] }).describe(
+      "A file that has packets is finished after so many seconds, 1 to 604800. Default: at any age.",
+    ),
+  keep: whole(complainAboutNumber("keep", "0 to 1000 files"), 0, 1000).default(5)
+    .describe("Finished files that are kept beside the one being written, 0 to 1000. Default 5."),
+});
+
+const captureMap = map("capture", {
+  file: path.describe(
+    `The file being written: ${FILE}. Finished ones are numbered from the newest: game.pcapng, game.1.pcapng, game.2.pcapng.`,
+  ),
+  snap: whole(complainAboutNumber("snap", "14 to 65535 bytes"), 14, 65_535).default(65_535)
+    .describe("Most bytes kept of each packet, 14 to 65535, which is all of it. Default 65535."),
+  sample: whole(complainAboutNumber("sample", "1 to 1000000000"), 1, 1_000_000_000).default(1)
+    .describe("Captures one of so many packets of each worker, the first one to begin with; 1: all. Default 1."),
+  rotate: rotate.prefault({}).describe("When a file is finished, and how many finished ones are kept."),
+});
+
+/** Schema of a rule's `capture:`. */
+export const captureSchema = z.union([path, captureMap], {
+  error: (refusal) =>
+    typeof refusal.input === "string" ? aboutFile(refusal) : complainAboutKind("capture", `${FILE}, or a map`)(refusal),
+}).meta({ examples: [EXAMPLE] }).describe(
+  `Copies the rule's packets to pcapng files: ${FILE}, or a map with file, snap, sample and rotate.`,
+);
+
+export function toCapture(capture: z.output<typeof captureSchema>): CaptureConfig {
+  if (typeof capture === "string") return toCapture(captureMap.parse({ file: capture }));
+  const { file, snap, sample, rotate: { size, seconds, keep } } = capture;
+  return { file: normalize(file), snap, sample, rotate: { size: readSize(size)!, seconds: seconds ?? null, keep } };
+}
+
+/** The path of a capture, in whichever form it is written; undefined where there is none. */
+export function capturePath(capture: unknown): string | undefined {
+  const file = typeof capture === "object" && capture !== null ? (capture as { file?: unknown }).file : capture;
+  return typeof file === "string" ? file : undefined;
+}
+
+/** The same text for paths whose files, finished ones included, would get into each other's way. */
+export function captureFamily(file: string): string {
+  return normalize(file).replace(/(\.\d+)*\.pcapng$/, "");
+}
+
+/** For `action: capture`, which names a key of the rule and no action; all else is for `usual` to tell. */
+export function unlessCapture(usual: Wording): Wording {
+  return (refusal) => {
+    const { input } = refusal;
+    const word = typeof input === "object" && input !== null ? Object.keys(input)[0] : input;
+    if (word !== "capture") return usual(refusal);
+    const expected = 'the key "capture" beside the action, like "capture: /path/name.pcapng"';
+    return `action "capture" is not an action: expected ${expected}`;
+  };
+}

@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { TestNetwork } from "../support/netns.ts";
+import { startAppliance } from "./support/appliance.ts";
+import { readBlocks, readPackets, sequenceOf } from "./support/capture_files.ts";
+import { captureOf, count, end, nameOf, PORT, send, WIRE, written } from "./support/captures.ts";
+import { TempDir } from "./support/command.ts";
+import { sleep, until } from "./support/wait.ts";
+
+Deno.test("whoever reads the file while it grows sees packets within a second", async () => {
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/live.pcapng`;
+  await using network = await TestNetwork.create(WIRE);
+  await using box = await startAppliance(network, {
+    rules: [`{ name: game, ports: ${PORT}, capture: ${file} }`],
+  });
+  for (const packets of [1, 8]) {
+    const before = (await readPackets(file)).length;
+    await send(network, { packetsPerFlow: packets });
+    await until("the packets in the file", async () => (await readPackets(file)).length === before + packets, {
+      limitMs: 2000,
+    });
+  }
+  assert.equal((await readBlocks(file)).dropped, null, "it is not finished");
+  assert.equal(captureOf(await box.status(), "game").written, 9);
+});
+
+Deno.test("files are finished before they are too large, so many are kept, and a restart overwrites none", async () => {
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/game.pcapng`;
+  const size = 128 * 1024;
+  await using network = await TestNetwork.create(WIRE);
+  const capture = `{ file: ${file}, rotate: { size: 128KiB, keep: 3 } }`;
+  const rules = [`{ name: game, ports: ${PORT}, worker: 0, capture: ${capture} }`];
+  {
+    await using box = await startAppliance(network, { rules });
+    await send(network, { packetsPerFlow: 1000, payloadBytes: 1000 });
+    assert.equal((await written(box, "game", 1000)).dropped, 0);
+    await end(box);
+  }
+  const names = async (): Promise<string[]> =>
+    (await Array.fromAsync(Deno.readDir(directory.path))).map(({ name }) => name).sort();
+  const four = ["game.1.pcapng", "game.2.pcapng", "game.3.pcapng", "game.pcapng"];
+  assert.deepEqual(await names(), four);
+  const files = [...[3, 2, 1].map((number) => nameOf(file, number)), file];
+  const sequences: number[] = [];
+  for (const each of files) {
+    const bytes = (await Deno.stat(each)).size;
+    assert.ok(bytes <= size, `${each} has ${bytes} bytes`);
+    assert.ok(each === file || bytes > size - 1100, `${each} has ${bytes} bytes`);
+    assert.equal((await readBlocks(each)).dropped, 0);
+    sequences.push(...(await readPackets(each)).map(sequenceOf));
+  }
+  assert.ok(sequences.length > 300);
+  assert.deepEqual(
+    sequences,
+    count(1000 - sequences.length, 1000),
+    "the last packets, without a gap from file to file",
+  );
+
+  const before = await Deno.readFile(file);
+  await using box = await startAppliance(network, { rules });
+  assert.deepEqual(await names(), four);
+  assert.deepEqual(await Deno.readFile(nameOf(file, 1)), before);
+  assert.deepEqual(await readPackets(file), []);
+  await end(box);
+});
+
+Deno.test("a file is finished at its age when it has packets", async () => {
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/game.pcapng`;
+  await using network = await TestNetwork.create(WIRE);
+  const capture = `{ file: ${file}, rotate: { seconds: 1 } }`;
+  await using box = await startAppliance(network, { rules: [`{ name: game, ports: ${PORT}, capture: ${capture} }`] });
+  for (const number of [1, 2]) {
+    await send(network, { packetsPerFlow: 10 });
+    await until(`finished file ${number}`, () => Deno.stat(nameOf(file, number)).then(() => true, () => false));
+  }
+  await sleep(1500); // nothing comes, so nothing is finished
+  await end(box);
+  assert.deepEqual(
+    await Promise.all([nameOf(file, 2), nameOf(file, 1), file].map((each) => readBlocks(each))),
+    [{ packets: 10, dropped: 0 }, { packets: 10, dropped: 0 }, { packets: 0, dropped: 0 }],
+  );
+  await assert.rejects(Deno.stat(nameOf(file, 3)));
+});
+
+Deno.test("a file that cannot be written costs no packet: told once, and counted as dropped", async () => {
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/missing/game.pcapng`;
+  await using network = await TestNetwork.create(WIRE);
+  await using box = await startAppliance(network, {
+    rules: [`{ name: game, ports: ${PORT}, action: echo, capture: ${file} }`],
+  });
+  const { sent, replies } = await send(network, { flows: 5, replyTimeoutMs: 2000 });
+  assert.deepEqual([sent, replies], [500, 500]);
+  const capture = await written(box, "game", sent);
+  assert.deepEqual([capture.state, capture.written, capture.dropped], ["failed", 0, 500]);
+  assert.match(capture.error!, /No such file or directory.*its directory does not exist: make it/);
+  const told = box.log.filter(({ logger }) => logger === "xdpsteer.capture");
+  assert.equal(told.length, 1, JSON.stringify(told));
+  assert.equal(told[0]!.level, "error");
+  assert.match(told[0]!.message, /^Rule game is not captured any more, its packets go on: cannot write/);
+  await end(box);
+});
+
+Deno.test("a full disk ends the capture, with a file that can be read, and not the traffic", async () => {
+  await using directory = await TempDir.create();
+  const run = async (...[program, ...args]: string[]): Promise<void> => {
+    const { success, stderr } = await new Deno.Command(program!, { args }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+  };
+  await run("mount", "-t", "tmpfs", "-o", "size=256k", "xdpsteer-test", directory.path);
+  await using _mount = { [Symbol.asyncDispose]: () => run("umount", "--lazy", directory.path) };
+  const file = `${directory.path}/game.pcapng`;
+  await using network = await TestNetwork.create(WIRE);
+  await using box = await startAppliance(network, {
+    rules: [`{ name: game, ports: ${PORT}, action: echo, capture: ${file} }`],
+  });
+  const { sent, replies } = await send(network, { packetsPerFlow: 1000, payloadBytes: 1000, replyTimeoutMs: 2000 });
+  assert.deepEqual([sent, replies], [1000, 1000]);
+  const capture = await written(box, "game", sent);
+  assert.equal(capture.state, "failed");
+  assert.match(capture.error!, /the disk is full/);
+  assert.ok(capture.dropped > 700);
+  assert.deepEqual((await readPackets(file)).map(sequenceOf), count(0, capture.written));
+  assert.equal((await readBlocks(file)).packets, capture.written);
+  await end(box);
+});
