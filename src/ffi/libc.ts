@@ -45,6 +45,8 @@ const SYMBOLS = {
   eventfd_write: { parameters: ["i32", "u64"], result: "i32" },
   // int eventfd_read(int fd, eventfd_t *value)
   eventfd_read: { parameters: ["i32", "pointer"], result: "i32" },
+  // int nice(int increment)
+  nice: { parameters: ["i32"], result: "i32" },
   // int sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set)
   sched_setaffinity: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   // int ioctl(int fd, unsigned long request, void *argument)
@@ -196,6 +198,11 @@ export function pinThread(cpu: number): void {
   set[cpu >> 3] = 1 << (cpu & 7);
   const result = libc().symbols.sched_setaffinity(0, BigInt(set.byteLength), set);
   checked(result, "sched_setaffinity", `pin a worker to CPU ${cpu}`);
+}
+
+/** Lets other threads go before the calling one, and those it starts from now on: on Linux, niceness is a thread's own (nice(2)). */
+export function yieldPriority(niceness: number): void {
+  libc().symbols.nice(niceness);
 }
 
 /** Thousands of times as long as a program's run. */

@@ -176,6 +176,7 @@ Deno.test("ten thousand malformed, huge and odd requests: right answers, no cras
 Deno.test("clients that are slow, or many, are cut off; the control socket and the packets do not notice", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, CONFIG, { favoured: true });
+  await sleep(1000); // the listeners on the kernel's tracepoints are loaded after the start
   const files = openFiles(box);
   await using traffic = await BackgroundTraffic.live(network, box, { ...TRAFFIC, ratePps: 50_000 });
   const crowds = Promise.all([

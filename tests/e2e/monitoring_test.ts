@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { METRICS } from "../../src/control/metric_families.ts";
 import { FATES } from "../../src/dataplane/words.ts";
-import { TestNetwork } from "../support/netns.ts";
+import { IPV4, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
@@ -135,7 +135,11 @@ Deno.test("Prometheus reads every expression of the dashboard", () => assertExpr
 Deno.test("what alerts and dashboard ask for is in the scrape of a running appliance", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, {
-    rules: ["{ name: game, ports: 7777, worker: 0, action: echo }", "{ name: scanners, ports: 19, action: drop }"],
+    rules: [
+      "{ name: game, ports: 7777, worker: 0, action: echo }",
+      "{ name: scanners, ports: 19, action: drop }",
+      `{ name: dns, ports: 53, action: { forward: { to: ["${IPV4.client}:53"] } } }`,
+    ],
   });
   await runTraffic(network, "udp", { ports: [7777, 19], flows: 10, packetsPerFlow: 100 });
   await settled(box);
