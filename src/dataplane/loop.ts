@@ -10,7 +10,7 @@ import type { PollSet } from "../ffi/libc.ts";
 import type { ForwardTable } from "../steering/forward_table.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
-import { Batch, DISPOSAL } from "./batch.ts";
+import { Batch } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import { Forwarder } from "./forward.ts";
@@ -87,10 +87,11 @@ class Loop {
   #changes = 0;
   #command: number = COMMAND.run;
   #table: WorkerTable;
+  #activeForward = 0;
   #forwarder: Forwarder | undefined;
   #egress: CopyingEgress | undefined;
   readonly #parking = new Parking();
-  #unparkDue = false;
+  readonly #parkedBatch = new Batch();
   /** While a rule is captured. */
   #tap: CaptureTap | undefined;
   /** The same, once there was one, and the plan it goes by. */
@@ -113,7 +114,7 @@ class Loop {
     while (this.#command !== COMMAND.stop) {
       let received = 0;
       for (let index = 0; index < ports.length; index++) received += this.#turn(index);
-      if (this.#parking.count > 0) this.#lookAtParked();
+      if (this.#parking.count > 0) this.#unpark(Parking.overSince(performance.now()), false);
       values[TURNS_AT] = values[TURNS_AT]! + 1;
 
       if (received > 0) {
@@ -124,7 +125,7 @@ class Loop {
       if (emptyTurns++ === 0) pollSet.mark();
 
       if (this.#command === COMMAND.drain) {
-        if (this.#parking.count > 0) this.#unpark(false);
+        if (this.#parking.count > 0) this.#unpark(Infinity, false);
         if (!unfinished(ports) || drainTurns++ === DRAIN_TURNS_MAX) return;
         pollSet.wait(SHORT_SLEEP_MS);
       } else if (emptyTurns >= spinTurns && !chunksDue(ports)) {
@@ -166,8 +167,8 @@ class Loop {
       const tap = this.#tap;
       if (tap !== undefined) tap.tap(port.umem, batch, this.#table, index);
       const forwarder = this.#forwarder;
-      if (forwarder === undefined) this.#process(index, port);
-      else this.#forward(index, port, forwarder, this.#parking.hasRoom(received));
+      if (forwarder === undefined) this.#process(index, port, batch);
+      else this.#forward(index, port, forwarder);
       values[BATCHES_AT] = values[BATCHES_AT]! + 1;
     }
     if (port.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + port.flushTx();
@@ -175,9 +176,8 @@ class Loop {
     return received;
   }
 
-  #process(index: number, port: QueuePort): void {
+  #process(index: number, port: QueuePort, batch: Batch): void {
     const { counters: { values }, interfaceOfPort } = this.#context;
-    const batch = this.#batch;
     const reserved = port.reserveTx(batch.count);
     const receivedAt = this.#receivedAt[index]!;
     const from = interfaceOfPort[index]!;
@@ -195,37 +195,43 @@ class Loop {
   }
 
   /** As {@linkcode #process}, while there are rules that forward. */
-  #forward(index: number, port: QueuePort, forwarder: Forwarder, mayPark: boolean): void {
-    const { values } = this.#context.counters;
+  #forward(index: number, port: QueuePort, forwarder: Forwarder): void {
     const nowMs = performance.now();
+    const mayPark = this.#parking.hasRoom(this.#batch.count);
+    this.#decide(index, port, forwarder, this.#batch, nowMs, mayPark);
+    if (mayPark) this.#parking.keep(this.#batch, index, nowMs);
+  }
+
+  #decide(index: number, port: QueuePort, forwarder: Forwarder, batch: Batch, nowMs: number, mayPark: boolean): void {
+    const { values } = this.#context.counters;
     forwarder.startBatch(Math.trunc(nowMs / 1000));
     forwarder.mayPark = mayPark;
-    this.#process(index, port);
-    if (mayPark) this.#parking.keep(this.#batch, DISPOSAL.park, index, nowMs);
+    this.#process(index, port, batch);
     this.#egress!.submit();
     values[SESSIONS_AT] = forwarder.sessions.live;
     values[EVICTIONS_AT] = forwarder.sessions.evicted;
+  }
+
+  /**
+   * Decides once more on parked packets that have waited since `sinceMs` or longer.
+   *
+   * @param mayPark False for those that are not to wait any longer.
+   */
+  #unpark(sinceMs: number, mayPark: boolean): void {
+    const { ports } = this.#context;
+    const batch = this.#parkedBatch;
+    for (let index = 0; index < ports.length && this.#parking.count > 0; index++) {
+      this.#parking.takeInto(batch, index, sinceMs);
+      if (batch.count === 0) continue;
+      this.#decide(index, ports[index]!, this.#forwarder!, batch, performance.now(), mayPark);
+      if (mayPark) this.#parking.keepOn(batch, index);
+    }
   }
 
   /** Sessions end also where no packet comes that would make room for another. */
   #expire({ sessions }: Forwarder): void {
     sessions.expire(Math.trunc(performance.now() / 1000), EXPIRE_LOOKS);
     this.#context.counters.values[SESSIONS_AT] = sessions.live;
-  }
-
-  #lookAtParked(): void {
-    const isOver = this.#parking.isOver(performance.now());
-    if (isOver || this.#unparkDue) this.#unpark(!isOver);
-    this.#unparkDue = false;
-  }
-
-  /** Decides on parked packets once more: finally, or when something has changed that they may have waited for. */
-  #unpark(mayPark: boolean): void {
-    const { ports } = this.#context;
-    for (let index = 0; index < ports.length && this.#parking.count > 0; index++) {
-      this.#parking.takeInto(this.#batch, index);
-      if (this.#batch.count > 0) this.#forward(index, ports[index]!, this.#forwarder!, mayPark);
-    }
   }
 
   /** Takes the forward table in force. The first one brings the memory for sessions with it. */
@@ -236,9 +242,10 @@ class Loop {
       this.#egress = new CopyingEgress(ports, interfaceOfPort, worker);
       this.#forwarder = new Forwarder(table, this.#egress, sessions);
     }
+    this.#activeForward = active;
     this.#forwarder.table = table;
     control.setForwardSeen(worker, active);
-    this.#unparkDue = this.#parking.count > 0;
+    this.#unpark(Infinity, true); // ahead of what has come since
   }
 
   #noteCaptures(plan: number): void {
@@ -254,7 +261,7 @@ class Loop {
     const active = control.activeTable;
     this.#table = tables[active]!;
     const forward = control.activeForward;
-    if (forward > 0) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
+    if (forward !== this.#activeForward) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
     const plan = control.capturePlan;
     if (plan !== this.#capturePlan) this.#noteCaptures(plan);
     control.setTableSeen(worker, active);

@@ -3,12 +3,14 @@
  *
  * @module
  */
-import type { Batch } from "./batch.ts";
+import { type Batch, DISPOSAL } from "./batch.ts";
 
 /** Packets one worker keeps waiting. */
 export const PARK_MAX = 64;
-/** How long one waits. */
-const PARK_MS = 1000;
+/** How long one waits: as long as the kernel asks for a neighbour, three times a second apart, before it gives up. */
+const PARK_MS = 3000;
+
+const { park } = DISPOSAL;
 
 export class Parking {
   count = 0;
@@ -16,34 +18,47 @@ export class Parking {
   readonly #addr = new Int32Array(PARK_MAX);
   readonly #length = new Int32Array(PARK_MAX);
   readonly #sinceMs = new Float64Array(PARK_MAX);
+  /** Of the packets taken last. */
+  readonly #takenSinceMs = new Float64Array(PARK_MAX);
 
   /** True while there is room for a whole batch more. A packet that finds none is decided on at once. */
   hasRoom(packets: number): boolean {
     return this.count + packets <= PARK_MAX;
   }
 
-  /** Keeps the packets of a batch that are to be parked. */
-  keep(batch: Batch, park: number, port: number, nowMs: number): void {
+  /** Keeps the packets of a batch that are to be parked, and have come now. */
+  keep(batch: Batch, port: number, nowMs: number): void {
     for (let index = 0; index < batch.count; index++) {
-      if (batch.disposal[index] !== park) continue;
-      this.#port[this.count] = port;
-      this.#addr[this.count] = batch.addr[index]!;
-      this.#length[this.count] = batch.length[index]!;
-      this.#sinceMs[this.count++] = nowMs;
+      if (batch.disposal[index] === park) this.#add(batch, index, port, nowMs);
     }
   }
 
-  /** Whether the one that has waited longest has waited long enough. */
-  isOver(nowMs: number): boolean {
-    return this.count > 0 && nowMs - this.#sinceMs[0]! >= PARK_MS;
+  /** Keeps the packets of a batch from {@linkcode takeInto} that still have to wait: no longer than they would have. */
+  keepOn(batch: Batch, port: number): void {
+    for (let index = 0; index < batch.count; index++) {
+      if (batch.disposal[index] === park) this.#add(batch, index, port, this.#takenSinceMs[index]!);
+    }
   }
 
-  /** Moves all packets of a port into a batch, in the order in which they came. */
-  takeInto(batch: Batch, port: number): void {
+  #add(batch: Batch, index: number, port: number, sinceMs: number): void {
+    this.#port[this.count] = port;
+    this.#addr[this.count] = batch.addr[index]!;
+    this.#length[this.count] = batch.length[index]!;
+    this.#sinceMs[this.count++] = sinceMs;
+  }
+
+  /** The latest time since which a packet has waited long enough. */
+  static overSince(nowMs: number): number {
+    return nowMs - PARK_MS;
+  }
+
+  /** Moves the packets of a port that have waited since `sinceMs` or longer into a batch, in the order in which they came. */
+  takeInto(batch: Batch, port: number, sinceMs: number): void {
     batch.count = 0;
     let left = 0;
     for (let index = 0; index < this.count; index++) {
-      if (this.#port[index] === port) {
+      if (this.#port[index] === port && this.#sinceMs[index]! <= sinceMs) {
+        this.#takenSinceMs[batch.count] = this.#sinceMs[index]!;
         batch.addr[batch.count] = this.#addr[index]!;
         batch.length[batch.count++] = this.#length[index]!;
         continue;

@@ -4,11 +4,12 @@
  *
  * @module
  */
+import { AsyncPoll } from "../../ffi/async_poll.ts";
 import { messageOf } from "../../errors.ts";
 import { ERRNO, syscallError } from "../../ffi/errno.ts";
 import { NetlinkSocket } from "../../ffi/netlink.ts";
 import { NETLINK } from "../../ffi/netlink_uapi.ts";
-import { ReadableWatch } from "../../ffi/readable_watch.ts";
+import { UAPI } from "../../ffi/uapi.ts";
 import { logger } from "../../log.ts";
 import { hasFailed, KernelTables, type NextHop } from "./kernel_tables.ts";
 import { canSolicit, pokeDestination } from "./poke.ts";
@@ -47,6 +48,8 @@ const BATCH_MS = 10;
 /** Batches of messages read before other work gets its turn. */
 const MOST_RECEIVES = 4096;
 const MOST_DUMPS = 5;
+/** A wait that nothing ends goes on after this time. */
+const MOST_WAIT_MS = 60_000;
 /** After dumps that were interrupted again and again. */
 const INTERRUPTED_MS = 100;
 /** After a failure that nothing but time can help. */
@@ -66,7 +69,7 @@ export class NextHops implements Disposable {
   readonly #onChange: () => void;
   readonly #requests: NetlinkSocket;
   readonly #events: NetlinkSocket;
-  readonly #readable: ReadableWatch;
+  readonly #poll: AsyncPoll;
 
   private constructor(onChange: () => void) {
     this.#onChange = onChange;
@@ -75,7 +78,7 @@ export class NextHops implements Disposable {
     this.#events = opened.use(new NetlinkSocket(GROUPS));
     this.#requests = opened.use(new NetlinkSocket());
     this.#tables = this.#dump();
-    this.#readable = new ReadableWatch(this.#events.fd);
+    this.#poll = new AsyncPoll();
     opened.move();
     this.#follow();
   }
@@ -185,7 +188,9 @@ export class NextHops implements Disposable {
   }
 
   async #follow(): Promise<void> {
-    while (this.#incomplete || await this.#readable.wait()) {
+    const events = [{ fd: this.#events.fd, events: UAPI.POLLIN }];
+    while (true) {
+      if (!this.#incomplete && !this.#disposed) await this.#poll.wait(events, MOST_WAIT_MS);
       if (this.#disposed) break;
       let pause = BATCH_MS;
       try {
@@ -197,6 +202,7 @@ export class NextHops implements Disposable {
       }
       await sleep(pause);
     }
+    this.#poll[Symbol.dispose]();
     this.#events.close();
   }
 
@@ -204,6 +210,6 @@ export class NextHops implements Disposable {
     this.#disposed = true;
     clearTimeout(this.#telling);
     this.#requests.close();
-    this.#readable[Symbol.dispose](); // ends the following, which closes its socket
+    this.#poll.wake(); // ends the following, which closes its socket
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Two protocols of applications to which it matters what address and port they are seen with: SIP (RFC 3261, RFC 3581) and the
- * server queries of the Source engine. Server and client in Python, on ordinary sockets.
+ * Two protocols of applications to which it matters what address and port they are seen with: SIP (RFC 3261, RFC 3581)
+ * and the server queries of the Source engine. Server and client in Python, on ordinary sockets.
  *
  * @module
  */
@@ -33,7 +33,9 @@ def sip(data, peer):
 def game(data, peer):
     challenge = hashlib.sha256(f"{peer[0]} {peer[1]}".encode()).digest()[:4]
     if data != QUERY + challenge: return b"\\xff\\xff\\xff\\xffA" + challenge
-    return b"\\xff\\xff\\xff\\xffI\\x11steered\\0de_edge\\0edge\\0Edge\\0" + struct.pack("<HBBBccBB", 10, 3, 16, 0, b"d", b"l", 0, 1) + b"1.0\\0"
+    texts = b"steered\\0de_edge\\0edge\\0Edge\\0"
+    numbers = struct.pack("<HBBBccBB", 10, 3, 16, 0, b"d", b"l", 0, 1)
+    return b"\\xff\\xff\\xff\\xffI\\x11" + texts + numbers + b"1.0\\0"
 
 servers = {}
 for address in options["addresses"]:
