@@ -16,7 +16,16 @@ Deno.test("the benchmark measures every workload, and writes table, JSON and cha
 
     const { results } = JSON.parse(await Deno.readTextFile(`${out}/results.json`));
     const workloads = new Set(results.map(({ workload }: { workload: string }) => workload.split(",")[0]));
-    for (const name of ["count", "echo", "echo round trip", "kernel side per packet: sending", "soak"]) {
+    const names = [
+      "count",
+      "echo",
+      "echo round trip",
+      "forward",
+      "forward round trip",
+      "kernel side per packet: sending",
+      "soak",
+    ];
+    for (const name of names) {
       assert.ok(workloads.has(name), `"${name}" is measured`);
     }
     for (const { workload, subject, values, baselines = [], ratios } of results) {

@@ -10,13 +10,19 @@ import { Sender } from "./sender.ts";
 import type { Subject } from "./subjects.ts";
 import type { VethNetwork } from "../../src/traffic/veth_network.ts";
 
-export type Start = (network: VethNetwork) => Promise<Subject>;
+/** What takes part. */
+export interface Stoppable extends AsyncDisposable {
+  /** Undefined for what is no process and does nothing while it is sent nothing. */
+  readonly pid?: number;
+}
+
+export type Start<S extends Stoppable = Subject> = (network: VethNetwork) => Promise<S>;
 
 /** What a measurement has to do with. */
-export interface Lane {
+export interface Lane<S extends Stoppable = Subject> {
   readonly network: VethNetwork;
   readonly sender: Sender;
-  readonly subject: Subject;
+  readonly subject: S;
 }
 
 /** Networks and senders for a number of subjects, for any number of contests. */
@@ -24,12 +30,20 @@ export class Arena implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly #places: { readonly network: VethNetwork; readonly sender: Sender }[] = [];
 
-  /** @param swallow The client side drops what comes back before its stack sees it. */
-  static async open(size: number, swallow: boolean): Promise<Arena> {
+  /**
+   * @param swallow The client side drops what comes back before its stack sees it.
+   * @param extend Adds to each network; what it puts on the stack is gone before the network is.
+   */
+  static async open(
+    size: number,
+    swallow: boolean,
+    extend?: (network: VethNetwork, stack: AsyncDisposableStack) => Promise<void>,
+  ): Promise<Arena> {
     const arena = new Arena();
     try {
       for (let place = 0; place < size; place++) {
         const network = arena.#stack.use(await createNetwork(1, swallow));
+        await extend?.(network, arena.#stack);
         arena.#places.push({ network, sender: arena.#stack.use(new Sender(network)) });
       }
     } catch (error) {
@@ -45,22 +59,22 @@ export class Arena implements AsyncDisposable {
    * @param stopping Subjects whose turn it is not are stopped with SIGSTOP: needed where they would spin.
    * @returns What was measured, by subject, in the order of time: the same index is the same moment.
    */
-  async contest<T>(
-    starts: Readonly<Record<string, Start>>,
+  async contest<T, S extends Stoppable = Subject>(
+    starts: Readonly<Record<string, Start<S>>>,
     { rounds, slices }: Effort,
-    measure: (lane: Lane) => Promise<T>,
+    measure: (lane: Lane<S>) => Promise<T>,
     report: Report,
     stopping = true,
   ): Promise<Readonly<Record<string, T[]>>> {
     const names = Object.keys(starts);
-    const signal = (lane: Lane, name: "SIGSTOP" | "SIGCONT"): void => {
-      if (stopping) Deno.kill(lane.subject.pid, name);
+    const signal = ({ subject: { pid } }: Lane<S>, name: "SIGSTOP" | "SIGCONT"): void => {
+      if (stopping && pid !== undefined) Deno.kill(pid, name);
     };
     const values = Object.fromEntries(names.map((name): [string, T[]] => [name, []]));
     for (let round = 0; round < rounds; round++) {
       report(`round ${round + 1} of ${rounds}`);
       await using stack = new AsyncDisposableStack();
-      const lanes: Lane[] = [];
+      const lanes: Lane<S>[] = [];
       for (const [index, name] of names.entries()) {
         const place = this.#places[(index + round) % names.length]!;
         const lane = { ...place, subject: await starts[name]!(place.network) };

@@ -5,6 +5,7 @@
 import { createInterface } from "node:readline";
 import process from "node:process";
 import { interfaceIndex } from "../../src/ffi/libc.ts";
+import { FreshFrames } from "./fresh_frames.ts";
 import { LiveFrames } from "../../src/traffic/live_frames.ts";
 import { INTERFACES, IPV4, MACS } from "../../src/traffic/veth_network.ts";
 
@@ -16,6 +17,8 @@ export interface GeneratorOrder {
   /** CPUs to send from; on a veth each is one queue of the receiver. They take turns. */
   readonly cpus: readonly number[];
   readonly ratePps?: number;
+  /** For a receiver that changes frames in place. One port, no rate. */
+  readonly fresh?: boolean;
 }
 
 export interface GeneratorReport {
@@ -31,7 +34,7 @@ const SETUP_ROUNDS = 5;
 
 /** A source for one kind of order. */
 class Source implements Disposable {
-  readonly #frames: LiveFrames;
+  readonly #frames: LiveFrames | FreshFrames;
   /** A call of the kernel's sets up for some 25 ms, which is no part of sending. */
   readonly #setupMs: number;
   /** Sent to find that out, and not reported yet. */
@@ -39,12 +42,16 @@ class Source implements Disposable {
   #perMs: number | undefined;
 
   constructor({ durationMs: _, cpus, ...options }: GeneratorOrder) {
-    this.#frames = LiveFrames.load({
-      ifindex: interfaceIndex(INTERFACES.client),
-      source: { mac: MACS.client, address: IPV4.client },
-      destination: { mac: MACS.steer, address: IPV4.steer },
-      ...options,
-    });
+    const source = { mac: MACS.client, address: IPV4.client };
+    const destination = { mac: MACS.steer, address: IPV4.steer };
+    this.#frames = options.fresh
+      ? FreshFrames.load({
+        ...options,
+        interface: INTERFACES.client,
+        source,
+        destination: { ...destination, port: options.ports[0]! },
+      })
+      : LiveFrames.load({ ifindex: interfaceIndex(INTERFACES.client), source, destination, ...options });
     this.#perMs = options.ratePps === undefined ? undefined : options.ratePps / 1000;
     const setups = Array.from({ length: SETUP_ROUNDS }, () => this.#call(LITTLE_FRAMES, cpus[0]!).elapsedMs);
     this.#setupMs = Math.min(...setups);

@@ -1,10 +1,12 @@
 /**
- * `scripts/dev bench`: xdpsteer beside C in one run. Prints a table; writes build/bench/results.json and results.svg.
+ * `scripts/dev bench`: xdpsteer beside C, nginx and the kernel's own ways in one run. Prints a table; writes
+ * build/bench/results.json and results.svg.
  *
- *     scripts/dev bench [--quick] [--only WORD] [--out DIRECTORY]
+ *     scripts/dev bench [--quick] [--out DIRECTORY] [WORKLOAD...]      e.g. scripts/dev bench forward
  */
 // deno-lint-ignore-file no-console
 import { parseArgs } from "node:util";
+import { forward } from "./forward.ts";
 import { type Machine, renderJson, renderSvg, renderTable } from "./report.ts";
 import { build } from "./rig.ts";
 import { latency, soak } from "./latency.ts";
@@ -13,10 +15,10 @@ import { FULL, QUICK, type Result, type Workload } from "./results.ts";
 import { steeringCost } from "./steering_cost.ts";
 import { cpuPerPacket, throughput } from "./throughput.ts";
 
-const { values: options } = parseArgs({
+const { values: options, positionals: chosen } = parseArgs({
+  allowPositionals: true,
   options: {
     quick: { type: "boolean", default: false },
-    only: { type: "string" },
     out: { type: "string", default: "build/bench" },
   },
 });
@@ -25,12 +27,20 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
   throughput,
   cpu: cpuPerPacket,
   latency,
+  forward,
   steering: steeringCost,
   scaling,
   reload,
   startup,
   soak,
 };
+
+for (const name of chosen) {
+  if (!Object.hasOwn(WORKLOADS, name)) {
+    console.error(`There is no workload "${name}": there are ${Object.keys(WORKLOADS).join(", ")}`);
+    Deno.exit(2);
+  }
+}
 
 const load = (): number => Number(Deno.readTextFileSync("/proc/loadavg").split(" ")[0]);
 const cpu = /^model name\s*:\s*(.+)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? Deno.build.arch;
@@ -43,7 +53,7 @@ const report = (line: string): void =>
 await build();
 const results: Result[] = [];
 for (const [name, run] of Object.entries(WORKLOADS)) {
-  if (options.only === undefined || name.includes(options.only)) results.push(...await run(effort, report));
+  if (chosen.length === 0 || chosen.includes(name)) results.push(...await run(effort, report));
 }
 const machine: Machine = {
   cores: navigator.hardwareConcurrency,

@@ -53,7 +53,10 @@ export async function build(): Promise<void> {
     c("baseline", "-lxdp", "-lbpf"),
     c("kernel_echo"),
     c("ping_pong"),
+    c("udp_relay"),
+    bpf("fresh_source"),
     bpf("redirect_only"),
+    bpf("tc_backend"),
     bpf("xdp_drop"),
   ]);
 }
