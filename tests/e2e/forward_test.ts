@@ -5,9 +5,13 @@ import { startAppliance } from "./support/appliance.ts";
 import { BackendHost, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
 
 const PORT = 8080;
+const CLIENTS = 1000;
+/** The packaged program has the same code: a tenth of the requests tells whether it works. */
+const REQUESTS = Deno.env.get("XDPSTEER_COMMAND") === undefined ? 1000 : 100;
+const ALL = CLIENTS * REQUESTS;
 
 for (const family of BOTH) {
-  Deno.test(`a thousand clients, a thousand requests each, three backends: every answer comes back whole: ${family}`, async () => {
+  Deno.test(`a thousand clients with a thousand requests each, three backends: every answer comes back whole: ${family}`, async () => {
     await using network = await TestNetwork.create();
     await using host = await BackendHost.create(network);
     for (const number of [1, 2, 3]) await host.serve(family, number);
@@ -25,16 +29,16 @@ for (const family of BOTH) {
     const report = await clients.report();
     assert.deepEqual(
       { ...report, byBackend: null, elapsedMs: 0 },
-      { sent: 1e6, answered: 1e6, lost: 0, wrong: 0, late: 0, moved: 0, elapsedMs: 0, byBackend: null },
+      { sent: ALL, answered: ALL, lost: 0, wrong: 0, late: 0, moved: 0, elapsedMs: 0, byBackend: null },
     );
     for (const number of [1, 2, 3]) {
       const share = report.byBackend[number]!;
       assert.ok(share > 250 && share < 420, `backend ${number} has ${share} of 1000 clients`);
     }
     const status = await settled(box);
-    assert.deepEqual(fatesOf(status, "web"), { forwarded: 1e6 });
+    assert.deepEqual(fatesOf(status, "web"), { forwarded: ALL });
     const answers = status.rules.filter(({ name }) => name.startsWith("(answers"));
     const returned = answers.map(({ name }) => fatesOf(status, name).returned ?? 0);
-    assert.equal(returned.reduce((sum, count) => sum + count), 1e6);
+    assert.equal(returned.reduce((sum, count) => sum + count), ALL);
   });
 }
