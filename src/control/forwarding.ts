@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type { HealthConfig } from "../config/forward.ts";
 import type { Config, RuleConfig } from "../config/schema.ts";
 import { logger } from "../log.ts";
 import { parseAddress } from "../packet/address.ts";
@@ -28,7 +27,8 @@ import { fillMaglev } from "../steering/maglev.ts";
 import type { BackendSpec, ForwardSpec, Rule } from "../steering/rule.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { RuleSlots } from "../steering/slots.ts";
-import type { BackendHealth, CheckedBackend, HealthChecks } from "./health/checks.ts";
+import { checksOf } from "./health/backend_checks.ts";
+import type { BackendHealth, HealthChecks } from "./health/checks.ts";
 import type { NextHop, NextHops } from "./next_hop/next_hops.ts";
 import type { WorkerPool } from "./workers.ts";
 
@@ -286,36 +286,6 @@ function shareOf(first: number, last: number, worker: number, workers: number): 
   const count = last - first + 1;
   const from = first + Math.floor(count * worker / workers);
   return { first: from, last: first + Math.floor(count * (worker + 1) / workers) - 1 };
-}
-
-/** One check per backend: of rules that check the same backend differently, the first counts. */
-function checksOf(rules: readonly RuleConfig[]): CheckedBackend[] {
-  const checks = new Map<string, CheckedBackend>();
-  for (const { forward } of rules) {
-    for (const backend of forward?.health ? forward.to : []) {
-      if (checks.has(backend.name)) continue;
-      const address = parseAddress(backend.address);
-      checks.set(backend.name, {
-        backend: { name: backend.name, address, port: backend.port },
-        check: toCheck(forward!.health!),
-      });
-    }
-  }
-  return [...checks.values()];
-}
-
-function toCheck(health: HealthConfig): CheckedBackend["check"] {
-  const encoder = new TextEncoder();
-  return {
-    kind: health.check,
-    ...(health.port === null ? {} : { port: health.port }),
-    payload: encoder.encode(health.send),
-    ...(health.expect === null ? {} : { expect: encoder.encode(health.expect) }),
-    intervalMs: health.interval * 1000,
-    timeoutMs: health.timeout * 1000,
-    rise: health.rise,
-    fall: health.fall,
-  };
 }
 
 function formatMac(mac: Uint8Array): string {

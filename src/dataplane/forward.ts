@@ -21,7 +21,8 @@ import {
   type ForwardTable,
 } from "../steering/forward_table.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
-import { sameAddress, SESSION, SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
+import { sameAddress, SESSION } from "../steering/session_row.ts";
+import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
 import { FATE } from "./words.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;

@@ -19,7 +19,7 @@ import {
   viewForwardTables,
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
-import { SESSION } from "../steering/sessions.ts";
+import { SESSION } from "../steering/session_row.ts";
 import {
   addWords,
   buildFrame,
