@@ -35,7 +35,6 @@
 
 #define MAGIC "XDPSTEER"
 #define TRAILER_BYTES (3 * 16 + 8)
-#define FILES_MAX 64
 #define PROGRAM "xdpsteer"
 #define SCRIPT "main.js"
 
@@ -45,7 +44,7 @@ struct packed {
 	char path[128];
 };
 
-static struct packed files[FILES_MAX];
+static struct packed *files;
 static unsigned int file_count;
 static char id[65];
 static const unsigned char *image;
@@ -84,7 +83,11 @@ static void read_index(const char *self)
 	index = strndup((const char *)image + offset, size);
 	line = strtok_r(index, "\n", &rest);
 	snprintf(id, sizeof(id), "%s", line ? line : "");
-	while ((line = strtok_r(NULL, "\n", &rest)) && file_count < FILES_MAX) {
+	/* No more files than bytes in the index: a line for each. */
+	files = calloc(size, sizeof(*files));
+	if (!files)
+		die("not enough memory for an index of %llu bytes", size);
+	while ((line = strtok_r(NULL, "\n", &rest))) {
 		struct packed *file = &files[file_count++];
 
 		if (sscanf(line, "%o %llu %llu %llu %llx %127s", &file->mode, &file->offset, &file->packed_size, &file->size, &file->hash,

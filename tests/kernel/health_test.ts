@@ -45,7 +45,7 @@ function untilChecked(health: HealthProcess, name: string, count: number, from =
 
 function untilChanged(health: HealthProcess, name: string, count: number): Promise<Change> {
   return until(`${count} changes of ${name}`, () => {
-    const changes = health.changes.filter((change) => change.name === name);
+    const changes = health.events.filter((change) => change.name === name);
     return changes.length >= count ? changes[count - 1] : undefined;
   }, { describe: () => health.log });
 }
@@ -89,7 +89,7 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
     assert.ok(new Set(twice.map(({ peerPort }) => peerPort)).size >= 9, "no answer too many is taken for the next one");
     const tcp = servers.requests("tcp", 5001);
     assert.ok(tcp.length >= 9 && tcp.every(({ data }) => data === "b''"), "connections end in order");
-    assert.deepEqual(health.changes, []);
+    assert.deepEqual(health.events, []);
     assert.equal(health.log, "", "nothing to say");
 
     await health.set(backends.slice(1));
@@ -167,7 +167,7 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
     const status = await health.status();
     assert.ok(checks >= 20);
     for (const [{ name }] of cases) assert.equal(status[name]!.failures, status[name]!.checks, name);
-    assert.equal(health.changes.length, cases.length);
+    assert.equal(health.events.length, cases.length);
   });
 
   Deno.test(`what a router says of a host it cannot reach is a failure at once over ${family}`, async () => {
@@ -297,7 +297,7 @@ Deno.test("rise and fall are counted exactly, and each change is told once", asy
       healthy = !healthy;
       expected.push([count, healthy]);
     }
-    const told = health.changes.filter(({ name }) => name === port).map((change) => [change.checks, change.healthy]);
+    const told = health.events.filter(({ name }) => name === port).map((change) => [change.checks, change.healthy]);
     assert.deepEqual(told, expected, `port ${port}: ${outcomes}`);
   }
 });
@@ -330,7 +330,7 @@ Deno.test("set() keeps the health of what stays, begins anew with what comes, an
   await health.set([{ ...bad, port: 5001 }]);
   assert.equal((await health.status())["bad"]!.healthy, true, "another backend of the same name");
   await untilChecked(health, "bad", 5);
-  assert.deepEqual(health.changes.map(({ name }) => name), ["bad"]);
+  assert.deepEqual(health.events.map(({ name }) => name), ["bad"]);
 });
 
 Deno.test("checks of many backends are spread over the interval, and leave nothing open when they end", async () => {

@@ -34,15 +34,15 @@ async function changes(
   wanted: (nextHop: NextHopText | null) => boolean,
 ): Promise<NextHopText | null> {
   await sleep(50); // whatever came before is over
-  const before = process.changes.length;
+  const before = process.events.length;
   await change();
   const endUs = Number(monotonicMicroseconds());
-  await until("a change to be told of", () => process.changes.length > before);
+  await until("a change to be told of", () => process.events.length > before);
   const nextHop = await until("the answer after a change", async () => {
     const answer = await process.lookup(destination);
     return wanted(answer) ? { answer } : undefined;
-  }, { limitMs: KNOWN_MS, describe: () => process.changes });
-  const lateMs = (process.changes[before]! - endUs) / 1000;
+  }, { limitMs: KNOWN_MS, describe: () => process.events });
+  const lateMs = (process.events[before]! - endUs) / 1000;
   assert.ok(lateMs < KNOWN_MS, `told of ${lateMs} ms after the change`);
   return nextHop.answer;
 }
@@ -274,14 +274,14 @@ Deno.test("NextHops.provoke() confirms a stale neighbour, and going stale is no 
   await process.provoke(IPV4.client);
   await until("the neighbour", async () => resolved(MACS.client)(await process.lookup(IPV4.client)));
   await sleep(50);
-  const { length } = process.changes;
+  const { length } = process.events;
   await ip(network, `neigh change ${IPV4.client} dev ${DEVICE} nud stale`);
   await sleep(50);
   assert.equal(await state(), "STALE");
   await process.provoke(IPV4.client);
   await until("the neighbour to be confirmed", async () => await state() === "REACHABLE");
   assert.ok(resolved(MACS.client)(await process.lookup(IPV4.client)));
-  assert.equal(process.changes.length, length);
+  assert.equal(process.events.length, length);
 });
 
 Deno.test("NextHops.provoke() works without CAP_NET_ADMIN", async (test) => {

@@ -8,6 +8,7 @@ import { type BackendHealth, type HealthCheckConfig, HealthChecks } from "../../
 import { configureLog } from "../../src/log.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { PATIENCE_MS } from "../e2e/support/wait.ts";
+import { AnsweringProcess, answerRequests } from "./answering_process.ts";
 import type { Side, SpawnOptions, TestNetwork } from "./netns.ts";
 
 /** A backend and its check with bytes as text. */
@@ -35,23 +36,16 @@ type Request =
   /** Ends the checks; nothing else ends the process. */
   | { readonly call: "dispose" };
 
-type Line = { readonly answer: unknown } | { readonly change: Change };
-
 const SETTLED_MS = 300;
 
 /** The program, run in the client namespace. */
-export class HealthProcess implements AsyncDisposable {
-  readonly changes: Change[] = [];
+export class HealthProcess extends AnsweringProcess<Request, Change> {
   log = "";
-  readonly #child: Deno.ChildProcess;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #reading: Promise<unknown>;
-  readonly #waiting: ((answer: unknown) => void)[] = [];
+  readonly #logged: Promise<void>;
 
   private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-    this.#writer = child.stdin.getWriter();
-    this.#reading = Promise.all([this.#read(), this.#readLog()]);
+    super(child);
+    this.#logged = this.#readLog();
   }
 
   /** @param wrapper Runs it: `setpriv` and its options. */
@@ -76,65 +70,35 @@ export class HealthProcess implements AsyncDisposable {
   }
 
   async set(backends: readonly BackendText[]): Promise<void> {
-    await this.#ask({ call: "set", backends });
+    await this.ask({ call: "set", backends });
   }
 
   status(): Promise<Readonly<Record<string, BackendHealth>>> {
-    return this.#ask({ call: "status" }) as Promise<Record<string, BackendHealth>>;
+    return this.ask({ call: "status" }) as Promise<Record<string, BackendHealth>>;
   }
 
   /** What each of its sockets, eventfds and the like is. */
   openFiles(): Promise<readonly string[]> {
-    return this.#ask({ call: "openFiles" }) as Promise<string[]>;
+    return this.ask({ call: "openFiles" }) as Promise<string[]>;
   }
 
   /** Disposes of the checks. @returns what is open then. @throws {Error} where the process does not end by itself, with 0. */
   async end(): Promise<readonly string[]> {
-    const open = await this.#ask({ call: "dispose" }) as string[];
-    await this.#writer.close();
-    const patience = setTimeout(() => this.#child.kill("SIGKILL"), PATIENCE_MS);
-    const { code } = await this.#child.status;
+    const open = await this.ask({ call: "dispose" }) as string[];
+    const patience = setTimeout(() => this.child.kill("SIGKILL"), PATIENCE_MS);
+    const code = await this.close();
     clearTimeout(patience);
-    await this.#reading;
     if (code !== 0) throw new Error(`The health checks ended with ${code}: ${this.log}`);
     return open;
   }
 
-  async #ask(request: Request): Promise<unknown> {
-    const answered = new Promise((resolve) => this.#waiting.push(resolve));
-    await this.#writer.write(new TextEncoder().encode(`${JSON.stringify(request)}\n`));
-    const answer = await answered;
-    if (answer instanceof Error) throw answer;
-    return answer;
-  }
-
-  async #read(): Promise<void> {
-    let rest = "";
-    for await (const part of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + part).split("\n");
-      rest = lines.pop()!;
-      for (const text of lines) {
-        const line: Line = JSON.parse(text);
-        if ("change" in line) this.changes.push(line.change);
-        else this.#waiting.shift()!(line.answer);
-      }
-    }
-    for (const answer of this.#waiting) answer(new Error("The process has ended"));
-  }
-
   async #readLog(): Promise<void> {
-    for await (const part of this.#child.stderr.pipeThrough(new TextDecoderStream())) this.log += part;
+    for await (const part of this.child.stderr.pipeThrough(new TextDecoderStream())) this.log += part;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended by itself.
-    }
-    await this.#child.status;
-    await this.#reading;
-    await this.#writer.close().catch(() => {});
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
+    await this.#logged;
   }
 }
 
@@ -156,15 +120,17 @@ function openFiles(): string[] {
 
 async function main(): Promise<void> {
   configureLog({ level: "info", format: "json" });
-  // deno-lint-ignore no-console -- this is a program, and the lines are its answers
-  const print = (line: Line): void => console.log(JSON.stringify(line));
+  await answerRequests(health);
+}
+
+function health(tell: (change: Change) => void): (request: Request) => Promise<unknown> {
   const bytes = (text: string | undefined): Uint8Array => new TextEncoder().encode(text);
   let setAt = 0;
   const checks: HealthChecks = new HealthChecks((name, healthy, reason) => {
     const { checks: count } = checks.status().get(name)!;
-    print({ change: { name, healthy, reason, checks: count, sinceSetMs: performance.now() - setAt } });
+    tell({ name, healthy, reason, checks: count, sinceSetMs: performance.now() - setAt });
   });
-  const answer = async (request: Request): Promise<unknown> => {
+  return async (request: Request): Promise<unknown> => {
     switch (request.call) {
       case "set":
         setAt = performance.now();
@@ -189,12 +155,6 @@ async function main(): Promise<void> {
         return openFiles();
     }
   };
-  let rest = "";
-  for await (const part of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + part).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) print({ answer: await answer(JSON.parse(line)) });
-  }
 }
 
 if (import.meta.main) await main();

@@ -7,6 +7,7 @@
 import { monotonicMicroseconds } from "../../src/ffi/libc.ts";
 import { type NextHop, NextHops } from "../../src/control/next_hop/next_hops.ts";
 import { parseAddress } from "../../src/packet/address.ts";
+import { AnsweringProcess, answerRequests } from "./answering_process.ts";
 import { type SpawnOptions, type TestNetwork } from "./netns.ts";
 
 /** A next hop with its bytes as text. */
@@ -22,8 +23,6 @@ type Request =
   | { readonly call: "lookup" | "provoke" | "failed"; readonly destination: string }
   /** Looks up again and again, for the mean time of one in microseconds. */
   | { readonly call: "time"; readonly destination: string; readonly times: number };
-
-type Line = { readonly answer: unknown } | { readonly changedAtUs: number };
 
 const nowUs = (): number => Number(monotonicMicroseconds());
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
@@ -43,18 +42,9 @@ function asText(nextHop: NextHop): NextHopText {
 }
 
 /** The program, run in the steer namespace. */
-export class NextHopProcess implements AsyncDisposable {
-  /** When changes were told of, CLOCK_MONOTONIC in microseconds. */
-  readonly changes: number[] = [];
-  readonly #child: Deno.ChildProcess;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #reading: Promise<void>;
-  readonly #waiting: ((answer: unknown) => void)[] = [];
-
+export class NextHopProcess extends AnsweringProcess<Request, number> {
   private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-    this.#writer = child.stdin.getWriter();
-    this.#reading = this.#read();
+    super(child);
   }
 
   /** @param wrapper Runs it: `setpriv` and its options. */
@@ -68,85 +58,47 @@ export class NextHopProcess implements AsyncDisposable {
 
   /** Opens anew. @returns Milliseconds it took. */
   open(): Promise<number> {
-    return this.#ask({ call: "open" }) as Promise<number>;
+    return this.ask({ call: "open" }) as Promise<number>;
   }
 
   lookup(destination: string): Promise<NextHopText | null> {
-    return this.#ask({ call: "lookup", destination }) as Promise<NextHopText | null>;
+    return this.ask({ call: "lookup", destination }) as Promise<NextHopText | null>;
   }
 
   async provoke(destination: string): Promise<void> {
-    await this.#ask({ call: "provoke", destination });
+    await this.ask({ call: "provoke", destination });
   }
 
   failed(destination: string): Promise<boolean> {
-    return this.#ask({ call: "failed", destination }) as Promise<boolean>;
+    return this.ask({ call: "failed", destination }) as Promise<boolean>;
   }
 
   timeUs(destination: string, times: number): Promise<number> {
-    return this.#ask({ call: "time", destination, times }) as Promise<number>;
+    return this.ask({ call: "time", destination, times }) as Promise<number>;
   }
 
   /** Stops it, so that it reads nothing, until it is resumed. */
   pause(): void {
-    this.#child.kill("SIGSTOP");
+    this.child.kill("SIGSTOP");
   }
 
   resume(): void {
-    this.#child.kill("SIGCONT");
+    this.child.kill("SIGCONT");
   }
 
   /** Ends it by disposing of its NextHops only. @returns Its exit code. */
-  async end(): Promise<number> {
-    await this.#writer.close();
-    const { code } = await this.#child.status;
-    await this.#reading;
-    return code;
-  }
-
-  async #ask(request: Request): Promise<unknown> {
-    const answered = new Promise((resolve) => this.#waiting.push(resolve));
-    await this.#writer.write(new TextEncoder().encode(`${JSON.stringify(request)}\n`));
-    const answer = await answered;
-    if (answer instanceof Error) throw answer;
-    return answer;
-  }
-
-  async #read(): Promise<void> {
-    let rest = "";
-    for await (const part of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + part).split("\n");
-      rest = lines.pop()!;
-      for (const text of lines) {
-        const line: Line = JSON.parse(text);
-        if ("changedAtUs" in line) this.changes.push(line.changedAtUs);
-        else this.#waiting.shift()!(line.answer);
-      }
-    }
-    for (const answer of this.#waiting) answer(new Error("The process has ended"));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended by itself.
-    }
-    await this.#child.status;
-    await this.#reading;
-    await this.#writer.close().catch(() => {});
+  end(): Promise<number> {
+    return this.close();
   }
 }
 
 async function main(): Promise<void> {
-  // deno-lint-ignore no-console -- this is a program, and the lines are its answers
-  const print = (line: Line): void => console.log(JSON.stringify(line));
   let nextHops: NextHops | undefined;
-  const answer = (request: Request): unknown => {
+  await answerRequests((tell: (changedAtUs: number) => void) => (request: Request): unknown => {
     if (request.call === "open") {
       nextHops?.[Symbol.dispose]();
       const start = nowUs();
-      nextHops = NextHops.open({ onChange: () => print({ changedAtUs: nowUs() }) });
+      nextHops = NextHops.open({ onChange: () => tell(nowUs()) });
       return (nowUs() - start) / 1000;
     }
     const destination = parseAddress(request.destination);
@@ -161,13 +113,7 @@ async function main(): Promise<void> {
     return request.call === "failed"
       ? nextHops!.neighbourFailed(nextHop, destination)
       : nextHops!.provoke(nextHop, destination) ?? true;
-  };
-  let rest = "";
-  for await (const part of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + part).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) print({ answer: answer(JSON.parse(line)) });
-  }
+  });
   nextHops?.[Symbol.dispose]();
 }
 
