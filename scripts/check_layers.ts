@@ -8,7 +8,8 @@ import { dirname, join, normalize, relative } from "node:path";
 /** What each part of src/ may import besides itself. A part is a folder, or a file at the top. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
-  "log.ts": [],
+  "journal.ts": [],
+  "log.ts": ["journal.ts"],
   "version.ts": [],
   packet: [],
   steering: ["packet"],
@@ -32,7 +33,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "log.ts",
     "version.ts",
   ],
-  cli: ["control", "bpf", "ffi", "traffic", "config", "steering", "errors.ts", "log.ts", "version.ts"],
+  cli: ["control", "bpf", "ffi", "traffic", "config", "steering", "errors.ts", "journal.ts", "log.ts", "version.ts"],
 };
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */

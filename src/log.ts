@@ -15,6 +15,8 @@ import {
   type LogRecord,
 } from "@logtape/logtape";
 
+import { isJournal } from "./journal.ts";
+
 export type { Logger };
 
 export interface LogOptions {
@@ -138,19 +140,6 @@ function lineFormatter(text: boolean, terminal: boolean): (record: LogRecord) =>
   } as const;
   // By the rule of no-color.org an empty NO_COLOR is as good as none.
   return terminal && !Deno.env.get("NO_COLOR") ? getAnsiColorFormatter(options) : getTextFormatter(options);
-}
-
-/** Whether standard error goes to systemd's journal; systemd.exec(5) says how to tell. */
-function isJournal(): boolean {
-  const stream = Deno.env.get("JOURNAL_STREAM");
-  if (stream === undefined) return false;
-  try {
-    // Inherited by every child of a service, also by one whose standard error goes elsewhere: hence the comparison.
-    const { dev, ino } = Deno.statSync("/proc/self/fd/2");
-    return stream === `${dev}:${ino}`;
-  } catch {
-    return false;
-  }
 }
 
 /** Values stand in a sentence as a person would write them: no quotes round words, lists with commas. */

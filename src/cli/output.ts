@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isJournal } from "../journal.ts";
 
 const encoder = new TextEncoder();
 
@@ -27,8 +28,13 @@ export function write(text: string): void {
   }
 }
 
-export function printError(line: string): void {
-  writeAll(Deno.stderr, `${line}\n`);
+/** Syslog's priority of an error, which the journal takes off each line again: `journalctl -p err` shows why a start failed. */
+const ERROR_PRIORITY = "<3>";
+
+/** Prints one or more lines. */
+export function printError(text: string): void {
+  const prefix = isJournal() ? ERROR_PRIORITY : "";
+  writeAll(Deno.stderr, `${text.split("\n").map((line) => `${prefix}${line}`).join("\n")}\n`);
 }
 
 /** Lines up columns; numbers to the right, words to the left. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { type Appliance, type LogLine, startAppliance } from "./support/appliance.ts";
+import { finish, productCommand, TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { until } from "./support/wait.ts";
 
@@ -147,4 +148,20 @@ Deno.test("the journal is told each line's priority", async () => {
 
 Deno.test("a service whose standard error goes elsewhere than to the journal writes no priorities", async () => {
   assertJson(linesOf(await wordsOf({ stderr: "other", format: "auto" })));
+});
+
+Deno.test("a start that fails tells the journal at the priority of an error", async () => {
+  await using network = await TestNetwork.create();
+  await using directory = await TempDir.create();
+  // A file stands for the journal's stream: it is told by device and inode.
+  const script = 'f=$1; shift; : >"$f"; JOURNAL_STREAM=$(stat -c %d:%i "$f") "$@" 2>>"$f"';
+  const journal = `${directory.path}/journal`;
+  const { code } = await finish(network, [
+    ...["sh", "-c", script, "sh", journal, ...productCommand()],
+    ...["run", "--config", `${directory.path}/none.yaml`],
+  ]);
+  assert.equal(code, 3);
+  const lines = linesOf(await Deno.readTextFile(journal));
+  assert.ok(lines.length > 0);
+  for (const line of lines) assert.match(line, /^<3>/);
 });
