@@ -29,6 +29,7 @@ import type { SessionTableOptions } from "../steering/sessions.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { checksOf } from "./health/backend_checks.ts";
 import type { BackendHealth, HealthChecks } from "./health/checks.ts";
+import { warnOfPrograms } from "./local_ports.ts";
 import type { NextHop, NextHops } from "./next_hop/next_hops.ts";
 import type { WorkerPool } from "./workers.ts";
 
@@ -68,6 +69,8 @@ export class Forwarding implements AsyncDisposable {
   readonly #rows = new RuleSlots(MAX_BACKENDS);
   readonly #backends = new Map<number, Backend>();
   #rules: readonly ForwardRule[] = [];
+  /** What each of the two has at an entry of its Maglev tables. */
+  readonly #filled: readonly Map<number, string>[] = [new Map(), new Map()];
   #passing: ReadonlySet<string> = new Set();
   #generation = 0;
   #writing: Promise<void> = Promise.resolve();
@@ -163,6 +166,7 @@ export class Forwarding implements AsyncDisposable {
       import("./next_hop/next_hops.ts"),
       import("./health/checks.ts"),
     ]);
+    warnOfPrograms(this.config.ports);
     this.#nextHops = NextHops.open({ onChange: () => this.#changed() });
     this.#health = new HealthChecks((name, healthy) => {
       for (const backend of this.#backends.values()) if (backend.spec.name === name) backend.healthy = healthy;
@@ -200,7 +204,7 @@ export class Forwarding implements AsyncDisposable {
     const table = this.#tables[idle]!;
     for (const [row, backend] of this.#backends) this.#writeBackend(table, row, backend);
     indexBackends(table);
-    this.#writeRules(table);
+    this.#writeRules(table, this.#filled[idle]!);
     control.activeForward = idle + 1;
     await this.workers.forwardAcknowledged();
     this.#provoke();
@@ -245,7 +249,7 @@ export class Forwarding implements AsyncDisposable {
     });
   }
 
-  #writeRules({ forwardOfRule, forwards, maglev }: ForwardTable): void {
+  #writeRules({ forwardOfRule, forwards, maglev }: ForwardTable, filled: Map<number, string>): void {
     forwardOfRule.fill(0);
     const { tableSize } = this.config;
     let entry = 0;
@@ -263,7 +267,10 @@ export class Forwarding implements AsyncDisposable {
         const size = backends.length === 0 ? 0 : tableSize;
         forwards[at + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = entry;
         forwards[at + (isIpv6 ? FORWARD.size6 : FORWARD.size4)] = size;
-        if (size > 0) fillMaglev(maglev.subarray(entry, entry + size), backends);
+        // Filling takes milliseconds, and neighbours change far more often than backends do.
+        const content = JSON.stringify(backends);
+        if (size > 0 && filled.get(entry) !== content) fillMaglev(maglev.subarray(entry, entry + size), backends);
+        filled.set(entry, content);
         entry += size;
       }
     });

@@ -268,3 +268,18 @@ Deno.test("sessions end after their time, also when nothing else comes", async (
   assert.equal(sessions(await scene.box.status()), CLIENTS);
   await scene.box.untilStatus("no session left", (status) => sessions(status) === 0);
 });
+
+Deno.test("translation ports that the kernel also gives to programs are complained of, with what mends it", async () => {
+  await using network = await TestNetwork.create();
+  await using host = await BackendHost.create(network);
+  await host.serve("IPv4", 1);
+  const warningsOf = async (): Promise<string[]> => {
+    const more = ["forwarding: { ports: 40000-49999 }"];
+    const rule = forwardTo(PORT, [1], IPV4_ONLY);
+    await using box = await startAppliance(network, (socket) => forwardConfig(socket, [rule], { more }));
+    return box.log.filter(({ level }) => level === "warning").map(({ message }) => message);
+  };
+  assert.match((await warningsOf()).join("\n"), /sysctl -w net\.ipv4\.ip_local_reserved_ports=40000-49999/);
+  await network.exec("steer", ["sysctl", "-q", "-w", "net.ipv4.ip_local_reserved_ports=40000-49999"]);
+  assert.deepEqual(await warningsOf(), []);
+});
