@@ -22,8 +22,8 @@ for (const family of BOTH) {
     await using clients = await Clients.start(network, {
       address: service,
       port: PORT,
-      clients: 1000,
-      requests: 1000,
+      clients: CLIENTS,
+      requests: REQUESTS,
       window: 128,
     });
     const report = await clients.report();
