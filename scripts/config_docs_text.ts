@@ -210,3 +210,8 @@ Grafana.
 
 {{metrics}}
 `;
+
+/** What has to stand beside a key for it to be allowed. */
+export const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
+  "steering[].action.forward.remap_port": ["mode: dsr"],
+};

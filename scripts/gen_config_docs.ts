@@ -9,7 +9,15 @@ import { configSchema } from "../src/config/schema.ts";
 import { type MetricFamily, METRICS } from "../src/control/metric_families.ts";
 import { FIXED } from "../src/control/reload.ts";
 import { ConfigError } from "../src/errors.ts";
-import { CONFIG_PAGE, EXAMPLES, KEY_EXAMPLES, KEY_VALUES, METRICS_PAGE, MISTAKES } from "./config_docs_text.ts";
+import {
+  COMPANIONS,
+  CONFIG_PAGE,
+  EXAMPLES,
+  KEY_EXAMPLES,
+  KEY_VALUES,
+  METRICS_PAGE,
+  MISTAKES,
+} from "./config_docs_text.ts";
 
 /** What is used of a JSON Schema. */
 interface Schema {
@@ -143,7 +151,7 @@ function fileWith(path: string, value: string): string {
   const fields = (required.get(parent) ?? []).filter((name) => name !== key).map((name) =>
     `${name}: ${requiredValue(parent, name)}`
   );
-  const map = `{ ${[...fields, `${key}: ${value}`].join(", ")} }`;
+  const map = `{ ${[...fields, ...COMPANIONS[path] ?? [], `${key}: ${value}`].join(", ")} }`;
   if (parent === "") return map;
   return parent.endsWith("[]") ? fileWith(parent.slice(0, -2), `[${map}]`) : fileWith(parent, map);
 }

@@ -7,7 +7,8 @@ import { readObjectFile } from "../bpf/program.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { Appliance } from "../control/appliance.ts";
-import { ControlServer } from "../control/http/server.ts";
+import { claimAddresses } from "../control/http/claim.ts";
+import type { ControlServer } from "../control/http/server.ts";
 import { History } from "../control/history.ts";
 import { KernelEvents } from "../control/kernel_events.ts";
 import { requirePrivileges } from "../control/privileges.ts";
@@ -43,27 +44,26 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   const reload = (onlyIfChanged: boolean): void => void reloader?.reloadFile(onlyIfChanged).catch(() => {});
   Deno.addSignalListener("SIGHUP", () => reload(false)); // from the start: by default it would end the process
 
-  const server = await ControlServer.open(config.control);
+  await claimAddresses(config.control);
+  const appliance = await Appliance.start({ config, object, entry }).catch((error) => diagnosed(error, config));
+  let server: ControlServer | undefined;
   try {
-    const appliance = await Appliance.start({ config, object, entry }).catch((error) => diagnosed(error, config));
-    try {
-      reloader = new Reloader(appliance, manager, file, cpuCount, config, content);
-      using history = new History(appliance);
-      server.serve({ appliance, reloader, history, configFile: file });
-      using _watch = new FileWatch(file, () => reload(true));
-      using _events = new KernelEvents(appliance.interfaces);
-      logStart(appliance, performance.now() - startedMs);
-      manager.ready(`Generation ${appliance.steering.generation} is in force`);
-      manager.beatWhile(() => appliance.ready);
-      const reason = await Promise.race([stopped.promise, appliance.workers.failure]);
-      log.info("{reason}: detaching, then draining", { reason });
-    } finally {
-      manager.stopping();
-      await appliance.stop();
-      log.info("Stopped");
-    }
+    reloader = new Reloader(appliance, manager, file, cpuCount, config, content);
+    using history = new History(appliance);
+    const { ControlServer } = await import("../control/http/server.ts"); // packets are steered meanwhile
+    server = await ControlServer.open(config.control, { appliance, reloader, history, configFile: file });
+    using _watch = new FileWatch(file, () => reload(true));
+    using _events = new KernelEvents(appliance.interfaces);
+    logStart(appliance, performance.now() - startedMs);
+    manager.ready(`Generation ${appliance.steering.generation} is in force`);
+    manager.beatWhile(() => appliance.ready);
+    const reason = await Promise.race([stopped.promise, appliance.workers.failure]);
+    log.info("{reason}: detaching, then draining", { reason });
   } finally {
-    await server.close();
+    manager.stopping();
+    await appliance.stop();
+    log.info("Stopped");
+    await server?.close();
   }
 }
 

@@ -134,7 +134,13 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
     const message = `rule number ${most + 1} that forwards: expected at most ${most} with table_size ${size}`;
     report(file.place(["steering", tooMany, "action"]), message);
   }
-  if (forwarding.every(([, rule]) => at(rule, "action", "forward", "mode") === "dsr")) return;
+  const isDsr = (rule: unknown): boolean => at(rule, "action", "forward", "mode") === "dsr";
+  for (const [index, rule] of forwarding) {
+    if (isDsr(rule) || at(rule, "action", "forward", "remap_port") === undefined) continue;
+    const message = "remap_port is for mode dsr: expected a port with each backend of mode nat, and no remap_port";
+    report(file.keyPlace(["steering", index, "action", "forward", "remap_port"]), message);
+  }
+  if (forwarding.every(([, rule]) => isDsr(rule))) return;
   const given = at(file.value, "forwarding", "ports");
   const range = readPorts(given ?? DEFAULT_TRANSLATION_PORTS);
   if (typeof range === "string") return;

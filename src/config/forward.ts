@@ -14,6 +14,8 @@ export interface ForwardConfig {
   to: BackendConfig[];
   /** nat: addresses and ports are translated, answers come back through here; dsr: the backend answers the client itself. */
   mode: "nat" | "dsr";
+  /** With dsr: the destination port that backends see instead of the service's; null: the service's. */
+  remapPort: number | null;
   /** Seconds of silence after which a session is over. */
   idleTimeout: number;
   /** Null: backends are taken to be healthy. */
@@ -146,6 +148,11 @@ const forward = map("forward", {
     "nat: translate addresses and ports, answers come back through here; dsr: change the MAC addresses only, the backend has " +
       "the service's address itself and answers the client directly.",
   ),
+  remap_port: whole(complainAboutNumber("remap_port", `1 to ${LAST_PORT}`), 1, LAST_PORT).optional()
+    .describe(
+      "With dsr: the destination port that backends get instead of the service's. They still answer from the service's port. " +
+        "With nat each backend has its own port. Default: the service's.",
+    ),
   idle_timeout: whole(complainAboutNumber("idle_timeout", "1 to 86400 seconds"), 1, 86_400).default(60)
     .describe("Seconds of silence after which a session is over. Default 60."),
   health: health.optional().describe("How backends are checked. Without it they are taken to be healthy."),
@@ -199,7 +206,7 @@ export function toForwarding({ ports, sessions, table_size }: z.output<typeof fo
 }
 
 export function toForward({ forward }: z.output<typeof forwardAction>): ForwardConfig {
-  const { to, mode, idle_timeout, health, none_left } = forward;
+  const { to, mode, remap_port, idle_timeout, health, none_left } = forward;
   return {
     to: to.map((backend) =>
       typeof backend === "string"
@@ -207,6 +214,7 @@ export function toForward({ forward }: z.output<typeof forwardAction>): ForwardC
         : { ...readBackend(backend.address)!, weight: backend.weight }
     ),
     mode,
+    remapPort: remap_port ?? null,
     idleTimeout: idle_timeout,
     health: health === undefined ? null : { ...health, port: health.port ?? null, expect: health.expect ?? null },
     noneLeft: none_left,

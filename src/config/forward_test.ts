@@ -20,6 +20,10 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
     '3:60 backend "[::1]:53" is not possible: expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
   ],
   [rule(`${TO}, idle_timeout: 0`)]: ["3:90 idle_timeout 0 is out of range: expected 1 to 86400 seconds"],
+  [rule(`${TO}, mode: dsr, remap_port: 5353`)]: [],
+  [rule(`${TO}, remap_port: 5353`)]: [
+    "3:76 remap_port is for mode dsr: expected a port with each backend of mode nat, and no remap_port",
+  ],
   [rule(`${TO}, mode: snat`)]: ['3:82 mode "snat" is not known: expected one of: nat, dsr'],
   [rule(`${TO}, health: { check: ping }`)]: ['3:93 check "ping" is not known: expected one of: udp, tcp, icmp'],
   [rule('to: ["10.0.0.1:53", "10.0.0.1:53"]')]: [

@@ -58,6 +58,7 @@ steering:
       forward:
         to: ["10.0.0.11:9000", { address: "[fd00::1]:80", weight: 3 }]
         mode: dsr
+        remap_port: 9
         idle_timeout: 5
         health: { check: udp, port: 9, send: hi, expect: ho, interval: 2, timeout: 0.1, rise: 1, fall: 4 }
         none_left: pass
@@ -95,6 +96,7 @@ log: { level: debug, format: json }
             { name: "[fd00::1]:80", address: "fd00::1", port: 80, weight: 3 },
           ],
           mode: "dsr",
+          remapPort: 9,
           idleTimeout: 5,
           health: { check: "udp", port: 9, send: "hi", expect: "ho", interval: 2, timeout: 0.1, rise: 1, fall: 4 },
           noneLeft: "pass",

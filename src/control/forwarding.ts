@@ -234,7 +234,7 @@ export class Forwarding implements AsyncDisposable {
     const networkInterface = nextHop === undefined ? -1 : this.interfaces.indexOf(nextHop.interfaceName);
     const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && networkInterface >= 0;
     bytes.set(address, BACKEND.address * 4);
-    words[at + BACKEND.port] = (spec.port & 0xff) << 8 | spec.port >> 8;
+    words[at + BACKEND.port] = inPacket(spec.port);
     words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (healthy ? BACKEND_USABLE : 0) |
       (reachable ? BACKEND_REACHABLE : 0);
     if (!reachable) return;
@@ -258,6 +258,7 @@ export class Forwarding implements AsyncDisposable {
       const at = forwardAt(index);
       forwards[at + FORWARD.idle] = spec.idleTimeout;
       forwards[at + FORWARD.mode] = FORWARD_MODE[spec.mode];
+      forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : inPacket(spec.remapPort);
       for (const isIpv6 of [false, true]) {
         const backends = spec.to.flatMap(({ name, weight }) => {
           const row = this.#rows.slotOf(name)!;
@@ -293,6 +294,11 @@ function shareOf(first: number, last: number, worker: number, workers: number): 
   const count = last - first + 1;
   const from = first + Math.floor(count * worker / workers);
   return { first: from, last: first + Math.floor(count * (worker + 1) / workers) - 1 };
+}
+
+/** A port as it stands in a packet, read as a little-endian halfword. */
+function inPacket(port: number): number {
+  return (port & 0xff) << 8 | port >> 8;
 }
 
 function formatMac(mac: Uint8Array): string {

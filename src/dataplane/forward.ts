@@ -7,7 +7,7 @@ import { finishUdpChecksum } from "../packet/checksum.ts";
 import { flowHash } from "../packet/flow_hash.ts";
 import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import { tooBig, writeTooBig } from "../packet/too_big.ts";
-import { hopsLeft, ipBytes, translateUdp } from "../packet/translate.ts";
+import { hopsLeft, ipBytes, remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
 import {
   BACKEND,
@@ -146,7 +146,9 @@ export class Forwarder {
       const ports = source | (backends[backend + BACKEND.port]! << 16);
       translateUdp(view, packet, backends, backend + BACKEND.source, backends, backend + BACKEND.address, ports);
     } else {
-      finishUdpChecksum(view, packet);
+      const port = table.forwards[forwardWords + FORWARD.remapPort]!;
+      if (port === 0) finishUdpChecksum(view, packet);
+      else remapPort(view, packet, port);
     }
     return this.#send(view, packet, length, from, to, backends, backend + BACKEND.link, forwarded);
   }

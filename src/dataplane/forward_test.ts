@@ -51,6 +51,7 @@ interface Options {
   readonly vlans?: readonly { protocol: number; id: number }[];
   readonly interface?: number;
   readonly mtu?: number;
+  readonly remapPort?: number;
 }
 
 /** A forwarder whose rule has two backends of each family. */
@@ -92,6 +93,8 @@ class Bench {
     this.table.forwards[words + FORWARD.size6] = MAGLEV_SIZE;
     this.table.forwards[words + FORWARD.idle] = 60;
     this.table.forwards[words + FORWARD.mode] = FORWARD_MODE[mode];
+    const { remapPort = 0 } = options;
+    this.table.forwards[words + FORWARD.remapPort] = (remapPort & 0xff) << 8 | remapPort >> 8;
     this.choose([0, 1], [2, 3]);
     const send = (networkInterface: number, view: DataView, addr: number, length: number): boolean => {
       if (this.room) {
@@ -227,6 +230,26 @@ for (const family of ["IPv4", "IPv6"] as const) {
       ...sent,
       source: { ...source, mac: BOX_MAC },
       destination: { ...destination, mac: BACKEND_MAC },
+    };
+    assert.deepEqual(bytes, buildFrame(expected).bytes);
+  });
+}
+
+for (const checksum of ["full", "partial", "none"] as const) {
+  Deno.test(`direct server return may remap the port, and nothing else: checksum ${checksum}`, () => {
+    const sent = fromClient("IPv4", { checksum: checksum !== "none" });
+    const frame = buildFrame(sent);
+    const bench = new Bench({ mode: "dsr", remapPort: 5353 });
+    const { fate, bytes } = bench.pass(
+      "toBackend",
+      checksum === "partial" ? withPartialChecksum(frame, sent) : frame.bytes,
+    );
+    assert.equal(fate, "forwarded");
+    const { source, destination } = sent;
+    const expected = {
+      ...sent,
+      source: { ...source, mac: BOX_MAC },
+      destination: { ...destination, mac: BACKEND_MAC, port: 5353 },
     };
     assert.deepEqual(bytes, buildFrame(expected).bytes);
   });

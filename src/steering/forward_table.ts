@@ -39,8 +39,8 @@ export const BACKEND_USABLE = 4;
 /** The next hop's link address is known, and its interface is one of ours. */
 export const BACKEND_REACHABLE = 8;
 
-/** Words of a rule that forwards. */
-export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mode: 5 } as const;
+/** Words of a rule that forwards. `remapPort`: 0, or the port as it stands in a packet read as a little-endian halfword. */
+export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mode: 5, remapPort: 6 } as const;
 const FORWARD_SHIFT = 3;
 export const FORWARD_MODE = { nat: 0, dsr: 1 } as const;
 

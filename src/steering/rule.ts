@@ -17,6 +17,8 @@ export type Action = (typeof ACTIONS)[number] | "forward" | "answer";
 export interface ForwardSpec {
   readonly to: readonly BackendSpec[];
   readonly mode: "nat" | "dsr";
+  /** With dsr only; null: the port stays. */
+  readonly remapPort: number | null;
   /** Seconds. */
   readonly idleTimeout: number;
   readonly noneLeft: "drop" | "pass";

@@ -6,7 +6,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { ControlConfig } from "../../config/schema.ts";
 import { messageOf, SteerError } from "../../errors.ts";
-import { type Answer, answerError, HttpError } from "./answers.ts";
+import { type Answer, answerError } from "./answers.ts";
+import { cannotListen, cannotOpen, groupId, hostAndPort } from "./claim.ts";
 import { guardTcp, TCP_HEADERS } from "./guard.ts";
 import { type HttpOptions, route } from "./routes.ts";
 
@@ -27,20 +28,19 @@ const STALLED_MS = 15_000;
 /** Requests under way have as long to be answered when the server closes. */
 const CLOSE_MS = 300;
 
-/** Both listeners. They answer 503 until {@linkcode serve} tells them of what; closing ends them and removes the socket. */
+/** Both listeners; closing ends them and removes the socket. */
 export class ControlServer {
   readonly #servers: Server[] = [];
-  #options: HttpOptions | undefined;
 
-  private constructor() {}
+  private constructor(private readonly options: HttpOptions) {}
 
   /**
    * Opens the control socket, and the TCP address if there is one.
    *
-   * @throws {SteerError} when another xdpsteer answers on the socket, an address is taken, or there is no such group.
+   * @throws {SteerError} when an address is taken after all: claimAddresses() comes first.
    */
-  static async open({ socket, group, http }: ControlConfig): Promise<ControlServer> {
-    const server = new ControlServer();
+  static async open({ socket, group, http }: ControlConfig, options: HttpOptions): Promise<ControlServer> {
+    const server = new ControlServer(options);
     try {
       await server.#openSocket(socket);
       if (group !== null) openTo(socket, group);
@@ -52,38 +52,27 @@ export class ControlServer {
     return server;
   }
 
-  serve(options: HttpOptions): void {
-    this.#options = options;
-  }
-
   async close(): Promise<void> {
     await Promise.all(this.#servers.splice(0).map(shutDown)); // a listening Unix socket is removed with it
   }
 
   async #openSocket(path: string): Promise<void> {
-    await claimSocket(path);
     const mask = Deno.umask(0o177); // the socket is there with mode 0600 from its first moment
     try {
       this.#servers.push(await listen({ path }, (request, response) => this.#answer(request, response, true)));
     } catch (error) {
-      throw new SteerError(`Cannot open the control socket "${path}": ${messageOf(error)}`, {
-        hint: "set control.socket to a path in a directory that exists and can be written",
-      });
+      throw cannotOpen(path, error);
     } finally {
       Deno.umask(mask);
     }
   }
 
   async #openTcp(address: string): Promise<void> {
-    const at = address.lastIndexOf(":");
-    const host = address.slice(0, at).replace(/^\[|\]$/g, "");
-    const port = Number(address.slice(at + 1));
+    const { hostname: host, port } = hostAndPort(address);
     try {
       this.#servers.push(await listen({ host, port }, (request, response) => this.#answer(request, response, false)));
     } catch (error) {
-      throw new SteerError(`Cannot listen on ${address}: ${messageOf(error)}`, {
-        hint: "set control.http to another address, or to off",
-      });
+      throw cannotListen(address, error);
     }
   }
 
@@ -91,8 +80,7 @@ export class ControlServer {
     let answer: Answer;
     try {
       if (!mayChange) guardTcp(request.headers);
-      if (this.#options === undefined) throw new HttpError(503, "xdpsteer is starting");
-      answer = await route(request, mayChange, this.#options);
+      answer = await route(request, mayChange, this.options);
     } catch (error) {
       answer = answerError(error);
     }
@@ -135,43 +123,12 @@ async function shutDown(server: Server): Promise<void> {
 
 /** Lets the members of a group use the socket too. */
 function openTo(path: string, group: string | number): void {
-  const gid = typeof group === "number" ? group : groupId(group);
-  if (gid === undefined) {
-    throw new SteerError(`There is no group "${group}" for the control socket`, {
-      hint: `create it with "groupadd ${group}", or set control.group to another`,
-    });
-  }
   try {
-    Deno.chownSync(path, null, gid);
+    Deno.chownSync(path, null, groupId(group));
     Deno.chmodSync(path, 0o660);
   } catch (error) {
     throw new SteerError(`Cannot give the control socket to group ${group}: ${messageOf(error)}`, {
       hint: "run as root or as a member of that group (systemd: SupplementaryGroups=), or remove control.group",
     });
   }
-}
-
-function groupId(name: string): number | undefined {
-  let groups = "";
-  try {
-    groups = Deno.readTextFileSync("/etc/group");
-  } catch {
-    // A root without that file has no names for groups.
-  }
-  const line = groups.split("\n").find((text) => text.startsWith(`${name}:`));
-  return line === undefined ? undefined : Number(line.split(":")[2]);
-}
-
-/** Removes a socket that nobody answers on any more; refuses one that somebody does. */
-async function claimSocket(path: string): Promise<void> {
-  await Deno.mkdir(path.slice(0, path.lastIndexOf("/")) || "/", { recursive: true }).catch(() => {});
-  try {
-    (await Deno.connect({ transport: "unix", path })).close();
-  } catch {
-    await Deno.remove(path).catch(() => {});
-    return;
-  }
-  throw new SteerError(`Another xdpsteer answers on "${path}"`, {
-    hint: "stop it first, or give this one another control.socket",
-  });
 }
