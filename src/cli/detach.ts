@@ -3,11 +3,11 @@
  *
  * @module
  */
+import { requireInterface } from "../control/interface_index.ts";
 import { type LinkHolder, linkHolders } from "../control/link_holders.ts";
 import { SteerError } from "../errors.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { detachLink, detachXdp, programName, queryXdp, type XdpAttachment, xdpLinkId } from "../ffi/libbpf.ts";
-import { interfaceIndex } from "../ffi/libc.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import { print } from "./output.ts";
 
@@ -46,14 +46,7 @@ const STEP_MS = 20;
 /** @throws {SteerError} when it stays attached: a process holds it, or this user may not detach it. */
 export async function detach(options: DetachOptions): Promise<void> {
   const { interface: name, json = false } = options;
-  const ifindex = interfaceIndex(name);
-  if (ifindex === 0) {
-    throw new SteerError(`There is no interface "${name}" in this network namespace`, {
-      hint: `the interfaces are: ${
-        [...Deno.readDirSync("/sys/class/net")].map((entry) => entry.name).sort().join(", ")
-      }`,
-    });
-  }
+  const ifindex = requireInterface(name);
   const found = look(ifindex);
   if (found !== undefined) await takeOff(found, ifindex, options);
   if (json) {

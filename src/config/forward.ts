@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { parseAddress } from "../packet/address.ts";
+import { isPrime } from "../steering/maglev.ts";
 import { LAST_PORT, type PortRange } from "./ports.ts";
 import { choice, map, powerOfTwo, section, whole } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, show } from "./wording.ts";
@@ -191,9 +192,7 @@ const forwardingMap = map("forwarding", {
 export const forwardingSchema = section(forwardingMap, {}).describe("What all rules that forward share.");
 
 function isPrimeSize(size: number): boolean {
-  if (size < 251 || size > 655_373) return false;
-  for (let divisor = 2; divisor * divisor <= size; divisor++) if (size % divisor === 0) return false;
-  return true;
+  return size >= 251 && size <= 655_373 && isPrime(size);
 }
 
 function readRange(text: string): PortRange | undefined {

@@ -8,6 +8,7 @@ import type { Config, RuleConfig } from "../config/schema.ts";
 import { logger } from "../log.ts";
 import { parseAddress } from "../packet/address.ts";
 import { keepLink } from "../packet/link_header.ts";
+import { portInPacket } from "../packet/udp.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
@@ -234,7 +235,7 @@ export class Forwarding implements AsyncDisposable {
     const networkInterface = nextHop === undefined ? -1 : this.interfaces.indexOf(nextHop.interfaceName);
     const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && networkInterface >= 0;
     bytes.set(address, BACKEND.address * 4);
-    words[at + BACKEND.port] = inPacket(spec.port);
+    words[at + BACKEND.port] = portInPacket(spec.port);
     words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (healthy ? BACKEND_USABLE : 0) |
       (reachable ? BACKEND_REACHABLE : 0);
     if (!reachable) return;
@@ -258,7 +259,7 @@ export class Forwarding implements AsyncDisposable {
       const at = forwardAt(index);
       forwards[at + FORWARD.idle] = spec.idleTimeout;
       forwards[at + FORWARD.mode] = FORWARD_MODE[spec.mode];
-      forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : inPacket(spec.remapPort);
+      forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
       for (const isIpv6 of [false, true]) {
         const backends = spec.to.flatMap(({ name, weight }) => {
           const row = this.#rows.slotOf(name)!;
@@ -268,9 +269,10 @@ export class Forwarding implements AsyncDisposable {
         const size = backends.length === 0 ? 0 : tableSize;
         forwards[at + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = entry;
         forwards[at + (isIpv6 ? FORWARD.size6 : FORWARD.size4)] = size;
+        if (size === 0) continue;
         // Filling takes milliseconds, and neighbours change far more often than backends do.
         const content = JSON.stringify(backends);
-        if (size > 0 && filled.get(entry) !== content) fillMaglev(maglev.subarray(entry, entry + size), backends);
+        if (filled.get(entry) !== content) fillMaglev(maglev.subarray(entry, entry + size), backends);
         filled.set(entry, content);
         entry += size;
       }
@@ -294,11 +296,6 @@ function shareOf(first: number, last: number, worker: number, workers: number): 
   const count = last - first + 1;
   const from = first + Math.floor(count * worker / workers);
   return { first: from, last: first + Math.floor(count * (worker + 1) / workers) - 1 };
-}
-
-/** A port as it stands in a packet, read as a little-endian halfword. */
-function inPacket(port: number): number {
-  return (port & 0xff) << 8 | port >> 8;
 }
 
 function formatMac(mac: Uint8Array): string {

@@ -8,11 +8,11 @@ import { SteeringProgram } from "../bpf/program.ts";
 import type { InterfaceConfig } from "../config/schema.ts";
 import type { QueuePortDescription } from "../dataplane/queue_port.ts";
 import { SteerError, UnsupportedError } from "../errors.ts";
-import { interfaceIndex } from "../ffi/libc.ts";
 import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { XskSocket } from "../xsk/socket.ts";
 import { Umem } from "../xsk/umem.ts";
+import { requireInterface } from "./interface_index.ts";
 
 /** One queue of an interface, with a socket per worker. */
 export interface SteeredQueue {
@@ -35,12 +35,7 @@ export function rxQueues(interfaceName: string): number[] {
 
 /** Checks that an interface and the queues asked of it exist. Changes nothing. */
 export function findInterface(config: InterfaceConfig): { ifindex: number; queues: readonly number[] } {
-  const ifindex = interfaceIndex(config.name);
-  if (ifindex === 0) {
-    throw new SteerError(`There is no interface "${config.name}" in this network namespace`, {
-      hint: `the interfaces are: ${[...Deno.readDirSync("/sys/class/net")].map(({ name }) => name).sort().join(", ")}`,
-    });
-  }
+  const ifindex = requireInterface(config.name);
   const present = rxQueues(config.name);
   const queues = config.queues === "all" ? present : config.queues;
   const missing = queues.filter((queue) => !present.includes(queue));

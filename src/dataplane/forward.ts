@@ -8,7 +8,7 @@ import { flowHash } from "../packet/flow_hash.ts";
 import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import { tooBig, writeTooBig } from "../packet/too_big.ts";
 import { hopsLeft, ipBytes, remapPort, translateUdp } from "../packet/translate.ts";
-import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
+import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
 import {
   BACKEND,
   BACKEND_REACHABLE,
@@ -142,7 +142,7 @@ export class Forwarder {
     const to = backends[backend + BACKEND.interface]!;
     if (to === from && !maySendBack) return tx_ring_full;
     if (isNat) {
-      const source = swap16(words[session + SESSION.translationPort]!);
+      const source = portInPacket(words[session + SESSION.translationPort]!);
       const ports = source | (backends[backend + BACKEND.port]! << 16);
       translateUdp(view, packet, backends, backend + BACKEND.source, backends, backend + BACKEND.address, ports);
     } else {
@@ -224,8 +224,4 @@ export class Forwarder {
     }
     return this.#egress.send(to, view, addr, frameBytes) ? fate : tx_ring_full;
   }
-}
-
-function swap16(value: number): number {
-  return ((value & 0xff) << 8) | (value >>> 8);
 }

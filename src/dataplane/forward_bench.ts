@@ -1,7 +1,7 @@
 /** Nanoseconds per packet of forwarding over plain memory: 64 packets of 64 flows, there and back. */
 import { parseAddress, parseMac } from "../packet/address.ts";
 import { keepLink } from "../packet/link_header.ts";
-import { readUdp, UdpPacket } from "../packet/udp.ts";
+import { portInPacket, readUdp, UdpPacket } from "../packet/udp.ts";
 import {
   BACKEND,
   BACKEND_KNOWN,
@@ -31,7 +31,7 @@ const bytes = new DataView(table!.backends.buffer, table!.backends.byteOffset);
 const at = backendAt(1);
 new Uint8Array(bytes.buffer, bytes.byteOffset + at * 4).set(parseAddress("10.9.0.11"));
 new Uint8Array(bytes.buffer, bytes.byteOffset + (at + BACKEND.source) * 4).set(parseAddress("10.9.0.1"));
-table!.backends[at + BACKEND.port] = (9000 & 0xff) << 8 | 9000 >> 8;
+table!.backends[at + BACKEND.port] = portInPacket(9000);
 table!.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_USABLE | BACKEND_REACHABLE;
 table!.backends[at + BACKEND.mtu] = 1500;
 table!.backends[at + BACKEND.linkBytes] = keepLink(bytes, (at + BACKEND.link) * 4, {

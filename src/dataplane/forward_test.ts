@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parseAddress, parseMac } from "../packet/address.ts";
 import { keepLink } from "../packet/link_header.ts";
-import { readUdp, UdpPacket } from "../packet/udp.ts";
+import { portInPacket, readUdp, UdpPacket } from "../packet/udp.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
@@ -23,10 +23,10 @@ import { SESSION } from "../steering/session_row.ts";
 import {
   addWords,
   buildFrame,
-  type Frame,
   type FrameOptions,
   internetChecksum,
   pseudoHeaderSum,
+  withPartialChecksum,
 } from "../traffic/frames.ts";
 import { Forwarder } from "./forward.ts";
 import { FATES } from "./words.ts";
@@ -72,7 +72,7 @@ class Bench {
         const at = backendAt(row++);
         new Uint8Array(bytes.buffer, bytes.byteOffset + at * 4).set(parseAddress(address));
         new Uint8Array(bytes.buffer, bytes.byteOffset + (at + BACKEND.source) * 4).set(parseAddress(box));
-        this.table.backends[at + BACKEND.port] = (BACKEND_PORT & 0xff) << 8 | BACKEND_PORT >> 8;
+        this.table.backends[at + BACKEND.port] = portInPacket(BACKEND_PORT);
         this.table.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_USABLE | BACKEND_REACHABLE |
           (family === "IPv6" ? BACKEND_IPV6 : 0);
         this.table.backends[at + BACKEND.interface] = options.interface ?? 0;
@@ -94,7 +94,7 @@ class Bench {
     this.table.forwards[words + FORWARD.idle] = 60;
     this.table.forwards[words + FORWARD.mode] = FORWARD_MODE[mode];
     const { remapPort = 0 } = options;
-    this.table.forwards[words + FORWARD.remapPort] = (remapPort & 0xff) << 8 | remapPort >> 8;
+    this.table.forwards[words + FORWARD.remapPort] = portInPacket(remapPort);
     this.choose([0, 1], [2, 3]);
     const send = (networkInterface: number, view: DataView, addr: number, length: number): boolean => {
       if (this.room) {
@@ -166,18 +166,6 @@ const atBackend = (
   source: { mac: BOX_MAC, address: FAMILIES[family].box, port: bench.session().port },
   destination: { mac: BACKEND_MAC, address: addressOf(bench.session().backend), port: BACKEND_PORT },
 });
-
-function withPartialChecksum({ bytes, transportAt }: Frame, { source, destination }: FrameOptions): Uint8Array {
-  const view = new DataView(bytes.slice().buffer);
-  let sum = pseudoHeaderSum(
-    parseAddress(source.address),
-    parseAddress(destination.address),
-    view.getUint16(transportAt + 4),
-  );
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  view.setUint16(transportAt + 6, sum);
-  return new Uint8Array(view.buffer);
-}
 
 const vlanTags = fc.array(
   fc.record({ type: fc.constantFrom(0x8100, 0x88a8), id: fc.integer({ min: 0, max: 0xffff }) }),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { addWords, buildFrame, type Frame, type FrameOptions, pseudoHeaderSum } from "../traffic/frames.ts";
+import { addWords, buildFrame, type FrameOptions, pseudoHeaderSum, withPartialChecksum } from "../traffic/frames.ts";
 import { parseAddress } from "../packet/address.ts";
 import { echoUdp } from "./echo.ts";
 import { readUdp, UdpPacket } from "./udp.ts";
@@ -18,19 +18,6 @@ function echo(bytes: Uint8Array): { answered: boolean; bytes: Uint8Array } {
   const packet = new UdpPacket();
   assert.ok(readUdp(view, AT, bytes.byteLength, packet));
   return { answered: echoUdp(view, packet), bytes: memory.slice(AT, AT + bytes.byteLength) };
-}
-
-/** The frame as a virtual device carries it from a local sender: only the pseudo-header summed, and not complemented. */
-function withPartialChecksum({ bytes, transportAt }: Frame, { source, destination }: FrameOptions): Uint8Array {
-  const view = new DataView(bytes.slice().buffer);
-  let sum = pseudoHeaderSum(
-    parseAddress(source.address),
-    parseAddress(destination.address),
-    view.getUint16(transportAt + 4),
-  );
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  view.setUint16(transportAt + 6, sum);
-  return new Uint8Array(view.buffer);
 }
 
 const KINDS: Readonly<Record<string, Pick<FrameOptions, "source" | "destination" | "vlans">>> = {

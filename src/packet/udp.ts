@@ -39,6 +39,11 @@ export const UDP = { source: 0, destination: 2, length: 4, checksum: 6 } as cons
 
 const { source: SOURCE, destination: DESTINATION, length: LENGTH } = UDP; // an export is looked up at each use
 
+/** A port as it stands in a packet, read as a little-endian halfword; and back. */
+export function portInPacket(port: number): number {
+  return ((port & 0xff) << 8) | (port >>> 8);
+}
+
 /** Where the headers of one packet are, as offsets into packet memory. */
 export class UdpPacket {
   /** First byte of the Ethernet header. */

@@ -116,6 +116,19 @@ export function pseudoHeaderSum(source: Uint8Array, destination: Uint8Array, udp
   return addWords(destination, addWords(source, PROTOCOL.udp + udpBytes));
 }
 
+/** The frame as a virtual device carries it from a local sender: only the pseudo-header summed, and not complemented. */
+export function withPartialChecksum({ bytes, transportAt }: Frame, { source, destination }: FrameOptions): Uint8Array {
+  const view = new DataView(bytes.slice().buffer);
+  let sum = pseudoHeaderSum(
+    parseAddress(source.address),
+    parseAddress(destination.address),
+    view.getUint16(transportAt + 4),
+  );
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(transportAt + 6, sum);
+  return new Uint8Array(view.buffer);
+}
+
 function buildLink({ source, destination, vlans = [] }: FrameOptions, type: number): Uint8Array {
   const bytes = new Uint8Array(14 + vlans.length * 4);
   const view = new DataView(bytes.buffer);

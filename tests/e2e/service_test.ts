@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { setting } from "../support/systemd_unit.ts";
 import { TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
-import { asOrdinaryUser, copyPackages, giveToOrdinaryUser } from "./support/ordinary_user.ts";
+import { UnitUser } from "./support/ordinary_user.ts";
 import { type Notification, NotifySocket } from "./support/notify_socket.ts";
 import { sleep, until } from "./support/wait.ts";
 
@@ -100,20 +99,9 @@ Deno.test("a service manager that cannot be reached is complained of once, and p
 });
 
 Deno.test("an ordinary user with the unit's capabilities steers", async () => {
-  await using directory = await TempDir.create();
-  await using cache = await TempDir.create();
-  await giveToOrdinaryUser(directory.path);
-  await copyPackages(cache.path);
+  await using user = await UnitUser.create();
   await using network = await TestNetwork.create();
-  const capabilities = setting("CapabilityBoundingSet").split(" ");
-  const as = asOrdinaryUser(capabilities.map((name) => name.replace(/^CAP_/, "").toLowerCase()));
-  // The product's own cache belongs to whom it runs as; Deno's, where it runs from source, need only be readable.
-  const env = { DENO_DIR: cache.path, CACHE_DIRECTORY: directory.path };
-  await using box = await startAppliance(network, { ...CONFIG, memory: LITTLE_MEMORY }, {
-    as,
-    env,
-    directory: directory.path,
-  });
+  await using box = await startAppliance(network, { ...CONFIG, memory: LITTLE_MEMORY }, user.options);
   await box.saveInPlace({ ...MORE, memory: LITTLE_MEMORY });
   await box.waitForGeneration(2);
   await runTraffic(network, "udp", { ports: [8080, 9090], flows: 10, packetsPerFlow: 10 });

@@ -4,6 +4,9 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { setting } from "../../support/systemd_unit.ts";
+import type { ApplianceOptions } from "./appliance.ts";
+import { TempDir } from "./command.ts";
 
 /** Nobody. */
 const USER = 65534;
@@ -28,4 +31,32 @@ export async function copyPackages(directory: string): Promise<void> {
   const script = 'cp -r "$1" "$2/npm" && chmod -R a+rwX "$2"';
   const { success } = await new Deno.Command("sh", { args: ["-c", script, "sh", npmCache, directory] }).output();
   assert.ok(success);
+}
+
+/** The user that the systemd unit runs as, with its capabilities, and directories of its own. */
+export class UnitUser implements AsyncDisposable {
+  private constructor(private readonly directory: TempDir, private readonly cache: TempDir) {}
+
+  static async create(): Promise<UnitUser> {
+    const user = new UnitUser(await TempDir.create(), await TempDir.create());
+    await giveToOrdinaryUser(user.directory.path);
+    await copyPackages(user.cache.path);
+    return user;
+  }
+
+  /** How an appliance is started as this user. */
+  get options(): Required<Pick<ApplianceOptions, "as" | "env" | "directory">> {
+    const capabilities = setting("CapabilityBoundingSet").split(" ");
+    return {
+      as: asOrdinaryUser(capabilities.map((name) => name.replace(/^CAP_/, "").toLowerCase())),
+      // The product's own cache belongs to whom it runs as; Deno's, where it runs from source, need only be readable.
+      env: { DENO_DIR: this.cache.path, CACHE_DIRECTORY: this.directory.path },
+      directory: this.directory.path,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cache[Symbol.asyncDispose]();
+    await this.directory[Symbol.asyncDispose]();
+  }
 }
