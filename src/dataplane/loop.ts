@@ -102,7 +102,7 @@ class Loop {
     this.#context = context;
     this.#receivedAt = context.ports.map((_, index) => context.counters.receivedAt(index));
     this.#table = context.tables[0]!;
-    this.#noteChanges(context.control.changes);
+    this.#noteChanges();
   }
 
   run(): void {
@@ -161,8 +161,7 @@ class Loop {
     const batch = this.#batch;
     const received = port.receive(batch);
     // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force before it.
-    const changes = control.changes;
-    if (changes !== this.#changes) this.#noteChanges(changes);
+    if (control.changesHint !== this.#changes) this.#noteChanges();
     if (received > 0) {
       const tap = this.#tap;
       if (tap !== undefined) tap.tap(port.umem, batch, this.#table, index);
@@ -254,9 +253,9 @@ class Loop {
     this.#tap = tap.note(plan) ? tap : undefined;
   }
 
-  #noteChanges(changes: number): void {
+  #noteChanges(): void {
     const { control, heapUsed, tables, worker } = this.#context;
-    this.#changes = changes;
+    this.#changes = control.changes;
     this.#command = control.command;
     const active = control.activeTable;
     this.#table = tables[active]!;

@@ -46,9 +46,14 @@ export class ControlWords {
     return new ControlWords(new SharedArrayBuffer((1 + workers) * LINE_WORDS * Int32Array.BYTES_PER_ELEMENT));
   }
 
-  /** Differs from what it was while something below changed that a worker has to read: one load per batch tells. */
+  /** Differs from what it was while something below changed that a worker has to read: to be read before that. */
   get changes(): number {
     return Atomics.load(this.#words, CHANGES_WORD);
+  }
+
+  /** The same as a hint, a plain load for each batch: what is below may be read once {@linkcode changes} was. */
+  get changesHint(): number {
+    return this.#words[CHANGES_WORD]!;
   }
 
   get command(): number {

@@ -3,7 +3,10 @@
  *
  * Indexes run freely over 32 bits and are kept as int32, where subtraction wraps as it should; masked, they name an entry. The
  * peer's index is cached and loaded again only when the cached one is not enough; our own is published once per batch.
- * Atomics give the acquire and release that net/xdp/xsk_queue.h asks for.
+ *
+ * An atomic is a call of its own and costs as much as a packet, so there is one where net/xdp/xsk_queue.h asks for acquire or
+ * release: before entries are read that the kernel wrote, and after ours were written or read. Everything else is a plain load.
+ * It may be out of date, which is found out at the next turn.
  *
  * @see {@link https://docs.kernel.org/networking/af_xdp.html#rings}
  * @module
@@ -54,14 +57,14 @@ abstract class Ring {
     this.#entries = layout.entries;
   }
 
-  /** Entries that one side has published and the other has not taken yet. */
+  /** Entries that one side has published and the other has not taken yet. Hot path: no atomics. */
   pending(): number {
-    return (Atomics.load(this.words, this.producerAt) - Atomics.load(this.words, this.consumerAt)) | 0;
+    return (this.words[this.producerAt]! - this.words[this.consumerAt]!) | 0;
   }
 
-  /** True when the kernel wants a system call before it looks at this ring again. */
+  /** True when the kernel wants a system call before it looks at this ring again. Hot path: no atomics. */
   needsWakeup(): boolean {
-    return (Atomics.load(this.words, this.flagsAt) & needWakeup) !== 0;
+    return (this.words[this.flagsAt]! & needWakeup) !== 0;
   }
 
   /** Word index of a desc entry, in an rx or tx ring. */
@@ -79,19 +82,19 @@ abstract class Ring {
 export class ProducerRing extends Ring {
   /** Next index to reserve. */
   producer: number;
-  /** The kernel's consumer index as last seen, plus the size: what the producer may grow to. */
+  /** The kernel's consumer index as last seen, plus the size: what the producer may grow to. Itself where it was not seen yet. */
   #limit: number;
 
   constructor(words: Int32Array, layout: RingLayout) {
     super(words, layout);
     this.producer = Atomics.load(words, layout.producer);
-    this.#limit = (Atomics.load(words, layout.consumer) + layout.size) | 0;
+    this.#limit = this.producer;
   }
 
-  /** Forgets what is cached. For a ring that several threads produce into, after taking its lock. */
+  /** Forgets what is cached. For a ring that several threads produce into, after taking its lock: that was the acquire. */
   resync(): void {
-    this.producer = Atomics.load(this.words, this.producerAt);
-    this.#limit = (Atomics.load(this.words, this.consumerAt) + this.size) | 0;
+    this.producer = this.words[this.producerAt]!;
+    this.#limit = this.producer;
   }
 
   /**
@@ -103,7 +106,8 @@ export class ProducerRing extends Ring {
   reserve(count: number): number {
     let free = (this.#limit - this.producer) | 0;
     if (free < count) {
-      this.#limit = (Atomics.load(this.words, this.consumerAt) + this.size) | 0;
+      // Plain: that entries are written only where this says there is room keeps the order (xsk_queue.h's control dependency).
+      this.#limit = (this.words[this.consumerAt]! + this.size) | 0;
       free = (this.#limit - this.producer) | 0;
     }
     const reserved = free < count ? free : count;
@@ -132,13 +136,13 @@ export class ConsumerRing extends Ring {
   constructor(words: Int32Array, layout: RingLayout) {
     super(words, layout);
     this.consumer = Atomics.load(words, layout.consumer);
-    this.#available = Atomics.load(words, layout.producer);
+    this.#available = this.consumer;
   }
 
-  /** Forgets what is cached. For a ring that several threads consume from, after taking its lock. */
+  /** Forgets what is cached. For a ring that several threads consume from, after taking its lock: that was the acquire. */
   resync(): void {
-    this.consumer = Atomics.load(this.words, this.consumerAt);
-    this.#available = Atomics.load(this.words, this.producerAt);
+    this.consumer = this.words[this.consumerAt]!;
+    this.#available = this.consumer;
   }
 
   /**
@@ -149,7 +153,7 @@ export class ConsumerRing extends Ring {
    */
   peek(count: number): number {
     let ready = (this.#available - this.consumer) | 0;
-    if (ready < count) {
+    if (ready < count && this.words[this.producerAt] !== this.#available) {
       this.#available = Atomics.load(this.words, this.producerAt);
       ready = (this.#available - this.consumer) | 0;
     }
@@ -163,7 +167,7 @@ export class ConsumerRing extends Ring {
     this.consumer = (this.consumer - count) | 0;
   }
 
-  /** A hint without an atomic: false may be out of date, true may be what another thread has taken already. */
+  /** A hint: false may be out of date, true may be what another thread has taken already. Hot path: no atomics. */
   hasNews(): boolean {
     return this.words[this.producerAt] !== this.consumer;
   }
