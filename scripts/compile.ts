@@ -11,6 +11,11 @@ import { pack, type PackedFile } from "./pack.ts";
 
 const OUT = "dist/xdpsteer";
 const PARTS = "build/package";
+/**
+ * The loop of a worker becomes one piece of code, without calls: after each sleep they are cold. CPU time per packet at 500 kpps is an
+ * eighth less for it.
+ */
+const V8_FLAGS = "--v8-flags=--max-inlined-bytecode-size=1000,--max-inlined-bytecode-size-cumulative=4000";
 
 const start = performance.now();
 const step = (text: string): void =>
@@ -21,8 +26,9 @@ await Deno.mkdir(`${PARTS}/lib`, { recursive: true });
 await Deno.mkdir(`${PARTS}/runtime`);
 await Deno.mkdir("dist", { recursive: true });
 
-step("bundle main.ts");
-await bundle("main.ts", PARTS);
+step("bundle main.ts and worker.ts");
+await bundle("main.ts", PARTS, "--code-splitting");
+await bundle("worker.ts", PARTS);
 step("collect libraries and licences");
 await collectLibraries("libbpf.so.1", `${PARTS}/lib`);
 await Deno.writeTextFile(`${PARTS}/NOTICES.txt`, await notices());
@@ -32,7 +38,7 @@ if (denort !== undefined && denort !== "") {
   step(`deno compile with ${denort}`);
   const include = ["lib", "NOTICES.txt"].flatMap((name) => ["--include", `${PARTS}/${name}`]);
   await run(Deno.execPath(), [
-    ...["compile", "--quiet", "--no-check", "--no-config", "--allow-all", "--output", OUT],
+    ...["compile", "--quiet", "--no-check", "--no-config", "--allow-all", V8_FLAGS, "--output", OUT],
     ...[...include, ...(await chunks()).flatMap((name) => ["--include", `${PARTS}/${name}`]), `${PARTS}/main.js`],
   ]);
 } else {
@@ -41,6 +47,7 @@ if (denort !== undefined && denort !== "") {
   await collectLibraries(Deno.execPath(), `${PARTS}/runtime`);
   await run("gcc", [
     ...["-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none", "-o", `${PARTS}/launcher`],
+    `-DV8_FLAGS="${V8_FLAGS}"`,
     ...["packaging/launcher/launcher.c", "packaging/launcher/tree.c", "-l:libzstd.a"],
   ]);
   const files: PackedFile[] = [

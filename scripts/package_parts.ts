@@ -18,11 +18,11 @@ export async function run(
 }
 
 /**
- * Bundles an entry and what it imports into a folder. In pieces: a worker thread then reads its few kilobytes only. With a cache within
- * the project: the pieces' names are hashes that include where their sources are, seen from here.
+ * Bundles an entry and what it imports into a folder. With a cache within the project: the names of pieces are hashes that include
+ * where their sources are, seen from here.
  */
-export async function bundle(entry: string, folder: string): Promise<void> {
-  const args = ["bundle", "--quiet", "--minify", "--code-splitting", "--outdir", folder, entry];
+export async function bundle(entry: string, folder: string, ...options: string[]): Promise<void> {
+  const args = ["bundle", "--quiet", "--minify", ...options, "--outdir", folder, entry];
   await run(Deno.execPath(), args, { DENO_DIR: resolve("build/deno") });
 }
 

@@ -27,7 +27,7 @@ const STEPS: readonly Step[] = [
   { name: "format", args: ["fmt", "--quiet", "--check"] },
   { name: "lint", args: ["lint", "--quiet"] },
   { name: "layers", args: ["run", "--quiet", "--allow-read=.", "scripts/check_layers.ts"] },
-  { name: "types", args: ["check", "--quiet", "main.ts", "src", "scripts", "tests"] },
+  { name: "types", args: ["check", "--quiet", "main.ts", "worker.ts", "src", "scripts", "tests"] },
   { name: "BPF layouts", args: ["run", "--quiet", "-A", "scripts/gen_bpf_layout.ts", "--check"] },
   { name: "JSON schema", args: ["run", "--quiet", "-A", "scripts/gen_schema.ts", "--check"] },
   { name: "generated documents", args: ["run", "--quiet", "-A", "scripts/gen_config_docs.ts", "--check"] },

@@ -306,7 +306,7 @@ int main(int argc, char **argv)
 	setenv("DENO_NO_UPDATE_CHECK", "1", 1);
 
 	for (const char *const *word = (const char *const[]){ PROGRAM, "run", "--quiet", "-A", "--no-check", "--no-config", "--no-lock",
-							      "--no-npm", "--no-remote", script, NULL };
+							      "--no-npm", "--no-remote", V8_FLAGS, script, NULL };
 	     *word; word++)
 		words[count++] = (char *)*word;
 	for (int i = 1; i < argc; i++)

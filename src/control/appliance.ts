@@ -35,7 +35,7 @@ export interface ApplianceOptions {
   readonly config: Config;
   /** Contents of a BPF object to use instead of the embedded one. */
   readonly object?: Uint8Array<ArrayBuffer> | undefined;
-  /** The module whose workers serve: main.ts. */
+  /** The module of the process, main.ts or its bundle. */
   readonly entry: URL;
 }
 
@@ -204,7 +204,7 @@ export class Appliance {
   }
 
   #idleMs(): number[] {
-    return this.workers.counters.map((counters) => counters.loop("idle_ms"));
+    return this.workers.counters.map((_, worker) => this.workers.idleMs(worker));
   }
 
   #workerStatus(rules: readonly RuleStatus[]): WorkerStatus[] {
@@ -215,6 +215,7 @@ export class Appliance {
       cpu: this.workers.cpus[worker] ?? null,
       received: rules.reduce((sum, rule) => sum + rule.workers[worker]!.received.reduce((s, r) => s + r.packets, 0), 0),
       busyRatio: busy[worker]!,
+      idleMs: this.workers.idleMs(worker),
       loop: loopNumbers(counters),
     }));
   }

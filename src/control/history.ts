@@ -229,7 +229,7 @@ export class History implements Disposable {
     }
     const fatesAt = REASON_NAMES.length + SOCKET_REASONS.length;
     moment.sums.byFate.forEach((packets, fate) => moment.reasons[fatesAt + fate] = packets);
-    workers.counters.forEach((counters, worker) => moment.idleMs[worker] = counters.loop("idle_ms"));
+    workers.counters.forEach((_, worker) => moment.idleMs[worker] = workers.idleMs(worker));
     moment.atMs = performance.now();
   }
 

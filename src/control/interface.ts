@@ -109,6 +109,7 @@ export class SteeredInterface {
       interfaceName: this.name,
       queue: id,
       fd: sockets[worker]!.fd,
+      zeroCopy: sockets[worker]!.zeroCopy!,
       rx: sockets[worker]!.rx,
       tx: sockets[worker]!.tx,
       ...sockets[0]!.queueRings!,

@@ -115,11 +115,11 @@ function addRule(out: Exposition, { name, workers, dropped, passed }: RuleStatus
   }
 }
 
-function addWorker(out: Exposition, { worker, state, busyRatio, loop }: WorkerStatus): void {
+function addWorker(out: Exposition, { worker, state, busyRatio, idleMs, loop }: WorkerStatus): void {
   const at = labels({ worker });
   out.add("xdpsteer_worker_up", state === "running" ? 1 : 0, at);
   out.add("xdpsteer_worker_busy_ratio", busyRatio, at);
-  out.add("xdpsteer_worker_idle_seconds_total", loop.idle_ms / 1000, at);
+  out.add("xdpsteer_worker_idle_seconds_total", idleMs / 1000, at);
   out.add("xdpsteer_worker_batches_total", loop.batches, at);
   out.add("xdpsteer_worker_sleeps_total", loop.sleeps, at);
   out.add("xdpsteer_worker_tx_wakeups_total", loop.tx_wakeups, at);

@@ -68,6 +68,8 @@ export interface WorkerStatus {
   readonly cpu: number | null;
   readonly received: number;
   readonly busyRatio: number;
+  /** Time without packets in hand since the start, milliseconds. */
+  readonly idleMs: number;
   readonly loop: Readonly<Record<LoopCounter, number>>;
 }
 

@@ -11,13 +11,14 @@ import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, WORKER_STATE, WorkerCounters } from "../dataplane/words.ts";
 import { SteerError } from "../errors.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
+import { threadCpuMs } from "../ffi/clock.ts";
 import { closeFd, openEventFd, signalEventFd } from "../ffi/libc.ts";
 
 export interface WorkerPoolOptions {
   readonly count: number;
   readonly cpus: readonly number[];
   readonly wait: WaitMode;
-  /** The module whose workers serve: main.ts. */
+  /** The module of the process, main.ts or its bundle; the worker's is beside it. */
   readonly entry: URL;
 }
 
@@ -53,6 +54,9 @@ export class WorkerPool {
   readonly #wait: WaitMode;
   readonly #threads: Worker[] = [];
   readonly #eventFds: number[] = [];
+  readonly #startedMs = performance.now();
+  /** By worker, as last told: this may never go down. */
+  readonly #idleMs: number[] = [];
 
   /** Starts the threads, which load their code while the control thread goes on; {@linkcode begin} gives them work. */
   constructor(options: WorkerPoolOptions) {
@@ -63,8 +67,9 @@ export class WorkerPool {
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
     this.failure.catch(() => {}); // whoever cares awaits it; nobody else is to crash on it
+    const entry = new URL(options.entry.pathname.endsWith(".ts") ? "worker.ts" : "worker.js", options.entry);
     for (let worker = 0; worker < options.count; worker++) {
-      const thread = new Worker(options.entry, { type: "module", name: `worker ${worker}` });
+      const thread = new Worker(entry, { type: "module", name: `worker ${worker}` });
       const fail = (message: string): void => {
         this.control.setState(worker, WORKER_STATE.failed);
         reject(new SteerError(`Worker ${worker} failed: ${message}`));
@@ -117,6 +122,18 @@ export class WorkerPool {
 
   stateName(worker: number): string {
     return STATE_NAMES[this.control.state(worker)] ?? "unknown";
+  }
+
+  /**
+   * Time in which a worker had no packets in hand, in milliseconds: it slept, or it spun. It measures the latter only; a look at the clock
+   * at every sleep would cost as much as some packets.
+   */
+  idleMs(worker: number): number {
+    const livedMs = performance.now() - this.#startedMs;
+    const cpuMs = threadCpuMs(this.control.thread(worker));
+    const before = this.#idleMs[worker] ?? 0;
+    if (cpuMs === undefined) return before;
+    return this.#idleMs[worker] = Math.max(before, livedMs - cpuMs + this.counters[worker]!.loop("spun_ms"));
   }
 
   get allRunning(): boolean {

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { PollSet } from "../ffi/libc.ts";
+import type { PollSet } from "../ffi/poll_set.ts";
 import type { ForwardTable } from "../steering/forward_table.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
@@ -22,12 +22,12 @@ import {
   COMMAND,
   type ControlWords,
   EVICTIONS_AT,
-  IDLE_MS_AT,
   LOCK_MISSES_AT,
   PAUSE_MS_AT,
   PAUSES_AT,
   SESSIONS_AT,
   SLEEPS_AT,
+  SPUN_MS_AT,
   TURNS_AT,
   TX_WAKEUPS_AT,
   type WorkerCounters,
@@ -48,27 +48,37 @@ export interface LoopContext {
   readonly counters: WorkerCounters;
   /** Called when the first rule is captured. */
   readonly openTap: () => CaptureTap;
-  /** Waits for the worker's eventfd, which is its first member, and for its sockets. */
+  /** Waits for the worker's eventfd and for its sockets. */
   readonly pollSet: PollSet;
   readonly wait: WaitMode;
   /** Bytes in use on this thread's heap. */
   readonly heapUsed: () => number;
 }
 
-/** Empty turns before an adaptive worker goes to sleep, if packets came quickly the last time: some microseconds. */
-const ADAPTIVE_SPIN_TURNS = 500;
-/** What "quickly" is, sleep and wakeup included: after a longer wait, an adaptive worker goes to sleep at once. */
+/** How long an adaptive worker spins before it goes to sleep, while packets come quickly. */
+const ADAPTIVE_SPIN_MS = 0.03;
+/** What "quickly" is, sleep and wakeup included: after a longer sleep, an adaptive worker no longer spins before it sleeps. */
 const SPIN_WORTH_MS = 0.04;
-/** Empty turns between looks at the clock while spinning. */
-const CLOCK_TURNS = 1024;
+/**
+ * After a batch of at most so many packets, an adaptive worker times its sleep: whether it should spin is for those who wait for each
+ * packet. After a larger one it does so now and then, for two looks at the clock cost as much as some packets.
+ */
+const FEW_PACKETS = 8;
+const TIMED_SLEEPS = 16;
+/** Empty turns between looks at the clock while spinning: some microseconds. */
+const CLOCK_TURNS = 128;
 /** What a spinning loop notes as a pause. */
 const PAUSE_MS = 1;
-/** Longest sleep: completions that nobody waits for are collected at least this often. */
+/**
+ * Longest sleep where something is to be looked at without being told: sessions that expire, completions, and a zero-copy driver that
+ * asked for chunks just when the worker fell asleep. Others sleep until they are woken: a timer is a tenth of what a short sleep costs.
+ */
 const SLEEP_MS = 100;
+const FOR_EVER_MS = -1;
 /** Longest sleep while packets wait to be sent, or the fill ring runs low. */
 const SHORT_SLEEP_MS = 1;
-/** After a sleep of this length there is time to look for sessions that have expired. */
-const QUIET_MS = 10;
+/** How often a worker that wakes up looks for sessions that have expired. */
+const EXPIRE_MS = 10;
 const EXPIRE_LOOKS = 1024;
 /** Turns a draining worker tries to get its last packets sent, 1 ms apart. */
 const DRAIN_TURNS_MAX = 200;
@@ -97,19 +107,27 @@ class Loop {
   /** The same, once there was one, and the plan it goes by. */
   #openedTap: CaptureTap | undefined;
   #capturePlan = 0;
+  /** Something may need a look without there being a wakeup. */
+  #looksUp: boolean;
+  #untimedSleeps = 0;
+  /** Since packets came last; an array, since a number of its own would be put on the heap. */
+  readonly #spunMs = new Float64Array(1);
+  #expiredAtMs = 0;
 
   constructor(context: LoopContext) {
     this.#context = context;
     this.#receivedAt = context.ports.map((_, index) => context.counters.receivedAt(index));
     this.#table = context.tables[0]!;
+    this.#looksUp = context.ports.some(({ zeroCopy }) => zeroCopy);
     this.#noteChanges();
   }
 
   run(): void {
     const { pollSet, ports, counters: { values }, wait } = this.#context;
-    let spinTurns = wait === "poll" ? 1 : wait === "adaptive" ? ADAPTIVE_SPIN_TURNS : Infinity;
+    let spinMs = wait === "poll" ? 0 : wait === "adaptive" ? ADAPTIVE_SPIN_MS : Infinity;
     let emptyTurns = 0;
     let drainTurns = 0;
+    let lastReceived = 0;
 
     while (this.#command !== COMMAND.stop) {
       let received = 0;
@@ -118,24 +136,20 @@ class Loop {
       values[TURNS_AT] = values[TURNS_AT]! + 1;
 
       if (received > 0) {
-        if (emptyTurns > 0) this.#addSpun();
+        if (emptyTurns > 0 && spinMs > 0) this.#addSpun();
         emptyTurns = 0;
+        lastReceived = received;
         continue;
       }
-      if (emptyTurns++ === 0) pollSet.mark();
+      if (emptyTurns++ === 0 && spinMs > 0) this.#startSpin();
 
       if (this.#command === COMMAND.drain) {
         if (this.#parking.count > 0) this.#unpark(Infinity, false);
         if (!unfinished(ports) || drainTurns++ === DRAIN_TURNS_MAX) return;
         pollSet.wait(SHORT_SLEEP_MS);
-      } else if (emptyTurns >= spinTurns && !chunksDue(ports)) {
-        values[SLEEPS_AT] = values[SLEEPS_AT]! + 1;
-        pollSet.wait(unfinished(ports) || this.#parking.count > 0 ? SHORT_SLEEP_MS : SLEEP_MS);
-        pollSet.drainFirst();
-        pollSet.addElapsed(values, IDLE_MS_AT);
-        if (wait === "adaptive") spinTurns = pollSet.elapsed[0]! < SPIN_WORTH_MS ? ADAPTIVE_SPIN_TURNS : 1;
+      } else if (this.#spunMs[0]! >= spinMs && !chunksDue(ports)) {
+        spinMs = this.#sleep(spinMs, lastReceived);
         emptyTurns = 0;
-        if (this.#forwarder !== undefined && pollSet.elapsed[0]! > QUIET_MS) this.#expire(this.#forwarder);
       } else if (fillNeedsWakeup(ports)) {
         pollSet.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
       } else if (emptyTurns % CLOCK_TURNS === 0) {
@@ -144,11 +158,37 @@ class Loop {
     }
   }
 
+  /** Sleeps until something comes. @returns How long to spin before the next sleep. */
+  #sleep(spinMs: number, lastReceived: number): number {
+    const { pollSet, ports, counters: { values }, wait } = this.#context;
+    const timed = wait === "adaptive" &&
+      (spinMs > 0 || lastReceived <= FEW_PACKETS || ++this.#untimedSleeps === TIMED_SLEEPS);
+    if (timed && spinMs === 0) pollSet.mark(); // else the end of spinning is marked
+    values[SLEEPS_AT] = values[SLEEPS_AT]! + 1;
+    pollSet.wait(unfinished(ports) || this.#parking.count > 0 ? SHORT_SLEEP_MS : this.#longestSleepMs());
+    if (this.#forwarder !== undefined) this.#expire(this.#forwarder);
+    if (!timed) return spinMs;
+    this.#untimedSleeps = 0;
+    pollSet.readElapsed();
+    return pollSet.elapsed[0]! < SPIN_WORTH_MS ? ADAPTIVE_SPIN_MS : 0;
+  }
+
+  #longestSleepMs(): number {
+    return this.#looksUp || chunksAway(this.#context.ports) ? SLEEP_MS : FOR_EVER_MS;
+  }
+
+  #startSpin(): void {
+    this.#context.pollSet.mark();
+    this.#spunMs[0] = 0;
+  }
+
   /** Counts the time spun since the last look at the clock: at most {@linkcode CLOCK_TURNS} turns, far less than 1 ms. */
   #addSpun(): void {
     const { pollSet, counters: { values } } = this.#context;
-    pollSet.addElapsed(values, IDLE_MS_AT);
+    pollSet.readElapsed();
     const spunMs = pollSet.elapsed[0]!;
+    this.#spunMs[0] = this.#spunMs[0]! + spunMs;
+    values[SPUN_MS_AT] = values[SPUN_MS_AT]! + spunMs;
     if (spunMs < PAUSE_MS) return;
     values[PAUSES_AT] = values[PAUSES_AT]! + 1;
     values[PAUSE_MS_AT] = values[PAUSE_MS_AT]! + spunMs;
@@ -229,7 +269,10 @@ class Loop {
 
   /** Sessions end also where no packet comes that would make room for another. */
   #expire({ sessions }: Forwarder): void {
-    sessions.expire(Math.trunc(performance.now() / 1000), EXPIRE_LOOKS);
+    const nowMs = performance.now();
+    if (nowMs - this.#expiredAtMs < EXPIRE_MS) return;
+    this.#expiredAtMs = nowMs;
+    sessions.expire(Math.trunc(nowMs / 1000), EXPIRE_LOOKS);
     this.#context.counters.values[SESSIONS_AT] = sessions.live;
   }
 
@@ -240,6 +283,7 @@ class Loop {
     if (this.#forwarder === undefined) {
       this.#egress = new CopyingEgress(ports, interfaceOfPort, worker);
       this.#forwarder = new Forwarder(table, this.#egress, sessions);
+      this.#looksUp = true;
     }
     this.#activeForward = active;
     this.#forwarder.table = table;
@@ -281,6 +325,14 @@ function unfinished(ports: readonly QueuePort[]): boolean {
   for (let index = 0; index < ports.length; index++) {
     const port = ports[index]!;
     if (port.unsent || port.exchange.due || port.exchange.low) return true;
+  }
+  return false;
+}
+
+/** True while many of a port's chunks are on their way through the kernel, and will come back without a wakeup. */
+function chunksAway(ports: readonly QueuePort[]): boolean {
+  for (let index = 0; index < ports.length; index++) {
+    if (ports[index]!.exchange.away) return true;
   }
   return false;
 }

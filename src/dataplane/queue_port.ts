@@ -15,6 +15,7 @@ export interface QueuePortDescription {
   readonly interfaceName: string;
   readonly queue: number;
   readonly fd: number;
+  readonly zeroCopy: boolean;
   readonly rx: RingAddress;
   readonly tx: RingAddress;
   readonly fill: RingAddress;
@@ -41,6 +42,7 @@ export class QueuePort {
   readonly umem: DataView;
   readonly exchange: ChunkExchange;
   readonly fd: number;
+  readonly zeroCopy: boolean;
   readonly #rx: ConsumerRing;
   readonly #tx: ProducerRing;
   /** True while entries of the tx ring may still need a wakeup. */
@@ -51,6 +53,7 @@ export class QueuePort {
   constructor(description: QueuePortDescription) {
     const { umem } = description;
     this.fd = description.fd;
+    this.zeroCopy = description.zeroCopy;
     const memory = viewMemory(umem.memory);
     this.umem = new DataView(memory);
     this.#words = new Int32Array(memory);
@@ -72,12 +75,13 @@ export class QueuePort {
     const count = rx.peek(batchSize);
     batch.count = count;
     if (count === 0) return 0;
-    const words = rx.words;
+    const { words } = rx;
+    const { addr: addrs, length: lengths } = batch;
     const first = (rx.consumer - count) | 0;
     for (let index = 0; index < count; index++) {
       const at = rx.descAt((first + index) | 0);
-      batch.addr[index] = words[at]!;
-      batch.length[index] = words[at + lengthWord]!;
+      addrs[index] = words[at]!;
+      lengths[index] = words[at + lengthWord]!;
     }
     rx.release();
     return count;
@@ -97,14 +101,15 @@ export class QueuePort {
   dispose(batch: Batch, reserved: number, transmitted: number): void {
     const { exchange } = this;
     const { chunkMask, returned } = exchange;
+    const { count, addr: addrs, length: lengths, disposal: disposals } = batch;
     const tx = this.#tx;
     tx.cancel(reserved - transmitted);
     const words = tx.words;
     let next = (tx.producer - transmitted) | 0;
     let returnedCount = exchange.returnedCount;
-    for (let index = 0; index < batch.count; index++) {
-      const addr = batch.addr[index]!;
-      const disposal = batch.disposal[index];
+    for (let index = 0; index < count; index++) {
+      const addr = addrs[index]!;
+      const disposal = disposals[index];
       if (disposal !== transmit) {
         if (disposal !== park) returned[returnedCount++] = addr & chunkMask;
         continue;
@@ -112,7 +117,7 @@ export class QueuePort {
       const at = tx.descAt(next);
       words[at] = addr;
       words[at + 1] = 0;
-      words[at + lengthWord] = batch.length[index]!;
+      words[at + lengthWord] = lengths[index]!;
       words[at + optionsWord] = 0;
       next = (next + 1) | 0;
     }

@@ -33,6 +33,7 @@ const TABLE_SEEN_WORD = 1;
 const HEAP_ASKED_WORD = 2; // written by the control thread, cleared by the worker
 const HEAP_KIB_WORD = 3;
 const FORWARD_SEEN_WORD = 4;
+const THREAD_WORD = 5;
 
 /** The control block: a line for the control thread, then one per worker. */
 export class ControlWords {
@@ -110,6 +111,15 @@ export class ControlWords {
 
   setState(worker: number, state: number): void {
     Atomics.store(this.#words, line(worker) + STATE_WORD, state);
+  }
+
+  /** The kernel's number of a worker's thread; 0 before it runs. */
+  thread(worker: number): number {
+    return Atomics.load(this.#words, line(worker) + THREAD_WORD);
+  }
+
+  setThread(worker: number, thread: number): void {
+    Atomics.store(this.#words, line(worker) + THREAD_WORD, thread);
   }
 
   /** The table a worker uses since its last turn; it will not read the other one again. */
@@ -190,7 +200,7 @@ export const FATES = Object.keys(FATE) as readonly Fate[];
 export const LOOP_COUNTERS = [
   "turns",
   "batches",
-  "idle_ms",
+  "spun_ms",
   "sleeps",
   "tx_wakeups",
   "lock_misses",
@@ -205,7 +215,7 @@ const LOOP_AT = Object.fromEntries(LOOP_COUNTERS.map((name, index) => [name, ind
 >;
 export const TURNS_AT = LOOP_AT.turns;
 export const BATCHES_AT = LOOP_AT.batches;
-export const IDLE_MS_AT = LOOP_AT.idle_ms;
+export const SPUN_MS_AT = LOOP_AT.spun_ms;
 export const SLEEPS_AT = LOOP_AT.sleeps;
 export const TX_WAKEUPS_AT = LOOP_AT.tx_wakeups;
 export const LOCK_MISSES_AT = LOOP_AT.lock_misses;

@@ -4,8 +4,9 @@
  * @module
  */
 import { messageOf } from "../errors.ts";
-import { pinThread, PollSet } from "../ffi/libc.ts";
+import { pinThread, threadId } from "../ffi/libc.ts";
 import { Clock } from "../ffi/clock.ts";
+import { PollSet } from "../ffi/poll_set.ts";
 import { viewForwardTables } from "../steering/forward_table.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { viewWorkerTables } from "../steering/worker_table.ts";
@@ -52,6 +53,7 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
       if (data.cpu !== undefined) pinThread(data.cpu);
       const ports = data.ports.map((description) => new QueuePort(description));
       const pollSet = new PollSet([data.eventFd, ...ports.map(({ fd }) => fd)]);
+      control.setThread(data.worker, threadId());
       control.setState(data.worker, WORKER_STATE.running);
       runLoop({
         worker: data.worker,

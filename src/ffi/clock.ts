@@ -18,6 +18,16 @@ export class Clock {
   }
 }
 
+/** Of a thread's CPU time, as glibc makes it: include/uapi/linux/posix-timers_types.h has no name for it. */
+const THREAD_CPU_CLOCK = 6;
+
+/** Time that a thread of this process has had a CPU, in milliseconds; `undefined` once it has ended. */
+export function threadCpuMs(thread: number): number | undefined {
+  const time = new BigInt64Array(TIMESPEC.size / 8);
+  if (libc().symbols.read_clock((~thread << 3) | THREAD_CPU_CLOCK, time) < 0) return undefined;
+  return Number(time[0]!) * 1e3 + Number(time[1]!) / 1e6;
+}
+
 /** What to add to CLOCK_MONOTONIC to get the time since 1970, in nanoseconds, as of now. */
 export function wallClockOffset(): bigint {
   const read = (clock: number): bigint => {

@@ -5,7 +5,7 @@
  * @module
  */
 import { syscallError } from "./errno.ts";
-import { POLLFD, SYSCALL_NUMBERS, TIMESPEC, UAPI } from "./uapi.ts";
+import { SYSCALL_NUMBERS, TIMESPEC, UAPI } from "./uapi.ts";
 
 const SYMBOLS = {
   // int *__errno_location(void)
@@ -45,6 +45,8 @@ const SYMBOLS = {
   eventfd_write: { parameters: ["i32", "u64"], result: "i32" },
   // int eventfd_read(int fd, eventfd_t *value)
   eventfd_read: { parameters: ["i32", "pointer"], result: "i32" },
+  // pid_t gettid(void)
+  gettid: { parameters: [], result: "i32" },
   // int nice(int increment)
   nice: { parameters: ["i32"], result: "i32" },
   // int sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set)
@@ -182,14 +184,19 @@ export function interfaceIoctl(request: number, ifreq: Uint8Array<ArrayBuffer>):
   return result < 0 ? -code : 0;
 }
 
-/** Opens an eventfd: a counter another thread can bump to end a poll(2). */
+/** Opens an eventfd: a counter another thread can bump to end a sleep. */
 export function openEventFd(): number {
   return checked(libc().symbols.eventfd(0, UAPI.EFD_NONBLOCK | UAPI.EFD_CLOEXEC), "eventfd", "open an eventfd");
 }
 
-/** Ends a poll(2) that waits for this eventfd. */
+/** Ends a sleep that waits for this eventfd. */
 export function signalEventFd(fd: number): void {
   libc().symbols.eventfd_write(fd, 1n);
+}
+
+/** The kernel's number of the calling thread. */
+export function threadId(): number {
+  return libc().symbols.gettid();
 }
 
 /** Pins the calling thread to one CPU. */
@@ -227,77 +234,4 @@ export function wakeTx(fd: number): number {
   const { symbols, errno } = opened!;
   const result = symbols.sendto(fd, null, NO_BYTES, UAPI.MSG_DONTWAIT, null, 0);
   return result < 0 ? -errno[0]! : 0;
-}
-
-/** A poll(2) set and a clock in memory that C can see. Belongs to one thread. */
-export class PollSet {
-  readonly #pointer: Deno.PointerObject;
-  readonly #clock: Deno.PointerObject;
-  readonly #drain: Deno.PointerObject;
-  readonly #revents: Int16Array;
-  readonly #time: Int32Array;
-  readonly #mark = new Float64Array(1);
-  /** Milliseconds that the last {@linkcode addElapsed} added. */
-  readonly elapsed = new Float64Array(1);
-  readonly #symbols: Libc;
-  readonly #count: number;
-  readonly #first: number;
-
-  /** @param fds What to wait for, POLLIN each. The first is the eventfd that {@linkcode drainFirst} empties. */
-  constructor(fds: readonly number[]) {
-    this.#symbols = libc().symbols;
-    this.#count = fds.length;
-    this.#first = fds[0]!;
-    const bytes = 4096;
-    if (fds.length * POLLFD.size > bytes - 64) throw new RangeError(`${fds.length} fds do not fit one poll set`);
-    // Mapped and never unmapped: 4 KiB per worker for the life of the process.
-    this.#pointer = mapMemory(bytes, UAPI.MAP_PRIVATE | UAPI.MAP_ANONYMOUS, -1, 0, "map a poll set");
-    const buffer = Deno.UnsafePointerView.getArrayBuffer(this.#pointer, bytes);
-    const clockAt = bytes - 64;
-    this.#clock = Deno.UnsafePointer.offset(this.#pointer, clockAt)!;
-    this.#drain = Deno.UnsafePointer.offset(this.#pointer, clockAt + TIMESPEC.size)!;
-    this.#time = new Int32Array(buffer, clockAt, TIMESPEC.size / 4);
-    this.#revents = new Int16Array(buffer, 0, (fds.length * POLLFD.size) / 2);
-    const words = new Int32Array(buffer);
-    fds.forEach((fd, index) => {
-      words[(index * POLLFD.size) / 4] = fd;
-      this.#revents[(index * POLLFD.size + POLLFD.events) / 2] = UAPI.POLLIN;
-    });
-  }
-
-  /** Sleeps until one of the fds is readable. Hot path: no allocation. */
-  wait(timeoutMs: number): void {
-    this.#symbols.poll(this.#pointer, this.#count, timeoutMs);
-  }
-
-  /** True when the fd at `index` had an error at the last wait: its interface is gone or down. */
-  failed(index: number): boolean {
-    const revents = this.#revents[(index * POLLFD.size + POLLFD.revents) / 2]!;
-    return (revents & (UAPI.POLLERR | UAPI.POLLHUP | UAPI.POLLNVAL)) !== 0;
-  }
-
-  /** Empties the eventfd if it was what ended the wait. */
-  drainFirst(): void {
-    if (this.#revents[POLLFD.revents / 2]! !== 0) {
-      this.#symbols.eventfd_read(this.#first, this.#drain);
-    }
-  }
-
-  /** Notes the time that {@linkcode addElapsed} counts from. Hot path: no allocation. */
-  mark(): void {
-    this.#symbols.clock_gettime(UAPI.CLOCK_MONOTONIC, this.#clock);
-    // Seconds since boot fit 31 bits for 68 years.
-    this.#mark[0] = this.#time[0]! * 1e3 + this.#time[2]! / 1e6;
-  }
-
-  /**
-   * Adds the milliseconds since the last mark to `values[index]`, and marks anew. Hot path: no allocation, which is why no number is
-   * returned: a double that leaves a function may be put on the heap.
-   */
-  addElapsed(values: Float64Array, index: number): void {
-    const before = this.#mark[0]!;
-    this.mark();
-    this.elapsed[0] = this.#mark[0]! - before;
-    values[index] = values[index]! + this.elapsed[0]!;
-  }
 }

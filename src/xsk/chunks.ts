@@ -164,6 +164,11 @@ export class ChunkExchange {
     return this.#fill.pending() < this.#lowMark;
   }
 
+  /** True when the fill ring holds less than three quarters of what it could: completions are worth a look before long. */
+  get away(): boolean {
+    return this.#fill.pending() < 3 * this.#lowMark;
+  }
+
   /** True when the driver waits for a system call before it takes from the fill ring (zero-copy only). */
   needsWakeup(): boolean {
     return this.#fill.needsWakeup();

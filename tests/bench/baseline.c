@@ -259,7 +259,7 @@ static void run(int fd, enum mode mode, enum wait_mode wait)
 		if (wait == WAIT_BUSY && empty % CLOCK_TURNS == 0)
 			since = note_pause(since);
 		if (wait != WAIT_BUSY && empty >= spin_turns)
-			poll(&set, 1, unsent > 0 ? 1 : 100);
+			poll(&set, 1, unsent > 0 ? 1 : -1);
 	}
 }
 

@@ -82,7 +82,8 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
       cpu: null,
       received: worker === 0 ? received : 0,
       busyRatio: 0,
-      loop: { ...LOOP, idle_ms: idleMs },
+      idleMs,
+      loop: LOOP,
     })),
     rules: rules.map(({ name, packets, action = "count", ports = "9090", tooMany = 0 }) => {
       const counts = { packets, bytes: packets * FRAME_BYTES };

@@ -128,7 +128,7 @@ export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
 
   const workers = now.workers.map((worker, id): WorkerRates => {
     const past = before?.workers[id];
-    const idleMs = worker.loop.idle_ms - (past?.loop.idle_ms ?? 0);
+    const idleMs = worker.idleMs - (past?.idleMs ?? 0);
     return {
       worker: worker.worker,
       state: worker.state,

@@ -79,7 +79,7 @@ export class Captures {
   #version = 0;
   #failed = false;
 
-  /** @param entry The module whose threads serve: main.ts. */
+  /** @param entry The module of the process, whose threads write captures. */
   constructor(private readonly workers: WorkerPool, interfaces: readonly SteeredInterface[], entry: URL) {
     const { plan, rings } = workers.capture!;
     this.#plan = new CapturePlan(plan);
