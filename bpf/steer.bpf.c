@@ -4,7 +4,7 @@
  * redirects the packet to the AF_XDP socket of (this queue, the worker that owns the port).
  *
  * Only listed UDP ports leave the kernel's path: whatever is not understood, fragmented, malformed or unlisted is passed
- * to the kernel stack and counted. Every return goes through finish(), so seen = sum of by_reason.
+ * to the kernel stack and counted. Every return goes through finish(), so the sum of by_reason is what was seen.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
@@ -119,10 +119,9 @@ int xdp_port_redirect(struct xdp_md *ctx)
 
 	if (!counters || !control)
 		return XDP_PASS; /* cannot be: both are arrays with a slot 0 */
-	counters->seen++;
 
-	reason = parse(data, data_end, &packet);
-	if (reason != STEER_REASON_STEERED) {
+	reason = LIKELY(parse_plain(data, data_end, &packet)) ? STEER_REASON_STEERED : parse(data, data_end, &packet);
+	if (!LIKELY(reason == STEER_REASON_STEERED)) {
 		if (reason == STEER_REASON_TRUNCATED || reason == STEER_REASON_BAD_LENGTH)
 			emit(ctx, STEER_EVENT_MALFORMED, reason, 0);
 		/* A bound the verifier can see; parse() never returns more. */

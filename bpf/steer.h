@@ -76,7 +76,6 @@ struct steer_rule_counters {
 };
 
 struct steer_xdp_counters {
-	__u64 seen;
 	__u64 by_reason[STEER_REASON_COUNT];
 };
 

@@ -103,7 +103,6 @@ export const RULE_COUNTERS = {
 
 /** Byte offsets in `struct steer_xdp_counters`. */
 export const XDP_COUNTERS = {
-  size: 96,
-  seen: 0,
-  byReason: 8,
+  size: 88,
+  byReason: 0,
 } as const;

@@ -40,6 +40,7 @@ export interface SteeringProgramOptions {
 
 /** What the XDP program counted, summed over CPUs. */
 export interface XdpCounters {
+  /** All packets: each has one reason. */
   readonly seen: number;
   /** Indexed by `REASON`. */
   readonly byReason: readonly number[];
@@ -141,7 +142,8 @@ export class SteeringProgram implements Disposable {
   readXdpCounters(): XdpCounters {
     const words = this.#readPerCpu(this.#fds.xdp, 0, XDP_COUNTERS.size);
     const first = XDP_COUNTERS.byReason / 8;
-    return { seen: words[XDP_COUNTERS.seen / 8]!, byReason: [...words.subarray(first, first + REASON.COUNT)] };
+    const byReason = [...words.subarray(first, first + REASON.COUNT)];
+    return { seen: byReason.reduce((sum, packets) => sum + packets), byReason };
   }
 
   /**
