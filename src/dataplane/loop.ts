@@ -16,7 +16,7 @@ import { CopyingEgress } from "./egress.ts";
 import { Forwarder } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { processBatch } from "./process.ts";
-import type { QueuePort } from "./queue_port.ts";
+import { chunksAway, chunksDue, fillNeedsWakeup, type QueuePort, unfinished } from "./queue_port.ts";
 import {
   BATCHES_AT,
   COMMAND,
@@ -107,7 +107,7 @@ class Loop {
   /** The same, once there was one, and the plan it goes by. */
   #openedTap: CaptureTap | undefined;
   #capturePlan = 0;
-  /** Something may need a look without there being a wakeup. */
+  /** True where something may need a look without there being a wakeup. */
   #looksUp: boolean;
   #untimedSleeps = 0;
   /** Since packets came last; an array, since a number of its own would be put on the heap. */
@@ -152,7 +152,7 @@ class Loop {
         emptyTurns = 0;
       } else if (fillNeedsWakeup(ports)) {
         pollSet.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
-      } else if (emptyTurns % CLOCK_TURNS === 0) {
+      } else if (spinMs > 0 && emptyTurns % CLOCK_TURNS === 0) {
         this.#addSpun();
       }
     }
@@ -310,36 +310,4 @@ class Loop {
     control.setTableSeen(worker, active);
     if (control.heapAsked(worker)) control.answerHeap(worker, heapUsed() >> 10);
   }
-}
-
-/** True while a port's chunks still have to go to the fill ring: the lock was taken by another worker. */
-function chunksDue(ports: readonly QueuePort[]): boolean {
-  for (let index = 0; index < ports.length; index++) {
-    if (ports[index]!.exchange.due) return true;
-  }
-  return false;
-}
-
-/** True while a port has packets to send, chunks to give back, or a fill ring that will soon miss those on their way. */
-function unfinished(ports: readonly QueuePort[]): boolean {
-  for (let index = 0; index < ports.length; index++) {
-    const port = ports[index]!;
-    if (port.unsent || port.exchange.due || port.exchange.low) return true;
-  }
-  return false;
-}
-
-/** True while many of a port's chunks are on their way through the kernel, and will come back without a wakeup. */
-function chunksAway(ports: readonly QueuePort[]): boolean {
-  for (let index = 0; index < ports.length; index++) {
-    if (ports[index]!.exchange.away) return true;
-  }
-  return false;
-}
-
-function fillNeedsWakeup(ports: readonly QueuePort[]): boolean {
-  for (let index = 0; index < ports.length; index++) {
-    if (ports[index]!.exchange.needsWakeup()) return true;
-  }
-  return false;
 }

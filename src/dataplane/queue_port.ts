@@ -187,3 +187,35 @@ export class QueuePort {
     return wakeups;
   }
 }
+
+/** True while a port's chunks still have to go to the fill ring: the lock was taken by another worker. */
+export function chunksDue(ports: readonly QueuePort[]): boolean {
+  for (let index = 0; index < ports.length; index++) {
+    if (ports[index]!.exchange.due) return true;
+  }
+  return false;
+}
+
+/** True while a port has packets to send, chunks to give back, or a fill ring that will soon miss those on their way. */
+export function unfinished(ports: readonly QueuePort[]): boolean {
+  for (let index = 0; index < ports.length; index++) {
+    const port = ports[index]!;
+    if (port.unsent || port.exchange.due || port.exchange.low) return true;
+  }
+  return false;
+}
+
+/** True while many of a port's chunks are on their way through the kernel, and will come back without a wakeup. */
+export function chunksAway(ports: readonly QueuePort[]): boolean {
+  for (let index = 0; index < ports.length; index++) {
+    if (ports[index]!.exchange.away) return true;
+  }
+  return false;
+}
+
+export function fillNeedsWakeup(ports: readonly QueuePort[]): boolean {
+  for (let index = 0; index < ports.length; index++) {
+    if (ports[index]!.exchange.needsWakeup()) return true;
+  }
+  return false;
+}

@@ -60,6 +60,14 @@ Deno.test("ChunkExchange.low is true below a quarter of the ring", () => {
   assert.equal(exchanges[0]!.low, true);
 });
 
+Deno.test("ChunkExchange.away is true below three quarters of the ring", () => {
+  const { fill, exchanges } = bed(16, 16, 1);
+  while (fill.held > 12) fill.consume();
+  assert.equal(exchanges[0]!.away, false);
+  fill.consume();
+  assert.equal(exchanges[0]!.away, true);
+});
+
 Deno.test("every chunk has exactly one owner, whatever the kernel and the workers do", () => {
   const CHUNKS = 32;
   const WORKERS = 3;
