@@ -54,7 +54,7 @@ export class Arena implements AsyncDisposable {
   }
 
   /**
-   * Measures every subject once per slice, after a slice that does not count.
+   * Measures every subject once per slice, after a slice that does not count, which is number 0.
    *
    * @param stopping Subjects whose turn it is not are stopped with SIGSTOP: needed where they would spin.
    * @returns What was measured, by subject, in the order of time: the same index is the same moment.
@@ -62,7 +62,7 @@ export class Arena implements AsyncDisposable {
   async contest<T, S extends Stoppable = Subject>(
     starts: Readonly<Record<string, Start<S>>>,
     { rounds, slices }: Effort,
-    measure: (lane: Lane<S>) => Promise<T>,
+    measure: (lane: Lane<S>, slice: number) => Promise<T>,
     report: Report,
     stopping = true,
   ): Promise<Readonly<Record<string, T[]>>> {
@@ -91,7 +91,7 @@ export class Arena implements AsyncDisposable {
         for (const index of order) {
           const lane = lanes[index]!;
           signal(lane, "SIGCONT");
-          const value = await measure(lane);
+          const value = await measure(lane, slice);
           signal(lane, "SIGSTOP");
           if (slice > 0) values[names[index]!]!.push(value);
         }
