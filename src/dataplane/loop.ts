@@ -124,7 +124,8 @@ class Loop {
 
   run(): void {
     const { pollSet, ports, counters: { values }, wait } = this.#context;
-    let spinMs = wait === "poll" ? 0 : wait === "adaptive" ? ADAPTIVE_SPIN_MS : Infinity;
+    const spinMs = wait === "busy" ? Infinity : ADAPTIVE_SPIN_MS;
+    let spins = wait !== "poll";
     let emptyTurns = 0;
     let drainTurns = 0;
     let lastReceived = 0;
@@ -136,41 +137,41 @@ class Loop {
       values[TURNS_AT] = values[TURNS_AT]! + 1;
 
       if (received > 0) {
-        if (emptyTurns > 0 && spinMs > 0) this.#addSpun();
+        if (emptyTurns > 0 && spins) this.#addSpun();
         emptyTurns = 0;
         lastReceived = received;
         continue;
       }
-      if (emptyTurns++ === 0 && spinMs > 0) this.#startSpin();
+      if (emptyTurns++ === 0 && spins) this.#startSpin();
 
       if (this.#command === COMMAND.drain) {
         if (this.#parking.count > 0) this.#unpark(Infinity, false);
         if (!unfinished(ports) || drainTurns++ === DRAIN_TURNS_MAX) return;
         pollSet.wait(SHORT_SLEEP_MS);
-      } else if (this.#spunMs[0]! >= spinMs && !chunksDue(ports)) {
-        spinMs = this.#sleep(spinMs, lastReceived);
+      } else if ((!spins || this.#spunMs[0]! >= spinMs) && !chunksDue(ports)) {
+        spins = this.#sleep(spins, lastReceived);
         emptyTurns = 0;
       } else if (fillNeedsWakeup(ports)) {
         pollSet.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
-      } else if (spinMs > 0 && emptyTurns % CLOCK_TURNS === 0) {
+      } else if (spins && emptyTurns % CLOCK_TURNS === 0) {
         this.#addSpun();
       }
     }
   }
 
-  /** Sleeps until something comes. @returns How long to spin before the next sleep. */
-  #sleep(spinMs: number, lastReceived: number): number {
+  /** Sleeps until something comes. @returns Whether to spin before the next sleep. */
+  #sleep(spins: boolean, lastReceived: number): boolean {
     const { pollSet, ports, counters: { values }, wait } = this.#context;
     const timed = wait === "adaptive" &&
-      (spinMs > 0 || lastReceived <= FEW_PACKETS || ++this.#untimedSleeps === TIMED_SLEEPS);
-    if (timed && spinMs === 0) pollSet.mark(); // else the end of spinning is marked
+      (spins || lastReceived <= FEW_PACKETS || ++this.#untimedSleeps === TIMED_SLEEPS);
+    if (timed && !spins) pollSet.mark(); // else the end of spinning is marked
     values[SLEEPS_AT] = values[SLEEPS_AT]! + 1;
     pollSet.wait(unfinished(ports) || this.#parking.count > 0 ? SHORT_SLEEP_MS : this.#longestSleepMs());
     if (this.#forwarder !== undefined) this.#expire(this.#forwarder);
-    if (!timed) return spinMs;
+    if (!timed) return spins;
     this.#untimedSleeps = 0;
     pollSet.readElapsed();
-    return pollSet.elapsed[0]! < SPIN_WORTH_MS ? ADAPTIVE_SPIN_MS : 0;
+    return pollSet.elapsed[0]! < SPIN_WORTH_MS;
   }
 
   #longestSleepMs(): number {
