@@ -4,7 +4,7 @@ import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
 import { BackendHost, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
-import { refusedFrames } from "./support/link.ts";
+import { lossesOf, refusedFrames } from "./support/link.ts";
 
 const PORTS = [8080, 8081, 8082, 8083];
 const SESSIONS = 1024;
@@ -31,7 +31,9 @@ Deno.test("a million flows of made-up sources against 2,048 sessions: memory sta
     (socket) => forwardConfig(socket, [rule], { workers: WORKERS, more }),
     { favoured: true },
   );
-  await using clients = await Clients.start(network, { address: FAMILIES.IPv4.service, port: PORTS[0]!, clients: 200 });
+  // A backend's buffer may hold what it takes seconds to answer, where it must share its CPU.
+  const conversations = { address: FAMILIES.IPv4.service, port: PORTS[0]!, clients: 200, timeoutMs: 10_000 };
+  await using clients = await Clients.start(network, conversations);
   await clients.ready();
   const memory = residentKib(box);
   const source = { mac: "02:00:00:00:00:01", address: "10.99.0.1", port: 20_000 };
@@ -43,15 +45,17 @@ Deno.test("a million flows of made-up sources against 2,048 sessions: memory sta
 
   const { wrong, moved } = report;
   assert.deepEqual({ wrong, moved }, { wrong: 0, moved: 0 });
-  // Backends and their sockets are flooded too: a few answers may be lost there. A conversation without its session loses all.
-  assert.ok(report.lost <= report.sent / 1000, `${report.lost} of ${report.sent} lost`);
   const status = await settled(box);
+  // What leads to the box and from it is flooded too, and counts what it loses. A conversation without its session loses all.
+  const refused = await refusedFrames(network);
+  const outside = refused + status.totals.socketDrops + await host.losses() + await lossesOf(network, "client");
+  assert.ok(
+    report.lost <= Math.min(outside, report.sent / 100),
+    `${report.lost} of ${report.sent} lost, ${outside} outside`,
+  );
   const { forwarded = 0, sessions_full = 0, ...others } = fatesOf(status, "web");
   assert.deepEqual(others, {});
-  assert.equal(
-    forwarded + sessions_full + status.totals.socketDrops + await refusedFrames(network),
-    sent + report.sent,
-  );
+  assert.equal(forwarded + sessions_full + status.totals.socketDrops + refused, sent + report.sent);
   assert.ok(sumOf(full, "sessions") <= WORKERS * SESSIONS, `${sumOf(full, "sessions")} sessions`);
   assert.ok(sumOf(full, "evictions") > 500_000, `${sumOf(full, "evictions")} were replaced`);
   const grown = residentKib(box) - memory;

@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
 	struct sockaddr_in four = { .sin_family = AF_INET };
 	struct sockaddr_storage peer;
-	int is_six, fd, size = 8 << 20;
+	int is_six, fd, size = 64 << 20; /* some 50,000 small datagrams, should this program have to wait for a CPU */
 	unsigned char data[65536];
 
 	if (argc < 4)
