@@ -7,8 +7,11 @@
 import { lookupElement, possibleCpus } from "../ffi/libbpf.ts";
 import { EVENT_LIMIT } from "./layout.gen.ts";
 
-/** A flood counts as ended when nothing was reported for this long: longer than the programs wait between two reports. */
-const QUIET_MS = 1500;
+/**
+ * A flood counts as ended when nothing was reported for this long: longer than the programs wait between two reports and the control
+ * thread between two looks.
+ */
+const QUIET_MS = 2500;
 
 interface Slot {
   /** By CPU: how many events have been told of, alone or as a number. */

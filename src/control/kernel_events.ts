@@ -14,7 +14,10 @@ import { logger } from "../log.ts";
 import type { SteeredInterface } from "./interface.ts";
 import { reportRest, reportTrace } from "./trace_report.ts";
 
-const CONSUME_MS = 200;
+/** How often events are looked for. What they are limited to in the kernel fits its buffers for much longer. */
+const LOOK_MS = 1000;
+/** When the kernel's tracepoints are opened. */
+const TRACE_AFTER_MS = 200;
 
 const log = logger("kernel");
 
@@ -39,9 +42,9 @@ export class KernelEvents implements Disposable {
       const ring = openEvents(program.eventsFd, (event) => report(name, event), account);
       return { name, limitsFd: program.eventLimitsFd, account, ring };
     });
-    this.#timer = setInterval(() => this.#look(), CONSUME_MS);
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
     // Packets are steered by now, and whoever waits for that is told before this thread is busy with the kernel's types.
-    this.#traceTimer = setTimeout(() => void this.#openTrace(), CONSUME_MS);
+    this.#traceTimer = setTimeout(() => void this.#openTrace(), TRACE_AFTER_MS);
   }
 
   async #openTrace(): Promise<void> {

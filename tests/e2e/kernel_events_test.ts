@@ -9,7 +9,7 @@ const PORT = 8080;
 /** Longer than the appliance takes to look, and to open the tracepoints after it serves. */
 const WATCHED_MS = 1500;
 /** Longer than a flood must have ended for the rest of it to be told. */
-const SETTLED_MS = 2500;
+const SETTLED_MS = 4000;
 
 /** One flow, so that one queue gets it. */
 const SEND = `
