@@ -116,6 +116,7 @@ export class SteeredInterface {
       umem: { memory: umem.memory, chunkSize: umem.chunkSize, chunks: umem.chunks },
       state,
       reserve: this.#reserve,
+      shared: this.#workers > 1,
     }));
   }
 

@@ -16,7 +16,7 @@ import { CopyingEgress } from "./egress.ts";
 import { Forwarder } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { processBatch } from "./process.ts";
-import { chunksAway, chunksDue, fillNeedsWakeup, type QueuePort, unfinished } from "./queue_port.ts";
+import { fillNeedsWakeup, type QueuePort, REST, type Rest, restOf } from "./queue_port.ts";
 import {
   BATCHES_AT,
   COMMAND,
@@ -107,8 +107,9 @@ class Loop {
   /** The same, once there was one, and the plan it goes by. */
   #openedTap: CaptureTap | undefined;
   #capturePlan = 0;
+  readonly #adaptive: boolean = false;
   /** True where something may need a look without there being a wakeup. */
-  #looksUp: boolean;
+  #looksUp = false;
   #untimedSleeps = 0;
   /** Since packets came last; an array, since a number of its own would be put on the heap. */
   readonly #spunMs = new Float64Array(1);
@@ -118,6 +119,7 @@ class Loop {
     this.#context = context;
     this.#receivedAt = context.ports.map((_, index) => context.counters.receivedAt(index));
     this.#table = context.tables[0]!;
+    this.#adaptive = context.wait === "adaptive";
     this.#looksUp = context.ports.some(({ zeroCopy }) => zeroCopy);
     this.#noteChanges();
   }
@@ -129,6 +131,7 @@ class Loop {
     let emptyTurns = 0;
     let drainTurns = 0;
     let lastReceived = 0;
+    let rest: Rest;
 
     while (this.#command !== COMMAND.stop) {
       let received = 0;
@@ -146,10 +149,10 @@ class Loop {
 
       if (this.#command === COMMAND.drain) {
         if (this.#parking.count > 0) this.#unpark(Infinity, false);
-        if (!unfinished(ports) || drainTurns++ === DRAIN_TURNS_MAX) return;
+        if (restOf(ports) > REST.short || drainTurns++ === DRAIN_TURNS_MAX) return;
         pollSet.wait(SHORT_SLEEP_MS);
-      } else if ((!spins || this.#spunMs[0]! >= spinMs) && !chunksDue(ports)) {
-        spins = this.#sleep(spins, lastReceived);
+      } else if ((!spins || this.#spunMs[0]! >= spinMs) && (rest = restOf(ports)) !== REST.none) {
+        spins = this.#sleep(spins, lastReceived, rest);
         emptyTurns = 0;
       } else if (fillNeedsWakeup(ports)) {
         pollSet.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
@@ -160,22 +163,19 @@ class Loop {
   }
 
   /** Sleeps until something comes. @returns Whether to spin before the next sleep. */
-  #sleep(spins: boolean, lastReceived: number): boolean {
-    const { pollSet, ports, counters: { values }, wait } = this.#context;
-    const timed = wait === "adaptive" &&
+  #sleep(spins: boolean, lastReceived: number, rest: Rest): boolean {
+    const { pollSet, counters: { values } } = this.#context;
+    const timed = this.#adaptive &&
       (spins || lastReceived <= FEW_PACKETS || ++this.#untimedSleeps === TIMED_SLEEPS);
     if (timed && !spins) pollSet.mark(); // else the end of spinning is marked
     values[SLEEPS_AT] = values[SLEEPS_AT]! + 1;
-    pollSet.wait(unfinished(ports) || this.#parking.count > 0 ? SHORT_SLEEP_MS : this.#longestSleepMs());
+    if (rest === REST.short || this.#parking.count > 0) pollSet.wait(SHORT_SLEEP_MS);
+    else pollSet.wait(rest === REST.limited || this.#looksUp ? SLEEP_MS : FOR_EVER_MS);
     if (this.#forwarder !== undefined) this.#expire(this.#forwarder);
     if (!timed) return spins;
     this.#untimedSleeps = 0;
     pollSet.readElapsed();
     return pollSet.elapsed[0]! < SPIN_WORTH_MS;
-  }
-
-  #longestSleepMs(): number {
-    return this.#looksUp || chunksAway(this.#context.ports) ? SLEEP_MS : FOR_EVER_MS;
   }
 
   #startSpin(): void {
@@ -218,7 +218,7 @@ class Loop {
 
   #process(index: number, port: QueuePort, batch: Batch): void {
     const { counters: { values }, interfaceOfPort } = this.#context;
-    const reserved = port.reserveTx(batch.count);
+    const txRoom = port.txRoom(batch.count);
     const receivedAt = this.#receivedAt[index]!;
     const from = interfaceOfPort[index]!;
     const transmitted = processBatch(
@@ -227,11 +227,11 @@ class Loop {
       this.#table,
       values,
       receivedAt,
-      reserved,
+      txRoom,
       this.#forwarder,
       from,
     );
-    port.dispose(batch, reserved, transmitted);
+    port.dispose(batch, transmitted);
   }
 
   /** As {@linkcode #process}, while there are rules that forward. */

@@ -6,7 +6,7 @@
 import { wakeTx } from "../ffi/libc.ts";
 import { type MemoryAddress, viewMemory } from "../ffi/memory.ts";
 import { ChunkExchange } from "../xsk/chunks.ts";
-import { type ConsumerRing, DESC_LENGTH, DESC_OPTIONS, type ProducerRing } from "../xsk/ring.ts";
+import { type ConsumerRing, DESC_LENGTH, type ProducerRing } from "../xsk/ring.ts";
 import { consumerRing, producerRing, type RingAddress } from "../xsk/rings.ts";
 import { type Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 
@@ -23,6 +23,8 @@ export interface QueuePortDescription {
   readonly umem: { readonly memory: MemoryAddress; readonly chunkSize: number; readonly chunks: number };
   /** Chunks that stay out of the fill ring: packets of other interfaces are copied into them. */
   readonly reserve: number;
+  /** True where other workers have sockets on this queue too. */
+  readonly shared: boolean;
   /** From createQueueState(), one per queue. */
   readonly state: SharedArrayBuffer;
 }
@@ -35,13 +37,12 @@ const COPY_AT = 256;
 // An import is looked up at each use, a module's own constant is part of the code.
 const batchSize = BATCH_SIZE;
 const lengthWord = DESC_LENGTH;
-const optionsWord = DESC_OPTIONS;
-const { park, transmit } = DISPOSAL;
+const { recycle, transmit } = DISPOSAL;
 
 export class QueuePort {
   readonly umem: DataView;
   readonly exchange: ChunkExchange;
-  readonly fd: number;
+  readonly fd: number = 0;
   readonly zeroCopy: boolean;
   readonly #rx: ConsumerRing;
   readonly #tx: ProducerRing;
@@ -66,6 +67,7 @@ export class QueuePort {
       umem.chunkSize,
       umem.chunks,
       description.reserve,
+      description.shared,
     );
   }
 
@@ -87,45 +89,43 @@ export class QueuePort {
     return count;
   }
 
-  /** Reserves room in the tx ring, to be used or given back by {@linkcode dispose}. */
-  reserveTx(count: number): number {
-    return this.#tx.reserve(count);
+  /** How many of `count` packets the tx ring has room for. */
+  txRoom(count: number): number {
+    return this.#tx.room(count);
   }
 
   /**
    * Sends or gives back every packet of a batch, as processing decided. Hot path: no allocation.
    *
-   * @param reserved From {@linkcode reserveTx}.
-   * @param transmitted How many of them processing used.
+   * @param transmitted How many it decided to transmit, at most {@linkcode txRoom}.
    */
-  dispose(batch: Batch, reserved: number, transmitted: number): void {
+  dispose(batch: Batch, transmitted: number): void {
+    if (transmitted > 0) this.#transmit(batch, transmitted);
     const { exchange } = this;
     const { chunkMask, returned } = exchange;
-    const { count, addr: addrs, length: lengths, disposal: disposals } = batch;
-    const tx = this.#tx;
-    tx.cancel(reserved - transmitted);
-    const words = tx.words;
-    let next = (tx.producer - transmitted) | 0;
+    const { count, addr: addrs, disposal: disposals } = batch;
     let returnedCount = exchange.returnedCount;
     for (let index = 0; index < count; index++) {
-      const addr = addrs[index]!;
-      const disposal = disposals[index];
-      if (disposal !== transmit) {
-        if (disposal !== park) returned[returnedCount++] = addr & chunkMask;
-        continue;
-      }
-      const at = tx.descAt(next);
-      words[at] = addr;
-      words[at + 1] = 0;
-      words[at + lengthWord] = lengths[index]!;
-      words[at + optionsWord] = 0;
-      next = (next + 1) | 0;
+      if (disposals[index] === recycle) returned[returnedCount++] = addrs[index]! & chunkMask;
     }
     exchange.returnedCount = returnedCount;
-    if (transmitted > 0) {
-      tx.submit();
-      this.unsent = true;
+  }
+
+  #transmit(batch: Batch, transmitted: number): void {
+    const { count, addr: addrs, length: lengths, disposal: disposals } = batch;
+    const tx = this.#tx;
+    let next = tx.producer;
+    tx.reserve(transmitted);
+    const { words } = tx;
+    for (let index = 0; index < count; index++) {
+      if (disposals[index] !== transmit) continue;
+      const at = tx.descAt(next);
+      words[at] = addrs[index]!;
+      words[at + lengthWord] = lengths[index]!;
+      next = (next + 1) | 0;
     }
+    tx.submit();
+    this.unsent = true;
   }
 
   /**
@@ -136,12 +136,9 @@ export class QueuePort {
    */
   copyIn(from: DataView, addr: number, length: number): boolean {
     const tx = this.#tx;
-    if (tx.reserve(1) === 0) return false;
+    if (tx.room(1) === 0) return false;
     const chunk = this.exchange.take();
-    if (chunk < 0) {
-      tx.cancel(1);
-      return false;
-    }
+    if (chunk < 0) return false;
     // Whole words, the first and last of which may be more than the frame: both ends are within its chunk.
     const skew = addr & 3;
     const to = (chunk + COPY_AT) >> 2;
@@ -149,11 +146,10 @@ export class QueuePort {
     const target = this.#words;
     const first = addr - skew;
     for (let word = 0; word < words; word++) target[to + word] = from.getInt32(first + (word << 2), true);
-    const at = tx.descAt((tx.producer - 1) | 0);
+    const at = tx.descAt(tx.producer);
+    tx.reserve(1);
     tx.words[at] = chunk + COPY_AT + skew;
-    tx.words[at + 1] = 0;
     tx.words[at + lengthWord] = length;
-    tx.words[at + optionsWord] = 0;
     this.#copied++;
     return true;
   }
@@ -188,29 +184,33 @@ export class QueuePort {
   }
 }
 
-/** True while a port's chunks still have to go to the fill ring: the lock was taken by another worker. */
-export function chunksDue(ports: readonly QueuePort[]): boolean {
-  for (let index = 0; index < ports.length; index++) {
-    if (ports[index]!.exchange.due) return true;
-  }
-  return false;
-}
+/** How long a worker may sleep, by what its ports have under way. */
+export const REST = {
+  /** Not at all: chunks still have to go to a fill ring, whose lock was taken by another worker. */
+  none: 0,
+  /** Shortly: there are packets to send, or a fill ring will soon miss the chunks on their way. */
+  short: 1,
+  /** For a while: many chunks are on their way through the kernel, and will come back without a wakeup. */
+  limited: 2,
+  /** Until it is woken. */
+  full: 3,
+} as const;
+export type Rest = typeof REST[keyof typeof REST];
 
-/** True while a port has packets to send, chunks to give back, or a fill ring that will soon miss those on their way. */
-export function unfinished(ports: readonly QueuePort[]): boolean {
+const { none, short, limited, full } = REST;
+
+/** What the port allows that allows least. Hot path: no allocation. */
+export function restOf(ports: readonly QueuePort[]): Rest {
+  let rest: Rest = full;
   for (let index = 0; index < ports.length; index++) {
     const port = ports[index]!;
-    if (port.unsent || port.exchange.due || port.exchange.low) return true;
+    const { exchange } = port;
+    if (exchange.due) return none;
+    const { filled, quarter } = exchange;
+    if (filled < quarter || port.unsent) rest = short;
+    else if (filled < 3 * quarter && rest === full) rest = limited;
   }
-  return false;
-}
-
-/** True while many of a port's chunks are on their way through the kernel, and will come back without a wakeup. */
-export function chunksAway(ports: readonly QueuePort[]): boolean {
-  for (let index = 0; index < ports.length; index++) {
-    if (ports[index]!.exchange.away) return true;
-  }
-  return false;
+  return rest;
 }
 
 export function fillNeedsWakeup(ports: readonly QueuePort[]): boolean {

@@ -23,9 +23,12 @@ export class PollSet {
   readonly #mark = new Float64Array(1);
   /** Milliseconds; written by {@linkcode readElapsed}. */
   readonly elapsed = new Float64Array(1);
-  readonly #symbols = libc().symbols;
-  readonly #count: number;
-  readonly #first: number;
+  // Taken out of the library once: there, they are looked up by name each time.
+  readonly #poll = libc().symbols.poll;
+  readonly #eventfdRead = libc().symbols.eventfd_read;
+  readonly #clockGettime = libc().symbols.clock_gettime;
+  readonly #count: number = 0;
+  readonly #first: number = 0;
 
   /** @param fds What to wait for, POLLIN each. The first is an eventfd, which is emptied when it has ended a sleep. */
   constructor(fds: readonly number[]) {
@@ -49,13 +52,13 @@ export class PollSet {
 
   /** Sleeps until one of the fds is readable. Hot path: no allocation. @param timeoutMs -1: for ever. */
   wait(timeoutMs: number): void {
-    this.#symbols.poll(this.#pointer, this.#count, timeoutMs);
-    if (this.#revents[POLLFD.revents / 2] !== 0) this.#symbols.eventfd_read(this.#first, this.#drain);
+    this.#poll(this.#pointer, this.#count, timeoutMs);
+    if (this.#revents[POLLFD.revents / 2] !== 0) this.#eventfdRead(this.#first, this.#drain);
   }
 
   /** Notes the time that {@linkcode readElapsed} counts from. Hot path: no allocation. */
   mark(): void {
-    this.#symbols.clock_gettime(UAPI.CLOCK_MONOTONIC, this.#clock);
+    this.#clockGettime(UAPI.CLOCK_MONOTONIC, this.#clock);
     // Seconds since boot fit 31 bits for 68 years.
     this.#mark[0] = this.#time[0]! * 1e3 + this.#time[2]! / 1e6;
   }

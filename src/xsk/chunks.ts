@@ -29,26 +29,29 @@ export function createQueueState(chunks: number): SharedArrayBuffer {
 /** One worker's hand in the circulation of one queue's chunks. */
 export class ChunkExchange {
   readonly #state: Int32Array;
+  readonly #shared: boolean;
   readonly #fill: ProducerRing;
   readonly #completion: ConsumerRing;
-  readonly #chunks: number;
-  readonly #lowMark: number;
-  readonly #keep: number;
-  readonly #reserve: number;
+  readonly #chunks: number = 0;
+  readonly #keep: number = 0;
+  readonly #reserve: number = 0;
   /** Chunks in hand for {@linkcode take}. */
   readonly #stock: Int32Array;
   #stockCount = 0;
   /** Addresses of chunks this worker is done with; added by {@linkcode giveBack}, or by who knows what that does. */
   readonly returned: Int32Array;
   returnedCount = 0;
+  /** A quarter of what the fill ring can hold. */
+  readonly quarter: number = 0;
   /** Makes the address of a chunk of any address within it. */
-  readonly chunkMask: number;
+  readonly chunkMask: number = 0;
 
   /**
    * @param state From {@linkcode createQueueState}, the same for all workers of the queue.
    * @param chunkSize Bytes per chunk, a power of two.
    * @param chunks How many chunks the queue's UMEM has.
    * @param reserve How many of them stay out of the fill ring, for {@linkcode take}.
+   * @param shared False where no other worker has this queue: there is no lock to take, and what is cached of the rings stays true.
    */
   constructor(
     state: SharedArrayBuffer,
@@ -57,7 +60,9 @@ export class ChunkExchange {
     chunkSize: number,
     chunks: number,
     reserve = 0,
+    shared = true,
   ) {
+    this.#shared = shared;
     this.#reserve = reserve;
     this.#stock = new Int32Array(Math.min(STOCK_MAX, reserve >> 3));
     this.#state = new Int32Array(state);
@@ -65,7 +70,7 @@ export class ChunkExchange {
     this.#completion = completion;
     this.chunkMask = ~(chunkSize - 1);
     this.#chunks = chunks;
-    this.#lowMark = Math.min(chunks, fill.size) >> 2;
+    this.quarter = Math.min(chunks, fill.size) >> 2;
     this.#keep = Math.min(KEEP_MAX, Math.max(1, chunks >> 6));
     this.returned = new Int32Array(chunks);
   }
@@ -90,16 +95,28 @@ export class ChunkExchange {
     if (this.#stockCount <= this.#stock.length >> 1) this.#fillStock();
   }
 
+  /** @returns False when another worker holds the lock. */
+  #lock(): boolean {
+    if (!this.#shared) return true;
+    if (Atomics.compareExchange(this.#state, LOCK, 0, 1) !== 0) return false;
+    this.#completion.resync();
+    this.#fill.resync();
+    return true;
+  }
+
+  #unlock(): void {
+    if (this.#shared) Atomics.store(this.#state, LOCK, 0);
+  }
+
   #fillStock(): void {
+    if (!this.#lock()) return;
     const state = this.#state;
-    if (Atomics.compareExchange(state, LOCK, 0, 1) !== 0) return;
     const stock = this.#stock;
     let count = this.#stockCount;
     let spares = state[SPARE_COUNT]!;
     while (spares > 0 && count < stock.length) stock[count++] = state[SPARES + --spares]!;
     state[SPARE_COUNT] = spares;
     const completion = this.#completion;
-    completion.resync();
     const completed = completion.peek(stock.length - count);
     const first = (completion.consumer - completed) | 0;
     for (let index = 0; index < completed; index++) {
@@ -107,7 +124,7 @@ export class ChunkExchange {
     }
     if (completed > 0) completion.release();
     this.#stockCount = count;
-    Atomics.store(state, LOCK, 0);
+    this.#unlock();
   }
 
   /** Puts every chunk of the UMEM into circulation. Once, by one thread, before the socket is bound. */
@@ -122,11 +139,9 @@ export class ChunkExchange {
    * @returns False when another worker holds the lock: nothing was moved.
    */
   exchange(): boolean {
-    if (Atomics.compareExchange(this.#state, LOCK, 0, 1) !== 0) return false;
+    if (!this.#lock()) return false;
     const completion = this.#completion;
     const fill = this.#fill;
-    completion.resync();
-    fill.resync();
     const completed = completion.peek(completion.size);
     const first = (completion.consumer - completed) | 0;
     for (let index = 0; index < completed; index++) {
@@ -139,18 +154,15 @@ export class ChunkExchange {
     const room = fill.reserve(Math.max(0, returnedCount + spares - this.#reserve));
     const start = (fill.producer - room) | 0;
     const words = fill.words;
-    let taken = 0;
-    for (let index = 0; index < room; index++) {
-      const at = fill.addrAt((start + index) | 0);
-      words[at] = taken < returnedCount ? returned[taken++]! : state[SPARES + --spares]!;
-      words[at + 1] = 0;
-    }
+    let taken = room < returnedCount ? room : returnedCount;
+    for (let index = 0; index < taken; index++) words[fill.addrAt((start + index) | 0)] = returned[index]!;
+    for (let index = taken; index < room; index++) words[fill.addrAt((start + index) | 0)] = state[SPARES + --spares]!;
     while (taken < returnedCount) state[SPARES + spares++] = returned[taken++]!;
     this.returnedCount = 0;
     state[SPARE_COUNT] = spares;
     if (completed > 0) completion.release();
     if (room > 0) fill.submit();
-    Atomics.store(this.#state, LOCK, 0);
+    this.#unlock();
     return true;
   }
 
@@ -159,14 +171,9 @@ export class ChunkExchange {
     return this.returnedCount >= this.#keep || this.#completion.hasNews();
   }
 
-  /** True when the fill ring holds less than a quarter of what it could: chunks are on their way and must not be slept on. */
-  get low(): boolean {
-    return this.#fill.pending() < this.#lowMark;
-  }
-
-  /** True when the fill ring holds less than three quarters of what it could: completions are worth a look before long. */
-  get away(): boolean {
-    return this.#fill.pending() < 3 * this.#lowMark;
+  /** Entries in the fill ring. Hot path: no atomics. */
+  get filled(): number {
+    return this.#fill.pending();
   }
 
   /** True when the driver waits for a system call before it takes from the fill ring (zero-copy only). */

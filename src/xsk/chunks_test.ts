@@ -53,19 +53,23 @@ Deno.test("ChunkExchange.exchange() moves nothing while another worker holds the
   assert.equal(new Int32Array(state)[0], 0, "the lock is free again");
 });
 
-Deno.test("ChunkExchange.low is true below a quarter of the ring", () => {
-  const { fill, exchanges } = bed(16, 16, 1);
-  assert.equal(exchanges[0]!.low, false);
-  while (fill.held >= 4) fill.consume();
-  assert.equal(exchanges[0]!.low, true);
+Deno.test("ChunkExchange.exchange() takes no lock where no other worker has the queue", () => {
+  const { fill, completion, state } = bed(8, 8, 1);
+  const alone = new ChunkExchange(state, fill.asProducer(), completion.asConsumer(), CHUNK_SIZE, 8, 0, false);
+  new Int32Array(state)[0] = 1;
+  for (let round = 0; round < 20; round++) {
+    for (let chunk = 0; chunk < 3; chunk++) alone.giveBack(fill.consume()!.addr);
+    completion.produce(fill.consume()!.addr);
+    assert.ok(alone.exchange());
+    assert.equal(fill.held, 8);
+  }
 });
 
-Deno.test("ChunkExchange.away is true below three quarters of the ring", () => {
+Deno.test("ChunkExchange.filled is what the fill ring holds, a quarter of what it could hold", () => {
   const { fill, exchanges } = bed(16, 16, 1);
-  while (fill.held > 12) fill.consume();
-  assert.equal(exchanges[0]!.away, false);
-  fill.consume();
-  assert.equal(exchanges[0]!.away, true);
+  assert.deepEqual([exchanges[0]!.filled, exchanges[0]!.quarter], [16, 4]);
+  while (fill.held > 5) fill.consume();
+  assert.equal(exchanges[0]!.filled, 5);
 });
 
 Deno.test("every chunk has exactly one owner, whatever the kernel and the workers do", () => {

@@ -29,8 +29,6 @@ export const DESC_SHIFT = 2;
 export const ADDR_SHIFT = 1;
 /** Word of a desc that holds the length; word 0 is the low half of the address. */
 export const DESC_LENGTH = XDP_DESC.len / 4;
-/** Word of a desc that holds the options. */
-export const DESC_OPTIONS = XDP_DESC.options / 4;
 
 // An export is looked up at each use, a module's own constant is part of the code.
 const descShift = DESC_SHIFT;
@@ -40,12 +38,13 @@ const needWakeup = UAPI.XDP_RING_NEED_WAKEUP;
 /** What both sides share: where things are, and what the indexes say. */
 abstract class Ring {
   readonly words: Int32Array;
-  readonly size: number;
-  protected readonly producerAt: number;
-  protected readonly consumerAt: number;
-  protected readonly flagsAt: number;
-  readonly #mask: number;
-  readonly #entries: number;
+  // Numbers start as numbers: a field that was undefined first is checked each time it is read.
+  readonly size: number = 0;
+  protected readonly producerAt: number = 0;
+  protected readonly consumerAt: number = 0;
+  protected readonly flagsAt: number = 0;
+  readonly #mask: number = 0;
+  readonly #entries: number = 0;
 
   constructor(words: Int32Array, layout: RingLayout) {
     this.words = words;
@@ -81,9 +80,9 @@ abstract class Ring {
 /** The side that adds entries: fill ring and tx ring. */
 export class ProducerRing extends Ring {
   /** Next index to reserve. */
-  producer: number;
+  producer = 0;
   /** The kernel's consumer index as last seen, plus the size: what the producer may grow to. Itself where it was not seen yet. */
-  #limit: number;
+  #limit = 0;
 
   constructor(words: Int32Array, layout: RingLayout) {
     super(words, layout);
@@ -97,27 +96,27 @@ export class ProducerRing extends Ring {
     this.#limit = this.producer;
   }
 
-  /**
-   * Reserves up to `count` entries, to be written at `descAt(first + i)` or `addrAt(first + i)`, where `first` was `producer` before
-   * the call.
-   *
-   * @returns How many were reserved: fewer than asked when the ring is full, down to 0.
-   */
-  reserve(count: number): number {
+  /** How many of `count` entries {@linkcode reserve} would give: fewer when the ring is full, down to 0. */
+  room(count: number): number {
     let free = (this.#limit - this.producer) | 0;
     if (free < count) {
       // Plain: that entries are written only where this says there is room keeps the order (xsk_queue.h's control dependency).
       this.#limit = (this.words[this.consumerAt]! + this.size) | 0;
       free = (this.#limit - this.producer) | 0;
     }
-    const reserved = free < count ? free : count;
-    this.producer = (this.producer + reserved) | 0;
-    return reserved;
+    return free < count ? free : count;
   }
 
-  /** Gives back the last `count` entries reserved and not submitted. */
-  cancel(count: number): void {
-    this.producer = (this.producer - count) | 0;
+  /**
+   * Reserves up to `count` entries, to be written at `descAt(first + i)` or `addrAt(first + i)`, where `first` was `producer` before
+   * the call. The kernel made the ring of zeros, so words that are to be 0 need not be written.
+   *
+   * @returns How many were reserved.
+   */
+  reserve(count: number): number {
+    const reserved = this.room(count);
+    this.producer = (this.producer + reserved) | 0;
+    return reserved;
   }
 
   /** Hands every reserved entry to the kernel. What is in them belongs to the kernel from now on. */
@@ -129,9 +128,9 @@ export class ProducerRing extends Ring {
 /** The side that takes entries: rx ring and completion ring. */
 export class ConsumerRing extends Ring {
   /** Next index to take. */
-  consumer: number;
+  consumer = 0;
   /** The kernel's producer index as last seen. */
-  #available: number;
+  #available = 0;
 
   constructor(words: Int32Array, layout: RingLayout) {
     super(words, layout);
@@ -160,11 +159,6 @@ export class ConsumerRing extends Ring {
     const taken = ready < count ? ready : count;
     this.consumer = (this.consumer + taken) | 0;
     return taken;
-  }
-
-  /** Puts the last `count` entries peeked and not released back. */
-  cancel(count: number): void {
-    this.consumer = (this.consumer - count) | 0;
   }
 
   /** A hint: false may be out of date, true may be what another thread has taken already. Hot path: no atomics. */
