@@ -89,7 +89,7 @@ export class QueuePort {
     return count;
   }
 
-  /** How many of `count` packets the tx ring has room for. */
+  /** How many of `count` packets the tx ring has room for, until {@linkcode dispose}; nothing may be copied in between the two. */
   txRoom(count: number): number {
     return this.#tx.room(count);
   }
