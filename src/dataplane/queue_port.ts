@@ -200,7 +200,7 @@ export type Rest = typeof REST[keyof typeof REST];
 const { none, short, limited, full } = REST;
 
 /** What the port allows that allows least. Hot path: no allocation. */
-export function restOf(ports: readonly QueuePort[]): Rest {
+export function restOf(ports: readonly Pick<QueuePort, "exchange" | "unsent">[]): Rest {
   let rest: Rest = full;
   for (let index = 0; index < ports.length; index++) {
     const port = ports[index]!;
