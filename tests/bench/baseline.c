@@ -234,9 +234,19 @@ static double note_pause(double since)
 static void run(int fd, enum mode mode, enum wait_mode wait)
 {
 	struct pollfd set = { .fd = fd, .events = POLLIN };
+	struct timespec shortly = { .tv_nsec = 1000000 };
+	sigset_t none, asking;
 	unsigned int unsent = 0, empty = 0, spin_turns = wait == WAIT_POLL ? 1 : SPIN_TURNS;
 	double since = 0;
 
+	/* Who sleeps takes signals only then: one that came just before would not end the sleep. */
+	sigemptyset(&none);
+	sigemptyset(&asking);
+	sigaddset(&asking, SIGUSR1);
+	sigaddset(&asking, SIGTERM);
+	sigaddset(&asking, SIGINT);
+	if (wait != WAIT_BUSY)
+		sigprocmask(SIG_BLOCK, &asking, NULL);
 	for (;;) {
 		if (asked) {
 			asked = 0;
@@ -259,7 +269,7 @@ static void run(int fd, enum mode mode, enum wait_mode wait)
 		if (wait == WAIT_BUSY && empty % CLOCK_TURNS == 0)
 			since = note_pause(since);
 		if (wait != WAIT_BUSY && empty >= spin_turns)
-			poll(&set, 1, unsent > 0 ? 1 : -1);
+			ppoll(&set, 1, unsent > 0 ? &shortly : NULL, &none);
 	}
 }
 
