@@ -1,8 +1,8 @@
 /**
  * How the chunks of one queue's UMEM find their way back to its fill ring.
  *
- * The queue's workers share one fill and one completion ring, so whoever touches them holds the queue's try-lock: a word in
- * shared memory. A worker that does not get it keeps its chunks for its next turn and never waits.
+ * The queue's workers share one fill and one completion ring, so where there are several, whoever touches them holds the queue's
+ * try-lock: a word in shared memory. A worker that does not get it keeps its chunks for its next turn and never waits.
  *
  * A chunk has one owner at any time: the fill ring, the kernel, an rx ring, a worker's batch, a tx ring, the completion ring,
  * a worker's list of returned chunks, or the queue's spares (those that do not fit the fill ring).

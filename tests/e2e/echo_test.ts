@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { IPV4, IPV6, TestNetwork } from "../support/netns.ts";
+import { INTERFACES, IPV4, IPV6, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, receivedByWorker, ruleOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
@@ -87,11 +87,11 @@ for (const { family, address } of FAMILIES) {
   Deno.test(`of 20,000 echoes as fast as can be, each arrives or is counted where it was lost: ${family}`, async () => {
     await using network = await TestNetwork.create();
     await using box = await startAppliance(network, { rules: RULES });
-    const before = await lossesOf(network, "client");
+    const before = await lossesOf(network.names.client, INTERFACES.client);
     const traffic = { address, ports: [PORT], flows: 20, packetsPerFlow: 1000, replyTimeoutMs: 2000 };
     const { sent, replies } = await runTraffic(network, "udp", traffic);
     const status = await settled(box);
-    const lost = await lossesOf(network, "client") - before;
+    const lost = await lossesOf(network.names.client, INTERFACES.client) - before;
     const { echoed = 0, tx_ring_full: full = 0, ...others } = fatesOf(status, "echo");
     assert.equal(sent, 20_000);
     assert.deepEqual(others, {}, "other fates");

@@ -5,7 +5,6 @@
  */
 import { cProgram } from "../../support/c_programs.ts";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
-import { overflows } from "./programs.ts";
 import { until } from "./wait.ts";
 
 export const BACKEND_PORT = 9000;
@@ -160,12 +159,6 @@ export class BackendHost implements AsyncDisposable {
     const key = `${family} ${number}`;
     await kill(this.#backends.get(key)!);
     this.#backends.delete(key);
-  }
-
-  /** Packets that reached the backends' link and no backend: backlog or buffer full. */
-  async losses(): Promise<number> {
-    const [{ stats64 }] = JSON.parse(await this.exec(["ip", "-j", "-s", "link", "show", "dev", FAR]));
-    return stats64.rx.dropped + await overflows(this.name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,8 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { INTERFACES, type Side, type TestNetwork } from "../../support/netns.ts";
+import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
+import { overflows, Program } from "./programs.ts";
 import { until } from "./wait.ts";
 
 /** `ip link`'s numbers for how a program is attached. */
@@ -21,17 +22,12 @@ export interface Attached {
 
 interface Link {
   readonly xdp?: { readonly mode: number; readonly prog?: { readonly id: number; readonly name?: string } };
-  readonly stats64: { readonly rx: { readonly dropped: number } };
-}
-
-async function link(network: TestNetwork, side: Side): Promise<Link> {
-  const [found] = JSON.parse(await network.exec(side, ["ip", "-j", "-s", "link", "show", "dev", INTERFACES[side]]));
-  return found;
 }
 
 /** What is attached to the steered interface. */
 export async function attachedTo(network: TestNetwork): Promise<Attached> {
-  const { xdp } = await link(network, "steer");
+  const words = ["ip", "-j", "link", "show", "dev", INTERFACES.steer];
+  const [{ xdp }]: [Link] = JSON.parse(await network.exec("steer", words));
   return {
     mode: xdp === undefined ? "none" : MODES[xdp.mode] ?? "?",
     program: xdp?.prog?.name ?? "",
@@ -51,12 +47,11 @@ export async function assertDetached(network: TestNetwork, program: Attached): P
   });
 }
 
-/** Packets that reached a namespace's end of the veth and no socket, by the kernel's own counts: backlog and buffers full. */
-export async function lossesOf(network: TestNetwork, side: Side): Promise<number> {
-  const { stats64 } = await link(network, side);
-  const counts = await network.exec(side, ["nstat", "-asz", "UdpInErrors", "Udp6InErrors"]);
-  const errors = [...counts.matchAll(/^Udp6?InErrors +(\d+)/gm)].map(([, count]) => Number(count));
-  return errors.reduce((sum, count) => sum + count, stats64.rx.dropped);
+/** Packets that reached an interface of a namespace and no socket, by the kernel's own counts: backlog and buffers full. */
+export async function lossesOf(namespace: string, device: string): Promise<number> {
+  await using program = Program.run(namespace, ["ip", "-j", "-s", "link", "show", "dev", device]);
+  const [{ stats64 }] = JSON.parse(await program.result());
+  return stats64.rx.dropped + await overflows(namespace);
 }
 
 /** Live frames that found the ring of the veth's other end full: it is shared with all other traffic. */
