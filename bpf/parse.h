@@ -11,6 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "steer.h"
 
@@ -18,7 +19,11 @@
 #define IPV6_EXTENSIONS_MAX 6
 #define IPV4_FRAGMENT_BITS 0x3fff /* MF or a non-zero offset */
 #define IPV6_FRAGMENT_BITS 0xfff9
-#define IPV4_PLAIN 0x45 /* version 4, a header of five words */
+/* Two words of a plain packet: EtherType IPv4, version 4, a header of five words; then no fragment, and UDP. */
+#define PLAIN_TYPE_MASK bpf_htonl(0xffffff00)
+#define PLAIN_TYPE bpf_htonl(ETH_P_IP << 16 | 0x4500)
+#define PLAIN_PROTOCOL_MASK bpf_htonl(IPV4_FRAGMENT_BITS << 16 | 0xff)
+#define PLAIN_PROTOCOL bpf_htonl(IPPROTO_UDP)
 
 /* What the compiler is to lay out in one piece. */
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -55,12 +60,12 @@ static __always_inline __u32 mix(__u32 hash, __u32 value)
 	return hash ^ (hash >> 15);
 }
 
-/* The same for every packet of a flow. */
-static __always_inline __u32 flow_hash(const struct packet *packet)
+/* The same for every packet of a flow. That the addresses are there was seen when they were found; the verifier may have forgotten. */
+static __always_inline __u32 flow_hash(const struct packet *packet, void *data_end)
 {
 	__u32 hash = mix(mix(0, packet->addresses[0]), packet->addresses[1]);
 
-	if (packet->address_words > 2) {
+	if (packet->address_words > 2 && (void *)(packet->addresses + 8) <= data_end) {
 #pragma unroll
 		for (int i = 2; i < 8; i++)
 			hash = mix(hash, packet->addresses[i]);
@@ -93,15 +98,14 @@ static __always_inline void *forget(void *data, void *place)
 /* IPv4 without VLAN tags, options or fragments, as nearly all packets are, all in one go. False leaves it to parse(). */
 static __always_inline bool parse_plain(void *data, void *data_end, struct packet *packet)
 {
-	struct ethhdr *eth = data;
-	struct iphdr *ip = (void *)(eth + 1);
+	struct iphdr *ip = data + sizeof(struct ethhdr);
 	struct udphdr *udp = (void *)(ip + 1);
 	__u64 total_bytes, udp_bytes;
 
 	if ((void *)(udp + 1) > data_end)
 		return false;
-	if (eth->h_proto != bpf_htons(ETH_P_IP) || *(__u8 *)ip != IPV4_PLAIN || ip->protocol != IPPROTO_UDP ||
-	    ip->frag_off & bpf_htons(IPV4_FRAGMENT_BITS))
+	if ((*(__u32 *)(data + offsetof(struct ethhdr, h_proto)) & PLAIN_TYPE_MASK) != PLAIN_TYPE ||
+	    (*(__u32 *)&ip->frag_off & PLAIN_PROTOCOL_MASK) != PLAIN_PROTOCOL)
 		return false;
 	total_bytes = length_of(ip->tot_len);
 	udp_bytes = length_of(udp->len);
@@ -227,7 +231,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	udp = forget(data, udp);
 	packet->addresses = forget(data, packet->addresses);
 	if ((void *)(udp + 1) > data_end ||
-	    (void *)(packet->addresses + packet->address_words) > data_end)
+	    (void *)(packet->addresses + 2) > data_end)
 		return STEER_REASON_BAD_LENGTH; /* cannot be: all this was checked above */
 	packet->udp = udp;
 	return STEER_REASON_STEERED;

@@ -28,13 +28,8 @@ struct {
 	__type(value, struct steer_port_row);
 } port_to_queue_map SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct steer_control);
-} steering_control SEC(".maps");
+/* A variable, whose address is part of the code, where an element of a map would have to be looked up. */
+struct steer_control steering_control SEC(".data.control");
 
 /* Index = queue * worker_count + worker. Sized before load to (highest covered queue + 1) * worker_count. */
 struct {
@@ -96,10 +91,86 @@ static __noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 p
 	return 0;
 }
 
-static __always_inline int finish(struct steer_xdp_counters *counters, enum steer_reason reason, int verdict)
+static __always_inline int finish(enum steer_reason reason, int verdict)
 {
-	counters->by_reason[reason]++;
+	__u32 zero = 0;
+	struct steer_xdp_counters *counters = bpf_map_lookup_elem(&xdp_counters, &zero);
+
+	if (counters) /* always: it is an array with a slot 0 */
+		counters->by_reason[reason]++;
 	return verdict;
+}
+
+/* What becomes of a UDP packet that is all there. */
+static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end, const struct packet *packet)
+{
+	__u32 port, index, worker, rule, bytes = data_end - data;
+	__u32 worker_count = parameters.worker_count;
+	struct steer_rule_counters *rule_counter;
+	struct steer_port_entry entry;
+	struct steer_port_row *row;
+
+	port = bpf_ntohs(packet->udp->dest);
+	/* Read once: all of this packet is decided by one half of the table. */
+	index = (READ_ONCE_U32(steering_control.active_table) & (STEER_TABLES - 1)) * (STEER_PORTS / STEER_ROW_PORTS) +
+		port / STEER_ROW_PORTS;
+	row = bpf_map_lookup_elem(&port_to_queue_map, &index);
+	if (!row)
+		return finish(STEER_REASON_UNLISTED_PORT, XDP_PASS);
+	entry = row->ports[port % STEER_ROW_PORTS];
+	if (entry.action == STEER_ACTION_NONE)
+		return finish(STEER_REASON_UNLISTED_PORT, XDP_PASS);
+
+	rule = entry.rule;
+	rule_counter = bpf_map_lookup_elem(&rule_counters, &rule);
+	if (!rule_counter)
+		return finish(STEER_REASON_UNLISTED_PORT, XDP_PASS);
+
+	if (entry.action == STEER_ACTION_PASS) {
+		rule_counter->passed_packets++;
+		rule_counter->passed_bytes += bytes;
+		return finish(STEER_REASON_RULE_PASS, XDP_PASS);
+	}
+	if (entry.action == STEER_ACTION_DROP) {
+		rule_counter->dropped_packets++;
+		rule_counter->dropped_bytes += bytes;
+		return finish(STEER_REASON_RULE_DROP, XDP_DROP);
+	}
+
+	/*
+	 * Where there is nothing to choose, the socket does not depend on what was read of the packet: the CPU need not wait for the
+	 * packet, the table and the map one after the other before it knows the socket.
+	 */
+	if (worker_count == 1)
+		worker = 0;
+	else if (entry.action == STEER_ACTION_SPREAD)
+		worker = ((__u64)flow_hash(packet, data_end) * worker_count) >> 32;
+	else
+		worker = entry.worker;
+	/* With no socket at this index (a queue that appeared after start) the helper answers XDP_PASS: never a black hole. */
+	if (bpf_redirect_map(&xsk_map, ctx->rx_queue_index * worker_count + worker, XDP_PASS) != XDP_REDIRECT) {
+		emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, port);
+		return finish(STEER_REASON_UNCOVERED_QUEUE, XDP_PASS);
+	}
+	rule_counter->redirected_packets++;
+	rule_counter->redirected_bytes += bytes;
+	return finish(STEER_REASON_STEERED, XDP_REDIRECT);
+}
+
+/* All packets that are not of the plain kind: a function of its own, so that its variables take no registers from the plain ones. */
+static __noinline int steer_others(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	struct packet packet = {};
+	enum steer_reason reason = parse(data, data_end, &packet);
+
+	if (reason == STEER_REASON_STEERED)
+		return steer(ctx, data, data_end, &packet);
+	if (reason == STEER_REASON_TRUNCATED || reason == STEER_REASON_BAD_LENGTH)
+		emit(ctx, STEER_EVENT_MALFORMED, reason, 0);
+	/* A bound the verifier can see; parse() never returns more. */
+	return finish(reason < STEER_REASON_COUNT ? reason : STEER_REASON_NOT_IP, XDP_PASS);
 }
 
 SEC("xdp")
@@ -107,63 +178,11 @@ int xdp_port_redirect(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
-	__u32 zero = 0, port, index, worker, rule, bytes = data_end - data;
-	__u32 worker_count = parameters.worker_count;
-	struct steer_xdp_counters *counters = bpf_map_lookup_elem(&xdp_counters, &zero);
-	struct steer_control *control = bpf_map_lookup_elem(&steering_control, &zero);
-	struct steer_rule_counters *rule_counter;
-	struct steer_port_entry *entry;
-	struct steer_port_row *row;
 	struct packet packet = {};
-	enum steer_reason reason;
 
-	if (!counters || !control)
-		return XDP_PASS; /* cannot be: both are arrays with a slot 0 */
-
-	reason = LIKELY(parse_plain(data, data_end, &packet)) ? STEER_REASON_STEERED : parse(data, data_end, &packet);
-	if (!LIKELY(reason == STEER_REASON_STEERED)) {
-		if (reason == STEER_REASON_TRUNCATED || reason == STEER_REASON_BAD_LENGTH)
-			emit(ctx, STEER_EVENT_MALFORMED, reason, 0);
-		/* A bound the verifier can see; parse() never returns more. */
-		return finish(counters, reason < STEER_REASON_COUNT ? reason : STEER_REASON_NOT_IP, XDP_PASS);
-	}
-
-	port = bpf_ntohs(packet.udp->dest);
-	/* Read once: all of this packet is decided by one half of the table. */
-	index = (READ_ONCE_U32(control->active_table) & (STEER_TABLES - 1)) * (STEER_PORTS / STEER_ROW_PORTS) +
-		port / STEER_ROW_PORTS;
-	row = bpf_map_lookup_elem(&port_to_queue_map, &index);
-	if (!row)
-		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
-	entry = &row->ports[port % STEER_ROW_PORTS];
-	if (entry->action == STEER_ACTION_NONE)
-		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
-
-	rule = entry->rule;
-	rule_counter = bpf_map_lookup_elem(&rule_counters, &rule);
-	if (!rule_counter)
-		return finish(counters, STEER_REASON_UNLISTED_PORT, XDP_PASS);
-
-	if (entry->action == STEER_ACTION_PASS) {
-		rule_counter->passed_packets++;
-		rule_counter->passed_bytes += bytes;
-		return finish(counters, STEER_REASON_RULE_PASS, XDP_PASS);
-	}
-	if (entry->action == STEER_ACTION_DROP) {
-		rule_counter->dropped_packets++;
-		rule_counter->dropped_bytes += bytes;
-		return finish(counters, STEER_REASON_RULE_DROP, XDP_DROP);
-	}
-
-	worker = entry->action == STEER_ACTION_SPREAD ? ((__u64)flow_hash(&packet) * worker_count) >> 32 : entry->worker;
-	/* With no socket at this index (a queue that appeared after start) the helper answers XDP_PASS: never a black hole. */
-	if (bpf_redirect_map(&xsk_map, ctx->rx_queue_index * worker_count + worker, XDP_PASS) != XDP_REDIRECT) {
-		emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, port);
-		return finish(counters, STEER_REASON_UNCOVERED_QUEUE, XDP_PASS);
-	}
-	rule_counter->redirected_packets++;
-	rule_counter->redirected_bytes += bytes;
-	return finish(counters, STEER_REASON_STEERED, XDP_REDIRECT);
+	if (!LIKELY(parse_plain(data, data_end, &packet)))
+		return steer_others(ctx);
+	return steer(ctx, data, data_end, &packet);
 }
 
 char _license[] SEC("license") = "GPL";

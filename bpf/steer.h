@@ -53,7 +53,7 @@ struct steer_port_entry {
 	__u16 worker;
 	__u8 action;  /* enum steer_action */
 	__u8 reserved[3];
-};
+} __attribute__((aligned(8)));
 
 /* An element of port_to_queue_map: ports 8n to 8n+7. */
 struct steer_port_row {

@@ -26,7 +26,9 @@ import {
 import { LIMIT, PARAMETERS, REASON, RULE_COUNTERS, XDP_COUNTERS } from "./layout.gen.ts";
 
 const PROGRAM = "xdp_port_redirect";
-const SHARED_MAPS = ["port_to_queue_map", "steering_control"] as const;
+/** The section of the variable `steering_control`, which libbpf makes a map of. */
+const CONTROL_MAP = ".data.control";
+const SHARED_MAPS = ["port_to_queue_map", CONTROL_MAP] as const;
 
 export interface SteeringProgramOptions {
   /** Contents of a compiled object; the embedded one where undefined. */
@@ -73,7 +75,7 @@ export class SteeringProgram implements Disposable {
     this.#fds = {
       xsk: fd("xsk_map"),
       portTable: fd("port_to_queue_map"),
-      control: fd("steering_control"),
+      control: fd(CONTROL_MAP),
       rules: fd("rule_counters"),
       xdp: fd("xdp_counters"),
       events: fd("events"),
