@@ -116,7 +116,7 @@ export class SteeredInterface {
       umem: { memory: umem.memory, chunkSize: umem.chunkSize, chunks: umem.chunks },
       state,
       reserve: this.#reserve,
-      shared: this.#workers > 1,
+      workers: this.#workers,
     }));
   }
 

@@ -5,7 +5,7 @@
  */
 import { wakeTx } from "../ffi/libc.ts";
 import { type MemoryAddress, viewMemory } from "../ffi/memory.ts";
-import { ChunkExchange } from "../xsk/chunks.ts";
+import { ChunkExchange, lendableChunks } from "../xsk/chunks.ts";
 import { type ConsumerRing, DESC_LENGTH, type ProducerRing } from "../xsk/ring.ts";
 import { consumerRing, producerRing, type RingAddress } from "../xsk/rings.ts";
 import { type Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
@@ -23,8 +23,8 @@ export interface QueuePortDescription {
   readonly umem: { readonly memory: MemoryAddress; readonly chunkSize: number; readonly chunks: number };
   /** Chunks that stay out of the fill ring: packets of other interfaces are copied into them. */
   readonly reserve: number;
-  /** True where other workers have sockets on this queue too. */
-  readonly shared: boolean;
+  /** How many workers have a socket on this queue. */
+  readonly workers: number;
   /** From createQueueState(), one per queue. */
   readonly state: SharedArrayBuffer;
 }
@@ -67,7 +67,8 @@ export class QueuePort {
       umem.chunkSize,
       umem.chunks,
       description.reserve,
-      description.shared,
+      description.workers > 1,
+      description.zeroCopy ? umem.chunks : lendableChunks(description.rx.layout.size, description.workers),
     );
   }
 
@@ -86,6 +87,7 @@ export class QueuePort {
       lengths[index] = words[at + lengthWord]!;
     }
     rx.release();
+    this.exchange.received += count;
     return count;
   }
 

@@ -5,7 +5,10 @@
  * try-lock: a word in shared memory. A worker that does not get it keeps its chunks for its next turn and never waits.
  *
  * A chunk has one owner at any time: the fill ring, the kernel, an rx ring, a worker's batch, a tx ring, the completion ring,
- * a worker's list of returned chunks, or the queue's spares (those that do not fit the fill ring).
+ * a worker's list of returned chunks, or the queue's spares.
+ *
+ * A chunk is lent from when it goes into the fill ring until its packet is taken out of an rx ring. No more are lent than the rx rings
+ * can hold packets, since the kernel would have no use for more: the fewer chunks take turns, the more of them are in a cache.
  *
  * @module
  */
@@ -14,12 +17,21 @@ import type { ConsumerRing, ProducerRing } from "./ring.ts";
 /** Words of the shared state before the spares. */
 const LOCK = 0;
 const SPARE_COUNT = 1;
-const SPARES = 2;
+const LENT = 2;
+const SPARES = 3;
 
 /** Chunks that make the lock and four atomics worth it. A worker keeps fewer than these, and less than 1/64 of the queue's. */
 const KEEP_MAX = 64;
 /** Chunks a worker has in hand to copy packets into. As long as they last, it does not matter who holds the lock. */
 const STOCK_MAX = 512;
+
+/**
+ * How many chunks are to be lent where the kernel copies packets: what `workers` rx rings of `rxSize` hold, and what each worker may have
+ * in hand, in a batch and returned.
+ */
+export function lendableChunks(rxSize: number, workers: number): number {
+  return workers * (rxSize + 2 * KEEP_MAX);
+}
 
 /** Makes the shared state of one queue: the lock, and room for every chunk to be a spare. */
 export function createQueueState(chunks: number): SharedArrayBuffer {
@@ -35,13 +47,16 @@ export class ChunkExchange {
   readonly #chunks: number = 0;
   readonly #keep: number = 0;
   readonly #reserve: number = 0;
+  readonly #lendable: number = 0;
   /** Chunks in hand for {@linkcode take}. */
   readonly #stock: Int32Array;
   #stockCount = 0;
   /** Addresses of chunks this worker is done with; added by {@linkcode giveBack}, or by who knows what that does. */
   readonly returned: Int32Array;
   returnedCount = 0;
-  /** A quarter of what the fill ring can hold. */
+  /** Packets taken out of this worker's rx ring since the last exchange; added to by who takes them. */
+  received = 0;
+  /** A quarter of what the fill ring holds at most. */
   readonly quarter: number = 0;
   /** Makes the address of a chunk of any address within it. */
   readonly chunkMask: number = 0;
@@ -52,6 +67,7 @@ export class ChunkExchange {
    * @param chunks How many chunks the queue's UMEM has.
    * @param reserve How many of them stay out of the fill ring, for {@linkcode take}.
    * @param shared False where no other worker has this queue: there is no lock to take, and what is cached of the rings stays true.
+   * @param lendable How many chunks are lent at most. All where a driver fills a ring of its own with them (zero-copy).
    */
   constructor(
     state: SharedArrayBuffer,
@@ -61,8 +77,10 @@ export class ChunkExchange {
     chunks: number,
     reserve = 0,
     shared = true,
+    lendable = chunks,
   ) {
     this.#shared = shared;
+    this.#lendable = lendable;
     this.#reserve = reserve;
     this.#stock = new Int32Array(Math.min(STOCK_MAX, reserve >> 3));
     this.#state = new Int32Array(state);
@@ -70,7 +88,7 @@ export class ChunkExchange {
     this.#completion = completion;
     this.chunkMask = ~(chunkSize - 1);
     this.#chunks = chunks;
-    this.quarter = Math.min(chunks, fill.size) >> 2;
+    this.quarter = Math.min(chunks, fill.size, lendable) >> 2;
     this.#keep = Math.min(KEEP_MAX, Math.max(1, chunks >> 6));
     this.returned = new Int32Array(chunks);
   }
@@ -134,7 +152,7 @@ export class ChunkExchange {
   }
 
   /**
-   * Moves returned chunks, completed chunks and spares to the fill ring, as many as fit; the rest become spares. Hot path.
+   * Moves returned chunks, completed chunks and spares to the fill ring, as many as may be lent; the rest become spares. Hot path.
    *
    * @returns False when another worker holds the lock: nothing was moved.
    */
@@ -151,7 +169,10 @@ export class ChunkExchange {
     const { returned, returnedCount } = this;
     const state = this.#state;
     let spares = state[SPARE_COUNT]!;
-    const room = fill.reserve(Math.max(0, returnedCount + spares - this.#reserve));
+    const lent = state[LENT]! - this.received;
+    this.received = 0;
+    const room = fill.reserve(Math.max(0, Math.min(returnedCount + spares - this.#reserve, this.#lendable - lent)));
+    state[LENT] = lent + room;
     const start = (fill.producer - room) | 0;
     const words = fill.words;
     let taken = room < returnedCount ? room : returnedCount;
@@ -168,7 +189,8 @@ export class ChunkExchange {
 
   /** True when enough waits to be moved. Hot path: no atomics; what it misses it sees at a later turn. */
   get due(): boolean {
-    return this.returnedCount >= this.#keep || this.#completion.hasNews();
+    return this.returnedCount >= this.#keep || this.#completion.hasNews() ||
+      this.received >= this.#keep && this.#state[SPARE_COUNT]! > this.#reserve;
   }
 
   /** Entries in the fill ring. Hot path: no atomics. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FakeRing } from "../../tests/support/fake_kernel.ts";
-import { ChunkExchange, createQueueState } from "./chunks.ts";
+import { ChunkExchange, createQueueState, lendableChunks } from "./chunks.ts";
 
 const CHUNK_SIZE = 2048;
 
@@ -12,16 +12,24 @@ interface Bed {
   readonly exchanges: readonly ChunkExchange[];
 }
 
-function bed(chunks: number, ringSize: number, workers: number): Bed {
+function bed(chunks: number, ringSize: number, workers: number, lendable = chunks): Bed {
   const fill = new FakeRing(ringSize, "addr", -3);
   const completion = new FakeRing(ringSize, "addr", 0x7ffffffe);
   const state = createQueueState(chunks);
   const exchanges = Array.from(
     { length: workers },
-    () => new ChunkExchange(state, fill.asProducer(), completion.asConsumer(), CHUNK_SIZE, chunks),
+    () => new ChunkExchange(state, fill.asProducer(), completion.asConsumer(), CHUNK_SIZE, chunks, 0, true, lendable),
   );
   exchanges[0]!.seed();
   return { fill, completion, state, exchanges };
+}
+
+/** A packet that the kernel put into a chunk of the fill ring, and `exchange`'s worker took out of its rx ring. */
+function takePacket(fill: FakeRing, exchange: ChunkExchange): number | undefined {
+  const entry = fill.consume();
+  if (entry === undefined) return undefined;
+  exchange.received++;
+  return entry.addr;
 }
 
 Deno.test("ChunkExchange.seed() puts every chunk into the fill ring, what does not fit into the spares", () => {
@@ -32,7 +40,7 @@ Deno.test("ChunkExchange.seed() puts every chunk into the fill ring, what does n
 
 Deno.test("ChunkExchange.giveBack() takes any address within a chunk", () => {
   const { fill, exchanges } = bed(8, 8, 1);
-  const taken = fill.consume()!.addr;
+  const taken = takePacket(fill, exchanges[0]!)!;
   exchanges[0]!.giveBack(taken + 256 + 17);
   assert.ok(exchanges[0]!.exchange());
   const held = Array.from({ length: 8 }, () => fill.consume()!.addr);
@@ -42,7 +50,7 @@ Deno.test("ChunkExchange.giveBack() takes any address within a chunk", () => {
 
 Deno.test("ChunkExchange.exchange() moves nothing while another worker holds the lock", () => {
   const { fill, state, exchanges } = bed(8, 8, 2);
-  exchanges[1]!.giveBack(fill.consume()!.addr);
+  exchanges[1]!.giveBack(takePacket(fill, exchanges[1]!)!);
   new Int32Array(state)[0] = 1;
   assert.equal(exchanges[1]!.exchange(), false);
   assert.equal(exchanges[1]!.returnedCount, 1);
@@ -58,8 +66,8 @@ Deno.test("ChunkExchange.exchange() takes no lock where no other worker has the 
   const alone = new ChunkExchange(state, fill.asProducer(), completion.asConsumer(), CHUNK_SIZE, 8, 0, false);
   new Int32Array(state)[0] = 1;
   for (let round = 0; round < 20; round++) {
-    for (let chunk = 0; chunk < 3; chunk++) alone.giveBack(fill.consume()!.addr);
-    completion.produce(fill.consume()!.addr);
+    for (let chunk = 0; chunk < 3; chunk++) alone.giveBack(takePacket(fill, alone)!);
+    completion.produce(takePacket(fill, alone)!);
     assert.ok(alone.exchange());
     assert.equal(fill.held, 8);
   }
@@ -72,6 +80,45 @@ Deno.test("ChunkExchange.filled is what the fill ring holds, a quarter of what i
   assert.equal(exchanges[0]!.filled, 5);
 });
 
+Deno.test("ChunkExchange.exchange() lends no more chunks than it may, and the same ones again and again", () => {
+  const { fill, exchanges: [exchange] } = bed(16, 16, 1, 4);
+  assert.equal(fill.held, 4);
+  assert.equal(exchange!.spares, 12);
+  const seen = new Set<number>();
+  for (let packet = 0; packet < 40; packet++) {
+    const addr = takePacket(fill, exchange!)!;
+    seen.add(addr);
+    exchange!.giveBack(addr);
+    assert.ok(exchange!.exchange());
+    assert.equal(fill.held, 4);
+  }
+  assert.equal(seen.size, 4);
+});
+
+Deno.test("ChunkExchange.exchange() lends spares for chunks that wait to be sent, without one coming back", () => {
+  const { fill, completion, exchanges: [exchange] } = bed(16, 16, 1, 4);
+  const sending: number[] = [];
+  for (let packet = 0; packet < 12; packet++) {
+    sending.push(takePacket(fill, exchange!)!);
+    assert.ok(exchange!.due);
+    assert.ok(exchange!.exchange());
+    assert.equal(fill.held, 4);
+    assert.ok(!exchange!.due);
+  }
+  assert.equal(exchange!.spares, 0);
+  for (const addr of sending) completion.produce(addr);
+  assert.ok(exchange!.exchange());
+  assert.equal(fill.held, 4);
+  assert.equal(exchange!.spares, 12);
+});
+
+Deno.test("lendableChunks() fills every worker's rx ring while each has a batch and returned chunks in hand", () => {
+  const { fill, exchanges: [exchange] } = bed(4096, 4096, 1, lendableChunks(2048, 1));
+  for (let packet = 0; packet < 64; packet++) takePacket(fill, exchange!);
+  for (let packet = 0; packet < 63; packet++) exchange!.giveBack(takePacket(fill, exchange!)!);
+  assert.ok(fill.held >= 2048);
+});
+
 Deno.test("every chunk has exactly one owner, whatever the kernel and the workers do", () => {
   const CHUNKS = 32;
   const WORKERS = 3;
@@ -82,15 +129,16 @@ Deno.test("every chunk has exactly one owner, whatever the kernel and the worker
     complete: fc.nat(9),
     exchange: fc.boolean(),
   });
-  fc.assert(fc.property(fc.array(step, { maxLength: 150 }), fc.constantFrom(8, 16, 32, 64), (steps, ringSize) => {
-    const { fill, completion, exchanges } = bed(CHUNKS, ringSize, WORKERS);
+  const sizes = fc.constantFrom(8, 16, 32, 64);
+  fc.assert(fc.property(fc.array(step, { maxLength: 150 }), sizes, sizes, (steps, ringSize, lendable) => {
+    const { fill, completion, exchanges } = bed(CHUNKS, ringSize, WORKERS, lendable);
     const hands: number[][] = Array.from({ length: WORKERS }, () => []);
     const sending: number[] = [];
     for (const { worker, receive, transmit, complete, exchange } of steps) {
       const hand = hands[worker]!;
       for (let index = 0; index < receive; index++) {
-        const entry = fill.consume();
-        if (entry !== undefined) hand.push(entry.addr + 256);
+        const addr = takePacket(fill, exchanges[worker]!);
+        if (addr !== undefined) hand.push(addr + 256);
       }
       for (let index = 0; index < transmit && hand.length > 0; index++) sending.push(hand.pop()!);
       for (let index = 0; index < complete && sending.length > 0; index++) {
@@ -99,6 +147,7 @@ Deno.test("every chunk has exactly one owner, whatever the kernel and the worker
       }
       while (hand.length > 4) exchanges[worker]!.giveBack(hand.pop()!);
       if (exchange) assert.ok(exchanges[worker]!.exchange());
+      assert.ok(fill.held <= lendable);
     }
     const owned = [
       ...drain(fill),
