@@ -4,9 +4,8 @@
  * Indexes run freely over 32 bits and are kept as int32, where subtraction wraps as it should; masked, they name an entry. The
  * peer's index is cached and loaded again only when the cached one is not enough; our own is published once per batch.
  *
- * An atomic is a call of its own and costs as much as a packet, so there is one where net/xdp/xsk_queue.h asks for acquire or
- * release: before entries are read that the kernel wrote, and after ours were written or read. Everything else is a plain load.
- * It may be out of date, which is found out at the next turn.
+ * There is an acquire or release where net/xdp/xsk_queue.h asks for one: before entries are read that the kernel wrote, and after ours
+ * were written or read. Everything else is a plain load. It may be out of date, which is found out at the next turn.
  *
  * @see {@link https://docs.kernel.org/networking/af_xdp.html#rings}
  * @module
@@ -34,6 +33,24 @@ export const DESC_LENGTH = XDP_DESC.len / 4;
 const descShift = DESC_SHIFT;
 const addrShift = ADDR_SHIFT;
 const needWakeup = UAPI.XDP_RING_NEED_WAKEUP;
+
+/**
+ * On x86-64 every store is a release and every load an acquire, and V8 emits them in the order of the program, as the kernel's own
+ * smp_store_release() is a plain store there. Atomics.store would be a locked exchange on a cache line that another CPU has, which
+ * stands still until the line has come.
+ */
+const totalStoreOrder = Deno.build.arch === "x86_64";
+
+/** Stores an index for the peer, after everything done to entries before. */
+function publish(words: Int32Array, at: number, index: number): void {
+  if (totalStoreOrder) words[at] = index;
+  else Atomics.store(words, at, index);
+}
+
+/** Loads the peer's index, before anything done to entries afterwards. */
+function observe(words: Int32Array, at: number): number {
+  return totalStoreOrder ? words[at]! : Atomics.load(words, at);
+}
 
 /** What both sides share: where things are, and what the indexes say. */
 abstract class Ring {
@@ -121,7 +138,7 @@ export class ProducerRing extends Ring {
 
   /** Hands every reserved entry to the kernel. What is in them belongs to the kernel from now on. */
   submit(): void {
-    Atomics.store(this.words, this.producerAt, this.producer);
+    publish(this.words, this.producerAt, this.producer);
   }
 }
 
@@ -153,12 +170,17 @@ export class ConsumerRing extends Ring {
   peek(count: number): number {
     let ready = (this.#available - this.consumer) | 0;
     if (ready < count && this.words[this.producerAt] !== this.#available) {
-      this.#available = Atomics.load(this.words, this.producerAt);
+      this.#available = observe(this.words, this.producerAt);
       ready = (this.#available - this.consumer) | 0;
     }
     const taken = ready < count ? ready : count;
     this.consumer = (this.consumer + taken) | 0;
     return taken;
+  }
+
+  /** The index up to which the kernel has put entries in. */
+  get published(): number {
+    return observe(this.words, this.producerAt);
   }
 
   /** A hint: false may be out of date, true may be what another thread has taken already. Hot path: no atomics. */
@@ -168,6 +190,6 @@ export class ConsumerRing extends Ring {
 
   /** Gives the place of every peeked entry back to the kernel. What was in them belongs to the caller. */
   release(): void {
-    Atomics.store(this.words, this.consumerAt, this.consumer);
+    publish(this.words, this.consumerAt, this.consumer);
   }
 }
