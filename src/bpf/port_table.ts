@@ -69,6 +69,11 @@ export class PortTable implements AsyncDisposable {
     this.#grace = rcuGracePeriod();
   }
 
+  /** Resolves when no packet is on its way any more that was steered by the half that went out of force last. */
+  get settled(): Promise<void> {
+    return this.#grace;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#grace;
     this.#memory.close();

@@ -63,15 +63,18 @@ export const RULE_COUNTER_FIELDS = [
 
 export class SteeringProgram implements Disposable {
   readonly workerCount: number;
+  /** False for an object of the operator's: what it redirects is not known to be what the port table says. */
+  readonly embedded: boolean;
   readonly #handle: BpfObjectHandle;
   readonly #fds: Readonly<Record<"xsk" | "portTable" | "control" | "rules" | "xdp" | "events" | "eventLimits", number>>;
   readonly #cpus = possibleCpus();
   #closed = false;
 
-  private constructor(handle: BpfObjectHandle, workerCount: number) {
+  private constructor(handle: BpfObjectHandle, { workerCount, object }: SteeringProgramOptions) {
     const fd = (name: string): number => mapFd(findMap(handle, name));
     this.#handle = handle;
     this.workerCount = workerCount;
+    this.embedded = object === undefined;
     this.#fds = {
       xsk: fd("xsk_map"),
       portTable: fd("port_to_queue_map"),
@@ -101,7 +104,7 @@ export class SteeringProgram implements Disposable {
         }
       }
       loadObject(handle);
-      return new SteeringProgram(handle, options.workerCount);
+      return new SteeringProgram(handle, options);
     } catch (error) {
       closeObject(handle);
       throw error;

@@ -6,10 +6,10 @@
 import { PortTable } from "../bpf/port_table.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
 import type { Config, RuleConfig } from "../config/schema.ts";
-import { compilePortMap, compileWorkerTable } from "../steering/compile.ts";
+import { compilePortMap, compileWorkerTable, soleRules } from "../steering/compile.ts";
 import { diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
-import type { RuleSlots } from "../steering/slots.ts";
+import { NO_RULE, type RuleSlots } from "../steering/slots.ts";
 import { viewWorkerTables, type WorkerTable } from "../steering/worker_table.ts";
 import { Forwarding } from "./forwarding.ts";
 import type { WorkerPool } from "./workers.ts";
@@ -28,11 +28,14 @@ export class Steering implements AsyncDisposable {
   #generation = 0;
   #passing: ReadonlySet<string> = new Set();
   #turn: Promise<unknown> = Promise.resolve();
+  /** By worker, the rule whose packets it need not look at; and the same until that is in force. */
+  #sole: readonly number[];
+  #settling: readonly number[] | undefined;
   readonly #portTable: PortTable;
   readonly #tables: readonly WorkerTable[];
 
   constructor(
-    program: SteeringProgram,
+    private readonly program: SteeringProgram,
     tables: SharedArrayBuffer,
     private readonly slots: RuleSlots,
     private readonly workers: WorkerPool,
@@ -43,6 +46,7 @@ export class Steering implements AsyncDisposable {
   ) {
     this.#portTable = new PortTable(program);
     this.#tables = viewWorkerTables(tables);
+    this.#sole = new Array(workers.count).fill(NO_RULE);
   }
 
   /** Those of the configuration, and those that bring backends' answers to the worker that has the session. */
@@ -111,17 +115,29 @@ export class Steering implements AsyncDisposable {
     await this.forwarding.prepare(configured, slots);
     const portMap = compilePortMap(rules.map((rule) => this.#asSteered(rule)), slots);
 
+    this.#settling = undefined;
+    control.setSoleRules(this.#sole.map(() => NO_RULE));
     control.activeTable = idle;
     const start = performance.now();
     try {
       await this.#portTable.apply(portMap, generation);
     } catch (error) {
       control.activeTable = active;
+      void this.#settle(this.#sole);
       throw error;
     }
     this.#generation = generation;
     this.#rules = rules;
-    return { generation, changes, elapsedMs: performance.now() - start };
+    const elapsedMs = performance.now() - start;
+    if (this.program.embedded) void this.#settle(soleRules(rules, slots, this.workers.count));
+    return { generation, changes, elapsedMs };
+  }
+
+  /** Lets workers count without looking, once the last packets of the generation before are in their rings. */
+  async #settle(sole: readonly number[]): Promise<void> {
+    this.#sole = this.#settling = sole;
+    await this.#portTable.settled;
+    if (this.#settling === sole) this.workers.control.setSoleRules(sole);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,13 +9,14 @@
 import type { PollSet } from "../ffi/poll_set.ts";
 import type { ForwardTable } from "../steering/forward_table.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
+import { NO_RULE } from "../steering/slots.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
 import { Batch } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import { Forwarder } from "./forward.ts";
 import { Parking } from "./parking.ts";
-import { processBatch } from "./process.ts";
+import { countBatch, processBatch } from "./process.ts";
 import { fillNeedsWakeup, type QueuePort, REST, type Rest, restOf } from "./queue_port.ts";
 import {
   BATCHES_AT,
@@ -97,6 +98,10 @@ class Loop {
   #changes = 0;
   #command: number = COMMAND.run;
   #table: WorkerTable;
+  /** The rule of every packet, where they need not be looked at. */
+  #soleRule: number = NO_RULE;
+  /** The same, while packets of an earlier generation may still be in the rx rings. */
+  #nextSoleRule: number = NO_RULE;
   #activeForward = 0;
   #forwarder: Forwarder | undefined;
   #egress: CopyingEgress | undefined;
@@ -207,8 +212,10 @@ class Loop {
       const tap = this.#tap;
       if (tap !== undefined) tap.tap(port.umem, batch, this.#table, index);
       const forwarder = this.#forwarder;
-      if (forwarder === undefined) this.#process(index, port, batch);
+      if (this.#soleRule !== NO_RULE) this.#count(index, port, batch);
+      else if (forwarder === undefined) this.#process(index, port, batch);
       else this.#forward(index, port, forwarder);
+      if (this.#nextSoleRule !== this.#soleRule) this.#takeSoleRule();
       values[BATCHES_AT] = values[BATCHES_AT]! + 1;
     }
     if (port.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + port.flushTx();
@@ -232,6 +239,12 @@ class Loop {
       from,
     );
     port.dispose(batch, transmitted);
+  }
+
+  /** As {@linkcode #process}, where all packets are of one rule that only counts them. */
+  #count(index: number, port: QueuePort, batch: Batch): void {
+    countBatch(batch, this.#soleRule, this.#context.counters.values, this.#receivedAt[index]!);
+    port.dispose(batch, 0);
   }
 
   /** As {@linkcode #process}, while there are rules that forward. */
@@ -298,6 +311,18 @@ class Loop {
     this.#tap = tap.note(plan) ? tap : undefined;
   }
 
+  #noteSoleRule(rule: number): void {
+    if (rule === this.#nextSoleRule) return;
+    this.#nextSoleRule = rule;
+    this.#soleRule = NO_RULE;
+    for (const port of this.#context.ports) port.markReceived();
+  }
+
+  /** Stops looking at packets, when every rx ring is past what it held when that was announced. */
+  #takeSoleRule(): void {
+    if (this.#context.ports.every((port) => port.isPastMark)) this.#soleRule = this.#nextSoleRule;
+  }
+
   #noteChanges(): void {
     const { control, heapUsed, tables, worker } = this.#context;
     this.#changes = control.changes;
@@ -306,6 +331,7 @@ class Loop {
     this.#table = tables[active]!;
     const forward = control.activeForward;
     if (forward !== this.#activeForward) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
+    this.#noteSoleRule(control.soleRule(worker));
     const plan = control.capturePlan;
     if (plan !== this.#capturePlan) this.#noteCaptures(plan);
     control.setTableSeen(worker, active);

@@ -5,7 +5,7 @@ import { NO_RULE } from "../steering/slots.ts";
 import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../steering/worker_table.ts";
 import { buildFrame, type FrameOptions } from "../traffic/frames.ts";
 import { Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
-import { processBatch } from "./process.ts";
+import { countBatch, processBatch } from "./process.ts";
 import { FATE, type Fate, WorkerCounters } from "./words.ts";
 
 const SLOTS = 16;
@@ -70,6 +70,16 @@ Deno.test("processBatch() counts bytes of frames, and packets by the queue they 
   assert.equal(counters.bytes(COUNT_SLOT, FATE.counted), 2 * to(9000).byteLength);
   assert.equal(counters.received(1, COUNT_SLOT), 2);
   assert.equal(counters.received(0, COUNT_SLOT), 0);
+});
+
+Deno.test("countBatch() counts what processBatch() would, without packets to look at", () => {
+  const frames = [to(9000), to(9001, { payload: new Uint8Array(1400) }), to(9000)];
+  const looked = process(frames);
+  const counters = WorkerCounters.create(SLOTS, 2);
+  looked.batch.disposal.fill(DISPOSAL.park);
+  countBatch(looked.batch, COUNT_SLOT, counters.values, counters.receivedAt(1));
+  assert.deepEqual(counters.values, looked.counters.values);
+  assert.ok(looked.batch.disposal.subarray(0, frames.length).every((disposal) => disposal === DISPOSAL.recycle));
 });
 
 Deno.test("processBatch() drops and counts echoes that find no room in the tx ring, and leaves them as they came", () => {

@@ -50,6 +50,7 @@ export class QueuePort {
   unsent = false;
   readonly #words: Int32Array;
   #copied = 0;
+  #mark = 0;
 
   constructor(description: QueuePortDescription) {
     const { umem } = description;
@@ -89,6 +90,16 @@ export class QueuePort {
     rx.release();
     this.exchange.received += count;
     return count;
+  }
+
+  /** Remembers what is in the rx ring now. */
+  markReceived(): void {
+    this.#mark = this.#rx.published;
+  }
+
+  /** True when all that {@linkcode markReceived} saw has been received. */
+  get isPastMark(): boolean {
+    return ((this.#rx.consumer - this.#mark) | 0) >= 0;
   }
 
   /** How many of `count` packets the tx ring has room for, until {@linkcode dispose}; nothing may be copied in between the two. */

@@ -34,6 +34,7 @@ const HEAP_ASKED_WORD = 2; // written by the control thread, cleared by the work
 const HEAP_KIB_WORD = 3;
 const FORWARD_SEEN_WORD = 4;
 const THREAD_WORD = 5;
+const SOLE_RULE_WORD = 6; // written by the control thread
 
 /** The control block: a line for the control thread, then one per worker. */
 export class ControlWords {
@@ -93,6 +94,20 @@ export class ControlWords {
 
   set capturePlan(number: number) {
     Atomics.store(this.#words, CAPTURE_PLAN_WORD, number);
+    this.#announce();
+  }
+
+  /**
+   * Slot of the rule that every packet of a worker belongs to and that only counts them; 0 where that is not so. What was steered under
+   * an earlier generation is in the worker's rings when this is set, and may be of another rule.
+   */
+  soleRule(worker: number): number {
+    return Atomics.load(this.#words, line(worker) + SOLE_RULE_WORD);
+  }
+
+  /** @param slots By worker. */
+  setSoleRules(slots: readonly number[]): void {
+    slots.forEach((slot, worker) => Atomics.store(this.#words, line(worker) + SOLE_RULE_WORD, slot));
     this.#announce();
   }
 

@@ -59,3 +59,17 @@ export function compileWorkerTable(
 function workerAction(action: Action): number {
   return action === "pass" || action === "drop" ? WORKER_ACTION.none : WORKER_ACTION[action];
 }
+
+/**
+ * For each worker the slot of the one rule whose packets it gets, where that rule only counts them; else {@linkcode NO_RULE}. Such a
+ * packet need not be looked at.
+ */
+export function soleRules(rules: readonly Rule[], slots: readonly number[], workers: number): number[] {
+  return Array.from({ length: workers }, (_, worker) => {
+    const mine = [...rules.entries()].filter(([, rule]) =>
+      !endsInKernel(rule.action) && (rule.worker === worker || rule.worker === "hash")
+    );
+    const [first, second] = mine;
+    return first !== undefined && second === undefined && first[1].action === "count" ? slots[first[0]]! : NO_RULE;
+  });
+}

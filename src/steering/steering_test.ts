@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { compilePortMap, compileWorkerTable } from "./compile.ts";
+import { compilePortMap, compileWorkerTable, soleRules } from "./compile.ts";
 import { diffRules } from "./diff.ts";
 import { PORT_ACTION } from "./port_map.ts";
 import type { Rule } from "./rule.ts";
@@ -46,6 +46,20 @@ Deno.test("compileWorkerTable() forgets the ports of a slot that another rule ge
   compileWorkerTable(second!, first!, [rule("new", 11)], [1], new Set([1]));
   assert.equal(second!.ruleOfPort[10], NO_RULE);
   assert.equal(second!.ruleOfPort[11], 1);
+});
+
+Deno.test("soleRules() names a worker's rule where it is the only one that can reach it, and only counts", () => {
+  const sole = (rules: readonly Rule[]): number[] => soleRules(rules, rules.map((_, index) => index + 5), 3);
+  const pass = rule("pass", 1, { action: "pass" });
+  const drop = rule("drop", 2, { action: "drop" });
+  const one = rule("one", 3, { worker: 1 });
+  assert.deepEqual(sole([]), [NO_RULE, NO_RULE, NO_RULE]);
+  assert.deepEqual(sole([pass, drop, one]), [NO_RULE, 7, NO_RULE]);
+  assert.deepEqual(sole([one, rule("two", 4, { worker: 2 })]), [NO_RULE, 5, 6]);
+  assert.deepEqual(sole([one, rule("other", 4, { worker: 1 })]), [NO_RULE, NO_RULE, NO_RULE]);
+  assert.deepEqual(sole([rule("all", 4, { worker: "hash" })]), [5, 5, 5]);
+  assert.deepEqual(sole([one, rule("all", 4, { worker: "hash" })]), [6, NO_RULE, 6]);
+  assert.deepEqual(sole([rule("echo", 4, { action: "echo" })]), [NO_RULE, NO_RULE, NO_RULE]);
 });
 
 Deno.test("RuleSlots keeps a rule's slot while it stays, and when it comes back", () => {
