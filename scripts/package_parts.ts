@@ -20,9 +20,11 @@ export async function run(
 /**
  * Bundles an entry and what it imports into a folder. With a cache within the project: the names of pieces are hashes that include
  * where their sources are, seen from here.
+ *
+ * For the browser as far as packages have a choice: what they import of Node is loaded at every start, and costs more than they do.
  */
 export async function bundle(entry: string, folder: string, ...options: string[]): Promise<void> {
-  const args = ["bundle", "--quiet", "--minify", ...options, "--outdir", folder, entry];
+  const args = ["bundle", "--quiet", "--minify", "--platform=browser", ...options, "--outdir", folder, entry];
   await run(Deno.execPath(), args, { DENO_DIR: resolve("build/deno") });
 }
 

@@ -9,12 +9,9 @@ import type { Config } from "../config/schema.ts";
 import { Appliance } from "../control/appliance.ts";
 import { claimAddresses } from "../control/http/claim.ts";
 import type { ControlServer } from "../control/http/server.ts";
-import { History } from "../control/history.ts";
-import { KernelEvents } from "../control/kernel_events.ts";
 import { requirePrivileges } from "../control/privileges.ts";
-import { Reloader } from "../control/reload.ts";
+import type { Reloader } from "../control/reload.ts";
 import { ServiceManager } from "../control/service_manager.ts";
-import { FileWatch } from "../control/watch.ts";
 import { SteerError } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
 import { VERSION } from "../version.ts";
@@ -48,9 +45,16 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   const appliance = await Appliance.start({ config, object, entry }).catch((error) => diagnosed(error, config));
   let server: ControlServer | undefined;
   try {
+    // What packets do not wait for is loaded while they are steered.
+    const [{ Reloader }, { History }, { ControlServer }, { FileWatch }, { KernelEvents }] = await Promise.all([
+      import("../control/reload.ts"),
+      import("../control/history.ts"),
+      import("../control/http/server.ts"),
+      import("../control/watch.ts"),
+      import("../control/kernel_events.ts"),
+    ]);
     reloader = new Reloader(appliance, manager, file, cpuCount, config, content);
     using history = new History(appliance);
-    const { ControlServer } = await import("../control/http/server.ts"); // packets are steered meanwhile
     server = await ControlServer.open(config.control, { appliance, reloader, history, configFile: file });
     using _watch = new FileWatch(file, () => reload(true));
     using _events = new KernelEvents(appliance.interfaces);

@@ -3,8 +3,6 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
-
 /** As a self-extracting file (packaging/launcher), as what `deno compile` makes, or from its sources. */
 export type Packaging = "self-extracting" | "deno compile" | "source";
 
@@ -18,7 +16,9 @@ export function packaging(): Packaging {
 /** The words before the arguments: the one file alone, or deno and the entry module. */
 export function selfCommand(entry: URL): string[] {
   if (FILE !== undefined) return [FILE];
-  return Deno.build.standalone ? [Deno.execPath()] : [Deno.execPath(), "run", "--quiet", "-A", fileURLToPath(entry)];
+  return Deno.build.standalone
+    ? [Deno.execPath()]
+    : [Deno.execPath(), "run", "--quiet", "-A", decodeURIComponent(entry.pathname)];
 }
 
 /** The licences of everything in the file; from source our own. */

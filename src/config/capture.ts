@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { normalize } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
+import { normalizePath } from "./path.ts";
 import { map, whole } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, type Wording } from "./wording.ts";
 
@@ -88,7 +88,7 @@ export const captureSchema = z.union([path, captureMap], {
 export function toCapture(capture: z.output<typeof captureSchema>): CaptureConfig {
   if (typeof capture === "string") return toCapture(captureMap.parse({ file: capture }));
   const { file, snap, sample, rotate: { size, seconds, keep } } = capture;
-  return { file: normalize(file), snap, sample, rotate: { size: readSize(size)!, seconds: seconds ?? null, keep } };
+  return { file: normalizePath(file), snap, sample, rotate: { size: readSize(size)!, seconds: seconds ?? null, keep } };
 }
 
 /** The path of a capture, in whichever form it is written; undefined where there is none. */
@@ -99,7 +99,7 @@ export function capturePath(capture: unknown): string | undefined {
 
 /** The same text for paths whose files, finished ones included, would get into each other's way. */
 export function captureFamily(file: string): string {
-  return normalize(file).replace(/(\.\d+)*\.pcapng$/, "");
+  return normalizePath(file).replace(/(\.\d+)*\.pcapng$/, "");
 }
 
 /** For `action: capture`, which names a key of the rule and no action; all else is for `usual` to tell. */

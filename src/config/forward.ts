@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { parseAddress } from "../packet/address.ts";
 import { isPrime } from "../steering/maglev.ts";
 import { LAST_PORT, type PortRange } from "./ports.ts";

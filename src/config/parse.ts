@@ -5,7 +5,7 @@
  */
 
 import { ConfigError, type ConfigProblem } from "../errors.ts";
-import type { z } from "zod";
+import type * as z from "zod";
 import { toCapture } from "./capture.ts";
 import { crossCheck } from "./check.ts";
 import { readPorts } from "./ports.ts";

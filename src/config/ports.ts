@@ -4,7 +4,7 @@
  * @module
  */
 
-import { z } from "zod";
+import * as z from "zod";
 import { complain, complainAboutNumber, show, type Wording } from "./wording.ts";
 
 /** A run of UDP ports; both ends belong to it. */

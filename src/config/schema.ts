@@ -7,7 +7,7 @@
  * @module
  */
 
-import { z } from "zod";
+import * as z from "zod";
 import { type PortRange, portsSchema } from "./ports.ts";
 import { type CaptureConfig, captureSchema, unlessCapture } from "./capture.ts";
 import { forwardAction, type ForwardConfig, type ForwardingConfig, forwardingSchema } from "./forward.ts";

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { constants } from "node:os";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { MessageBatch, type SocketAddress, UdpSocket } from "../ffi/udp.ts";
 import { parseAddress } from "../packet/address.ts";
@@ -19,7 +18,7 @@ const RECEIVE_BUFFER_BYTES = 4 << 20;
 const REPLY_BYTES = 2048;
 const RETRY_MS = 1;
 /** The queue of the interface or of the socket is full, or an earlier datagram found nobody listening. */
-const TRY_AGAIN: readonly number[] = [ERRNO.EAGAIN, ERRNO.ENOBUFS, constants.errno.ECONNREFUSED];
+const TRY_AGAIN: readonly number[] = [ERRNO.EAGAIN, ERRNO.ENOBUFS, ERRNO.ECONNREFUSED];
 
 export interface UdpFlowsOptions {
   /** Where to, IPv4 or IPv6. */
