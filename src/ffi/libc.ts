@@ -94,6 +94,14 @@ export function setXdpOption(fd: number, option: number, name: string, value: Ui
   checked(result, `setsockopt(${name})`, what);
 }
 
+/** Sets an option of a single number that older kernels do not know. @returns 0 or `-errno`. */
+export function trySetXdpOption(fd: number, option: number, value: number): number {
+  const { symbols, errno } = libc();
+  const bytes = new Uint32Array([value]);
+  const result = symbols.setsockopt(fd, UAPI.SOL_XDP, option, bytes as BufferSource, bytes.byteLength);
+  return result < 0 ? -errno[0]! : 0;
+}
+
 /** Reads a socket option of level SOL_XDP into `value`; older kernels may fill only a part of it. */
 export function getXdpOption(fd: number, option: number, name: string, value: Uint8Array, what: string): number {
   const length = new Uint32Array([value.byteLength]);

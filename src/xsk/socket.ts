@@ -7,7 +7,7 @@
  */
 import { UnsupportedError } from "../errors.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
-import { bindSocket, closeFd, getXdpOption, openXdpSocket, setXdpOption } from "../ffi/libc.ts";
+import { bindSocket, closeFd, getXdpOption, openXdpSocket, setXdpOption, trySetXdpOption } from "../ffi/libc.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { SOCKADDR_XDP, UAPI, XDP_MMAP_OFFSETS, XDP_RING_OFFSET, XDP_STATISTICS, XDP_UMEM_REG } from "../ffi/uapi.ts";
 import type { RingAddress } from "./rings.ts";
@@ -41,6 +41,8 @@ export interface QueueRings {
 /** How long a queue may stay busy after its last owner died: the kernel frees a dead socket's queue a little later. */
 const BUSY_RETRY_MS = 1000;
 const BUSY_STEP_MS = 10;
+/** Packets that the kernel sends by copy in one system call: a worker's batch. Linux before 6.17 sends 32. */
+const TX_BUDGET = 64;
 
 type RingKind = "rx" | "tx" | "fill" | "completion";
 const RINGS: Readonly<
@@ -97,6 +99,7 @@ export class XskSocket implements Disposable {
       if (umem !== undefined) this.#registerUmem(umem);
       const kinds: RingKind[] = umem === undefined ? ["rx", "tx"] : ["fill", "completion", "rx", "tx"];
       for (const kind of kinds) this.#sizeRing(kind);
+      trySetXdpOption(this.fd, UAPI.XDP_MAX_TX_SKB_BUDGET, TX_BUDGET);
       const offsets = this.#mmapOffsets();
       this.rx = this.#mapRing("rx", offsets);
       this.tx = this.#mapRing("tx", offsets);

@@ -32,6 +32,10 @@
 #include <sys/un.h>
 #include <time.h>
 
+#ifndef XDP_MAX_TX_SKB_BUDGET /* Linux 6.17; these headers are older */
+#define XDP_MAX_TX_SKB_BUDGET 9
+#endif
+
 #define SIZE_OF_FIELD(type, field) sizeof(((type *)0)->field)
 #define ENTRY(key, value)                                                                     \
 	do {                                                                                  \
