@@ -1,7 +1,7 @@
 /** Packets per second, and what each costs. */
 import { Arena, type Lane, type Start } from "./contest.ts";
 import { C, type Effort, OURS, type Report, type Result } from "./results.ts";
-import { cpuMs } from "./rig.ts";
+import { cpuMs, PORT } from "./rig.ts";
 import { type Action, startAppliance, startBaseline, type Wait } from "./subjects.ts";
 
 /** Frame bytes without FCS, and the payload that makes them. */
@@ -11,11 +11,13 @@ const FIXED_PPS = 500_000;
 const DROP = "C, rx-drop";
 /** The same program once more: how far apart two that are equal come out. */
 const AGAIN = "C, again";
+/** With a second rule for the same worker, which then has to read each packet's port to know its rule. */
+const TWO_RULES = `${OURS}, two rules`;
 
 /** Packets per second that each subject handled, in millions. */
 export async function throughput(effort: Effort, report: Report): Promise<Result[]> {
   const results: Result[] = [];
-  await using arena = await Arena.open(4, true);
+  await using arena = await Arena.open(5, true);
   for (const action of ["count", "echo"] as const) {
     for (const [size, payloadBytes] of Object.entries(SIZES)) {
       for (const wait of ["busy", "adaptive"] as const) {
@@ -37,7 +39,7 @@ export async function throughput(effort: Effort, report: Report): Promise<Result
 /** CPU time per packet at a rate that both can handle. */
 export async function cpuPerPacket(effort: Effort, report: Report): Promise<Result[]> {
   const results: Result[] = [];
-  await using arena = await Arena.open(4, true);
+  await using arena = await Arena.open(5, true);
   for (const wait of ["adaptive", "poll"] as const) {
     const workload = `CPU per packet, count at 500 kpps, ${wait}`;
     const measure = (lane: Lane, slice: number): Promise<number> => cpuCost(lane, 3 * effort.sendMs, slice === 0);
@@ -53,13 +55,19 @@ export async function cpuPerPacket(effort: Effort, report: Report): Promise<Resu
   return results;
 }
 
-/** C that does the same work, xdpsteer, and for count C that never looks at a packet, as upstream's rx-drop. */
+/** C that does the same work, xdpsteer, and for count C that never looks at a packet, as upstream's rx-drop, and two rules. */
 function subjects(action: Action, wait: Wait): Readonly<Record<string, Start>> {
-  return {
-    ...(action === "count" ? { [DROP]: (network) => startBaseline(network, "drop", wait) } : {}),
+  const same: Readonly<Record<string, Start>> = {
     [C]: (network) => startBaseline(network, action, wait),
     [AGAIN]: (network) => startBaseline(network, action, wait),
     [OURS]: (network) => startAppliance(network, action, wait),
+  };
+  if (action === "echo") return same;
+  const rules = [PORT, PORT + 1].map((port) => `{ name: bench-${port}, ports: ${port}, worker: 0 }`);
+  return {
+    [DROP]: (network) => startBaseline(network, "drop", wait),
+    ...same,
+    [TWO_RULES]: (network) => startAppliance(network, action, wait, { rules }),
   };
 }
 
@@ -69,14 +77,14 @@ function compare(
   better: Result["better"],
   values: Readonly<Record<string, number[]>>,
 ): Result[] {
-  const baselines = Object.keys(values).filter((subject) => subject !== OURS && subject !== AGAIN);
+  const baselines = [DROP, C].filter((subject) => Object.hasOwn(values, subject));
   return Object.entries(values).map(([subject, numbers]) => ({
     workload,
     subject,
     unit,
     better,
     values: numbers,
-    ...(subject === OURS ? { baselines } : subject === AGAIN ? { baselines: [C] } : {}),
+    ...(subject.startsWith(OURS) ? { baselines } : subject === AGAIN ? { baselines: [C] } : {}),
   }));
 }
 
