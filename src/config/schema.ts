@@ -170,7 +170,10 @@ const workers = map("workers", {
   count: z.union([whole(count, 1, MAX_WORKERS), z.literal("auto")], { error: count }).default("auto")
     .describe(`Number of workers, 1 to ${MAX_WORKERS}; auto: as many as cpus lists, else one per CPU of the machine.`),
   cpus: ids(cpu, "cpu").max(MAX_WORKERS, { error: `cpus is too long: expected at most ${MAX_WORKERS} CPUs` })
-    .default([]).describe("CPU of each worker: worker i runs on the i-th CPU listed, 0 to 1023. Empty: not pinned."),
+    .default([]).describe(
+      "CPU of each worker: worker i runs on the i-th CPU listed, 0 to 1023, and the other threads of xdpsteer keep off " +
+        "these where there are more. Empty: not pinned.",
+    ),
   wait: choice("wait", ["adaptive", "poll", "busy"]).default("adaptive")
     .describe("Without packets a worker sleeps (poll), spins (busy), or spins briefly and then sleeps (adaptive)."),
 });

@@ -149,6 +149,7 @@ export class Appliance {
       );
       await steering.apply(config.steering);
       yieldPriority(CONTROL_NICENESS);
+      workers.keepOthersOff();
       const appliance = new Appliance({ interfaces: parts.interfaces, workers, steering }, ruleTotals, entry);
       await appliance.capture(config.steering);
       return appliance;

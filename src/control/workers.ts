@@ -12,7 +12,7 @@ import { COMMAND, ControlWords, WORKER_STATE, WorkerCounters } from "../dataplan
 import { SteerError } from "../errors.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
-import { closeFd, openEventFd, signalEventFd } from "../ffi/libc.ts";
+import { closeFd, keepThreadOff, openEventFd, signalEventFd } from "../ffi/libc.ts";
 
 export interface WorkerPoolOptions {
   readonly count: number;
@@ -117,6 +117,15 @@ export class WorkerPool {
     const started = this.#until(START_MS, (worker) => this.control.state(worker) === WORKER_STATE.running);
     if (!(await Promise.race([started, this.failure]))) {
       throw new SteerError(`The workers did not start within ${START_MS} ms`);
+    }
+  }
+
+  /** Keeps all other threads of the process, and those they start from now on, off the CPUs of pinned workers, where there are others. */
+  keepOthersOff(): void {
+    if (this.cpus.length === 0) return;
+    const mine = new Set(this.#threads.map((_, worker) => this.control.thread(worker)));
+    for (const { name } of Deno.readDirSync("/proc/self/task")) {
+      if (!mine.has(Number(name))) keepThreadOff(this.cpus, Number(name));
     }
   }
 

@@ -51,6 +51,8 @@ const SYMBOLS = {
   nice: { parameters: ["i32"], result: "i32" },
   // int sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set)
   sched_setaffinity: { parameters: ["i32", "usize", "buffer"], result: "i32" },
+  // int sched_getaffinity(pid_t thread, size_t size, cpu_set_t *set)
+  sched_getaffinity: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   // int ioctl(int fd, unsigned long request, void *argument)
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   // unsigned int if_nametoindex(const char *name)
@@ -207,9 +209,20 @@ export function threadId(): number {
   return libc().symbols.gettid();
 }
 
+const CPU_SET_BYTES = 128; // cpu_set_t: 1,024 bits
+
+/** Keeps a thread of this process off some CPUs, unless there would be none left. Does nothing for a thread that has ended. */
+export function keepThreadOff(cpus: readonly number[], thread: number): void {
+  const { symbols } = libc();
+  const set = new Uint8Array(CPU_SET_BYTES);
+  if (symbols.sched_getaffinity(thread, BigInt(CPU_SET_BYTES), set) < 0) return;
+  for (const cpu of cpus) set[cpu >> 3]! &= ~(1 << (cpu & 7));
+  if (set.some((byte) => byte !== 0)) symbols.sched_setaffinity(thread, BigInt(CPU_SET_BYTES), set);
+}
+
 /** Pins the calling thread to one CPU. */
 export function pinThread(cpu: number): void {
-  const set = new Uint8Array(128); // cpu_set_t: 1,024 bits
+  const set = new Uint8Array(CPU_SET_BYTES);
   set[cpu >> 3] = 1 << (cpu & 7);
   const result = libc().symbols.sched_setaffinity(0, BigInt(set.byteLength), set);
   checked(result, "sched_setaffinity", `pin a worker to CPU ${cpu}`);

@@ -140,3 +140,18 @@ Deno.test("an interface that goes away is reported once, and the appliance still
   box.signal("SIGTERM");
   assert.equal((await box.ended()).code, 0, box.stderr);
 });
+
+Deno.test("a pinned worker has its CPU, and the other threads of the process have the others", async () => {
+  await using network = await TestNetwork.create();
+  const pinned = (socket: string): string =>
+    configText({ ...CONFIG, workers: 1, rules: CONFIG.rules.slice(0, 1) }, socket)
+      .replace("wait: adaptive", "wait: adaptive, cpus: [0]");
+  await using box = await startAppliance(network, pinned);
+  const allowed = [...Deno.readDirSync(`/proc/${box.pid}/task`)].map(({ name: thread }) => {
+    const status = Deno.readTextFileSync(`/proc/${box.pid}/task/${thread}/status`);
+    const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)![1]!;
+    return { name: field("Name"), cpus: field("Cpus_allowed_list") };
+  });
+  assert.deepEqual(allowed.filter(({ cpus }) => cpus === "0").map(({ name }) => name), ["worker-1"]);
+  assert.ok(allowed.every(({ name, cpus }) => name === "worker-1" || !/^0\b/.test(cpus)), JSON.stringify(allowed));
+});
