@@ -6,8 +6,7 @@ import { BackendHost, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "
 
 const PORT = 8080;
 const CLIENTS = 1000;
-/** The packaged program has the same code: a tenth of the requests tells whether it works. */
-const REQUESTS = Deno.env.get("XDPSTEER_COMMAND") === undefined ? 1000 : 100;
+const REQUESTS = 1000;
 const ALL = CLIENTS * REQUESTS;
 
 for (const family of BOTH) {
