@@ -18,6 +18,7 @@ import { Forwarder } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { countBatch, processBatch } from "./process.ts";
 import { fillNeedsWakeup, type QueuePort, REST, type Rest, restOf } from "./queue_port.ts";
+import { SoleRule } from "./sole_rule.ts";
 import {
   BATCHES_AT,
   COMMAND,
@@ -98,10 +99,7 @@ class Loop {
   #changes = 0;
   #command: number = COMMAND.run;
   #table: WorkerTable;
-  /** The rule of every packet, where they need not be looked at. */
-  #soleRule: number = NO_RULE;
-  /** The same, while packets of an earlier generation may still be in the rx rings. */
-  #nextSoleRule: number = NO_RULE;
+  readonly #soleRule = new SoleRule();
   #activeForward = 0;
   #forwarder: Forwarder | undefined;
   #egress: CopyingEgress | undefined;
@@ -212,10 +210,11 @@ class Loop {
       const tap = this.#tap;
       if (tap !== undefined) tap.tap(port.umem, batch, this.#table, index);
       const forwarder = this.#forwarder;
-      if (this.#soleRule !== NO_RULE) this.#count(index, port, batch);
+      const soleRule = this.#soleRule;
+      if (soleRule.slot !== NO_RULE) this.#count(index, port, batch);
       else if (forwarder === undefined) this.#process(index, port, batch);
       else this.#forward(index, port, forwarder);
-      if (this.#nextSoleRule !== this.#soleRule) this.#takeSoleRule();
+      if (soleRule.settling) soleRule.settle(ports);
       values[BATCHES_AT] = values[BATCHES_AT]! + 1;
     }
     if (port.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + port.flushTx();
@@ -243,7 +242,7 @@ class Loop {
 
   /** As {@linkcode #process}, where all packets are of one rule that only counts them. */
   #count(index: number, port: QueuePort, batch: Batch): void {
-    countBatch(batch, this.#soleRule, this.#context.counters.values, this.#receivedAt[index]!);
+    countBatch(batch, this.#soleRule.slot, this.#context.counters.values, this.#receivedAt[index]!);
     port.dispose(batch, 0);
   }
 
@@ -311,27 +310,15 @@ class Loop {
     this.#tap = tap.note(plan) ? tap : undefined;
   }
 
-  #noteSoleRule(rule: number): void {
-    if (rule === this.#nextSoleRule) return;
-    this.#nextSoleRule = rule;
-    this.#soleRule = NO_RULE;
-    for (const port of this.#context.ports) port.markReceived();
-  }
-
-  /** Stops looking at packets, when every rx ring is past what it held when that was announced. */
-  #takeSoleRule(): void {
-    if (this.#context.ports.every((port) => port.isPastMark)) this.#soleRule = this.#nextSoleRule;
-  }
-
   #noteChanges(): void {
-    const { control, heapUsed, tables, worker } = this.#context;
+    const { control, heapUsed, ports, tables, worker } = this.#context;
     this.#changes = control.changes;
     this.#command = control.command;
     const active = control.activeTable;
     this.#table = tables[active]!;
     const forward = control.activeForward;
     if (forward !== this.#activeForward) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
-    this.#noteSoleRule(control.soleRule(worker));
+    this.#soleRule.note(control.soleRule(worker), ports);
     const plan = control.capturePlan;
     if (plan !== this.#capturePlan) this.#noteCaptures(plan);
     control.setTableSeen(worker, active);

@@ -96,12 +96,10 @@ export function setXdpOption(fd: number, option: number, name: string, value: Ui
   checked(result, `setsockopt(${name})`, what);
 }
 
-/** Sets an option of a single number that older kernels do not know. @returns 0 or `-errno`. */
-export function trySetXdpOption(fd: number, option: number, value: number): number {
-  const { symbols, errno } = libc();
+/** Sets an option of a single number, where the kernel has it: an older one goes on as it is. */
+export function trySetXdpOption(fd: number, option: number, value: number): void {
   const bytes = new Uint32Array([value]);
-  const result = symbols.setsockopt(fd, UAPI.SOL_XDP, option, bytes as BufferSource, bytes.byteLength);
-  return result < 0 ? -errno[0]! : 0;
+  libc().symbols.setsockopt(fd, UAPI.SOL_XDP, option, bytes, bytes.byteLength);
 }
 
 /** Reads a socket option of level SOL_XDP into `value`; older kernels may fill only a part of it. */
