@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 /** As a self-extracting file (packaging/launcher), as what `deno compile` makes, or from its sources. */
 export type Packaging = "self-extracting" | "deno compile" | "source";
 

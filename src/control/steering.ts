@@ -28,9 +28,8 @@ export class Steering implements AsyncDisposable {
   #generation = 0;
   #passing: ReadonlySet<string> = new Set();
   #turn: Promise<unknown> = Promise.resolve();
-  /** By worker, the rule whose packets it need not look at; and the same until that is in force. */
+  /** By worker, the rule whose packets it need not look at, or is not to look at soon. */
   #sole: readonly number[];
-  #settling: readonly number[] | undefined;
   readonly #portTable: PortTable;
   readonly #tables: readonly WorkerTable[];
 
@@ -115,15 +114,15 @@ export class Steering implements AsyncDisposable {
     await this.forwarding.prepare(configured, slots);
     const portMap = compilePortMap(rules.map((rule) => this.#asSteered(rule)), slots);
 
-    this.#settling = undefined;
-    control.setSoleRules(this.#sole.map(() => NO_RULE));
+    const soleBefore = this.#sole;
+    control.setSoleRules(this.#sole = soleBefore.map(() => NO_RULE));
     control.activeTable = idle;
     const start = performance.now();
     try {
       await this.#portTable.apply(portMap, generation);
     } catch (error) {
       control.activeTable = active;
-      void this.#settle(this.#sole);
+      void this.#settle(soleBefore);
       throw error;
     }
     this.#generation = generation;
@@ -135,9 +134,9 @@ export class Steering implements AsyncDisposable {
 
   /** Lets workers count without looking, once the last packets of the generation before are in their rings. */
   async #settle(sole: readonly number[]): Promise<void> {
-    this.#sole = this.#settling = sole;
+    this.#sole = sole;
     await this.#portTable.settled;
-    if (this.#settling === sole) this.workers.control.setSoleRules(sole);
+    if (this.#sole === sole) this.workers.control.setSoleRules(sole);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -65,11 +65,16 @@ function workerAction(action: Action): number {
  * packet need not be looked at.
  */
 export function soleRules(rules: readonly Rule[], slots: readonly number[], workers: number): number[] {
-  return Array.from({ length: workers }, (_, worker) => {
-    const mine = [...rules.entries()].filter(([, rule]) =>
-      !endsInKernel(rule.action) && (rule.worker === worker || rule.worker === "hash")
-    );
-    const [first, second] = mine;
-    return first !== undefined && second === undefined && first[1].action === "count" ? slots[first[0]]! : NO_RULE;
+  const sole = new Array<number>(workers).fill(NO_RULE);
+  const reached = new Array<boolean>(workers).fill(false);
+  rules.forEach((rule, index) => {
+    if (endsInKernel(rule.action)) return;
+    const slot = rule.action === "count" ? slots[index]! : NO_RULE;
+    for (let worker = 0; worker < workers; worker++) {
+      if (rule.worker !== "hash" && rule.worker !== worker) continue;
+      sole[worker] = reached[worker] ? NO_RULE : slot;
+      reached[worker] = true;
+    }
   });
+  return sole;
 }

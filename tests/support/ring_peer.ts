@@ -8,10 +8,8 @@ export interface RingPeerJob {
   readonly entries: number;
 }
 
-/** Entries in order before the first that was not. */
-export type RingPeerAnswer = number;
-
-function takeAll({ memory, layout, entries }: RingPeerJob): RingPeerAnswer {
+/** @returns Entries in order, before the first that was not. */
+function takeAll({ memory, layout, entries }: RingPeerJob): number {
   const ring = new ConsumerRing(new Int32Array(memory), layout);
   const { words } = ring;
   let expected = 0;
@@ -30,7 +28,7 @@ function takeAll({ memory, layout, entries }: RingPeerJob): RingPeerAnswer {
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 scope.onmessage = ({ data }: MessageEvent<RingPeerJob>) => {
-  scope.postMessage(takeAll(data) satisfies RingPeerAnswer);
+  scope.postMessage(takeAll(data));
   scope.close();
 };
 scope.postMessage("ready");
