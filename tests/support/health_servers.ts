@@ -30,6 +30,10 @@ options = json.loads(sys.argv[1])
 # One write a line: the threads share the pipe.
 def tell(line): os.write(1, f"{line}\\n".encode())
 
+# None starts before "ready" is told: a request can be there as soon as a port is.
+threads = []
+def thread(serve): threads.append(threading.Thread(target=serve, daemon=True))
+
 def udp(port, manner):
     server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -52,7 +56,7 @@ def udp(port, manner):
                 count += 1
             server.sendto(answer, peer)
             if manner == "twice": server.sendto(answer, peer)
-    threading.Thread(target=serve, daemon=True).start()
+    thread(serve)
 
 def tcp(port):
     server = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -63,7 +67,7 @@ def tcp(port):
             except OSError as error: data = str(error)
             connection.close()
             tell(f"tcp {port} {peer[1]} {data}")
-    threading.Thread(target=serve, daemon=True).start()
+    thread(serve)
 
 def false_echo(family, protocol, request, reply):
     server = socket.socket(family, socket.SOCK_RAW, protocol)
@@ -77,7 +81,7 @@ def false_echo(family, protocol, request, reply):
             while total > 0xffff: total = (total & 0xffff) + (total >> 16)
             server.sendto(answer[:2] + (~total & 0xffff).to_bytes(2, "big") + answer[4:], peer)
             tell(f"icmp 0 {request} {len(answer)}")
-    threading.Thread(target=serve, daemon=True).start()
+    thread(serve)
 
 if options.get("falseEcho"):
     false_echo(socket.AF_INET, socket.IPPROTO_ICMP, 8, 0)
@@ -85,6 +89,7 @@ if options.get("falseEcho"):
 for port, manner in options.get("udp", {}).items(): udp(int(port), manner)
 for port in options.get("tcp", []): tcp(port)
 tell("ready")
+for serving in threads: serving.start()
 threading.Event().wait()
 `;
 
