@@ -36,6 +36,15 @@ function assertStarts({ code, stdout, stderr }: Result): void {
   assert.equal(stderr, "");
 }
 
+/** Starts until the files of a cache are known without being read. */
+async function trusted(env: Readonly<Record<string, string>>, cache: string): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 50)); // they are older than the clock is coarse
+  assertStarts(await start(env));
+  const stamp = await Deno.readFile(`${cache}/checked`);
+  assert.equal(stamp.byteLength, 8);
+  assert.ok(stamp.some((byte) => byte !== 0));
+}
+
 Deno.test("the file unpacks once, into a directory that is its owner's alone", async () => {
   await using root = await temporary();
   const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
@@ -87,12 +96,32 @@ Deno.test("a cache that was changed, cut or taken from is made anew before anyth
     "open to others": () => Deno.chmod(cache, 0o755),
   };
   for (const [what, change] of Object.entries(harm)) {
+    await trusted(env, cache);
     await change();
     assertStarts(await start(env));
     assert.equal(await Deno.readTextFile(script), whole, what);
     assert.equal((await Deno.lstat(script)).isSymlink, false, what);
     assert.equal((await Deno.stat(cache)).mode! & 0o777, 0o700, what);
   }
+});
+
+Deno.test("files are hashed once as long as nothing touches them, and once more where the system was started anew", async () => {
+  await using root = await temporary();
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  assertStarts(await start(env));
+  const cache = await cacheIn(env.XDPSTEER_CACHE_DIR);
+  await trusted(env, cache);
+  /** By the program and its launcher, which are one process; a shell that waited for it has them in its account. */
+  const mibRead = async (): Promise<number> => {
+    const { stdout } = await start(env, ["/bin/sh", "-c", '"$1" version >/dev/null && cat /proc/$$/io', "sh", FILE]);
+    return Number(/^rchar: (\d+)$/m.exec(stdout)![1]) / 2 ** 20;
+  };
+  const known = await mibRead();
+  await Deno.writeFile(`${cache}/checked`, new Uint8Array(8).fill(1)); // as of another run
+  const hashed = await mibRead();
+  assert.ok(hashed - known > 80, `${known}, then ${hashed} MiB`);
+  const again = await mibRead();
+  assert.ok(Math.abs(again - known) < 1, `${known}, then ${again} MiB`);
 });
 
 Deno.test("what older versions left is removed, but not under a running one", async () => {
