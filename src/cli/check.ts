@@ -8,8 +8,8 @@ import { formatPorts } from "../steering/rule.ts";
 import { print, table } from "./output.ts";
 
 /** @throws {ConfigError} with every problem found. */
-export function check({ config: file, json }: { config: string; json?: boolean }): void {
-  const { config } = loadConfig(file, { cpuCount: navigator.hardwareConcurrency });
+export async function check({ config: file, json }: { config: string; json?: boolean }): Promise<void> {
+  const { config } = await loadConfig(file, { cpuCount: navigator.hardwareConcurrency });
   if (json) {
     print(JSON.stringify(config));
     return;

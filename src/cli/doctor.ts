@@ -24,7 +24,7 @@ const STATUS_COLUMNS = 9;
 
 /** Ends with 1 where there is a problem. @throws {ConfigError} with all that is wrong with the configuration. */
 export async function doctor(options: DoctorOptions): Promise<void> {
-  const config = options.config === undefined ? undefined : readConfig(options.config);
+  const config = options.config === undefined ? undefined : await readConfig(options.config);
   const findings = await examine({
     interfaces: interfacesFor(options.interface, config),
     workers: config?.workers,
@@ -49,8 +49,8 @@ export function diagnosis(error: unknown, config: Config): string[] {
   return explain(cause.code, config).flatMap((finding) => findingLines(finding, false));
 }
 
-function readConfig(file: string): Config {
-  return loadConfig(file, { cpuCount: navigator.hardwareConcurrency }).config;
+async function readConfig(file: string): Promise<Config> {
+  return (await loadConfig(file, { cpuCount: navigator.hardwareConcurrency })).config;
 }
 
 function interfacesFor(name: string | undefined, config: Config | undefined): Config["interfaces"] {

@@ -5,6 +5,7 @@
  */
 import { readObjectFile } from "../bpf/program.ts";
 import { loadConfig } from "../config/load.ts";
+import { ConfigMemo } from "../config/memo.ts";
 import type { Config } from "../config/schema.ts";
 import { Appliance } from "../control/appliance.ts";
 import { claimAddresses } from "../control/http/claim.ts";
@@ -15,6 +16,7 @@ import { ServiceManager } from "../control/service_manager.ts";
 import { SteerError } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
 import { VERSION } from "../version.ts";
+import { PRIVATE_DIRECTORY } from "./self.ts";
 
 export interface RunOptions {
   readonly config: string;
@@ -28,7 +30,9 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   const log = logger("run");
   const startedMs = performance.now();
   const cpuCount = navigator.hardwareConcurrency;
-  const { config, content } = loadConfig(file, { cpuCount });
+  const memo = PRIVATE_DIRECTORY === undefined ? undefined : new ConfigMemo(PRIVATE_DIRECTORY);
+  const loaded = await loadConfig(file, { cpuCount, memo });
+  const { config } = loaded;
   configureLog(config.log);
   requirePrivileges();
   using manager = ServiceManager.fromEnvironment();
@@ -53,7 +57,7 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
       import("../control/watch.ts"),
       import("../control/kernel_events.ts"),
     ]);
-    reloader = new Reloader(appliance, manager, file, cpuCount, config, content);
+    reloader = new Reloader(appliance, manager, file, cpuCount, loaded, memo);
     using history = new History(appliance);
     server = await ControlServer.open(config.control, { appliance, reloader, history, configFile: file });
     using _watch = new FileWatch(file, () => reload(true));

@@ -7,8 +7,11 @@
 /** As a self-extracting file (packaging/launcher), as what `deno compile` makes, or from its sources. */
 export type Packaging = "self-extracting" | "deno compile" | "source";
 
-/** The self-extracting file's path, if that is what was started. */
-const FILE = takeFromLauncher();
+/** The self-extracting file's path, if that is what was started, and where it is unpacked. */
+const { file: FILE, unpacked } = takeFromLauncher();
+
+/** A directory of this version's own that only its user can look into; undefined where there is none. */
+export const PRIVATE_DIRECTORY = unpacked;
 
 export function packaging(): Packaging {
   return FILE !== undefined ? "self-extracting" : Deno.build.standalone ? "deno compile" : "source";
@@ -28,14 +31,14 @@ export function readLicenses(entry: URL): string {
 }
 
 /** What the launcher set for this process must not reach the programs that it starts. */
-function takeFromLauncher(): string | undefined {
+function takeFromLauncher(): { readonly file?: string; readonly unpacked?: string | undefined } {
   const file = Deno.env.get("XDPSTEER_SELF");
-  if (file === undefined) return undefined;
+  if (file === undefined) return {};
+  const unpacked = Deno.env.get("XDPSTEER_UNPACKED");
   const libraries = Deno.env.get("XDPSTEER_LD_LIBRARY_PATH");
   if (libraries !== undefined) Deno.env.set("LD_LIBRARY_PATH", libraries);
   else Deno.env.delete("LD_LIBRARY_PATH");
-  for (const name of ["XDPSTEER_SELF", "XDPSTEER_LD_LIBRARY_PATH", "DENO_DIR", "DENO_NO_UPDATE_CHECK"]) {
-    Deno.env.delete(name);
-  }
-  return file;
+  const own = ["XDPSTEER_SELF", "XDPSTEER_UNPACKED", "XDPSTEER_LD_LIBRARY_PATH", "DENO_DIR", "DENO_NO_UPDATE_CHECK"];
+  for (const name of own) Deno.env.delete(name);
+  return { file, unpacked };
 }

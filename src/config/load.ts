@@ -5,8 +5,8 @@
  */
 
 import { ConfigError, messageOf } from "../errors.ts";
-import { MAX_FILE_SIZE, parseConfig, tooLarge } from "./parse.ts";
-import { wholeFile } from "./problems.ts";
+import type { ConfigMemo } from "./memo.ts";
+import { MAX_FILE_SIZE, tooLarge, wholeFile } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
 /** A configuration and what it was read from. */
@@ -19,12 +19,18 @@ export interface LoadedConfig {
 /**
  * Reads, parses and checks the configuration at `path`.
  *
+ * @param memo Where one is looked for that has passed before.
  * @throws {ConfigError} when the file cannot be read, or with all that is wrong with its content.
  */
-export function loadConfig(path: string, options: { cpuCount: number }): LoadedConfig {
+export async function loadConfig(
+  path: string,
+  { cpuCount, memo }: { readonly cpuCount: number; readonly memo?: ConfigMemo | undefined },
+): Promise<LoadedConfig> {
   const content = readConfig(path);
-  const config = parseConfig(content, { file: path, cpuCount: options.cpuCount });
-  return { config, content };
+  const known = memo?.recall(content, cpuCount);
+  if (known !== undefined) return { config: known, content };
+  const { parseConfig } = await import("./parse.ts"); // only here: what it loads takes longer than to check
+  return { config: parseConfig(content, { file: path, cpuCount }), content };
 }
 
 /**

@@ -4,17 +4,17 @@ import { loadConfig } from "./load.ts";
 
 const TEXT = "# kept\nversion: 1\ninterfaces: [{ name: eth0 }]\n";
 
-function withFolder(test: (folder: string) => void): void {
+async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = Deno.makeTempDirSync();
   try {
-    test(folder);
+    await test(folder);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
 }
 
-function refuses(path: string, message: string): void {
-  assert.throws(() => loadConfig(path, { cpuCount: 1 }), {
+async function refuses(path: string, message: string): Promise<void> {
+  await assert.rejects(loadConfig(path, { cpuCount: 1 }), {
     name: "ConfigError",
     message: `${path}: ${message}`,
     exitCode: 3,
@@ -22,30 +22,30 @@ function refuses(path: string, message: string): void {
 }
 
 Deno.test("loadConfig() returns the configuration and the bytes", () =>
-  withFolder((folder) => {
+  withFolder(async (folder) => {
     const path = join(folder, "steering.yaml");
     Deno.writeTextFileSync(path, TEXT);
-    const { config, content } = loadConfig(path, { cpuCount: 3 });
+    const { config, content } = await loadConfig(path, { cpuCount: 3 });
     assert.equal(config.workers.count, 3);
     assert.deepEqual(content, new TextEncoder().encode(TEXT));
   }));
 
 Deno.test("loadConfig() names the file in what is wrong with it", () =>
-  withFolder((folder) => {
+  withFolder(async (folder) => {
     const path = join(folder, "steering.yaml");
     Deno.writeTextFileSync(path, "");
-    refuses(path, "the file is empty: expected a map with version, interfaces and steering");
+    await refuses(path, "the file is empty: expected a map with version, interfaces and steering");
   }));
 
 Deno.test("loadConfig() refuses what is not there, a folder, and a file too large to be read", () =>
-  withFolder((folder) => {
-    refuses(join(folder, "none.yaml"), "does not exist: expected a YAML file");
-    refuses(folder, "is a directory: expected a YAML file");
+  withFolder(async (folder) => {
+    await refuses(join(folder, "none.yaml"), "does not exist: expected a YAML file");
+    await refuses(folder, "is a directory: expected a YAML file");
     const path = join(folder, "large.yaml");
     Deno.writeFileSync(path, new Uint8Array(10_000_000));
-    refuses(path, "the file is 10.0 MB: expected at most 1 MiB");
+    await refuses(path, "the file is 10.0 MB: expected at most 1 MiB");
   }));
 
-Deno.test("loadConfig() reads no more of an endless device than it needs to refuse it", () => {
-  refuses("/dev/zero", "the file is 1.0 MB: expected at most 1 MiB");
+Deno.test("loadConfig() reads no more of an endless device than it needs to refuse it", async () => {
+  await refuses("/dev/zero", "the file is 1.0 MB: expected at most 1 MiB");
 });

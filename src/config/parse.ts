@@ -10,12 +10,9 @@ import { toCapture } from "./capture.ts";
 import { crossCheck } from "./check.ts";
 import { readPorts } from "./ports.ts";
 import { toForward, toForwarding } from "./forward.ts";
-import { toProblems, wholeFile } from "./problems.ts";
+import { MAX_FILE_SIZE, tooLarge, toProblems, wholeFile } from "./problems.ts";
 import { type CheckedFile, type Config, configSchema, type RuleConfig } from "./schema.ts";
 import { type Finding, YamlFile } from "./yaml_file.ts";
-
-/** Bytes of the largest file that is read. */
-export const MAX_FILE_SIZE = 1024 * 1024;
 
 /** Circumstances a configuration is checked under. */
 export interface ParseOptions {
@@ -53,11 +50,6 @@ export function parseConfig(text: string | Uint8Array, options: ParseOptions): C
   }
   if (findings.length === 0 && config !== undefined) return config;
   throw new ConfigError(options.file, toProblems(source, file, findings));
-}
-
-/** The problem of a file that is not read because of its size. */
-export function tooLarge(size: number): ConfigProblem {
-  return wholeFile(`the file is ${(size / 1e6).toFixed(1)} MB: expected at most 1 MiB`);
 }
 
 function findBinary(bytes: Uint8Array): ConfigProblem | undefined {

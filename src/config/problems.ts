@@ -8,6 +8,8 @@ import type { ConfigProblem } from "../errors.ts";
 import { harmless } from "./wording.ts";
 import type { Finding, YamlFile } from "./yaml_file.ts";
 
+/** Bytes of the largest file that is read. */
+export const MAX_FILE_SIZE = 1024 * 1024;
 /** More are counted, not listed. */
 const MAX_LISTED = 50;
 /** Longest part of a line that is shown, in characters. */
@@ -18,6 +20,11 @@ const SHOWN_BEFORE = 60;
 /** A problem with the file as a whole. */
 export function wholeFile(message: string): ConfigProblem {
   return { line: 0, column: 0, message, snippet: "" };
+}
+
+/** The problem of a file that is not read because of its size. */
+export function tooLarge(size: number): ConfigProblem {
+  return wholeFile(`the file is ${(size / 1e6).toFixed(1)} MB: expected at most 1 MiB`);
 }
 
 /** Sorts findings by place, drops repetitions, and draws the snippets. */

@@ -12,6 +12,9 @@ import {
   type Wording,
 } from "./wording.ts";
 
+// Made for each map that is checked, a function pays only where thousands are.
+z.config({ jitless: true });
+
 /** Zod's schema for a map with exactly these keys. */
 export type StrictMap<Shape extends z.core.$ZodLooseShape> = z.ZodObject<Shape, z.core.$strict>;
 

@@ -4,7 +4,8 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import { readConfig } from "../config/load.ts";
+import { type LoadedConfig, readConfig } from "../config/load.ts";
+import type { ConfigMemo } from "../config/memo.ts";
 import { parseConfig } from "../config/parse.ts";
 import type { Config, RuleConfig } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
@@ -40,17 +41,21 @@ export class Reloader {
   #seen: string | Uint8Array;
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param content What the configuration in force was parsed from. */
+  /**
+   * @param loaded What is in force, and what the file held.
+   * @param memo Told what the file holds when it is put in force, for the next start.
+   */
   constructor(
     private readonly appliance: Appliance,
     private readonly manager: ServiceManager,
     private readonly file: string,
     private readonly cpuCount: number,
-    config: Config,
-    content: string | Uint8Array,
+    loaded: LoadedConfig,
+    private readonly memo: ConfigMemo | undefined,
   ) {
-    this.#config = config;
-    this.#seen = content;
+    this.#config = loaded.config;
+    this.#seen = loaded.content;
+    void memo?.remember(loaded.content, cpuCount, loaded.config);
   }
 
   /** The configuration in force. */
@@ -72,7 +77,10 @@ export class Reloader {
       this.#seen = found;
       return await this.#change(async () => {
         if (content === undefined) throw failure;
-        return await this.#apply(parseConfig(content, { file: this.file, cpuCount: this.cpuCount }));
+        const config = parseConfig(content, { file: this.file, cpuCount: this.cpuCount });
+        const applied = await this.#apply(config);
+        void this.memo?.remember(content, this.cpuCount, config);
+        return applied;
       });
     });
   }
@@ -108,7 +116,7 @@ export class Reloader {
     );
   }
 
-  #read(): { readonly content?: string | Uint8Array; readonly failure?: unknown } {
+  #read(): { readonly content?: Uint8Array; readonly failure?: unknown } {
     try {
       return { content: readConfig(this.file) };
     } catch (failure) {

@@ -1,0 +1,63 @@
+/**
+ * The last configuration that passed its checks, kept in a private directory beside the program, so that the next start does not have to
+ * check it again. What checks and the parser load takes a fifth of a start.
+ *
+ * A configuration is a pure function of the file's bytes, the number of CPUs and the program. The first two are compared byte for byte; the
+ * directory is the program's own, and another version has another one.
+ *
+ * @module
+ */
+import type { Config } from "./schema.ts";
+
+const NAME = "config.checked";
+const NEWLINE = 0x0a;
+
+export class ConfigMemo {
+  readonly #path: string;
+  #writing: Promise<void> = Promise.resolve();
+
+  /** @param directory Where only this program and its user write; need not exist. */
+  constructor(directory: string) {
+    this.#path = `${directory}/${NAME}`;
+  }
+
+  /** The configuration in `content`, if it is the one that was remembered last. */
+  recall(content: Uint8Array, cpuCount: number): Config | undefined {
+    try {
+      const bytes = Deno.readFileSync(this.#path);
+      const end = bytes.indexOf(NEWLINE);
+      if (!isSame(bytes.subarray(end + 1), content)) return undefined;
+      const known = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+      return known.cpuCount === cpuCount ? known.config : undefined;
+    } catch {
+      return undefined; // none yet, or harmed
+    }
+  }
+
+  /** Remembers that `content` passed as `config`. Whole or not at all, also when the power fails; where it can't be written, not. */
+  remember(content: Uint8Array, cpuCount: number, config: Config): Promise<void> {
+    return this.#writing = this.#writing.then(() => this.#write(content, cpuCount, config));
+  }
+
+  async #write(content: Uint8Array, cpuCount: number, config: Config): Promise<void> {
+    if (this.recall(content, cpuCount) !== undefined) return;
+    const next = `${this.#path}.${Deno.pid}`;
+    try {
+      using file = await Deno.open(next, { write: true, create: true, truncate: true, mode: 0o600 });
+      await write(file, new TextEncoder().encode(`${JSON.stringify({ cpuCount, config })}\n`));
+      await write(file, content);
+      await file.syncData();
+      await Deno.rename(next, this.#path);
+    } catch {
+      await Deno.remove(next).catch(() => {});
+    }
+  }
+}
+
+async function write(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}
