@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { SteerError } from "../errors.ts";
 import { syscallError } from "./errno.ts";
+import { type Functions, openLibrary } from "./library.ts";
 
 const SYMBOLS = {
   // libbpf_print_fn_t libbpf_set_print(libbpf_print_fn_t print)
@@ -78,7 +78,7 @@ const VSNPRINTF = {
 
 const PRINT = { parameters: ["i32", "pointer", "pointer"], result: "i32" } as const;
 
-type Libbpf = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+type Libbpf = Functions<typeof SYMBOLS>;
 let opened: Libbpf | undefined;
 
 /** What libbpf printed since the last {@linkcode takeMessages}: the verifier's log is among it when a load fails. */
@@ -90,11 +90,7 @@ const MESSAGE_BYTES = (1 << 24) + 4096;
 /** libbpf is opened at first use and stays open for the life of the process. */
 export function libbpf(): Libbpf {
   if (opened !== undefined) return opened;
-  try {
-    opened = Deno.dlopen(findLibrary(), SYMBOLS).symbols;
-  } catch (cause) {
-    throw new SteerError("Cannot load libbpf.so.1", { cause, hint: "install it: apt install libbpf1" });
-  }
+  opened = openLibrary(findLibrary(), SYMBOLS, "install it: apt install libbpf1");
   // libbpf has one print function for the whole process; a worker's would be gone with the worker, and crash the next caller.
   if (!("WorkerGlobalScope" in globalThis)) collectMessages(opened);
   return opened;
@@ -113,7 +109,7 @@ function findLibrary(): string {
 
 /** Makes libbpf print into {@linkcode messages}. */
 function collectMessages({ libbpf_set_print }: Libbpf): void {
-  const { symbols: { vsnprintf } } = Deno.dlopen("libc.so.6", VSNPRINTF);
+  const { vsnprintf } = openLibrary("libc.so.6", VSNPRINTF, "a glibc system has it");
   let text: Uint8Array<ArrayBuffer> | undefined;
   // A va_list parameter is a pointer in both the x86-64 and the AArch64 calling convention, so it can be handed on as one.
   const print = new Deno.UnsafeCallback(PRINT, (level, format, list) => {

@@ -5,6 +5,7 @@
  * @module
  */
 import { syscallError } from "./errno.ts";
+import { type Functions, openLibrary } from "./library.ts";
 import { SYSCALL_NUMBERS, TIMESPEC, UAPI } from "./uapi.ts";
 
 const SYMBOLS = {
@@ -61,7 +62,7 @@ const SYMBOLS = {
   membarrier: { name: "syscall", parameters: ["i64", "i32", "u32", "i32"], result: "i64", nonblocking: true },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+type Libc = Functions<typeof SYMBOLS>;
 
 let opened: { readonly symbols: Libc; readonly errno: Int32Array } | undefined;
 
@@ -71,7 +72,7 @@ let opened: { readonly symbols: Libc; readonly errno: Int32Array } | undefined;
  */
 export function libc(): { readonly symbols: Libc; readonly errno: Int32Array } {
   if (opened === undefined) {
-    const { symbols } = Deno.dlopen("libc.so.6", SYMBOLS);
+    const symbols = openLibrary("libc.so.6", SYMBOLS, "a glibc system has it");
     const location = symbols.__errno_location()!;
     opened = { symbols, errno: new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4)) };
   }

@@ -5,6 +5,7 @@
  * @module
  */
 import { syscallError } from "./errno.ts";
+import { type Functions, openLibrary } from "./library.ts";
 import { MappedMemory } from "./memory.ts";
 import { UAPI } from "./uapi.ts";
 
@@ -61,12 +62,13 @@ const SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+type Libc = Functions<typeof SYMBOLS>;
 let opened: { readonly symbols: Libc; readonly errno: Int32Array } | undefined;
 
-function libc(): { readonly symbols: Libc; readonly errno: Int32Array } {
+/** The calls and errno, as libc.ts has others. */
+export function udpLibc(): { readonly symbols: Libc; readonly errno: Int32Array } {
   if (opened === undefined) {
-    const { symbols } = Deno.dlopen("libc.so.6", SYMBOLS);
+    const symbols = openLibrary("libc.so.6", SYMBOLS, "a glibc system has it");
     const location = symbols.__errno_location()!;
     opened = { symbols, errno: new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4)) };
   }
@@ -103,7 +105,7 @@ export class UdpSocket implements Disposable {
   #fd: number;
 
   constructor({ local, receiveBufferBytes, segmentBytes }: UdpSocketOptions) {
-    const { symbols, errno } = libc();
+    const { symbols, errno } = udpLibc();
     const isIpv6 = local.address.length === 16;
     this.#fd = symbols.socket(isIpv6 ? INET.AF_INET6 : INET.AF_INET, UAPI.SOCK_DGRAM | UAPI.SOCK_CLOEXEC, 0);
     if (this.#fd < 0) throw syscallError("socket", errno[0]!, "open a UDP socket");
@@ -121,7 +123,7 @@ export class UdpSocket implements Disposable {
   }
 
   #setOption(level: number, option: number, value: number): void {
-    const { symbols, errno } = libc();
+    const { symbols, errno } = udpLibc();
     const bytes = new Uint8Array(new Uint32Array([value]).buffer);
     if (symbols.setsockopt(this.#fd, level, option, bytes, bytes.byteLength) === 0) return;
     const code = errno[0]!;
@@ -149,7 +151,7 @@ export class UdpSocket implements Disposable {
 
   close(): void {
     if (this.#fd < 0) return;
-    libc().symbols.close(this.#fd);
+    udpLibc().symbols.close(this.#fd);
     this.#fd = -1;
   }
 

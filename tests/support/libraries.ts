@@ -1,9 +1,12 @@
 /**
- * Opens the libraries that stay open for the life of the process, before any test begins: Deno's leak check would take the
- * first test that uses one for its owner.
+ * Makes all functions ready of the libraries that stay open for the life of the process, before any test begins: Deno's leak check would
+ * take the first test that uses one for its owner.
  */
-import { possibleCpus } from "../../src/ffi/libbpf.ts";
-import { interfaceIndex } from "../../src/ffi/libc.ts";
+import { libbpf } from "../../src/ffi/libbpf_library.ts";
+import { libc } from "../../src/ffi/libc.ts";
+import { udpLibc } from "../../src/ffi/udp.ts";
 
-interfaceIndex("lo");
-possibleCpus();
+for (const functions of [libc().symbols, libbpf(), udpLibc().symbols]) {
+  // deno-lint-ignore guard-for-in -- they are the prototype's until they are used
+  for (const name in functions) functions[name as keyof typeof functions];
+}
