@@ -10,6 +10,9 @@ import { Sender } from "./sender.ts";
 import type { Subject } from "./subjects.ts";
 import type { VethNetwork } from "../../src/traffic/veth_network.ts";
 
+/** How long a program that was stopped has to make up for timers that it missed: while it runs, none would be late. */
+const RESUME_MS = 10;
+
 /** What takes part. */
 export interface Stoppable extends AsyncDisposable {
   /** Undefined for what is no process and does nothing while it is sent nothing. */
@@ -91,6 +94,7 @@ export class Arena implements AsyncDisposable {
         for (const index of order) {
           const lane = lanes[index]!;
           signal(lane, "SIGCONT");
+          if (stopping) await new Promise((resolve) => setTimeout(resolve, RESUME_MS));
           const value = await measure(lane, slice);
           signal(lane, "SIGSTOP");
           if (slice > 0) values[names[index]!]!.push(value);
