@@ -1,4 +1,5 @@
 /** More workers and queues, a change of all ports, and a start. */
+import { TempDir } from "../e2e/support/command.ts";
 import type { Effort, Report, Result } from "./results.ts";
 import { createNetwork, firstAnswerMs, PORT, residentMib, startedMs } from "./rig.ts";
 import { Sender } from "./sender.ts";
@@ -86,32 +87,36 @@ export async function reload({ rounds }: Effort, report: Report): Promise<Result
 
 /** From exec to the first packet answered, and memory with 4 queues and 2 workers. */
 export async function startup({ rounds }: Effort, report: Report): Promise<Result[]> {
-  const first: number[] = [];
+  const workload = "start, 4 queues, 2 workers";
+  const again: number[] = [];
+  const changed: number[] = [];
   const resident: number[] = [];
   await using network = await createNetwork(4, false);
-  for (let round = 0; round < rounds; round++) {
-    report(`cold start, round ${round + 1}`);
+  await using temporary = await TempDir.create();
+  const start = async (comment: string): Promise<number> => {
     const pinging = firstAnswerMs(network);
-    await using subject = await startAppliance(network, "echo", "adaptive", { workers: 2, cpus: [] });
+    const options = { workers: 2, cpus: [], directory: temporary.path, comment };
+    await using subject = await startAppliance(network, "echo", "adaptive", options);
     const answeredMs = await pinging;
-    first.push(answeredMs - startedMs(subject.pid));
     await new Promise((resolve) => setTimeout(resolve, 500));
     resident.push(residentMib(subject.pid));
+    return answeredMs - startedMs(subject.pid);
+  };
+  for (let round = 0; round < rounds; round++) {
+    report(`start, round ${round + 1}`);
+    changed.push(await start(`round ${round}`));
+    again.push(await start(`round ${round}`));
   }
+  const result = (subject: string, unit: string, values: number[]): Result => ({
+    workload,
+    subject,
+    unit,
+    better: "lower",
+    values,
+  });
   return [
-    {
-      workload: "start, 4 queues, 2 workers",
-      subject: "exec to first packet answered",
-      unit: "ms",
-      better: "lower",
-      values: first,
-    },
-    {
-      workload: "start, 4 queues, 2 workers",
-      subject: "resident memory",
-      unit: "MiB",
-      better: "lower",
-      values: resident,
-    },
+    result("exec to first packet answered", "ms", again),
+    result("the same, configuration changed", "ms", changed),
+    result("resident memory", "MiB", resident),
   ];
 }

@@ -14,7 +14,7 @@ export interface Result {
 export interface Effort {
   /** Starts of each subject. */
   readonly rounds: number;
-  /** Turns of each subject within a round. */
+  /** Turns of each subject within a round, where a few per cent matter. */
   readonly slices: number;
   /** How long to send in a turn. */
   readonly sendMs: number;
@@ -22,7 +22,7 @@ export interface Effort {
   readonly soakMs: number;
 }
 
-export const FULL: Effort = { rounds: 5, slices: 4, sendMs: 150, pings: 4_000, soakMs: 60_000 };
+export const FULL: Effort = { rounds: 5, slices: 8, sendMs: 100, pings: 4_000, soakMs: 60_000 };
 export const QUICK: Effort = { rounds: 1, slices: 1, sendMs: 100, pings: 300, soakMs: 500 };
 
 export type Report = (line: string) => void;

@@ -73,6 +73,10 @@ export interface ApplianceOptions {
   readonly workers?: number;
   /** Default: the first worker on the subject's CPU. Empty: not pinned. */
   readonly cpus?: readonly number[];
+  /** Where the configuration is; default: a new place. */
+  readonly directory?: string;
+  /** Ends the configuration. */
+  readonly comment?: string;
 }
 
 /** xdpsteer, as an operator runs it. */
@@ -80,17 +84,19 @@ export async function startAppliance(
   network: VethNetwork,
   action: Action,
   wait: Wait,
-  { rules, workers = 1, cpus = [SUBJECT_CPU] }: ApplianceOptions = {},
+  { rules, workers = 1, cpus = [SUBJECT_CPU], directory, comment = "" }: ApplianceOptions = {},
 ): Promise<Subject & { readonly box: Appliance }> {
   const lines = rules ?? [`{ name: bench, ports: ${PORT}, worker: 0, action: ${action} }`];
-  const box = await Appliance.start(network, (socket) =>
+  const config = (socket: string): string =>
     `version: 1
 interfaces: [{ name: ${INTERFACES.steer}, zero_copy: off }]
 workers: { count: ${workers}, wait: ${wait}, cpus: [${cpus.join(", ")}] }
 steering:
 ${lines.map((line) => `  - ${line}`).join("\n")}
 control: { socket: ${socket}, http: "off" }
-`);
+# ${comment}
+`;
+  const box = await Appliance.start(network, config, directory === undefined ? {} : { directory });
   const work = async (): Promise<Work> => {
     const { totals, workers: [first] } = await box.status();
     const { pauses, pause_ms: pauseMs } = first!.loop;

@@ -25,7 +25,7 @@ export async function throughput(effort: Effort, report: Report): Promise<Result
         const measure = (lane: Lane): Promise<number> => rate(lane, action, payloadBytes, effort.sendMs);
         const values = await arena.contest(
           subjects(action, wait),
-          effort,
+          action === "count" ? { ...effort, slices: Math.ceil(effort.slices / 2) } : effort,
           measure,
           (line) => report(`${workload}, ${line}`),
         );
@@ -45,7 +45,7 @@ export async function cpuPerPacket(effort: Effort, report: Report): Promise<Resu
     const measure = (lane: Lane, slice: number): Promise<number> => cpuCost(lane, 3 * effort.sendMs, slice === 0);
     const values = await arena.contest(
       subjects("count", wait),
-      { ...effort, slices: Math.ceil(effort.slices / 2) },
+      { ...effort, slices: Math.ceil(effort.slices / 4) },
       measure,
       (line) => report(`${workload}, ${line}`),
       false,
