@@ -22,7 +22,7 @@ export interface Effort {
   readonly soakMs: number;
 }
 
-export const FULL: Effort = { rounds: 5, slices: 8, sendMs: 100, pings: 4_000, soakMs: 60_000 };
+export const FULL: Effort = { rounds: 5, slices: 6, sendMs: 100, pings: 4_000, soakMs: 60_000 };
 export const QUICK: Effort = { rounds: 1, slices: 1, sendMs: 100, pings: 300, soakMs: 500 };
 
 export type Report = (line: string) => void;
