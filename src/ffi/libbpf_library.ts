@@ -4,6 +4,7 @@
  * @module
  */
 import { syscallError } from "./errno.ts";
+import { libc } from "./libc.ts";
 import { type Functions, openLibrary } from "./library.ts";
 
 const SYMBOLS = {
@@ -71,11 +72,6 @@ const SYMBOLS = {
   ring_buffer__free: { parameters: ["pointer"], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-const VSNPRINTF = {
-  // int vsnprintf(char *out, size_t size, const char *format, va_list arguments)
-  vsnprintf: { parameters: ["buffer", "usize", "pointer", "pointer"], result: "i32" },
-} as const satisfies Deno.ForeignLibraryInterface;
-
 const PRINT = { parameters: ["i32", "pointer", "pointer"], result: "i32" } as const;
 
 type Libbpf = Functions<typeof SYMBOLS>;
@@ -109,7 +105,7 @@ function findLibrary(): string {
 
 /** Makes libbpf print into {@linkcode messages}. */
 function collectMessages({ libbpf_set_print }: Libbpf): void {
-  const { vsnprintf } = openLibrary("libc.so.6", VSNPRINTF, "a glibc system has it");
+  const { vsnprintf } = libc().symbols;
   let text: Uint8Array<ArrayBuffer> | undefined;
   // A va_list parameter is a pointer in both the x86-64 and the AArch64 calling convention, so it can be handed on as one.
   const print = new Deno.UnsafeCallback(PRINT, (level, format, list) => {

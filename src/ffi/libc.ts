@@ -35,8 +35,14 @@ const SYMBOLS = {
   sendto: { parameters: ["i32", "pointer", "usize", "i32", "pointer", "u32"], result: "i32" },
   // the same, for datagrams: off the hot path, where arrays may be handed over
   send_datagram: { name: "sendto", parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "i32" },
+  // int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+  sendmmsg: { parameters: ["i32", "pointer", "u32", "i32"], result: "i32" },
+  // int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout)
+  recvmmsg: { parameters: ["i32", "pointer", "u32", "i32", "pointer"], result: "i32" },
   // ssize_t recv(int fd, void *data, size_t length, int flags)
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
+  // int vsnprintf(char *out, size_t size, const char *format, va_list arguments)
+  vsnprintf: { parameters: ["buffer", "usize", "pointer", "pointer"], result: "i32" },
   // int clock_gettime(clockid_t clock, struct timespec *time)
   clock_gettime: { parameters: ["i32", "pointer"], result: "i32" },
   read_clock: { name: "clock_gettime", parameters: ["i32", "buffer"], result: "i32" },

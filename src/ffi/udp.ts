@@ -5,7 +5,7 @@
  * @module
  */
 import { syscallError } from "./errno.ts";
-import { type Functions, openLibrary } from "./library.ts";
+import { libc } from "./libc.ts";
 import { MappedMemory } from "./memory.ts";
 import { UAPI } from "./uapi.ts";
 
@@ -45,36 +45,6 @@ export const MMSGHDR = {
 /** Room for either kind of socket address. */
 const NAME_STRIDE = 32;
 
-const SYMBOLS = {
-  // int *__errno_location(void)
-  __errno_location: { parameters: [], result: "pointer" },
-  // int socket(int domain, int type, int protocol)
-  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  // int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
-  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
-  // int bind(int fd, const struct sockaddr *address, socklen_t length)
-  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  // int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
-  sendmmsg: { parameters: ["i32", "pointer", "u32", "i32"], result: "i32" },
-  // int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout)
-  recvmmsg: { parameters: ["i32", "pointer", "u32", "i32", "pointer"], result: "i32" },
-  // int close(int fd)
-  close: { parameters: ["i32"], result: "i32" },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-type Libc = Functions<typeof SYMBOLS>;
-let opened: { readonly symbols: Libc; readonly errno: Int32Array } | undefined;
-
-/** The calls and errno, as libc.ts has others. */
-export function udpLibc(): { readonly symbols: Libc; readonly errno: Int32Array } {
-  if (opened === undefined) {
-    const symbols = openLibrary("libc.so.6", SYMBOLS, "a glibc system has it");
-    const location = symbols.__errno_location()!;
-    opened = { symbols, errno: new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4)) };
-  }
-  return opened;
-}
-
 /** An IP address in network byte order, 4 or 16 bytes, and a port. */
 export interface SocketAddress {
   readonly address: Uint8Array;
@@ -105,7 +75,7 @@ export class UdpSocket implements Disposable {
   #fd: number;
 
   constructor({ local, receiveBufferBytes, segmentBytes }: UdpSocketOptions) {
-    const { symbols, errno } = udpLibc();
+    const { symbols, errno } = libc();
     const isIpv6 = local.address.length === 16;
     this.#fd = symbols.socket(isIpv6 ? INET.AF_INET6 : INET.AF_INET, UAPI.SOCK_DGRAM | UAPI.SOCK_CLOEXEC, 0);
     if (this.#fd < 0) throw syscallError("socket", errno[0]!, "open a UDP socket");
@@ -123,7 +93,7 @@ export class UdpSocket implements Disposable {
   }
 
   #setOption(level: number, option: number, value: number): void {
-    const { symbols, errno } = udpLibc();
+    const { symbols, errno } = libc();
     const bytes = new Uint8Array(new Uint32Array([value]).buffer);
     if (symbols.setsockopt(this.#fd, level, option, bytes, bytes.byteLength) === 0) return;
     const code = errno[0]!;
@@ -137,21 +107,21 @@ export class UdpSocket implements Disposable {
    * @returns how many of them the kernel took, counted from `first`, or `-errno` where it took none.
    */
   send(batch: MessageBatch, first: number, count: number): number {
-    const { symbols, errno } = opened!;
+    const { symbols, errno } = libc();
     const result = symbols.sendmmsg(this.#fd, batch.pointers[first]!, count, UAPI.MSG_DONTWAIT);
     return result < 0 ? -errno[0]! : result;
   }
 
   /** Receives what waits, without waiting itself, into the first slots of a batch. @returns how many, or `-errno`. */
   receive(batch: MessageBatch): number {
-    const { symbols, errno } = opened!;
+    const { symbols, errno } = libc();
     const result = symbols.recvmmsg(this.#fd, batch.pointers[0]!, batch.slots, UAPI.MSG_DONTWAIT, null);
     return result < 0 ? -errno[0]! : result;
   }
 
   close(): void {
     if (this.#fd < 0) return;
-    udpLibc().symbols.close(this.#fd);
+    libc().symbols.close(this.#fd);
     this.#fd = -1;
   }
 

@@ -25,11 +25,10 @@ Deno.test("the next start takes what the last start or change has checked, and n
   const rules = async (box: Appliance): Promise<string[]> => (await box.status()).rules.map(({ name }) => name);
   const remembered = async (name: string): Promise<string> => {
     const memo = await memoIn(cache);
-    const text = await until(`a memo of ${name}`, async () => {
+    return await until(`a memo of ${name}`, async () => {
       const found = await Deno.readTextFile(memo).catch(() => "");
       return found.includes(`name: ${name},`) ? found : undefined;
     });
-    return text;
   };
   try {
     {

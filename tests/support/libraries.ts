@@ -4,9 +4,8 @@
  */
 import { libbpf } from "../../src/ffi/libbpf_library.ts";
 import { libc } from "../../src/ffi/libc.ts";
-import { udpLibc } from "../../src/ffi/udp.ts";
 
-for (const functions of [libc().symbols, libbpf(), udpLibc().symbols]) {
+for (const functions of [libc().symbols, libbpf()]) {
   // deno-lint-ignore guard-for-in -- they are the prototype's until they are used
   for (const name in functions) functions[name as keyof typeof functions];
 }
