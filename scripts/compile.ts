@@ -49,7 +49,8 @@ if (denort !== undefined && denort !== "") {
   await run("gcc", [
     ...["-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none", "-o", `${PARTS}/launcher`],
     `-DV8_FLAGS="${V8_FLAGS}"`,
-    ...["packaging/launcher/launcher.c", "packaging/launcher/tree.c", "-l:libzstd.a"],
+    ...["launcher", "files", "tree"].map((name) => `packaging/launcher/${name}.c`),
+    "-l:libzstd.a",
   ]);
   const files: PackedFile[] = [
     { path: "xdpsteer", source: Deno.execPath(), mode: 0o500 },
