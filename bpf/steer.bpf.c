@@ -4,7 +4,8 @@
  * redirects the packet to the AF_XDP socket of (this queue, the worker that owns the port).
  *
  * Only listed UDP ports leave the kernel's path: whatever is not understood, fragmented, malformed or unlisted is passed
- * to the kernel stack and counted. Every return goes through finish(), so the sum of by_reason is what was seen.
+ * to the kernel stack and counted by reason. What a rule decides is counted with the rule. Every return does one of the
+ * two, so the sum of both is what was seen.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
@@ -91,70 +92,83 @@ static __noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 p
 	return 0;
 }
 
-static __always_inline int finish(enum steer_reason reason, int verdict)
+/* Leaves the packet to the kernel stack. Not inlined: it would stand in the way of those that are redirected. */
+static __noinline int pass(enum steer_reason reason)
 {
 	__u32 zero = 0;
 	struct steer_xdp_counters *counters = bpf_map_lookup_elem(&xdp_counters, &zero);
 
-	if (counters) /* always: it is an array with a slot 0 */
+	if (counters && reason < STEER_REASON_COUNT) /* always: it is an array with a slot 0 */
 		counters->by_reason[reason]++;
-	return verdict;
+	return XDP_PASS;
 }
 
-/* What becomes of a UDP packet that is all there. */
+/* Packets that stay here: a rule passes or drops them, or their port is not listed. */
+static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
+{
+	struct steer_rule_counters *counters = bpf_map_lookup_elem(&rule_counters, &rule);
+	__u64 bytes = ctx->data_end - ctx->data;
+
+	if (!counters || (action != STEER_ACTION_PASS && action != STEER_ACTION_DROP))
+		return pass(STEER_REASON_UNLISTED_PORT);
+	if (action == STEER_ACTION_PASS) {
+		counters->passed_packets++;
+		counters->passed_bytes += bytes;
+		return XDP_PASS;
+	}
+	counters->dropped_packets++;
+	counters->dropped_bytes += bytes;
+	return XDP_DROP;
+}
+
+/* No socket for the packet's queue: one that appeared after start. Never a black hole. */
+static __noinline int uncovered(struct xdp_md *ctx, __u32 port)
+{
+	emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, port);
+	return pass(STEER_REASON_UNCOVERED_QUEUE);
+}
+
+/*
+ * What becomes of a UDP packet that is all there. What is rare is in functions of its own and the counting comes last, so that all that
+ * is needed of a packet that is redirected stays in registers.
+ */
 static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end, const struct packet *packet)
 {
-	__u32 port, index, worker, rule, bytes = data_end - data;
-	__u32 worker_count = parameters.worker_count;
-	struct steer_rule_counters *rule_counter;
-	struct steer_port_entry entry;
+	__u32 port = packet->port, index, rule, socket;
+	__u64 bytes = data_end - data;
+	const struct steer_port_entry *entry;
+	struct steer_rule_counters *counters;
 	struct steer_port_row *row;
 
-	port = bpf_ntohs(packet->udp->dest);
 	/* Read once: all of this packet is decided by one half of the table. */
 	index = (READ_ONCE_U32(steering_control.active_table) & (STEER_TABLES - 1)) * (STEER_PORTS / STEER_ROW_PORTS) +
 		port / STEER_ROW_PORTS;
 	row = bpf_map_lookup_elem(&port_to_queue_map, &index);
-	if (!row)
-		return finish(STEER_REASON_UNLISTED_PORT, XDP_PASS);
-	entry = row->ports[port % STEER_ROW_PORTS];
-	if (entry.action == STEER_ACTION_NONE)
-		return finish(STEER_REASON_UNLISTED_PORT, XDP_PASS);
-
-	rule = entry.rule;
-	rule_counter = bpf_map_lookup_elem(&rule_counters, &rule);
-	if (!rule_counter)
-		return finish(STEER_REASON_UNLISTED_PORT, XDP_PASS);
-
-	if (entry.action == STEER_ACTION_PASS) {
-		rule_counter->passed_packets++;
-		rule_counter->passed_bytes += bytes;
-		return finish(STEER_REASON_RULE_PASS, XDP_PASS);
-	}
-	if (entry.action == STEER_ACTION_DROP) {
-		rule_counter->dropped_packets++;
-		rule_counter->dropped_bytes += bytes;
-		return finish(STEER_REASON_RULE_DROP, XDP_DROP);
-	}
+	if (!LIKELY(row != NULL))
+		return pass(STEER_REASON_UNLISTED_PORT);
+	entry = &row->ports[port % STEER_ROW_PORTS];
+	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT))
+		return decide_here(ctx, entry->rule, entry->action);
 
 	/*
-	 * Where there is nothing to choose, the socket does not depend on what was read of the packet: the CPU need not wait for the
-	 * packet, the table and the map one after the other before it knows the socket.
+	 * With one worker the socket does not depend on what was read of the packet: the CPU need not wait for the packet, the table and
+	 * the map one after the other before it knows the socket.
 	 */
-	if (worker_count == 1)
-		worker = 0;
-	else if (entry.action == STEER_ACTION_SPREAD)
-		worker = ((__u64)flow_hash(packet, data_end) * worker_count) >> 32;
-	else
-		worker = entry.worker;
-	/* With no socket at this index (a queue that appeared after start) the helper answers XDP_PASS: never a black hole. */
-	if (bpf_redirect_map(&xsk_map, ctx->rx_queue_index * worker_count + worker, XDP_PASS) != XDP_REDIRECT) {
-		emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, port);
-		return finish(STEER_REASON_UNCOVERED_QUEUE, XDP_PASS);
+	socket = ctx->rx_queue_index;
+	if (parameters.worker_count != 1)
+		socket = socket * parameters.worker_count +
+			(entry->action == STEER_ACTION_SPREAD ?
+				 ((__u64)flow_hash(packet, data_end) * parameters.worker_count) >> 32 :
+				 entry->worker);
+	if (!LIKELY(bpf_redirect_map(&xsk_map, socket, XDP_PASS) == XDP_REDIRECT))
+		return uncovered(ctx, port);
+	rule = entry->rule;
+	counters = bpf_map_lookup_elem(&rule_counters, &rule);
+	if (LIKELY(counters != NULL)) { /* always: userspace lists no slot that is not there */
+		counters->redirected_packets++;
+		counters->redirected_bytes += bytes;
 	}
-	rule_counter->redirected_packets++;
-	rule_counter->redirected_bytes += bytes;
-	return finish(STEER_REASON_STEERED, XDP_REDIRECT);
+	return XDP_REDIRECT;
 }
 
 /* All packets that are not of the plain kind: a function of its own, so that its variables take no registers from the plain ones. */
@@ -169,8 +183,7 @@ static __noinline int steer_others(struct xdp_md *ctx)
 		return steer(ctx, data, data_end, &packet);
 	if (reason == STEER_REASON_TRUNCATED || reason == STEER_REASON_BAD_LENGTH)
 		emit(ctx, STEER_EVENT_MALFORMED, reason, 0);
-	/* A bound the verifier can see; parse() never returns more. */
-	return finish(reason < STEER_REASON_COUNT ? reason : STEER_REASON_NOT_IP, XDP_PASS);
+	return pass(reason);
 }
 
 SEC("xdp")

@@ -48,7 +48,7 @@ export interface XdpCounters {
   readonly byReason: readonly number[];
 }
 
-/** One rule slot's counters, in the order of {@linkcode RULE_COUNTER_FIELDS}, summed over CPUs. */
+/** Counters of rule slots, one after the other: each in the order of {@linkcode RULE_COUNTER_FIELDS}, summed over CPUs. */
 export type RuleCounters = Float64Array;
 
 /** Order of the numbers in {@linkcode RuleCounters}. */
@@ -60,6 +60,9 @@ export const RULE_COUNTER_FIELDS = [
   RULE_COUNTERS.passedPackets,
   RULE_COUNTERS.passedBytes,
 ].map((offset) => offset / 8);
+
+/** Reasons that are a rule's, and where in its numbers their packets are. */
+const RULE_REASONS = [[REASON.STEERED, 0], [REASON.RULE_DROP, 2], [REASON.RULE_PASS, 4]] as const;
 
 export class SteeringProgram implements Disposable {
   readonly workerCount: number;
@@ -144,10 +147,19 @@ export class SteeringProgram implements Disposable {
     }
   }
 
-  readXdpCounters(): XdpCounters {
+  /**
+   * What became of all packets, by reason.
+   *
+   * @param rules From {@linkcode readRuleCounters}, all slots in use: what a rule decided is counted by rule and nowhere else.
+   */
+  readXdpCounters(rules: RuleCounters): XdpCounters {
     const words = this.#readPerCpu(this.#fds.xdp, 0, XDP_COUNTERS.size);
     const first = XDP_COUNTERS.byReason / 8;
     const byReason = [...words.subarray(first, first + REASON.COUNT)];
+    for (const [reason, field] of RULE_REASONS) {
+      byReason[reason] = 0;
+      for (let at = field; at < rules.length; at += RULE_COUNTER_FIELDS.length) byReason[reason] += rules[at]!;
+    }
     return { seen: byReason.reduce((sum, packets) => sum + packets), byReason };
   }
 

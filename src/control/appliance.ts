@@ -191,7 +191,7 @@ export class Appliance {
     const rules = new Map(this.steering.rules.map((rule) => [rule.name, rule]));
     const counts = this.counts.read();
     const ruleStatuses = counts.map((count) => ruleStatus(count, rules, this.interfaces));
-    const interfaces = this.interfaces.map(interfaceStatus);
+    const interfaces = this.interfaces.map((steered) => interfaceStatus(steered, this.counts.slotsUsed));
     return {
       generation: this.steering.generation,
       uptimeMs: this.uptimeMs,

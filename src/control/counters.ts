@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { REASON } from "../bpf/layout.gen.ts";
 import { RULE_COUNTER_FIELDS } from "../bpf/program.ts";
 import { fateAt, FATES } from "../dataplane/words.ts";
 import type { WorkerCounters } from "../dataplane/words.ts";
@@ -43,6 +44,8 @@ export interface PacketSums {
   readonly byPlace: Float64Array;
   /** Over all workers, in the order of FATES. */
   readonly byFate: Float64Array;
+  /** What became of them in the XDP programs of all interfaces, by REASON. */
+  readonly byReason: Float64Array;
 }
 
 const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
@@ -59,6 +62,11 @@ export class RuleTotals {
     private readonly workers: readonly WorkerCounters[],
     private readonly slots: RuleSlots,
   ) {}
+
+  /** Rule slots used so far, from 0 on. */
+  get slotsUsed(): number {
+    return this.slots.used;
+  }
 
   /** Moves a slot's counts to the retired ones: the slot starts again from zero for another rule. */
   retire(slot: number): void {
@@ -86,12 +94,13 @@ export class RuleTotals {
       passed: slots(),
       byPlace: new Float64Array(this.workers.length * this.#queuePorts),
       byFate: new Float64Array(FATES.length),
+      byReason: new Float64Array(REASON.COUNT),
     };
   }
 
   /** Fills `sums` with the packets until now: the same numbers as {@linkcode read}, without bytes. */
   readSums(sums: PacketSums): void {
-    const { received, dropped, passed, byPlace, byFate } = sums;
+    const { received, dropped, passed, byPlace, byFate, byReason } = sums;
     for (const array of Object.values(sums)) array.fill(0);
     const queuePorts = this.#queuePorts;
     const used = this.slots.used;
@@ -111,10 +120,13 @@ export class RuleTotals {
         for (let slot = 0; slot < used; slot++) byFate[fate] = byFate[fate]! + values[fateAt(slot, fate)]!;
       }
     });
-    const kernel = this.#kernelNumbers(0, used);
-    for (let slot = 0; slot < used; slot++) {
-      dropped[slot] = kernel[slot * KERNEL_NUMBERS + DROPPED_PACKETS]!;
-      passed[slot] = kernel[slot * KERNEL_NUMBERS + PASSED_PACKETS]!;
+    for (const { program } of this.interfaces) {
+      const kernel = program.readRuleCounters(0, used);
+      for (let slot = 0; slot < used; slot++) {
+        dropped[slot] = dropped[slot]! + kernel[slot * KERNEL_NUMBERS + DROPPED_PACKETS]!;
+        passed[slot] = passed[slot]! + kernel[slot * KERNEL_NUMBERS + PASSED_PACKETS]!;
+      }
+      program.readXdpCounters(kernel).byReason.forEach((packets, reason) => byReason[reason]! += packets);
     }
     for (const [slot, base] of this.#base) {
       const { workers, dropped: drops, passed: passes } = this.#counts("", base);

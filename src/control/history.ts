@@ -207,9 +207,8 @@ export class History implements Disposable {
     const { counts, interfaces, workers } = this.appliance;
     counts.readSums(moment.sums);
     moment.reasons.fill(0);
-    moment.seen = 0;
     let place = 0;
-    for (const { program, queues } of interfaces) {
+    for (const { queues } of interfaces) {
       for (const { sockets } of queues) {
         sockets.forEach((socket, worker) => {
           const statistics: Readonly<Record<string, number>> = socket.statistics();
@@ -223,10 +222,9 @@ export class History implements Disposable {
         });
         place++;
       }
-      const { seen, byReason } = program.readXdpCounters();
-      moment.seen += seen;
-      byReason.forEach((packets, index) => moment.reasons[index]! += packets);
     }
+    moment.reasons.set(moment.sums.byReason);
+    moment.seen = moment.sums.byReason.reduce((sum, packets) => sum + packets);
     const fatesAt = REASON_NAMES.length + SOCKET_REASONS.length;
     moment.sums.byFate.forEach((packets, fate) => moment.reasons[fatesAt + fate] = packets);
     workers.counters.forEach((_, worker) => moment.idleMs[worker] = workers.idleMs(worker));

@@ -89,7 +89,8 @@ export const VERDICT_OF_REASON: readonly Verdict[] = REASON_NAMES.map((_, reason
   reason === REASON.STEERED ? "redirect" : reason === REASON.RULE_DROP ? "drop" : "pass"
 );
 
-export function interfaceStatus(steered: SteeredInterface): InterfaceStatus {
+/** @param slots Rule slots in use. */
+export function interfaceStatus(steered: SteeredInterface, slots: number): InterfaceStatus {
   const queues = steered.queues.map(({ id, sockets }): QueueStatus => {
     const { fill, completion } = sockets[0]!.queueRings!;
     return {
@@ -111,7 +112,8 @@ export function interfaceStatus(steered: SteeredInterface): InterfaceStatus {
       })),
     };
   });
-  const { seen, byReason } = steered.program.readXdpCounters();
+  const { program } = steered;
+  const { seen, byReason } = program.readXdpCounters(program.readRuleCounters(0, slots));
   const verdicts: Record<Verdict, Record<string, number>> = { redirect: {}, pass: {}, drop: {} };
   byReason.forEach((packets, reason) => verdicts[VERDICT_OF_REASON[reason]!][REASON_NAMES[reason]!] = packets);
   const { name, ifindex, link } = steered;

@@ -113,7 +113,7 @@ Deno.test("PortTable.apply() flips under load, and no packet sees half of two ta
     const { data: { runs, failures } } = await finished;
 
     assert.equal(failures, 0);
-    const { seen, byReason } = rig.program.readXdpCounters();
+    const { seen, byReason } = rig.counters();
     assert.equal(seen, runs);
     const [passed, dropped] = [byReason[REASON.RULE_PASS]!, byReason[REASON.RULE_DROP]!];
     assert.equal(passed + dropped, runs);
@@ -137,8 +137,8 @@ Deno.test("SteeringProgram.load() with shareWith flips all instances at once and
   await second.table.apply(portMap({ [LISTED]: { action: "redirect", rule: 1, worker: 1 } }), 2);
   assert.equal(first.table.generation, 2);
   assert.equal(second.run(FRAME), "UNCOVERED_QUEUE");
-  assert.equal(first.program.readXdpCounters().seen, 3);
-  assert.equal(second.program.readXdpCounters().seen, 4);
+  assert.equal(first.counters().seen, 3);
+  assert.equal(second.counters().seen, 4);
 });
 
 Deno.test("SteeringProgram.load() with shareWith keeps the table when the first instance is gone", async () => {

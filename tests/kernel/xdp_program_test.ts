@@ -7,7 +7,7 @@ import { possibleCpus } from "../../src/ffi/libbpf.ts";
 import { readUdp, UdpPacket } from "../../src/packet/udp.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import { DROPPED, FRAME_CASES, ipv4, ipv6, LISTED, PASSED, STEERED_FRAMES } from "./steer_frames.ts";
-import { portMap, VerdictRig } from "./verdict_rig.ts";
+import { LAST_SLOT, portMap, VerdictRig } from "./verdict_rig.ts";
 
 const RULES = portMap({
   [LISTED]: { action: "redirect", rule: 1 },
@@ -15,7 +15,7 @@ const RULES = portMap({
   [DROPPED]: { action: "drop", rule: 3 },
   0: { action: "redirect", rule: 4 },
   1: { action: "redirect", rule: 5 },
-  65535: { action: "redirect", rule: 8191 },
+  65535: { action: "redirect", rule: LAST_SLOT },
 });
 
 async function loadRig(covered?: readonly number[]): Promise<VerdictRig> {
@@ -33,7 +33,7 @@ Deno.test("xdp_port_redirect", async (test) => {
       assert.equal(rig.run(bytes), reason);
     });
   }
-  const { seen, byReason } = rig.program.readXdpCounters();
+  const { seen, byReason } = rig.counters();
   assert.equal(seen, FRAME_CASES.length);
   assert.equal(byReason.reduce((sum, count) => sum + count), seen);
 });
