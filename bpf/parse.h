@@ -76,12 +76,12 @@ static __always_inline __u32 flow_hash(const struct packet *packet, void *data_e
 }
 
 /* The verifier of 6.1 forgets that a byte swap leaves 16 bits, and the compiler would leave out a mask that it thinks does nothing. */
-static __always_inline __u64 length_of(__be16 field)
+static __always_inline __u64 host16(__be16 field)
 {
-	__u64 length = bpf_ntohs(field);
+	__u64 number = bpf_ntohs(field);
 
-	asm volatile("%0 &= 0xffff" : "+r"(length));
-	return length;
+	asm volatile("%0 &= 0xffff" : "+r"(number));
+	return number;
 }
 
 /*
@@ -117,7 +117,7 @@ static __always_inline bool parse_plain(void *data, void *data_end, struct packe
 	port_and_length = bpf_ntohl(*(__u32 *)((void *)udp + offsetof(struct udphdr, dest)));
 	udp_bytes = port_and_length & 0xffff;
 	/* Less than a header becomes a very large number. */
-	if (udp_bytes - sizeof(*udp) > bytes - PLAIN_BYTES || length_of(ip->tot_len) != sizeof(*ip) + udp_bytes)
+	if (udp_bytes - sizeof(*udp) > bytes - PLAIN_BYTES || host16(ip->tot_len) != sizeof(*ip) + udp_bytes)
 		return false;
 	packet->port = port_and_length >> 16;
 	packet->udp = udp;
@@ -159,7 +159,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		if ((void *)(ip + 1) > data_end)
 			return STEER_REASON_TRUNCATED;
 		header_bytes = ip->ihl * 4;
-		total_bytes = length_of(ip->tot_len);
+		total_bytes = host16(ip->tot_len);
 		if (ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes)
 			return STEER_REASON_BAD_LENGTH;
 		if (ip->protocol != IPPROTO_UDP)
@@ -181,7 +181,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		if (ip->version != 6)
 			return STEER_REASON_BAD_LENGTH;
 		next = ip->nexthdr;
-		datagram_end = (void *)(ip + 1) + length_of(ip->payload_len);
+		datagram_end = (void *)(ip + 1) + host16(ip->payload_len);
 		if (datagram_end > data_end)
 			return STEER_REASON_TRUNCATED;
 		packet->addresses = ip->saddr.s6_addr32;
@@ -233,7 +233,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		return STEER_REASON_TRUNCATED;
 	if ((void *)(udp + 1) > datagram_end)
 		return STEER_REASON_BAD_LENGTH;
-	udp_bytes = length_of(udp->len);
+	udp_bytes = host16(udp->len);
 	if (udp_bytes < sizeof(*udp) || (void *)udp + udp_bytes > datagram_end)
 		return STEER_REASON_BAD_LENGTH;
 
@@ -242,7 +242,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	if ((void *)(udp + 1) > data_end ||
 	    (void *)(packet->addresses + 2) > data_end)
 		return STEER_REASON_BAD_LENGTH; /* cannot be: all this was checked above */
-	packet->port = bpf_ntohs(udp->dest);
+	packet->port = host16(udp->dest);
 	packet->udp = udp;
 	return STEER_REASON_STEERED;
 }

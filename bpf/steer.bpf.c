@@ -20,16 +20,12 @@
 /* Set before load; the verifier then knows worker_count as a constant. */
 const volatile struct steer_parameters parameters = { .worker_count = 1 };
 
-/* Two halves of 65,536 entries in rows of 8, written by userspace through mmap; steering_control says which half is in force. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, STEER_TABLES * STEER_PORTS / STEER_ROW_PORTS);
-	__type(key, __u32);
-	__type(value, struct steer_port_row);
-} port_to_queue_map SEC(".maps");
-
-/* A variable, whose address is part of the code, where an element of a map would have to be looked up. */
+/*
+ * Variables, whose addresses are part of the code, where elements of maps would have to be looked up.
+ *
+ * Two halves of 65,536 entries, written by userspace through mmap; steering_control says which half is in force.
+ */
+struct steer_port_entry port_to_queue_map[STEER_TABLES * STEER_PORTS] SEC(".bss.ports");
 struct steer_control steering_control SEC(".data.control");
 
 /* Index = queue * worker_count + worker. Sized before load to (highest covered queue + 1) * worker_count. */
@@ -134,19 +130,15 @@ static __noinline int uncovered(struct xdp_md *ctx, __u32 port)
  */
 static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end, const struct packet *packet)
 {
-	__u32 port = packet->port, index, rule, socket;
-	__u64 bytes = data_end - data;
+	__u32 port = packet->port, rule, socket;
+	__u64 bytes = data_end - data, at;
 	const struct steer_port_entry *entry;
 	struct steer_rule_counters *counters;
-	struct steer_port_row *row;
 
 	/* Read once: all of this packet is decided by one half of the table. */
-	index = (READ_ONCE_U32(steering_control.active_table) & (STEER_TABLES - 1)) * (STEER_PORTS / STEER_ROW_PORTS) +
-		port / STEER_ROW_PORTS;
-	row = bpf_map_lookup_elem(&port_to_queue_map, &index);
-	if (!LIKELY(row != NULL))
-		return pass(STEER_REASON_UNLISTED_PORT);
-	entry = &row->ports[port % STEER_ROW_PORTS];
+	at = (__u64)READ_ONCE_U32(steering_control.active_table) * STEER_PORTS + port;
+	asm volatile("%0 &= %1" : "+r"(at) : "i"(STEER_TABLES * STEER_PORTS - 1)); /* in C the verifier of 6.1 would lose it again */
+	entry = &port_to_queue_map[at];
 	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT))
 		return decide_here(ctx, entry->rule, entry->action);
 

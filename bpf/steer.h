@@ -11,7 +11,6 @@
 enum steer_limit {
 	STEER_PORTS = 65536,
 	STEER_TABLES = 2,      /* one in force, one being written */
-	STEER_ROW_PORTS = 8,   /* one cache line of entries: fewer, larger elements are read back faster */
 	STEER_RULE_SLOTS = 8256, /* two generations of 4,096 rules, and slot 0 */
 	STEER_EVENTS_BYTES = 65536,
 };
@@ -54,11 +53,6 @@ struct steer_port_entry {
 	__u8 action;  /* enum steer_action */
 	__u8 reserved[3];
 } __attribute__((aligned(8)));
-
-/* An element of port_to_queue_map: ports 8n to 8n+7. */
-struct steer_port_row {
-	struct steer_port_entry ports[STEER_ROW_PORTS];
-};
 
 /* Which half of port_to_queue_map is in force: the one word a live change flips. */
 struct steer_control {

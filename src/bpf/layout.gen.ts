@@ -49,7 +49,6 @@ export const EVENT_LIMIT = {
 export const LIMIT = {
   PORTS: 65536,
   TABLES: 2,
-  ROW_PORTS: 8,
   RULE_SLOTS: 8256,
   EVENTS_BYTES: 65536,
 } as const;
@@ -66,12 +65,6 @@ export const PORT_ENTRY = {
   rule: 0,
   worker: 2,
   action: 4,
-} as const;
-
-/** Byte offsets in `struct steer_port_row`. */
-export const PORT_ROW = {
-  size: 64,
-  ports: 0,
 } as const;
 
 /** `enum steer_reason` */

@@ -1,5 +1,5 @@
 /**
- * The kernel's port table: two halves in one array map, written through mmap, one in force at a time.
+ * The kernel's port table: two halves of one variable, written through mmap, one in force at a time.
  *
  * A change is written into the half that no packet reads, compared with what the kernel then has, and put in force by one
  * 32-bit store. A packet reads the index
@@ -9,11 +9,12 @@
  * @module
  */
 import { SteerError } from "../errors.ts";
+import { syscallError } from "../ffi/errno.ts";
 import { rcuGracePeriod } from "../ffi/libc.ts";
-import { lookupRange } from "../ffi/libbpf.ts";
+import { lookupElement } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { PORT_ACTION, PORT_COUNT, type PortMap } from "../steering/port_map.ts";
-import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_ROW } from "./layout.gen.ts";
+import { ACTION, CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
 import type { SteeringProgram } from "./program.ts";
 
 const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
@@ -21,7 +22,6 @@ const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
   .map(([name]) => ACTION[name.toUpperCase() as keyof typeof ACTION]);
 
 const TABLE_BYTES = PORT_COUNT * PORT_ENTRY.size;
-const TABLE_ROWS = TABLE_BYTES / PORT_ROW.size;
 const PAGE_BYTES = 4096;
 
 export class PortTable implements AsyncDisposable {
@@ -30,6 +30,9 @@ export class PortTable implements AsyncDisposable {
   readonly #controlMemory: MappedMemory;
   readonly #bytes: Uint8Array;
   readonly #control: Uint32Array;
+  // Kept: memory that is touched for the first time costs more than all the rest of a change.
+  readonly #packed = new Uint8Array(TABLE_BYTES);
+  readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
   #grace: Promise<void> = Promise.resolve();
 
   constructor(program: SteeringProgram) {
@@ -55,11 +58,10 @@ export class PortTable implements AsyncDisposable {
     let grace: Promise<void>;
     do await (grace = this.#grace); while (grace !== this.#grace); // another call may have flipped meanwhile
     const idle = (Atomics.load(this.#control, CONTROL.activeTable / 4) + 1) % LIMIT.TABLES;
-    const packed = pack(ports);
+    const packed = this.#packed;
+    pack(ports, packed);
     this.#bytes.set(packed, idle * TABLE_BYTES);
-    const fd = this.#program.portTableFd;
-    const kernel = lookupRange(fd, idle * TABLE_ROWS, TABLE_ROWS, PORT_ROW.size, "read port_to_queue_map back");
-    const different = firstDifference(packed, kernel);
+    const different = firstDifference(packed, readPortTable(this.#program.portTableFd, idle, this.#kernel));
     if (different >= 0) {
       const port = Math.floor(different / PORT_ENTRY.size);
       throw new SteerError(`The kernel's port table differs from what was written, first at port ${port}`);
@@ -81,8 +83,24 @@ export class PortTable implements AsyncDisposable {
   }
 }
 
-function pack({ action, rule, worker }: PortMap): Uint8Array {
-  const bytes = new Uint8Array(TABLE_BYTES);
+/**
+ * Reads one half of the table, as the kernel has it.
+ *
+ * @param fd Of `port_to_queue_map`.
+ * @param table Room for both halves, of which the result is a part.
+ */
+export function readPortTable(
+  fd: number,
+  half: number,
+  table = new Uint8Array(LIMIT.TABLES * TABLE_BYTES),
+): Uint8Array<ArrayBuffer> {
+  const result = lookupElement(fd, new Uint8Array(4), table);
+  if (result < 0) throw syscallError("bpf_map_lookup_elem", -result, "read port_to_queue_map back");
+  return table.subarray(half * TABLE_BYTES, (half + 1) * TABLE_BYTES);
+}
+
+function pack({ action, rule, worker }: PortMap, bytes: Uint8Array<ArrayBuffer>): void {
+  bytes.fill(0);
   const halves = new Uint16Array(bytes.buffer);
   for (let port = 0; port < PORT_COUNT; port++) {
     if (action[port] === PORT_ACTION.none) continue;
@@ -91,7 +109,6 @@ function pack({ action, rule, worker }: PortMap): Uint8Array {
     halves[(at + PORT_ENTRY.worker) / 2] = worker[port]!;
     bytes[at + PORT_ENTRY.action] = KERNEL_ACTION[action[port]!]!;
   }
-  return bytes;
 }
 
 /** Index of the first byte that differs, or -1. Compares words: the table is half a megabyte. */

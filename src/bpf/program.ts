@@ -27,8 +27,10 @@ import { LIMIT, PARAMETERS, REASON, RULE_COUNTERS, XDP_COUNTERS } from "./layout
 
 const PROGRAM = "xdp_port_redirect";
 /** The section of the variable `steering_control`, which libbpf makes a map of. */
+/** Sections of the variables `port_to_queue_map` and `steering_control`: each is a map. */
+const PORT_TABLE_MAP = ".bss.ports";
 const CONTROL_MAP = ".data.control";
-const SHARED_MAPS = ["port_to_queue_map", CONTROL_MAP] as const;
+const SHARED_MAPS = [PORT_TABLE_MAP, CONTROL_MAP] as const;
 
 export interface SteeringProgramOptions {
   /** Contents of a compiled object; the embedded one where undefined. */
@@ -80,7 +82,7 @@ export class SteeringProgram implements Disposable {
     this.embedded = object === undefined;
     this.#fds = {
       xsk: fd("xsk_map"),
-      portTable: fd("port_to_queue_map"),
+      portTable: fd(PORT_TABLE_MAP),
       control: fd(CONTROL_MAP),
       rules: fd("rule_counters"),
       xdp: fd("xdp_counters"),

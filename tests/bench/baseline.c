@@ -311,22 +311,15 @@ static int open_socket(const char *interface, unsigned int queue, bool zero_copy
 /* Fills xdpsteer's port table: every port from first to last for worker 0, in turn to each of the rules. */
 static void list_ports(struct bpf_object *object, unsigned int first, unsigned int last, unsigned int rules)
 {
-	int map = bpf_object__find_map_fd_by_name(object, "port_to_queue_map");
+	static struct steer_port_entry table[STEER_TABLES * STEER_PORTS];
+	__u32 zero = 0;
 
-	for (__u32 row = 0; row < STEER_PORTS / STEER_ROW_PORTS; row++) {
-		struct steer_port_row entries = {};
-
-		for (unsigned int i = 0; i < STEER_ROW_PORTS; i++) {
-			unsigned int port = row * STEER_ROW_PORTS + i;
-
-			if (port < first || port > last)
-				continue;
-			entries.ports[i].rule = 1 + (port - first) % rules;
-			entries.ports[i].action = STEER_ACTION_REDIRECT;
-		}
-		if (bpf_map_update_elem(map, &row, &entries, 0))
-			die("fill port_to_queue_map", errno);
+	for (unsigned int port = first; port <= last; port++) {
+		table[port].rule = 1 + (port - first) % rules;
+		table[port].action = STEER_ACTION_REDIRECT;
 	}
+	if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, ".bss.ports"), &zero, table, 0))
+		die("fill port_to_queue_map", errno);
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_ROW, REASON } from "../../src/bpf/layout.gen.ts";
+import { ACTION, CONTROL, LIMIT, PORT_ENTRY, REASON } from "../../src/bpf/layout.gen.ts";
+import { readPortTable } from "../../src/bpf/port_table.ts";
 import type { SteeringProgram } from "../../src/bpf/program.ts";
-import { lookupElement, lookupRange } from "../../src/ffi/libbpf.ts";
+import { lookupElement } from "../../src/ffi/libbpf.ts";
 import { emptyPortMap, PORT_ACTION, PORT_COUNT, type PortMap } from "../../src/steering/port_map.ts";
 import { ipv4, LISTED } from "./steer_frames.ts";
 import type { TestRunJob } from "./test_run_worker.ts";
@@ -18,9 +19,8 @@ function activeTable(program: SteeringProgram): number {
 
 /** The half in force as the kernel has it, read by a system call and not through the mapping it was written by. */
 function readTable(program: SteeringProgram): DataView {
-  const rows = PORT_COUNT / LIMIT.ROW_PORTS;
-  const first = activeTable(program) * rows;
-  return new DataView(lookupRange(program.portTableFd, first, rows, PORT_ROW.size, "read the table").buffer);
+  const { buffer, byteOffset, byteLength } = readPortTable(program.portTableFd, activeTable(program));
+  return new DataView(buffer, byteOffset, byteLength);
 }
 
 /** A map in which neighbours differ and every field has every size of number. */
