@@ -105,16 +105,17 @@ static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 	struct steer_rule_counters *counters = bpf_map_lookup_elem(&rule_counters, &rule);
 	__u64 bytes = ctx->data_end - ctx->data;
 
-	if (!counters || (action != STEER_ACTION_PASS && action != STEER_ACTION_DROP))
-		return pass(STEER_REASON_UNLISTED_PORT);
-	if (action == STEER_ACTION_PASS) {
+	if (counters && action == STEER_ACTION_PASS) {
 		counters->passed_packets++;
 		counters->passed_bytes += bytes;
 		return XDP_PASS;
 	}
-	counters->dropped_packets++;
-	counters->dropped_bytes += bytes;
-	return XDP_DROP;
+	if (counters && action == STEER_ACTION_DROP) {
+		counters->dropped_packets++;
+		counters->dropped_bytes += bytes;
+		return XDP_DROP;
+	}
+	return pass(STEER_REASON_UNLISTED_PORT);
 }
 
 /* No socket for the packet's queue: one that appeared after start. Never a black hole. */
@@ -137,7 +138,7 @@ static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end,
 
 	/* Read once: all of this packet is decided by one half of the table. */
 	at = (__u64)READ_ONCE_U32(steering_control.active_table) * STEER_PORTS + port;
-	asm volatile("%0 &= %1" : "+r"(at) : "i"(STEER_TABLES * STEER_PORTS - 1)); /* in C the verifier of 6.1 would lose it again */
+	SHOW_BOUND(at, STEER_TABLES * STEER_PORTS - 1);
 	entry = &port_to_queue_map[at];
 	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT))
 		return decide_here(ctx, entry->rule, entry->action);

@@ -69,7 +69,7 @@ struct steer_rule_counters {
 	__u64 passed_bytes;
 };
 
-/* Packets that no rule decided: what it steered, dropped and passed stands with the rule, and is 0 here. */
+/* Packets that no rule decided. What rules steered, dropped and passed stands in steer_rule_counters, and is 0 here. */
 struct steer_xdp_counters {
 	__u64 by_reason[STEER_REASON_COUNT];
 };

@@ -63,8 +63,15 @@ export const RULE_COUNTER_FIELDS = [
   RULE_COUNTERS.passedBytes,
 ].map((offset) => offset / 8);
 
-/** Reasons that are a rule's, and where in its numbers their packets are. */
-const RULE_REASONS = [[REASON.STEERED, 0], [REASON.RULE_DROP, 2], [REASON.RULE_PASS, 4]] as const;
+/** Where in those numbers packets are. */
+export const RULE_PACKETS = { redirected: 0, dropped: 2, passed: 4 } as const;
+
+/** Reasons that are a rule's, and where its packets are. */
+const RULE_REASONS = [
+  [REASON.STEERED, RULE_PACKETS.redirected],
+  [REASON.RULE_DROP, RULE_PACKETS.dropped],
+  [REASON.RULE_PASS, RULE_PACKETS.passed],
+] as const;
 
 export class SteeringProgram implements Disposable {
   readonly workerCount: number;

@@ -5,7 +5,7 @@
  * @module
  */
 import { REASON } from "../bpf/layout.gen.ts";
-import { RULE_COUNTER_FIELDS } from "../bpf/program.ts";
+import { RULE_COUNTER_FIELDS, RULE_PACKETS } from "../bpf/program.ts";
 import { fateAt, FATES } from "../dataplane/words.ts";
 import type { WorkerCounters } from "../dataplane/words.ts";
 import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";
@@ -49,9 +49,6 @@ export interface PacketSums {
 }
 
 const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
-/** Places in a row of RULE_COUNTER_FIELDS, which are packets and bytes redirected, dropped and passed. */
-const DROPPED_PACKETS = 2;
-const PASSED_PACKETS = 4;
 
 export class RuleTotals {
   readonly #base = new Map<number, Float64Array>();
@@ -123,8 +120,8 @@ export class RuleTotals {
     for (const { program } of this.interfaces) {
       const kernel = program.readRuleCounters(0, used);
       for (let slot = 0; slot < used; slot++) {
-        dropped[slot] = dropped[slot]! + kernel[slot * KERNEL_NUMBERS + DROPPED_PACKETS]!;
-        passed[slot] = passed[slot]! + kernel[slot * KERNEL_NUMBERS + PASSED_PACKETS]!;
+        dropped[slot] = dropped[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.dropped]!;
+        passed[slot] = passed[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.passed]!;
       }
       program.readXdpCounters(kernel).byReason.forEach((packets, reason) => byReason[reason]! += packets);
     }
