@@ -2,15 +2,14 @@
  * The kernel's port table: two halves of one variable, written through mmap, one in force at a time.
  *
  * A change is written into the half that no packet reads, compared with what the kernel then has, and put in force by one
- * 32-bit store. A packet reads the index
- * once, so it is decided by one half only. The half that went out of force may still be in use by a program run on another
+ * 32-bit store. A packet reads the index once, so it is decided by one half only. The half that went out of force may still be in use by a program run on another
  * CPU, so it is written again only after an RCU grace period.
  *
  * @module
  */
 import { SteerError } from "../errors.ts";
 import { syscallError } from "../ffi/errno.ts";
-import { rcuGracePeriod } from "../ffi/libc.ts";
+import { equalBytes, rcuGracePeriod } from "../ffi/libc.ts";
 import { lookupElement } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { PORT_ACTION, PORT_COUNT, type PortMap } from "../steering/port_map.ts";
@@ -28,10 +27,9 @@ export class PortTable implements AsyncDisposable {
   readonly #program: SteeringProgram;
   readonly #memory: MappedMemory;
   readonly #controlMemory: MappedMemory;
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #control: Uint32Array;
-  // Kept: memory that is touched for the first time costs more than all the rest of a change.
-  readonly #packed = new Uint8Array(TABLE_BYTES);
+  /** Kept: memory that is touched for the first time costs more than all the rest of a change. */
   readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
   #grace: Promise<void> = Promise.resolve();
 
@@ -50,25 +48,29 @@ export class PortTable implements AsyncDisposable {
 
   /**
    * Writes `ports` into the idle half, reads it back from the kernel and compares, then puts it in force at once for all
-   * interfaces.
+   * interfaces. One change at a time: the next begins when the half that it writes is read no more.
    *
+   * @param ready What has to be done before, and can be done meanwhile.
    * @throws {SteerError} when the kernel's copy differs; it was never in force then.
    */
-  async apply(ports: PortMap, generation: number): Promise<void> {
-    let grace: Promise<void>;
-    do await (grace = this.#grace); while (grace !== this.#grace); // another call may have flipped meanwhile
+  apply(ports: PortMap, generation: number, ready?: Promise<void>): Promise<void> {
+    const applied = this.#grace.then(() => this.#apply(ports, generation, ready));
+    this.#grace = applied.then(rcuGracePeriod, () => {});
+    return applied;
+  }
+
+  async #apply(ports: PortMap, generation: number, ready?: Promise<void>): Promise<void> {
     const idle = (Atomics.load(this.#control, CONTROL.activeTable / 4) + 1) % LIMIT.TABLES;
-    const packed = this.#packed;
-    pack(ports, packed);
-    this.#bytes.set(packed, idle * TABLE_BYTES);
-    const different = firstDifference(packed, readPortTable(this.#program.portTableFd, idle, this.#kernel));
-    if (different >= 0) {
-      const port = Math.floor(different / PORT_ENTRY.size);
+    const written = this.#bytes.subarray(idle * TABLE_BYTES, (idle + 1) * TABLE_BYTES);
+    writeHalf(written, ports);
+    const kernel = readPortTable(this.#program.portTableFd, idle, this.#kernel);
+    if (!equalBytes(written, kernel)) {
+      const port = Math.floor(written.findIndex((byte, at) => byte !== kernel[at]) / PORT_ENTRY.size);
       throw new SteerError(`The kernel's port table differs from what was written, first at port ${port}`);
     }
+    await ready;
     Atomics.store(this.#control, CONTROL.activeTable / 4, idle);
     Atomics.store(this.#control, CONTROL.generation / 4, generation);
-    this.#grace = rcuGracePeriod();
   }
 
   /** Resolves when no packet is on its way any more that was steered by the half that went out of force last. */
@@ -99,24 +101,21 @@ export function readPortTable(
   return table.subarray(half * TABLE_BYTES, (half + 1) * TABLE_BYTES);
 }
 
-function pack({ action, rule, worker }: PortMap, bytes: Uint8Array<ArrayBuffer>): void {
+/** Writes a whole half. By the kernel's own means of copying, since this code runs a few times in the life of a process. */
+function writeHalf(bytes: Uint8Array, ports: PortMap): void {
   bytes.fill(0);
-  const halves = new Uint16Array(bytes.buffer);
-  for (let port = 0; port < PORT_COUNT; port++) {
-    if (action[port] === PORT_ACTION.none) continue;
-    const at = port * PORT_ENTRY.size;
-    halves[(at + PORT_ENTRY.rule) / 2] = rule[port]!;
-    halves[(at + PORT_ENTRY.worker) / 2] = worker[port]!;
-    bytes[at + PORT_ENTRY.action] = KERNEL_ACTION[action[port]!]!;
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const entry = new DataView(new ArrayBuffer(PORT_ENTRY.size));
+  const stride = PORT_ENTRY.size / 4;
+  for (const { first, last, action, rule, worker } of ports) {
+    entry.setUint16(PORT_ENTRY.rule, rule, true);
+    entry.setUint16(PORT_ENTRY.worker, worker, true);
+    entry.setUint8(PORT_ENTRY.action, KERNEL_ACTION[action]!);
+    const [from, end] = [first * stride, (last + 1) * stride];
+    for (let word = 0; word < stride; word++) words[from + word] = entry.getUint32(4 * word, true);
+    // What is there, once more behind itself.
+    for (let done = stride; from + done < end; done *= 2) {
+      words.copyWithin(from + done, from, Math.min(from + done, end - done));
+    }
   }
-}
-
-/** Index of the first byte that differs, or -1. Compares words: the table is half a megabyte. */
-function firstDifference(left: Uint8Array, right: Uint8Array): number {
-  const leftWords = new Uint32Array(left.buffer, left.byteOffset, left.byteLength / 4);
-  const rightWords = new Uint32Array(right.buffer, right.byteOffset, right.byteLength / 4);
-  for (let index = 0; index < leftWords.length; index++) {
-    if (leftWords[index] !== rightWords[index]) return index * 4;
-  }
-  return -1;
 }

@@ -15,7 +15,6 @@ import {
   lookupElement,
   lookupRange,
   mapFd,
-  openObject,
   possibleCpus,
   programFd,
   reuseMap,
@@ -26,7 +25,6 @@ import {
 import { LIMIT, PARAMETERS, REASON, RULE_COUNTERS, XDP_COUNTERS } from "./layout.gen.ts";
 
 const PROGRAM = "xdp_port_redirect";
-/** The section of the variable `steering_control`, which libbpf makes a map of. */
 /** Sections of the variables `port_to_queue_map` and `steering_control`: each is a map. */
 const PORT_TABLE_MAP = ".bss.ports";
 const CONTROL_MAP = ".data.control";
@@ -103,19 +101,17 @@ export class SteeringProgram implements Disposable {
    *
    * @throws {SteerError} with the verifier's log when the kernel refuses it.
    */
-  static load(options: SteeringProgramOptions): SteeringProgram {
-    const handle = openObject(options.object ?? (objectBytes as Uint8Array<ArrayBuffer>));
+  static async load(options: SteeringProgramOptions): Promise<SteeringProgram> {
+    const parameters = new Uint8Array(PARAMETERS.size);
+    new DataView(parameters.buffer).setUint32(PARAMETERS.workerCount, options.workerCount, true);
+    const { shareWith } = options;
+    const handle = await loadObject(options.object ?? (objectBytes as Uint8Array<ArrayBuffer>), (object) => {
+      setInitialValue(findMap(object, ".rodata"), parameters);
+      setMaxEntries(findMap(object, "xsk_map"), options.queueLimit * options.workerCount);
+      if (shareWith === undefined) return;
+      for (const name of SHARED_MAPS) reuseMap(findMap(object, name), mapFd(findMap(shareWith.#handle, name)));
+    });
     try {
-      const parameters = new Uint8Array(PARAMETERS.size);
-      new DataView(parameters.buffer).setUint32(PARAMETERS.workerCount, options.workerCount, true);
-      setInitialValue(findMap(handle, ".rodata"), parameters);
-      setMaxEntries(findMap(handle, "xsk_map"), options.queueLimit * options.workerCount);
-      if (options.shareWith !== undefined) {
-        for (const name of SHARED_MAPS) {
-          reuseMap(findMap(handle, name), mapFd(findMap(options.shareWith.#handle, name)));
-        }
-      }
-      loadObject(handle);
       return new SteeringProgram(handle, options);
     } catch (error) {
       closeObject(handle);

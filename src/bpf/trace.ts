@@ -14,7 +14,6 @@ import {
   findMap,
   loadObject,
   mapFd,
-  openObject,
   programFd,
   setInitialValue,
   setMaxEntries,
@@ -67,34 +66,43 @@ export class KernelTrace implements Disposable {
   readonly #limitsFd: number;
   readonly #ring: BpfRingBuffer;
 
-  /**
-   * Loads and attaches the programs. Takes some ten milliseconds: libbpf reads the types of the whole kernel.
-   *
-   * @param ifindexes Those after the first 64 are not watched.
-   * @param netns Inode number of the network namespace that the interfaces are in.
-   * @throws {SteerError} where the kernel has no BTF, is too old, or does not let this process.
-   */
-  constructor(ifindexes: readonly number[], onEvent: (event: TraceEvent) => void, netns = ownNetns()) {
-    const watched = ifindexes.slice(0, LIMIT.INTERFACES);
-    this.#handle = openObject(objectBytes as Uint8Array<ArrayBuffer>);
+  private constructor(handle: BpfObjectHandle, onEvent: (event: TraceEvent) => void) {
+    this.#handle = handle;
     try {
-      setInitialValue(findMap(this.#handle, ".rodata"), parameters(watched, netns));
-      setMaxEntries(findMap(this.#handle, "trace_limits"), LIMIT.SLOTS * watched.length);
-      loadObject(this.#handle);
-      this.#limitsFd = mapFd(findMap(this.#handle, "trace_limits"));
+      this.#limitsFd = mapFd(findMap(handle, "trace_limits"));
       for (const name of PROGRAMS) {
-        const link = createTracepointLink(programFd(this.#handle, name));
+        const link = createTracepointLink(programFd(handle, name));
         if (link < 0) throw syscallError("bpf_raw_tracepoint_open", -link, `attach to the tracepoint xdp:xdp_${name}`);
         this.#links.push(link);
       }
       this.#ring = new BpfRingBuffer(
-        mapFd(findMap(this.#handle, "trace_events")),
+        mapFd(findMap(handle, "trace_events")),
         (sample) => onEvent(this.#decode(sample)),
       );
     } catch (error) {
       this.#detach();
       throw error;
     }
+  }
+
+  /**
+   * Loads and attaches the programs.
+   *
+   * @param ifindexes Those after the first 64 are not watched.
+   * @param netns Inode number of the network namespace that the interfaces are in.
+   * @throws {SteerError} where the kernel has no BTF, is too old, or does not let this process.
+   */
+  static async open(
+    ifindexes: readonly number[],
+    onEvent: (event: TraceEvent) => void,
+    netns = ownNetns(),
+  ): Promise<KernelTrace> {
+    const watched = ifindexes.slice(0, LIMIT.INTERFACES);
+    const handle = await loadObject(objectBytes as Uint8Array<ArrayBuffer>, (object) => {
+      setInitialValue(findMap(object, ".rodata"), parameters(watched, netns));
+      setMaxEntries(findMap(object, "trace_limits"), LIMIT.SLOTS * watched.length);
+    });
+    return new KernelTrace(handle, onEvent);
   }
 
   /** Hands every waiting event to the callback. */

@@ -7,7 +7,8 @@
  * @module
  */
 import { LIMIT } from "../bpf/layout.gen.ts";
-import type { Config } from "../config/schema.ts";
+import type { SteeringProgram } from "../bpf/program.ts";
+import type { Config, InterfaceConfig } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
 import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
@@ -91,17 +92,21 @@ export class Appliance {
    */
   static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
     for (const wanted of config.interfaces) findInterface(wanted); // all, before the first is touched
+    const attach = (wanted: InterfaceConfig, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
+      SteeredInterface.attach({
+        config: wanted,
+        workers: config.workers.count,
+        object,
+        shareWith,
+        alone: config.interfaces.length === 1,
+      });
+    // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has to wait.
+    const first = attach(config.interfaces[0]!);
     const workers = new WorkerPool({ ...config.workers, entry });
     const parts: Parts = { interfaces: [], workers };
     try {
       for (const wanted of config.interfaces) {
-        const steered = new SteeredInterface(
-          wanted,
-          workers.count,
-          object,
-          parts.interfaces[0]?.program,
-          config.interfaces.length === 1,
-        );
+        const steered = await (parts.interfaces.length === 0 ? first : attach(wanted, parts.interfaces[0]!.program));
         parts.interfaces.push(steered);
         if (steered.link.fallbackReason !== "") {
           log.warn("Interface {interface} is attached in generic mode: {reason}", {
@@ -114,14 +119,17 @@ export class Appliance {
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
       const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
       const [seed] = crypto.getRandomValues(new Int32Array(1));
-      await workers.begin({
+      const running = workers.begin({
         ruleSlots: LIMIT.RULE_SLOTS,
         tables,
         forwardTables,
         sessions: (worker) => sessionOptions(config.forwarding, worker, workers.count, seed!),
         describePorts: (worker) => parts.interfaces.flatMap((steered) => steered.describePorts(worker)),
       });
-      for (const steered of parts.interfaces) steered.fillXskMap();
+      const ready = running.then(() => {
+        for (const steered of parts.interfaces) steered.fillXskMap();
+      });
+      ready.catch(() => {}); // told by whoever waits for it
 
       const slots = new RuleSlots(LIMIT.RULE_SLOTS);
       const ruleTotals = new RuleTotals(parts.interfaces, workers.counters, slots);
@@ -147,7 +155,7 @@ export class Appliance {
             }),
         ),
       );
-      await steering.apply(config.steering);
+      await steering.apply(config.steering, ready);
       yieldPriority(CONTROL_NICENESS);
       workers.keepOthersOff();
       const appliance = new Appliance({ interfaces: parts.interfaces, workers, steering }, ruleTotals, entry);

@@ -33,8 +33,14 @@ export function rxQueues(interfaceName: string): number[] {
   return ids.sort((left, right) => left - right);
 }
 
+export interface FoundInterface {
+  readonly ifindex: number;
+  /** Those that are to have sockets. */
+  readonly queues: readonly number[];
+}
+
 /** Checks that an interface and the queues asked of it exist. Changes nothing. */
-export function findInterface(config: InterfaceConfig): { ifindex: number; queues: readonly number[] } {
+export function findInterface(config: InterfaceConfig): FoundInterface {
   const ifindex = requireInterface(config.name);
   const present = rxQueues(config.name);
   const queues = config.queues === "all" ? present : config.queues;
@@ -50,6 +56,18 @@ export function findInterface(config: InterfaceConfig): { ifindex: number; queue
   return { ifindex, queues };
 }
 
+export interface SteeredInterfaceOptions {
+  readonly config: InterfaceConfig;
+  /** How many there are. */
+  readonly workers: number;
+  /** Contents of a BPF object to use instead of the embedded one. */
+  readonly object: Uint8Array<ArrayBuffer> | undefined;
+  /** An instance whose port table this interface's uses too. */
+  readonly shareWith?: SteeringProgram | undefined;
+  /** True where no packets can come from other interfaces. */
+  readonly alone: boolean;
+}
+
 export class SteeredInterface {
   readonly name: string;
   readonly ifindex: number;
@@ -61,27 +79,31 @@ export class SteeredInterface {
   readonly #wanted: readonly number[];
   readonly #alone: boolean;
 
-  /** Loads and attaches the program with an empty port table, so that every packet still passes to the kernel stack. */
-  constructor(
-    config: InterfaceConfig,
-    workers: number,
-    object: Uint8Array<ArrayBuffer> | undefined,
-    shareWith: SteeringProgram | undefined,
-    alone: boolean,
-  ) {
-    const { ifindex, queues } = findInterface(config);
+  private constructor(options: SteeredInterfaceOptions, found: FoundInterface, program: SteeringProgram) {
+    const { config } = options;
     this.#config = config;
-    this.#alone = alone;
-    this.#workers = workers;
-    this.#wanted = queues;
+    this.#alone = options.alone;
+    this.#workers = options.workers;
+    this.#wanted = found.queues;
     this.name = config.name;
-    this.ifindex = ifindex;
-    const queueLimit = Math.max(...queues) + 1;
-    this.program = SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith });
+    this.ifindex = found.ifindex;
+    this.program = program;
+    this.link = XdpLink.attach(program.fd, found.ifindex, config.name, config.attach);
+  }
+
+  /**
+   * Loads and attaches the program with an empty port table, so that every packet still passes to the kernel stack. It is loaded on
+   * another thread.
+   */
+  static async attach(options: SteeredInterfaceOptions): Promise<SteeredInterface> {
+    const { config, workers, object, shareWith } = options;
+    const found = findInterface(config);
+    const queueLimit = Math.max(...found.queues) + 1;
+    const program = await SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith });
     try {
-      this.link = XdpLink.attach(this.program.fd, ifindex, config.name, config.attach);
+      return new SteeredInterface(options, found, program);
     } catch (error) {
-      this.program[Symbol.dispose]();
+      program[Symbol.dispose]();
       throw error;
     }
   }

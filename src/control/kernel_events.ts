@@ -43,7 +43,7 @@ export class KernelEvents implements Disposable {
       return { name, limitsFd: program.eventLimitsFd, account, ring };
     });
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
-    // Packets are steered by now, and whoever waits for that is told before this thread is busy with the kernel's types.
+    // Packets are steered by now, and whoever waits for that is told before a CPU is busy with the kernel's types.
     this.#traceTimer = setTimeout(() => void this.#openTrace(), TRACE_AFTER_MS);
   }
 
@@ -58,7 +58,9 @@ export class KernelEvents implements Disposable {
         xskMapId: mapIdOf(program.xskMapFd),
       }));
       const ifindexes = this.interfaces.map(({ ifindex }) => ifindex);
-      this.#trace = new KernelTrace(ifindexes, (event) => reportTrace(watched[event.interface]!, event));
+      const trace = await KernelTrace.open(ifindexes, (event) => reportTrace(watched[event.interface]!, event));
+      if (this.#closed) return trace[Symbol.dispose]();
+      this.#trace = trace;
       log.debug("The kernel's tracepoints are watched after {elapsedMs} ms", {
         elapsedMs: Number((performance.now() - startedMs).toFixed(1)),
       });

@@ -62,9 +62,11 @@ export class Steering implements AsyncDisposable {
    *
    * The workers learn of new ports before the kernel steers any of them, and remember old ports after it has stopped, so that a
    * packet steered under one generation can be processed under the next.
+   *
+   * @param ready What has to be done before a packet is steered.
    */
-  apply(rules: readonly RuleConfig[]): Promise<Applied> {
-    return this.#inTurn(() => this.#apply(rules));
+  apply(rules: readonly RuleConfig[], ready?: Promise<void>): Promise<Applied> {
+    return this.#inTurn(() => this.#apply(rules, ready));
   }
 
   /** Leaves the packets of these rules to the kernel stack, and of no others that do not say so themselves. */
@@ -90,7 +92,7 @@ export class Steering implements AsyncDisposable {
     return turn;
   }
 
-  async #apply(configured: readonly RuleConfig[]): Promise<Applied> {
+  async #apply(configured: readonly RuleConfig[], ready?: Promise<void>): Promise<Applied> {
     const answers = Forwarding.translates(configured)
       ? Forwarding.answerRules(this.forwardingConfig, this.workers.count)
       : [];
@@ -119,7 +121,7 @@ export class Steering implements AsyncDisposable {
     control.activeTable = idle;
     const start = performance.now();
     try {
-      await this.#portTable.apply(portMap, generation);
+      await this.#portTable.apply(portMap, generation, ready);
     } catch (error) {
       control.activeTable = active;
       void this.#settle(soleBefore);

@@ -11,6 +11,7 @@ import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, WORKER_STATE, WorkerCounters } from "../dataplane/words.ts";
 import { SteerError } from "../errors.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
+import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
 import { closeFd, keepThreadOff, openEventFd, signalEventFd } from "../ffi/libc.ts";
 
@@ -55,6 +56,7 @@ export class WorkerPool {
   readonly #threads: Worker[] = [];
   readonly #eventFds: number[] = [];
   readonly #startedMs = performance.now();
+  #running: Promise<void> = Promise.resolve();
   /** By worker, as last told: this may never go down. */
   readonly #idleMs: number[] = [];
 
@@ -83,8 +85,12 @@ export class WorkerPool {
     }
   }
 
-  /** Gives the workers their sockets and waits until every loop runs. */
-  async begin({ ruleSlots, tables, forwardTables, sessions, describePorts }: WorkerTask): Promise<void> {
+  /** Gives the workers their sockets. Resolves when every loop runs. */
+  begin(task: WorkerTask): Promise<void> {
+    return this.#running = this.#begin(task);
+  }
+
+  async #begin({ ruleSlots, tables, forwardTables, sessions, describePorts }: WorkerTask): Promise<void> {
     const plan = CapturePlan.createMemory(ruleSlots);
     const rings: SharedArrayBuffer[] = [];
     this.capture = { plan, rings };
@@ -158,6 +164,7 @@ export class WorkerPool {
 
   /** Waits until every worker uses the forward table in force, and none the other one. */
   async forwardAcknowledged(): Promise<void> {
+    await this.#running;
     const active = this.control.activeForward;
     if (await this.#until(ACKNOWLEDGE_MS, (worker) => this.control.forwardSeen(worker) === active)) return;
     throw new SteerError(`A worker has not answered for ${ACKNOWLEDGE_MS} ms: the change was not made`);
@@ -199,7 +206,7 @@ export class WorkerPool {
     while (!this.#every(condition)) {
       if (performance.now() > end) return false;
       for (const fd of this.#eventFds) signalEventFd(fd);
-      await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+      await pause(STEP_MS);
     }
     return true;
   }

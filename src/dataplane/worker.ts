@@ -4,7 +4,7 @@
  * @module
  */
 import { messageOf } from "../errors.ts";
-import { pinThread, threadId } from "../ffi/libc.ts";
+import { pinThread, prepareCalls, threadId } from "../ffi/libc.ts";
 import { Clock } from "../ffi/clock.ts";
 import { PollSet } from "../ffi/poll_set.ts";
 import { viewForwardTables } from "../steering/forward_table.ts";
@@ -47,6 +47,8 @@ export interface WorkerFailure {
 
 /** Takes the thread over: the first message starts the loop, which ends only at a command in the control words. */
 export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
+  // All that the loop calls, while the control thread opens the sockets.
+  prepareCalls("gettid", "mmap", "poll", "eventfd_read", "clock_gettime", "sendto");
   scope.onmessage = ({ data }: MessageEvent<WorkerOptions>) => {
     const control = new ControlWords(data.control);
     try {

@@ -19,6 +19,14 @@ const FAILED_MS = 10;
 const PAGE_BYTES = 4096;
 const COUNT_BYTES = 8;
 
+/**
+ * Resolves after some milliseconds. For the way to the first packet: the first `setTimeout` of a process loads Node's timers, which takes
+ * 12 ms and with busy CPUs 30.
+ */
+export async function pause(milliseconds: number): Promise<void> {
+  await libc().symbols.poll_elsewhere(null, 0, milliseconds);
+}
+
 export class AsyncPoll implements Disposable {
   /** Memory that C keeps while we run on, so none of JavaScript's. */
   #memory = MappedMemory.anonymous(PAGE_BYTES, "map a poll set");

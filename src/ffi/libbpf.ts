@@ -6,7 +6,7 @@
  */
 import { SteerError } from "../errors.ts";
 import { ERRNO, syscallError } from "./errno.ts";
-import { checked, libbpf, takeMessages } from "./libbpf_library.ts";
+import { checked, libbpf, messagesOf } from "./libbpf_library.ts";
 import { closeFd } from "./libc.ts";
 import {
   BPF_LINK_CREATE_OPTS,
@@ -23,21 +23,42 @@ const cString = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().enc
 export type BpfObjectHandle = Deno.PointerObject<"bpf_object">;
 export type BpfMapHandle = Deno.PointerObject<"bpf_map">;
 
-/** Parses an ELF object. `bytes` must stay alive until {@linkcode loadObject} is done. */
-export function openObject(bytes: Uint8Array<ArrayBuffer>): BpfObjectHandle {
-  takeMessages();
-  const handle = libbpf().bpf_object__open_mem(bytes, BigInt(bytes.byteLength), null);
-  if (handle === null) throw new SteerError(`Cannot read the BPF object: ${takeMessages() || "not a BPF ELF file"}`);
-  return handle as BpfObjectHandle;
+/**
+ * Reads an ELF object, creates its maps and loads its programs. The kernel takes some tens of milliseconds, on another thread: this one
+ * can go on meanwhile.
+ *
+ * @param prepare Sizes and fills maps before that. It may be called twice.
+ * @throws {SteerError} with libbpf's and the verifier's words in full.
+ */
+export async function loadObject(
+  bytes: Uint8Array<ArrayBuffer>,
+  prepare: (object: BpfObjectHandle) => void,
+): Promise<BpfObjectHandle> {
+  const quiet = openObject(bytes, prepare);
+  if (await libbpf().bpf_object__load_elsewhere(quiet) === 0) return quiet;
+  closeObject(quiet);
+  // Once more, to hear why.
+  const handle = openObject(bytes, prepare);
+  let result = 0;
+  const words = messagesOf(() => result = libbpf().bpf_object__load(handle));
+  if (result === 0) return handle;
+  closeObject(handle);
+  const error = syscallError("bpf", -result, "load the BPF object");
+  throw new SteerError(`${error.message}\n${words}`, { cause: error, ...(error.hint ? { hint: error.hint } : {}) });
 }
 
-/** Creates the maps and loads the programs; on failure the error carries libbpf's and the verifier's words in full. */
-export function loadObject(handle: BpfObjectHandle): void {
-  const result = libbpf().bpf_object__load(handle);
-  const log = takeMessages();
-  if (result === 0) return;
-  const error = syscallError("bpf", -result, "load the BPF object");
-  throw new SteerError(`${error.message}\n${log}`, { cause: error, ...(error.hint ? { hint: error.hint } : {}) });
+/** libbpf reads from `bytes` until the object is loaded. */
+function openObject(bytes: Uint8Array<ArrayBuffer>, prepare: (object: BpfObjectHandle) => void): BpfObjectHandle {
+  const open = (): Deno.PointerValue => libbpf().bpf_object__open_mem(bytes, BigInt(bytes.byteLength), null);
+  const handle = open() as BpfObjectHandle | null;
+  if (handle === null) throw new SteerError(`Cannot read the BPF object: ${messagesOf(open) || "not a BPF ELF file"}`);
+  try {
+    prepare(handle);
+    return handle;
+  } catch (error) {
+    closeObject(handle);
+    throw error;
+  }
 }
 
 export function closeObject(handle: BpfObjectHandle): void {
@@ -233,10 +254,12 @@ export class BpfRingBuffer implements Disposable {
       onSample(new DataView(Deno.UnsafePointerView.getArrayBuffer(data!, Number(size))));
       return 0;
     });
-    const handle = libbpf().ring_buffer__new(mapFd, this.#callback.pointer, null, null);
+    const open = (): Deno.PointerValue => libbpf().ring_buffer__new(mapFd, this.#callback.pointer, null, null);
+    const handle = open();
     if (handle === null) {
+      const words = messagesOf(open);
       this.#callback.close();
-      throw new SteerError(`Cannot open the BPF ring buffer: ${takeMessages()}`);
+      throw new SteerError(`Cannot open the BPF ring buffer: ${words}`);
     }
     this.#handle = handle;
   }

@@ -14,6 +14,8 @@ const SYMBOLS = {
   bpf_object__open_mem: { parameters: ["buffer", "usize", "pointer"], result: "pointer" },
   // int bpf_object__load(struct bpf_object *object)
   bpf_object__load: { parameters: ["pointer"], result: "i32" },
+  // the same, on another thread
+  bpf_object__load_elsewhere: { name: "bpf_object__load", parameters: ["pointer"], result: "i32", nonblocking: true },
   // void bpf_object__close(struct bpf_object *object)
   bpf_object__close: { parameters: ["pointer"], result: "void" },
   // struct bpf_program *bpf_object__find_program_by_name(const struct bpf_object *object, const char *name)
@@ -77,8 +79,6 @@ const PRINT = { parameters: ["i32", "pointer", "pointer"], result: "i32" } as co
 type Libbpf = Functions<typeof SYMBOLS>;
 let opened: Libbpf | undefined;
 
-/** What libbpf printed since the last {@linkcode takeMessages}: the verifier's log is among it when a load fails. */
-const messages: string[] = [];
 const LEVEL_DEBUG = 2;
 /** As much as libbpf lets the verifier write. The reason for a refusal is the last line of the log. */
 const MESSAGE_BYTES = (1 << 24) + 4096;
@@ -87,8 +87,7 @@ const MESSAGE_BYTES = (1 << 24) + 4096;
 export function libbpf(): Libbpf {
   if (opened !== undefined) return opened;
   opened = openLibrary(findLibrary(), SYMBOLS, "install it: apt install libbpf1");
-  // libbpf has one print function for the whole process; a worker's would be gone with the worker, and crash the next caller.
-  if (!("WorkerGlobalScope" in globalThis)) collectMessages(opened);
+  opened.libbpf_set_print(null);
   return opened;
 }
 
@@ -103,24 +102,37 @@ function findLibrary(): string {
   return embedded("libbpf.so.1");
 }
 
-/** Makes libbpf print into {@linkcode messages}. */
-function collectMessages({ libbpf_set_print }: Libbpf): void {
+/** Where libbpf prints to while {@linkcode messagesOf} listens. Made once, and never closed: libbpf may be printing on another thread. */
+let printer: Deno.UnsafeCallback<typeof PRINT> | undefined;
+let messages: string[] = [];
+
+function makePrinter(): Deno.UnsafeCallback<typeof PRINT> {
   const { vsnprintf } = libc().symbols;
   let text: Uint8Array<ArrayBuffer> | undefined;
   // A va_list parameter is a pointer in both the x86-64 and the AArch64 calling convention, so it can be handed on as one.
-  const print = new Deno.UnsafeCallback(PRINT, (level, format, list) => {
+  return new Deno.UnsafeCallback(PRINT, (level, format, list) => {
     if (level === LEVEL_DEBUG) return 0;
     text ??= new Uint8Array(MESSAGE_BYTES); // pages that are not written to take no memory
     const length = Math.min(vsnprintf(text, BigInt(text.byteLength), format, list), text.byteLength - 1);
     messages.push(new TextDecoder().decode(text.subarray(0, Math.max(length, 0))).trimEnd());
     return 0;
   });
-  libbpf_set_print(print.pointer);
 }
 
-/** What libbpf had to say since the last call, and forgets it. */
-export function takeMessages(): string {
-  return messages.splice(0).join("\n");
+/**
+ * What libbpf prints during a call: the reason for a failure, and the verifier's log where that is the reason. At all other times it
+ * prints nothing, since a call on another thread would have to wait for this one to hear it.
+ */
+export function messagesOf(call: () => void): string {
+  printer ??= makePrinter();
+  messages = [];
+  libbpf().libbpf_set_print(printer.pointer);
+  try {
+    call();
+  } finally {
+    libbpf().libbpf_set_print(null);
+  }
+  return messages.join("\n");
 }
 
 /** libbpf's 1.0 convention: a negative result is `-errno`. */

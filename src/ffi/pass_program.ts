@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checked, libbpf, takeMessages } from "./libbpf_library.ts";
+import { checked, libbpf } from "./libbpf_library.ts";
 import { closeFd } from "./libc.ts";
 import { BPF_PROG_INFO, UAPI } from "./uapi.ts";
 
@@ -21,7 +21,6 @@ export class PassProgram implements Disposable {
     const count = BigInt(INSTRUCTIONS.byteLength / INSTRUCTION_BYTES);
     const [name, license] = [cString("xdpsteer_probe"), cString("GPL")];
     const result = libbpf().bpf_prog_load(UAPI.BPF_PROG_TYPE_XDP, name, license, INSTRUCTIONS, count, null);
-    takeMessages();
     return new PassProgram(checked(result, "bpf_prog_load", "load an XDP program"));
   }
 

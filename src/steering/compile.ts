@@ -3,26 +3,21 @@
  *
  * @module
  */
-import { emptyPortMap, PORT_ACTION, type PortMap } from "./port_map.ts";
+import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
 import { type Action, endsInKernel, type Rule } from "./rule.ts";
 import { NO_RULE } from "./slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
 /** @param slots Slot of each rule, in the same order. */
 export function compilePortMap(rules: readonly Rule[], slots: readonly number[]): PortMap {
-  const map = emptyPortMap();
-  rules.forEach((rule, index) => {
+  return rules.flatMap((rule, index) => {
     const action = portAction(rule);
-    for (const { first, last } of rule.ports) {
-      map.action.fill(action, first, last + 1);
-      map.rule.fill(slots[index]!, first, last + 1);
-      map.worker.fill(rule.worker === "hash" ? 0 : rule.worker, first, last + 1);
-    }
+    const worker = rule.worker === "hash" ? 0 : rule.worker;
+    return rule.ports.map(({ first, last }) => ({ first, last, action, rule: slots[index]!, worker }));
   });
-  return map;
 }
 
-function portAction({ action, worker }: Rule): number {
+function portAction({ action, worker }: Rule): PortAction {
   if (action === "pass") return PORT_ACTION.pass;
   if (action === "drop") return PORT_ACTION.drop;
   return worker === "hash" ? PORT_ACTION.spread : PORT_ACTION.redirect;

@@ -12,15 +12,12 @@ export const RETIRED = "(retired)";
 
 export class RuleSlots {
   /** Name by slot; undefined where free. A name stays after its rule is gone until the slot is needed. */
-  readonly #names: (string | undefined)[];
+  readonly #names: (string | undefined)[] = [undefined];
   readonly #slots = new Map<string, number>();
   /** Generation that last had the rule, by slot. */
-  readonly #lastSeen: number[];
+  readonly #lastSeen: number[] = [0];
 
-  constructor(readonly capacity: number) {
-    this.#names = new Array(capacity).fill(undefined);
-    this.#lastSeen = new Array(capacity).fill(0);
-  }
+  constructor(readonly capacity: number) {}
 
   /**
    * Gives every name a slot.

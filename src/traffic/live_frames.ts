@@ -17,7 +17,6 @@ import {
   loadObject,
   lookupElement,
   mapFd,
-  openObject,
   possibleCpus,
   programFd,
   setInitialValue,
@@ -87,13 +86,13 @@ export class LiveFrames implements Disposable {
    * @throws {RangeError} for more ports or flows than there can be.
    * @throws {SteerError} with the verifier's log when the kernel refuses the program.
    */
-  static load(options: LiveFramesOptions): LiveFrames {
+  static async load(options: LiveFramesOptions): Promise<LiveFrames> {
     const frame = buildTemplate(options);
     const parameters = packParameters(options, frame);
-    const handle = openObject(objectBytes as Uint8Array<ArrayBuffer>);
+    const handle = await loadObject(objectBytes as Uint8Array<ArrayBuffer>, (object) => {
+      setInitialValue(findMap(object, ".rodata"), parameters);
+    });
     try {
-      setInitialValue(findMap(handle, ".rodata"), parameters);
-      loadObject(handle);
       return new LiveFrames(handle, frame.bytes, options);
     } catch (error) {
       closeObject(handle);

@@ -6,7 +6,6 @@ import {
   closeObject,
   findMap,
   loadObject,
-  openObject,
   programFd,
   setInitialValue,
   testRun,
@@ -40,7 +39,7 @@ export class FreshFrames implements Disposable {
     this.#frame = frame;
   }
 
-  static load(options: FreshFramesOptions): FreshFrames {
+  static async load(options: FreshFramesOptions): Promise<FreshFrames> {
     const { source, destination, flows, payloadBytes } = options;
     const { bytes } = buildFrame({
       source: { ...source, port: FIRST_PORT },
@@ -54,11 +53,10 @@ export class FreshFrames implements Disposable {
     view.setUint32(PARAMETERS.flows, flows, true);
     view.setUint16(PARAMETERS.sourcePort, FIRST_PORT, true);
     parameters.set(bytes.subarray(0, PARAMETERS.size - PARAMETERS.headers), PARAMETERS.headers);
-    const object = Deno.readFileSync(OBJECT);
-    const handle = openObject(object);
+    const handle = await loadObject(Deno.readFileSync(OBJECT), (object) => {
+      setInitialValue(findMap(object, ".rodata"), parameters);
+    });
     try {
-      setInitialValue(findMap(handle, ".rodata"), parameters);
-      loadObject(handle);
       return new FreshFrames(handle, bytes);
     } catch (error) {
       closeObject(handle);

@@ -41,20 +41,26 @@ class Source implements Disposable {
   #unreported = SETUP_ROUNDS * LITTLE_FRAMES;
   #perMs: number | undefined;
 
-  constructor({ durationMs: _, cpus, ...options }: GeneratorOrder) {
+  private constructor(frames: LiveFrames | FreshFrames, { ratePps, cpus }: GeneratorOrder) {
+    this.#frames = frames;
+    this.#perMs = ratePps === undefined ? undefined : ratePps / 1000;
+    const setups = Array.from({ length: SETUP_ROUNDS }, () => this.#call(LITTLE_FRAMES, cpus[0]!).elapsedMs);
+    this.#setupMs = Math.min(...setups);
+  }
+
+  static async open(order: GeneratorOrder): Promise<Source> {
+    const { durationMs: _, cpus: __, ...options } = order;
     const source = { mac: MACS.client, address: IPV4.client };
     const destination = { mac: MACS.steer, address: IPV4.steer };
-    this.#frames = options.fresh
+    const frames = await (options.fresh
       ? FreshFrames.load({
         ...options,
         interface: INTERFACES.client,
         source,
         destination: { ...destination, port: options.ports[0]! },
       })
-      : LiveFrames.load({ ifindex: interfaceIndex(INTERFACES.client), source, destination, ...options });
-    this.#perMs = options.ratePps === undefined ? undefined : options.ratePps / 1000;
-    const setups = Array.from({ length: SETUP_ROUNDS }, () => this.#call(LITTLE_FRAMES, cpus[0]!).elapsedMs);
-    this.#setupMs = Math.min(...setups);
+      : LiveFrames.load({ ifindex: interfaceIndex(INTERFACES.client), source, destination, ...options }));
+    return new Source(frames, order);
   }
 
   send({ durationMs, cpus }: GeneratorOrder): GeneratorReport {
@@ -90,7 +96,7 @@ if (import.meta.main) {
   for await (const line of createInterface(process.stdin)) {
     const order = JSON.parse(line) as GeneratorOrder;
     const key = JSON.stringify({ ...order, durationMs: 0 });
-    const source = sources.get(key) ?? new Source(order);
+    const source = sources.get(key) ?? await Source.open(order);
     sources.set(key, source);
     console.log(JSON.stringify(source.send(order)));
   }

@@ -51,6 +51,7 @@ export async function build(): Promise<void> {
     );
   await Promise.all([
     c("baseline", "-lxdp", "-lbpf"),
+    c("exec_time"),
     c("kernel_echo"),
     c("ping_pong"),
     c("udp_relay"),
@@ -94,11 +95,6 @@ export async function pingPong(network: VethNetwork, count: number, intervalUs =
 /** Sends until the first answer comes. @returns when that was, in ms since boot. */
 export async function firstAnswerMs(network: VethNetwork): Promise<number> {
   return Number(await network.exec("client", [`${BUILD}/ping_pong`, IPV4.steer, `${PORT}`, "0", `${SENDER_CPU}`]));
-}
-
-/** When a process was started, in ms since boot, to 10 ms. */
-export function startedMs(pid: number): number {
-  return Number(Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1]!.split(" ")[19]) * 10;
 }
 
 /** Time on a CPU of the threads that a process has now, in ms. */

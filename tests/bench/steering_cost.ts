@@ -52,7 +52,7 @@ async function programCost(rounds: number): Promise<Result[]> {
     destination: { mac: "02:00:00:00:00:02", address: "10.0.0.2", port: PORT },
     payload: new Uint8Array(22),
   }).bytes;
-  using program = SteeringProgram.load({ workerCount: 1, queueLimit: 1 });
+  using program = await SteeringProgram.load({ workerCount: 1, queueLimit: 1 });
   await using table = new PortTable(program);
   const results: Result[] = [];
   for (const [subject, last] of [["one port", PORT], ["all ports", 65535]] as const) {

@@ -77,6 +77,8 @@ export interface ApplianceOptions {
   readonly directory?: string;
   /** Ends the configuration. */
   readonly comment?: string;
+  /** Words before the program's. */
+  readonly as?: readonly string[];
 }
 
 /** xdpsteer, as an operator runs it. */
@@ -84,7 +86,7 @@ export async function startAppliance(
   network: VethNetwork,
   action: Action,
   wait: Wait,
-  { rules, workers = 1, cpus = [SUBJECT_CPU], directory, comment = "" }: ApplianceOptions = {},
+  { rules, workers = 1, cpus = [SUBJECT_CPU], directory, comment = "", as = [] }: ApplianceOptions = {},
 ): Promise<Subject & { readonly box: Appliance }> {
   const lines = rules ?? [`{ name: bench, ports: ${PORT}, worker: 0, action: ${action} }`];
   const config = (socket: string): string =>
@@ -96,7 +98,7 @@ ${lines.map((line) => `  - ${line}`).join("\n")}
 control: { socket: ${socket}, http: "off" }
 # ${comment}
 `;
-  const box = await Appliance.start(network, config, directory === undefined ? {} : { directory });
+  const box = await Appliance.start(network, config, { as, ...(directory === undefined ? {} : { directory }) });
   const work = async (): Promise<Work> => {
     const { totals, workers: [first] } = await box.status();
     const { pauses, pause_ms: pauseMs } = first!.loop;

@@ -7,10 +7,10 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 const OBJECT = Deno.readFileSync(`${ROOT}build/steer.bpf.o`);
 
 /** The error with which the object is refused; anything but a SteerError is a failure of its own. */
-function refusal(object: Uint8Array<ArrayBuffer>): SteerError {
+async function refusal(object: Uint8Array<ArrayBuffer>): Promise<SteerError> {
   requireKernel();
   try {
-    SteeringProgram.load({ object, workerCount: 1, queueLimit: 1 })[Symbol.dispose]();
+    using _program = await SteeringProgram.load({ object, workerCount: 1, queueLimit: 1 });
   } catch (error) {
     assert.ok(error instanceof SteerError, `${error}`);
     return error;
@@ -37,28 +37,29 @@ async function compileWith(source: string): Promise<Uint8Array<ArrayBuffer>> {
   }
 }
 
-Deno.test("SteeringProgram.load() refuses bytes that are no object", () => {
+Deno.test("SteeringProgram.load() refuses bytes that are no object", async () => {
   for (const length of [0, 1, 3, 64, 4096, 100_000]) {
     const noise = new Uint8Array(length);
     for (let at = 0; at < length; at += 65_536) crypto.getRandomValues(noise.subarray(at, at + 65_536));
-    assert.match(refusal(noise).message, /^Cannot read the BPF object: ./);
+    assert.match((await refusal(noise)).message, /^Cannot read the BPF object: ./);
   }
 });
 
-Deno.test("SteeringProgram.load() refuses a truncated object wherever it ends", () => {
+Deno.test("SteeringProgram.load() refuses a truncated object wherever it ends", async () => {
   // The section table is at the end, so no prefix is whole.
   for (let length = 4; length < OBJECT.length; length += 997) {
-    assert.match(refusal(OBJECT.slice(0, length)).message, /BPF object/);
+    assert.match((await refusal(OBJECT.slice(0, length))).message, /BPF object/);
   }
-  assert.match(refusal(OBJECT.slice(0, -1)).message, /BPF object/);
+  assert.match((await refusal(OBJECT.slice(0, -1))).message, /BPF object/);
 });
 
-Deno.test("SteeringProgram.load() refuses an ELF file that is no BPF object", () => {
-  assert.match(refusal(Deno.readFileSync(Deno.execPath()).slice(0, 1 << 20)).message, /^Cannot read the BPF object: ./);
+Deno.test("SteeringProgram.load() refuses an ELF file that is no BPF object", async () => {
+  const { message } = await refusal(Deno.readFileSync(Deno.execPath()).slice(0, 1 << 20));
+  assert.match(message, /^Cannot read the BPF object: ./);
 });
 
-Deno.test("SteeringProgram.load() refuses another project's BPF object", () => {
-  refusal(Deno.readFileSync(`${ROOT}build/traffic.bpf.o`));
+Deno.test("SteeringProgram.load() refuses another project's BPF object", async () => {
+  await refusal(Deno.readFileSync(`${ROOT}build/traffic.bpf.o`));
 });
 
 Deno.test("SteeringProgram.load() carries the verifier's words", async () => {
@@ -67,7 +68,7 @@ SEC("xdp") int reads_unchecked(struct xdp_md *ctx)
 {
 	return *(int *)(long)ctx->data;
 }`);
-  const { message } = refusal(object);
+  const { message } = await refusal(object);
   assert.match(message, /^Cannot load the BPF object: bpf failed with EACCES \(13\)\n/);
   assert.match(message, /reads_unchecked/);
   assert.match(message, /invalid access to packet/);
@@ -83,11 +84,11 @@ SEC("xdp") int reads_unchecked(struct xdp_md *ctx)
 		number += i;
 	return *(int *)(long)ctx->data;
 }`);
-  const { message } = refusal(object);
+  const { message } = await refusal(object);
   assert.ok(message.length > 100_000, `the log has ${message.length} characters`);
   assert.match(message, /invalid access to packet/);
 });
 
-Deno.test("SteeringProgram.load() works after refusals", () => {
-  SteeringProgram.load({ workerCount: 1, queueLimit: 1 })[Symbol.dispose]();
+Deno.test("SteeringProgram.load() works after refusals", async () => {
+  using _program = await SteeringProgram.load({ workerCount: 1, queueLimit: 1 });
 });

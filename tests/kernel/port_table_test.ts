@@ -3,7 +3,7 @@ import { ACTION, CONTROL, LIMIT, PORT_ENTRY, REASON } from "../../src/bpf/layout
 import { readPortTable } from "../../src/bpf/port_table.ts";
 import type { SteeringProgram } from "../../src/bpf/program.ts";
 import { lookupElement } from "../../src/ffi/libbpf.ts";
-import { emptyPortMap, PORT_ACTION, PORT_COUNT, type PortMap } from "../../src/steering/port_map.ts";
+import { PORT_ACTION, PORT_COUNT, type PortMap, type PortOwner } from "../../src/steering/port_map.ts";
 import { ipv4, LISTED } from "./steer_frames.ts";
 import type { TestRunJob } from "./test_run_worker.ts";
 import { portMap, VerdictRig } from "./verdict_rig.ts";
@@ -23,41 +23,48 @@ function readTable(program: SteeringProgram): DataView {
   return new DataView(buffer, byteOffset, byteLength);
 }
 
-/** A map in which neighbours differ and every field has every size of number. */
+/** A map of ranges of all lengths up to 300, in which neighbours differ and every field has every size of number. */
 function motley(): PortMap {
-  const map = emptyPortMap();
-  for (let port = 0; port < PORT_COUNT; port++) {
-    map.action[port] = port % 5;
-    map.rule[port] = (port * 7) % LIMIT.RULE_SLOTS;
-    map.worker[port] = (port * 13) % 1024;
+  const actions = [undefined, ...Object.values(PORT_ACTION)];
+  const map: PortOwner[] = [];
+  let first = 0;
+  for (let turn = 0; first < PORT_COUNT; turn++) {
+    const last = Math.min(first + turn % 300, PORT_COUNT - 1);
+    const action = actions[turn % actions.length];
+    if (action !== undefined) {
+      map.push({ first, last, action, rule: (turn * 7) % LIMIT.RULE_SLOTS, worker: (turn * 13) % 1024 });
+    }
+    first = last + 1;
   }
   return map;
 }
 
 Deno.test("PortTable.apply() writes every port as the kernel then reads it", async () => {
-  await using rig = VerdictRig.load();
+  await using rig = await VerdictRig.load();
   const map = motley();
   await rig.table.apply(map, 1);
   const kernel = readTable(rig.program);
-  const actions = [ACTION.NONE, ACTION.PASS, ACTION.DROP, ACTION.REDIRECT, ACTION.SPREAD];
+  const actions = [ACTION.PASS, ACTION.DROP, ACTION.REDIRECT, ACTION.SPREAD];
+  const owners: (PortOwner | undefined)[] = Array(PORT_COUNT).fill(undefined);
+  for (const owner of map) owners.fill(owner, owner.first, owner.last + 1);
   for (let port = 0; port < PORT_COUNT; port++) {
     const at = port * PORT_ENTRY.size;
-    const listed = map.action[port] !== PORT_ACTION.none;
+    const owner = owners[port];
     const entry = {
       action: kernel.getUint8(at + PORT_ENTRY.action),
       rule: kernel.getUint16(at + PORT_ENTRY.rule, true),
       worker: kernel.getUint16(at + PORT_ENTRY.worker, true),
     };
     assert.deepEqual(entry, {
-      action: actions[map.action[port]!],
-      rule: listed ? map.rule[port] : 0,
-      worker: listed ? map.worker[port] : 0,
+      action: owner === undefined ? ACTION.NONE : actions[owner.action],
+      rule: owner?.rule ?? 0,
+      worker: owner?.worker ?? 0,
     }, `port ${port}`);
   }
 });
 
 Deno.test("PortTable.apply() puts the other half in force each time", async () => {
-  await using rig = VerdictRig.load();
+  await using rig = await VerdictRig.load();
   assert.equal(rig.table.generation, 0);
   assert.equal(rig.run(FRAME), "UNLISTED_PORT");
   const before = activeTable(rig.program);
@@ -72,8 +79,8 @@ Deno.test("PortTable.apply() puts the other half in force each time", async () =
 });
 
 Deno.test("PortTable.apply() leaves nothing of a port that is no longer listed", async () => {
-  await using rig = VerdictRig.load();
-  const empty = emptyPortMap();
+  await using rig = await VerdictRig.load();
+  const empty: PortMap = [];
   // Twice each, so that both halves have held the port.
   for (const [index, map] of [motley(), motley(), empty, empty].entries()) await rig.table.apply(map, index + 1);
   assert.equal(rig.run(FRAME), "UNLISTED_PORT");
@@ -81,7 +88,7 @@ Deno.test("PortTable.apply() leaves nothing of a port that is no longer listed",
 });
 
 Deno.test("PortTable.apply() called again before it is done puts each table in force, the last one for good", async () => {
-  await using rig = VerdictRig.load();
+  await using rig = await VerdictRig.load();
   const actions = ["drop", "pass", "redirect"] as const;
   await Promise.all(actions.map((action, index) => rig.table.apply(portMap({ [LISTED]: { action } }), index + 1)));
   assert.equal(rig.table.generation, 3);
@@ -89,7 +96,7 @@ Deno.test("PortTable.apply() called again before it is done puts each table in f
 });
 
 Deno.test("PortTable.apply() flips under load, and no packet sees half of two tables", async () => {
-  await using rig = VerdictRig.load();
+  await using rig = await VerdictRig.load();
   // Rule 1 only ever passes, rule 2 only ever drops: a mixture would count in another column, or be unlisted.
   const tables = [
     portMap({ [LISTED]: { action: "pass", rule: 1 } }),
@@ -127,8 +134,8 @@ Deno.test("PortTable.apply() flips under load, and no packet sees half of two ta
 });
 
 Deno.test("SteeringProgram.load() with shareWith flips all instances at once and counts apart", async () => {
-  await using first = VerdictRig.load();
-  await using second = VerdictRig.load({ workers: 2, covered: [0], shareWith: first });
+  await using first = await VerdictRig.load();
+  await using second = await VerdictRig.load({ workers: 2, covered: [0], shareWith: first });
   for (const action of ["redirect", "drop", "pass"] as const) {
     await first.table.apply(portMap({ [LISTED]: { action, rule: 1 } }), 1);
     assert.equal(first.run(FRAME), second.run(FRAME));
@@ -142,8 +149,8 @@ Deno.test("SteeringProgram.load() with shareWith flips all instances at once and
 });
 
 Deno.test("SteeringProgram.load() with shareWith keeps the table when the first instance is gone", async () => {
-  const first = VerdictRig.load();
-  await using second = VerdictRig.load({ shareWith: first });
+  const first = await VerdictRig.load();
+  await using second = await VerdictRig.load({ shareWith: first });
   await first.table.apply(portMap({ [LISTED]: { action: "drop" } }), 1);
   await first[Symbol.asyncDispose]();
   assert.equal(second.run(FRAME), "RULE_DROP");

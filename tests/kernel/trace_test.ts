@@ -58,7 +58,7 @@ async function send({ network }: Scene, packets: number): Promise<void> {
 /** Everything that is told of `packets` packets, and how many it accounts for. */
 async function told(at: Scene, packets: number): Promise<{ events: TraceEvent[]; accounted: number; rests: string[] }> {
   const events: TraceEvent[] = [];
-  using trace = new KernelTrace([at.ifindex], (event) => events.push(event), at.netns);
+  using trace = await KernelTrace.open([at.ifindex], (event) => events.push(event), at.netns);
   await send(at, packets);
   await until("an event", () => {
     trace.consume();
@@ -107,11 +107,11 @@ Deno.test("KernelTrace hears nothing of another interface, nor of the same ifind
   await using network = await TestNetwork.create();
   const at = await scene(network, "XDP_ABORTED");
   const heard: TraceEvent[] = [];
-  using elsewhere = new KernelTrace([at.ifindex], (event) => heard.push(event));
-  using otherInterface = new KernelTrace([at.ifindex + 1, 1], (event) => heard.push(event), at.netns);
+  using elsewhere = await KernelTrace.open([at.ifindex], (event) => heard.push(event));
+  using otherInterface = await KernelTrace.open([at.ifindex + 1, 1], (event) => heard.push(event), at.netns);
   // The third proves that there was something to be heard, and that an interface is found wherever it stands.
   const right: TraceEvent[] = [];
-  using all = new KernelTrace([1, at.ifindex], (event) => right.push(event), at.netns);
+  using all = await KernelTrace.open([1, at.ifindex], (event) => right.push(event), at.netns);
   await send(at, 20);
   await until("an event", () => {
     all.consume();
@@ -126,7 +126,7 @@ Deno.test("KernelTrace says how much was held back once a flood has ended, not b
   await using network = await TestNetwork.create();
   const at = await scene(network, "XDP_ABORTED");
   const events: TraceEvent[] = [];
-  using trace = new KernelTrace([at.ifindex], (event) => events.push(event), at.netns);
+  using trace = await KernelTrace.open([at.ifindex], (event) => events.push(event), at.netns);
   await send(at, 200);
   trace.consume();
   const first = events.length;

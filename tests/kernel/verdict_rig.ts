@@ -10,10 +10,10 @@ import assert from "node:assert/strict";
 import { REASON_NAMES } from "../../src/bpf/events.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
 import { PortTable } from "../../src/bpf/port_table.ts";
-import { SteeringProgram, type SteeringProgramOptions, type XdpCounters } from "../../src/bpf/program.ts";
+import { SteeringProgram, type XdpCounters } from "../../src/bpf/program.ts";
 import { closeFd, openXdpSocket } from "../../src/ffi/libc.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";
-import { emptyPortMap, PORT_ACTION, type PortMap } from "../../src/steering/port_map.ts";
+import { PORT_ACTION, type PortMap } from "../../src/steering/port_map.ts";
 import { requireKernel } from "../support/netns.ts";
 
 export const VERDICT = { drop: 1, pass: 2, redirect: 4 } as const;
@@ -34,14 +34,10 @@ export function verdictOf(reason: Reason): number {
 }
 
 export function portMap(rules: Readonly<Record<number, PortRule>>): PortMap {
-  const map = emptyPortMap();
-  for (const [key, { action, rule = 0, worker = 0 }] of Object.entries(rules)) {
+  return Object.entries(rules).map(([key, { action, rule = 0, worker = 0 }]) => {
     const port = Number(key);
-    map.action[port] = PORT_ACTION[action];
-    map.rule[port] = rule;
-    map.worker[port] = worker;
-  }
-  return map;
+    return { first: port, last: port, action: PORT_ACTION[action], rule, worker };
+  });
 }
 
 /** Rule slots that tests use: these many from 0 on, and one far behind. To read all of them takes a millisecond. */
@@ -53,17 +49,18 @@ export class VerdictRig implements AsyncDisposable {
   readonly table: PortTable;
   readonly #sockets: number[] = [];
 
-  private constructor(options: SteeringProgramOptions) {
-    this.program = SteeringProgram.load(options);
-    this.table = new PortTable(this.program);
+  private constructor(program: SteeringProgram) {
+    this.program = program;
+    this.table = new PortTable(program);
   }
 
   /** Loads the program for workers of queue 0, with a socket for each worker in `covered`: all where undefined. */
-  static load(
+  static async load(
     { workers = 1, covered, shareWith }: { workers?: number; covered?: readonly number[]; shareWith?: VerdictRig } = {},
-  ): VerdictRig {
+  ): Promise<VerdictRig> {
     requireKernel();
-    const rig = new VerdictRig({ workerCount: workers, queueLimit: 1, shareWith: shareWith?.program });
+    const options = { workerCount: workers, queueLimit: 1, shareWith: shareWith?.program };
+    const rig = new VerdictRig(await SteeringProgram.load(options));
     for (const worker of covered ?? Array.from({ length: workers }, (_, index) => index)) {
       const socket = openXdpSocket();
       rig.#sockets.push(socket);

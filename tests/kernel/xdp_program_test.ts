@@ -19,7 +19,7 @@ const RULES = portMap({
 });
 
 async function loadRig(covered?: readonly number[]): Promise<VerdictRig> {
-  const rig = VerdictRig.load(covered === undefined ? {} : { covered });
+  const rig = await VerdictRig.load(covered === undefined ? {} : { covered });
   await rig.table.apply(RULES, 1);
   return rig;
 }
@@ -141,7 +141,7 @@ Deno.test("xdp_port_redirect counts each rule's packets and bytes exactly", asyn
 Deno.test("xdp_port_redirect steers to the worker that the port was given to", async () => {
   const map = portMap({ 5000: { action: "redirect", worker: 0 }, 5001: { action: "redirect", worker: 1 } });
   for (const covered of [0, 1]) {
-    await using rig = VerdictRig.load({ workers: 2, covered: [covered] });
+    await using rig = await VerdictRig.load({ workers: 2, covered: [covered] });
     await rig.table.apply(map, 1);
     for (const worker of [0, 1]) {
       const reason = rig.run(ipv4({ port: 5000 + worker }).bytes);
@@ -156,10 +156,10 @@ Deno.test("xdp_port_redirect spreads flows evenly, and a flow to one worker only
   const workers = 4;
   const flows = 1024;
   // One instance for each worker, with a socket for that worker alone: it steers that worker's flows, and no other.
-  await using first = VerdictRig.load({ workers, covered: [0] });
-  await using second = VerdictRig.load({ workers, covered: [1], shareWith: first });
-  await using third = VerdictRig.load({ workers, covered: [2], shareWith: first });
-  await using fourth = VerdictRig.load({ workers, covered: [3], shareWith: first });
+  await using first = await VerdictRig.load({ workers, covered: [0] });
+  await using second = await VerdictRig.load({ workers, covered: [1], shareWith: first });
+  await using third = await VerdictRig.load({ workers, covered: [2], shareWith: first });
+  await using fourth = await VerdictRig.load({ workers, covered: [3], shareWith: first });
   await first.table.apply(portMap({ [LISTED]: { action: "spread", rule: 1 } }), 1);
   const kinds: Readonly<Record<string, (flow: number) => Endpoints>> = {
     "IPv4 source ports": (flow) => ["198.51.100.7", 20_000 + flow, "192.0.2.2"],

@@ -90,7 +90,7 @@ const SLICE_FRAMES = 1 << 18;
 async function sendLive(traffic: LiveTraffic, signal: AbortSignal): Promise<TrafficReport> {
   const { count, cpus = [], ipv6 = false, ...rest } = traffic;
   const addresses = ipv6 ? IPV6 : IPV4;
-  using frames = LiveFrames.load({
+  using frames = await LiveFrames.load({
     ifindex: interfaceIndex(INTERFACES.client),
     source: { mac: MACS.client, address: addresses.client },
     destination: { mac: MACS.steer, address: addresses.steer },

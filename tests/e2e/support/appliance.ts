@@ -209,6 +209,8 @@ export class Appliance implements AsyncDisposable {
 
   async #isReady(): Promise<boolean> {
     if (this.#exit !== undefined) throw new Error(`It ended with ${this.#exit.code}`);
+    // A request takes milliseconds of a CPU that whoever is starting can use.
+    if (await Deno.stat(this.socket).catch(() => undefined) === undefined) return false;
     return await this.request("GET", "/readyz").then(({ code }) => code === 200, () => false);
   }
 
