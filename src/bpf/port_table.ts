@@ -2,8 +2,8 @@
  * The kernel's port table: two halves of one variable, written through mmap, one in force at a time.
  *
  * A change is written into the half that no packet reads, compared with what the kernel then has, and put in force by one
- * 32-bit store. A packet reads the index once, so it is decided by one half only. The half that went out of force may still be in use by a program run on another
- * CPU, so it is written again only after an RCU grace period.
+ * 32-bit store. A packet reads the index once, so it is decided by one half only. The half that went out of force may
+ * still be in use by a program run on another CPU, so it is written again only after an RCU grace period.
  *
  * @module
  */
@@ -101,7 +101,7 @@ export function readPortTable(
   return table.subarray(half * TABLE_BYTES, (half + 1) * TABLE_BYTES);
 }
 
-/** Writes a whole half. By the kernel's own means of copying, since this code runs a few times in the life of a process. */
+/** Writes a whole half, by copying: a loop over all ports, in code that has hardly run before, takes some milliseconds. */
 function writeHalf(bytes: Uint8Array, ports: PortMap): void {
   bytes.fill(0);
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);

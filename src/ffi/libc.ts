@@ -163,7 +163,7 @@ export function closeFd(fd: number): void {
   libc().symbols.close(fd);
 }
 
-/** Whether two pieces of memory of the same length hold the same. A loop that has run a few times takes forty times as long. */
+/** Whether two pieces of memory of the same length hold the same. A loop, in code that has hardly run before, takes milliseconds. */
 export function equalBytes(left: Uint8Array<ArrayBuffer>, right: Uint8Array<ArrayBuffer>): boolean {
   return libc().symbols.memcmp(left, right, BigInt(left.byteLength)) === 0;
 }
