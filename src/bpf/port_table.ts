@@ -27,9 +27,10 @@ export class PortTable implements AsyncDisposable {
   readonly #program: SteeringProgram;
   readonly #memory: MappedMemory;
   readonly #controlMemory: MappedMemory;
-  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #bytes: Uint8Array;
   readonly #control: Uint32Array;
-  /** Kept: memory that is touched for the first time costs more than all the rest of a change. */
+  // Kept: memory that is touched for the first time costs more than all the rest of a change.
+  readonly #wanted = new Uint8Array(TABLE_BYTES);
   readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
   #grace: Promise<void> = Promise.resolve();
 
@@ -61,11 +62,12 @@ export class PortTable implements AsyncDisposable {
 
   async #apply(ports: PortMap, generation: number, ready?: Promise<void>): Promise<void> {
     const idle = (Atomics.load(this.#control, CONTROL.activeTable / 4) + 1) % LIMIT.TABLES;
-    const written = this.#bytes.subarray(idle * TABLE_BYTES, (idle + 1) * TABLE_BYTES);
-    writeHalf(written, ports);
+    const wanted = this.#wanted; // not the mapping itself, which is the kernel's own memory and cannot differ from it
+    pack(ports, wanted);
+    this.#bytes.set(wanted, idle * TABLE_BYTES);
     const kernel = readPortTable(this.#program.portTableFd, idle, this.#kernel);
-    if (!equalBytes(written, kernel)) {
-      const port = Math.floor(written.findIndex((byte, at) => byte !== kernel[at]) / PORT_ENTRY.size);
+    if (!equalBytes(wanted, kernel)) {
+      const port = Math.floor(wanted.findIndex((byte, at) => byte !== kernel[at]) / PORT_ENTRY.size);
       throw new SteerError(`The kernel's port table differs from what was written, first at port ${port}`);
     }
     await ready;
@@ -101,10 +103,10 @@ export function readPortTable(
   return table.subarray(half * TABLE_BYTES, (half + 1) * TABLE_BYTES);
 }
 
-/** Writes a whole half, by copying: a loop over all ports, in code that has hardly run before, takes some milliseconds. */
-function writeHalf(bytes: Uint8Array, ports: PortMap): void {
+/** Fills a whole half, by copying: a loop over all ports, in code that has hardly run before, takes some milliseconds. */
+function pack(ports: PortMap, bytes: Uint8Array<ArrayBuffer>): void {
   bytes.fill(0);
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const words = new Uint32Array(bytes.buffer);
   const entry = new DataView(new ArrayBuffer(PORT_ENTRY.size));
   const stride = PORT_ENTRY.size / 4;
   for (const { first, last, action, rule, worker } of ports) {

@@ -6,6 +6,7 @@
  * @module
  */
 import { UnsupportedError } from "../errors.ts";
+import { pause } from "../ffi/async_poll.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { bindSocket, closeFd, getXdpOption, openXdpSocket, setXdpOption, trySetXdpOption } from "../ffi/libc.ts";
 import { MappedMemory } from "../ffi/memory.ts";
@@ -137,7 +138,7 @@ export class XskSocket implements Disposable {
       const result = bindSocket(this.fd, new Uint8Array(address.buffer));
       if (result === 0) break;
       if (result === -ERRNO.EBUSY && waitedMs < BUSY_RETRY_MS) {
-        await new Promise((resolve) => setTimeout(resolve, BUSY_STEP_MS));
+        await pause(BUSY_STEP_MS);
         continue;
       }
       const error = syscallError("bind", -result, what);

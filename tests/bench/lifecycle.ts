@@ -97,7 +97,7 @@ export async function startup({ rounds }: Effort, report: Report): Promise<Resul
     const pinging = firstAnswerMs(network);
     // ip(8), which enters the namespace, takes some 20 ms of its own.
     const execTime = `${temporary.path}/exec_time`;
-    const as = [`${Deno.cwd()}/${BUILD}/exec_time`, execTime];
+    const as = [`${BUILD}/exec_time`, execTime];
     const options = { workers: 2, cpus: [], directory: temporary.path, comment, as };
     await using subject = await startAppliance(network, "echo", "adaptive", options);
     const answeredMs = await pinging;
