@@ -6,6 +6,11 @@ import { startAppliance, startBaseline, startKernelEcho, type Subject } from "./
 
 const PERCENTILES = ["p50", "p99", "p999", "max"] as const;
 const KERNEL = "kernel UDP echo";
+/** Each packet right after the last answer; and at a pace, as a player's or a caller's, so that who waits for one can fall asleep. */
+const PACES = [
+  { name: "", intervalUs: 0, share: 1, percentiles: PERCENTILES },
+  { name: ", a packet every ms", intervalUs: 1000, share: 1 / 20, percentiles: ["p50", "p99"] },
+] as const;
 
 export async function latency(effort: Effort, report: Report): Promise<Result[]> {
   const results: Result[] = [];
@@ -15,18 +20,24 @@ export async function latency(effort: Effort, report: Report): Promise<Result[]>
     starts[`${OURS}, ${wait}`] = (network) => startAppliance(network, "echo", wait);
   }
   await using arena = await Arena.open(Object.keys(starts).length, false);
-  const measure = ({ network }: Lane): Promise<PingPong> => pingPong(network, effort.pings);
+  const measure = async ({ network }: Lane): Promise<PingPong[]> => {
+    const times: PingPong[] = [];
+    for (const { intervalUs, share } of PACES) times.push(await pingPong(network, effort.pings * share, intervalUs));
+    return times;
+  };
   const values = await arena.contest(starts, effort, measure, (line) => report(`echo round trip, ${line}`));
-  for (const which of PERCENTILES) {
-    for (const [subject, times] of Object.entries(values)) {
-      results.push({
-        workload: `echo round trip, ${which}`,
-        subject,
-        unit: "µs",
-        better: "lower",
-        values: times.map((time) => time[which] / 1000),
-        ...(subject.startsWith(OURS) ? { baselines: [subject.replace(OURS, C), KERNEL] } : {}),
-      });
+  for (const [pace, { name, percentiles }] of PACES.entries()) {
+    for (const which of percentiles) {
+      for (const [subject, times] of Object.entries(values)) {
+        results.push({
+          workload: `echo round trip${name}, ${which}`,
+          subject,
+          unit: "µs",
+          better: "lower",
+          values: times.map((time) => time[pace]![which] / 1000),
+          ...(subject.startsWith(OURS) ? { baselines: [subject.replace(OURS, C), KERNEL] } : {}),
+        });
+      }
     }
   }
   return results;

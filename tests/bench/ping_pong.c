@@ -4,7 +4,7 @@
  *
  *   ping_pong ADDRESS PORT COUNT CPU [INTERVAL_US]
  *
- * prints one line of JSON: round trips in nanoseconds, by percentile. With COUNT 0 it sends a datagram every millisecond, sleeping in
+ * With INTERVAL_US it sleeps until that long after the last datagram was due; without, the next one follows the answer. It prints one line of JSON: round trips in nanoseconds, by percentile. With COUNT 0 it sends a datagram every millisecond, sleeping in
  * between, until the first answer, and prints when that was: milliseconds since boot.
  */
 #define _GNU_SOURCE
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -25,6 +26,13 @@ static long long now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static void sleep_until(long long ns)
+{
+	struct timespec time = { ns / 1000000000LL, ns % 1000000000LL };
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
 }
 
 static int compare(const void *left, const void *right)
@@ -53,7 +61,7 @@ int main(int argc, char **argv)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET };
 	int fd = socket(AF_INET, SOCK_DGRAM, 0), count, lost = 0, got = 0;
-	long long *times, interval_ns;
+	long long *times, interval_ns, due;
 	char data[64] = "ping", reply[64];
 	cpu_set_t set;
 
@@ -71,6 +79,8 @@ int main(int argc, char **argv)
 		return 1;
 	if (count == 0)
 		return first_answer(fd);
+	prctl(PR_SET_TIMERSLACK, 1);
+	due = now_ns();
 	for (int i = 0; i < count; i++) {
 		long long start = now_ns(), end;
 		ssize_t bytes;
@@ -85,8 +95,8 @@ int main(int argc, char **argv)
 			times[got++] = end - start;
 		else
 			lost++;
-		while (interval_ns && now_ns() - start < interval_ns)
-			;
+		if (interval_ns)
+			sleep_until(due += interval_ns);
 	}
 	if (got == 0)
 		return 1;
