@@ -44,23 +44,33 @@ export function readConfig(path: string): Uint8Array {
     const { isDirectory, isFile, size } = file.statSync();
     if (isDirectory) throw new ConfigError(path, [wholeFile("is a directory: expected a YAML file")]);
     if (isFile && size > MAX_FILE_SIZE) throw new ConfigError(path, [tooLarge(size)]);
-    return readAtMost(file, MAX_FILE_SIZE + 1);
+    return readAtMost(file, MAX_FILE_SIZE + 1, size + 1);
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     throw new ConfigError(path, [wholeFile(`${reason(error)}: expected a YAML file`)]);
   }
 }
 
-/** A pipe or a device does not tell its size; one byte over the limit is enough for the parser to refuse it. */
-function readAtMost(file: Deno.FsFile, limit: number): Uint8Array {
-  const buffer = new Uint8Array(limit);
+/**
+ * A pipe, a device or a file of /proc does not tell its size; one byte over the limit is enough for the parser to refuse it.
+ *
+ * @param expected One byte more than there may be, to see the end by. The file is looked at again and again: memory for the largest
+ * of all would be made each time.
+ */
+function readAtMost(file: Deno.FsFile, limit: number, expected: number): Uint8Array {
+  let buffer = new Uint8Array(Math.min(Math.max(expected, 4096), limit));
   let length = 0;
-  while (length < limit) {
+  for (;;) {
     const count = file.readSync(buffer.subarray(length));
     if (count === null) break;
     length += count;
+    if (length < buffer.length) continue;
+    if (length === limit) break;
+    const larger = new Uint8Array(Math.min(2 * length, limit));
+    larger.set(buffer);
+    buffer = larger;
   }
-  return buffer.slice(0, length);
+  return buffer.subarray(0, length);
 }
 
 function reason(error: unknown): string {
