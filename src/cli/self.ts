@@ -35,10 +35,12 @@ function takeFromLauncher(): { readonly file?: string; readonly unpacked?: strin
   const file = Deno.env.get("XDPSTEER_SELF");
   if (file === undefined) return {};
   const unpacked = Deno.env.get("XDPSTEER_UNPACKED");
-  const libraries = Deno.env.get("XDPSTEER_LD_LIBRARY_PATH");
-  if (libraries !== undefined) Deno.env.set("LD_LIBRARY_PATH", libraries);
-  else Deno.env.delete("LD_LIBRARY_PATH");
-  const own = ["XDPSTEER_SELF", "XDPSTEER_UNPACKED", "XDPSTEER_LD_LIBRARY_PATH", "DENO_DIR", "DENO_NO_UPDATE_CHECK"];
-  for (const name of own) Deno.env.delete(name);
+  for (const name of ["LD_LIBRARY_PATH", "GLIBC_TUNABLES"]) {
+    const before = Deno.env.get(`XDPSTEER_${name}`);
+    if (before !== undefined) Deno.env.set(name, before);
+    else Deno.env.delete(name);
+    Deno.env.delete(`XDPSTEER_${name}`);
+  }
+  for (const name of ["XDPSTEER_SELF", "XDPSTEER_UNPACKED", "DENO_DIR", "DENO_NO_UPDATE_CHECK"]) Deno.env.delete(name);
   return { file, unpacked };
 }

@@ -193,6 +193,21 @@ Deno.test("its libraries are its own, and the system's if asked for", async () =
   }
 });
 
+Deno.test("what it starts gets the environment that it was started in", async () => {
+  await using root = await temporary();
+  const seen = `${root.path}/environment`;
+  await Deno.writeTextFile(`${root.path}/ip`, `#!/bin/sh\n/usr/bin/env > ${seen}\nexit 1\n`, { mode: 0o755 });
+  const plain = { XDPSTEER_CACHE_DIR: `${root.path}/cache`, PATH: `${root.path}:/usr/sbin:/usr/bin` };
+  const tuned = { ...plain, GLIBC_TUNABLES: "glibc.malloc.tcache_count=3", LD_LIBRARY_PATH: "/usr/lib" };
+  for (const env of [plain, tuned]) {
+    assert.notEqual((await start(env, [FILE, "demo"])).code, 0);
+    const lines = (await Deno.readTextFile(seen)).trimEnd().split("\n").filter((line) =>
+      !/^(PWD|_|OLDPWD|SHLVL)=/.test(line)
+    );
+    assert.deepEqual(lines.sort(), Object.entries(env).map(([name, value]) => `${name}=${value}`).sort());
+  }
+});
+
 Deno.test("version tells how it is packaged, and all licences", async () => {
   await using root = await temporary();
   const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
