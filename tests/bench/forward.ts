@@ -3,7 +3,8 @@ import { Arena, type Lane, type Stoppable } from "./contest.ts";
 import { addBackend, type Backend, type Topology } from "./forward_network.ts";
 import { startForwarder, startNftables, startNginx, startRelay } from "./forward_subjects.ts";
 import { type Effort, OURS, type Report, type Result } from "./results.ts";
-import { type PingPong, pingPong } from "./rig.ts";
+import { pingPong } from "./rig.ts";
+import { percentile } from "./stats.ts";
 import type { VethNetwork } from "../../src/traffic/veth_network.ts";
 
 type StartForward = (network: VethNetwork, backend: Backend) => Promise<Stoppable>;
@@ -33,7 +34,7 @@ const SUBJECTS: Readonly<Record<string, StartForward>> = {
 interface TwoArmed {
   readonly small: number;
   readonly large: number;
-  readonly times: PingPong;
+  readonly times: readonly number[];
 }
 
 /** Packets per second that arrive at the backend, in millions, and round trips to it. */
@@ -51,8 +52,8 @@ async function twoArmed(effort: Effort, report: Report): Promise<Result[]> {
   return [
     ...compare("forward, one way, 64 B", "Mpps", "higher", values, ({ small }) => small),
     ...compare("forward, one way, 1400 B", "Mpps", "higher", values, ({ large }) => large),
-    ...compare("forward round trip, p50", "µs", "lower", values, ({ times }) => times.p50 / 1000),
-    ...compare("forward round trip, p99", "µs", "lower", values, ({ times }) => times.p99 / 1000),
+    ...compare("forward round trip, p50", "µs", "lower", values, ({ times }) => percentile(times, 0.5) / 1000),
+    ...compare("forward round trip, p99", "µs", "lower", values, ({ times }) => percentile(times, 0.99) / 1000),
   ];
 }
 

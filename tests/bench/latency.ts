@@ -1,15 +1,16 @@
 /** How long an echo takes: round trips of a real client. */
 import { Arena, type Lane, type Start } from "./contest.ts";
 import { C, type Effort, OURS, type Report, type Result } from "./results.ts";
-import { createNetwork, type PingPong, pingPong, runQueueWaitMs } from "./rig.ts";
+import { createNetwork, pingPong, runQueueWaitMs } from "./rig.ts";
+import { percentile } from "./stats.ts";
 import { startAppliance, startBaseline, startKernelEcho, type Subject } from "./subjects.ts";
 
-const PERCENTILES = ["p50", "p99", "p999", "max"] as const;
+const PERCENTILES = { p50: 0.5, p99: 0.99, p999: 0.999, max: 1 } as const;
 const KERNEL = "kernel UDP echo";
 /** Each packet right after the last answer; and at a pace, as a player's or a caller's, so that who waits for one can fall asleep. */
 const PACES = [
-  { name: "", intervalUs: 0, share: 1, percentiles: PERCENTILES },
-  { name: ", a packet every ms", intervalUs: 1000, share: 1 / 20, percentiles: ["p50", "p99"] },
+  { name: "", intervalUs: 0, share: 1 },
+  { name: ", a packet every ms", intervalUs: 1000, share: 1 / 20 },
 ] as const;
 
 export async function latency(effort: Effort, report: Report): Promise<Result[]> {
@@ -20,27 +21,37 @@ export async function latency(effort: Effort, report: Report): Promise<Result[]>
     starts[`${OURS}, ${wait}`] = (network) => startAppliance(network, "echo", wait);
   }
   await using arena = await Arena.open(Object.keys(starts).length, false);
-  const measure = async ({ network }: Lane): Promise<PingPong[]> => {
-    const times: PingPong[] = [];
+  const measure = async ({ network }: Lane): Promise<number[][]> => {
+    const times: number[][] = [];
     for (const { intervalUs, share } of PACES) times.push(await pingPong(network, effort.pings * share, intervalUs));
     return times;
   };
   const values = await arena.contest(starts, effort, measure, (line) => report(`echo round trip, ${line}`));
-  for (const [pace, { name, percentiles }] of PACES.entries()) {
-    for (const which of percentiles) {
-      for (const [subject, times] of Object.entries(values)) {
+  for (const [pace, { name }] of PACES.entries()) {
+    for (const [which, share] of Object.entries(PERCENTILES)) {
+      for (const [subject, slices] of Object.entries(values)) {
         results.push({
           workload: `echo round trip${name}, ${which}`,
           subject,
           unit: "µs",
           better: "lower",
-          values: times.map((time) => time[pace]![which] / 1000),
+          // A slice is too short for what is rare; the slices of a round are of the same moments for all.
+          values: inRounds(slices, effort.slices).map((round) =>
+            percentile(round.flatMap((times) => times[pace]!), share) / 1000
+          ),
           ...(subject.startsWith(OURS) ? { baselines: [subject.replace(OURS, C), KERNEL] } : {}),
         });
       }
     }
   }
   return results;
+}
+
+function inRounds<T>(slices: readonly T[], perRound: number): T[][] {
+  return Array.from(
+    { length: slices.length / perRound },
+    (_, round) => slices.slice(round * perRound, (round + 1) * perRound),
+  );
 }
 
 /** A long run of echoes at a fixed rate, and the pauses of the loop that answers them. */
@@ -66,7 +77,7 @@ export async function soak({ soakMs }: Effort, report: Report): Promise<Result[]
       const baselines = subject === OURS && value > 0 ? { baselines: [C] } : {};
       results.push({ workload: `${workload}: ${what}`, subject, unit, better: "lower", values: [value], ...baselines });
     };
-    for (const which of PERCENTILES) add(which, "µs", times[which] / 1000);
+    for (const [which, share] of Object.entries(PERCENTILES)) add(which, "µs", percentile(times, share) / 1000);
     add("pauses of the loop over 1 ms", "", pauses - work.pauses);
     add("pauses of the loop over 1 ms, together", "ms", pauseMs - work.pauseMs);
     add("time waiting for a CPU", "ms", waitedMs);

@@ -4,7 +4,8 @@
  *
  *   ping_pong ADDRESS PORT COUNT CPU [INTERVAL_US]
  *
- * With INTERVAL_US it sleeps until that long after the last datagram was due; without, the next one follows the answer. It prints one line of JSON: round trips in nanoseconds, by percentile. With COUNT 0 it sends a datagram every millisecond, sleeping in
+ * With INTERVAL_US it sleeps until that long after the last datagram was due; without, the next one follows the answer. Prints the
+ * round trips of all that were answered, in nanoseconds, as JSON. With COUNT 0 it sends a datagram every millisecond, sleeping in
  * between, until the first answer, and prints when that was: milliseconds since boot.
  */
 #define _GNU_SOURCE
@@ -35,13 +36,6 @@ static void sleep_until(long long ns)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
 }
 
-static int compare(const void *left, const void *right)
-{
-	long long a = *(const long long *)left, b = *(const long long *)right;
-
-	return (a > b) - (a < b);
-}
-
 static int first_answer(int fd)
 {
 	struct pollfd set = { .fd = fd, .events = POLLIN };
@@ -60,7 +54,7 @@ static int first_answer(int fd)
 int main(int argc, char **argv)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_DGRAM, 0), count, lost = 0, got = 0;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), count, got = 0;
 	long long *times, interval_ns, due;
 	char data[64] = "ping", reply[64];
 	cpu_set_t set;
@@ -93,15 +87,13 @@ int main(int argc, char **argv)
 		} while ((bytes != sizeof(reply) || memcmp(data, reply, sizeof(reply))) && end - start < TIMEOUT_NS);
 		if (end - start < TIMEOUT_NS)
 			times[got++] = end - start;
-		else
-			lost++;
 		if (interval_ns)
 			sleep_until(due += interval_ns);
 	}
 	if (got == 0)
 		return 1;
-	qsort(times, got, sizeof(*times), compare);
-	printf("{\"count\":%d,\"lost\":%d,\"p50\":%lld,\"p99\":%lld,\"p999\":%lld,\"max\":%lld}\n", got, lost, times[got / 2],
-	       times[(long long)got * 99 / 100], times[(long long)got * 999 / 1000], times[got - 1]);
+	for (int i = 0; i < got; i++)
+		printf("%c%lld", i == 0 ? '[' : ',', times[i]);
+	puts("]");
 	return 0;
 }
