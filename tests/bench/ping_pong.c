@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -74,6 +75,9 @@ int main(int argc, char **argv)
 	if (count == 0)
 		return first_answer(fd);
 	prctl(PR_SET_TIMERSLACK, 1);
+	/* It stands for another machine: other threads of what it asks are not to take its CPU. */
+	if (interval_ns && setpriority(PRIO_PROCESS, 0, -20))
+		return 1;
 	due = now_ns();
 	for (int i = 0; i < count; i++) {
 		long long start = now_ns(), end;
