@@ -163,11 +163,12 @@ export class NextHops implements Disposable {
   #read(): boolean {
     let changed = false;
     let overrun = false;
-    for (let left = MOST_RECEIVES; left > 0; left--) {
+    // After an overrun all is read anew: what is still there is not looked at, but until it is gone the kernel leaves out more.
+    for (let left = MOST_RECEIVES; left > 0 || overrun; left--) {
       const messages = this.#events.receive();
       if (messages === undefined) break;
       if (messages === "overrun") overrun = true;
-      else for (const message of messages) changed = this.#tables.apply(message) || changed;
+      else if (!overrun) { for (const message of messages) changed = this.#tables.apply(message) || changed; }
     }
     if (!overrun && !this.#incomplete) return changed;
     if (overrun) {
