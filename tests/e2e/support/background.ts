@@ -81,8 +81,7 @@ export function assertRate(report: TrafficReport, leastPps: number): void {
   }
 }
 
-/** The machine changes its pace from one second to the next: the rate is met or missed by a few per cent. */
-const RATE_ATTEMPTS = 6;
+const RATE_ATTEMPTS = 3;
 
 /** Runs a test that is about a rate; again, from the start, when the machine was too busy to reach it. Any other failure is final. */
 export async function atRate(test: () => Promise<void>): Promise<void> {
