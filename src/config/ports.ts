@@ -88,10 +88,17 @@ export interface Clash<Owner> {
 /** After so many clashes a claim ends at its first one: more are not listed anyway, and it bounds the time. */
 const MAX_DETAILED_CLASHES = 64;
 
+/** A block is a page's worth of {@linkcode Int32Array}. */
+const BLOCK_BITS = 10;
+const BLOCK_PORTS = 1 << BLOCK_BITS;
+
 /** Who owns which port. Time grows with the number of ports and claims, never with their product. */
 export class PortClaims<Owner> {
-  /** Per port: 1 + index into `#owners`, 0 where it is free. */
-  readonly #ownerOf = new Int32Array(LAST_PORT + 1);
+  /**
+   * Per port: 1 + index into `#owners`, 0 where it is free. In blocks, each made when one of its ports is claimed:
+   * memory that is touched for the first time is dear, and most configurations name few ports.
+   */
+  readonly #ownerOf: Int32Array[] = [];
   readonly #owners: Owner[] = [];
   #clashes = 0;
 
@@ -101,8 +108,10 @@ export class PortClaims<Owner> {
     const clashes: { ports: PortRange; owner: Owner }[] = [];
     let current = 0;
     for (let port = ports.first; port <= ports.last; port++) {
-      const holder = this.#ownerOf[port] ?? 0;
-      if (holder === 0) this.#ownerOf[port] = id;
+      const block = this.#ownerOf[port >> BLOCK_BITS] ??= new Int32Array(BLOCK_PORTS);
+      const at = port & (BLOCK_PORTS - 1);
+      const holder = block[at]!;
+      if (holder === 0) block[at] = id;
       const run = clashes.at(-1);
       const other = this.#owners[holder - 1];
       if (holder !== 0 && holder === current && run !== undefined) run.ports.last = port;
