@@ -42,6 +42,8 @@ export interface TrafficReport {
 export interface RunTrafficOptions {
   /** Where the sender is. Default client. */
   readonly from?: Side;
+  /** As nice(1) takes it. Default that of the test. */
+  readonly niceness?: number;
   /** Ends the sending early. */
   readonly signal?: AbortSignal;
 }
@@ -63,9 +65,11 @@ export async function runTraffic(
   network: TestNetwork,
   kind: "live" | "udp",
   traffic: LiveTraffic | UdpTraffic,
-  { from = "client", signal }: RunTrafficOptions = {},
+  { from = "client", niceness, signal }: RunTrafficOptions = {},
 ): Promise<TrafficReport> {
-  const argv = [Deno.execPath(), "run", "-A", import.meta.filename!, kind, "--json", JSON.stringify(traffic)];
+  const priority = niceness === undefined ? [] : ["nice", "-n", `${niceness}`];
+  const program = [Deno.execPath(), "run", "-A", import.meta.filename!, kind];
+  const argv = [...priority, ...program, "--json", JSON.stringify(traffic)];
   signal?.throwIfAborted();
   const child = network.spawn(from, argv);
   const stop = (): void => {

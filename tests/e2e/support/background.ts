@@ -4,7 +4,13 @@
  * @module
  */
 import type { TestNetwork } from "../../support/netns.ts";
-import { type LiveTraffic, runTraffic, type TrafficReport, type UdpTraffic } from "../../support/traffic_cli.ts";
+import {
+  type LiveTraffic,
+  runTraffic,
+  type RunTrafficOptions,
+  type TrafficReport,
+  type UdpTraffic,
+} from "../../support/traffic_cli.ts";
 import type { Appliance } from "./appliance.ts";
 
 /** More than any test waits for. */
@@ -24,10 +30,15 @@ export class BackgroundTraffic implements AsyncDisposable {
   }
 
   /** Starts live frames towards the appliance, and waits until it has seen some. */
-  static live(network: TestNetwork, box: Appliance, traffic: LiveLoad): Promise<BackgroundTraffic> {
+  static live(
+    network: TestNetwork,
+    box: Appliance,
+    traffic: LiveLoad,
+    options?: Pick<RunTrafficOptions, "niceness">,
+  ): Promise<BackgroundTraffic> {
     return BackgroundTraffic.#start(
       box,
-      (options) => runTraffic(network, "live", { ...traffic, count: ENDLESS }, options),
+      ({ signal }) => runTraffic(network, "live", { ...traffic, count: ENDLESS }, { ...options, signal }),
     );
   }
 
