@@ -12,6 +12,8 @@ const PACES = [
   { name: "", intervalUs: 0, share: 1 },
   { name: ", a packet every ms", intervalUs: 1000, share: 1 / 20 },
 ] as const;
+/** Round trips before the first slice, in slices' worth: until then code is being compiled, which an appliance does once. */
+const WARM_UP = 5;
 
 export async function latency(effort: Effort, report: Report): Promise<Result[]> {
   const results: Result[] = [];
@@ -21,7 +23,8 @@ export async function latency(effort: Effort, report: Report): Promise<Result[]>
     starts[`${OURS}, ${wait}`] = (network) => startAppliance(network, "echo", wait);
   }
   await using arena = await Arena.open(Object.keys(starts).length, false);
-  const measure = async ({ network }: Lane): Promise<number[][]> => {
+  const measure = async ({ network }: Lane, slice: number): Promise<number[][]> => {
+    if (slice === 0) await pingPong(network, WARM_UP * effort.pings);
     const times: number[][] = [];
     for (const { intervalUs, share } of PACES) times.push(await pingPong(network, effort.pings * share, intervalUs));
     return times;

@@ -42,7 +42,7 @@ export async function cpuPerPacket(effort: Effort, report: Report): Promise<Resu
   await using arena = await Arena.open(5, true);
   for (const wait of ["adaptive", "poll"] as const) {
     const workload = `CPU per packet, count at 500 kpps, ${wait}`;
-    const measure = (lane: Lane, slice: number): Promise<number> => cpuCost(lane, 3 * effort.sendMs, slice === 0);
+    const measure = (lane: Lane, slice: number): Promise<number> => cpuCost(lane, 2 * effort.sendMs, slice === 0);
     const values = await arena.contest(
       subjects("count", wait),
       { ...effort, slices: Math.ceil(effort.slices / 4) },
