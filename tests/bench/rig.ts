@@ -80,7 +80,7 @@ export async function createNetwork(queues: number, swallow: boolean): Promise<V
 /**
  * Round trips of a real client.
  *
- * @param intervalUs From one packet to the next; 0: each right after the last answer.
+ * @param intervalUs From one packet to the next, on average; 0: each right after the last answer.
  * @returns Those of all that were answered, in nanoseconds.
  */
 export async function pingPong(network: VethNetwork, count: number, intervalUs = 0): Promise<number[]> {

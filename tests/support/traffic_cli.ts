@@ -13,6 +13,7 @@ import { interfaceIndex } from "../../src/ffi/libc.ts";
 import { LiveFrames, type LiveFramesOptions } from "../../src/traffic/live_frames.ts";
 import { sendFlows, type UdpFlowsOptions } from "../../src/traffic/udp_flows.ts";
 import { INTERFACES, IPV4, IPV6, MACS, type Side, type TestNetwork } from "./netns.ts";
+import { niced } from "./niceness.ts";
 
 /** What `live` takes: as {@linkcode LiveFramesOptions}, from the client to the steer namespace where nothing is said. */
 export type LiveTraffic =
@@ -67,11 +68,9 @@ export async function runTraffic(
   traffic: LiveTraffic | UdpTraffic,
   { from = "client", niceness, signal }: RunTrafficOptions = {},
 ): Promise<TrafficReport> {
-  const priority = niceness === undefined ? [] : ["nice", "-n", `${niceness}`];
-  const program = [Deno.execPath(), "run", "-A", import.meta.filename!, kind];
-  const argv = [...priority, ...program, "--json", JSON.stringify(traffic)];
+  const argv = [Deno.execPath(), "run", "-A", import.meta.filename!, kind, "--json", JSON.stringify(traffic)];
   signal?.throwIfAborted();
-  const child = network.spawn(from, argv);
+  const child = network.spawn(from, niceness === undefined ? argv : niced(niceness, argv));
   const stop = (): void => {
     try {
       child.kill("SIGTERM");

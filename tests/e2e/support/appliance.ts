@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { request } from "node:http";
 import type { Snapshot } from "../../../src/control/appliance.ts";
 import type { TestNetwork } from "../../support/netns.ts";
+import { FAVOURED, niced } from "../../support/niceness.ts";
 import { productCommand, TempDir } from "./command.ts";
 import { configText, type TestConfig } from "./config.ts";
 import { parseMetrics } from "./metrics.ts";
@@ -49,7 +50,6 @@ export interface ApplianceOptions {
   readonly directory?: string;
 }
 
-const FAVOURED = ["nice", "-n", "-15"];
 const START_MS = 15_000;
 const REQUEST_MS = 5000;
 const STOP_MS = 4000;
@@ -88,9 +88,7 @@ export class Appliance implements AsyncDisposable {
     const socket = `${directory}/control.sock`;
     const text = typeof config === "function" ? config(socket) : configText(config, socket);
     if (options.configFile === undefined) await Deno.writeTextFile(configFile, text);
-    const priority = options.favoured ? FAVOURED : [];
     const argv = [
-      ...priority,
       ...options.as ?? [],
       ...productCommand(),
       "run",
@@ -98,7 +96,8 @@ export class Appliance implements AsyncDisposable {
       configFile,
       ...options.args ?? [],
     ];
-    const child = network.spawn("steer", argv, options.env === undefined ? {} : { env: options.env });
+    const command = options.favoured ? niced(FAVOURED, argv) : argv;
+    const child = network.spawn("steer", command, options.env === undefined ? {} : { env: options.env });
     const appliance = new Appliance(child, configFile, socket, temporary);
     try {
       await until("a running appliance", () => appliance.#isReady(), { limitMs: START_MS });

@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { FAVOURED, niced } from "../../support/niceness.ts";
 import { TempDir } from "./command.ts";
 import { until } from "./wait.ts";
 
@@ -129,11 +130,11 @@ export class DnsLoad implements AsyncDisposable {
 }
 
 export const IPERF_PORT = 5201;
-/** Its sockets hold some fifty datagrams: 30 ms at 20 Mbit/s. */
-const FAVOURED = ["nice", "-n", "-15"];
 
+/** Favoured, as its client is: its sockets hold some fifty datagrams, 30 ms at 20 Mbit/s. */
 export function iperfServer(namespace: string, address: string): Promise<Program> {
-  return Program.start(namespace, [...FAVOURED, "iperf3", "-s", "-B", address, "--forceflush"], "Server listening");
+  const argv = niced(FAVOURED, ["iperf3", "-s", "-B", address, "--forceflush"]);
+  return Program.start(namespace, argv, "Server listening");
 }
 
 export interface IperfReport {
@@ -144,7 +145,7 @@ export interface IperfReport {
 
 /** Sends UDP to a server, or with `--reverse` has it send. */
 export async function iperf(namespace: string, address: string, options: readonly string[]): Promise<IperfReport> {
-  const argv = [...FAVOURED, "iperf3", "-c", address, "-u", "--json", ...options];
+  const argv = niced(FAVOURED, ["iperf3", "-c", address, "-u", "--json", ...options]);
   await using program = Program.run(namespace, argv);
   const { end: { sum } } = JSON.parse(await program.result());
   return { packets: sum.packets, lost: sum.lost_packets };
