@@ -144,7 +144,7 @@ steering:
 `;
 
 const MADE =
-  "<!-- Made by scripts/gen_config_docs.ts: change src/config/schema.ts, src/control/metric_families.ts or " +
+  "<!-- Made by scripts/gen_config_docs.ts: change src/config/schema.ts, src/observe/metric_families.ts or " +
   "scripts/config_docs_text.ts, and run scripts/dev schema. -->";
 
 export const CONFIG_PAGE = `# Configuration

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { requireInterface } from "../control/interface_index.ts";
-import { type LinkHolder, linkHolders } from "../control/link_holders.ts";
+import { requireInterface } from "../host/interface_index.ts";
+import { type LinkHolder, linkHolders } from "../bpf/link_holders.ts";
 import { SteerError } from "../errors.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { detachLink, detachXdp, programName, queryXdp, type XdpAttachment, xdpLinkId } from "../ffi/libbpf.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Snapshot } from "../control/appliance.ts";
-import type { LastReload } from "../control/reload.ts";
+import type { Snapshot } from "../appliance/appliance.ts";
+import type { LastReload } from "../appliance/reload.ts";
 import { get } from "./client.ts";
 import { print, table } from "./output.ts";
 
