@@ -7,7 +7,7 @@ import type { IncomingMessage } from "node:http";
 import { listPorts, type PortsOrder, readOrder, readPortList, setPorts, unsetPorts } from "../config/remap.ts";
 import type { Applied } from "../appliance/steering.ts";
 import { type Answer, HttpError, json, readBody } from "./answers.ts";
-import type { HttpOptions } from "./routes.ts";
+import type { HttpOptions } from "./wire.ts";
 
 /** What a change of ports answers. */
 export interface PortsChanged extends Applied {

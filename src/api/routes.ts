@@ -5,18 +5,9 @@
  */
 import type { IncomingMessage } from "node:http";
 import { VERSION } from "../version.ts";
-import type { Appliance } from "../appliance/appliance.ts";
-import type { History } from "../observe/history.ts";
 import { renderMetrics } from "../observe/metrics.ts";
-import type { Reloader } from "../appliance/reload.ts";
 import { type Answer, health, HttpError, json, readBody } from "./answers.ts";
-
-export interface HttpOptions {
-  readonly appliance: Appliance;
-  readonly reloader: Reloader;
-  readonly history: History;
-  readonly configFile: string;
-}
+import type { HttpOptions } from "./wire.ts";
 
 export type Handler = (
   options: HttpOptions,
@@ -39,13 +30,13 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
   "/healthz": { GET: ({ appliance }) => health(appliance.workers.allRunning, "ok", "a worker does not run") },
   "/readyz": { GET: ({ appliance }) => health(appliance.ready, "ready", "not steering") },
   "/metrics": {
-    GET: ({ appliance, reloader }) => {
-      const metrics = renderMetrics(appliance.snapshot(), reloader, { version: VERSION });
+    GET: ({ observer, reloader }) => {
+      const metrics = renderMetrics(observer.snapshot(), reloader, { version: VERSION });
       return { status: 200, headers: { "content-type": metrics.contentType }, body: metrics.text };
     },
   },
   "/v1/status": {
-    GET: async ({ appliance, reloader, configFile }) =>
+    GET: async ({ appliance, observer, reloader, configFile }) =>
       json({
         workerHeapKib: await appliance.workers.heapKib(), // first: everything below is of one moment
         version: VERSION,
@@ -54,7 +45,7 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
         ready: appliance.ready,
         lastReload: reloader.last ?? null,
         reloads: reloader.counts,
-        ...appliance.snapshot(),
+        ...observer.snapshot(),
       }),
   },
   "/v1/config": {

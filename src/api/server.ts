@@ -9,7 +9,8 @@ import { messageOf, SteerError } from "../errors.ts";
 import { type Answer, answerError } from "./answers.ts";
 import { cannotListen, cannotOpen, groupId, hostAndPort } from "./claim.ts";
 import { guardTcp, TCP_HEADERS } from "./guard.ts";
-import { type HttpOptions, route } from "./routes.ts";
+import { route } from "./routes.ts";
+import type { HttpOptions } from "./wire.ts";
 
 /**
  * Bounds on what a client may take its time for. One that exceeds them gets 408, or is cut off; with more connections than that,

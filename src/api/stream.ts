@@ -13,7 +13,7 @@ import { formatPorts } from "../steering/rule.ts";
 import { VERSION } from "../version.ts";
 import { REASONS, SAMPLE_MS } from "../observe/history.ts";
 import { type Answer, HttpError } from "./answers.ts";
-import type { HttpOptions } from "./routes.ts";
+import type { HttpOptions } from "./wire.ts";
 
 const MAX_STREAMS = 64;
 /** What may wait for a watcher to read it. */

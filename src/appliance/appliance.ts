@@ -17,18 +17,8 @@ import { createWorkerTables } from "../steering/worker_table.ts";
 import { logger } from "../log.ts";
 import type { Captures, CaptureStatus } from "../capture/captures.ts";
 import { RuleTotals } from "../engine/counters.ts";
-import { type BackendStatus, Forwarding, sessionOptions } from "../backends/forwarding.ts";
+import { Forwarding, sessionOptions } from "../backends/forwarding.ts";
 import { findInterface, SteeredInterface } from "../engine/interface.ts";
-import {
-  type InterfaceStatus,
-  interfaceStatus,
-  loopNumbers,
-  type RuleStatus,
-  ruleStatus,
-  type Totals,
-  totals,
-  type WorkerStatus,
-} from "../observe/snapshot.ts";
 import { Steering } from "./steering.ts";
 import { WorkerPool } from "../engine/workers.ts";
 
@@ -38,19 +28,6 @@ export interface ApplianceOptions {
   readonly object?: Uint8Array<ArrayBuffer> | undefined;
   /** The module of the process, main.ts or its bundle. */
   readonly entry: URL;
-}
-
-export interface Snapshot {
-  readonly generation: number;
-  readonly uptimeMs: number;
-  readonly interfaces: readonly InterfaceStatus[];
-  readonly workers: readonly WorkerStatus[];
-  readonly rules: readonly RuleStatus[];
-  readonly totals: Totals;
-  /** Of all rules that forward, those in force first named. */
-  readonly backends: readonly BackendStatus[];
-  /** By rule: those captured now, and those captured before. */
-  readonly captures: readonly CaptureStatus[];
 }
 
 /** What a start has opened so far, so that a failed one closes exactly that. */
@@ -74,7 +51,6 @@ export class Appliance {
   readonly #startedMs = performance.now();
   #captures: Captures | undefined;
   #stopping: Promise<void> | undefined;
-  #lastBusy: { readonly atMs: number; readonly idleMs: readonly number[]; readonly ratios: readonly number[] };
 
   private constructor(parts: Required<Parts>, ruleTotals: RuleTotals, entry: URL) {
     this.#entry = entry;
@@ -82,7 +58,6 @@ export class Appliance {
     this.workers = parts.workers;
     this.steering = parts.steering;
     this.counts = ruleTotals;
-    this.#lastBusy = { atMs: performance.now(), idleMs: this.#idleMs(), ratios: this.workers.counters.map(() => 0) };
   }
 
   /**
@@ -195,51 +170,9 @@ export class Appliance {
     return Math.round(performance.now() - this.#startedMs);
   }
 
-  snapshot(): Snapshot {
-    const rules = new Map(this.steering.rules.map((rule) => [rule.name, rule]));
-    const counts = this.counts.read();
-    const ruleStatuses = counts.map((count) => ruleStatus(count, rules, this.interfaces));
-    const interfaces = this.interfaces.map((steered) => interfaceStatus(steered, this.counts.slotsUsed));
-    return {
-      generation: this.steering.generation,
-      uptimeMs: this.uptimeMs,
-      interfaces,
-      workers: this.#workerStatus(ruleStatuses),
-      rules: ruleStatuses,
-      totals: totals(interfaces, ruleStatuses),
-      backends: this.steering.forwarding.status(),
-      captures: this.#captures?.status() ?? [],
-    };
-  }
-
-  #idleMs(): number[] {
-    return this.workers.counters.map((_, worker) => this.workers.idleMs(worker));
-  }
-
-  #workerStatus(rules: readonly RuleStatus[]): WorkerStatus[] {
-    const busy = this.#busyRatios();
-    return this.workers.counters.map((counters, worker) => ({
-      worker,
-      state: this.workers.stateName(worker),
-      cpu: this.workers.cpus[worker] ?? null,
-      received: rules.reduce((sum, rule) => sum + rule.workers[worker]!.received.reduce((s, r) => s + r.packets, 0), 0),
-      busyRatio: busy[worker]!,
-      idleMs: this.workers.idleMs(worker),
-      loop: loopNumbers(counters),
-    }));
-  }
-
-  /** Share of the time since about a second ago in which each worker had packets in hand. */
-  #busyRatios(): readonly number[] {
-    const atMs = performance.now();
-    const elapsedMs = atMs - this.#lastBusy.atMs;
-    if (elapsedMs < 1000) return this.#lastBusy.ratios;
-    const idleMs = this.#idleMs();
-    const ratios = idleMs.map((idle, worker) =>
-      Math.min(1, Math.max(0, 1 - (idle - this.#lastBusy.idleMs[worker]!) / elapsedMs))
-    );
-    this.#lastBusy = { atMs, idleMs, ratios };
-    return ratios;
+  /** By rule: what is captured now, and what was captured before. */
+  captureStatus(): readonly CaptureStatus[] {
+    return this.#captures?.status() ?? [];
   }
 }
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Snapshot } from "../appliance/appliance.ts";
+import type { Snapshot } from "../observe/observer.ts";
 import { requirePrivileges } from "../host/privileges.ts";
 import { SteerError } from "../errors.ts";
 import { IPV4, VethNetwork } from "../traffic/veth_network.ts";

@@ -50,16 +50,24 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   let server: ControlServer | undefined;
   try {
     // What packets do not wait for is loaded while they are steered.
-    const [{ Reloader }, { History }, { ControlServer }, { FileWatch }, { KernelEvents }] = await Promise.all([
-      import("../appliance/reload.ts"),
-      import("../observe/history.ts"),
-      import("../api/server.ts"),
-      import("../host/watch.ts"),
-      import("../engine/kernel_events.ts"),
-    ]);
+    const [{ Reloader }, { History }, { Observer }, { ControlServer }, { FileWatch }, { KernelEvents }] = await Promise
+      .all([
+        import("../appliance/reload.ts"),
+        import("../observe/history.ts"),
+        import("../observe/observer.ts"),
+        import("../api/server.ts"),
+        import("../host/watch.ts"),
+        import("../engine/kernel_events.ts"),
+      ]);
     reloader = new Reloader(appliance, manager, file, cpuCount, loaded, memo);
     using history = new History(appliance);
-    server = await ControlServer.open(config.control, { appliance, reloader, history, configFile: file });
+    server = await ControlServer.open(config.control, {
+      appliance,
+      reloader,
+      observer: new Observer(appliance),
+      history,
+      configFile: file,
+    });
     using _watch = new FileWatch(file, () => reload(true));
     using _events = new KernelEvents(appliance.interfaces);
     logStart(appliance, performance.now() - startedMs);

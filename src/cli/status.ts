@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Snapshot } from "../appliance/appliance.ts";
+import type { Snapshot } from "../observe/observer.ts";
 import type { LastReload } from "../appliance/reload.ts";
 import { get } from "./client.ts";
 import { print, table } from "./output.ts";

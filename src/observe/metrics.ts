@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Snapshot } from "../appliance/appliance.ts";
+import type { Snapshot } from "./observer.ts";
 import { CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
 import { interfaceIsUp, processStats } from "../host/process_stats.ts";
 import type { Reloader } from "../appliance/reload.ts";

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { request } from "node:http";
-import type { Snapshot } from "../../../src/appliance/appliance.ts";
+import type { Snapshot } from "../../../src/observe/observer.ts";
 import type { TestNetwork } from "../../support/netns.ts";
 import { FAVOURED, niced } from "../../support/niceness.ts";
 import { productCommand, TempDir } from "./command.ts";
