@@ -3,11 +3,9 @@
  *
  * @module
  */
-import { OFF_WORD } from "../bpf/link.ts";
+import { attachmentOf, linkHolders, removeCommand } from "../bpf/attachment.ts";
 import type { InterfaceConfig } from "../config/schema.ts";
 import { interfaceIndex } from "../ffi/libc.ts";
-import { programName, queryXdp, xdpLinkId } from "../ffi/libbpf.ts";
-import { linkHolders } from "../bpf/link_holders.ts";
 import { CAP_SYS_ADMIN, hasCapability } from "../host/privileges.ts";
 import { type Circumstances, type InterfaceCheck, ok, problem, type Verdict, warning } from "./finding.ts";
 
@@ -21,28 +19,26 @@ export const ATTACHED_CHECK: InterfaceCheck = {
 const OWN_PROGRAM = "xdp_port_redirect".slice(0, 15);
 
 export function isOccupied(name: string): boolean {
-  return queryXdp(interfaceIndex(name)).mode !== "none";
+  return attachmentOf(interfaceIndex(name)) !== undefined;
 }
 
 function attached({ name }: InterfaceConfig, { starting }: Circumstances): Verdict {
-  const ifindex = interfaceIndex(name);
-  const { mode, programId } = queryXdp(ifindex);
-  if (mode === "none") return ok("no XDP program is attached");
+  const attachment = attachmentOf(interfaceIndex(name));
+  if (attachment === undefined) return ok("no XDP program is attached");
+  const { mode, programId, program, link } = attachment;
   if (!hasCapability(CAP_SYS_ADMIN)) {
     const text = `an XDP program is attached (id ${programId}, ${mode} mode): only root may know whose`;
     return (starting ? problem : warning)(text, `sudo xdpsteer doctor --interface ${name}`);
   }
-  const program = programName(programId);
-  const link = xdpLinkId(programId, ifindex);
-  const holders = link === undefined ? [] : linkHolders(link);
+  const holders = linkHolders(link);
   const who = holders.map(({ pid, command }) => `, held by process ${pid} (${command})`).join("");
   const what = `(id ${programId}, ${mode} mode${who})`;
-  // Who pinned a link in a file system left nobody to stop.
+  // A pinned link has no holder process, so there is nothing to stop.
   const stop = `xdpsteer detach --interface ${name} ${holders.length > 0 ? "--stop" : "--force"}`;
   if (program === OWN_PROGRAM && link !== undefined) {
     const text = `a running xdpsteer steers this interface ${what}`;
     return starting ? problem(`${text}; a change of its configuration needs no second one`, stop) : ok(text);
   }
   const text = `the XDP program ${program === "" ? "" : `"${program}" `}sits on the interface already ${what}`;
-  return problem(text, link === undefined ? `ip link set dev ${name} ${OFF_WORD[mode]} off` : stop);
+  return problem(text, link === undefined ? removeCommand(name, attachment) : stop);
 }
