@@ -23,7 +23,7 @@ import {
 import { NO_BACKEND } from "../steering/maglev.ts";
 import { sameAddress, SESSION } from "../steering/session_row.ts";
 import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
-import { FATE } from "./words.ts";
+import { FATE } from "./fate.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
 const { hops_exceeded, too_big, tx_ring_full, unanswerable } = FATE;

@@ -19,10 +19,9 @@ import { Parking } from "./parking.ts";
 import { countBatch, processBatch } from "./process.ts";
 import { fillNeedsWakeup, type QueuePort, REST, type Rest, restOf } from "./queue_port.ts";
 import { SoleRule } from "./sole_rule.ts";
+import { COMMAND, type ControlWords } from "./control_words.ts";
 import {
   BATCHES_AT,
-  COMMAND,
-  type ControlWords,
   EVICTIONS_AT,
   LOCK_MISSES_AT,
   PAUSE_MS_AT,
@@ -33,7 +32,7 @@ import {
   TURNS_AT,
   TX_WAKEUPS_AT,
   type WorkerCounters,
-} from "./words.ts";
+} from "./counters.ts";
 
 export type WaitMode = "adaptive" | "poll" | "busy";
 

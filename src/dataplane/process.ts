@@ -10,7 +10,8 @@ import { NO_RULE } from "../steering/slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "../steering/worker_table.ts";
 import { type Batch, DISPOSAL } from "./batch.ts";
 import type { Forwarder } from "./forward.ts";
-import { FATE, fateAt } from "./words.ts";
+import { fateAt } from "./counters.ts";
+import { FATE } from "./fate.ts";
 
 const packet = new UdpPacket();
 

@@ -6,7 +6,7 @@ import { createWorkerTables, viewWorkerTables } from "../steering/worker_table.t
 import { buildFrame } from "../traffic/frames.ts";
 import { Batch, BATCH_SIZE } from "./batch.ts";
 import { processBatch } from "./process.ts";
-import { WorkerCounters } from "./words.ts";
+import { WorkerCounters } from "./counters.ts";
 
 const CHUNK = 2048;
 const SLOTS = 16;

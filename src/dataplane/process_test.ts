@@ -6,7 +6,8 @@ import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../steer
 import { buildFrame, type FrameOptions } from "../traffic/frames.ts";
 import { Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 import { countBatch, processBatch } from "./process.ts";
-import { FATE, type Fate, WorkerCounters } from "./words.ts";
+import { WorkerCounters } from "./counters.ts";
+import { FATE, type Fate } from "./fate.ts";
 
 const SLOTS = 16;
 const CHUNK = 2048;

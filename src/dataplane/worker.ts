@@ -13,7 +13,8 @@ import { viewWorkerTables } from "../steering/worker_table.ts";
 import { type CaptureMemory, CaptureTap } from "./capture_tap.ts";
 import { runLoop, type WaitMode } from "./loop.ts";
 import { QueuePort, type QueuePortDescription } from "./queue_port.ts";
-import { ControlWords, WORKER_STATE, WorkerCounters } from "./words.ts";
+import { ControlWords, WORKER_STATE } from "./control_words.ts";
+import { WorkerCounters } from "./counters.ts";
 
 /** What a worker is started with; can be posted. */
 export interface WorkerOptions {

@@ -6,8 +6,9 @@
  */
 import { REASON } from "../bpf/layout.gen.ts";
 import { RULE_COUNTER_FIELDS, RULE_PACKETS } from "../bpf/program.ts";
-import { fateAt, FATES } from "../dataplane/words.ts";
-import type { WorkerCounters } from "../dataplane/words.ts";
+import { fateAt } from "../dataplane/counters.ts";
+import { FATES } from "../dataplane/fate.ts";
+import type { WorkerCounters } from "../dataplane/counters.ts";
 import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";
 import type { SteeredInterface } from "./interface.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { LOOP_COUNTERS, type LoopCounter } from "../../src/dataplane/words.ts";
+import { LOOP_COUNTERS, type LoopCounter } from "../../src/dataplane/counters.ts";
 import type { StatusAnswer } from "../../src/cli/top/rates.ts";
 
 export interface MadeUpRule {
