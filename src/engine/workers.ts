@@ -5,7 +5,7 @@
  */
 import { createCaptureRing } from "../dataplane/capture_ring.ts";
 import { CapturePlan } from "../dataplane/capture_tap.ts";
-import type { WaitMode } from "../dataplane/loop.ts";
+import type { WaitMode } from "../dataplane/idle.ts";
 import type { QueuePortDescription } from "../dataplane/queue_port.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, WORKER_STATE } from "../dataplane/control_words.ts";
