@@ -13,7 +13,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "version.ts": [],
   packet: [],
   steering: ["packet"],
-  config: ["steering", "packet", "errors.ts"],
+  config: ["ffi", "steering", "packet", "errors.ts"],
   ffi: ["errors.ts"],
   xsk: ["ffi", "errors.ts"],
   bpf: ["ffi", "steering", "errors.ts"],
