@@ -75,7 +75,8 @@ export class HeldFile implements Disposable {
 }
 
 /**
- * Reads the regular file at `path`. Every file that an operator names is read by this: the control thread must not wait.
+ * Reads the regular file at `path`. Every file that an operator names is read by this, since the control thread must
+ * not wait.
  *
  * @param limit Most bytes there may be.
  * @throws {UnreadableError}
