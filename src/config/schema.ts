@@ -211,7 +211,10 @@ const httpAddress = complainAboutText("http", HTTP, "is not possible");
 const control = map("control", {
   socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
     .refine((path) => !path.includes("\0") && new TextEncoder().encode(path).length <= 107, { error: socketPath })
-    .default("/run/xdpsteer/control.sock").describe(`Unix socket of the control API: ${SOCKET}.`),
+    .default("/run/xdpsteer/control.sock").describe(
+      `Unix socket of the control API: ${SOCKET}. A socket there on which nobody listens is replaced; anything else ` +
+        "ends the start with an error.",
+    ),
   group: z.union([
     z.string({ error: groupName }).regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, { error: groupName }),
     z.int({ error: groupName }).min(0, { error: groupName }).max(4_294_967_294, { error: groupName }),
