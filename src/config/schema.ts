@@ -197,7 +197,7 @@ const rule = map("rule", {
     forwardAction,
   ], { error: unlessCapture(complainAboutAction) }).default("count").describe(
     "pass: leave to the kernel stack; drop: discard in the driver; count: receive, count and discard; " +
-      "echo: send back to where it came from; a map with forward: send to backends.",
+      "echo: send back to where it came from, with the TTL decremented; a map with forward: send to backends.",
   ),
   capture: captureSchema.optional(),
 });
