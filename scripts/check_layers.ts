@@ -9,7 +9,8 @@ import { dirname, join, normalize, relative } from "node:path";
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
   "journal.ts": [],
-  "log.ts": ["journal.ts"],
+  "locale.ts": [],
+  "log.ts": ["journal.ts", "locale.ts"],
   "version.ts": [],
   packet: [],
   steering: ["packet"],
@@ -33,7 +34,19 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "log.ts",
     "version.ts",
   ],
-  cli: ["control", "bpf", "ffi", "traffic", "config", "steering", "errors.ts", "journal.ts", "log.ts", "version.ts"],
+  cli: [
+    "control",
+    "bpf",
+    "ffi",
+    "traffic",
+    "config",
+    "steering",
+    "errors.ts",
+    "journal.ts",
+    "locale.ts",
+    "log.ts",
+    "version.ts",
+  ],
 };
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */
