@@ -11,7 +11,7 @@ import { gzipSync } from "node:zlib";
 import { buildProgram } from "../src/cli/commands.ts";
 import { completions } from "../src/cli/completions.ts";
 import { manual } from "../src/cli/manual.ts";
-import { run } from "./package_parts.ts";
+import { run, sourceDate } from "./package_parts.ts";
 
 const ROOT = join(import.meta.dirname!, "..");
 const DEBIAN = join(ROOT, "packaging/debian");
@@ -160,11 +160,6 @@ async function architectureOf(binary: string): Promise<string> {
 function changelog(version: string, epoch: number): string {
   const date = new Date(epoch * 1000).toUTCString().replace("GMT", "+0000");
   return `xdpsteer (${version}) unstable; urgency=medium\n\n  * Release ${version}.\n\n -- ${MAINTAINER}  ${date}\n`;
-}
-
-async function sourceDate(): Promise<number> {
-  const given = Deno.env.get("SOURCE_DATE_EPOCH");
-  return Number(given ?? await run("git", ["-C", ROOT, "log", "-1", "--format=%ct"]));
 }
 
 /** As dpkg-gencontrol counts: files in whole KiB, one for each folder. */
