@@ -1,6 +1,7 @@
 /** Every relative link of every document leads somewhere: in the repository, and where the Debian package puts the document. */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
+import { parse } from "yaml";
 import { packagedDocuments } from "../../scripts/packaged_docs.ts";
 import { anchors, relativeLinks } from "./markdown.ts";
 import { exists, ROOT, succeed, temporaryFolder } from "./support.ts";
@@ -44,6 +45,15 @@ Deno.test("the package has docs/ and the examples, and no link in them is dead",
   const { dead, count } = await checkLinks(folder.path, paths.filter((path) => path.endsWith(".md")));
   assert.deepEqual(dead, []);
   assert.ok(count > 50, `only ${count} links found`);
+});
+
+Deno.test("the form for a report asks for what doctor and status say", async () => {
+  const { body } = parse(await Deno.readTextFile(join(ROOT, ".github/ISSUE_TEMPLATE/bug.yml")));
+  const wanted = ["xdpsteer doctor --json", "xdpsteer status --json"];
+  for (const label of wanted) {
+    const field = body.find(({ attributes }: { attributes: { label: string } }) => attributes.label === label);
+    assert.equal(field?.validations?.required, true, label);
+  }
 });
 
 Deno.test("a dead link and a heading that is not there are found", async () => {
