@@ -90,15 +90,21 @@ const SLICE_MS = 250;
 /** Frames of a slice where no rate is given. */
 const SLICE_FRAMES = 1 << 18;
 
-async function sendLive(traffic: LiveTraffic, signal: AbortSignal): Promise<TrafficReport> {
-  const { count, cpus = [], ipv6 = false, ...rest } = traffic;
+/** Loads the source of live frames, in the client's namespace. */
+export function loadLive(traffic: Omit<LiveTraffic, "count">): Promise<LiveFrames> {
+  const { cpus: _, ipv6 = false, ...rest } = traffic;
   const addresses = ipv6 ? IPV6 : IPV4;
-  using frames = await LiveFrames.load({
+  return LiveFrames.load({
     ifindex: interfaceIndex(INTERFACES.client),
     source: { mac: MACS.client, address: addresses.client },
     destination: { mac: MACS.steer, address: addresses.steer },
     ...rest,
   });
+}
+
+async function sendLive(traffic: LiveTraffic, signal: AbortSignal): Promise<TrafficReport> {
+  const { count, cpus = [], ...rest } = traffic;
+  using frames = await loadLive(rest);
   const slice = rest.ratePps === undefined ? SLICE_FRAMES : Math.ceil(rest.ratePps * SLICE_MS / 1000);
   const start = performance.now();
   let sent = 0;

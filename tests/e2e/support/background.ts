@@ -11,7 +11,9 @@ import {
   type TrafficReport,
   type UdpTraffic,
 } from "../../support/traffic_cli.ts";
-import type { Appliance } from "./appliance.ts";
+import { FrameSource, type GrantedTraffic } from "../../support/granted_frames.ts";
+import type { Appliance, Status } from "./appliance.ts";
+import { sleep, until } from "./wait.ts";
 
 /** More than any test waits for. */
 const ENDLESS = 1e9;
@@ -77,30 +79,88 @@ export class BackgroundTraffic implements AsyncDisposable {
   }
 }
 
-export function ratePps({ sent, elapsedMs }: TrafficReport): number {
-  return sent / elapsedMs * 1000;
-}
+/** Frames that are sent at once. */
+const GRANT_FRAMES = 16_384;
+/** The next are sent when no more than so many still wait for their worker: with those, no rx ring of config.ts is full. */
+const WAITING_FRAMES = 8192;
+const LOOK_MS = 5;
 
-/** The machine did not let the sender keep its rate: what was seen holds, but not at the rate the test is about. */
-class TooSlow extends Error {}
+/**
+ * Live frames as fast as the appliance takes them: none is lost because a worker has to wait for a CPU, however long. What
+ * is missing at the end was lost by the product.
+ */
+export class SteadyTraffic implements AsyncDisposable {
+  readonly #sending: Promise<void>;
+  #stopped = false;
+  #report: TrafficReport | undefined;
+  #drained: ((status: Status) => void) | undefined;
 
-/** What was sent was sent at this rate at least, over all of its time. Comes last: everything else holds at any rate. */
-export function assertRate(report: TrafficReport, leastPps: number): void {
-  const rate = Math.round(ratePps(report));
-  if (rate < leastPps) {
-    throw new TooSlow(`${rate} packets per second were sent: the test is about ${leastPps} and more`);
+  private constructor(private readonly box: Appliance, private readonly source: FrameSource) {
+    this.#sending = this.#send();
+    this.#sending.catch(() => {}); // thrown by stop()
   }
-}
 
-const RATE_ATTEMPTS = 3;
-
-/** Runs a test that is about a rate; again, from the start, when the machine was too busy to reach it. Any other failure is final. */
-export async function atRate(test: () => Promise<void>): Promise<void> {
-  for (let attempt = 1;; attempt++) {
+  /** Starts the traffic, and waits until the appliance has had some. */
+  static async start(
+    network: TestNetwork,
+    box: Appliance,
+    traffic: GrantedTraffic,
+    { niceness = 0 } = {},
+  ): Promise<SteadyTraffic> {
+    const steady = new SteadyTraffic(box, await FrameSource.start(network, traffic, niceness));
     try {
-      return await test();
+      await steady.more(1);
+      return steady;
     } catch (error) {
-      if (!(error instanceof TooSlow) || attempt === RATE_ATTEMPTS) throw error;
+      await steady[Symbol.asyncDispose]();
+      throw error;
     }
   }
+
+  /** Frames that were sent so far. */
+  get sent(): number {
+    return this.#report?.sent ?? 0;
+  }
+
+  /** Waits until so many more were sent. */
+  async more(frames: number): Promise<void> {
+    const goal = this.sent + frames;
+    await Promise.race([this.#sending, until(`${frames} more frames`, () => this.sent >= goal)]);
+  }
+
+  /** Holds the next frames back until a worker has taken each of those before, then goes on. @returns the status between. */
+  async drained(): Promise<Status> {
+    const status = new Promise<Status>((resolve) => this.#drained = resolve);
+    await Promise.race([this.#sending, status]);
+    return await status;
+  }
+
+  /** Ends the traffic. @returns what was sent. */
+  async stop(): Promise<TrafficReport> {
+    this.#stopped = true;
+    await this.#sending;
+    return this.#report!;
+  }
+
+  async #send(): Promise<void> {
+    while (!this.#stopped) {
+      const drained = this.#drained;
+      this.#drained = undefined;
+      this.#report = await this.source.send(GRANT_FRAMES);
+      const most = drained === undefined ? WAITING_FRAMES : 0;
+      let status: Status;
+      while (waiting(status = await this.box.status()) > most) await sleep(LOOK_MS);
+      drained?.(status);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => {});
+    await this.source[Symbol.asyncDispose]();
+  }
+}
+
+/** Packets that were redirected and that no worker has taken yet. */
+function waiting({ totals: { verdicts, received, socketDrops } }: Status): number {
+  return verdicts.redirect - received - socketDrops;
 }
