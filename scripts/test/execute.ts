@@ -11,6 +11,8 @@ export interface StageResult {
   readonly stage: Stage;
   readonly success: boolean;
   readonly seconds: number;
+  /** Of CPU time, of the stage and all that it started: comparable also where the machine has more to do. */
+  readonly cpuSeconds: number;
   /** Standard output and error, in the order in which they came. */
   readonly output: string;
   readonly passed: number;
@@ -20,6 +22,8 @@ export interface StageResult {
 }
 
 const ISOLATED = fileURLToPath(new URL("./isolated.sh", import.meta.url));
+/** Runs the words after the first, with both streams as one, and writes the CPU time that they took to that file. */
+const WRAPPER = 'times=$1; shift; "$@" 2>&1; code=$?; times >"$times"; exit $code';
 /** The last line of `deno test`. */
 const SUMMARY = /(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/g;
 
@@ -44,15 +48,16 @@ export class Executor implements AsyncDisposable {
     const temporary = `${place}/tmp`;
     await Deno.mkdir(temporary, { recursive: true });
     await Deno.chmod(temporary, 0o1777);
-    const junit = `${place}/junit.xml`;
+    const [junit, times] = [`${place}/junit.xml`, `${place}/times`];
     const [program, ...args] = stage.argv;
     const argv = stage.isTest ? [program!, ...args, `--junit-path=${junit}`] : stage.argv;
     const child = new Deno.Command("sh", {
-      args: ["-c", 'exec "$@" 2>&1', "sh", ...(stage.isolated ? [ISOLATED] : []), ...argv],
+      args: ["-c", WRAPPER, "sh", times, ...(stage.isolated ? [ISOLATED] : []), ...argv],
       env: { NO_COLOR: "1", TMPDIR: temporary, ...this.env, ...stage.env },
       stdin: "null",
       stdout: "piped",
       stderr: "null",
+      detached: true, // a process group of its own: Ctrl-C is the runner's, which then ends the group
     }).spawn();
     this.#running.add(child);
     let output = await new Response(child.stdout).text();
@@ -62,17 +67,18 @@ export class Executor implements AsyncDisposable {
     const left = [...Deno.readDirSync(temporary)].map(({ name }) => name);
     if (left.length > 0) output += `temporary files were left behind: ${left.join(", ")}\n`;
     const tests = stage.isTest ? await readJunit(junit) : [];
+    const cpuSeconds = parseTimes(await Deno.readTextFile(times).catch(() => ""));
     await Deno.remove(place, { recursive: true });
     const success = status.success && left.length === 0;
     const seconds = (performance.now() - start) / 1000;
-    return { stage, success, seconds, output, tests, ...counts(stage, success, output) };
+    return { stage, success, seconds, cpuSeconds, output, tests, ...counts(stage, success, output) };
   }
 
   /** Kills all that runs. */
   kill(): void {
     for (const child of this.#running) {
       try {
-        child.kill("SIGKILL");
+        Deno.kill(-child.pid, "SIGKILL");
       } catch {
         // It has ended.
       }
@@ -82,6 +88,12 @@ export class Executor implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.directory, { recursive: true });
   }
+}
+
+/** What the shell's `times` prints: user and system time of itself, then of its children, each as `1m2.345s`. */
+export function parseTimes(text: string): number {
+  const all = [...text.matchAll(/(\d+)m([\d.]+)s/g)];
+  return all.reduce((sum, [, minutes, seconds]) => sum + 60 * Number(minutes) + Number(seconds), 0);
 }
 
 /** A stage counts as one, a test file as many as it has tests; and one more if it failed, but none of its tests did. */

@@ -42,7 +42,9 @@ export class Report implements Disposable {
     this.#print(`== ${result.stage.name}`);
     const output = result.output.trimEnd();
     if (output !== "") console.log(output.trimStart());
-    console.log(`   ${result.success ? "ok" : "FAILED"} (${seconds(result.seconds)})`);
+    console.log(
+      `   ${result.success ? "ok" : "FAILED"} (${seconds(result.seconds)}, CPU ${seconds(result.cpuSeconds)})`,
+    );
   }
 
   notRun(stage: Stage, cause: string): void {
@@ -61,11 +63,8 @@ export class Report implements Disposable {
     const passed = sum((result) => result.passed);
     const failed = sum((result) => result.failed) + this.#notRun.length;
     const elapsed = (performance.now() - this.#start) / 1000;
-    console.log(
-      `${this.#results.length} of ${this.total} stages in ${seconds(elapsed)}, ${
-        seconds(sum((result) => result.seconds))
-      } in all lanes`,
-    );
+    const cpu = seconds(sum((result) => result.cpuSeconds));
+    console.log(`${this.#results.length} of ${this.total} stages in ${seconds(elapsed)}, CPU ${cpu}`);
     console.log(`${passed} passed, ${failed} failed`);
     return failed;
   }

@@ -6,7 +6,6 @@
  */
 import { AnsweringProcess, answerRequests } from "./answering_process.ts";
 import type { TestNetwork } from "./netns.ts";
-import { niced } from "./niceness.ts";
 import { type LiveTraffic, loadLive, type TrafficReport } from "./traffic_cli.ts";
 
 export type GrantedTraffic = Omit<LiveTraffic, "count">;
@@ -24,8 +23,8 @@ export class FrameSource extends AnsweringProcess<Request, never> {
     this.#complaints = new Response(child.stderr).text();
   }
 
-  /** Starts it in the client's namespace, ready to send. @param niceness As nice(1) takes it. */
-  static async start(network: TestNetwork, traffic: GrantedTraffic, niceness = 0): Promise<FrameSource> {
+  /** Starts it in the client's namespace, ready to send. */
+  static async start(network: TestNetwork, traffic: GrantedTraffic): Promise<FrameSource> {
     const argv = [
       Deno.execPath(),
       "run",
@@ -35,7 +34,7 @@ export class FrameSource extends AnsweringProcess<Request, never> {
       import.meta.filename!,
       JSON.stringify(traffic),
     ];
-    const source = new FrameSource(network.spawn("client", niced(niceness, argv), { stdin: "piped" }));
+    const source = new FrameSource(network.spawn("client", argv, { stdin: "piped" }));
     try {
       await source.send(0);
       return source;

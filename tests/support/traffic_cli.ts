@@ -13,7 +13,6 @@ import { interfaceIndex } from "../../src/ffi/libc.ts";
 import { LiveFrames, type LiveFramesOptions } from "../../src/traffic/live_frames.ts";
 import { sendFlows, type UdpFlowsOptions } from "../../src/traffic/udp_flows.ts";
 import { INTERFACES, IPV4, IPV6, MACS, type Side, type TestNetwork } from "./netns.ts";
-import { niced } from "./niceness.ts";
 
 /** What `live` takes: as {@linkcode LiveFramesOptions}, from the client to the steer namespace where nothing is said. */
 export type LiveTraffic =
@@ -43,8 +42,6 @@ export interface TrafficReport {
 export interface RunTrafficOptions {
   /** Where the sender is. Default client. */
   readonly from?: Side;
-  /** As nice(1) takes it. Default that of the test. */
-  readonly niceness?: number;
   /** Ends the sending early. */
   readonly signal?: AbortSignal;
 }
@@ -66,11 +63,11 @@ export async function runTraffic(
   network: TestNetwork,
   kind: "live" | "udp",
   traffic: LiveTraffic | UdpTraffic,
-  { from = "client", niceness, signal }: RunTrafficOptions = {},
+  { from = "client", signal }: RunTrafficOptions = {},
 ): Promise<TrafficReport> {
   const argv = [Deno.execPath(), "run", "-A", import.meta.filename!, kind, "--json", JSON.stringify(traffic)];
   signal?.throwIfAborted();
-  const child = network.spawn(from, niceness === undefined ? argv : niced(niceness, argv));
+  const child = network.spawn(from, argv);
   const stop = (): void => {
     try {
       child.kill("SIGTERM");

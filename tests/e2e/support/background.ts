@@ -4,16 +4,10 @@
  * @module
  */
 import type { TestNetwork } from "../../support/netns.ts";
-import {
-  type LiveTraffic,
-  runTraffic,
-  type RunTrafficOptions,
-  type TrafficReport,
-  type UdpTraffic,
-} from "../../support/traffic_cli.ts";
+import { type LiveTraffic, runTraffic, type TrafficReport, type UdpTraffic } from "../../support/traffic_cli.ts";
 import { FrameSource, type GrantedTraffic } from "../../support/granted_frames.ts";
 import type { Appliance, Status } from "./appliance.ts";
-import { sleep, until } from "./wait.ts";
+import { sleep } from "./wait.ts";
 
 /** More than any test waits for. */
 const ENDLESS = 1e9;
@@ -32,15 +26,10 @@ export class BackgroundTraffic implements AsyncDisposable {
   }
 
   /** Starts live frames towards the appliance, and waits until it has seen some. */
-  static live(
-    network: TestNetwork,
-    box: Appliance,
-    traffic: LiveLoad,
-    options?: Pick<RunTrafficOptions, "niceness">,
-  ): Promise<BackgroundTraffic> {
+  static live(network: TestNetwork, box: Appliance, traffic: LiveLoad): Promise<BackgroundTraffic> {
     return BackgroundTraffic.#start(
       box,
-      ({ signal }) => runTraffic(network, "live", { ...traffic, count: ENDLESS }, { ...options, signal }),
+      (options) => runTraffic(network, "live", { ...traffic, count: ENDLESS }, options),
     );
   }
 
@@ -79,10 +68,8 @@ export class BackgroundTraffic implements AsyncDisposable {
   }
 }
 
-/** Frames that are sent at once. */
-const GRANT_FRAMES = 16_384;
-/** The next are sent when no more than so many still wait for their worker: with those, no rx ring of config.ts is full. */
-const WAITING_FRAMES = 8192;
+/** Frames that may be on their way at once: room is left for other traffic in the rx rings of config.ts, of 32,768 each. */
+const WINDOW_FRAMES = 24_576;
 const LOOK_MS = 5;
 
 /**
@@ -95,19 +82,27 @@ export class SteadyTraffic implements AsyncDisposable {
   #report: TrafficReport | undefined;
   #drained: ((status: Status) => void) | undefined;
 
-  private constructor(private readonly box: Appliance, private readonly source: FrameSource) {
+  private constructor(
+    private readonly box: Appliance,
+    private readonly source: FrameSource,
+    private readonly windowFrames: number,
+  ) {
     this.#sending = this.#send();
     this.#sending.catch(() => {}); // thrown by stop()
   }
 
-  /** Starts the traffic, and waits until the appliance has had some. */
+  /**
+   * Starts the traffic, and waits until the appliance has had some.
+   *
+   * @param windowFrames Frames on their way at once; fewer than an rx ring holds.
+   */
   static async start(
     network: TestNetwork,
     box: Appliance,
     traffic: GrantedTraffic,
-    { niceness = 0 } = {},
+    { windowFrames = WINDOW_FRAMES } = {},
   ): Promise<SteadyTraffic> {
-    const steady = new SteadyTraffic(box, await FrameSource.start(network, traffic, niceness));
+    const steady = new SteadyTraffic(box, await FrameSource.start(network, traffic), windowFrames);
     try {
       await steady.more(1);
       return steady;
@@ -124,8 +119,7 @@ export class SteadyTraffic implements AsyncDisposable {
 
   /** Waits until so many more were sent. */
   async more(frames: number): Promise<void> {
-    const goal = this.sent + frames;
-    await Promise.race([this.#sending, until(`${frames} more frames`, () => this.sent >= goal)]);
+    for (const goal = this.sent + frames; this.sent < goal;) await Promise.race([this.#sending, sleep(LOOK_MS)]);
   }
 
   /** Holds the next frames back until a worker has taken each of those before, then goes on. @returns the status between. */
@@ -143,14 +137,14 @@ export class SteadyTraffic implements AsyncDisposable {
   }
 
   async #send(): Promise<void> {
+    const grant = Math.ceil(this.windowFrames * 2 / 3);
     while (!this.#stopped) {
       const drained = this.#drained;
       this.#drained = undefined;
-      this.#report = await this.source.send(GRANT_FRAMES);
-      const most = drained === undefined ? WAITING_FRAMES : 0;
-      let status: Status;
-      while (waiting(status = await this.box.status()) > most) await sleep(LOOK_MS);
-      drained?.(status);
+      this.#report = await this.source.send(grant);
+      const most = drained === undefined ? this.windowFrames - grant : 0;
+      const taken = (status: Status): boolean => waiting(status) <= most;
+      drained?.(await this.box.untilStatus("packets to be taken from the rx rings", taken));
     }
   }
 
