@@ -8,7 +8,7 @@ import { BackgroundTraffic } from "./support/background.ts";
 import { about, readBlocks, readPackets, sequenceOf, sequencesByFlow } from "./support/capture_files.ts";
 import { captureOf, count, end, nameOf, PORT, send, WIRE, written } from "./support/captures.ts";
 import { TempDir } from "./support/command.ts";
-import { sizeOf } from "../support/sizes.ts";
+import { SIZE } from "../support/sizes.ts";
 import { sumOf } from "./support/metrics.ts";
 import { echoEach } from "./support/python.ts";
 import { sleep, until } from "./support/wait.ts";
@@ -106,7 +106,7 @@ Deno.test("under a flood every packet is captured or counted, no other fate chan
   for (let attempt = 0; attempt < 5 && dropped === 0; attempt++) {
     await runTraffic(network, "live", {
       ports: [9999],
-      count: sizeOf("capturedPackets"),
+      count: SIZE.capturedPackets,
       flows: 50,
       payloadBytes: 1400,
       cpus: [0, 1],

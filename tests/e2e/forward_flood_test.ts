@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
-import { sizeOf } from "../support/sizes.ts";
+import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
 import { SteadyTraffic } from "./support/background.ts";
@@ -11,7 +11,7 @@ const PORTS = [8080, 8081, 8082, 8083];
 const SESSIONS = 1024;
 const WORKERS = 2;
 /** Source ports of a flood; each sends to all ports: so many flows times four, of a packet each. */
-const FLOWS = sizeOf("floodFlows");
+const FLOWS = SIZE.floodFlows;
 const FLOODS = 3;
 /** 16 bytes for each flow of a flood of the default size. */
 const GROWTH_KIB = 2048;

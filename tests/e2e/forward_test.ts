@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
-import { sizeOf } from "../support/sizes.ts";
+import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { BackendHost, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
 
 const PORT = 8080;
 const CLIENTS = 1000;
-const REQUESTS = sizeOf("requestsPerClient");
+const REQUESTS = SIZE.requestsPerClient;
 const ALL = CLIENTS * REQUESTS;
 
 for (const family of BOTH) {

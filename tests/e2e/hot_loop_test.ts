@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
-import { sizeOf } from "../support/sizes.ts";
+import { SIZE } from "../support/sizes.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
 import { refusedFrames } from "./support/link.ts";
 import { sleep } from "./support/wait.ts";
 
-const WARM_PACKETS = sizeOf("warmPackets");
+const WARM_PACKETS = SIZE.warmPackets;
 /** Code that is compiled late comes once (half a megabyte or more, in one run of ten); what is allocated for packets comes each time. */
 const TRIES = 3;
 const SAMPLE_MS = 200;
@@ -20,8 +20,8 @@ const GROWTH_KIB = 512;
 const LEAST_PART = 0.5;
 
 const CASES = {
-  counted: { ports: [8080, 9090], packets: sizeOf("countedPackets") },
-  "half of them echoed": { ports: [8080, 7777], packets: sizeOf("echoedPackets") },
+  counted: { ports: [8080, 9090], packets: SIZE.countedPackets },
+  "half of them echoed": { ports: [8080, 7777], packets: SIZE.echoedPackets },
 } as const;
 
 /** How much each worker's heap has grown, all in all: what garbage collections took away in between is not taken off. */

@@ -8,7 +8,7 @@ import { configText } from "./support/config.ts";
 import { crawl, crowd, fuzz, type RawAnswer, sendRaw } from "./support/http_clients.ts";
 import { refusedFrames } from "./support/link.ts";
 import { echoEach } from "./support/python.ts";
-import { sizeOf } from "../support/sizes.ts";
+import { SIZE } from "../support/sizes.ts";
 import { sleep, until } from "./support/wait.ts";
 
 const PORT = 9469;
@@ -128,7 +128,7 @@ except PermissionError: print("out")`;
   await assert.rejects(startAppliance(network, nobody, options), /There is no group \\?"no-such-group/);
 });
 
-const ODD_REQUESTS = sizeOf("oddRequests");
+const ODD_REQUESTS = SIZE.oddRequests;
 
 Deno.test("thousands of malformed, huge and odd requests: right answers, no crash, nothing leaks, packets go on", async () => {
   await using network = await TestNetwork.create();

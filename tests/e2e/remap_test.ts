@@ -10,7 +10,7 @@ import { refusedFrames } from "./support/link.ts";
 import { wentBack } from "./support/metrics.ts";
 import { KernelServer } from "./support/python.ts";
 import { until } from "./support/wait.ts";
-import { sizeOf } from "../support/sizes.ts";
+import { SIZE } from "../support/sizes.ts";
 
 const TRAFFIC = { ports: [8080, 9090], flows: 200, cpus: [0, 1] };
 /** Packets between two looks at the counters. */
@@ -103,7 +103,7 @@ async function swapUnderLoad(
   assert.deepEqual(status.reloads, { applied: 1, unchanged: 0, refused: 0 });
 }
 
-const SWAPS = sizeOf("swaps");
+const SWAPS = SIZE.swaps;
 
 Deno.test(`${SWAPS} swaps in a row under load lose no packet`, async () => {
   await using network = await TestNetwork.create();
