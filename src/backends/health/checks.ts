@@ -3,7 +3,7 @@
  * that waits for their sockets; the control thread is busy only when something has come or is due.
  *
  * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot carry out at
- * all (no right to send ICMP, no file descriptor left) says nothing about the backend: its state stays, and the log says why.
+ * all (no right to send ICMP, a packet filter, no port left) says nothing about the backend: its state stays, and the log says why.
  *
  * @module
  */
@@ -139,17 +139,17 @@ export class HealthChecks implements AsyncDisposable {
     entry.dueMs = Math.max(now, Math.round(next / slotMs) * slotMs);
     try {
       const outcome = probe.start();
-      if (entry.hindrance !== "") log.info("Backend {backend} can be checked again", { backend: entry.backend.name });
-      entry.hindrance = "";
       if (outcome !== undefined) this.#end(entry, outcome);
     } catch (error) {
-      entry.startedMs = undefined;
       this.#hinder(entry, error);
     }
   }
 
+  /** Ends a check that counts for nothing. */
   #hinder(entry: Entry, error: unknown): void {
-    const { backend, health } = entry;
+    const { backend, health, probe } = entry;
+    entry.startedMs = undefined;
+    probe.reset();
     const reason = messageOf(error);
     health.lastMs = null;
     health.reason = reason;
@@ -169,15 +169,21 @@ export class HealthChecks implements AsyncDisposable {
     const isLate = performance.now() >= entry.startedMs! + timeoutMs;
     if (!this.#isChecked(entry) || !(isReady || isLate)) return;
     // A last look at a late one too: the delay may have been this thread's.
-    const outcome = probe.look() ??
-      (isLate ? { succeeded: false, reason: `${probe.silence} in ${timeoutMs} ms` } : undefined);
-    if (outcome !== undefined) this.#end(entry, outcome);
+    try {
+      const outcome = probe.look() ??
+        (isLate ? { succeeded: false, reason: `${probe.silence} in ${timeoutMs} ms` } : undefined);
+      if (outcome !== undefined) this.#end(entry, outcome);
+    } catch (error) {
+      this.#hinder(entry, error);
+    }
   }
 
   #end(entry: Entry, { succeeded, reason }: Outcome): void {
     const { backend: { name }, check: { rise, fall }, health, probe, state } = entry;
     const elapsedMs = performance.now() - entry.startedMs!;
     entry.startedMs = undefined;
+    if (entry.hindrance !== "") log.info("Backend {backend} can be checked again", { backend: name });
+    entry.hindrance = "";
     if (!succeeded) probe.reset();
     health.checks++;
     if (!succeeded) health.failures++;
