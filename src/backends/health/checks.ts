@@ -10,6 +10,7 @@
 import { messageOf, SteerError } from "../../errors.ts";
 import { AsyncPoll } from "../../ffi/async_poll.ts";
 import { logger } from "../../log.ts";
+import type { Change } from "../../steering/published.ts";
 import { EchoProbe } from "./echo_probe.ts";
 import type { HealthCheckConfig, Outcome, Probe } from "./probe.ts";
 import { RiseAndFall } from "./rise_and_fall.ts";
@@ -68,8 +69,16 @@ interface Entry {
   hindrance: string;
 }
 
-export class HealthChecks implements AsyncDisposable {
-  #entries = new Map<string, Entry>();
+/** Whether backends are healthy: what {@linkcode HealthChecks} knows, and what tests make up. */
+export interface HealthSource extends AsyncDisposable {
+  /** Says, as part of a change, what is to be checked from then on. */
+  change(backends: readonly CheckedBackend[]): Change;
+  /** Every backend that is checked, by its name. */
+  status(): ReadonlyMap<string, BackendHealth>;
+}
+
+export class HealthChecks implements HealthSource {
+  #entries: ReadonlyMap<string, Entry> = new Map();
   /** Probes whose sockets may still be waited for. */
   #retired: Probe[] = [];
   #poll: AsyncPoll | undefined;
@@ -82,21 +91,39 @@ export class HealthChecks implements AsyncDisposable {
    * Says what is to be checked from now on. A backend that stays keeps its health, also where its check changes; one that comes is
    * healthy. Of two with one name the later counts.
    *
-   * @throws {SyscallError} where the process has no file descriptor or memory left to begin with.
+   * @throws {SyscallError} where the process has no file descriptor or memory left to begin with; nothing has changed then.
    */
   set(backends: readonly CheckedBackend[]): void {
+    this.change(backends).flip();
+  }
+
+  /** {@linkcode set} as part of a change. */
+  change(backends: readonly CheckedBackend[]): Change {
+    let before: ReadonlyMap<string, Entry> = this.#entries;
+    return {
+      flip: () => {
+        before = this.#entries;
+        const next = new Map(backends.map(({ backend, check }) => {
+          const known = before.get(backend.name);
+          const stays = known !== undefined && isSame(known.backend, backend);
+          if (stays && isSame(known.check, check)) return [backend.name, known];
+          return [backend.name, newEntry(backend, check, stays ? known : undefined)];
+        }));
+        const poll = next.size > 0 && this.#running === undefined ? new AsyncPoll() : undefined; // may fail
+        this.#replace(next);
+        if (poll !== undefined) this.#running = this.#run(poll);
+      },
+      back: () => this.#replace(before),
+    };
+  }
+
+  #replace(next: ReadonlyMap<string, Entry>): void {
     const before = this.#entries;
-    this.#entries = new Map(backends.map(({ backend, check }) => {
-      const known = before.get(backend.name);
-      const stays = known !== undefined && isSame(known.backend, backend);
-      if (stays && isSame(known.check, check)) return [backend.name, known];
-      return [backend.name, newEntry(backend, check, stays ? known : undefined)];
-    }));
-    for (const [name, { probe }] of before) {
-      if (this.#entries.get(name)?.probe !== probe) this.#retired.push(probe);
-    }
+    this.#entries = next;
+    const kept = new Set([...next.values()].map(({ probe }) => probe));
+    const gone = [...before.values()].map(({ probe }) => probe).filter((probe) => !kept.has(probe));
+    this.#retired = [...this.#retired.filter((probe) => !kept.has(probe)), ...gone];
     this.#poll?.wake();
-    if (this.#entries.size > 0) this.#running ??= this.#run(new AsyncPoll());
   }
 
   /** Every backend that is checked, by its name. */
