@@ -74,7 +74,7 @@ export function allStages(): readonly Stage[] {
     ...perFile("packaging", { after: [COMPILE] }),
     ...perFile("kernel"),
     ...perFile("source"),
-    { name: "unit", argv: deno(...TEST, "src", "scripts/test"), isTest: true },
+    { name: "unit", argv: deno(...TEST, WITH_LIBRARIES, "src", "scripts/test"), isTest: true },
     { name: "uapi", argv: deno(...TEST, "tests/uapi"), isTest: true },
     ...perFile("bench"),
     {
