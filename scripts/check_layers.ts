@@ -7,13 +7,14 @@ import { dirname, join, normalize, relative } from "node:path";
 
 /** What each part of src/ may import besides itself. A part is a folder, or a file at the top. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  "text.ts": [],
   "errors.ts": [],
   "journal.ts": [],
-  "log.ts": ["journal.ts"],
+  "log.ts": ["journal.ts", "text.ts"],
   "version.ts": [],
   packet: [],
   steering: ["packet"],
-  config: ["steering", "packet", "errors.ts"],
+  config: ["steering", "packet", "errors.ts", "text.ts"],
   ffi: ["errors.ts"],
   xsk: ["ffi", "errors.ts"],
   bpf: ["ffi", "steering", "errors.ts"],
@@ -31,9 +32,22 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "dashboard",
     "errors.ts",
     "log.ts",
+    "text.ts",
     "version.ts",
   ],
-  cli: ["control", "bpf", "ffi", "traffic", "config", "steering", "errors.ts", "journal.ts", "log.ts", "version.ts"],
+  cli: [
+    "control",
+    "bpf",
+    "ffi",
+    "traffic",
+    "config",
+    "steering",
+    "errors.ts",
+    "journal.ts",
+    "log.ts",
+    "text.ts",
+    "version.ts",
+  ],
 };
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */

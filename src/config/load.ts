@@ -51,13 +51,22 @@ export function readConfig(path: string): Uint8Array {
   }
 }
 
+/** Reads standard input to its end. @throws {ConfigError} when it cannot be read. */
+export function readStandardInput(): Uint8Array {
+  try {
+    return readAtMost(Deno.stdin, MAX_FILE_SIZE + 1, 0);
+  } catch (error) {
+    throw new ConfigError("standard input", [wholeFile(`${reason(error)}: expected YAML`)]);
+  }
+}
+
 /**
  * A pipe, a device or a file of /proc does not tell its size; one byte over the limit is enough for the parser to refuse it.
  *
  * @param expected One byte more than there may be, to see the end by. The file is looked at again and again: memory for the largest
  * of all would be made each time.
  */
-function readAtMost(file: Deno.FsFile, limit: number, expected: number): Uint8Array {
+function readAtMost(file: Pick<Deno.FsFile, "readSync">, limit: number, expected: number): Uint8Array {
   let buffer = new Uint8Array(Math.min(Math.max(expected, 4096), limit));
   let length = 0;
   for (;;) {
