@@ -36,11 +36,14 @@ export function toJson(value: unknown): string {
   );
 }
 
-/** `1 rule`, `2 rules`, `1 entry`, `2 entries`. */
+/** `1 rule`, `2 rules`, `2 entries`. */
 export function plural(count: number, noun: string): string {
-  return `${count} ${count === 1 ? noun : noun.replace(/([^aeiou])y$/, "$1ie").replace(/(ch|sh|s|x)$/, "$1e")}${
-    count === 1 ? "" : "s"
-  }`;
+  return `${count} ${nounFor(count, noun)}`;
+}
+
+/** The noun alone, for where the number stands elsewhere. */
+export function nounFor(count: number, noun: string): string {
+  return count === 1 ? noun : `${noun.replace(/([^aeiou])y$/, "$1ie").replace(/(ch|sh|s|x)$/, "$1e")}s`;
 }
 
 /** Milliseconds to the microsecond: more digits are noise of the clock. */

@@ -13,6 +13,7 @@ import { deliveries, type Delivery, DemoScreen, type DemoSummary, summaryText } 
 import { print, printJson } from "./output.ts";
 import { selfCommand } from "./self.ts";
 import type { TrafficOrder, TrafficReport } from "./traffic.ts";
+import { plural } from "../text.ts";
 
 /** The ports of the seed design. */
 const PORTS = [8080, 9090] as const;
@@ -51,7 +52,7 @@ export async function demo({ json = false, entry }: DemoOptions): Promise<void> 
     if (json) printJson(summary);
     else print(summaryText(summary));
     if (summary.lost !== 0 || summary.misdirected !== 0) {
-      throw new SteerError(`${summary.lost} packets lost, ${summary.misdirected} misdirected: expected none`);
+      throw new SteerError(`${plural(summary.lost, "packet")} lost, ${summary.misdirected} misdirected: expected none`);
     }
   } finally {
     await Deno.remove(directory, { recursive: true });

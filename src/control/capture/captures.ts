@@ -17,6 +17,7 @@ import type { SteeredInterface } from "../interface.ts";
 import type { WorkerPool } from "../workers.ts";
 import { CAPTURE_THREAD, CaptureCounts, type FileOrder, type FromWriter, type ToWriter } from "./messages.ts";
 import { within } from "./within.ts";
+import { nounFor } from "../../text.ts";
 
 /** What became of the packets that were to be captured for a rule, since the process started. */
 export interface CaptureStatus {
@@ -242,7 +243,8 @@ export class Captures {
       this.#past.delete(oldest!);
       this.#addPast(RETIRED, moved);
     }
-    log.info("The capture of rule {rule} in {file} is over: {written} packets written, {dropped} dropped", {
+    const packets = nounFor(counts.written, "packet");
+    log.info(`The capture of rule {rule} in {file} is over: {written} ${packets} written, {dropped} dropped`, {
       rule,
       file,
       ...counts,

@@ -72,7 +72,9 @@ async function claimSocket(path: string): Promise<void> {
     await Deno.remove(path).catch(() => {});
     return;
   }
-  throw new SteerError(`Another xdpsteer answers on "${path}"`, {
-    hint: "stop it first, or give this one another control.socket",
+  throw new SteerError(`Another xdpsteer answers on "${path}", and goes on steering`, {
+    hint:
+      `xdpsteer status --socket ${path} shows what it does, xdpsteer reload --socket ${path} reads its configuration ` +
+      "again; to run beside it, on other interfaces, give this one another control.socket",
   });
 }
