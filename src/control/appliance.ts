@@ -15,6 +15,7 @@ import { RuleSlots } from "../steering/slots.ts";
 import { createForwardTables } from "../steering/forward_table.ts";
 import { createWorkerTables } from "../steering/worker_table.ts";
 import { logger } from "../log.ts";
+import { roundMs } from "../text.ts";
 import type { Captures, CaptureStatus } from "./capture/captures.ts";
 import { RuleTotals } from "./counters.ts";
 import { type BackendStatus, Forwarding, sessionOptions } from "./forwarding.ts";
@@ -224,8 +225,8 @@ export class Appliance {
       cpu: this.workers.cpus[worker] ?? null,
       received: rules.reduce((sum, rule) => sum + rule.workers[worker]!.received.reduce((s, r) => s + r.packets, 0), 0),
       busyRatio: busy[worker]!,
-      idleMs: this.workers.idleMs(worker),
-      loop: loopNumbers(counters),
+      idleMs: roundMs(this.workers.idleMs(worker)),
+      loop: loopNumbers((counter) => counters.loop(counter)),
     }));
   }
 

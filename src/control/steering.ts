@@ -11,6 +11,7 @@ import { diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
 import { NO_RULE, type RuleSlots } from "../steering/slots.ts";
 import { viewWorkerTables, type WorkerTable } from "../steering/worker_table.ts";
+import { roundMs } from "../text.ts";
 import { Forwarding } from "./forwarding.ts";
 import type { WorkerPool } from "./workers.ts";
 
@@ -129,7 +130,7 @@ export class Steering implements AsyncDisposable {
     }
     this.#generation = generation;
     this.#rules = rules;
-    const elapsedMs = performance.now() - start;
+    const elapsedMs = roundMs(performance.now() - start);
     if (this.program.embedded) void this.#settle(soleRules(rules, slots, this.workers.count));
     return { generation, changes, elapsedMs };
   }

@@ -127,13 +127,21 @@ function headerLines(rates: Rates, width: number, state: Line = []): Line[] {
   ];
 }
 
+const TITLES: Readonly<Record<typeof TOTALS[number], string>> = {
+  seen: "SEEN",
+  redirected: "REDIRECTED",
+  passed: "PASSED",
+  dropped: "DROPPED",
+  lostAtSockets: "LOST AT SOCKETS",
+};
+
 function totalsLines({ totals }: Rates, width: number): Line[] {
   const label = "per second";
   const cells = TOTALS.map((name) => {
     const count = totals[name];
-    const texts = [name.toUpperCase(), rate(count), grouped(count.total)] as const;
+    const texts = [TITLES[name], rate(count), grouped(count.total)] as const;
     // Dropping is what rules are for, losing is not.
-    return { texts, style: name === "lost at sockets" ? alarm(count) : undefined };
+    return { texts, style: name === "lostAtSockets" ? alarm(count) : undefined };
   });
   const gap = width < 90 ? 1 : 3;
   const line = (row: 0 | 1 | 2, title: string): Line => [
