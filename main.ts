@@ -4,7 +4,7 @@
  * @module
  */
 if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) {
-  const { serveAsCaptureWriter } = await import("./src/control/capture/writer.ts");
+  const { serveAsCaptureWriter } = await import("./src/capture/writer.ts");
   serveAsCaptureWriter(self as unknown as DedicatedWorkerGlobalScope);
 } else {
   const { main } = await import("./src/cli/main.ts");

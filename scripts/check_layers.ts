@@ -1,57 +1,38 @@
 /**
- * Holds the imports of src/ against the layers of docs/architecture.md, and FFI and impurity against where they may be.
- * Prints every violation and exits 1 when there is one.
+ * Holds the imports of src/ against the layers, FFI and impurity against where they may be, and the picture in
+ * docs/architecture.md against both. Prints every violation and exits 1 when there is one.
+ *
+ *     scripts/dev lint                                                        checks
+ *     deno run --allow-read=. --allow-write=docs scripts/check_layers.ts --write   draws the picture again
  */
 // deno-lint-ignore-file no-console
 import { dirname, join, normalize, relative } from "node:path";
 
-/** What each part of src/ may import besides itself. A part is a folder, or a file at the top. */
-const LAYERS: Readonly<Record<string, readonly string[]>> = {
-  "text.ts": [],
-  "errors.ts": [],
-  "journal.ts": [],
-  "log.ts": ["journal.ts", "text.ts"],
-  "version.ts": [],
-  packet: [],
-  steering: ["packet"],
-  config: ["steering", "packet", "errors.ts", "text.ts"],
-  ffi: ["errors.ts"],
-  xsk: ["ffi", "errors.ts"],
-  bpf: ["ffi", "steering", "errors.ts"],
-  traffic: ["ffi", "packet", "errors.ts"],
-  dataplane: ["xsk", "ffi", "steering", "packet", "errors.ts"],
-  dashboard: [], // for the browser: imported as text
-  control: [
-    "dataplane",
-    "bpf",
-    "xsk",
-    "ffi",
-    "config",
-    "steering",
-    "packet",
-    "dashboard",
-    "errors.ts",
-    "log.ts",
-    "text.ts",
-    "version.ts",
-  ],
-  cli: [
-    "control",
-    "bpf",
-    "ffi",
-    "traffic",
-    "config",
-    "steering",
-    "errors.ts",
-    "journal.ts",
-    "log.ts",
-    "text.ts",
-    "version.ts",
-  ],
-};
+/**
+ * The parts of src/ from top to bottom: a part is a folder, or a file at the top. A part may import what stands in any row below
+ * its own, and nothing in its own row.
+ */
+const ROWS: readonly (readonly string[])[] = [
+  ["cli"],
+  ["api", "doctor"],
+  ["observe"],
+  ["appliance"],
+  ["backends", "capture"],
+  ["engine"],
+  ["host", "traffic"],
+  ["dataplane", "config"],
+  ["xsk", "bpf"],
+  ["steering"],
+  ["packet", "ffi", "dashboard"],
+  ["log.ts", "errors.ts", "version.ts"],
+  ["journal.ts", "locale.ts", "text.ts"],
+];
+const ROW_OF = new Map(ROWS.flatMap((row, index) => row.map((part) => [part, index] as const)));
+/** Drawn nowhere: everything may use them. */
+const UNDRAWN = new Set(["log.ts", "errors.ts", "version.ts", "journal.ts", "locale.ts", "text.ts"]);
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */
-const PURE = /^(packet|steering)\/|^dataplane\/(process|forward|batch|words)\.ts$/;
+const PURE = /^(packet|steering)\/|^dataplane\/(process|forward|batch|control_words|counters|fate)\.ts$/;
 const IMPURE = /\bDeno\.|\bDate\b|\bperformance\b|\bsetTimeout\b/;
 /** Only src/ffi/ reaches memory and libraries. */
 const FFI = /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView|UnsafeCallback|UnsafeFnPointer)\b/;
@@ -62,14 +43,16 @@ const MAY_PRINT = /^(log\.ts|cli\/)/;
 const root = normalize(join(import.meta.dirname!, ".."));
 const source = join(root, "src");
 const problems: string[] = [];
+/** What each part imports. */
+const imports = new Map<string, Set<string>>();
 
 for await (const path of sources(source)) {
   const file = relative(source, path);
   const part = file.split("/")[0]!;
   const code = withoutComments(await Deno.readTextFile(path));
-  const allowed = LAYERS[part];
-  if (allowed === undefined) {
-    problems.push(`src/${file}: "${part}" is in no layer: add it to scripts/check_layers.ts and docs/architecture.md`);
+  const row = ROW_OF.get(part);
+  if (row === undefined) {
+    problems.push(`src/${file}: "${part}" is in no layer: add it to ROWS in scripts/check_layers.ts`);
     continue;
   }
   for (const [, fromStatic, fromDynamic] of code.matchAll(/\bfrom\s+"(\.[^"]+)"|\bimport\(\s*"(\.[^"]+)"/g)) {
@@ -77,8 +60,11 @@ for await (const path of sources(source)) {
     const target = relative(source, join(dirname(path), specifier));
     const targetPart = target.split("/")[0]!;
     if (targetPart === "..") continue; // build/ and deno.json: data
-    if (targetPart !== part && !allowed.includes(targetPart)) {
-      problems.push(`src/${file}: ${part} may not import ${targetPart} ("${specifier}")`);
+    if (targetPart !== part) {
+      if ((ROW_OF.get(targetPart) ?? -1) <= row) {
+        problems.push(`src/${file}: ${part} may not import ${targetPart} ("${specifier}")`);
+      }
+      imports.set(part, (imports.get(part) ?? new Set()).add(targetPart));
     }
     if (PURE.test(file) && !PURE.test(target)) problems.push(`src/${file}: is pure and may not import src/${target}`);
   }
@@ -88,9 +74,41 @@ for await (const path of sources(source)) {
   if (part !== "ffi" && FFI.test(code)) problems.push(`src/${file}: only src/ffi may name ${FFI.exec(code)![0]}`);
   if (!MAY_PRINT.test(file) && PRINTS.test(code)) problems.push(`src/${file}: only src/log.ts and src/cli may print`);
 }
+await holdPicture();
 
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) Deno.exit(1);
+
+/** Compares the picture in docs/architecture.md with the imports there are, or draws it again. */
+async function holdPicture(): Promise<void> {
+  const path = join(root, "docs/architecture.md");
+  const text = await Deno.readTextFile(path);
+  const drawn = text.replace(/```mermaid\ngraph TD\n[\s\S]*?```/, `\`\`\`mermaid\ngraph TD\n${picture()}\`\`\``);
+  if (drawn === text) return;
+  if (Deno.args.includes("--write")) await Deno.writeTextFile(path, drawn);
+  else {
+    problems.push(
+      "docs/architecture.md: the picture of the layers is out of date: " +
+        "deno run --allow-read=. --allow-write=docs scripts/check_layers.ts --write",
+    );
+  }
+}
+
+/** The imports as a graph, top row first, without those that follow from others. */
+function picture(): string {
+  const order = ROWS.flat().filter((part) => !UNDRAWN.has(part));
+  const lines = order.map((part) => {
+    const targets = [...imports.get(part) ?? []].filter((target) => !UNDRAWN.has(target));
+    const direct = targets.filter((target) => !targets.some((other) => other !== target && reaches(other, target)));
+    direct.sort((left, right) => order.indexOf(left) - order.indexOf(right));
+    return direct.length === 0 ? "" : `  ${part} --> ${direct.join(" & ")}\n`;
+  });
+  return `  main[main.ts] --> cli & capture\n  worker[worker.ts] --> dataplane\n${lines.join("")}`;
+}
+
+function reaches(from: string, to: string): boolean {
+  return [...imports.get(from) ?? []].some((next) => next === to || reaches(next, to));
+}
 
 async function* sources(directory: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(directory)) {

@@ -6,8 +6,8 @@
 import { z } from "zod";
 import { parseConfig } from "../src/config/parse.ts";
 import { configSchema } from "../src/config/schema.ts";
-import { type MetricFamily, METRICS } from "../src/control/metric_families.ts";
-import { FIXED } from "../src/control/reload.ts";
+import { type MetricFamily, METRICS } from "../src/observe/metric_families.ts";
+import { FIXED } from "../src/appliance/reload.ts";
 import { ConfigError } from "../src/errors.ts";
 import {
   COMPANIONS,
@@ -173,7 +173,7 @@ function mistakes(): string {
   try {
     parseConfig(MISTAKES, { file: "steering.yaml", cpuCount: CPU_COUNT });
   } catch (error) {
-    if (error instanceof ConfigError) return `\`\`\`\n${error.message}\n\`\`\``;
+    if (error instanceof ConfigError) return `\`\`\`text\n${error.message}\n\`\`\``;
     throw error;
   }
   throw new Error("The example of mistakes has none");

@@ -6,8 +6,9 @@
 import { SteerError, UnsupportedError } from "../errors.ts";
 import { ERRNO, errnoName, syscallError } from "../ffi/errno.ts";
 import { closeFd } from "../ffi/libc.ts";
-import { createXdpLink, programName, queryXdp, xdpLinkId } from "../ffi/libbpf.ts";
+import { createXdpLink, queryXdp } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
+import { attachmentOf, describeAttachment, removeCommand } from "./attachment.ts";
 
 export type AttachMode = "native" | "generic";
 
@@ -18,14 +19,6 @@ const FLAGS: Readonly<Record<AttachMode, number>> = {
 
 /** Refusals of native XDP that `auto` answers with generic. */
 const NO_NATIVE: readonly number[] = [ERRNO.EOPNOTSUPP, ERRNO.EINVAL, ERRNO.ERANGE];
-
-/** What ip-link(8) calls a mode. */
-export const OFF_WORD: Readonly<Record<string, string>> = {
-  native: "xdpdrv",
-  generic: "xdpgeneric",
-  hardware: "xdpoffload",
-  several: "xdp",
-};
 
 export class XdpLink implements Disposable {
   #fd: number;
@@ -78,18 +71,17 @@ export class XdpLink implements Disposable {
 }
 
 function refuseOccupied(ifindex: number, interfaceName: string): void {
-  const { mode, programId } = queryXdp(ifindex);
-  if (mode === "none") return;
-  const name = programName(programId);
-  const link = xdpLinkId(programId, ifindex);
+  const attachment = attachmentOf(ifindex);
+  if (attachment === undefined) return;
+  const { link } = attachment;
   throw new SteerError(
-    `Cannot attach to interface "${interfaceName}": the XDP program ${name === "" ? "" : `"${name}" `}` +
-      `(id ${programId}, ${mode} mode) sits on it already`,
+    `Cannot attach to interface "${interfaceName}": the ${describeAttachment(attachment)} sits on it already`,
     {
       cause: syscallError("bpf_link_create", ERRNO.EBUSY, `attach to interface "${interfaceName}"`),
       hint: link === undefined
-        ? `stop the program that attached it or, if nothing needs it, remove it: ` +
-          `ip link set dev ${interfaceName} ${OFF_WORD[mode]} off`
+        ? `stop the program that attached it or, if nothing needs it, remove it: ${
+          removeCommand(interfaceName, attachment)
+        }`
         : `a process holds it by link ${link}; who, and how to end it, says: xdpsteer detach --interface ${interfaceName}`,
     },
   );

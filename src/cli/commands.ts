@@ -23,7 +23,7 @@ const SAVE = "make the same change in the configuration file, which is otherwise
 const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
 const DEFAULT_SOCKET = "/run/xdpsteer/control.sock";
 /** Names the control socket where --socket does not. */
-export const SOCKET_VARIABLE = "XDPSTEER_SOCKET";
+const SOCKET_VARIABLE = "XDPSTEER_SOCKET";
 
 function socketOption(description: string): Option {
   return new Option("-s, --socket <path>", description).env(SOCKET_VARIABLE).default(DEFAULT_SOCKET);

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { Snapshot } from "../control/appliance.ts";
-import { requirePrivileges } from "../control/privileges.ts";
+import type { Snapshot } from "../observe/observer.ts";
+import { requirePrivileges } from "../host/privileges.ts";
 import { SteerError } from "../errors.ts";
 import { IPV4, VethNetwork } from "../traffic/veth_network.ts";
 import { get } from "./client.ts";

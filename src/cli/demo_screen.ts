@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Snapshot } from "../control/appliance.ts";
+import type { Snapshot } from "../observe/observer.ts";
 import { overwriting, upOver } from "./live_screen.ts";
 import { grouped, print, table, write } from "./output.ts";
 

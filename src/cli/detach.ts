@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { requireInterface } from "../control/interface_index.ts";
-import { type LinkHolder, linkHolders } from "../control/link_holders.ts";
+import { type Attachment, attachmentOf, describeAttachment, type LinkHolder, linkHolders } from "../bpf/attachment.ts";
+import { requireInterface } from "../host/interface_index.ts";
 import { SteerError } from "../errors.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
-import { detachLink, detachXdp, programName, queryXdp, type XdpAttachment, xdpLinkId } from "../ffi/libbpf.ts";
+import { detachLink, detachXdp, queryXdp } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import { print, printJson } from "./output.ts";
 
@@ -20,14 +20,8 @@ export interface DetachOptions {
   readonly json?: boolean;
 }
 
-/** What is attached to an interface. */
-interface Attached {
-  readonly mode: Exclude<XdpAttachment["mode"], "none">;
-  readonly programId: number;
-  /** "" where this user may not know. */
-  readonly program: string;
-  /** Undefined where it was attached without a link. */
-  readonly link: number | undefined;
+/** What is attached to an interface, and by whom. */
+interface Attached extends Attachment {
   /** Processes that keep the link open, as far as this user can see them. */
   readonly holders: readonly LinkHolder[];
 }
@@ -56,16 +50,13 @@ export async function detach(options: DetachOptions): Promise<void> {
   } else if (found === undefined) {
     print(`no XDP program is attached to "${name}"`);
   } else {
-    print(`${describe(found)} is detached from "${name}": its packets go to the kernel stack`);
+    print(`${describeAttachment(found)} is detached from "${name}": its packets go to the kernel stack`);
   }
 }
 
 function look(ifindex: number): Attached | undefined {
-  const { mode, programId } = queryXdp(ifindex);
-  if (mode === "none") return undefined;
-  const link = xdpLinkId(programId, ifindex);
-  const holders = link === undefined ? [] : linkHolders(link);
-  return { mode, programId, program: programName(programId), link, holders };
+  const attachment = attachmentOf(ifindex);
+  return attachment === undefined ? undefined : { ...attachment, holders: linkHolders(attachment.link) };
 }
 
 async function takeOff(found: Attached, ifindex: number, options: DetachOptions): Promise<void> {
@@ -114,13 +105,9 @@ function held(found: Attached, name: string): SteerError {
     ? `${holdersText(found.holders)} by link ${found.link}`
     : `link ${found.link}, which is pinned in a bpf file system or open in a process that cannot be seen from here`;
   const stop = found.holders.length > 0 ? `${command} --stop ends that process in good order; ` : "";
-  return new SteerError(`${describe(found)} on "${name}" is held by ${who}`, {
+  return new SteerError(`${describeAttachment(found)} on "${name}" is held by ${who}`, {
     hint: `${stop}${command} --force detaches at once and leaves the process to itself`,
   });
-}
-
-function describe({ program, programId, mode }: Attached): string {
-  return `XDP program ${program === "" ? "" : `"${program}" `}(id ${programId}, ${mode} mode)`;
 }
 
 function holdersText(holders: readonly LinkHolder[]): string {

@@ -5,7 +5,7 @@
  */
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
-import { examine, explain, type Finding, interfacesThatAreUp, withDefaults } from "../control/doctor/doctor.ts";
+import { examine, explain, type Finding, interfacesThatAreUp, withDefaults } from "../doctor/doctor.ts";
 import { EXIT, SteerError, SyscallError } from "../errors.ts";
 import { escapeControls, plural } from "../text.ts";
 import { print, printJson, write } from "./output.ts";

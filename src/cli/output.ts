@@ -5,6 +5,7 @@
  */
 import { messageOf, SteerError } from "../errors.ts";
 import { isJournal } from "../journal.ts";
+import { forLocale } from "../locale.ts";
 import { escapeControls, escapeLines, toJson } from "../text.ts";
 
 const encoder = new TextEncoder();
@@ -26,18 +27,31 @@ function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): v
   while (bytes.byteLength > 0) bytes = bytes.subarray(to.writeSync(bytes));
 }
 
-/** Prints one or more lines; control characters in them as escapes. @throws {OutputError} */
+/**
+ * Prints one or more lines for people: control characters in them as escapes, and in ASCII if the locale is not UTF-8.
+ *
+ * @throws {OutputError}
+ */
 export function print(text: string): void {
   write(`${escapeLines(text)}\n`);
 }
 
-/** Prints a value as one line of JSON. @throws {OutputError} */
+/** Prints a value as one line of JSON, always in UTF-8. @throws {OutputError} */
 export function printJson(value: unknown): void {
-  write(`${toJson(value)}\n`);
+  writeOut(`${toJson(value)}\n`);
 }
 
-/** Standard output, as it is: for escape sequences and texts of our own, never for names from elsewhere. @throws {OutputError} */
+/**
+ * Text for people as it is, but in ASCII if the locale is not UTF-8: for escape sequences and texts of our own, never for
+ * names from elsewhere.
+ *
+ * @throws {OutputError}
+ */
 export function write(text: string): void {
+  writeOut(forLocale(text));
+}
+
+function writeOut(text: string): void {
   try {
     writeAll(Deno.stdout, text);
   } catch (error) {
@@ -51,8 +65,9 @@ const ERROR_PRIORITY = "<3>";
 /** Prints one or more lines; control characters in them as escapes. Says nothing where standard error takes nothing. */
 export function printError(text: string): void {
   const prefix = isJournal() ? ERROR_PRIORITY : "";
+  const lines = text.split("\n").map((line) => `${prefix}${escapeControls(line)}`);
   try {
-    writeAll(Deno.stderr, `${text.split("\n").map((line) => `${prefix}${escapeControls(line)}`).join("\n")}\n`);
+    writeAll(Deno.stderr, forLocale(`${lines.join("\n")}\n`));
   } catch {
     // There is nobody left to tell.
   }

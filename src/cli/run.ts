@@ -7,12 +7,12 @@ import { readObjectFile } from "../bpf/program.ts";
 import { loadConfig } from "../config/load.ts";
 import { ConfigMemo } from "../config/memo.ts";
 import type { Config } from "../config/schema.ts";
-import { Appliance } from "../control/appliance.ts";
-import { claimAddresses } from "../control/http/claim.ts";
-import type { ControlServer } from "../control/http/server.ts";
-import { requirePrivileges } from "../control/privileges.ts";
-import type { Reloader } from "../control/reload.ts";
-import { ServiceManager } from "../control/service_manager.ts";
+import { Appliance } from "../appliance/appliance.ts";
+import { claimAddresses } from "../api/claim.ts";
+import type { ControlServer } from "../api/server.ts";
+import { requirePrivileges } from "../host/privileges.ts";
+import type { Reloader } from "../appliance/reload.ts";
+import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
 import { nounFor } from "../text.ts";
@@ -51,16 +51,24 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   let server: ControlServer | undefined;
   try {
     // What packets do not wait for is loaded while they are steered.
-    const [{ Reloader }, { History }, { ControlServer }, { FileWatch }, { KernelEvents }] = await Promise.all([
-      import("../control/reload.ts"),
-      import("../control/history.ts"),
-      import("../control/http/server.ts"),
-      import("../control/watch.ts"),
-      import("../control/kernel_events.ts"),
-    ]);
+    const [{ Reloader }, { History }, { Observer }, { ControlServer }, { FileWatch }, { KernelEvents }] = await Promise
+      .all([
+        import("../appliance/reload.ts"),
+        import("../observe/history.ts"),
+        import("../observe/observer.ts"),
+        import("../api/server.ts"),
+        import("../host/watch.ts"),
+        import("../engine/kernel_events.ts"),
+      ]);
     reloader = new Reloader(appliance, manager, file, cpuCount, loaded, memo);
     using history = new History(appliance);
-    server = await ControlServer.open(config.control, { appliance, reloader, history, configFile: file });
+    server = await ControlServer.open(config.control, {
+      appliance,
+      reloader,
+      observer: new Observer(appliance),
+      history,
+      configFile: file,
+    });
     using _watch = new FileWatch(file, () => reload(true));
     using _events = new KernelEvents(appliance.interfaces);
     logStart(appliance, performance.now() - startedMs);

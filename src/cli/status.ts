@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Snapshot } from "../control/appliance.ts";
-import type { LastReload } from "../control/reload.ts";
+import type { LastReload } from "../appliance/reload.ts";
+import type { Snapshot } from "../observe/observer.ts";
 import { plural } from "../text.ts";
 import { callJson } from "./client.ts";
 import { print, printJson, table } from "./output.ts";

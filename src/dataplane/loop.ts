@@ -6,7 +6,6 @@
  *
  * @module
  */
-import type { PollSet } from "../ffi/poll_set.ts";
 import type { ForwardTable } from "../steering/forward_table.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { NO_RULE } from "../steering/slots.ts";
@@ -17,25 +16,19 @@ import { CopyingEgress } from "./egress.ts";
 import { Forwarder } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { countBatch, processBatch } from "./process.ts";
-import { fillNeedsWakeup, type QueuePort, REST, type Rest, restOf } from "./queue_port.ts";
+import { Idle, SHORT_SLEEP_MS, type Waiter, type WaitMode } from "./idle.ts";
+import { fillNeedsWakeup, type QueuePort, REST, restOf } from "./queue_port.ts";
 import { SoleRule } from "./sole_rule.ts";
+import { COMMAND, type ControlWords } from "./control_words.ts";
 import {
   BATCHES_AT,
-  COMMAND,
-  type ControlWords,
   EVICTIONS_AT,
   LOCK_MISSES_AT,
-  PAUSE_MS_AT,
-  PAUSES_AT,
   SESSIONS_AT,
-  SLEEPS_AT,
-  SPUN_MS_AT,
   TURNS_AT,
   TX_WAKEUPS_AT,
   type WorkerCounters,
-} from "./words.ts";
-
-export type WaitMode = "adaptive" | "poll" | "busy";
+} from "./counters.ts";
 
 export interface LoopContext {
   readonly worker: number;
@@ -51,34 +44,14 @@ export interface LoopContext {
   /** Called when the first rule is captured. */
   readonly openTap: () => CaptureTap;
   /** Waits for the worker's eventfd and for its sockets. */
-  readonly pollSet: PollSet;
+  readonly waiter: Waiter;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
   readonly wait: WaitMode;
   /** Bytes in use on this thread's heap. */
   readonly heapUsed: () => number;
 }
 
-/** How long an adaptive worker spins before it goes to sleep, while packets come quickly. */
-const ADAPTIVE_SPIN_MS = 0.03;
-/** What "quickly" is, sleep and wakeup included: after a longer sleep, an adaptive worker no longer spins before it sleeps. */
-const SPIN_WORTH_MS = 0.04;
-/**
- * After a batch of at most so many packets, an adaptive worker times its sleep: whether it should spin is for those who wait for each
- * packet. After a larger one it does so now and then, for two looks at the clock cost as much as some packets.
- */
-const FEW_PACKETS = 8;
-const TIMED_SLEEPS = 16;
-/** Empty turns between looks at the clock while spinning: some microseconds. */
-const CLOCK_TURNS = 128;
-/** What a spinning loop notes as a pause. */
-const PAUSE_MS = 1;
-/**
- * Longest sleep where something is to be looked at without being told: sessions that expire, completions, and a zero-copy driver that
- * asked for chunks just when the worker fell asleep. Others sleep until they are woken: a timer is a tenth of what a short sleep costs.
- */
-const SLEEP_MS = 100;
-const FOR_EVER_MS = -1;
-/** Longest sleep while packets wait to be sent, or the fill ring runs low. */
-const SHORT_SLEEP_MS = 1;
 /** How often a worker that wakes up looks for sessions that have expired. */
 const EXPIRE_MS = 10;
 const EXPIRE_LOOKS = 1024;
@@ -110,92 +83,44 @@ class Loop {
   /** The same, once there was one, and the plan it goes by. */
   #openedTap: CaptureTap | undefined;
   #capturePlan = 0;
-  readonly #adaptive: boolean = false;
-  /** True where something may need a look without there being a wakeup. */
-  #looksUp = false;
-  #untimedSleeps = 0;
-  /** Since packets came last; an array, since a number of its own would be put on the heap. */
-  readonly #spunMs = new Float64Array(1);
+  readonly #idle: Idle;
   #expiredAtMs = 0;
 
   constructor(context: LoopContext) {
     this.#context = context;
     this.#receivedAt = context.ports.map((_, index) => context.counters.receivedAt(index));
     this.#table = context.tables[0]!;
-    this.#adaptive = context.wait === "adaptive";
-    this.#looksUp = context.ports.some(({ zeroCopy }) => zeroCopy);
+    const { ports, waiter } = context;
+    const idlers = { rest: () => restOf(ports), fillNeedsWakeup: () => fillNeedsWakeup(ports) };
+    this.#idle = new Idle(context.wait, waiter, idlers, context.counters.values);
+    this.#idle.looksUp = ports.some(({ zeroCopy }) => zeroCopy);
     this.#noteChanges();
   }
 
   run(): void {
-    const { pollSet, ports, counters: { values }, wait } = this.#context;
-    const spinMs = wait === "busy" ? Infinity : ADAPTIVE_SPIN_MS;
-    let spins = wait !== "poll";
-    let emptyTurns = 0;
+    const { waiter, ports, counters: { values }, now } = this.#context;
+    const idle = this.#idle;
     let drainTurns = 0;
-    let lastReceived = 0;
-    let rest: Rest;
 
     while (this.#command !== COMMAND.stop) {
       let received = 0;
       for (let index = 0; index < ports.length; index++) received += this.#turn(index);
-      if (this.#parking.count > 0) this.#unpark(Parking.overSince(performance.now()), false);
+      if (this.#parking.count > 0) this.#unpark(Parking.overSince(now()), false);
       values[TURNS_AT] = values[TURNS_AT]! + 1;
 
       if (received > 0) {
-        if (emptyTurns > 0 && spins) this.#addSpun();
-        emptyTurns = 0;
-        lastReceived = received;
+        idle.received(received);
         continue;
       }
-      if (emptyTurns++ === 0 && spins) this.#startSpin();
-
+      idle.empty();
       if (this.#command === COMMAND.drain) {
         if (this.#parking.count > 0) this.#unpark(Infinity, false);
         if (restOf(ports) > REST.short || drainTurns++ === DRAIN_TURNS_MAX) return;
-        pollSet.wait(SHORT_SLEEP_MS);
-      } else if ((!spins || this.#spunMs[0]! >= spinMs) && (rest = restOf(ports)) !== REST.none) {
-        spins = this.#sleep(spins, lastReceived, rest);
-        emptyTurns = 0;
-      } else if (fillNeedsWakeup(ports)) {
-        pollSet.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
-      } else if (spins && emptyTurns % CLOCK_TURNS === 0) {
-        this.#addSpun();
+        waiter.wait(SHORT_SLEEP_MS);
+      } else if (idle.pass(this.#parking.count > 0)) {
+        if (this.#forwarder !== undefined) this.#expire(this.#forwarder);
       }
     }
-  }
-
-  /** Sleeps until something comes. @returns Whether to spin before the next sleep. */
-  #sleep(spins: boolean, lastReceived: number, rest: Rest): boolean {
-    const { pollSet, counters: { values } } = this.#context;
-    const timed = this.#adaptive &&
-      (spins || lastReceived <= FEW_PACKETS || ++this.#untimedSleeps === TIMED_SLEEPS);
-    if (timed && !spins) pollSet.mark(); // else the end of spinning is marked
-    values[SLEEPS_AT] = values[SLEEPS_AT]! + 1;
-    if (rest === REST.short || this.#parking.count > 0) pollSet.wait(SHORT_SLEEP_MS);
-    else pollSet.wait(rest === REST.limited || this.#looksUp ? SLEEP_MS : FOR_EVER_MS);
-    if (this.#forwarder !== undefined) this.#expire(this.#forwarder);
-    if (!timed) return spins;
-    this.#untimedSleeps = 0;
-    pollSet.readElapsed();
-    return pollSet.elapsed[0]! < SPIN_WORTH_MS;
-  }
-
-  #startSpin(): void {
-    this.#context.pollSet.mark();
-    this.#spunMs[0] = 0;
-  }
-
-  /** Counts the time spun since the last look at the clock: at most {@linkcode CLOCK_TURNS} turns, far less than 1 ms. */
-  #addSpun(): void {
-    const { pollSet, counters: { values } } = this.#context;
-    pollSet.readElapsed();
-    const spunMs = pollSet.elapsed[0]!;
-    this.#spunMs[0] = this.#spunMs[0]! + spunMs;
-    values[SPUN_MS_AT] = values[SPUN_MS_AT]! + spunMs;
-    if (spunMs < PAUSE_MS) return;
-    values[PAUSES_AT] = values[PAUSES_AT]! + 1;
-    values[PAUSE_MS_AT] = values[PAUSE_MS_AT]! + spunMs;
   }
 
   /** One batch of one queue port. Hot path: no allocation. */
@@ -248,7 +173,7 @@ class Loop {
 
   /** As {@linkcode #process}, while there are rules that forward. */
   #forward(index: number, port: QueuePort, forwarder: Forwarder): void {
-    const nowMs = performance.now();
+    const nowMs = this.#context.now();
     const mayPark = this.#parking.hasRoom(this.#batch.count);
     this.#decide(index, port, forwarder, this.#batch, nowMs, mayPark);
     if (mayPark) this.#parking.keep(this.#batch, index, nowMs);
@@ -275,14 +200,14 @@ class Loop {
     for (let index = 0; index < ports.length && this.#parking.count > 0; index++) {
       this.#parking.takeInto(batch, index, sinceMs);
       if (batch.count === 0) continue;
-      this.#decide(index, ports[index]!, this.#forwarder!, batch, performance.now(), mayPark);
+      this.#decide(index, ports[index]!, this.#forwarder!, batch, this.#context.now(), mayPark);
       if (mayPark) this.#parking.keepOn(batch, index);
     }
   }
 
   /** Sessions end also where no packet comes that would make room for another. */
   #expire({ sessions }: Forwarder): void {
-    const nowMs = performance.now();
+    const nowMs = this.#context.now();
     if (nowMs - this.#expiredAtMs < EXPIRE_MS) return;
     this.#expiredAtMs = nowMs;
     sessions.expire(Math.trunc(nowMs / 1000), EXPIRE_LOOKS);
@@ -296,7 +221,7 @@ class Loop {
     if (this.#forwarder === undefined) {
       this.#egress = new CopyingEgress(ports, interfaceOfPort, worker);
       this.#forwarder = new Forwarder(table, this.#egress, sessions);
-      this.#looksUp = true;
+      this.#idle.looksUp = true;
     }
     this.#activeForward = active;
     this.#forwarder.table = table;

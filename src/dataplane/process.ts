@@ -4,19 +4,22 @@
  *
  * @module
  */
+import { isAnswerable } from "../packet/answerable.ts";
 import { echoUdp } from "../packet/echo.ts";
+import { hopsLeft } from "../packet/hops.ts";
 import { plainUdpPort, readPlainUdp, readUdp, UdpPacket } from "../packet/udp.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "../steering/worker_table.ts";
 import { type Batch, DISPOSAL } from "./batch.ts";
 import type { Forwarder } from "./forward.ts";
-import { FATE, fateAt } from "./words.ts";
+import { fateAt } from "./counters.ts";
+import { FATE } from "./fate.ts";
 
 const packet = new UdpPacket();
 
 // Imported values are looked up at each use, a module's own are part of the code.
 const noRule = NO_RULE;
-const { counted, echoed, tx_ring_full, unanswerable, unlisted, malformed } = FATE;
+const { counted, echoed, hops_exceeded, tx_ring_full, unanswerable, unlisted, malformed } = FATE;
 const { count: countPackets, echo: echoPackets, forward: forwardPackets, answer: answerPackets } = WORKER_ACTION;
 const { park, recycle, transmit } = DISPOSAL;
 
@@ -43,7 +46,7 @@ export function processBatch(
 ): number {
   // Taken out of their objects once: in the loop, each would be checked anew for every packet.
   const { count, addr: addrs, length: lengths, disposal: disposals } = batch;
-  const { ruleOfPort, actionOfRule } = table;
+  const { ruleOfPort, answersOnPort, actionOfRule } = table;
   let transmitted = 0;
   // Packets of one rule and fate mostly come in runs, which are counted as one.
   let runAt = 0;
@@ -87,12 +90,15 @@ export function processBatch(
         fate = tx_ring_full;
       } else {
         if (plain) readPlainUdp(umem, addr, port, packet);
-        if (echoUdp(umem, packet)) {
+        if (answersOnPort[packet.sourcePort] !== 0 || !isAnswerable(umem, packet)) {
+          fate = unanswerable;
+        } else if (hopsLeft(umem, packet) <= 1) {
+          fate = hops_exceeded;
+        } else {
+          echoUdp(umem, packet);
           fate = echoed;
           disposal = transmit;
           transmitted++;
-        } else {
-          fate = unanswerable;
         }
       }
     }

@@ -11,9 +11,11 @@ import { viewForwardTables } from "../steering/forward_table.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { viewWorkerTables } from "../steering/worker_table.ts";
 import { type CaptureMemory, CaptureTap } from "./capture_tap.ts";
-import { runLoop, type WaitMode } from "./loop.ts";
+import type { WaitMode } from "./idle.ts";
+import { runLoop } from "./loop.ts";
 import { QueuePort, type QueuePortDescription } from "./queue_port.ts";
-import { ControlWords, WORKER_STATE, WorkerCounters } from "./words.ts";
+import { ControlWords, WORKER_STATE } from "./control_words.ts";
+import { WorkerCounters } from "./counters.ts";
 
 /** What a worker is started with; can be posted. */
 export interface WorkerOptions {
@@ -67,7 +69,8 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         control,
         counters: new WorkerCounters(data.counters, data.ruleSlots),
         openTap: () => new CaptureTap(data.capture, new Clock()),
-        pollSet,
+        waiter: pollSet,
+        now: () => performance.now(),
         wait: data.wait,
         heapUsed: () => Deno.memoryUsage().heapUsed,
       });

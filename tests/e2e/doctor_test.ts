@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Finding } from "../../src/control/doctor/doctor.ts";
+import type { Finding } from "../../src/doctor/doctor.ts";
 import { INTERFACES, type Side, type SpawnOptions, TestNetwork } from "../support/netns.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { assertNoStack, startInVain } from "./support/bad_start.ts";

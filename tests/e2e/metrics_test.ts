@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { INTERFACES, IPV4, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
-import { type MetricName, METRICS } from "../../src/control/metric_families.ts";
+import { type MetricName, METRICS } from "../../src/observe/metric_families.ts";
 import { assertSameCounts, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { TempDir } from "./support/command.ts";

@@ -1,8 +1,8 @@
 /** The alerts and the dashboard that come with xdpsteer, against Prometheus's checker and a scrape of a running appliance. */
 import assert from "node:assert/strict";
 import { parse } from "yaml";
-import { METRICS } from "../../src/control/metric_families.ts";
-import { FATES } from "../../src/dataplane/words.ts";
+import { METRICS } from "../../src/observe/metric_families.ts";
+import { FATES } from "../../src/dataplane/fate.ts";
 import { IPV4, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { settled } from "./support/accounts.ts";

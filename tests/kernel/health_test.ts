@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { BackendHealth } from "../../src/control/health/checks.ts";
+import type { BackendHealth } from "../../src/backends/health/checks.ts";
 import { TempDir } from "../e2e/support/command.ts";
 import { asOrdinaryUser, copyPackages } from "../e2e/support/ordinary_user.ts";
 import { sleep, until } from "../e2e/support/wait.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type BackendHealth, type HealthCheckConfig, HealthChecks } from "../../src/control/health/checks.ts";
+import { type BackendHealth, type HealthCheckConfig, HealthChecks } from "../../src/backends/health/checks.ts";
 import { configureLog } from "../../src/log.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { PATIENCE_MS } from "../e2e/support/wait.ts";

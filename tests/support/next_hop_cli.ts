@@ -5,7 +5,7 @@
  * @module
  */
 import { monotonicMicroseconds } from "../../src/ffi/libc.ts";
-import { type NextHop, NextHops } from "../../src/control/next_hop/next_hops.ts";
+import { type NextHop, NextHops } from "../../src/backends/next_hop/next_hops.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { AnsweringProcess, answerRequests } from "./answering_process.ts";
 import { type SpawnOptions, type TestNetwork } from "./netns.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { loopNumbers } from "../../src/control/snapshot.ts";
+import { loopNumbers } from "../../src/observe/snapshot.ts";
 import type { StatusAnswer } from "../../src/cli/top/rates.ts";
 
 export interface MadeUpRule {

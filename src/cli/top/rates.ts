@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Snapshot } from "../../control/appliance.ts";
+import type { Snapshot } from "../../observe/observer.ts";
 
 /** What of GET /v1/status is shown. */
 export interface StatusAnswer extends Snapshot {

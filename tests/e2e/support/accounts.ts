@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { RuleStatus } from "../../../src/control/snapshot.ts";
+import type { RuleStatus } from "../../../src/observe/snapshot.ts";
 import type { Appliance, Status } from "./appliance.ts";
 import { sumOf } from "./metrics.ts";
 import { sleep } from "./wait.ts";

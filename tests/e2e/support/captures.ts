@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { CaptureStatus } from "../../../src/control/capture/captures.ts";
+import type { CaptureStatus } from "../../../src/capture/captures.ts";
 import type { TestNetwork } from "../../support/netns.ts";
 import { runTraffic, type TrafficReport, type UdpTraffic } from "../../support/traffic_cli.ts";
 import type { Appliance, Status } from "./appliance.ts";

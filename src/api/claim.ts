@@ -1,0 +1,115 @@
+/**
+ * The addresses of the HTTP interface, looked at before anything is touched: the listeners themselves come when packets are steered,
+ * since Node's server takes longer to load than a packet may wait.
+ *
+ * @module
+ */
+import type { ControlConfig } from "../config/schema.ts";
+import { messageOf, SteerError } from "../errors.ts";
+import { HeldFile, kindOf, UnreadableError } from "../ffi/held_file.ts";
+
+/**
+ * Makes sure that the control socket and the TCP address can be had.
+ *
+ * @throws {SteerError} when another xdpsteer answers on the socket, something else is in its place, an address is taken,
+ * or there is no such group.
+ */
+export async function claimAddresses({ socket, group, http }: ControlConfig): Promise<void> {
+  await claimSocket(socket);
+  try {
+    Deno.listen({ transport: "unix", path: socket }).close(); // which removes it
+  } catch (error) {
+    throw cannotOpen(socket, error);
+  }
+  if (group !== null) groupId(group);
+  if (http === null) return;
+  try {
+    Deno.listen(hostAndPort(http)).close();
+  } catch (error) {
+    throw cannotListen(http, error);
+  }
+}
+
+export function cannotOpen(path: string, error: unknown): SteerError {
+  return new SteerError(`Cannot open the control socket "${path}": ${messageOf(error)}`, {
+    hint: "set control.socket to a path in a directory that exists and can be written",
+  });
+}
+
+export function cannotListen(address: string, error: unknown): SteerError {
+  return new SteerError(`Cannot listen on ${address}: ${messageOf(error)}`, {
+    hint: "set control.http to another address, or to off",
+  });
+}
+
+/** `[::1]:9469` taken apart. */
+export function hostAndPort(address: string): { readonly hostname: string; readonly port: number } {
+  const at = address.lastIndexOf(":");
+  return { hostname: address.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(address.slice(at + 1)) };
+}
+
+/** The number of a group. @throws {SteerError} when there is none of this name. */
+export function groupId(group: string | number): number {
+  if (typeof group === "number") return group;
+  let groups = "";
+  try {
+    groups = Deno.readTextFileSync("/etc/group");
+  } catch {
+    // A root without that file has no names for groups.
+  }
+  const line = groups.split("\n").find((text) => text.startsWith(`${group}:`));
+  if (line !== undefined) return Number(line.split(":")[2]);
+  throw new SteerError(`There is no group "${group}" for the control socket`, {
+    hint: `create it with "groupadd ${group}", or set control.group to another`,
+  });
+}
+
+/**
+ * Makes room for the socket: what is found there is removed only if it is a socket on which nobody listens. A link is
+ * not followed.
+ *
+ * @throws {SteerError} for anything else, which is left alone.
+ */
+async function claimSocket(path: string): Promise<void> {
+  const folder = path.slice(0, path.lastIndexOf("/")) || "/";
+  await Deno.mkdir(folder, { recursive: true }).catch(() => {});
+  try {
+    using directory = new HeldFile(folder); // so that what is removed is in the directory that was looked at
+    const place = directory.at(path.slice(path.lastIndexOf("/") + 1));
+    const info = await Deno.lstat(place);
+    if (!info.isSocket) throw inTheWay(path, info);
+    await requireNoListener(place, path);
+    await Deno.remove(place);
+  } catch (error) {
+    // Where there is no such directory, or none that may be looked into, the listener says so.
+    if (error instanceof Deno.errors.NotFound || error instanceof UnreadableError) return;
+    if (error instanceof SteerError) throw error;
+    throw cannotOpen(path, messageOf(error).replace(/: \w+ '.*$/, "")); // without the name in /proc
+  }
+}
+
+function inTheWay(path: string, info: Deno.FileInfo): SteerError {
+  return new SteerError(
+    `Cannot open the control socket "${path}": ${kindOf(info)} is there: expected a socket or nothing`,
+    { hint: "it is left alone: set control.socket to another path, or remove it" },
+  );
+}
+
+/** @param place What to connect to; `path` is its name in errors. */
+async function requireNoListener(place: string, path: string): Promise<void> {
+  try {
+    (await Deno.connect({ transport: "unix", path: place })).close();
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return; // it was left behind
+    if (error instanceof Deno.errors.NotFound) throw error;
+    const why = error instanceof Deno.errors.WouldBlock ? "its listener is too busy to answer" : messageOf(error);
+    throw new SteerError(`Another program may use the control socket "${path}": ${why}`, {
+      hint: `ss -xlp src ${path} names it: stop it first, or give this one another control.socket`,
+    });
+  }
+  throw new SteerError(`Another xdpsteer answers on "${path}", and goes on steering`, {
+    hint:
+      `xdpsteer status --socket ${path} shows what it does, xdpsteer reload --socket ${path} reads its configuration ` +
+      "again; to run beside it, on other interfaces, give this one another control.socket",
+  });
+}

@@ -1,0 +1,93 @@
+/**
+ * What there is to ask for. Paths and methods are a contract; see docs/architecture.md.
+ *
+ * @module
+ */
+import type { IncomingMessage } from "node:http";
+import { VERSION } from "../version.ts";
+import { renderMetrics } from "../observe/metrics.ts";
+import { type Answer, health, HttpError, json, readBody } from "./answers.ts";
+import type { HttpOptions } from "./wire.ts";
+
+export type Handler = (
+  options: HttpOptions,
+  query: URLSearchParams,
+  request: IncomingMessage,
+) => Answer | Promise<Answer>;
+
+/** The dashboard's files. Loaded when somebody looks: nothing else needs them. */
+const dashboard: Handler = async (_options, _query, request) => {
+  const { dashboardFile } = await import("./dashboard.ts");
+  const file = dashboardFile(targetOf(request).pathname);
+  if (file === undefined) throw new HttpError(404, "the dashboard has no such file");
+  return file;
+};
+const DASHBOARD_FOLDER = "/dashboard/";
+
+/** Paths and their methods. GET works everywhere, the others on the control socket only. */
+const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries({
+  "/": { GET: dashboard },
+  "/healthz": { GET: ({ appliance }) => health(appliance.workers.allRunning, "ok", "a worker does not run") },
+  "/readyz": { GET: ({ appliance }) => health(appliance.ready, "ready", "not steering") },
+  "/metrics": {
+    GET: ({ observer, reloader }) => {
+      const metrics = renderMetrics(observer.snapshot(), reloader, { version: VERSION });
+      return { status: 200, headers: { "content-type": metrics.contentType }, body: metrics.text };
+    },
+  },
+  "/v1/status": {
+    GET: async ({ appliance, observer, reloader, configFile }) =>
+      json({
+        workerHeapKib: await appliance.workers.heapKib(), // first: everything below is of one moment
+        version: VERSION,
+        pid: Deno.pid,
+        configFile,
+        ready: appliance.ready,
+        lastReload: reloader.last ?? null,
+        reloads: reloader.counts,
+        ...observer.snapshot(),
+      }),
+  },
+  "/v1/config": {
+    GET: ({ appliance, reloader }) => json({ generation: appliance.steering.generation, config: reloader.config }),
+    PUT: async ({ reloader }, _, request) => json(await reloader.applyText(await readBody(request), "request body")),
+  },
+  "/v1/stream": { GET: async (options) => (await import("./stream.ts")).openStream(options) },
+  "/v1/ports": {
+    GET: async (options) => (await import("./ports.ts")).list(options),
+    POST: async (...words) => await (await import("./ports.ts")).set(...words),
+    DELETE: async (options, query) => await (await import("./ports.ts")).unset(options, query),
+  },
+  "/v1/reload": {
+    POST: async ({ reloader }) => json(await reloader.reloadFile(false)),
+  },
+}));
+
+/**
+ * Answers a request.
+ *
+ * @param mayChange False where only GET is allowed.
+ * @throws {HttpError} 403, 404 and 405, and what the handlers throw.
+ */
+export async function route(request: IncomingMessage, mayChange: boolean, options: HttpOptions): Promise<Answer> {
+  const { pathname, searchParams } = targetOf(request);
+  const methods = ROUTES.get(pathname.startsWith(DASHBOARD_FOLDER) ? "/" : pathname);
+  if (methods === undefined) {
+    throw new HttpError(404, `there is nothing at this path; there is ${[...ROUTES.keys()].join(", ")}`);
+  }
+  const allowed = Object.keys(methods).filter((name) => mayChange || name === "GET");
+  if (allowed.length === 0) throw new HttpError(403, `${pathname} is answered on the control socket only`);
+  const method = request.method === "HEAD" ? "GET" : request.method!;
+  if (!allowed.includes(method)) {
+    const allow = allowed.flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]).join(", ");
+    throw new HttpError(405, `${method} is not allowed here: ${allow} may be used`, { allow });
+  }
+  return await methods[method]!(options, searchParams, request);
+}
+
+function targetOf({ url = "" }: IncomingMessage): URL {
+  // Only the path counts, whatever host stands before it. "//x" would be read as a host.
+  const target = URL.parse(url.startsWith("/") ? `http://localhost${url}` : url);
+  if (target === null) throw new HttpError(400, "the path of the request cannot be read");
+  return target;
+}

@@ -1,0 +1,191 @@
+/**
+ * The whole appliance: interfaces, workers and rules, brought up and taken down in the right order.
+ *
+ * Up: programs attached with an empty port table (everything passes) -> sockets bound -> workers running -> xsk_map filled -> the
+ * first generation put in force, last. Down: programs detached first -> workers drain what is in their rings -> everything closed.
+ *
+ * @module
+ */
+import { LIMIT } from "../bpf/layout.gen.ts";
+import type { SteeringProgram } from "../bpf/program.ts";
+import type { Config, InterfaceConfig } from "../config/schema.ts";
+import { messageOf } from "../errors.ts";
+import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
+import { RuleSlots } from "../steering/slots.ts";
+import { createForwardTables } from "../steering/forward_table.ts";
+import { createWorkerTables } from "../steering/worker_table.ts";
+import { logger } from "../log.ts";
+import type { Captures, CaptureStatus } from "../capture/captures.ts";
+import { RuleTotals } from "../engine/counters.ts";
+import { Forwarding, sessionOptions } from "../backends/forwarding.ts";
+import { findInterface, SteeredInterface } from "../engine/interface.ts";
+import { Steering } from "./steering.ts";
+import { WorkerPool } from "../engine/workers.ts";
+
+export interface ApplianceOptions {
+  readonly config: Config;
+  /** Contents of a BPF object to use instead of the embedded one. */
+  readonly object?: Uint8Array<ArrayBuffer> | undefined;
+  /** The module of the process, main.ts or its bundle. */
+  readonly entry: URL;
+}
+
+/** What a start has opened so far, so that a failed one closes exactly that. */
+interface Parts {
+  readonly interfaces: SteeredInterface[];
+  readonly workers: WorkerPool;
+  steering?: Steering;
+}
+
+/** Where a CPU is short, packets go before whoever asks about them: a worker outweighs the control thread three to one. */
+const CONTROL_NICENESS = 5;
+
+const log = logger("appliance");
+
+export class Appliance {
+  readonly interfaces: readonly SteeredInterface[];
+  readonly workers: WorkerPool;
+  readonly steering: Steering;
+  readonly counts: RuleTotals;
+  readonly #entry: URL;
+  readonly #startedMs = performance.now();
+  #captures: Captures | undefined;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(parts: Required<Parts>, ruleTotals: RuleTotals, entry: URL) {
+    this.#entry = entry;
+    this.interfaces = parts.interfaces;
+    this.workers = parts.workers;
+    this.steering = parts.steering;
+    this.counts = ruleTotals;
+  }
+
+  /**
+   * Brings everything up. When it returns, packets are steered.
+   *
+   * @throws {SteerError} and leaves nothing behind when any part fails.
+   */
+  static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
+    for (const wanted of config.interfaces) findInterface(wanted); // all, before the first is touched
+    const attach = (wanted: InterfaceConfig, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
+      SteeredInterface.attach({
+        config: wanted,
+        workers: config.workers.count,
+        object,
+        shareWith,
+        alone: config.interfaces.length === 1,
+      });
+    // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has to wait.
+    const first = attach(config.interfaces[0]!);
+    const workers = new WorkerPool({ ...config.workers, entry });
+    const parts: Parts = { interfaces: [], workers };
+    try {
+      for (const wanted of config.interfaces) {
+        const steered = await (parts.interfaces.length === 0 ? first : attach(wanted, parts.interfaces[0]!.program));
+        parts.interfaces.push(steered);
+        if (steered.link.fallbackReason !== "") {
+          log.warn("Interface {interface} is attached in generic mode: {reason}", {
+            interface: steered.name,
+            reason: steered.link.fallbackReason,
+          });
+        }
+        await steered.openSockets();
+      }
+      const tables = createWorkerTables(LIMIT.RULE_SLOTS);
+      const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
+      const [seed] = crypto.getRandomValues(new Int32Array(1));
+      const running = workers.begin({
+        ruleSlots: LIMIT.RULE_SLOTS,
+        tables,
+        forwardTables,
+        sessions: (worker) => sessionOptions(config.forwarding, worker, workers.count, seed!),
+        describePorts: (worker) => parts.interfaces.flatMap((steered) => steered.describePorts(worker)),
+      });
+      const ready = running.then(() => {
+        for (const steered of parts.interfaces) steered.fillXskMap();
+      });
+      ready.catch(() => {}); // told by whoever waits for it
+
+      const slots = new RuleSlots(LIMIT.RULE_SLOTS);
+      const ruleTotals = new RuleTotals(parts.interfaces, workers.counters, slots);
+      const { program } = parts.interfaces[0]!;
+      const steering = parts.steering = new Steering(
+        program,
+        tables,
+        slots,
+        workers,
+        (slot) => ruleTotals.retire(slot),
+        config.forwarding,
+        new Forwarding(
+          forwardTables,
+          LIMIT.RULE_SLOTS,
+          config.forwarding,
+          config.interfaces.map(({ name }) => name),
+          workers,
+          (names) =>
+            void steering.setPassing(names).catch((error) => {
+              log.error("Rules without healthy backends are not passed to the kernel stack: {reason}", {
+                reason: messageOf(error),
+              });
+            }),
+        ),
+      );
+      await steering.apply(config.steering, ready);
+      yieldPriority(CONTROL_NICENESS);
+      workers.keepOthersOff();
+      const appliance = new Appliance({ interfaces: parts.interfaces, workers, steering }, ruleTotals, entry);
+      await appliance.capture(config.steering);
+      return appliance;
+    } catch (error) {
+      await close(parts);
+      throw error;
+    }
+  }
+
+  /** Copies to files what the rules in force ask for. A capture that cannot be made is told in the log, and stops nothing. */
+  async capture(rules: Config["steering"]): Promise<void> {
+    if (this.#captures === undefined) {
+      if (rules.every(({ capture }) => capture === undefined)) return;
+      const { Captures } = await import("../capture/captures.ts"); // loaded when first used
+      this.#captures = new Captures(this.workers, this.interfaces, this.#entry);
+    }
+    await this.#captures.apply(rules, (rule) => this.counts.slotOf(rule));
+  }
+
+  /** Detaches, lets the workers finish, and closes everything. Safe to call more than once. */
+  stop(): Promise<void> {
+    return this.#stopping ??= close({
+      interfaces: [...this.interfaces],
+      workers: this.workers,
+      steering: this.steering,
+    }, this.#captures);
+  }
+
+  /** True while packets are steered by workers that all run. */
+  get ready(): boolean {
+    return this.#stopping === undefined && this.workers.allRunning && this.steering.generation > 0;
+  }
+
+  get uptimeMs(): number {
+    return Math.round(performance.now() - this.#startedMs);
+  }
+
+  /** By rule: what is captured now, and what was captured before. */
+  captureStatus(): readonly CaptureStatus[] {
+    return this.#captures?.status() ?? [];
+  }
+}
+
+async function close({ interfaces, workers, steering }: Parts, captures?: Captures): Promise<void> {
+  for (const steered of interfaces) steered.detach();
+  await rcuGracePeriod(); // the last redirected packets are in the rings now
+  const joined = await workers.stop();
+  await captures?.stop();
+  if (!joined) {
+    // A thread may still touch the rings, so they stay mapped: the process ends next, and the kernel frees them.
+    log.error("A worker did not stop in time; its memory is left to the end of the process");
+    return;
+  }
+  await steering?.[Symbol.asyncDispose]();
+  for (const steered of [...interfaces].reverse()) steered.close();
+}

@@ -1,0 +1,184 @@
+/**
+ * Live change: a new configuration is checked whole, then put in force as one flip, or refused and nothing changes.
+ *
+ * @module
+ */
+import { isDeepStrictEqual } from "node:util";
+import { type LoadedConfig, readConfig } from "../config/load.ts";
+import type { ConfigMemo } from "../config/memo.ts";
+import { parseConfig } from "../config/parse.ts";
+import type { Config, RuleConfig } from "../config/schema.ts";
+import { EXIT, messageOf, SteerError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { Appliance } from "./appliance.ts";
+import type { ServiceManager } from "../host/service_manager.ts";
+import type { Applied } from "./steering.ts";
+
+/** Configurations offered since the start, by what became of them. */
+export interface ReloadCounts {
+  applied: number;
+  unchanged: number;
+  refused: number;
+}
+
+export interface LastReload {
+  readonly time: string;
+  readonly result: keyof ReloadCounts;
+  /** Why it was refused, or what it changed. */
+  readonly message: string;
+}
+
+/** Keys of the configuration that are fixed for the life of the process. */
+export const FIXED = ["interfaces", "workers", "forwarding", "control", "log"] as const;
+
+const log = logger("reload");
+
+export class Reloader {
+  readonly counts: ReloadCounts = { applied: 0, unchanged: 0, refused: 0 };
+  last: LastReload | undefined;
+  #config: Config;
+  /** What the file held when it was last looked at, so that one save is one reload, and one refusal one line in the log. */
+  #seen: string | Uint8Array;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /**
+   * @param loaded What is in force, and what the file held.
+   * @param memo Told what the file holds when it is put in force, for the next start.
+   */
+  constructor(
+    private readonly appliance: Appliance,
+    private readonly manager: ServiceManager,
+    private readonly file: string,
+    private readonly cpuCount: number,
+    loaded: LoadedConfig,
+    private readonly memo: ConfigMemo | undefined,
+  ) {
+    this.#config = loaded.config;
+    this.#seen = loaded.content;
+    void memo?.remember(loaded.content, cpuCount, loaded.config);
+  }
+
+  /** The configuration in force. */
+  get config(): Config {
+    return this.#config;
+  }
+
+  /**
+   * Reads the file again and puts it in force.
+   *
+   * @param onlyIfChanged Does nothing when the file holds what it held last time, whatever came of it then.
+   * @throws {SteerError} when it is refused; the configuration before stays in force.
+   */
+  reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
+    return this.#inTurn(async () => {
+      const { content, failure } = this.#read();
+      const found = content ?? `unreadable: ${messageOf(failure)}`;
+      if (onlyIfChanged && isDeepStrictEqual(found, this.#seen)) return undefined;
+      this.#seen = found;
+      return await this.#change(async () => {
+        if (content === undefined) throw failure;
+        const config = parseConfig(content, { file: this.file, cpuCount: this.cpuCount });
+        const applied = await this.#apply(config);
+        void this.memo?.remember(content, this.cpuCount, config);
+        return applied;
+      });
+    });
+  }
+
+  /** Checks and applies a configuration that came over the control socket. */
+  applyText(text: string | Uint8Array, name: string): Promise<Applied> {
+    return this.#inTurn(() =>
+      this.#change(async () => await this.#apply(parseConfig(text, { file: name, cpuCount: this.cpuCount })))
+    );
+  }
+
+  /**
+   * Puts changed rules in force. To save it, the same change is made in the file first, which then holds what is in force.
+   *
+   * @param change Given the rules in force and, to save, those of the file.
+   * @throws {SteerError} when it is refused, or cannot be saved; then nothing changes, neither here nor there.
+   */
+  changeRules(change: (rules: readonly RuleConfig[]) => RuleConfig[], save: boolean): Promise<Applied> {
+    return this.#inTurn(() =>
+      this.#change(async () => {
+        const next = { ...this.#config, steering: change(this.#config.steering) };
+        if (!save) return await this.#apply(next);
+        const { saveRules } = await import("../config/save.ts"); // loaded when first used
+        using saved = saveRules({ file: this.file, cpuCount: this.cpuCount }, next, change);
+        this.#seen = saved.content;
+        try {
+          return await this.#apply(next);
+        } catch (error) {
+          this.#seen = saved.takeBack();
+          throw error;
+        }
+      })
+    );
+  }
+
+  #read(): { readonly content?: Uint8Array; readonly failure?: unknown } {
+    try {
+      return { content: readConfig(this.file) };
+    } catch (failure) {
+      return { failure };
+    }
+  }
+
+  /** Whatever comes of a change, the service manager hears when it began and when it was over. */
+  async #change(work: () => Promise<Applied>): Promise<Applied> {
+    this.manager.reloading();
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#refuse(error);
+    } finally {
+      const refused = this.last?.result === "refused" ? `; refused: ${this.last.message.split("\n")[0]}` : "";
+      this.manager.ready(`Generation ${this.appliance.steering.generation} is in force${refused}`);
+    }
+  }
+
+  /** One change at a time. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #apply(next: Config): Promise<Applied> {
+    const fixed = FIXED.filter((key) => !isDeepStrictEqual(next[key], this.#config[key]));
+    if (fixed.length > 0) {
+      throw new SteerError(`${fixed.join(", ")} cannot change while xdpsteer runs; nothing was applied`, {
+        hint: "restart xdpsteer to change it, or take that part of the change back",
+        exitCode: EXIT.configInvalid,
+      });
+    }
+    const applied = await this.appliance.steering.apply(next.steering);
+    await this.appliance.capture(next.steering);
+    this.#config = next;
+    const result = applied.changes.length === 0 ? "unchanged" : "applied";
+    this.#record(result, applied.changes.join("; "));
+    if (result === "applied") {
+      log.info("Generation {generation} is in force after {elapsedMs} ms: {changes}", {
+        generation: applied.generation,
+        elapsedMs: Number(applied.elapsedMs.toFixed(1)),
+        changes: applied.changes,
+      });
+    }
+    return applied;
+  }
+
+  #refuse(error: unknown): unknown {
+    this.#record("refused", messageOf(error));
+    log.error("The new configuration is refused, generation {generation} stays in force: {reason}", {
+      generation: this.appliance.steering.generation,
+      reason: messageOf(error),
+      ...(error instanceof SteerError && error.hint !== undefined ? { hint: error.hint } : {}),
+    });
+    return error;
+  }
+
+  #record(result: keyof ReloadCounts, message: string): void {
+    this.counts[result]++;
+    this.last = { time: new Date().toISOString(), result, message };
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * The counters of a worker, in shared memory: one writer, any number of readers.
+ *
+ * @module
+ */
+import { FATES } from "./fate.ts";
+
+/**
+ * Numbers about a worker's loop, at the start of its counters. A pause is a millisecond or more in which a spinning loop did not get
+ * round: it was kept from running.
+ */
+export const LOOP_COUNTERS = [
+  "turns",
+  "batches",
+  "spun_ms",
+  "sleeps",
+  "tx_wakeups",
+  "lock_misses",
+  "pauses",
+  "pause_ms",
+  "sessions",
+  "evictions",
+] as const;
+export type LoopCounter = typeof LOOP_COUNTERS[number];
+const LOOP_AT = Object.fromEntries(LOOP_COUNTERS.map((name, index) => [name, index])) as Readonly<
+  Record<LoopCounter, number>
+>;
+export const TURNS_AT = LOOP_AT.turns;
+export const BATCHES_AT = LOOP_AT.batches;
+export const SPUN_MS_AT = LOOP_AT.spun_ms;
+export const SLEEPS_AT = LOOP_AT.sleeps;
+export const TX_WAKEUPS_AT = LOOP_AT.tx_wakeups;
+export const LOCK_MISSES_AT = LOOP_AT.lock_misses;
+export const PAUSES_AT = LOOP_AT.pauses;
+export const PAUSE_MS_AT = LOOP_AT.pause_ms;
+/** Forwarding sessions there are: the only one of these that also goes down. */
+export const SESSIONS_AT = LOOP_AT.sessions;
+/** Sessions that were replaced before their time, since the table was full. */
+export const EVICTIONS_AT = LOOP_AT.evictions;
+
+const FATES_AT = 16; // room for the loop's numbers, and the fates start on a cache line
+const FATE_COUNT = FATES.length;
+
+/**
+ * One worker's counters: doubles, exact to 2^53, written by that worker only, never reset.
+ *
+ * Layout: the loop's numbers, then packets and bytes by (rule slot, fate), then packets received by (queue port, rule slot).
+ */
+export class WorkerCounters {
+  readonly values: Float64Array;
+  readonly #receivedAt: number;
+
+  constructor(readonly memory: SharedArrayBuffer, readonly ruleSlots: number) {
+    this.values = new Float64Array(memory);
+    this.#receivedAt = FATES_AT + ruleSlots * FATE_COUNT * 2;
+  }
+
+  static create(ruleSlots: number, queuePorts: number): WorkerCounters {
+    const doubles = FATES_AT + ruleSlots * (FATE_COUNT * 2 + queuePorts);
+    return new WorkerCounters(new SharedArrayBuffer(doubles * Float64Array.BYTES_PER_ELEMENT), ruleSlots);
+  }
+
+  loop(counter: LoopCounter): number {
+    return this.values[LOOP_AT[counter]]!;
+  }
+
+  packets(slot: number, fate: number): number {
+    return this.values[fateAt(slot, fate)]!;
+  }
+
+  bytes(slot: number, fate: number): number {
+    return this.values[fateAt(slot, fate) + 1]!;
+  }
+
+  received(queuePort: number, slot: number): number {
+    return this.values[this.receivedAt(queuePort) + slot]!;
+  }
+
+  /** Index of a queue port's received counters; add the rule slot. */
+  receivedAt(queuePort: number): number {
+    return this.#receivedAt + queuePort * this.ruleSlots;
+  }
+}
+
+/** Index of the packet counter of (rule slot, fate); the byte counter follows it. */
+export function fateAt(slot: number, fate: number): number {
+  return FATES_AT + (slot * FATE_COUNT + fate) * 2;
+}

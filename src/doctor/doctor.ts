@@ -1,0 +1,117 @@
+/**
+ * Can this machine steer packets, and how well: every check there is, or those that explain why a call failed.
+ *
+ * @module
+ */
+import { parseConfig } from "../config/parse.ts";
+import type { Config, InterfaceConfig, WorkersConfig } from "../config/schema.ts";
+import { messageOf } from "../errors.ts";
+import { interfaceIndex } from "../ffi/libc.ts";
+import { missingCapabilities } from "../host/privileges.ts";
+import { ATTACHED_CHECK, isOccupied } from "./attached.ts";
+import { type Circumstances, type Finding, finding, ok, problem, type Verdict, warning } from "./finding.ts";
+import { INTERFACE_CHECKS, isUp } from "./interface.ts";
+import { MACHINE_CHECKS } from "./machine.ts";
+import { PROCESS_CHECKS } from "./memory.ts";
+import { CPU_CHECK, NUMA_CHECK } from "./placement.ts";
+import { probeInterface } from "./probe.ts";
+
+export type { Finding } from "./finding.ts";
+
+const OF_THE_MACHINE = [...MACHINE_CHECKS, ...PROCESS_CHECKS, CPU_CHECK];
+const OF_AN_INTERFACE = [...INTERFACE_CHECKS, NUMA_CHECK, ATTACHED_CHECK];
+
+const EXISTS = { check: "interface.exists", explains: ["ENODEV", "ENXIO"] } as const;
+
+export interface Examination {
+  /** The interfaces to look at, with the settings they have. */
+  readonly interfaces: readonly InterfaceConfig[];
+  /** The workers of a configuration, where there is one. */
+  readonly workers?: WorkersConfig | undefined;
+  /** Whether to try out what their drivers can do. */
+  readonly probe: boolean;
+}
+
+/** Looks at everything; the machine first, then interface by interface. */
+export async function examine({ interfaces, workers, probe }: Examination): Promise<Finding[]> {
+  const circumstances: Circumstances = { interfaces, workers, starting: false };
+  const findings = OF_THE_MACHINE.flatMap((check) => run(check, () => check.look(circumstances)));
+  for (const config of interfaces) {
+    findings.push(...interfaceFindings(config, circumstances, () => true));
+    if (interfaceIndex(config.name) !== 0) findings.push(...await tryOut(config, probe));
+  }
+  return findings;
+}
+
+/** What is wrong that makes a call fail with `code` while an xdpsteer of this configuration starts. Tries nothing. */
+export function explain(code: string, { interfaces, workers }: Config): Finding[] {
+  const circumstances: Circumstances = { interfaces, workers, starting: true };
+  const explains = (check: { readonly explains: readonly string[] }): boolean => check.explains.includes(code);
+  return [
+    ...OF_THE_MACHINE.filter(explains).flatMap((check) => run(check, () => check.look(circumstances))),
+    ...interfaces.flatMap((config) => interfaceFindings(config, circumstances, explains)),
+  ].filter(({ status }) => status !== "ok");
+}
+
+/** An interface with the settings it has where a configuration says nothing but its name. */
+export function withDefaults(name: string): InterfaceConfig {
+  const text = "version: 1\ninterfaces: [{ name: any }]\n";
+  const [defaults] = parseConfig(text, { file: "defaults", cpuCount: 1 }).interfaces;
+  return { ...defaults!, name };
+}
+
+/** Every interface that is up and leads out of the machine, or into a namespace. */
+export function interfacesThatAreUp(): string[] {
+  return [...Deno.readDirSync("/sys/class/net")].map(({ name }) => name)
+    .filter((name) => name !== "lo" && interfaceIndex(name) !== 0 && isUp(name)).sort();
+}
+
+function interfaceFindings(
+  config: InterfaceConfig,
+  circumstances: Circumstances,
+  wanted: (check: { readonly explains: readonly string[] }) => boolean,
+): Finding[] {
+  const { name } = config;
+  if (interfaceIndex(name) === 0) return wanted(EXISTS) ? [finding({ ...EXISTS, interface: name }, absent())] : [];
+  return OF_AN_INTERFACE.filter(wanted).flatMap((check) => run(check, () => check.look(config, circumstances), name));
+}
+
+function absent(): Verdict {
+  const names = [...Deno.readDirSync("/sys/class/net")].map(({ name }) => name).sort().join(", ");
+  return problem(`there is no such interface in this network namespace: there are ${names}`);
+}
+
+async function tryOut(config: InterfaceConfig, probe: boolean): Promise<Finding[]> {
+  const { name } = config;
+  const part = { check: "interface.probe", interface: name, explains: [] } as const;
+  const skipped = (why: string): Finding[] => [finding(part, ok(`native XDP and zero-copy were not tried: ${why}`))];
+  if (!probe) return skipped(`xdpsteer doctor --interface ${name} tries them`);
+  try {
+    if (missingCapabilities().length > 0) return skipped("this process lacks capabilities");
+    if (!isUp(name)) return skipped("the interface is down");
+    if (isOccupied(name)) return skipped("a program is attached");
+    return await probeInterface(config);
+  } catch (error) {
+    return [finding(part, unknown(error))];
+  }
+}
+
+/** Runs one check. What it cannot find out is not known, which is worth a warning; the others still run. */
+function run(
+  { check, explains }: Pick<Finding, "check" | "explains">,
+  look: () => Verdict | undefined,
+  name?: string,
+): Finding[] {
+  let verdict: Verdict | undefined;
+  try {
+    verdict = look();
+  } catch (error) {
+    verdict = unknown(error);
+  }
+  const part = { check, explains, ...(name === undefined ? {} : { interface: name }) };
+  return verdict === undefined ? [] : [finding(part, verdict)];
+}
+
+function unknown(error: unknown): Verdict {
+  return warning(`cannot be checked: ${messageOf(error)}`);
+}

@@ -1,0 +1,189 @@
+/**
+ * All counts of a rule in one row of numbers, wherever they are kept: the XDP program of each interface and each worker. Rows
+ * can be subtracted and added, which is how a slot changes hands without a counter ever going back.
+ *
+ * @module
+ */
+import { REASON } from "../bpf/layout.gen.ts";
+import { RULE_COUNTER_FIELDS, RULE_PACKETS } from "../bpf/program.ts";
+import { fateAt } from "../dataplane/counters.ts";
+import { FATES } from "../dataplane/fate.ts";
+import type { WorkerCounters } from "../dataplane/counters.ts";
+import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";
+import type { SteeredInterface } from "./interface.ts";
+
+export interface PacketsBytes {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** What one rule's packets met with, since the process started. */
+export interface RuleCounts {
+  /** "" for packets that reached a worker and belong to no rule. */
+  readonly name: string;
+  /** In the XDP programs of all interfaces. */
+  readonly redirected: PacketsBytes;
+  readonly dropped: PacketsBytes;
+  readonly passed: PacketsBytes;
+  readonly workers: readonly WorkerRuleCounts[];
+}
+
+export interface WorkerRuleCounts {
+  /** By fate, in the order of FATES. */
+  readonly fates: readonly PacketsBytes[];
+  /** Packets received, by queue port: queues in order, interface after interface. */
+  readonly received: readonly number[];
+}
+
+/** Packets of one moment in flat arrays that are kept and filled again: a look at everything each second makes no objects. */
+export interface PacketSums {
+  /** By rule slot: what workers received, and what ended in the XDP program. */
+  readonly received: Float64Array;
+  readonly dropped: Float64Array;
+  readonly passed: Float64Array;
+  /** Received, by worker, then queue port. */
+  readonly byPlace: Float64Array;
+  /** Over all workers, in the order of FATES. */
+  readonly byFate: Float64Array;
+  /** What became of them in the XDP programs of all interfaces, by REASON. */
+  readonly byReason: Float64Array;
+}
+
+const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
+
+export class RuleTotals {
+  readonly #base = new Map<number, Float64Array>();
+  #retired: Float64Array | undefined;
+
+  constructor(
+    private readonly interfaces: readonly SteeredInterface[],
+    private readonly workers: readonly WorkerCounters[],
+    private readonly slots: RuleSlots,
+  ) {}
+
+  /** Rule slots used so far, from 0 on. */
+  get slotsUsed(): number {
+    return this.slots.used;
+  }
+
+  /** Moves a slot's counts to the retired ones: the slot starts again from zero for another rule. */
+  retire(slot: number): void {
+    const row = this.#rows(slot, 1)[0]!;
+    this.#retired = this.#retired === undefined ? row : this.#retired.map((value, index) => value + row[index]!);
+    const base = this.#base.get(slot);
+    this.#base.set(slot, base === undefined ? row : base.map((value, index) => value + row[index]!));
+  }
+
+  /** Every rule this process has had, packets of no rule (name ""), and what is retired. */
+  read(): RuleCounts[] {
+    const rows = this.#rows(0, this.slots.used);
+    const rules = this.slots.entries().map(([slot, name]) => this.#counts(name, rows[slot]!));
+    if (this.#retired !== undefined) rules.push(this.#counts(RETIRED, this.#retired));
+    const none = this.#counts("", rows[NO_RULE]!);
+    if (none.workers.some(({ received }) => received.some((packets) => packets > 0))) rules.push(none);
+    return rules;
+  }
+
+  newSums(): PacketSums {
+    const slots = (): Float64Array => new Float64Array(this.slots.capacity);
+    return {
+      received: slots(),
+      dropped: slots(),
+      passed: slots(),
+      byPlace: new Float64Array(this.workers.length * this.#queuePorts),
+      byFate: new Float64Array(FATES.length),
+      byReason: new Float64Array(REASON.COUNT),
+    };
+  }
+
+  /** Fills `sums` with the packets until now: the same numbers as {@linkcode read}, without bytes. */
+  readSums(sums: PacketSums): void {
+    const { received, dropped, passed, byPlace, byFate, byReason } = sums;
+    for (const array of Object.values(sums)) array.fill(0);
+    const queuePorts = this.#queuePorts;
+    const used = this.slots.used;
+    this.workers.forEach((counters, worker) => {
+      const { values } = counters;
+      for (let port = 0; port < queuePorts; port++) {
+        const at = counters.receivedAt(port);
+        let sum = 0;
+        for (let slot = 0; slot < used; slot++) {
+          const packets = values[at + slot]!;
+          received[slot] = received[slot]! + packets;
+          sum += packets;
+        }
+        byPlace[worker * queuePorts + port] = sum;
+      }
+      for (let fate = 0; fate < FATES.length; fate++) {
+        for (let slot = 0; slot < used; slot++) byFate[fate] = byFate[fate]! + values[fateAt(slot, fate)]!;
+      }
+    });
+    for (const { program } of this.interfaces) {
+      const kernel = program.readRuleCounters(0, used);
+      for (let slot = 0; slot < used; slot++) {
+        dropped[slot] = dropped[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.dropped]!;
+        passed[slot] = passed[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.passed]!;
+      }
+      program.readXdpCounters(kernel).byReason.forEach((packets, reason) => byReason[reason]! += packets);
+    }
+    for (const [slot, base] of this.#base) {
+      const { workers, dropped: drops, passed: passes } = this.#counts("", base);
+      for (const worker of workers) for (const packets of worker.received) received[slot] = received[slot]! - packets;
+      dropped[slot] = dropped[slot]! - drops.packets;
+      passed[slot] = passed[slot]! - passes.packets;
+    }
+  }
+
+  /** The slot of a rule that this process has had. */
+  slotOf(rule: string): number | undefined {
+    return this.slots.slotOf(rule);
+  }
+
+  get #queuePorts(): number {
+    return this.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
+  }
+
+  /** Rows of slots. Workers first: what a worker has counted was redirected before, so no sum looks larger than what it came from. */
+  #rows(first: number, count: number): Float64Array[] {
+    const queuePorts = this.#queuePorts;
+    const kernelAt = this.workers.length * (FATES.length * 2 + queuePorts);
+    const rows = Array.from({ length: count }, (_, index) => {
+      const row = new Float64Array(kernelAt + KERNEL_NUMBERS);
+      let at = 0;
+      for (const counters of this.workers) {
+        for (let fate = 0; fate < FATES.length; fate++) {
+          row[at++] = counters.packets(first + index, fate);
+          row[at++] = counters.bytes(first + index, fate);
+        }
+        for (let port = 0; port < queuePorts; port++) row[at++] = counters.received(port, first + index);
+      }
+      return row;
+    });
+    const kernel = this.#kernelNumbers(first, count);
+    rows.forEach((row, index) => {
+      row.set(kernel.subarray(index * KERNEL_NUMBERS, (index + 1) * KERNEL_NUMBERS), kernelAt);
+      this.#base.get(first + index)?.forEach((value, at) => row[at] = row[at]! - value);
+    });
+    return rows;
+  }
+
+  /** What the XDP programs of all interfaces have counted. */
+  #kernelNumbers(first: number, count: number): Float64Array {
+    const sums = new Float64Array(count * KERNEL_NUMBERS);
+    for (const { program } of this.interfaces) {
+      program.readRuleCounters(first, count).forEach((value, at) => sums[at] = sums[at]! + value);
+    }
+    return sums;
+  }
+
+  #counts(name: string, row: Float64Array): RuleCounts {
+    const queuePorts = this.#queuePorts;
+    let at = 0;
+    const pair = (): PacketsBytes => ({ packets: row[at++]!, bytes: row[at++]! });
+    const workers = this.workers.map(() => ({
+      fates: FATES.map(pair),
+      received: Array.from({ length: queuePorts }, () => row[at++]!),
+    }));
+    return { name, workers, redirected: pair(), dropped: pair(), passed: pair() };
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The worker threads: started, watched, told what to do through shared words, and joined.
+ *
+ * @module
+ */
+import { createCaptureRing } from "../dataplane/capture_ring.ts";
+import { CapturePlan } from "../dataplane/capture_tap.ts";
+import type { WaitMode } from "../dataplane/idle.ts";
+import type { QueuePortDescription } from "../dataplane/queue_port.ts";
+import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
+import { COMMAND, ControlWords, WORKER_STATE } from "../dataplane/control_words.ts";
+import { WorkerCounters } from "../dataplane/counters.ts";
+import { SteerError } from "../errors.ts";
+import type { SessionTableOptions } from "../steering/sessions.ts";
+import { pause } from "../ffi/async_poll.ts";
+import { threadCpuMs } from "../ffi/clock.ts";
+import { closeFd, keepThreadOff, openEventFd, signalEventFd } from "../ffi/libc.ts";
+
+export interface WorkerPoolOptions {
+  readonly count: number;
+  readonly cpus: readonly number[];
+  readonly wait: WaitMode;
+  /** The module of the process, main.ts or its bundle; the worker's is beside it. */
+  readonly entry: URL;
+}
+
+/** What the workers are to work on, known once the sockets are open. */
+export interface WorkerTask {
+  readonly ruleSlots: number;
+  /** From createWorkerTables(). */
+  readonly tables: SharedArrayBuffer;
+  /** From createForwardTables(). */
+  readonly forwardTables: SharedArrayBuffer;
+  readonly sessions: (worker: number) => SessionTableOptions;
+  readonly describePorts: (worker: number) => QueuePortDescription[];
+}
+
+const START_MS = 5000;
+const DRAIN_MS = 1000;
+const STOP_MS = 500;
+const ACKNOWLEDGE_MS = 2000;
+const STEP_MS = 1;
+
+const STATE_NAMES = ["starting", "running", "stopped", "failed"] as const;
+
+export class WorkerPool {
+  readonly count: number;
+  readonly control: ControlWords;
+  readonly cpus: readonly number[];
+  /** By worker; empty before {@linkcode begin}. */
+  readonly counters: WorkerCounters[] = [];
+  /** What is captured, and each worker's ring of captured packets. Costs no memory before the first one. */
+  capture: { readonly plan: SharedArrayBuffer; readonly rings: readonly SharedArrayBuffer[] } | undefined;
+  /** Rejects when a worker ends that was not told to. */
+  readonly failure: Promise<never>;
+  readonly #wait: WaitMode;
+  readonly #threads: Worker[] = [];
+  readonly #eventFds: number[] = [];
+  readonly #startedMs = performance.now();
+  #running: Promise<void> = Promise.resolve();
+  /** By worker, as last told: this may never go down. */
+  readonly #idleMs: number[] = [];
+
+  /** Starts the threads, which load their code while the control thread goes on; {@linkcode begin} gives them work. */
+  constructor(options: WorkerPoolOptions) {
+    this.count = options.count;
+    this.cpus = options.cpus;
+    this.#wait = options.wait;
+    this.control = ControlWords.create(options.count);
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failure = promise;
+    this.failure.catch(() => {}); // whoever cares awaits it; nobody else is to crash on it
+    const entry = new URL(options.entry.pathname.endsWith(".ts") ? "worker.ts" : "worker.js", options.entry);
+    for (let worker = 0; worker < options.count; worker++) {
+      const thread = new Worker(entry, { type: "module", name: `worker ${worker}` });
+      const fail = (message: string): void => {
+        this.control.setState(worker, WORKER_STATE.failed);
+        reject(new SteerError(`Worker ${worker} failed: ${message}`));
+      };
+      thread.onmessage = ({ data }: MessageEvent<WorkerFailure>) => fail(data.message);
+      thread.onerror = (event) => {
+        event.preventDefault();
+        fail(event.message);
+      };
+      this.#threads.push(thread);
+    }
+  }
+
+  /** Gives the workers their sockets. Resolves when every loop runs. */
+  begin(task: WorkerTask): Promise<void> {
+    return this.#running = this.#begin(task);
+  }
+
+  async #begin({ ruleSlots, tables, forwardTables, sessions, describePorts }: WorkerTask): Promise<void> {
+    const plan = CapturePlan.createMemory(ruleSlots);
+    const rings: SharedArrayBuffer[] = [];
+    this.capture = { plan, rings };
+    this.#threads.forEach((thread, worker) => {
+      const ports = describePorts(worker);
+      const ring = createCaptureRing(ports.length);
+      rings.push(ring);
+      const counters = WorkerCounters.create(ruleSlots, ports.length);
+      const eventFd = openEventFd();
+      const cpu = this.cpus[worker];
+      this.counters.push(counters);
+      this.#eventFds.push(eventFd);
+      thread.postMessage(
+        {
+          worker,
+          ports,
+          control: this.control.memory,
+          tables,
+          forwardTables,
+          sessions: sessions(worker),
+          counters: counters.memory,
+          ruleSlots,
+          capture: { plan, ring, ports: ports.length },
+          eventFd,
+          wait: this.#wait,
+          ...(cpu === undefined ? {} : { cpu }),
+        } satisfies WorkerOptions,
+      );
+    });
+    const started = this.#until(START_MS, (worker) => this.control.state(worker) === WORKER_STATE.running);
+    if (!(await Promise.race([started, this.failure]))) {
+      throw new SteerError(`The workers did not start within ${START_MS} ms`);
+    }
+  }
+
+  /** Keeps all other threads of the process, and those they start from now on, off the CPUs of pinned workers, where there are others. */
+  keepOthersOff(): void {
+    if (this.cpus.length === 0) return;
+    const mine = new Set(this.#threads.map((_, worker) => this.control.thread(worker)));
+    for (const { name } of Deno.readDirSync("/proc/self/task")) {
+      if (!mine.has(Number(name))) keepThreadOff(this.cpus, Number(name));
+    }
+  }
+
+  stateName(worker: number): string {
+    return STATE_NAMES[this.control.state(worker)] ?? "unknown";
+  }
+
+  /**
+   * Time in which a worker had no packets in hand, in milliseconds: it slept, or it spun. It measures the latter only; a look at the clock
+   * at every sleep would cost as much as some packets.
+   */
+  idleMs(worker: number): number {
+    const livedMs = performance.now() - this.#startedMs;
+    const cpuMs = threadCpuMs(this.control.thread(worker));
+    const before = this.#idleMs[worker] ?? 0;
+    if (cpuMs === undefined) return before;
+    return this.#idleMs[worker] = Math.max(before, livedMs - cpuMs + this.counters[worker]!.loop("spun_ms"));
+  }
+
+  get allRunning(): boolean {
+    return this.#every((worker) => this.control.state(worker) === WORKER_STATE.running);
+  }
+
+  /** Waits until every worker uses the worker table in force, and none the other one. */
+  async tableAcknowledged(): Promise<void> {
+    const active = this.control.activeTable;
+    if (await this.#until(ACKNOWLEDGE_MS, (worker) => this.control.tableSeen(worker) === active)) return;
+    throw new SteerError(`A worker has not answered for ${ACKNOWLEDGE_MS} ms: the change was not made`);
+  }
+
+  /** Waits until every worker uses the forward table in force, and none the other one. */
+  async forwardAcknowledged(): Promise<void> {
+    await this.#running;
+    const active = this.control.activeForward;
+    if (await this.#until(ACKNOWLEDGE_MS, (worker) => this.control.forwardSeen(worker) === active)) return;
+    throw new SteerError(`A worker has not answered for ${ACKNOWLEDGE_MS} ms: the change was not made`);
+  }
+
+  /** The size of each worker's heap in KiB, as it is now. */
+  async heapKib(): Promise<number[]> {
+    for (let worker = 0; worker < this.count; worker++) this.control.askHeap(worker);
+    await this.#until(ACKNOWLEDGE_MS, (worker) => !this.control.heapAsked(worker));
+    return this.#threads.map((_, worker) => this.control.heapKib(worker));
+  }
+
+  /**
+   * Lets the workers finish what is in their rings, then ends them. The program must be detached already.
+   *
+   * @returns True when all ended in time; only then may the memory they used be unmapped.
+   */
+  async stop(): Promise<boolean> {
+    const ended = (worker: number): boolean => this.control.state(worker) >= WORKER_STATE.stopped;
+    this.control.command = COMMAND.drain;
+    // Threads that were given no work have nothing to drain, and no memory that is to be unmapped.
+    let joined = this.counters.length === 0 || await this.#until(DRAIN_MS, ended);
+    if (!joined) {
+      this.control.command = COMMAND.stop;
+      joined = await this.#until(STOP_MS, ended);
+    }
+    for (const thread of this.#threads) thread.terminate();
+    if (joined) { for (const fd of this.#eventFds.splice(0)) closeFd(fd); }
+    return joined;
+  }
+
+  #every(condition: (worker: number) => boolean): boolean {
+    return this.#threads.every((_, worker) => condition(worker));
+  }
+
+  /** Wakes the workers up and looks at them every millisecond. @returns False when the time is over. */
+  async #until(limitMs: number, condition: (worker: number) => boolean): Promise<boolean> {
+    const end = performance.now() + limitMs;
+    while (!this.#every(condition)) {
+      if (performance.now() > end) return false;
+      for (const fd of this.#eventFds) signalEventFd(fd);
+      await pause(STEP_MS);
+    }
+    return true;
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * The last minutes: the control thread takes a sample of all counters each second, so that whoever looks now sees the past. A
+ * sample reads shared memory, makes one system call per interface for the rules and one per socket, and makes few objects.
+ *
+ * @module
+ */
+import { REASON_NAMES } from "../bpf/events.ts";
+import { type Fate, FATES } from "../dataplane/fate.ts";
+import { messageOf } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { Rule } from "../steering/rule.ts";
+import type { Appliance } from "../appliance/appliance.ts";
+import type { PacketSums } from "../engine/counters.ts";
+import { SeriesRings } from "./series.ts";
+import { VERDICT_OF_REASON } from "./snapshot.ts";
+
+export const SAMPLE_MS = 1000;
+const SAMPLES_KEPT = 300;
+/** Rules whose past is told; all others are in the total. */
+const TOLD_RULES = 32;
+
+/** XDP_STATISTICS that count packets or descs thrown away, and `rx_fill_ring_empty_descs`, which says why. */
+const SOCKET_REASONS = [
+  "rx_dropped",
+  "rx_ring_full",
+  "rx_invalid_descs",
+  "tx_invalid_descs",
+  "rx_fill_ring_empty_descs",
+];
+
+/** Fates that a rule asked for. All others are drops. */
+const SERVED: ReadonlySet<string> = new Set(["counted", "echoed", "forwarded", "returned"] satisfies Fate[]);
+
+/** Where a packet's way can end, or not: names of what {@linkcode History.latest} counts, in its order. */
+export const REASONS: readonly {
+  readonly where: "xdp" | "socket" | "worker";
+  readonly verdict: string;
+  readonly reason: string;
+}[] = [
+  ...REASON_NAMES.map((reason, index) => ({ where: "xdp" as const, verdict: VERDICT_OF_REASON[index]!, reason })),
+  ...SOCKET_REASONS.map((reason) => ({ where: "socket" as const, verdict: "drop", reason })),
+  ...FATES.map((reason) => ({ where: "worker" as const, verdict: SERVED.has(reason) ? reason : "drop", reason })),
+];
+
+/** Counters of one moment, and how fast they grew since the second before. Arrays are filled again by the next sample. */
+interface Moment {
+  atMs: number;
+  readonly sums: PacketSums;
+  readonly reasons: Float64Array;
+  /** By worker, then queue port. */
+  readonly socketDrops: Float64Array;
+  readonly idleMs: Float64Array;
+  seen: number;
+}
+
+/** What {@linkcode History.watch} is told. */
+export interface HistoryWatcher {
+  /** A sample was taken. */
+  readonly sampled: () => void;
+  /** There will be no more. */
+  readonly ended: () => void;
+}
+
+const log = logger("history");
+
+export class History implements Disposable {
+  /** The rules in force at the last sample, and their generation. */
+  rules: readonly Rule[] = [];
+  generation = 0;
+  #slots: readonly number[] = [];
+  /** Their series' names. */
+  #keys: readonly string[] = [];
+  #now: Moment;
+  #before: Moment;
+  readonly #queuePorts: number;
+  readonly #rings = new SeriesRings<string>(SAMPLES_KEPT);
+  readonly #watchers = new Set<HistoryWatcher>();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #ended = false;
+  #failed = false;
+
+  constructor(readonly appliance: Appliance) {
+    this.#queuePorts = appliance.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
+    this.#now = this.#moment();
+    this.#before = this.#moment();
+    this.#followRules();
+    this.#read(this.#now);
+    this.#timer = setInterval(() => this.#tick(), SAMPLE_MS);
+  }
+
+  /** Calls `watcher` until the function returned is called. */
+  watch(watcher: HistoryWatcher): () => void {
+    if (this.#ended) watcher.ended();
+    else this.#watchers.add(watcher);
+    return () => void this.#watchers.delete(watcher);
+  }
+
+  /** The past as plain numbers, rounded: packets per second, and busy ratios in percent. Not cheap: for a new watcher. */
+  past(): Record<string, unknown> {
+    const rings = this.#rings;
+    const told = (key: string): number[] => rings.values(key).map(Math.round);
+    const rules = rings.largest(TOLD_RULES + this.#workerCount * 2 + REASONS.length + 1)
+      .filter((key) => key.startsWith("rule ")).slice(0, TOLD_RULES);
+    const workers = this.appliance.workers.counters;
+    return {
+      times: rings.times(),
+      seen: told("seen"),
+      rules: Object.fromEntries(rules.map((key) => [key.slice("rule ".length), told(key)])),
+      workers: workers.map((_, worker) => told(`worker ${worker}`)),
+      busyPercent: workers.map((_, worker) => told(`busy ${worker}`)),
+      reasons: REASONS.map((_, index) => told(`reason ${index}`)),
+    };
+  }
+
+  /** The last sample as plain numbers: [count, per second] where both are of interest. */
+  latest(): Record<string, unknown> {
+    const { appliance } = this;
+    const pair = (now: number, before: number): [number, number] => [now, this.#rate(now, before)];
+    const pairs = (key: "reasons" | "socketDrops"): [number, number][] =>
+      Array.from(this.#now[key], (value, index) => pair(value, this.#before[key][index]!));
+    return {
+      time: Math.round(performance.timeOrigin + this.#now.atMs),
+      uptimeMs: appliance.uptimeMs,
+      seen: pair(this.#now.seen, this.#before.seen),
+      rules: this.#slots.map((slot) => [...this.#rulePackets(slot, this.#now), this.#ruleRate(slot)]),
+      workers: appliance.workers.counters.map((_, worker) => ({
+        state: appliance.workers.stateName(worker),
+        busyPercent: Math.round(this.#busy(worker) * 100),
+      })),
+      places: Array.from(this.#now.sums.byPlace, (value, index) => pair(value, this.#before.sums.byPlace[index]!)),
+      socketDrops: pairs("socketDrops"),
+      reasons: pairs("reasons"),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#ended = true;
+    for (const { ended } of this.#watchers) ended();
+    this.#watchers.clear();
+  }
+
+  get #workerCount(): number {
+    return this.appliance.workers.count;
+  }
+
+  #moment(): Moment {
+    return {
+      atMs: performance.now(),
+      sums: this.appliance.counts.newSums(),
+      reasons: new Float64Array(REASONS.length),
+      socketDrops: new Float64Array(this.#workerCount * this.#queuePorts),
+      idleMs: new Float64Array(this.#workerCount),
+      seen: 0,
+    };
+  }
+
+  #tick(): void {
+    try {
+      this.sample();
+      this.#failed = false;
+    } catch (error) {
+      // Once: it would be the same every second.
+      if (!this.#failed) log.error("The counters cannot be read: {reason}", { reason: messageOf(error) });
+      this.#failed = true;
+      return;
+    }
+    for (const { sampled } of this.#watchers) sampled();
+  }
+
+  /** Takes a sample. The timer does so each second. */
+  sample(): void {
+    [this.#now, this.#before] = [this.#before, this.#now];
+    if (this.rules !== this.appliance.steering.rules) this.#followRules();
+    this.#read(this.#now);
+    const rings = this.#rings;
+    rings.advance(Math.round(performance.timeOrigin + this.#now.atMs));
+    rings.set("seen", this.#rate(this.#now.seen, this.#before.seen));
+    this.#slots.forEach((slot, index) => {
+      const rate = this.#ruleRate(slot);
+      if (rate > 0) rings.set(this.#keys[index]!, rate);
+    });
+    for (let worker = 0; worker < this.#workerCount; worker++) {
+      let packets = 0;
+      for (let port = worker * this.#queuePorts; port < (worker + 1) * this.#queuePorts; port++) {
+        packets += this.#now.sums.byPlace[port]! - this.#before.sums.byPlace[port]!;
+      }
+      rings.set(`worker ${worker}`, this.#rate(packets, 0));
+      rings.set(`busy ${worker}`, this.#busy(worker) * 100);
+    }
+    REASONS.forEach((_, index) =>
+      rings.set(`reason ${index}`, this.#rate(this.#now.reasons[index]!, this.#before.reasons[index]!))
+    );
+  }
+
+  #followRules(): void {
+    const { steering, counts } = this.appliance;
+    this.rules = steering.rules;
+    this.generation = steering.generation;
+    this.#slots = this.rules.map(({ name }) => counts.slotOf(name)!);
+    this.#keys = this.rules.map(({ name }) => `rule ${name}`);
+    const wanted = new Set(this.#keys);
+    this.#rings.retain((key) => !key.startsWith("rule ") || wanted.has(key));
+  }
+
+  #read(moment: Moment): void {
+    const { counts, interfaces, workers } = this.appliance;
+    counts.readSums(moment.sums);
+    moment.reasons.fill(0);
+    let place = 0;
+    for (const { queues } of interfaces) {
+      for (const { sockets } of queues) {
+        sockets.forEach((socket, worker) => {
+          const statistics: Readonly<Record<string, number>> = socket.statistics();
+          moment.socketDrops[worker * this.#queuePorts + place] = statistics["rx_dropped"]! +
+            statistics["rx_ring_full"]!;
+          SOCKET_REASONS.forEach((reason, index) => {
+            // The fill ring is the queue's, and each of its sockets reports the same number.
+            if (reason === "rx_fill_ring_empty_descs" && worker > 0) return;
+            moment.reasons[REASON_NAMES.length + index]! += statistics[reason]!;
+          });
+        });
+        place++;
+      }
+    }
+    moment.reasons.set(moment.sums.byReason);
+    moment.seen = moment.sums.byReason.reduce((sum, packets) => sum + packets);
+    const fatesAt = REASON_NAMES.length + SOCKET_REASONS.length;
+    moment.sums.byFate.forEach((packets, fate) => moment.reasons[fatesAt + fate] = packets);
+    workers.counters.forEach((_, worker) => moment.idleMs[worker] = workers.idleMs(worker));
+    moment.atMs = performance.now();
+  }
+
+  /** Received by workers, dropped and passed in the XDP program. */
+  #rulePackets(slot: number, { sums }: Moment): [number, number, number] {
+    return [sums.received[slot]!, sums.dropped[slot]!, sums.passed[slot]!];
+  }
+
+  #ruleRate(slot: number): number {
+    const { received, dropped, passed } = this.#now.sums;
+    const before = this.#before.sums;
+    return this.#rate(
+      received[slot]! + dropped[slot]! + passed[slot]!,
+      before.received[slot]! + before.dropped[slot]! + before.passed[slot]!,
+    );
+  }
+
+  /** Packets per second, to a tenth. A slot given to another rule starts from zero again. */
+  #rate(now: number, before: number): number {
+    const perSecond = Math.max(0, now - before) * 1000 / (this.#now.atMs - this.#before.atMs);
+    return Math.round(perSecond * 10) / 10;
+  }
+
+  #busy(worker: number): number {
+    const idleMs = this.#now.idleMs[worker]! - this.#before.idleMs[worker]!;
+    return Math.min(1, Math.max(0, 1 - idleMs / (this.#now.atMs - this.#before.atMs)));
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The snapshot as Prometheus metrics. Names, labels and meanings are in metric_families.ts.
+ *
+ * @module
+ */
+import type { Snapshot } from "./observer.ts";
+import { CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
+import { interfaceIsUp, processStats } from "../host/process_stats.ts";
+import type { Reloader } from "../appliance/reload.ts";
+import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerStatus } from "./snapshot.ts";
+
+/** Label value of packets whose fate was decided in the XDP program. */
+const IN_KERNEL = "xdp";
+
+/** One scrape. What is gone from the snapshot is gone from the scrape. */
+export function renderMetrics(
+  snapshot: Snapshot,
+  reloads: Pick<Reloader, "counts" | "last">,
+  build: { readonly version: string },
+): { readonly contentType: string; readonly text: string } {
+  const out = new Exposition();
+  for (const status of snapshot.interfaces) addInterface(out, status);
+  const labelsOf = placeLabels(snapshot.interfaces);
+  for (const status of snapshot.rules) addRule(out, status, labelsOf);
+  for (const { rule, written, dropped } of snapshot.captures) {
+    out.add("xdpsteer_capture_packets_total", written, labels({ rule, result: "written" }));
+    out.add("xdpsteer_capture_packets_total", dropped, labels({ rule, result: "dropped" }));
+  }
+  for (const status of snapshot.workers) addWorker(out, status);
+  for (const { name: backend, health, nextHop } of snapshot.backends) {
+    out.add("xdpsteer_backend_healthy", health?.healthy ?? true ? 1 : 0, labels({ backend }));
+    out.add("xdpsteer_backend_reachable", nextHop === null || nextHop.mac === null ? 0 : 1, labels({ backend }));
+  }
+  const startTimeSeconds = addProcess(out);
+  addConfig(out, snapshot, reloads, startTimeSeconds);
+  out.add("xdpsteer_build_info", 1, labels(build));
+  return { contentType: CONTENT_TYPE, text: out.text() };
+}
+
+function addInterface(out: Exposition, status: InterfaceStatus): void {
+  const { name, ifindex, seen, verdicts, attach, fallbackReason, queues } = status;
+  const at = labels({ interface: name });
+  out.add("xdpsteer_xdp_seen_packets_total", seen, at);
+  for (const [verdict, byReason] of Object.entries(verdicts)) {
+    for (const [reason, packets] of Object.entries(byReason)) {
+      out.add("xdpsteer_xdp_packets_total", packets, labels({ interface: name, verdict, reason }));
+    }
+  }
+  out.add("xdpsteer_interface_info", 1, labels({ interface: name, attach }));
+  out.add("xdpsteer_interface_fallback", fallbackReason === "" ? 0 : 1, at);
+  out.add("xdpsteer_interface_up", interfaceIsUp(name, ifindex) ? 1 : 0, at);
+  for (const queue of queues) addQueue(out, name, queue);
+}
+
+function addQueue(out: Exposition, name: string, { queue, zeroCopy, sockets, ringSizes, ...rings }: QueueStatus): void {
+  const at = labels({ interface: name, queue });
+  out.add("xdpsteer_queue_zero_copy", zeroCopy ? 1 : 0, at);
+  const filled = {
+    fill: rings.fill,
+    completion: rings.completion,
+    rx: sockets.reduce((sum, { rx }) => sum + rx, 0),
+    tx: sockets.reduce((sum, { tx }) => sum + tx, 0),
+  };
+  for (const ring of ["fill", "completion", "rx", "tx"] as const) {
+    const place = `${at},ring="${ring}"`;
+    // Fill and completion ring are the queue's, rx and tx ring each socket's.
+    const many = ring === "rx" || ring === "tx" ? sockets.length : 1;
+    out.add("xdpsteer_ring_fill", filled[ring], place);
+    out.add("xdpsteer_ring_size", ringSizes[ring] * many, place);
+  }
+  for (const socket of sockets) {
+    const place = `${at},worker="${socket.worker}"`;
+    for (const ring of ["rx", "tx"] as const) {
+      out.add("xdpsteer_socket_ring_used_ratio", socket[ring] / ringSizes[ring], `${place},ring="${ring}"`);
+    }
+    for (const [reason, count] of Object.entries(socket.statistics)) {
+      // The fill ring is the queue's, and each of its sockets reports the same number: it is counted once.
+      if (reason === "rx_fill_ring_empty_descs" && socket.worker !== 0) continue;
+      out.add("xdpsteer_xsk_drops_total", count, `${place},reason="${reason}"`);
+    }
+  }
+}
+
+type LabelsOf = ReadonlyMap<string, readonly Labels[]>;
+
+/** The labels of each interface's queues, by its name and the queue's number: thousands of rules share them. */
+function placeLabels(interfaces: readonly InterfaceStatus[]): LabelsOf {
+  return new Map(interfaces.map(({ name, queues }) => {
+    const byQueue: Labels[] = [];
+    for (const { queue } of queues) byQueue[queue] = labels({ interface: name, queue });
+    return [name, byQueue];
+  }));
+}
+
+function addRule(out: Exposition, { name, workers, dropped, passed }: RuleStatus, labelsOf: LabelsOf): void {
+  const rule = labels({ rule: name });
+  const inKernel = `${rule},worker="${IN_KERNEL}"`;
+  for (const [fate, { packets, bytes }] of Object.entries({ dropped, passed })) {
+    if (packets === 0) continue;
+    out.add("xdpsteer_rule_packets_total", packets, `${inKernel},fate="${fate}"`);
+    out.add("xdpsteer_rule_bytes_total", bytes, `${inKernel},fate="${fate}"`);
+  }
+  for (const { worker, fates, received } of workers) {
+    const inWorker = `${rule},worker="${worker}"`;
+    for (const fate in fates) { // no list of pairs: there may be thousands of rules, and most fates have no packets
+      const { packets, bytes } = fates[fate]!;
+      if (packets === 0) continue;
+      out.add("xdpsteer_rule_packets_total", packets, `${inWorker},fate="${fate}"`);
+      out.add("xdpsteer_rule_bytes_total", bytes, `${inWorker},fate="${fate}"`);
+    }
+    for (const { interface: name, queue, packets } of received) {
+      if (packets === 0) continue;
+      out.add("xdpsteer_worker_received_packets_total", packets, `${inWorker},${labelsOf.get(name)![queue]!}`);
+    }
+  }
+}
+
+function addWorker(out: Exposition, { worker, state, busyRatio, idleMs, loop }: WorkerStatus): void {
+  const at = labels({ worker });
+  out.add("xdpsteer_worker_up", state === "running" ? 1 : 0, at);
+  out.add("xdpsteer_worker_busy_ratio", busyRatio, at);
+  out.add("xdpsteer_worker_idle_seconds_total", idleMs / 1000, at);
+  out.add("xdpsteer_worker_batches_total", loop.batches, at);
+  out.add("xdpsteer_worker_sleeps_total", loop.sleeps, at);
+  out.add("xdpsteer_worker_tx_wakeups_total", loop.txWakeups, at);
+  out.add("xdpsteer_worker_lock_misses_total", loop.lockMisses, at);
+  out.add("xdpsteer_worker_pauses_total", loop.pauses, at);
+  out.add("xdpsteer_worker_pause_seconds_total", loop.pauseMs / 1000, at);
+  out.add("xdpsteer_worker_sessions", loop.sessions, at);
+  out.add("xdpsteer_worker_session_evictions_total", loop.evictions, at);
+}
+
+function addConfig(
+  out: Exposition,
+  { generation, rules }: Snapshot,
+  { counts, last }: Pick<Reloader, "counts" | "last">,
+  startTimeSeconds: number,
+): void {
+  out.add("xdpsteer_config_generation", generation);
+  out.add("xdpsteer_config_rules", rules.filter(({ inForce }) => inForce).length);
+  for (const [result, count] of Object.entries(counts)) {
+    out.add("xdpsteer_config_reloads_total", count, labels({ result }));
+  }
+  const lastSeconds = last === undefined ? startTimeSeconds : Date.parse(last.time) / 1000;
+  out.add("xdpsteer_config_last_reload_successful", last?.result === "refused" ? 0 : 1);
+  out.add("xdpsteer_config_last_reload_timestamp_seconds", lastSeconds);
+}
+
+/** @returns when the process started. */
+function addProcess(out: Exposition): number {
+  const stats = processStats();
+  out.add("process_cpu_seconds_total", stats.cpuSeconds);
+  out.add("process_resident_memory_bytes", stats.residentBytes);
+  out.add("process_virtual_memory_bytes", stats.virtualBytes);
+  out.add("process_open_fds", stats.openFds);
+  out.add("process_max_fds", stats.maxFds);
+  out.add("process_threads", stats.threads);
+  out.add("process_start_time_seconds", stats.startTimeSeconds);
+  return stats.startTimeSeconds;
+}

@@ -1,0 +1,98 @@
+/**
+ * Takes snapshots of a running appliance.
+ *
+ * @module
+ */
+import type { Appliance } from "../appliance/appliance.ts";
+import type { BackendStatus } from "../backends/forwarding.ts";
+import type { CaptureStatus } from "../capture/captures.ts";
+import { roundMs } from "../text.ts";
+import {
+  type InterfaceStatus,
+  interfaceStatus,
+  loopNumbers,
+  type RuleStatus,
+  ruleStatus,
+  type Totals,
+  totals,
+  type WorkerStatus,
+} from "./snapshot.ts";
+
+export interface Snapshot {
+  readonly generation: number;
+  readonly uptimeMs: number;
+  readonly interfaces: readonly InterfaceStatus[];
+  readonly workers: readonly WorkerStatus[];
+  readonly rules: readonly RuleStatus[];
+  readonly totals: Totals;
+  /** Of all rules that forward, those in force first named. */
+  readonly backends: readonly BackendStatus[];
+  /** By rule: those captured now, and those captured before. */
+  readonly captures: readonly CaptureStatus[];
+}
+
+/** Ratios of busy time are taken over at least so long. */
+const BUSY_MS = 1000;
+
+export class Observer {
+  #lastBusy: { readonly atMs: number; readonly idleMs: readonly number[]; readonly ratios: readonly number[] };
+
+  constructor(private readonly appliance: Appliance) {
+    this.#lastBusy = {
+      atMs: performance.now(),
+      idleMs: this.#idleMs(),
+      ratios: appliance.workers.counters.map(() => 0),
+    };
+  }
+
+  /** Reads all counters: one system call per interface and one per socket. */
+  snapshot(): Snapshot {
+    const { appliance } = this;
+    const { steering, counts } = appliance;
+    const rules = new Map(steering.rules.map((rule) => [rule.name, rule]));
+    const ruleStatuses = counts.read().map((count) => ruleStatus(count, rules, appliance.interfaces));
+    const interfaces = appliance.interfaces.map((steered) => interfaceStatus(steered, counts.slotsUsed));
+    return {
+      generation: steering.generation,
+      uptimeMs: appliance.uptimeMs,
+      interfaces,
+      workers: this.#workerStatus(ruleStatuses),
+      rules: ruleStatuses,
+      totals: totals(interfaces, ruleStatuses),
+      backends: steering.forwarding.status(),
+      captures: appliance.captureStatus(),
+    };
+  }
+
+  #idleMs(): number[] {
+    const { workers } = this.appliance;
+    return workers.counters.map((_, worker) => workers.idleMs(worker));
+  }
+
+  #workerStatus(rules: readonly RuleStatus[]): WorkerStatus[] {
+    const { workers } = this.appliance;
+    const busy = this.#busyRatios();
+    return workers.counters.map((counters, worker) => ({
+      worker,
+      state: workers.stateName(worker),
+      cpu: workers.cpus[worker] ?? null,
+      received: rules.reduce((sum, rule) => sum + rule.workers[worker]!.received.reduce((s, r) => s + r.packets, 0), 0),
+      busyRatio: busy[worker]!,
+      idleMs: roundMs(workers.idleMs(worker)),
+      loop: loopNumbers((counter) => counters.loop(counter)),
+    }));
+  }
+
+  /** Share of the time since about a second ago in which each worker had packets in hand. */
+  #busyRatios(): readonly number[] {
+    const atMs = performance.now();
+    const elapsedMs = atMs - this.#lastBusy.atMs;
+    if (elapsedMs < BUSY_MS) return this.#lastBusy.ratios;
+    const idleMs = this.#idleMs();
+    const ratios = idleMs.map((idle, worker) =>
+      Math.min(1, Math.max(0, 1 - (idle - this.#lastBusy.idleMs[worker]!) / elapsedMs))
+    );
+    this.#lastBusy = { atMs, idleMs, ratios };
+    return ratios;
+  }
+}

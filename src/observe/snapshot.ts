@@ -1,0 +1,184 @@
+/**
+ * What the appliance knows about itself at one moment. `/v1/status`, `/metrics`, the log and the demo all show this.
+ *
+ * @module
+ */
+import { REASON } from "../bpf/layout.gen.ts";
+import { REASON_NAMES } from "../bpf/events.ts";
+import { LOOP_COUNTERS, type LoopCounter } from "../dataplane/counters.ts";
+import { FATES } from "../dataplane/fate.ts";
+import { formatPorts, type Rule } from "../steering/rule.ts";
+import { roundMs } from "../text.ts";
+import { consumerRing, producerRing } from "../xsk/rings.ts";
+import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
+import type { PacketsBytes, RuleCounts } from "../engine/counters.ts";
+import type { SteeredInterface } from "../engine/interface.ts";
+
+export interface SocketStatus {
+  readonly worker: number;
+  readonly statistics: XskStatistics;
+  /** Entries waiting in the ring. */
+  readonly rx: number;
+  readonly tx: number;
+}
+
+export interface QueueStatus {
+  readonly queue: number;
+  /** As granted by the kernel. */
+  readonly zeroCopy: boolean;
+  /** Entries waiting in the queue's shared rings. */
+  readonly fill: number;
+  readonly completion: number;
+  /** Entries each ring holds; rx and tx: of each socket. */
+  readonly ringSizes: RingSizes;
+  readonly sockets: readonly SocketStatus[];
+}
+
+export interface InterfaceStatus {
+  readonly name: string;
+  readonly ifindex: number;
+  /** As granted by the kernel. */
+  readonly attach: "native" | "generic";
+  /** Why native was not granted where it was tried first, or "". */
+  readonly fallbackReason: string;
+  readonly seen: number;
+  /** Packets by verdict, then by reason. */
+  readonly verdicts: Readonly<Record<Verdict, Readonly<Record<string, number>>>>;
+  readonly queues: readonly QueueStatus[];
+}
+
+export interface RuleStatus {
+  readonly name: string;
+  /** False for a rule that an earlier generation had. */
+  readonly inForce: boolean;
+  readonly ports: string;
+  readonly worker: number | "hash" | null;
+  readonly action: string | null;
+  readonly redirected: PacketsBytes;
+  readonly dropped: PacketsBytes;
+  readonly passed: PacketsBytes;
+  readonly workers: readonly {
+    readonly worker: number;
+    readonly fates: Readonly<Record<string, PacketsBytes>>;
+    readonly received: readonly { readonly interface: string; readonly queue: number; readonly packets: number }[];
+  }[];
+}
+
+export interface WorkerStatus {
+  readonly worker: number;
+  readonly state: string;
+  readonly cpu: number | null;
+  readonly received: number;
+  readonly busyRatio: number;
+  /** Time without packets in hand since the start, milliseconds. */
+  readonly idleMs: number;
+  readonly loop: LoopNumbers;
+}
+
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${First}${Capitalize<CamelCase<Rest>>}`
+  : Name;
+
+/** The numbers about a worker's loop, under keys of the one case that all of our own have. */
+export type LoopNumbers = Readonly<Record<CamelCase<LoopCounter>, number>>;
+
+/** Sums over everything; under traffic they differ by what is in the rings at the moment. */
+export interface Totals {
+  readonly seen: number;
+  readonly verdicts: Readonly<Record<Verdict, number>>;
+  readonly received: number;
+  /** Redirected packets the kernel dropped at a socket, counted in XDP_STATISTICS. */
+  readonly socketDrops: number;
+  readonly fates: Readonly<Record<string, number>>;
+}
+
+export type Verdict = "redirect" | "pass" | "drop";
+
+export const VERDICT_OF_REASON: readonly Verdict[] = REASON_NAMES.map((_, reason) =>
+  reason === REASON.STEERED ? "redirect" : reason === REASON.RULE_DROP ? "drop" : "pass"
+);
+
+/** @param slots Rule slots in use. */
+export function interfaceStatus(steered: SteeredInterface, slots: number): InterfaceStatus {
+  const queues = steered.queues.map(({ id, sockets }): QueueStatus => {
+    const { fill, completion } = sockets[0]!.queueRings!;
+    return {
+      queue: id,
+      zeroCopy: sockets.every(({ zeroCopy }) => zeroCopy === true),
+      fill: producerRing(fill).pending(),
+      completion: consumerRing(completion).pending(),
+      ringSizes: {
+        rx: sockets[0]!.rx.layout.size,
+        tx: sockets[0]!.tx.layout.size,
+        fill: fill.layout.size,
+        completion: completion.layout.size,
+      },
+      sockets: sockets.map((socket, worker) => ({
+        worker,
+        statistics: socket.statistics(),
+        rx: consumerRing(socket.rx).pending(),
+        tx: producerRing(socket.tx).pending(),
+      })),
+    };
+  });
+  const { program } = steered;
+  const { seen, byReason } = program.readXdpCounters(program.readRuleCounters(0, slots));
+  const verdicts: Record<Verdict, Record<string, number>> = { redirect: {}, pass: {}, drop: {} };
+  byReason.forEach((packets, reason) => verdicts[VERDICT_OF_REASON[reason]!][REASON_NAMES[reason]!] = packets);
+  const { name, ifindex, link } = steered;
+  return { name, ifindex, attach: link.granted, fallbackReason: link.fallbackReason, seen, verdicts, queues };
+}
+
+export function ruleStatus(
+  counts: RuleCounts,
+  rules: ReadonlyMap<string, Rule>,
+  interfaces: readonly SteeredInterface[],
+): RuleStatus {
+  const rule = rules.get(counts.name);
+  const places = interfaces.flatMap(({ name, queues }) => queues.map(({ id }) => ({ interface: name, queue: id })));
+  return {
+    name: counts.name,
+    inForce: rule !== undefined,
+    ports: rule === undefined ? "" : formatPorts(rule.ports),
+    worker: rule?.worker ?? null,
+    action: rule?.action ?? null,
+    redirected: counts.redirected,
+    dropped: counts.dropped,
+    passed: counts.passed,
+    workers: counts.workers.map(({ fates, received }, worker) => ({
+      worker,
+      fates: Object.fromEntries(FATES.map((name, index) => [name, fates[index]!])),
+      received: received.map((packets, index) => ({ ...places[index]!, packets })),
+    })),
+  };
+}
+
+/** @param value Of a counter, by its name. */
+export function loopNumbers(value: (counter: LoopCounter) => number): LoopNumbers {
+  const key = (name: string): string => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  return Object.fromEntries(LOOP_COUNTERS.map((name) => [key(name), roundMs(value(name))])) as LoopNumbers;
+}
+
+export function totals(interfaces: readonly InterfaceStatus[], rules: readonly RuleStatus[]): Totals {
+  const verdicts: Record<Verdict, number> = { redirect: 0, pass: 0, drop: 0 };
+  const fates: Record<string, number> = Object.fromEntries(FATES.map((name) => [name, 0]));
+  let seen = 0;
+  let socketDrops = 0;
+  let received = 0;
+  for (const status of interfaces) {
+    seen += status.seen;
+    for (const verdict of Object.keys(verdicts) as Verdict[]) {
+      for (const packets of Object.values(status.verdicts[verdict])) verdicts[verdict] += packets;
+    }
+    for (const { sockets } of status.queues) {
+      for (const { statistics } of sockets) socketDrops += statistics.rx_dropped + statistics.rx_ring_full;
+    }
+  }
+  for (const { workers } of rules) {
+    for (const worker of workers) {
+      for (const { packets } of worker.received) received += packets;
+      for (const [fate, { packets }] of Object.entries(worker.fates)) fates[fate] = fates[fate]! + packets;
+    }
+  }
+  return { seen, verdicts, received, socketDrops, fates };
+}
