@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { ConfigError, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
+import { toJson } from "../text.ts";
 
 const log = logger("http");
 
@@ -30,7 +31,7 @@ export function json(value: unknown, status = 200, headers: Readonly<Record<stri
   return {
     status,
     headers: { "content-type": "application/json", ...headers },
-    body: `${JSON.stringify(value)}\n`,
+    body: `${toJson(value)}\n`,
   };
 }
 

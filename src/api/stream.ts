@@ -10,6 +10,7 @@
 import type { ServerResponse } from "node:http";
 import { type LogEvent, onEvent, recentEvents } from "../log.ts";
 import { formatPorts } from "../steering/rule.ts";
+import { toJson } from "../text.ts";
 import { VERSION } from "../version.ts";
 import { REASONS, SAMPLE_MS } from "../observe/history.ts";
 import { type Answer, HttpError } from "./answers.ts";
@@ -172,7 +173,7 @@ class StreamHub {
 
 /** JSON has no line breaks outside of its strings, and escapes those inside: one data line. */
 function encode(event: string, data: unknown, id?: number): string {
-  return `event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
+  return `event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${toJson(data)}\n\n`;
 }
 
 const hubs = new WeakMap<HttpOptions, StreamHub>();

@@ -25,6 +25,7 @@ import { type Change, Changes, flipOf, Published } from "../steering/published.t
 import type { Rule } from "../steering/rule.ts";
 import type { RuleSlots } from "../steering/slots.ts";
 import { copyWorkerTable, type WorkerTable } from "../steering/worker_table.ts";
+import { roundMs } from "../text.ts";
 
 /** What a change did. */
 export interface Applied {
@@ -138,7 +139,7 @@ export class Steering implements AsyncDisposable {
     await ready;
     changes.flip();
 
-    const elapsedMs = this.#timers.now() - start;
+    const elapsedMs = roundMs(this.#timers.now() - start);
     const words = diffRules(this.#worded(this.#configured), this.#worded(configured));
     this.#unsettled = new Set([...this.#unsettled, ...this.#rules.map(({ name }) => name)]);
     this.#generation = generation;

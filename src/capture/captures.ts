@@ -21,6 +21,7 @@ import type { WorkerPool } from "../engine/workers.ts";
 import { CaptureCounts, type FileMessage, type FileOrder } from "./messages.ts";
 import { within } from "./within.ts";
 import { WriterThread } from "./writer_thread.ts";
+import { nounFor } from "../text.ts";
 
 /** What became of the packets that were to be captured for a rule, since the process started. */
 export interface CaptureStatus {
@@ -279,7 +280,8 @@ export class Captures {
       this.#past.delete(oldest!);
       this.#addPast(RETIRED, moved);
     }
-    log.info("The capture of rule {rule} in {file} is over: {written} packets written, {dropped} dropped", {
+    const packets = nounFor(counts.written, "packet");
+    log.info(`The capture of rule {rule} in {file} is over: {written} ${packets} written, {dropped} dropped`, {
       rule,
       file,
       ...counts,

@@ -7,7 +7,8 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, type YAMLMap, type YAMLSeq } from "yaml";
+import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, visit } from "yaml";
+import type { YAMLMap, YAMLSeq } from "yaml";
 import { ConfigError, SteerError } from "../errors.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
@@ -15,6 +16,7 @@ import type { PortRange } from "./ports.ts";
 import { rangeText, without } from "./port_set.ts";
 import type { RuleConfig } from "./schema.ts";
 import { contentEnd, lineEnd, lineStart, Splices } from "./splices.ts";
+import { isMergeKey } from "./merge.ts";
 import { DIALECT } from "./yaml_file.ts";
 
 /** The value or place is written in a way that cannot be changed without changing more. */
@@ -33,7 +35,8 @@ class CannotEdit extends SteerError {
 export function editSteering(source: string, rules: readonly RuleConfig[], options: ParseOptions): string {
   const before = parseConfig(source, options);
   if (isDeepStrictEqual(before.steering, rules)) return source;
-  const edited = new SteeringEdit(source).apply(before.steering, rules);
+  const edit = new SteeringEdit(source);
+  const edited = edit.apply(before.steering, rules);
   let after: unknown;
   try {
     after = parseConfig(edited, options);
@@ -41,7 +44,11 @@ export function editSteering(source: string, rules: readonly RuleConfig[], optio
     if (!(error instanceof ConfigError)) throw error;
   }
   if (!isDeepStrictEqual(after, { ...before, steering: rules })) {
-    throw new CannotEdit("its rules are written in a way that a small change does not fit in");
+    throw new CannotEdit(
+      edit.anchored === undefined
+        ? "its rules are written in a way that a small change does not fit in"
+        : `rule "${edit.anchored}" has an anchor, and what uses that would change too`,
+    );
   }
   return edited;
 }
@@ -52,6 +59,8 @@ class SteeringEdit {
   readonly #end: string;
   readonly #eol: string;
   readonly #splices: Splices;
+  /** A rule that changes or goes and has an anchor, itself or in it: others may be made from it. */
+  anchored: string | undefined;
 
   constructor(source: string) {
     this.#start = source.startsWith("\uFEFF") ? "\uFEFF" : "";
@@ -69,6 +78,9 @@ class SteeringEdit {
     const known = new Set(before.map(({ name }) => name));
     const added = after.filter(({ name }) => !known.has(name));
     const list = valueOf(root, "steering");
+    if (list === undefined && root.items.some(isMergeKey) && before.length > 0) {
+      throw new CannotEdit("steering comes from another map by a merge key (<<)");
+    }
     if (isSeq(list)) this.#editRules(list, before, wanted, added);
     else this.#startRules(root, list, added);
     const result = this.#splices.apply();
@@ -88,6 +100,13 @@ class SteeringEdit {
       if (next !== undefined && isDeepStrictEqual(rule, next)) continue;
       const node = list.items[index];
       if (!isMap(node)) throw new CannotEdit(`rule "${rule.name}" is an alias`);
+      visit(node, {
+        Node: (_, inner) => {
+          if (isAlias(inner) || inner.anchor === undefined) return undefined;
+          this.anchored = rule.name;
+          return visit.BREAK;
+        },
+      });
       if (next === undefined) removed.push(index);
       else this.#editRule(node, rule, next);
     }
@@ -169,10 +188,11 @@ class SteeringEdit {
       return isDeepStrictEqual(left, [range]) ? undefined : left.map(portText);
     });
     const added = wanted.filter((range) => without([range], ports).length > 0).map(portText);
+    // Merged into the rule: what it says itself goes before that.
+    if (value === undefined) return this.#insertKey(node, "ports", listText(wanted.map(portText)), ["name"]);
     if (!isSeq(value)) {
       const texts = [...plan[0] ?? ports.map(portText), ...added];
-      const [only] = texts;
-      return this.#replaceScalar(node, "ports", value, texts.length === 1 ? only! : `[${texts.join(", ")}]`);
+      return this.#replaceScalar(node, "ports", value, listText(texts));
     }
     if (value.items.some((item) => !isScalar(item) || item.anchor !== undefined)) {
       throw new CannotEdit(`an alias or an anchor is among the ports of rule "${name}"`);
@@ -214,14 +234,21 @@ function flowRule(rule: RuleConfig): string {
 }
 
 function ruleKeys({ name, ports, worker, action }: RuleConfig): string[] {
-  const texts = ports.map(portText);
-  const list = texts.length === 1 ? texts[0]! : `[${texts.join(", ")}]`;
-  return [`name: ${nameText(name)}`, `ports: ${list}`, `worker: ${worker}`, `action: ${actionText(action)}`];
+  return [
+    `name: ${nameText(name)}`,
+    `ports: ${listText(ports.map(portText))}`,
+    `worker: ${worker}`,
+    `action: ${actionText(action)}`,
+  ];
 }
 
 function actionText(action: unknown): string {
   if (typeof action !== "string") throw new CannotEdit("the action of a new or changed rule is more than a word");
   return action;
+}
+
+function listText(texts: readonly string[]): string {
+  return texts.length === 1 ? texts[0]! : `[${texts.join(", ")}]`;
 }
 
 function portText(range: PortRange): string {

@@ -67,7 +67,7 @@ export function showRules(model, filter, colourOf) {
   setText(
     more,
     fitting.length === 0
-      ? `None of ${format.count(rules.length)} rules fits.`
+      ? `None of ${format.count(rules.length)} ${rules.length === 1 ? "rule" : "rules"} fits.`
       : `The busiest ${RULES_SHOWN} of ${format.count(fitting.length)} rules: find others by name or port.`,
   );
   byId("rule-search").hidden = rules.length < 2;

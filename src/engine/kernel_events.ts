@@ -13,6 +13,7 @@ import { interfaceIndex } from "../ffi/libc.ts";
 import { logger } from "../log.ts";
 import type { SteeredInterface } from "./interface.ts";
 import { reportRest, reportTrace } from "./trace_report.ts";
+import { nounFor } from "../text.ts";
 
 /** How often events are looked for. What they are limited to in the kernel fits its buffers for much longer. */
 const LOOK_MS = 1000;
@@ -87,7 +88,8 @@ export class KernelEvents implements Disposable {
     for (const { name, limitsFd, account, ring } of this.#sources) {
       ring.consume();
       for (const { slot, suppressed } of account.settle(limitsFd, last)) {
-        log.warn("{suppressed} more events ({kind}) on {interface} were not reported since the last one", {
+        const events = `more ${nounFor(suppressed, "event")}`;
+        log.warn(`Not reported since the last one: {suppressed} ${events} ({kind}) on {interface}`, {
           interface: name,
           kind: KIND_NAMES[slot],
           suppressed,

@@ -122,10 +122,10 @@ function addWorker(out: Exposition, { worker, state, busyRatio, idleMs, loop }: 
   out.add("xdpsteer_worker_idle_seconds_total", idleMs / 1000, at);
   out.add("xdpsteer_worker_batches_total", loop.batches, at);
   out.add("xdpsteer_worker_sleeps_total", loop.sleeps, at);
-  out.add("xdpsteer_worker_tx_wakeups_total", loop.tx_wakeups, at);
-  out.add("xdpsteer_worker_lock_misses_total", loop.lock_misses, at);
+  out.add("xdpsteer_worker_tx_wakeups_total", loop.txWakeups, at);
+  out.add("xdpsteer_worker_lock_misses_total", loop.lockMisses, at);
   out.add("xdpsteer_worker_pauses_total", loop.pauses, at);
-  out.add("xdpsteer_worker_pause_seconds_total", loop.pause_ms / 1000, at);
+  out.add("xdpsteer_worker_pause_seconds_total", loop.pauseMs / 1000, at);
   out.add("xdpsteer_worker_sessions", loop.sessions, at);
   out.add("xdpsteer_worker_session_evictions_total", loop.evictions, at);
 }

@@ -5,9 +5,10 @@
  */
 import { REASON } from "../bpf/layout.gen.ts";
 import { REASON_NAMES } from "../bpf/events.ts";
-import { LOOP_COUNTERS, type LoopCounter, type WorkerCounters } from "../dataplane/counters.ts";
+import { LOOP_COUNTERS, type LoopCounter } from "../dataplane/counters.ts";
 import { FATES } from "../dataplane/fate.ts";
 import { formatPorts, type Rule } from "../steering/rule.ts";
+import { roundMs } from "../text.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
 import type { PacketsBytes, RuleCounts } from "../engine/counters.ts";
@@ -71,8 +72,15 @@ export interface WorkerStatus {
   readonly busyRatio: number;
   /** Time without packets in hand since the start, milliseconds. */
   readonly idleMs: number;
-  readonly loop: Readonly<Record<LoopCounter, number>>;
+  readonly loop: LoopNumbers;
 }
+
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${First}${Capitalize<CamelCase<Rest>>}`
+  : Name;
+
+/** The numbers about a worker's loop, under keys of the one case that all of our own have. */
+export type LoopNumbers = Readonly<Record<CamelCase<LoopCounter>, number>>;
 
 /** Sums over everything; under traffic they differ by what is in the rings at the moment. */
 export interface Totals {
@@ -145,8 +153,10 @@ export function ruleStatus(
   };
 }
 
-export function loopNumbers(counters: WorkerCounters): Record<LoopCounter, number> {
-  return Object.fromEntries(LOOP_COUNTERS.map((name) => [name, counters.loop(name)])) as Record<LoopCounter, number>;
+/** @param value Of a counter, by its name. */
+export function loopNumbers(value: (counter: LoopCounter) => number): LoopNumbers {
+  const key = (name: string): string => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  return Object.fromEntries(LOOP_COUNTERS.map((name) => [key(name), roundMs(value(name))])) as LoopNumbers;
 }
 
 export function totals(interfaces: readonly InterfaceStatus[], rules: readonly RuleStatus[]): Totals {

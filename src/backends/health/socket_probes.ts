@@ -8,6 +8,7 @@ import { IpSocket } from "../../ffi/ip_socket.ts";
 import type { SocketAddress } from "../../ffi/udp.ts";
 import { UAPI } from "../../ffi/uapi.ts";
 import { failure, type HealthCheckConfig, type Outcome, type Probe } from "./probe.ts";
+import { plural } from "../../text.ts";
 
 /** Answers are looked at to this length; what is expected is shorter. */
 const LONGEST_DATAGRAM = 65_536;
@@ -52,7 +53,7 @@ export class UdpProbe implements Probe {
     const shown = answer.subarray(0, Math.min(length, SHOWN_BYTES)).toHex();
     return {
       succeeded: false,
-      reason: `wrong answer of ${length} bytes: ${shown}${length > SHOWN_BYTES ? "..." : ""}`,
+      reason: `wrong answer of ${plural(length, "byte")}: ${shown}${length > SHOWN_BYTES ? "..." : ""}`,
     };
   }
 

@@ -60,7 +60,7 @@ export interface QueueRates {
   readonly statistics: Readonly<Record<string, Count>>;
 }
 
-export const TOTALS = ["seen", "redirected", "passed", "dropped", "lost at sockets"] as const;
+export const TOTALS = ["seen", "redirected", "passed", "dropped", "lostAtSockets"] as const;
 
 export interface Rates {
   readonly version: string;
@@ -187,7 +187,7 @@ function totalOf({ totals }: StatusAnswer, name: typeof TOTALS[number]): number 
       return totals.verdicts.pass;
     case "dropped":
       return totals.verdicts.drop;
-    case "lost at sockets":
+    case "lostAtSockets":
       return totals.socketDrops;
   }
 }
