@@ -7,7 +7,7 @@ import { buildFrame, type FrameOptions } from "../traffic/frames.ts";
 import { Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 import { countBatch, processBatch } from "./process.ts";
 import { WorkerCounters } from "./counters.ts";
-import { FATE, type Fate } from "./fate.ts";
+import { FATE, type Fate } from "../steering/fate.ts";
 
 const SLOTS = 16;
 const CHUNK = 2048;

@@ -5,7 +5,7 @@
  * @module
  */
 import { REASON_NAMES } from "../bpf/events.ts";
-import { type Fate, FATES } from "../dataplane/fate.ts";
+import { type Fate, FATES } from "../steering/fate.ts";
 import { messageOf } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Rule } from "../steering/rule.ts";

@@ -6,7 +6,7 @@
 import { REASON } from "../bpf/layout.gen.ts";
 import { REASON_NAMES } from "../bpf/events.ts";
 import { LOOP_COUNTERS, type LoopCounter, type WorkerCounters } from "../dataplane/counters.ts";
-import { FATES } from "../dataplane/fate.ts";
+import { FATES } from "../steering/fate.ts";
 import { formatPorts, type Rule } from "../steering/rule.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
