@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { REASON_NAMES } from "../bpf/events.ts";
+import { REASON_NAMES, VERDICT_OF_REASON } from "../bpf/reasons.ts";
 import { type Fate, FATES } from "../steering/fate.ts";
 import { messageOf } from "../errors.ts";
 import { logger } from "../log.ts";
@@ -12,7 +12,6 @@ import type { Rule } from "../steering/rule.ts";
 import type { Appliance } from "../appliance/appliance.ts";
 import type { PacketSums } from "../engine/counters.ts";
 import { SeriesRings } from "./series.ts";
-import { VERDICT_OF_REASON } from "./snapshot.ts";
 
 export const SAMPLE_MS = 1000;
 const SAMPLES_KEPT = 300;

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { REASON } from "../bpf/layout.gen.ts";
-import { REASON_NAMES } from "../bpf/events.ts";
+import { REASON_NAMES, type Verdict, VERDICT_OF_REASON, VERDICTS } from "../bpf/reasons.ts";
 import { LOOP_COUNTERS, type LoopCounter, type WorkerCounters } from "../dataplane/counters.ts";
 import { FATES } from "../steering/fate.ts";
 import { formatPorts, type Rule } from "../steering/rule.ts";
@@ -84,12 +83,6 @@ export interface Totals {
   readonly fates: Readonly<Record<string, number>>;
 }
 
-export type Verdict = "redirect" | "pass" | "drop";
-
-export const VERDICT_OF_REASON: readonly Verdict[] = REASON_NAMES.map((_, reason) =>
-  reason === REASON.STEERED ? "redirect" : reason === REASON.RULE_DROP ? "drop" : "pass"
-);
-
 /** @param slots Rule slots in use. */
 export function interfaceStatus(steered: SteeredInterface, slots: number): InterfaceStatus {
   const queues = steered.queues.map(({ id, sockets }): QueueStatus => {
@@ -115,7 +108,10 @@ export function interfaceStatus(steered: SteeredInterface, slots: number): Inter
   });
   const { program } = steered;
   const { seen, byReason } = program.readXdpCounters(program.readRuleCounters(0, slots));
-  const verdicts: Record<Verdict, Record<string, number>> = { redirect: {}, pass: {}, drop: {} };
+  const verdicts = Object.fromEntries(VERDICTS.map((verdict) => [verdict, {}])) as Record<
+    Verdict,
+    Record<string, number>
+  >;
   byReason.forEach((packets, reason) => verdicts[VERDICT_OF_REASON[reason]!][REASON_NAMES[reason]!] = packets);
   const { name, ifindex, link } = steered;
   return { name, ifindex, attach: link.granted, fallbackReason: link.fallbackReason, seen, verdicts, queues };
@@ -150,14 +146,14 @@ export function loopNumbers(counters: WorkerCounters): Record<LoopCounter, numbe
 }
 
 export function totals(interfaces: readonly InterfaceStatus[], rules: readonly RuleStatus[]): Totals {
-  const verdicts: Record<Verdict, number> = { redirect: 0, pass: 0, drop: 0 };
+  const verdicts = Object.fromEntries(VERDICTS.map((verdict) => [verdict, 0])) as Record<Verdict, number>;
   const fates: Record<string, number> = Object.fromEntries(FATES.map((name) => [name, 0]));
   let seen = 0;
   let socketDrops = 0;
   let received = 0;
   for (const status of interfaces) {
     seen += status.seen;
-    for (const verdict of Object.keys(verdicts) as Verdict[]) {
+    for (const verdict of VERDICTS) {
       for (const packets of Object.values(status.verdicts[verdict])) verdicts[verdict] += packets;
     }
     for (const { sockets } of status.queues) {
