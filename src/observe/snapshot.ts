@@ -8,6 +8,7 @@ import { LOOP_COUNTERS, type LoopCounter, type WorkerCounters } from "../datapla
 import { FATES } from "../steering/fate.ts";
 import { formatPorts, type Rule } from "../steering/rule.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
+import { lostPackets } from "../xsk/socket_counters.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
 import type { PacketsBytes, RuleCounts } from "../engine/counters.ts";
 import type { SteeredInterface } from "../engine/interface.ts";
@@ -78,7 +79,7 @@ export interface Totals {
   readonly seen: number;
   readonly verdicts: Readonly<Record<Verdict, number>>;
   readonly received: number;
-  /** Redirected packets the kernel dropped at a socket, counted in XDP_STATISTICS. */
+  /** Redirected packets the kernel dropped at a socket, counted in XDP_STATISTICS as LOST_COUNTERS. */
   readonly socketDrops: number;
   readonly fates: Readonly<Record<string, number>>;
 }
@@ -157,7 +158,7 @@ export function totals(interfaces: readonly InterfaceStatus[], rules: readonly R
       for (const packets of Object.values(status.verdicts[verdict])) verdicts[verdict] += packets;
     }
     for (const { sockets } of status.queues) {
-      for (const { statistics } of sockets) socketDrops += statistics.rx_dropped + statistics.rx_ring_full;
+      for (const { statistics } of sockets) socketDrops += lostPackets(statistics);
     }
   }
   for (const { workers } of rules) {
