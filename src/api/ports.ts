@@ -23,7 +23,7 @@ export function list({ appliance, reloader }: HttpOptions): Answer {
 /** POST `{ ports, worker, action?, rule?, save? }`: gives ports to a rule. */
 export async function set({ reloader }: HttpOptions, _: URLSearchParams, request: IncomingMessage): Promise<Answer> {
   const { save, ...order } = await readOrderBody(request);
-  const change = readOrder(order, reloader.config.workers.count);
+  const change = readOrder(order, reloader.config);
   const applied = await reloader.changeRules((rules) => setPorts(rules, change), save);
   return json({ ...applied, saved: save } satisfies PortsChanged);
 }

@@ -7,9 +7,10 @@ import { isDeepStrictEqual } from "node:util";
 import { type LoadedConfig, readConfig } from "../config/load.ts";
 import type { ConfigMemo } from "../config/memo.ts";
 import { parseConfig } from "../config/parse.ts";
-import type { Config, RuleConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
+import type { Rule } from "../steering/rule.ts";
 import type { Appliance } from "./appliance.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import type { Applied } from "./steering.ts";
@@ -98,7 +99,7 @@ export class Reloader {
    * @param change Given the rules in force and, to save, those of the file.
    * @throws {SteerError} when it is refused, or cannot be saved; then nothing changes, neither here nor there.
    */
-  changeRules(change: (rules: readonly RuleConfig[]) => RuleConfig[], save: boolean): Promise<Applied> {
+  changeRules(change: (rules: readonly Rule[]) => Rule[], save: boolean): Promise<Applied> {
     return this.#inTurn(() =>
       this.#change(async () => {
         const next = { ...this.#config, steering: change(this.#config.steering) };

@@ -5,7 +5,7 @@
  */
 import { PortTable } from "../bpf/port_table.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
-import type { Config, RuleConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { compilePortMap, compileWorkerTable, soleRules } from "../steering/compile.ts";
 import { diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
@@ -65,7 +65,7 @@ export class Steering implements AsyncDisposable {
    *
    * @param ready What has to be done before a packet is steered.
    */
-  apply(rules: readonly RuleConfig[], ready?: Promise<void>): Promise<Applied> {
+  apply(rules: readonly Rule[], ready?: Promise<void>): Promise<Applied> {
     return this.#inTurn(() => this.#apply(rules, ready));
   }
 
@@ -82,7 +82,7 @@ export class Steering implements AsyncDisposable {
   }
 
   #asSteered(rule: Rule): Rule {
-    return this.#passing.has(rule.name) ? { ...rule, action: "pass" } : rule;
+    return this.#passing.has(rule.name) ? { ...rule, action: { kind: "pass" } } : rule;
   }
 
   /** One change at a time. */
@@ -92,7 +92,7 @@ export class Steering implements AsyncDisposable {
     return turn;
   }
 
-  async #apply(configured: readonly RuleConfig[], ready?: Promise<void>): Promise<Applied> {
+  async #apply(configured: readonly Rule[], ready?: Promise<void>): Promise<Applied> {
     const answers = Forwarding.translates(configured)
       ? Forwarding.answerRules(this.forwardingConfig, this.workers.count)
       : [];

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Config, RuleConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { logger } from "../log.ts";
 import { parseAddress } from "../packet/address.ts";
 import { keepLink } from "../packet/link_header.ts";
@@ -25,7 +25,8 @@ import {
   viewForwardTables,
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
-import type { BackendSpec, ForwardSpec, Rule } from "../steering/rule.ts";
+import { type Backend as ConfiguredBackend, type Forward, FORWARD_MODE_TABLE } from "../steering/forward.ts";
+import type { Rule } from "../steering/rule.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { checksOf } from "./health/backend_checks.ts";
@@ -52,7 +53,7 @@ export interface BackendStatus {
 }
 
 interface Backend {
-  readonly spec: Omit<BackendSpec, "weight">;
+  readonly spec: Omit<ConfiguredBackend, "weight">;
   readonly address: Uint8Array;
   healthy: boolean;
   nextHop: NextHop | undefined;
@@ -61,7 +62,7 @@ interface Backend {
 interface ForwardRule {
   readonly name: string;
   readonly slot: number;
-  readonly spec: ForwardSpec;
+  readonly spec: Forward;
 }
 
 export class Forwarding implements AsyncDisposable {
@@ -100,13 +101,13 @@ export class Forwarding implements AsyncDisposable {
   static answerRules({ ports: { first, last } }: Config["forwarding"], workers: number): Rule[] {
     return Array.from({ length: workers }, (_, worker) => {
       const ports = shareOf(first, last, worker, workers);
-      return { name: `(answers ${worker})`, ports: [ports], worker, action: "answer" };
+      return { name: `(answers ${worker})`, ports: [ports], worker, action: { kind: "answer" } };
     });
   }
 
   /** Whether any of these rules needs translation ports. */
   static translates(rules: readonly Rule[]): boolean {
-    return rules.some(({ forward }) => forward?.mode === "nat");
+    return rules.some(({ action }) => action.kind === "forward" && FORWARD_MODE_TABLE[action.mode].translates);
   }
 
   /**
@@ -114,9 +115,9 @@ export class Forwarding implements AsyncDisposable {
    *
    * @param slots Slot of each rule, in the same order.
    */
-  async prepare(rules: readonly RuleConfig[], slots: readonly number[]): Promise<void> {
-    const forwarding = rules.flatMap(({ name, forward }, index): ForwardRule[] =>
-      forward === undefined ? [] : [{ name, slot: slots[index]!, spec: forward }]
+  async prepare(rules: readonly Rule[], slots: readonly number[]): Promise<void> {
+    const forwarding = rules.flatMap(({ name, action }, index): ForwardRule[] =>
+      action.kind === "forward" ? [{ name, slot: slots[index]!, spec: action }] : []
     );
     if (forwarding.length === 0 && this.#rules.length === 0) return;
     await this.#open();

@@ -4,13 +4,12 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import type { CaptureConfig } from "../config/capture.ts";
-import type { RuleConfig } from "../config/schema.ts";
 import { CAPTURE_IDS, CaptureRingReader } from "../dataplane/capture_ring.ts";
 import { CapturePlan } from "../dataplane/capture_tap.ts";
 import { SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
-import { endsInKernel } from "../steering/rule.ts";
+import { endsInKernel } from "../steering/action.ts";
+import type { Capture as CaptureSettings, Rule } from "../steering/rule.ts";
 import { RETIRED } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import type { SteeredInterface } from "../engine/interface.ts";
@@ -40,7 +39,7 @@ interface Counts {
 
 interface Capture {
   readonly rule: string;
-  readonly config: CaptureConfig;
+  readonly config: CaptureSettings;
   readonly id: number;
   /** What its number had counted for others before. */
   readonly before: Counts;
@@ -113,10 +112,10 @@ export class Captures {
    *
    * @param slotOf Counter slot of a rule in force.
    */
-  async apply(rules: readonly RuleConfig[], slotOf: (rule: string) => number | undefined): Promise<void> {
+  async apply(rules: readonly Rule[], slotOf: (rule: string) => number | undefined): Promise<void> {
     if (!(await this.#started())) return;
     const wanted = rules.flatMap(({ name, action, capture }) =>
-      capture === undefined || endsInKernel(action) ? [] : [{ rule: name, config: capture }]
+      capture === undefined || endsInKernel(action.kind) ? [] : [{ rule: name, config: capture }]
     );
     const live = [...this.#captures.values()].filter(({ closing }) => !closing);
     const same = (one: Pick<Capture, "rule" | "config">, other: Pick<Capture, "rule" | "config">): boolean =>
@@ -165,7 +164,7 @@ export class Captures {
     this.#thread.terminate();
   }
 
-  async #begin(rule: string, config: CaptureConfig): Promise<Capture | undefined> {
+  async #begin(rule: string, config: CaptureSettings): Promise<Capture | undefined> {
     if (this.#free.length === 0) {
       const closing = [...this.#captures.values()].filter((capture) => capture.closing);
       await within(DISK_MS, Promise.race(closing.map(({ closed }) => closed.promise)));

@@ -17,6 +17,6 @@ export async function check({ config: file, json }: { config: string; json?: boo
   const { interfaces, workers, steering } = config;
   print(`${file} is valid: ${interfaces.length} interface(s), ${workers.count} worker(s), ${steering.length} rule(s)`);
   if (steering.length === 0) return;
-  const rows = steering.map(({ name, ports, worker, action }) => [name, formatPorts(ports), `${worker}`, action]);
+  const rows = steering.map(({ name, ports, worker, action }) => [name, formatPorts(ports), `${worker}`, action.kind]);
   print(table(["RULE", "PORTS", "WORKER", "ACTION"], rows));
 }

@@ -4,12 +4,13 @@ import { SteerError } from "../errors.ts";
 import { editSteering } from "./edit.ts";
 import { parseConfig } from "./parse.ts";
 import { readOrder, readPortList, setPorts, unsetPorts } from "./remap.ts";
-import type { RuleConfig } from "./schema.ts";
+import type { Rule } from "../steering/rule.ts";
 import { HEAD } from "./testing.ts";
 
 const OPTIONS = { file: "steering.yaml", cpuCount: 4 };
+const CONFIG = parseConfig(HEAD, OPTIONS);
 
-const rulesOf = (text: string): RuleConfig[] => parseConfig(text, OPTIONS).steering;
+const rulesOf = (text: string): readonly Rule[] => parseConfig(text, OPTIONS).steering;
 
 /** The text after `ports set`. */
 function set(
@@ -18,7 +19,7 @@ function set(
   worker: number | "hash",
   more: { action?: string; rule?: string } = {},
 ): string {
-  return editSteering(text, setPorts(rulesOf(text), readOrder({ ports, worker, ...more }, 4)), OPTIONS);
+  return editSteering(text, setPorts(rulesOf(text), readOrder({ ports, worker, ...more }, CONFIG)), OPTIONS);
 }
 
 function unset(text: string, ports: string): string {
@@ -129,7 +130,7 @@ Deno.test("the first rule finds its place in a file without any", () => {
   assert.equal(set(`${HEAD}steering: null # none\n`, "5", 1), `${HEAD}steering: [${item}] # none\n`);
   const json = JSON.stringify({ version: 1, interfaces: [{ name: "eth0" }] });
   assert.deepEqual(rulesOf(set(json, "5", 1)), [
-    { name: "port-5", ports: [{ first: 5, last: 5 }], worker: 1, action: "count" },
+    { name: "port-5", ports: [{ first: 5, last: 5 }], worker: 1, action: { kind: "count" } },
   ]);
 });
 
@@ -225,7 +226,7 @@ Deno.test("any change of any file says what was asked, and rules it does not tou
         const ports = `${from}-${from + length}${also}`;
         const after = takesAway
           ? unsetPorts(before, readPortList(ports))
-          : setPorts(before, readOrder({ ports, worker, action }, 4));
+          : setPorts(before, readOrder({ ports, worker, action }, CONFIG));
         text = editSteering(text, after, OPTIONS);
         assert.deepEqual(rulesOf(text), after);
         whole = new Set([...whole].filter((name) =>

@@ -9,7 +9,8 @@ import { ConfigError, messageOf, SteerError } from "../errors.ts";
 import { editSteering } from "./edit.ts";
 import { readConfig } from "./load.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
-import type { Config, RuleConfig } from "./schema.ts";
+import type { Rule } from "../steering/rule.ts";
+import type { Config } from "./schema.ts";
 
 const BY_HAND = "make the change without --save, and in the file by hand";
 
@@ -30,7 +31,7 @@ export interface Saved {
 export function saveRules(
   options: ParseOptions,
   wanted: Config,
-  change: (rules: readonly RuleConfig[]) => RuleConfig[],
+  change: (rules: readonly Rule[]) => Rule[],
 ): Saved {
   const { file } = options;
   requireReplaceable(file);
@@ -62,8 +63,7 @@ export function saveRules(
 function requireSame(file: string, found: Config, wanted: Config): void {
   const sections = (Object.keys(wanted) as (keyof Config)[])
     .filter((key) => key !== "steering" && !isDeepStrictEqual(found[key], wanted[key]));
-  const byName = (rules: readonly RuleConfig[]): Map<string, RuleConfig> =>
-    new Map(rules.map((rule) => [rule.name, rule]));
+  const byName = (rules: readonly Rule[]): Map<string, Rule> => new Map(rules.map((rule) => [rule.name, rule]));
   const [here, there] = [byName(found.steering), byName(wanted.steering)];
   const names = new Set([...here.keys(), ...there.keys()]);
   const rules = [...names].filter((name) => !isDeepStrictEqual(here.get(name), there.get(name)));

@@ -130,7 +130,7 @@ export function ruleStatus(
     inForce: rule !== undefined,
     ports: rule === undefined ? "" : formatPorts(rule.ports),
     worker: rule?.worker ?? null,
-    action: rule?.action ?? null,
+    action: rule?.action.kind ?? null,
     redirected: counts.redirected,
     dropped: counts.dropped,
     passed: counts.passed,

@@ -4,7 +4,8 @@
  * @module
  */
 import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
-import { type Action, endsInKernel, type Rule } from "./rule.ts";
+import { endsInKernel } from "./action.ts";
+import type { Rule } from "./rule.ts";
 import { NO_RULE } from "./slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
@@ -18,8 +19,8 @@ export function compilePortMap(rules: readonly Rule[], slots: readonly number[])
 }
 
 function portAction({ action, worker }: Rule): PortAction {
-  if (action === "pass") return PORT_ACTION.pass;
-  if (action === "drop") return PORT_ACTION.drop;
+  const { kind } = action;
+  if (endsInKernel(kind)) return PORT_ACTION[kind];
   return worker === "hash" ? PORT_ACTION.spread : PORT_ACTION.redirect;
 }
 
@@ -45,14 +46,11 @@ export function compileWorkerTable(
     });
   }
   rules.forEach((rule, index) => {
-    if (endsInKernel(rule.action)) return;
-    target.actionOfRule[slots[index]!] = workerAction(rule.action);
+    const { kind } = rule.action;
+    if (endsInKernel(kind)) return;
+    target.actionOfRule[slots[index]!] = WORKER_ACTION[kind];
     for (const { first, last } of rule.ports) target.ruleOfPort.fill(slots[index]!, first, last + 1);
   });
-}
-
-function workerAction(action: Action): number {
-  return action === "pass" || action === "drop" ? WORKER_ACTION.none : WORKER_ACTION[action];
 }
 
 /**
@@ -63,8 +61,8 @@ export function soleRules(rules: readonly Rule[], slots: readonly number[], work
   const sole = new Array<number>(workers).fill(NO_RULE);
   const reached = new Array<boolean>(workers).fill(false);
   rules.forEach((rule, index) => {
-    if (endsInKernel(rule.action)) return;
-    const slot = rule.action === "count" ? slots[index]! : NO_RULE;
+    if (endsInKernel(rule.action.kind)) return;
+    const slot = rule.action.kind === "count" ? slots[index]! : NO_RULE;
     for (let worker = 0; worker < workers; worker++) {
       if (rule.worker !== "hash" && rule.worker !== worker) continue;
       sole[worker] = reached[worker] ? NO_RULE : slot;

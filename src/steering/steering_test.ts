@@ -11,7 +11,7 @@ const rule = (name: string, first: number, more: Partial<Rule> = {}): Rule => ({
   name,
   ports: [{ first, last: first }],
   worker: 0,
-  action: "count",
+  action: { kind: "count" },
   ...more,
 });
 
@@ -19,8 +19,8 @@ Deno.test("compilePortMap() gives every range of a rule its slot, worker and act
   const rules = [
     rule("range", 0, { ports: [{ first: 100, last: 200 }, { first: 65535, last: 65535 }], worker: 3 }),
     rule("hash", 300, { worker: "hash" }),
-    rule("drop", 301, { action: "drop" }),
-    rule("pass", 302, { action: "pass" }),
+    rule("drop", 301, { action: { kind: "drop" } }),
+    rule("pass", 302, { action: { kind: "pass" } }),
   ];
   assert.deepEqual(compilePortMap(rules, [5, 6, 7, 8]), [
     { first: 100, last: 200, action: PORT_ACTION.redirect, rule: 5, worker: 3 },
@@ -33,7 +33,7 @@ Deno.test("compilePortMap() gives every range of a rule its slot, worker and act
 
 Deno.test("compileWorkerTable() keeps the last rule of a port that is no longer listed", () => {
   const [first, second] = viewWorkerTables(createWorkerTables(16));
-  compileWorkerTable(first!, second!, [rule("a", 10), rule("b", 20, { action: "echo" })], [1, 2], new Set());
+  compileWorkerTable(first!, second!, [rule("a", 10), rule("b", 20, { action: { kind: "echo" } })], [1, 2], new Set());
   compileWorkerTable(second!, first!, [rule("a", 30)], [1], new Set());
   assert.deepEqual([10, 20, 30].map((port) => second!.ruleOfPort[port]), [1, 2, 1]);
   assert.equal(second!.actionOfRule[2], WORKER_ACTION.echo);
@@ -49,8 +49,8 @@ Deno.test("compileWorkerTable() forgets the ports of a slot that another rule ge
 
 Deno.test("soleRules() names a worker's rule where it is the only one that can reach it, and only counts", () => {
   const sole = (rules: readonly Rule[]): number[] => soleRules(rules, rules.map((_, index) => index + 5), 3);
-  const pass = rule("pass", 1, { action: "pass" });
-  const drop = rule("drop", 2, { action: "drop" });
+  const pass = rule("pass", 1, { action: { kind: "pass" } });
+  const drop = rule("drop", 2, { action: { kind: "drop" } });
   const one = rule("one", 3, { worker: 1 });
   assert.deepEqual(sole([]), [NO_RULE, NO_RULE, NO_RULE]);
   assert.deepEqual(sole([pass, drop, one]), [NO_RULE, 7, NO_RULE]);
@@ -58,7 +58,7 @@ Deno.test("soleRules() names a worker's rule where it is the only one that can r
   assert.deepEqual(sole([one, rule("other", 4, { worker: 1 })]), [NO_RULE, NO_RULE, NO_RULE]);
   assert.deepEqual(sole([rule("all", 4, { worker: "hash" })]), [5, 5, 5]);
   assert.deepEqual(sole([one, rule("all", 4, { worker: "hash" })]), [6, NO_RULE, 6]);
-  assert.deepEqual(sole([rule("echo", 4, { action: "echo" })]), [NO_RULE, NO_RULE, NO_RULE]);
+  assert.deepEqual(sole([rule("echo", 4, { action: { kind: "echo" } })]), [NO_RULE, NO_RULE, NO_RULE]);
 });
 
 Deno.test("RuleSlots keeps a rule's slot while it stays, and when it comes back", () => {
