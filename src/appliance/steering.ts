@@ -25,6 +25,8 @@ export interface Applied {
 
 export class Steering implements AsyncDisposable {
   #rules: readonly Rule[] = [];
+  /** Those of translation ports, which bring backends' answers to the worker that has the session. */
+  #answers: readonly Rule[] = [];
   #generation = 0;
   #passing: ReadonlySet<string> = new Set();
   #turn: Promise<unknown> = Promise.resolve();
@@ -48,7 +50,7 @@ export class Steering implements AsyncDisposable {
     this.#sole = new Array(workers.count).fill(NO_RULE);
   }
 
-  /** Those of the configuration, and those that bring backends' answers to the worker that has the session. */
+  /** Those of the configuration. */
   get rules(): readonly Rule[] {
     return this.#rules;
   }
@@ -73,11 +75,9 @@ export class Steering implements AsyncDisposable {
   setPassing(names: ReadonlySet<string>): Promise<void> {
     return this.#inTurn(async () => {
       this.#passing = names;
-      const slots = this.#rules.map(({ name }) => this.slots.slotOf(name)!);
-      await this.#portTable.apply(
-        compilePortMap(this.#rules.map((rule) => this.#asSteered(rule)), slots),
-        this.#generation,
-      );
+      const rules = [...this.#rules, ...this.#answers];
+      const slots = rules.map(({ name }) => this.slots.slotOf(name)!);
+      await this.#portTable.apply(compilePortMap(rules.map((rule) => this.#asSteered(rule)), slots), this.#generation);
     });
   }
 
@@ -97,7 +97,7 @@ export class Steering implements AsyncDisposable {
       ? Forwarding.answerRules(this.forwardingConfig, this.workers.count)
       : [];
     const rules: readonly Rule[] = [...configured, ...answers];
-    const changes = diffRules(this.#rules, rules);
+    const changes = diffRules(this.#rules, configured);
     if (changes.length === 0 && this.#generation > 0) {
       return { generation: this.#generation, changes, elapsedMs: 0 };
     }
@@ -128,7 +128,8 @@ export class Steering implements AsyncDisposable {
       throw error;
     }
     this.#generation = generation;
-    this.#rules = rules;
+    this.#rules = configured;
+    this.#answers = answers;
     const elapsedMs = performance.now() - start;
     if (this.program.embedded) void this.#settle(soleRules(rules, slots, this.workers.count));
     return { generation, changes, elapsedMs };

@@ -28,7 +28,7 @@ import { fillMaglev } from "../steering/maglev.ts";
 import { type Backend as ConfiguredBackend, type Forward, FORWARD_MODE_TABLE } from "../steering/forward.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
-import { RuleSlots } from "../steering/slots.ts";
+import { ANSWERS, RuleSlots } from "../steering/slots.ts";
 import { checksOf } from "./health/backend_checks.ts";
 import type { BackendHealth, HealthChecks } from "./health/checks.ts";
 import { warnOfPrograms } from "../host/local_ports.ts";
@@ -97,11 +97,11 @@ export class Forwarding implements AsyncDisposable {
     this.#tables = viewForwardTables(memory, ruleSlots);
   }
 
-  /** Rules for the translation ports: each worker's share of them is steered to that worker. */
+  /** Rules for the translation ports: each worker's share of them is steered to that worker. All have one name and are counted as one. */
   static answerRules({ ports: { first, last } }: Config["forwarding"], workers: number): Rule[] {
     return Array.from({ length: workers }, (_, worker) => {
       const ports = shareOf(first, last, worker, workers);
-      return { name: `(answers ${worker})`, ports: [ports], worker, action: { kind: "answer" } };
+      return { name: ANSWERS, ports: [ports], worker, action: { kind: "answer" } };
     });
   }
 

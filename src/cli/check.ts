@@ -11,7 +11,8 @@ import { print, table } from "./output.ts";
 export async function check({ config: file, json }: { config: string; json?: boolean }): Promise<void> {
   const { config } = await loadConfig(file, { cpuCount: navigator.hardwareConcurrency });
   if (json) {
-    print(JSON.stringify(config));
+    const { writeConfig } = await import("../config/parse.ts");
+    print(writeConfig(config));
     return;
   }
   const { interfaces, workers, steering } = config;

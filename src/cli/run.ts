@@ -103,7 +103,7 @@ function logStart(appliance: Appliance, elapsedMs: number): void {
   }
   log.info("xdpsteer {version} steers with {rules} rules and {workers} workers after {elapsedMs} ms", {
     version: VERSION,
-    rules: steering.rules.filter(({ action }) => action.kind !== "answer").length,
+    rules: steering.rules.length,
     workers: workers.count,
     elapsedMs: Math.round(elapsedMs),
   });

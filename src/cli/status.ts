@@ -5,6 +5,7 @@
  */
 import type { Snapshot } from "../observe/observer.ts";
 import type { LastReload } from "../appliance/reload.ts";
+import { ANSWERS } from "../steering/slots.ts";
 import { get } from "./client.ts";
 import { print, table } from "./output.ts";
 
@@ -65,8 +66,10 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
   }
   print("");
   const { seen, verdicts, received, socketDrops } = totals;
+  const answers = rules.find(({ name }) => name === ANSWERS)?.redirected.packets ?? 0;
+  const ofThem = answers > 0 ? `, ${answers} of all redirected being answers of backends` : "";
   print(
     `${seen} packets seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} redirected ` +
-      `(${received} received by workers, ${socketDrops} dropped at sockets)`,
+      `(${received} received by workers, ${socketDrops} dropped at sockets)${ofThem}`,
   );
 }

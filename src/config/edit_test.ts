@@ -122,6 +122,20 @@ Deno.test("a new rule comes last, written as the last one is", () => {
   assert.equal(set(flow, "2,4", 0), `${flow}\n- { name: ports-2_4, ports: [2, 4], worker: 0, action: count }`);
 });
 
+Deno.test("an action with settings is written in one line, without what is the default; a word takes its place", () => {
+  const map = '{ forward: { to: ["10.0.0.1:53", { address: "[fd00::1]:53", weight: 2 }], idle_timeout: 5 } }';
+  const text = `${HEAD}steering:\n  - { name: web, ports: 27015-27030, worker: 0, action: ${map} } # web\n`;
+  assert.equal(
+    set(text, "27015", 1),
+    text.replace("27015-27030", '"27016-27030"') +
+      `  - { name: port-27015, ports: 27015, worker: 1, action: ${map} }\n`,
+  );
+  assert.equal(set(text, "27015-27030", 0, { action: "count" }), text.replace(map, "count"));
+  const lines =
+    `${HEAD}steering:\n  - name: web\n    ports: 5\n    action:\n      forward:\n        to: ["10.0.0.1:53"] # one\n`;
+  assert.throws(() => set(lines, "5", 0, { action: "count" }), /action of rule "web" is more than a word/);
+});
+
 Deno.test("the first rule finds its place in a file without any", () => {
   const item = "{ name: port-5, ports: 5, worker: 1, action: count }";
   assert.equal(set(HEAD, "5", 1), `${HEAD}steering:\n  - ${item}\n`);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ConfigError, type ConfigProblem } from "../errors.ts";
+import { ConfigError, type ConfigProblem, SteerError } from "../errors.ts";
+import type { Rule } from "../steering/rule.ts";
 import * as z from "zod";
 import { crossCheck } from "./check.ts";
 import { MAX_FILE_SIZE, tooLarge, toProblems, wholeFile } from "./problems.ts";
@@ -30,7 +31,10 @@ export function parseConfig(text: string | Uint8Array, options: ParseOptions): C
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   const fault = bytes.length > MAX_FILE_SIZE ? tooLarge(bytes.length) : findBinary(bytes);
   if (fault !== undefined) throw new ConfigError(options.file, [fault]);
-  const source = new TextDecoder().decode(bytes);
+  return parseText(new TextDecoder().decode(bytes), options);
+}
+
+function parseText(source: string, options: ParseOptions): Config {
   const file = new YamlFile(source);
   if (file.value === null && file.findings.length === 0) {
     const message = "the file is empty: expected a map with version, interfaces and steering";
@@ -105,6 +109,31 @@ function schemaFindings(file: YamlFile, issues: readonly z.core.$ZodIssue[]): Fi
     }
     return [{ ...file.place(issue.path), message: issue.message }];
   });
+}
+
+/**
+ * Checks a configuration as a file that says the same is checked: whoever changes rules in another way than by a file goes through the
+ * same checks.
+ *
+ * @throws {SteerError} in the file's words, without the places.
+ */
+export function recheck(config: Config): Config {
+  return recheckText(writeConfig(config), config);
+}
+
+/** The same for rules that are only asked for, as they would be in the file: checked as the only ones of a configuration. */
+export function checkRules(rules: readonly unknown[], config: Config): readonly Rule[] {
+  const file = JSON.parse(writeConfig({ ...config, steering: [] }));
+  return recheckText(JSON.stringify({ ...file, steering: rules }), config).steering;
+}
+
+function recheckText(text: string, { workers }: Config): Config {
+  try {
+    return parseText(text, { file: "", cpuCount: workers.count }); // JSON is YAML
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new SteerError(error.problems.map(({ message }) => message).join("\n"));
+  }
 }
 
 /**

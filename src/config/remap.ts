@@ -4,11 +4,11 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import { ConfigError, SteerError } from "../errors.ts";
+import { SteerError } from "../errors.ts";
 import type { Action } from "../steering/action.ts";
 import { describeAction } from "../steering/diff.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
-import { parseConfig, writeConfig } from "./parse.ts";
+import { checkRules } from "./parse.ts";
 import { common, merged, portsText, rangeText, samePorts, without } from "./port_set.ts";
 import { portsSchema, readPorts } from "./ports.ts";
 import type { Config } from "./schema.ts";
@@ -179,28 +179,4 @@ function portItems(ports: unknown): unknown {
 
 function numberOrWord(value: unknown): unknown {
   return typeof value === "string" && /^\d{1,9}$/.test(value) ? Number(value) : value;
-}
-
-/** Rules as they are written in a file, checked as the only ones of this configuration. @throws {SteerError} as {@linkcode recheck}. */
-function checkRules(rules: readonly unknown[], config: Config): readonly Rule[] {
-  const file = JSON.parse(writeConfig({ ...config, steering: [] }));
-  return check(JSON.stringify({ ...file, steering: rules }), config).steering;
-}
-
-/**
- * Checks a configuration as the file is checked: whoever changes rules otherwise goes through the same checks.
- *
- * @throws {SteerError} in the file's words, without the places.
- */
-export function recheck(config: Config): Config {
-  return check(writeConfig(config), config);
-}
-
-function check(text: string, { workers }: Config): Config {
-  try {
-    return parseConfig(text, { file: "", cpuCount: workers.count }); // JSON is YAML
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    throw new SteerError(error.problems.map(({ message }) => message).join("\n"));
-  }
 }

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { parseConfig } from "./parse.ts";
+import { parseConfig, recheck } from "./parse.ts";
 import { common, merged, samePorts, without } from "./port_set.ts";
-import { listPorts, readOrder, readPortList, recheck, setPorts, unsetPorts } from "./remap.ts";
+import { listPorts, readOrder, readPortList, setPorts, unsetPorts } from "./remap.ts";
 import type { Config } from "./schema.ts";
 import { HEAD } from "./testing.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
@@ -60,6 +60,74 @@ Deno.test("a named rule takes ports where that changes nothing for its others, e
     worker: 1,
     action: { kind: "count" },
   });
+});
+
+/** A rule that forwards, as the configuration has it. */
+const [WEB] = parseConfig(
+  `${HEAD}steering: [{ name: web, ports: 27015-27030, worker: 0, action: { forward: { to: ["10.0.0.1:53"], idle_timeout: 5 } } }]`,
+  { file: "", cpuCount: WORKERS },
+).steering as [Rule];
+
+Deno.test("a part of a forwarding rule's ports that moves keeps the action with all its settings", () => {
+  assert.deepEqual(setPorts([WEB], readOrder({ ports: "27015", worker: 1 }, CONFIG)), [
+    { ...WEB, ports: [one(27016, 27030)] },
+    { ...WEB, name: "port-27015", ports: [one(27015)], worker: 1 },
+  ]);
+});
+
+Deno.test("an action given as a map is checked as the file's, and kept; a word takes the place of a map", () => {
+  const to = ["10.0.0.9:9000"];
+  const order = { ports: 5, worker: 1, action: { forward: { to, mode: "dsr" } } };
+  const { action } = setPorts([WEB], readOrder(order, CONFIG)).at(-1)!;
+  assert.ok(action.kind === "forward" && action.mode === "dsr" && action.to[0]!.name === to[0]);
+  assert.throws(() => readOrder({ ...order, action: { forward: { to: [] } } }, CONFIG), /to is an empty list/);
+  assert.throws(() => readOrder({ ...order, action: { forward: { to }, echo: 1 } }, CONFIG), /unknown key "echo"/);
+  assert.throws(() => readOrder({ ...order, action: "forward" }, CONFIG), /action "forward" is not known/);
+  assert.deepEqual(
+    setPorts([WEB], readOrder({ ports: "27015-27030", worker: 0, action: "count", rule: "web" }, CONFIG)),
+    [{ ...WEB, action: { kind: "count" } }],
+  );
+});
+
+Deno.test("new ports of a rule that is named get what it does", () => {
+  assert.deepEqual(setPorts([WEB], readOrder({ ports: "5", worker: 0, rule: "web" }, CONFIG)), [
+    { ...WEB, ports: [one(27015, 27030), one(5)] },
+  ]);
+});
+
+Deno.test("ports of two rules that forward to different backends do not have one action", () => {
+  const other: Rule = {
+    ...WEB,
+    name: "other",
+    ports: [one(6)],
+    action: { ...WEB.action, remapPort: 7 } as Rule["action"],
+  };
+  assert.throws(
+    () => setPorts([WEB, other], readOrder({ ports: "6,27015", worker: 1 }, CONFIG)),
+    /do not have one action/,
+  );
+});
+
+Deno.test("recheck() refuses what the file's checks refuse", () => {
+  const after = (order: Parameters<typeof readOrder>[0], rules: readonly Rule[] = [WEB]): Config => ({
+    ...CONFIG,
+    steering: setPorts(rules, readOrder(order, CONFIG)),
+  });
+  assert.throws(
+    () => recheck(after({ ports: 61000, worker: 0 })),
+    /port 61000 of rule "port-61000" overlaps the translation ports 61000-65535/,
+  );
+  const [captured] = parseConfig(`${HEAD}steering: [{ name: a, ports: 1, capture: /a.pcapng }]`, {
+    file: "",
+    cpuCount: 4,
+  })
+    .steering as [Rule];
+  assert.throws(
+    () => recheck(after({ ports: 1, worker: 0, action: "drop" }, [captured])),
+    /capture is not possible with action "drop"/,
+  );
+  const fine = after({ ports: 60000, worker: 0 });
+  assert.deepEqual(recheck(fine), fine);
 });
 
 Deno.test("ports with several actions need one to be named", () => {

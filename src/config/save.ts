@@ -14,25 +14,27 @@ import type { Config } from "./schema.ts";
 
 const BY_HAND = "make the change without --save, and in the file by hand";
 
-/** A file that has been changed. */
-export interface Saved {
-  /** What it holds now. */
+/** A file that can be changed. */
+export interface Saving {
+  /** What it will hold. */
   readonly content: Uint8Array;
+  /** Changes it. @throws {SteerError} and leaves the file alone where it cannot be written. */
+  write(): void;
   /** Puts back what it held before. @returns that. */
   takeBack(): Uint8Array;
 }
 
 /**
- * Makes a change of rules in the file, and in nothing else of it.
+ * Prepares a change of rules in the file, and in nothing else of it.
  *
  * @param wanted The configuration that the file must then say: what is in force after the change.
- * @throws {SteerError} and leaves the file alone where it says something else besides, or cannot be written.
+ * @throws {SteerError} where the file says something else besides, or cannot be edited.
  */
-export function saveRules(
+export function prepareSave(
   options: ParseOptions,
   wanted: Config,
   change: (rules: readonly Rule[]) => Rule[],
-): Saved {
+): Saving {
   const { file } = options;
   requireReplaceable(file);
   const before = readConfig(file);
@@ -49,11 +51,14 @@ export function saveRules(
       hint: "mend the file first, or make the change without --save",
     });
   }
-  if (!isDeepStrictEqual(content, before)) replaceFile(file, content);
+  const differs = !isDeepStrictEqual(content, before);
   return {
     content,
+    write: () => {
+      if (differs) replaceFile(file, content);
+    },
     takeBack: () => {
-      if (content !== before) replaceFile(file, before);
+      if (differs) replaceFile(file, before);
       return before;
     },
   };

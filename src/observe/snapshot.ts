@@ -48,7 +48,7 @@ export interface InterfaceStatus {
 
 export interface RuleStatus {
   readonly name: string;
-  /** False for a rule that an earlier generation had. */
+  /** False for a rule that an earlier generation had, and for what is counted under a name in parentheses. */
   readonly inForce: boolean;
   readonly ports: string;
   readonly worker: number | "hash" | null;

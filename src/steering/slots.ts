@@ -9,6 +9,8 @@
 export const NO_RULE = 0;
 /** Name under which the counts of rules that are gone for good are kept, so that sums still add up. */
 export const RETIRED = "(retired)";
+/** Name under which what comes to translation ports is counted: answers of backends. No rule of the operator's. */
+export const ANSWERS = "(answers)";
 
 export class RuleSlots {
   /** Name by slot; undefined where free. A name stays after its rule is gone until the slot is needed. */
