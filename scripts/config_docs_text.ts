@@ -204,8 +204,9 @@ and no counter goes back while the process lives. Every packet can be followed:
 - of these, verdict redirect = received by workers + \`rx_dropped\` + \`rx_ring_full\` of \`xdpsteer_xsk_drops_total\`;
 - received by workers = the sum over the fates of \`xdpsteer_rule_packets_total\`, worker \`xdp\` left out.
 
-Samples of a rule appear with its first packet. The rule \`(retired)\` has the counts of rules that are long gone, and the
-rule with an empty name the packets whose port had no rule any more when a worker saw them.
+Samples of a rule appear with its first packet. Names in parentheses are no rules of the configuration: \`(answers)\` has
+what came to the translation ports of forwarding, which is backends' answers, and \`(retired)\` the counts of rules that are
+long gone. The rule with an empty name has the packets whose port had no rule any more when a worker saw them.
 
 [prometheus.example.yaml](../config/prometheus.example.yaml) scrapes it,
 [prometheus-alerts.yaml](../config/prometheus-alerts.yaml) has alerts, each with its section in

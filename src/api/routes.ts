@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import { VERSION } from "../version.ts";
 import { renderMetrics } from "../observe/metrics.ts";
-import { type Answer, health, HttpError, json, readBody } from "./answers.ts";
+import { type Answer, health, HttpError, json } from "./answers.ts";
 import type { HttpOptions } from "./wire.ts";
 
 export type Handler = (
@@ -49,14 +49,14 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
       }),
   },
   "/v1/config": {
-    GET: ({ appliance, reloader }) => json({ generation: appliance.steering.generation, config: reloader.config }),
-    PUT: async ({ reloader }, _, request) => json(await reloader.applyText(await readBody(request), "request body")),
+    GET: async (options) => (await import("./config.ts")).read(options),
+    PUT: async (...words) => await (await import("./config.ts")).put(...words),
   },
   "/v1/stream": { GET: async (options) => (await import("./stream.ts")).openStream(options) },
   "/v1/ports": {
     GET: async (options) => (await import("./ports.ts")).list(options),
     POST: async (...words) => await (await import("./ports.ts")).set(...words),
-    DELETE: async (options, query) => await (await import("./ports.ts")).unset(options, query),
+    DELETE: async (...words) => await (await import("./ports.ts")).unset(...words),
   },
   "/v1/reload": {
     POST: async ({ reloader }) => json(await reloader.reloadFile(false)),

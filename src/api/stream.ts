@@ -12,7 +12,8 @@ import { type LogEvent, onEvent, recentEvents } from "../log.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { toJson } from "../text.ts";
 import { VERSION } from "../version.ts";
-import { REASONS, SAMPLE_MS } from "../observe/history.ts";
+import { SAMPLE_MS } from "../observe/history.ts";
+import { OUTCOMES } from "../observe/vocabulary.ts";
 import { type Answer, HttpError } from "./answers.ts";
 import type { HttpOptions } from "./wire.ts";
 
@@ -126,7 +127,7 @@ class StreamHub {
         startedMs: Math.round(performance.timeOrigin),
         configFile,
         intervalMs: SAMPLE_MS,
-        reasons: REASONS,
+        reasons: OUTCOMES,
         interfaces: appliance.interfaces.map(({ name, link, queues }) => ({
           name,
           attach: link.granted,

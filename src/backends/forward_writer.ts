@@ -22,11 +22,11 @@ import {
   MAGLEV_ROOM,
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
-import type { BackendSpec, ForwardSpec } from "../steering/rule.ts";
+import type { Backend as ConfiguredBackend, Forward } from "../steering/forward.ts";
 import type { NextHop, NextHopSource } from "./next_hop/next_hops.ts";
 
 export interface Backend {
-  readonly spec: Omit<BackendSpec, "weight">;
+  readonly spec: Omit<ConfiguredBackend, "weight">;
   readonly address: Uint8Array;
   readonly row: number;
   healthy: boolean;
@@ -38,7 +38,7 @@ export interface Backend {
 export interface ForwardRule {
   readonly name: string;
   readonly slot: number;
-  readonly spec: ForwardSpec;
+  readonly spec: Forward;
 }
 
 /** What a forward table says. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Config, RuleConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
@@ -15,6 +15,7 @@ import { logger } from "../log.ts";
 import { parseAddress } from "../packet/address.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
+import type { Rule } from "../steering/rule.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { type ForwardRule, type Forwards, ForwardWriter } from "./forward_writer.ts";
 import { checksOf } from "./health/backend_checks.ts";
@@ -102,9 +103,11 @@ export class Forwarding implements AsyncDisposable {
   }
 
   /** Whether there is room for these rules beside those in force, and those of before that are still needed. */
-  hasRoomFor(rules: readonly RuleConfig[]): boolean {
+  hasRoomFor(rules: readonly Rule[]): boolean {
     const { rules: before, retired } = this.#inForce;
-    const all = [...before, ...retired].map(({ spec }) => spec).concat(rules.flatMap(({ forward }) => forward ?? []));
+    const all = [...before, ...retired].map(({ spec }) => spec).concat(
+      rules.flatMap(({ action }) => action.kind === "forward" ? action : []),
+    );
     return this.#writer.hasRoom(all.length, new Set(all.flatMap(({ to }) => to.map(({ name }) => name))).size);
   }
 
@@ -114,9 +117,9 @@ export class Forwarding implements AsyncDisposable {
    *
    * @param slots Slot of each rule, in the same order.
    */
-  async prepare(rules: readonly RuleConfig[], slots: readonly number[]): Promise<ForwardChange> {
-    const forwards = rules.flatMap(({ name, forward }, index): ForwardRule[] =>
-      forward === undefined ? [] : [{ name, slot: slots[index]!, spec: forward }]
+  async prepare(rules: readonly Rule[], slots: readonly number[]): Promise<ForwardChange> {
+    const forwards = rules.flatMap(({ name, action }, index): ForwardRule[] =>
+      action.kind === "forward" ? [{ name, slot: slots[index]!, spec: action }] : []
     );
     const before = this.#inForce;
     const changes = new Changes();

@@ -4,16 +4,15 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import type { CaptureConfig } from "../config/capture.ts";
-import type { RuleConfig } from "../config/schema.ts";
 import { CAPTURE_IDS, CaptureRingReader } from "../dataplane/capture_ring.ts";
 import { type CapturePlan, viewCapturePlans } from "../dataplane/capture_tap.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
 import { messageOf } from "../errors.ts";
 import { logger } from "../log.ts";
+import { endsInKernel } from "../steering/action.ts";
 import { type Change, Changes, flipOf, Published } from "../steering/published.ts";
-import { endsInKernel } from "../steering/rule.ts";
+import type { Capture as CaptureSettings, Rule } from "../steering/rule.ts";
 import { RETIRED } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import type { SteeredInterface } from "../engine/interface.ts";
@@ -45,7 +44,7 @@ interface Counts {
 
 interface Capture {
   readonly rule: string;
-  readonly config: CaptureConfig;
+  readonly config: CaptureSettings;
   /** 0 before it has one. */
   id: number;
   /** What its number had counted for others before. */
@@ -128,9 +127,9 @@ export class Captures {
   }
 
   /** Prepares what changed rules ask for. What stays as it is goes on undisturbed. */
-  async prepare(rules: readonly RuleConfig[]): Promise<CaptureChange> {
+  async prepare(rules: readonly Rule[]): Promise<CaptureChange> {
     const asked = rules.flatMap(({ name, action, capture }) =>
-      capture === undefined || endsInKernel(action) ? [] : [{ rule: name, config: capture }]
+      capture === undefined || endsInKernel(action.kind) ? [] : [{ rule: name, config: capture }]
     );
     type Asked = typeof asked[number];
     const same = (one: Asked, other: Asked): boolean =>

@@ -5,11 +5,11 @@
  */
 import { captureWarnings } from "../config/capture_place.ts";
 import { readConfig, readStandardInput } from "../config/load.ts";
-import { parseConfig } from "../config/parse.ts";
+import { parseConfig, writeConfig } from "../config/parse.ts";
 import { EXIT, formatProblem, SteerError } from "../errors.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { plural } from "../text.ts";
-import { print, printError, printJson, table } from "./output.ts";
+import { print, printError, table } from "./output.ts";
 
 export interface CheckOptions {
   readonly config?: string;
@@ -38,7 +38,7 @@ export function check(given: string | undefined, { config: option, json }: Check
   for (const warning of captureWarnings(content, config.steering)) {
     printError(`warning: ${formatProblem(file, warning)}`);
   }
-  if (json) return printJson(config);
+  if (json) return print(writeConfig(config));
   const { interfaces, workers, steering } = config;
   const counts = [
     plural(interfaces.length, "interface"),
@@ -47,6 +47,6 @@ export function check(given: string | undefined, { config: option, json }: Check
   ];
   print(`${file} is valid: ${counts.join(", ")}`);
   if (steering.length === 0) return;
-  const rows = steering.map(({ name, ports, worker, action }) => [name, formatPorts(ports), `${worker}`, action]);
+  const rows = steering.map(({ name, ports, worker, action }) => [name, formatPorts(ports), `${worker}`, action.kind]);
   print(table(["RULE", "PORTS", "WORKER", "ACTION"], rows));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { Argument, Command, Option } from "commander";
-import { ACTIONS } from "../steering/rule.ts";
+import { PLAIN_ACTIONS } from "../steering/action.ts";
 import { VERSION } from "../version.ts";
 import type { CheckOptions } from "./check.ts";
 import type { doctor } from "./doctor.ts";
@@ -84,7 +84,7 @@ export function buildProgram(entry: URL): Command {
     .requiredOption("-w, --worker <id>", "a worker id, or hash: spread by flow")
     .addOption(
       new Option("-a, --action <action>", "what is done with the packets; default: as before, count for new ports")
-        .choices(ACTIONS),
+        .choices(PLAIN_ACTIONS),
     )
     .option("--rule <name>", "give them to this rule, or to a new one of this name")
     .option("--save", SAVE)

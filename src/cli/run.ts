@@ -104,7 +104,7 @@ function logStart(appliance: Appliance, elapsedMs: number): void {
       zeroCopy,
     });
   }
-  const rules = steering.rules.filter(({ action }) => action !== "answer").length;
+  const rules = steering.rules.length;
   const nouns = [nounFor(rules, "rule"), nounFor(workers.count, "worker")] as const;
   log.info(`xdpsteer {version} steers with {rules} ${nouns[0]} and {workers} ${nouns[1]} after {elapsedMs} ms`, {
     version: VERSION,

@@ -5,6 +5,7 @@
  */
 import type { LastReload } from "../appliance/reload.ts";
 import type { Snapshot } from "../observe/observer.ts";
+import { ANSWERS } from "../steering/slots.ts";
 import { plural } from "../text.ts";
 import { callJson } from "./client.ts";
 import { print, printJson, table } from "./output.ts";
@@ -63,10 +64,12 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
   }
   print("");
   const { seen, verdicts, received, socketDrops } = totals;
+  const answers = rules.find(({ name }) => name === ANSWERS)?.redirected.packets ?? 0;
+  const ofThem = answers > 0 ? `, ${answers} of all redirected being answers of backends` : "";
   print(
     `${
       plural(seen, "packet")
     } seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} redirected ` +
-      `(${received} received by workers, ${socketDrops} dropped at sockets)`,
+      `(${received} received by workers, ${socketDrops} dropped at sockets)${ofThem}`,
   );
 }

@@ -5,9 +5,9 @@
  * @module
  */
 import type { ConfigProblem } from "../errors.ts";
+import type { Rule } from "../steering/rule.ts";
 import { capturePath } from "./capture.ts";
 import { toProblems } from "./problems.ts";
-import type { RuleConfig } from "./schema.ts";
 import { show } from "./wording.ts";
 import { type Finding, YamlFile } from "./yaml_file.ts";
 
@@ -18,7 +18,7 @@ import { type Finding, YamlFile } from "./yaml_file.ts";
  * @param content A valid configuration.
  * @param rules What it holds.
  */
-export function captureWarnings(content: Uint8Array, rules: readonly RuleConfig[]): ConfigProblem[] {
+export function captureWarnings(content: Uint8Array, rules: readonly Rule[]): ConfigProblem[] {
   if (rules.every(({ capture }) => capture === undefined)) return [];
   const text = new TextDecoder().decode(content);
   const file = new YamlFile(text);

@@ -10,11 +10,13 @@ import { isDeepStrictEqual } from "node:util";
 import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, visit } from "yaml";
 import type { YAMLMap, YAMLSeq } from "yaml";
 import { ConfigError, SteerError } from "../errors.ts";
+import type { Action } from "../steering/action.ts";
+import type { PortRange, Rule } from "../steering/rule.ts";
+import { actionSchema } from "./actions.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
+import { flowText, isWord, shortest } from "./flow.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
-import type { PortRange } from "./ports.ts";
 import { rangeText, without } from "./port_set.ts";
-import type { RuleConfig } from "./schema.ts";
 import { contentEnd, lineEnd, lineStart, Splices } from "./splices.ts";
 import { isMergeKey } from "./merge.ts";
 import { DIALECT } from "./yaml_file.ts";
@@ -32,7 +34,7 @@ class CannotEdit extends SteerError {
  * @throws {ConfigError} when the text is no valid configuration.
  * @throws {SteerError} when the change cannot be made without touching more than the rules it is about.
  */
-export function editSteering(source: string, rules: readonly RuleConfig[], options: ParseOptions): string {
+export function editSteering(source: string, rules: readonly Rule[], options: ParseOptions): string {
   const before = parseConfig(source, options);
   if (isDeepStrictEqual(before.steering, rules)) return source;
   const edit = new SteeringEdit(source);
@@ -71,7 +73,7 @@ class SteeringEdit {
     this.#splices = new Splices(this.#text);
   }
 
-  apply(before: readonly RuleConfig[], after: readonly RuleConfig[]): string {
+  apply(before: readonly Rule[], after: readonly Rule[]): string {
     const { contents: root } = parseDocument(this.#text, { ...DIALECT, keepSourceTokens: true });
     if (!isMap(root)) throw new CannotEdit("it is not a map");
     const wanted = new Map(after.map((rule) => [rule.name, rule]));
@@ -90,9 +92,9 @@ class SteeringEdit {
 
   #editRules(
     list: YAMLSeq,
-    before: readonly RuleConfig[],
-    wanted: ReadonlyMap<string, RuleConfig>,
-    added: readonly RuleConfig[],
+    before: readonly Rule[],
+    wanted: ReadonlyMap<string, Rule>,
+    added: readonly Rule[],
   ): void {
     const removed: number[] = [];
     for (const [index, rule] of before.entries()) {
@@ -135,7 +137,7 @@ class SteeringEdit {
   }
 
   /** The first rules of a file that has none: `steering` is missing, or empty. */
-  #startRules(root: YAMLMap, value: unknown, added: readonly RuleConfig[]): void {
+  #startRules(root: YAMLMap, value: unknown, added: readonly Rule[]): void {
     const flow = `[${added.map(flowRule).join(", ")}]`;
     const pair = pairOf(root, "steering");
     if (pair === undefined) {
@@ -150,24 +152,28 @@ class SteeringEdit {
     this.#splices.insert(lineEnd(this.#text, contentEnd(pair.key)), lines);
   }
 
-  #editRule(node: YAMLMap, before: RuleConfig, after: RuleConfig): void {
+  #editRule(node: YAMLMap, before: Rule, after: Rule): void {
     if (!isDeepStrictEqual(before.ports, after.ports)) this.#editPorts(node, before, after.ports);
-    if (before.worker !== after.worker) this.#setWord(node, "worker", `${after.worker}`, ["ports"]);
+    if (before.worker !== after.worker) this.#setValue(node, "worker", `${after.worker}`, ["ports"]);
     if (isDeepStrictEqual(before.action, after.action)) return;
-    this.#setWord(node, "action", actionText(after.action), ["worker", "ports"]);
+    this.#setValue(node, "action", actionText(after.action), ["worker", "ports"]);
   }
 
   /** @param follows Keys after the first of which a new one is written. */
-  #setWord(node: YAMLMap, key: string, word: string, follows: readonly string[]): void {
+  #setValue(node: YAMLMap, key: string, word: string, follows: readonly string[]): void {
     const value = valueOf(node, key);
     if (pairOf(node, key) === undefined) return this.#insertKey(node, key, word, follows);
-    this.#replaceScalar(node, key, value, word);
+    this.#replaceValue(node, key, value, word);
   }
 
-  #replaceScalar(node: YAMLMap, key: string, value: unknown, word: string): void {
+  #replaceValue(node: YAMLMap, key: string, value: unknown, word: string): void {
     const what = `${key} of rule "${String(scalarOf(node, "name"))}"`;
     if (isAlias(value)) throw new CannotEdit(`${what} is the alias *${value.source}`);
-    if (!isScalar(value) || value.type?.startsWith("BLOCK")) throw new CannotEdit(`${what} is more than a word`);
+    const isMapInLine = isMap(value) && value.flow === true &&
+      !this.#text.slice(...value.range!.slice(0, 2)).includes("#");
+    if (!isMapInLine && (!isScalar(value) || value.type?.startsWith("BLOCK"))) {
+      throw new CannotEdit(`${what} is more than a word, or a map in brackets without comments`);
+    }
     if (value.anchor !== undefined) throw new CannotEdit(`${what} has the anchor &${value.anchor}`);
     this.#splices.replace(value.range![0], value.range![1], word);
   }
@@ -180,7 +186,7 @@ class SteeringEdit {
     this.#splices.insert(at, `${this.#indentOf(node)}${key}: ${word}${this.#eol}`);
   }
 
-  #editPorts(node: YAMLMap, { name, ports }: RuleConfig, wanted: readonly PortRange[]): void {
+  #editPorts(node: YAMLMap, { name, ports }: Rule, wanted: readonly PortRange[]): void {
     const value = valueOf(node, "ports");
     // What is left of each item takes its place; ports that no item had come last.
     const plan = ports.map((range): string[] | undefined => {
@@ -192,7 +198,7 @@ class SteeringEdit {
     if (value === undefined) return this.#insertKey(node, "ports", listText(wanted.map(portText)), ["name"]);
     if (!isSeq(value)) {
       const texts = [...plan[0] ?? ports.map(portText), ...added];
-      return this.#replaceScalar(node, "ports", value, listText(texts));
+      return this.#replaceValue(node, "ports", value, listText(texts));
     }
     if (value.items.some((item) => !isScalar(item) || item.anchor !== undefined)) {
       throw new CannotEdit(`an alias or an anchor is among the ports of rule "${name}"`);
@@ -203,7 +209,7 @@ class SteeringEdit {
     if (!done) throw new CannotEdit(`the ports of rule "${name}" do not have lines of their own`);
   }
 
-  #ruleLines(rule: RuleConfig, indent: string, flow: boolean): string {
+  #ruleLines(rule: Rule, indent: string, flow: boolean): string {
     if (flow) return `${indent}- ${flowRule(rule)}${this.#eol}`;
     const [first, ...others] = ruleKeys(rule);
     return [`${indent}- ${first}`, ...others.map((line) => `${indent}  ${line}`), ""].join(this.#eol);
@@ -229,11 +235,11 @@ function scalarOf(node: YAMLMap, key: string): unknown {
   return isScalar(value) ? value.value : undefined;
 }
 
-function flowRule(rule: RuleConfig): string {
+function flowRule(rule: Rule): string {
   return `{ ${ruleKeys(rule).join(", ")} }`;
 }
 
-function ruleKeys({ name, ports, worker, action }: RuleConfig): string[] {
+function ruleKeys({ name, ports, worker, action }: Rule): string[] {
   return [
     `name: ${nameText(name)}`,
     `ports: ${listText(ports.map(portText))}`,
@@ -242,9 +248,9 @@ function ruleKeys({ name, ports, worker, action }: RuleConfig): string[] {
   ];
 }
 
-function actionText(action: unknown): string {
-  if (typeof action !== "string") throw new CannotEdit("the action of a new or changed rule is more than a word");
-  return action;
+/** A word, or a map in one line. */
+function actionText(action: Action): string {
+  return flowText(shortest(actionSchema, action));
 }
 
 function listText(texts: readonly string[]): string {
@@ -257,6 +263,5 @@ function portText(range: PortRange): string {
 
 /** In quotes where YAML would not read it as text, or somebody might not: `1e3`, `on`. */
 function nameText(name: string): string {
-  const plain = /^[A-Za-z_][\w.-]*$/.test(name) && !/^(true|false|null|yes|no|on|off|y|n)$/i.test(name);
-  return plain ? name : `"${name}"`;
+  return /^[A-Za-z_][\w.-]*$/.test(name) && !isWord(name) ? name : `"${name}"`;
 }

@@ -9,7 +9,7 @@ import { complaints, HEAD } from "./testing.ts";
 const OPTIONS = { file: "steering.yaml", cpuCount: 4 };
 const parse = (text: string): Config => parseConfig(text, OPTIONS);
 const set = (text: string, ports: string, worker: number, action?: string): string =>
-  editSteering(text, setPorts(parse(text).steering, readOrder({ ports, worker, action }, 4)), OPTIONS);
+  editSteering(text, setPorts(parse(text).steering, readOrder({ ports, worker, action }, parse(text))), OPTIONS);
 const unset = (text: string, ports: string): string =>
   editSteering(text, unsetPorts(parse(text).steering, readPortList(ports)), OPTIONS);
 
@@ -28,7 +28,7 @@ steering:
 `.replace("*ports", "*also");
 
 Deno.test("merge keys: what a map says itself goes first, then the first source that says it", () => {
-  assert.deepEqual(parse(FILE).steering.map(({ name, worker, action }) => [name, worker, action]), [
+  assert.deepEqual(parse(FILE).steering.map(({ name, worker, action }) => [name, worker, action.kind]), [
     ["own", 1, "drop"],
     ["first", 1, "echo"],
     ["inline", 3, "count"],

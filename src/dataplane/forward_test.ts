@@ -29,7 +29,7 @@ import {
   withPartialChecksum,
 } from "../traffic/frames.ts";
 import { Forwarder } from "./forward.ts";
-import { FATES } from "./fate.ts";
+import { FATES } from "../steering/fate.ts";
 
 const RULE = 3;
 const AT = 256;

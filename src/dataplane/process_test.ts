@@ -7,15 +7,15 @@ import { buildFrame, type FrameOptions } from "../traffic/frames.ts";
 import { Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 import { countBatch, processBatch } from "./process.ts";
 import { WorkerCounters } from "./counters.ts";
-import { FATE, type Fate } from "./fate.ts";
+import { FATE, type Fate } from "../steering/fate.ts";
 
 const SLOTS = 16;
 const CHUNK = 2048;
 const CLIENT = { mac: "02:00:00:00:00:01", address: "10.1.2.3", port: 40000 };
 const SERVER = { mac: "02:00:00:00:00:02", address: "10.1.2.4" };
 const RULES: readonly Rule[] = [
-  { name: "count", ports: [{ first: 9000, last: 9001 }], worker: 0, action: "count" },
-  { name: "echo", ports: [{ first: 7777, last: 7777 }], worker: 0, action: "echo" },
+  { name: "count", ports: [{ first: 9000, last: 9001 }], worker: 0, action: { kind: "count" } },
+  { name: "echo", ports: [{ first: 7777, last: 7777 }], worker: 0, action: { kind: "echo" } },
 ];
 const COUNT_SLOT = 1;
 const ECHO_SLOT = 2;

@@ -7,6 +7,7 @@ import type { Snapshot } from "./observer.ts";
 import { CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
 import { interfaceIsUp, processStats } from "../host/process_stats.ts";
 import type { Reloader } from "../appliance/reload.ts";
+import { SOCKET_COUNTERS, tells } from "../xsk/socket_counters.ts";
 import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerStatus } from "./snapshot.ts";
 
 /** Label value of packets whose fate was decided in the XDP program. */
@@ -73,10 +74,9 @@ function addQueue(out: Exposition, name: string, { queue, zeroCopy, sockets, rin
     for (const ring of ["rx", "tx"] as const) {
       out.add("xdpsteer_socket_ring_used_ratio", socket[ring] / ringSizes[ring], `${place},ring="${ring}"`);
     }
-    for (const [reason, count] of Object.entries(socket.statistics)) {
-      // The fill ring is the queue's, and each of its sockets reports the same number: it is counted once.
-      if (reason === "rx_fill_ring_empty_descs" && socket.worker !== 0) continue;
-      out.add("xdpsteer_xsk_drops_total", count, `${place},reason="${reason}"`);
+    for (const reason of SOCKET_COUNTERS) {
+      if (!tells(reason, socket.worker)) continue; // counted once
+      out.add("xdpsteer_xsk_drops_total", socket.statistics[reason], `${place},reason="${reason}"`);
     }
   }
 }

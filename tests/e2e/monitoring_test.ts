@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { METRICS } from "../../src/observe/metric_families.ts";
-import { FATES } from "../../src/dataplane/fate.ts";
+import { FATES } from "../../src/steering/fate.ts";
 import { IPV4, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { settled } from "./support/accounts.ts";

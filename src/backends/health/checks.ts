@@ -7,16 +7,15 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from "node:util";
 import { messageOf, SteerError } from "../../errors.ts";
 import { AsyncPoll } from "../../ffi/async_poll.ts";
 import { logger } from "../../log.ts";
+import type { HealthCheck } from "../../steering/forward.ts";
 import type { Change } from "../../steering/published.ts";
-import { EchoProbe } from "./echo_probe.ts";
-import type { HealthCheckConfig, Outcome, Probe } from "./probe.ts";
+import type { Outcome, Probe } from "./probe.ts";
+import { openProbe } from "./probes.ts";
 import { RiseAndFall } from "./rise_and_fall.ts";
-import { TcpProbe, UdpProbe } from "./socket_probes.ts";
-
-export type { HealthCheckConfig } from "./probe.ts";
 
 export interface Backend {
   /** `10.0.0.11:9000`; what it is known by here. */
@@ -28,7 +27,7 @@ export interface Backend {
 
 export interface CheckedBackend {
   readonly backend: Backend;
-  readonly check: HealthCheckConfig;
+  readonly check: HealthCheck;
 }
 
 export interface BackendHealth {
@@ -57,7 +56,7 @@ const log = logger("health");
 /** A backend, its state, and the check that goes on. */
 interface Entry {
   readonly backend: Backend;
-  readonly check: HealthCheckConfig;
+  readonly check: HealthCheck;
   readonly probe: Probe;
   readonly state: RiseAndFall;
   readonly health: { -readonly [Key in keyof BackendHealth]: BackendHealth[Key] };
@@ -106,7 +105,7 @@ export class HealthChecks implements HealthSource {
         const next = new Map(backends.map(({ backend, check }) => {
           const known = before.get(backend.name);
           const stays = known !== undefined && isSame(known.backend, backend);
-          if (stays && isSame(known.check, check)) return [backend.name, known];
+          if (stays && isDeepStrictEqual(known.check, check)) return [backend.name, known];
           return [backend.name, newEntry(backend, check, stays ? known : undefined)];
         }));
         const poll = next.size > 0 && this.#running === undefined ? new AsyncPoll() : undefined; // may fail
@@ -158,7 +157,8 @@ export class HealthChecks implements HealthSource {
 
   #start(entry: Entry): void {
     if (!this.#isChecked(entry)) return;
-    const { probe, check: { intervalMs } } = entry;
+    const { probe } = entry;
+    const intervalMs = milliseconds(entry.check.interval);
     const now = performance.now();
     entry.startedMs = now;
     const next = entry.dueMs + intervalMs * (1 + JITTER * (2 * Math.random() - 1));
@@ -192,7 +192,8 @@ export class HealthChecks implements HealthSource {
   }
 
   #look(entry: Entry, isReady: boolean): void {
-    const { probe, check: { timeoutMs } } = entry;
+    const { probe } = entry;
+    const timeoutMs = milliseconds(entry.check.timeout);
     const isLate = performance.now() >= entry.startedMs! + timeoutMs;
     if (!this.#isChecked(entry) || !(isReady || isLate)) return;
     // A last look at a late one too: the delay may have been this thread's.
@@ -243,7 +244,7 @@ export class HealthChecks implements HealthSource {
   }
 }
 
-function newEntry(backend: Backend, check: HealthCheckConfig, before: Entry | undefined): Entry {
+function newEntry(backend: Backend, check: HealthCheck, before: Entry | undefined): Entry {
   const healthy = before?.health.healthy ?? true;
   const health = before === undefined
     ? { healthy, lastMs: null, reason: "not checked yet", since: new Date().toISOString(), checks: 0, failures: 0 }
@@ -251,31 +252,26 @@ function newEntry(backend: Backend, check: HealthCheckConfig, before: Entry | un
   return {
     backend,
     check,
-    probe: openProbe(backend, check),
+    probe: openProbe({ address: backend.address, port: check.port ?? backend.port }, check),
     state: new RiseAndFall(check.rise, check.fall, healthy),
     health,
-    dueMs: performance.now() + Math.random() * Math.min(check.intervalMs, SPREAD_MS),
+    dueMs: performance.now() + Math.random() * Math.min(milliseconds(check.interval), SPREAD_MS),
     startedMs: undefined,
     hindrance: before?.hindrance ?? "",
   };
 }
 
-function openProbe({ address, port }: Backend, check: HealthCheckConfig): Probe {
-  const peer = { address, port: check.port ?? port };
-  if (check.kind === "icmp") return new EchoProbe(peer);
-  return check.kind === "tcp" ? new TcpProbe(peer) : new UdpProbe(peer, check);
-}
-
 /** When there is something to do for it though nothing has come. */
-function nextMs({ startedMs, dueMs, check: { timeoutMs } }: Entry): number {
-  return startedMs === undefined ? dueMs : startedMs + timeoutMs;
+function nextMs({ startedMs, dueMs, check: { timeout } }: Entry): number {
+  return startedMs === undefined ? dueMs : startedMs + milliseconds(timeout);
 }
 
-/** Whether two flat objects hold the same; bytes are compared one by one. */
-function isSame(one: Backend | HealthCheckConfig, other: Backend | HealthCheckConfig): boolean {
-  const text = (object: Backend | HealthCheckConfig): string =>
-    JSON.stringify(
-      Object.entries(object).map(([key, value]) => [key, value instanceof Uint8Array ? [...value] : value]).sort(),
-    );
-  return text(one) === text(other);
+/** Whether two backends are one. */
+function isSame(one: Backend, other: Backend): boolean {
+  return one.port === other.port && String(one.address) === String(other.address);
+}
+
+/** Whole ones: they are shown. */
+function milliseconds(seconds: number): number {
+  return Math.round(seconds * 1000);
 }
