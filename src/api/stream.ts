@@ -9,6 +9,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { type LogEvent, onEvent, recentEvents } from "../log.ts";
+import { ACTION_TABLE } from "../steering/action.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { VERSION } from "../version.ts";
 import { SAMPLE_MS } from "../observe/history.ts";
@@ -152,7 +153,8 @@ class StreamHub {
         name,
         ports: formatPorts(ports),
         worker,
-        action,
+        action: action.kind,
+        ends: ACTION_TABLE[action.kind].ends,
       }));
       this.#config = { generation, text: encode("config", { generation, rules, interfaces, workers, control, log }) };
     }

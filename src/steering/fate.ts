@@ -33,7 +33,10 @@ export const FATE_TABLE = {
   },
   sessions_full: { served: false, words: "no room for a session, or no translation port is free" },
   hops_exceeded: { served: false, words: "its time to live, or hop limit, is over" },
-  too_big: { served: false, words: "larger than the MTU on the way to the backend; its sender is told by ICMP" },
+  too_big: {
+    served: false,
+    words: "larger than the MTU on the way to the backend; its sender is told by ICMP, at most 100 times a second",
+  },
 } as const satisfies Readonly<Record<string, FateEntry>>;
 
 export type Fate = keyof typeof FATE_TABLE;
