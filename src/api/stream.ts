@@ -9,6 +9,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { type LogEvent, onEvent, recentEvents } from "../log.ts";
+import { ACTION_TABLE } from "../steering/action.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { toJson } from "../text.ts";
 import { VERSION } from "../version.ts";
@@ -153,7 +154,8 @@ class StreamHub {
         name,
         ports: formatPorts(ports),
         worker,
-        action,
+        action: action.kind,
+        ends: ACTION_TABLE[action.kind].ends,
       }));
       this.#config = { generation, text: encode("config", { generation, rules, interfaces, workers, control, log }) };
     }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { SteeredPorts } from "../config/remap.ts";
+import { endsInKernel } from "../steering/action.ts";
 import { callJson } from "./client.ts";
 import { type Change, printChange } from "./reload.ts";
 import { print, printJson, table } from "./output.ts";
@@ -29,7 +30,7 @@ export async function list({ socket, json }: CommonOptions): Promise<void> {
   const rows = ports.map(({ first, last, rule, worker, action }) => [
     first === last ? `${first}` : `${first}-${last}`,
     rule,
-    action === "pass" || action === "drop" ? "-" : `${worker}`,
+    endsInKernel(action) ? "-" : `${worker}`,
     action,
   ]);
   print(table(["PORTS", "RULE", "WORKER", "ACTION"], rows));

@@ -42,8 +42,8 @@ function readSize(value: number | string): number | undefined {
 
 const rotate = map("rotate", {
   size: size.prefault(DEFAULT_SIZE).describe(`Most bytes of a file: ${SIZE}. Default ${DEFAULT_SIZE}.`),
-  seconds: orNull(whole(complainAboutNumber("seconds", "1 to 604800 seconds"), 1, 604_800))
-    .meta({ examples: [3600] }).describe(
+  seconds: orNull(whole(complainAboutNumber("seconds", "1 to 604800 seconds"), 1, 604_800).meta({ examples: [3600] }))
+    .describe(
       "A file that has packets is finished after so many seconds, 1 to 604800. Default: at any age.",
     ),
   keep: whole(complainAboutNumber("keep", "0 to 1000 files"), 0, 1000).default(5)
@@ -74,7 +74,7 @@ export const captureSchema: z.ZodType<Capture> = written<typeof captureForms, Ca
     return { ...settings, file: normalizePath(settings.file) };
   },
   (capture) => capture,
-).meta({ examples: [EXAMPLE] }).describe(
+).describe(
   `Copies the rule's packets to pcapng files: ${FILE}, or a map with file, snap, sample and rotate.`,
 );
 

@@ -104,7 +104,8 @@ const backends = z.array(
       if (seen.has(name)) context.addIssue({ code: "custom", path: [index], message });
       seen.add(name);
     }
-  });
+  })
+  .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] });
 
 /** Schema of the settings of `action: forward`. */
 export const forwardSchema: z.ZodType<Forward> = map("forward", {
@@ -117,9 +118,7 @@ export const forwardSchema: z.ZodType<Forward> = map("forward", {
           : { ...readBackend(backend.address)!, weight: backend.weight }
       ),
     (list) => list.map(({ name, weight }) => weight === 1 ? name : { address: name, weight }),
-  )
-    .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] })
-    .describe(`The backends: each ${BACKEND}, or a map with address and weight.`),
+  ).describe(`The backends: each ${BACKEND}, or a map with address and weight.`),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,
   ),

@@ -58,7 +58,7 @@ const forms = z.union([
     const scalar = typeof refusal.input !== "object" && refusal.input !== undefined;
     return scalar ? aboutItem(refusal) : aboutAll({ ...refusal, path: ["ports"] });
   },
-});
+}).meta({ examples: [8080, "27015-27030", [7777, "27015-27030"]] });
 
 /** Schema of the value of `ports:`. */
 export const portsSchema = written<typeof forms, readonly PortRange[]>(

@@ -130,7 +130,7 @@ const worker = complainAboutNumber("worker", `a worker id from 0 to ${MAX_WORKER
 export const ruleSchema: z.ZodType<Rule> = map("rule", {
   name: z.string({ error: ruleName }).regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: ruleName })
     .describe("Name of the rule in counters and logs: 1 to 64 characters of A-Z a-z 0-9 _ . -. Each name once."),
-  ports: portsSchema.meta({ examples: [8080, "27015-27030", [7777, "27015-27030"]] })
+  ports: portsSchema
     .describe('UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. Each port once.'),
   worker: z.union([whole(worker, 0, MAX_WORKERS - 1), z.literal("hash")], { error: worker })
     .default("hash").describe("The worker that gets the packets: its id, counted from 0, or hash: spread by flow."),
@@ -147,10 +147,11 @@ const httpAddress = complainAboutText("http", HTTP, "is not possible");
 const group = z.union([
   z.string({ error: groupName }).regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, { error: groupName }),
   z.int({ error: groupName }).min(0, { error: groupName }).max(4_294_967_294, { error: groupName }),
-], { error: groupName });
+], { error: groupName }).meta({ examples: ["netops"] });
 const http = z.string({ error: httpAddress })
   .regex(/^(off|(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5})$/, { error: httpAddress })
-  .refine(isLoopback, { error: httpAddress });
+  .refine(isLoopback, { error: httpAddress })
+  .meta({ examples: ["127.0.0.1:9469", "[::1]:9469", "off"] });
 const control = map("control", {
   socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
     .refine((path) => !path.includes("\0") && new TextEncoder().encode(path).length <= 107, { error: socketPath })
@@ -162,10 +163,9 @@ const control = map("control", {
     group,
     (value) => value === "none" ? null : value,
     (value) => value ?? "none",
-  ).meta({ examples: ["netops"] }).prefault("none")
+  ).prefault("none")
     .describe("Group whose members may use the socket too (mode 0660); none: its owner only (mode 0600)."),
   http: written<typeof http, string | null>(http, (value) => value === "off" ? null : value, (value) => value ?? "off")
-    .meta({ examples: ["127.0.0.1:9469", "[::1]:9469", "off"] })
     .prefault("127.0.0.1:9469")
     .describe("Read-only HTTP server for metrics, health and dashboard: loopback address and port, or off."),
 });

@@ -40,11 +40,13 @@ export function map<Shape extends z.core.$ZodLooseShape>(
   });
   type Yaml = z.output<typeof object>;
   type Inside = CamelKeys<Yaml>;
-  const same = keys.every(([yaml, inside]) => yaml === inside);
-  return z.codec(object, z.custom<Inside>(), {
-    decode: (value) => (same ? value : renamed(value, keys)) as Inside,
-    encode: (value) => (same ? value : renamed(value, keys.map(([yaml, inside]) => [inside, yaml]))) as Yaml,
-  });
+  // What needs no translation is left as it is: Zod has no examples of what a codec is in.
+  if (keys.every(([yaml, inside]) => yaml === inside)) return object as unknown as StrictMap<Shape>;
+  return written<typeof object, Inside>(
+    object,
+    (value) => renamed(value, keys) as Inside,
+    (value) => renamed(value as object, keys.map(([yaml, inside]) => [inside, yaml])) as Yaml,
+  );
 }
 
 /** `chunk_size` as the program calls it: `chunkSize`. */

@@ -69,14 +69,14 @@ type SettingsOf<Kind> = Kind extends keyof ActionSettings ? ActionSettings[Kind]
 /** What is done with a rule's packets: `{ kind: "count" }`, `{ kind: "forward", to: [...], ... }`. */
 export type Action = { [Kind in ActionKind]: { readonly kind: Kind } & SettingsOf<Kind> }[ActionKind];
 
-const KINDS = Object.keys(ACTION_TABLE) as readonly ActionKind[];
+export const ACTION_KINDS = Object.keys(ACTION_TABLE) as readonly ActionKind[];
 function entryOf(kind: ActionKind): ActionEntry {
   return ACTION_TABLE[kind];
 }
 
-export const KERNEL_ACTIONS = KINDS.filter((kind): kind is KernelAction => entryOf(kind).ends === "kernel");
-export const WORKER_ACTIONS = KINDS.filter((kind): kind is WorkerAction => entryOf(kind).ends === "worker");
-export const RULE_ACTIONS = KINDS.filter((kind): kind is RuleAction => entryOf(kind).internal !== true);
+export const KERNEL_ACTIONS = ACTION_KINDS.filter((kind): kind is KernelAction => entryOf(kind).ends === "kernel");
+export const WORKER_ACTIONS = ACTION_KINDS.filter((kind): kind is WorkerAction => entryOf(kind).ends === "worker");
+export const RULE_ACTIONS = ACTION_KINDS.filter((kind): kind is RuleAction => entryOf(kind).internal !== true);
 
 /** Actions that a word names: those without settings. */
 export const PLAIN_ACTIONS = RULE_ACTIONS.filter((kind) => !hasSettings(kind));
@@ -87,5 +87,5 @@ export function hasSettings(kind: ActionKind): kind is keyof ActionSettings {
 
 /** Whether packets end in the XDP program; those of the other actions reach a worker. */
 export function endsInKernel(kind: ActionKind): kind is KernelAction {
-  return entryOf(kind).ends === "kernel";
+  return (KERNEL_ACTIONS as readonly ActionKind[]).includes(kind);
 }
