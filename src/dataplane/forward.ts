@@ -107,7 +107,10 @@ export class Forwarder {
 
     const hash = sessions.hashOf(view, packet);
     let session = sessions.findByClient(view, packet, hash);
-    if (session >= 0 && sessions.isExpired(session, now)) {
+    // Also one without a translation port that a rule of mode dsr has made, where the rule now translates.
+    const isOver = session >= 0 && (sessions.isExpired(session, now) ||
+      (isNat && sessions.words[session + SESSION.translationPort] === 0));
+    if (isOver) {
       sessions.remove(session);
       session = -1;
     }

@@ -1,18 +1,25 @@
 /**
- * What workers need to know to forward: rules, backends, and how to reach them. There are two in shared memory: the control thread
- * writes the idle one whenever rules, health or next hops change, then says which is in force.
+ * What workers need to know to forward: rules, backends, and how to reach them. There are two in shared memory, of which one is in force
+ * (published.ts): the control thread writes the idle one whenever rules, health or next hops change.
+ *
+ * After a change of rules a table has those of before too, for packets that were steered by them: there is room for twice what a
+ * configuration may have.
  *
  * @module
  */
 import { finishHash, mix } from "../packet/flow_hash.ts";
 import { LINK_WORDS } from "../packet/link_header.ts";
 
-/** Backends there can be, of all rules together. */
+/** Backends a configuration can have, in all rules together. */
 export const MAX_BACKENDS = 1024;
-/** Rules that forward there can be. */
+/** Rules that forward a configuration can have. */
 export const MAX_FORWARDS = 64;
-/** Entries of all Maglev tables together: 31 of the usual size. */
+/** Entries that the Maglev tables of a configuration can have together: 31 tables of the usual size. */
 export const MAGLEV_ENTRIES = 1 << 21;
+/** What a table has room for. Row 0 is given to no backend. */
+export const BACKEND_ROWS = 2 * MAX_BACKENDS + 1;
+export const FORWARD_ROWS = 2 * MAX_FORWARDS;
+export const MAGLEV_ROOM = 2 * MAGLEV_ENTRIES;
 /** Words of a backend's row. Addresses as they stand in packets, an IPv4 address in the first of four words. */
 export const BACKEND = {
   address: 0,
@@ -44,7 +51,7 @@ export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mo
 const FORWARD_SHIFT = 3;
 export const FORWARD_MODE = { nat: 0, dsr: 1 } as const;
 
-const INDEX_SIZE = 4 * MAX_BACKENDS;
+const INDEX_SIZE = 8 * MAX_BACKENDS;
 const INDEX_MASK = INDEX_SIZE - 1;
 const HALVES = 2;
 
@@ -63,10 +70,10 @@ function bytesOf(ruleSlots: number): readonly number[] {
   const padded = (ruleSlots + 3) & ~3;
   return [
     padded,
-    MAX_FORWARDS << (FORWARD_SHIFT + 2),
-    MAX_BACKENDS << (BACKEND_SHIFT + 2),
+    FORWARD_ROWS << (FORWARD_SHIFT + 2),
+    BACKEND_ROWS << (BACKEND_SHIFT + 2),
     INDEX_SIZE * 2,
-    MAGLEV_ENTRIES * 2,
+    MAGLEV_ROOM * 2,
   ];
 }
 
@@ -81,10 +88,10 @@ export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number):
   const next = (part: number): [SharedArrayBuffer, number] => [memory, (at += sizes[part]!) - sizes[part]!];
   return Array.from({ length: HALVES }, () => ({
     forwardOfRule: new Uint8Array(...next(0), ruleSlots),
-    forwards: new Int32Array(...next(1), MAX_FORWARDS << FORWARD_SHIFT),
-    backends: new Int32Array(...next(2), MAX_BACKENDS << BACKEND_SHIFT),
+    forwards: new Int32Array(...next(1), FORWARD_ROWS << FORWARD_SHIFT),
+    backends: new Int32Array(...next(2), BACKEND_ROWS << BACKEND_SHIFT),
     index: new Uint16Array(...next(3), INDEX_SIZE),
-    maglev: new Uint16Array(...next(4), MAGLEV_ENTRIES),
+    maglev: new Uint16Array(...next(4), MAGLEV_ROOM),
   }));
 }
 
@@ -101,7 +108,7 @@ export function forwardAt(forward: number): number {
 /** Makes the rows that are given away findable by address and port. */
 export function indexBackends({ backends, index }: ForwardTable): void {
   index.fill(0);
-  for (let row = 0; row < MAX_BACKENDS; row++) {
+  for (let row = 0; row < BACKEND_ROWS; row++) {
     const at = backendAt(row);
     const flags = backends[at + BACKEND.flags]!;
     if ((flags & BACKEND_KNOWN) === 0) continue;
