@@ -9,7 +9,7 @@ const LAUNCHER = join(SOURCE, "../packaging/launcher");
 /** Set by the launcher for the program behind it, and nobody's business but theirs. */
 const INTERNAL = /^(XDPSTEER_(SELF|UNPACKED)|LD_LIBRARY_PATH|DENO_\w+)$/;
 
-/** The names that sources ask for: in the call, in a NAME_VARIABLE, in VARIABLES, or in the launcher's table of places. */
+/** The names that sources ask for: in the call, in a NAME_VARIABLE, in VARIABLES, or in the launcher's table. */
 async function variablesRead(): Promise<string[]> {
   const found = new Set<string>();
   for (const folder of [SOURCE, LAUNCHER]) {

@@ -42,8 +42,8 @@ export function printJson(value: unknown): void {
 }
 
 /**
- * Text for people as it is, but in ASCII if the locale is not UTF-8: for escape sequences and texts of our own, never for
- * names from elsewhere.
+ * Text for people as it is, but in ASCII if the locale is not UTF-8: for escape sequences and texts of our own, never
+ * for names from elsewhere.
  *
  * @throws {OutputError}
  */

@@ -50,7 +50,7 @@ export function readConfig(path: string, held?: HeldFile): Uint8Array {
 
 const STANDARD_INPUT_FD = 0;
 
-/** Reads standard input to its end. @throws {ConfigError} when it cannot be read, or is too large for a configuration. */
+/** Reads standard input to its end. @throws {ConfigError} as {@linkcode readConfig} does. */
 export function readStandardInput(): Uint8Array {
   try {
     return readToEnd(STANDARD_INPUT_FD, MAX_FILE_SIZE);
