@@ -26,6 +26,8 @@ import type { NextHopSource } from "./next_hop/next_hops.ts";
 const PROVOKE_MS = 500;
 /** Changes that come together are one. */
 const GATHER_MS = 5;
+/** After a failure, such as a worker that does not answer. */
+const RETRY_MS = 1000;
 
 const log = logger("forwarding");
 
@@ -244,11 +246,12 @@ export class Forwarding implements AsyncDisposable {
     }
   }
 
-  #changed(): void {
-    this.#gathering ??= this.#timers.after(GATHER_MS, () => {
+  #changed(delayMs = GATHER_MS): void {
+    this.#gathering ??= this.#timers.after(delayMs, () => {
       this.#gathering = undefined;
       this.#options.queue.run(() => this.#update()).catch((error) => {
         log.error("The workers' forward table is not up to date: {error}", { error: messageOf(error) });
+        if (!this.#disposed) this.#changed(RETRY_MS);
       });
     });
   }

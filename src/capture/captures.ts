@@ -66,6 +66,8 @@ export interface CaptureChange extends Change {
 
 /** How long a change waits for the disk; then it goes on without. */
 const DISK_MS = 2000;
+/** Between two attempts to tell workers that do not answer. */
+const AGAIN_MS = 1000;
 /** Rules whose counts are kept by name. */
 const NAMES_MAX = 4096;
 const NONE: Counts = { written: 0, dropped: 0 };
@@ -99,6 +101,7 @@ export class Captures {
   readonly #free = Array.from({ length: CAPTURE_IDS - 1 }, (_, index) => index + 1);
   /** Of captures that are over, by rule. */
   readonly #past = new Map<string, Counts>();
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor({ workers, interfaces, queue, slotOf, entry }: CapturesOptions) {
     const { plans, rings } = workers.capture!;
@@ -175,6 +178,7 @@ export class Captures {
 
   /** Writes what is in the rings, within a bound, and ends. The workers have ended already. */
   stop(): Promise<void> {
+    clearTimeout(this.#again);
     return this.#writer.stop();
   }
 
@@ -206,21 +210,22 @@ export class Captures {
     }
     for (const capture of added) await this.#open(capture);
     await within(DISK_MS, Promise.all(added.filter(({ id }) => id > 0).map(({ opened }) => opened.promise)));
-    await this.#queue.run(async () => {
-      const begun = added.filter(({ id, closing }) => id > 0 && !closing);
-      if (begun.length === 0) return;
-      for (const capture of begun) capture.planned = true;
-      try {
-        (await this.#preparePlan(this.#wanted)).flip();
-      } catch (error) {
-        const reason = messageOf(error);
-        for (const capture of begun) {
-          capture.planned = false;
-          capture.error = reason;
-          log.error("Rule {rule} is not captured: {reason}", { rule: capture.rule, reason });
-        }
-      }
-    });
+    await this.#queue.run(() => this.#plan(added));
+  }
+
+  /** Captures packets for those of these that have a file and are not over. Tries again until it is done. In a turn of the queue. */
+  async #plan(added: readonly Capture[]): Promise<void> {
+    const begun = added.filter(({ id, closing }) => id > 0 && !closing);
+    if (begun.length === 0) return;
+    for (const capture of begun) capture.planned = true;
+    try {
+      (await this.#preparePlan(this.#wanted)).flip();
+    } catch (error) {
+      for (const capture of begun) capture.planned = false;
+      const rules = begun.map(({ rule }) => rule);
+      log.error("Rules {rules} are not captured yet: {reason}", { rules, reason: messageOf(error) });
+      this.#again = setTimeout(() => void this.#queue.run(() => this.#plan(begun)), AGAIN_MS);
+    }
   }
 
   /** Gives a capture a number and has its file opened, unless it is over meanwhile. */
