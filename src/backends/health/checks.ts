@@ -2,8 +2,9 @@
  * Health checks: asks each backend every now and then whether it works, and says when that changes. All checks share one thread
  * that waits for their sockets; the control thread is busy only when something has come or is due.
  *
- * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot carry out at
- * all (no right to send ICMP, a packet filter, no port left) says nothing about the backend: its state stays, and the log says why.
+ * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot carry
+ * out (no right to send ICMP, a packet filter, no port left) says nothing about the backend: it keeps its state, and the log
+ * says why.
  *
  * @module
  */
