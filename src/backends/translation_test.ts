@@ -6,7 +6,7 @@ const CONFIG = { ports: { first: 100, last: 199 }, sessions: 1024, tableSize: 25
 
 Deno.test("answerRules() shares the translation ports out, but for those that a rule has", () => {
   const portsOf = (...taken: PortRange[]): unknown => {
-    const rules: Rule[] = [{ name: "other", ports: taken, worker: 0, action: "count" }];
+    const rules: Rule[] = [{ name: "other", ports: taken, worker: 0, action: { kind: "count" } }];
     return answerRules(CONFIG, 2, rules).map(({ ports }) =>
       ports.map(({ first, last }) => `${first}-${last}`).join(",")
     );

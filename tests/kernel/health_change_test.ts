@@ -5,7 +5,7 @@ import { type CheckedBackend, HealthChecks } from "../../src/backends/health/che
 function backend(port: number, fall = 1): CheckedBackend {
   return {
     backend: { name: `127.0.0.1:${port}`, address: Uint8Array.of(127, 0, 0, 1), port },
-    check: { kind: "tcp", intervalMs: 1e9, timeoutMs: 1e3, rise: 1, fall },
+    check: { check: "tcp", port: null, send: "", expect: null, interval: 1e6, timeout: 1, rise: 1, fall },
   };
 }
 

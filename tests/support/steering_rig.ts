@@ -7,7 +7,7 @@ import { Forwarding } from "../../src/backends/forwarding.ts";
 import type { PortSteering } from "../../src/bpf/port_table.ts";
 import type { CaptureChange } from "../../src/capture/captures.ts";
 import { parseConfig } from "../../src/config/parse.ts";
-import type { RuleConfig } from "../../src/config/schema.ts";
+import type { Rule } from "../../src/steering/rule.ts";
 import { TABLE } from "../../src/dataplane/control_words.ts";
 import { ChangeQueue } from "../../src/engine/change_queue.ts";
 import { type Applied, Steering } from "../../src/appliance/steering.ts";
@@ -28,7 +28,7 @@ const TRANSLATION = { ports: { first: 61_000, last: 61_999 }, sessions: 1024, ta
 const RULE_SLOTS = 64;
 
 /** Rules as the configuration has them, from lines as in its section `steering:`. */
-export function rulesOf(...lines: readonly string[]): RuleConfig[] {
+export function rulesOf(...lines: readonly string[]): Rule[] {
   const text = [
     "version: 1",
     "interfaces: [{ name: eth0 }]",
@@ -51,7 +51,7 @@ export class FakeCaptures {
   begun: readonly string[] = [];
   fails: "prepare" | "flip" | undefined;
 
-  prepare(rules: readonly RuleConfig[]): Promise<CaptureChange> {
+  prepare(rules: readonly Rule[]): Promise<CaptureChange> {
     if (this.fails === "prepare") return Promise.reject(new Error("captures are not prepared"));
     const before = this.inForce;
     return Promise.resolve({
