@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { FORWARD_MODES, HEALTH_CHECKS } from "../steering/forward.ts";
 import { complaints, HEAD } from "./testing.ts";
 
 const rule = (forward: string, ports = "53"): string =>
@@ -24,8 +25,12 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
   [rule(`${TO}, remap_port: 5353`)]: [
     "3:76 remap_port is for mode dsr: expected a port with each backend of mode nat, and no remap_port",
   ],
-  [rule(`${TO}, mode: snat`)]: ['3:82 mode "snat" is not known: expected one of: nat, dsr'],
-  [rule(`${TO}, health: { check: ping }`)]: ['3:93 check "ping" is not known: expected one of: udp, tcp, icmp'],
+  [rule(`${TO}, mode: snat`)]: [
+    `3:82 mode "snat" is not known: expected one of: ${FORWARD_MODES.join(", ")}`,
+  ],
+  [rule(`${TO}, health: { check: ping }`)]: [
+    `3:93 check "ping" is not known: expected one of: ${HEALTH_CHECKS.join(", ")}`,
+  ],
   [rule('to: ["10.0.0.1:53", "10.0.0.1:53"]')]: [
     '3:75 backend "10.0.0.1:53" is listed twice: expected it once, with a weight of 2',
   ],
