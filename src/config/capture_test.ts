@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { REACHING_WORKERS } from "./actions.ts";
 import { parseConfig } from "./parse.ts";
 import { complaints, HEAD } from "./testing.ts";
 
@@ -29,10 +30,10 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
     '3:62 unknown key "snaplen": expected one of: file, snap, sample, rotate',
   ],
   [rule("/a.pcapng", ", action: drop")]: [
-    '3:57 capture is not possible with action "drop": expected count, echo or forward, since only their packets reach a worker',
+    `3:57 capture is not possible with action "drop": expected ${REACHING_WORKERS}, since only their packets reach a worker`,
   ],
   [rule("{ file: /a.pcapng }", ", action: pass")]: [
-    '3:57 capture is not possible with action "pass": expected count, echo or forward, since only their packets reach a worker',
+    `3:57 capture is not possible with action "pass": expected ${REACHING_WORKERS}, since only their packets reach a worker`,
   ],
   [two("/x/a.pcapng", "/x/b.pcapng")]: [],
   [two("/x/a.pcapng", "/x/../x/a.pcapng")]: [

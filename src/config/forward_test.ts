@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
+import { FORWARD_MODE_TABLE, FORWARD_MODES, HEALTH_CHECKS } from "../steering/forward.ts";
 import { complaints, HEAD } from "./testing.ts";
 
 const rule = (forward: string, ports = "53"): string =>
   `steering: [{ name: a, ports: ${ports}, action: { forward: { ${forward} } } }]`;
 const TO = 'to: ["10.0.0.1:53"]';
+
+const modes = (translate: boolean): string =>
+  FORWARD_MODES.filter((mode) => FORWARD_MODE_TABLE[mode].translates === translate).join(" or ");
 
 const CASES: Readonly<Record<string, readonly string[]>> = {
   [rule(TO)]: [],
@@ -22,10 +26,16 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
   [rule(`${TO}, idle_timeout: 0`)]: ["3:90 idle_timeout 0 is out of range: expected 1 to 86400 seconds"],
   [rule(`${TO}, mode: dsr, remap_port: 5353`)]: [],
   [rule(`${TO}, remap_port: 5353`)]: [
-    "3:76 remap_port is for mode dsr: expected a port with each backend of mode nat, and no remap_port",
+    `3:76 remap_port is for mode ${modes(false)}: expected a port with each backend of mode ${
+      modes(true)
+    }, and no remap_port`,
   ],
-  [rule(`${TO}, mode: snat`)]: ['3:82 mode "snat" is not known: expected one of: nat, dsr'],
-  [rule(`${TO}, health: { check: ping }`)]: ['3:93 check "ping" is not known: expected one of: udp, tcp, icmp'],
+  [rule(`${TO}, mode: snat`)]: [
+    `3:82 mode "snat" is not known: expected one of: ${FORWARD_MODES.join(", ")}`,
+  ],
+  [rule(`${TO}, health: { check: ping }`)]: [
+    `3:93 check "ping" is not known: expected one of: ${HEALTH_CHECKS.join(", ")}`,
+  ],
   [rule('to: ["10.0.0.1:53", "10.0.0.1:53"]')]: [
     '3:75 backend "10.0.0.1:53" is listed twice: expected it once, with a weight of 2',
   ],

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { PLAIN_ACTIONS } from "../steering/action.ts";
 import { complaints, HEAD } from "./testing.ts";
 
 const RANGE = 'expected 1 to 65535, or a range like "27015-27030"';
 const RULE_NAME = "expected 1 to 64 characters of A-Z a-z 0-9 _ . -";
-const ACTIONS = "expected one of: pass, drop, count, echo, forward: { to: [...] }";
+const ACTIONS = `expected one of: ${PLAIN_ACTIONS.join(", ")}, forward: { to: [...] }`;
 const PORTS_LIST = 'expected a port, a range like "27015-27030", or a list of these';
 
 /** What is wrong with one key each: `text` stands on line 3 below HEAD. */

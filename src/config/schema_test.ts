@@ -1,6 +1,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import assert from "node:assert/strict";
 import { parse } from "yaml";
+import { PLAIN_ACTIONS } from "../steering/action.ts";
 import { parseConfig, writeConfig } from "./parse.ts";
 import type { Config } from "./schema.ts";
 import { HEAD } from "./testing.ts";
@@ -148,7 +149,7 @@ Deno.test("the example file spells out the defaults and shows all actions", asyn
   assert.deepEqual({ ...config, steering: [] }, DEFAULTS);
   assert.deepEqual(
     new Set(config.steering.map(({ action }) => action.kind)),
-    new Set(["pass", "drop", "count", "echo"]),
+    new Set<string>(PLAIN_ACTIONS),
   );
 });
 

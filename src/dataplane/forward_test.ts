@@ -31,6 +31,7 @@ import {
 import { Forwarder } from "./forward.ts";
 import { ACTION_TABLE } from "../steering/action.ts";
 import { type Fate, FATES } from "../steering/fate.ts";
+import { FORWARD_MODE_TABLE, FORWARD_MODES, type ForwardMode } from "../steering/forward.ts";
 
 const RULE = 3;
 const AT = 256;
@@ -46,7 +47,7 @@ const BACKEND_PORT = 9000;
 const MAGLEV_SIZE = 251;
 
 interface Options {
-  readonly mode?: "nat" | "dsr";
+  readonly mode?: ForwardMode;
   readonly capacity?: number;
   readonly portCount?: number;
   readonly vlans?: readonly { protocol: number; id: number }[];
@@ -229,6 +230,20 @@ for (const family of ["IPv4", "IPv6"] as const) {
     assert.deepEqual(bytes, buildFrame(expected).bytes);
   });
 }
+
+Deno.test("a mode of forwarding translates where its table says so, and nowhere else", () => {
+  for (const mode of FORWARD_MODES) {
+    const bench = new Bench({ mode });
+    const sent = fromClient("IPv4");
+    const { fate, bytes } = bench.pass("toBackend", buildFrame(sent).bytes);
+    assert.equal(fate, "forwarded", mode);
+    const { source, destination } = sent;
+    const moved = { source: { ...source, mac: BOX_MAC }, destination: { ...destination, mac: BACKEND_MAC } };
+    const untranslated = buildFrame({ ...sent, ...moved }).bytes;
+    const translates = !untranslated.every((byte, index) => byte === bytes![index]);
+    assert.equal(translates, FORWARD_MODE_TABLE[mode].translates, `${mode}, by dataplane/forward.ts`);
+  }
+});
 
 for (const checksum of ["full", "partial", "none"] as const) {
   Deno.test(`direct server return may remap the port, too: checksum ${checksum}`, () => {

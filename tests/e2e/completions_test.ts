@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { PLAIN_ACTIONS } from "../../src/steering/action.ts";
 import { TestNetwork } from "../support/netns.ts";
 import { finish, type Finished, productCommand, TempDir } from "./support/command.ts";
 
@@ -29,7 +30,7 @@ async function expectedOffers(): Promise<readonly (readonly [line: string, offer
     ["xdpsteer ports ", ["help", "list", "set", "unset"]],
     ["xdpsteer re", ["reload"]],
     ["xdpsteer ports set 7777 --a", ["--action"]],
-    ["xdpsteer ports set 7777 --action ", ["count", "drop", "echo", "pass"]],
+    ["xdpsteer ports set 7777 --action ", PLAIN_ACTIONS.toSorted()],
     ["xdpsteer ports set 7777 --worker 1 -a e", ["echo"]],
     ["xdpsteer detach --interface ", interfaces.map(({ name }) => name).sort()],
     ["xdpsteer run --config /etc/host", ["/etc/host.conf", "/etc/hostname", "/etc/hosts"]],

@@ -112,7 +112,7 @@ Deno.test("mode dsr: dnsperf is answered by the server itself, past the box", as
   await addDirectWay(network, host);
   await using _server = await dnsServer(host.name, Object.values(DIRECT_SERVICE));
   const status = await askAll(network, host, [rule("dns", DNS_PORT, backend, "dsr")], DIRECT_SERVICE);
-  assert.deepEqual(answersOf(status), {});
+  assert.ok(status.rules.every(({ name }) => name !== "(answers)"), "no answer comes back this way");
   assert.ok(await directPackets(network) >= 2 * QUERIES);
 });
 
