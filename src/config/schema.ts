@@ -11,6 +11,7 @@ import * as z from "zod";
 import { type PortRange, portsSchema } from "./ports.ts";
 import { type CaptureConfig, captureSchema, unlessCapture } from "./capture.ts";
 import { forwardAction, type ForwardConfig, type ForwardingConfig, forwardingSchema } from "./forward.ts";
+import { hasControls } from "../text.ts";
 import { choice, map, powerOfTwo, section, whole } from "./shapes.ts";
 import {
   complain,
@@ -92,6 +93,16 @@ export const XDP_PACKET_HEADROOM = 256;
 /** Bytes of a full Ethernet frame: 14 of header, 1500 of payload. */
 export const FULL_FRAME = 1514;
 
+/** Also where the kernel would take such a name: on a terminal it may look like another. */
+function faultOfName(name: string): string {
+  return hasControls(name) ? "has control characters in it" : "is not valid";
+}
+
+function faultOfPath(path: string): string {
+  if (hasControls(path)) return "has control characters in it";
+  return path.startsWith("/") ? "is too long" : "is not absolute";
+}
+
 /** A list of ids in which each may stand once. */
 function ids(item: z.ZodInt, noun: string): z.ZodArray<z.ZodInt> {
   return z.array(item, { error: complainAboutKind(`${noun}s`, `a list of ${noun} ids`) })
@@ -109,7 +120,7 @@ function ids(item: z.ZodInt, noun: string): z.ZodArray<z.ZodInt> {
 const interfaceName = complainAboutText(
   "interface name",
   '1 to 15 bytes without white space, "/" or ":"',
-  "is not valid",
+  faultOfName,
 );
 const headroom = complainAboutNumber("headroom", `0 to ${roomFor(4096)} bytes`);
 const umem = map("umem", {
@@ -147,9 +158,12 @@ const QUEUES = "all, or a list of queue ids from 0 to 255";
 const queue = whole(complainAboutNumber("queue", "0 to 255"), 0, 255);
 const networkInterface = map("interface", {
   name: z.string({ error: interfaceName }).regex(/^[^\s/:]{1,15}$/, { error: interfaceName })
-    .refine((name) => name !== "." && name !== ".." && new TextEncoder().encode(name).length <= 15, {
-      error: interfaceName,
-    })
+    .refine(
+      (name) => !hasControls(name) && name !== "." && name !== ".." && new TextEncoder().encode(name).length <= 15,
+      {
+        error: interfaceName,
+      },
+    )
     .meta({ examples: ["eth0"] }).describe('Name of the interface: 1 to 15 bytes without white space, "/" or ":".'),
   attach: choice("attach", ["auto", "native", "generic"], ["shared"]).default("auto")
     .describe("XDP mode. native: in the driver; generic: in the kernel's common path; auto: native, else generic."),
@@ -178,7 +192,7 @@ const workers = map("workers", {
     .describe("Without packets a worker sleeps (poll), spins (busy), or spins briefly and then sleeps (adaptive)."),
 });
 
-const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", "is not valid");
+const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", faultOfName);
 const worker = complainAboutNumber("worker", `a worker id from 0 to ${MAX_WORKERS - 1}, or hash`, "is not known");
 const complainAboutAction: Wording = complainAboutChoice(
   "action",
@@ -203,14 +217,18 @@ const rule = map("rule", {
 });
 
 const SOCKET = "an absolute path of at most 107 bytes";
-const socketPath = complainAboutText("socket", SOCKET, "is not possible");
+const socketPath = complainAboutText("socket", SOCKET, faultOfPath);
 const GROUP = "none, or the name or number of a group";
-const groupName = complainAboutText("group", GROUP, "is not possible");
+const groupText = complainAboutText("group", GROUP, "is not possible");
+const groupName: Wording = (refusal) =>
+  typeof refusal.input === "number"
+    ? complainAboutNumber("group", "none, a name, or a number from 0 to 4294967294")(refusal)
+    : groupText(refusal);
 const HTTP = 'off, or a loopback address and port like "127.0.0.1:9469" or "[::1]:9469", since it asks for no password';
 const httpAddress = complainAboutText("http", HTTP, "is not possible");
 const control = map("control", {
   socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
-    .refine((path) => !path.includes("\0") && new TextEncoder().encode(path).length <= 107, { error: socketPath })
+    .refine((path) => !hasControls(path) && new TextEncoder().encode(path).length <= 107, { error: socketPath })
     .default("/run/xdpsteer/control.sock").describe(`Unix socket of the control API: ${SOCKET}.`),
   group: z.union([
     z.string({ error: groupName }).regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, { error: groupName }),
