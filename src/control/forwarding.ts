@@ -14,6 +14,7 @@ import {
   BACKEND_IPV6,
   BACKEND_KNOWN,
   BACKEND_REACHABLE,
+  BACKEND_ROWS,
   BACKEND_USABLE,
   backendAt,
   FORWARD,
@@ -21,7 +22,6 @@ import {
   forwardAt,
   type ForwardTable,
   indexBackends,
-  MAX_BACKENDS,
   viewForwardTables,
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
@@ -32,6 +32,7 @@ import { checksOf } from "./health/backend_checks.ts";
 import type { BackendHealth, HealthChecks } from "./health/checks.ts";
 import { warnOfPrograms } from "./local_ports.ts";
 import type { NextHop, NextHops } from "./next_hop/next_hops.ts";
+import { orRefused } from "./room.ts";
 import type { WorkerPool } from "./workers.ts";
 
 /** Between two looks at neighbours that are missing or not confirmed. */
@@ -67,7 +68,7 @@ interface ForwardRule {
 export class Forwarding implements AsyncDisposable {
   readonly #tables: readonly ForwardTable[];
   /** Rows that backends have, by name; as with rules, a row is given to another only long after. */
-  readonly #rows = new RuleSlots(MAX_BACKENDS);
+  readonly #rows = new RuleSlots(BACKEND_ROWS);
   readonly #backends = new Map<number, Backend>();
   #rules: readonly ForwardRule[] = [];
   /** What each of the two has at an entry of its Maglev tables. */
@@ -122,7 +123,10 @@ export class Forwarding implements AsyncDisposable {
     await this.#open();
     const specs = new Map(forwarding.flatMap(({ spec }) => spec.to).map((spec) => [spec.name, spec]));
     const names = [...specs.keys()];
-    const rows = this.#rows.assign(names, ++this.#generation, (row) => this.#backends.delete(row));
+    const rows = orRefused(
+      "backends",
+      () => this.#rows.assign(names, ++this.#generation, (row) => this.#backends.delete(row)),
+    );
     names.forEach((name, index) => {
       const spec = specs.get(name)!;
       const address = parseAddress(spec.address);

@@ -13,6 +13,7 @@ import { NO_RULE, type RuleSlots } from "../steering/slots.ts";
 import { viewWorkerTables, type WorkerTable } from "../steering/worker_table.ts";
 import { roundMs } from "../text.ts";
 import { Forwarding } from "./forwarding.ts";
+import { orRefused } from "./room.ts";
 import type { WorkerPool } from "./workers.ts";
 
 /** What a change did. */
@@ -106,10 +107,11 @@ export class Steering implements AsyncDisposable {
     // The idle worker table may be written only once no worker reads it any more.
     await this.workers.tableAcknowledged();
     const reused = new Set<number>();
-    const slots = this.slots.assign(rules.map(({ name }) => name), generation, (slot) => {
-      this.onSlotReuse(slot);
-      reused.add(slot);
-    });
+    const slots = orRefused("rules", () =>
+      this.slots.assign(rules.map(({ name }) => name), generation, (slot) => {
+        this.onSlotReuse(slot);
+        reused.add(slot);
+      }));
     const { control } = this.workers;
     const active = control.activeTable;
     const idle = 1 - active;

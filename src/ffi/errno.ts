@@ -62,6 +62,11 @@ const MEMLOCK = "raise the locked-memory limit (ulimit -l unlimited, or LimitMEM
 const HINTS: Readonly<Record<string, string>> = {
   "* EPERM": PRIVILEGES,
   "* EACCES": PRIVILEGES,
+  "* EMFILE": "raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit), or use fewer workers or queues",
+  "* ENFILE": "the machine has too many files open: raise fs.file-max",
+  "* ENOMEM": "free some memory, or use fewer queues, chunks in umem or workers",
+  "* ENOSYS": "this kernel does not have the call: Linux 5.15 or newer is needed",
+  "* ENODEV": "ip link lists the interfaces there are",
   "socket EAFNOSUPPORT": "this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS=y",
   "setsockopt(XDP_UMEM_REG) EPERM": MEMLOCK,
   "setsockopt(XDP_UMEM_REG) ENOBUFS": MEMLOCK,
@@ -83,6 +88,9 @@ const HINTS: Readonly<Record<string, string>> = {
   "sched_setaffinity EINVAL": "workers.cpus names a CPU this machine or its cgroup does not have",
 };
 
+/** What else there is to do. */
+const LOOK = "xdpsteer doctor looks for the cause";
+
 /**
  * Makes the error for a failed call.
  *
@@ -92,5 +100,5 @@ const HINTS: Readonly<Record<string, string>> = {
  */
 export function syscallError(call: string, errno: number, what: string): SyscallError {
   const code = errnoName(errno);
-  return new SyscallError(call, errno, code, what, HINTS[`${call} ${code}`] ?? HINTS[`* ${code}`]);
+  return new SyscallError(call, errno, code, what, HINTS[`${call} ${code}`] ?? HINTS[`* ${code}`] ?? LOOK);
 }

@@ -9,6 +9,8 @@ import { LINK_WORDS } from "../packet/link_header.ts";
 
 /** Backends there can be, of all rules together. */
 export const MAX_BACKENDS = 1024;
+/** Two generations, since the sessions of the one before go on; row 0 is nobody's. */
+export const BACKEND_ROWS = 2 * MAX_BACKENDS + 1;
 /** Rules that forward there can be. */
 export const MAX_FORWARDS = 64;
 /** Entries of all Maglev tables together: 31 of the usual size. */
@@ -44,7 +46,8 @@ export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mo
 const FORWARD_SHIFT = 3;
 export const FORWARD_MODE = { nat: 0, dsr: 1 } as const;
 
-const INDEX_SIZE = 4 * MAX_BACKENDS;
+/** A power of two, so large that searches are short. */
+const INDEX_SIZE = 8 * MAX_BACKENDS;
 const INDEX_MASK = INDEX_SIZE - 1;
 const HALVES = 2;
 
@@ -64,7 +67,7 @@ function bytesOf(ruleSlots: number): readonly number[] {
   return [
     padded,
     MAX_FORWARDS << (FORWARD_SHIFT + 2),
-    MAX_BACKENDS << (BACKEND_SHIFT + 2),
+    BACKEND_ROWS << (BACKEND_SHIFT + 2),
     INDEX_SIZE * 2,
     MAGLEV_ENTRIES * 2,
   ];
@@ -82,7 +85,7 @@ export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number):
   return Array.from({ length: HALVES }, () => ({
     forwardOfRule: new Uint8Array(...next(0), ruleSlots),
     forwards: new Int32Array(...next(1), MAX_FORWARDS << FORWARD_SHIFT),
-    backends: new Int32Array(...next(2), MAX_BACKENDS << BACKEND_SHIFT),
+    backends: new Int32Array(...next(2), BACKEND_ROWS << BACKEND_SHIFT),
     index: new Uint16Array(...next(3), INDEX_SIZE),
     maglev: new Uint16Array(...next(4), MAGLEV_ENTRIES),
   }));
@@ -101,7 +104,7 @@ export function forwardAt(forward: number): number {
 /** Makes the rows that are given away findable by address and port. */
 export function indexBackends({ backends, index }: ForwardTable): void {
   index.fill(0);
-  for (let row = 0; row < MAX_BACKENDS; row++) {
+  for (let row = 0; row < BACKEND_ROWS; row++) {
     const at = backendAt(row);
     const flags = backends[at + BACKEND.flags]!;
     if ((flags & BACKEND_KNOWN) === 0) continue;

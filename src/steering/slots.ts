@@ -10,6 +10,13 @@ export const NO_RULE = 0;
 /** Name under which the counts of rules that are gone for good are kept, so that sums still add up. */
 export const RETIRED = "(retired)";
 
+/** Two generations after one another have more names than there are slots. */
+export class SlotsExhausted extends Error {
+  constructor(capacity: number) {
+    super(`no more than ${capacity - 1} in two generations`);
+  }
+}
+
 export class RuleSlots {
   /** Name by slot; undefined where free. A name stays after its rule is gone until the slot is needed. */
   readonly #names: (string | undefined)[] = [undefined];
@@ -24,6 +31,7 @@ export class RuleSlots {
    *
    * @param onReuse Told each slot that passes from a rule long gone to a new one, before it does.
    * @returns Slots in the order of `names`.
+   * @throws {SlotsExhausted}
    */
   assign(names: readonly string[], generation: number, onReuse: (slot: number) => void): number[] {
     for (const name of names) {
@@ -39,7 +47,7 @@ export class RuleSlots {
       if (slot >= this.capacity) {
         // Packets steered under the previous generation may still be on their way, so its slots are not free yet.
         while (search < this.capacity && this.#lastSeen[search]! >= generation - 1) search++;
-        if (search >= this.capacity) throw new RangeError(`More than ${this.capacity - 1} rules in two generations`);
+        if (search >= this.capacity) throw new SlotsExhausted(this.capacity);
         slot = search++;
         onReuse(slot);
         this.#slots.delete(this.#names[slot]!);
