@@ -98,7 +98,7 @@ const forward = map("forward", {
     z.union([
       address,
       map("backend", {
-        address: address.describe(`Where it is: ${BACKEND}.`),
+        address: address.meta({ examples: ["10.0.0.12:9000"] }).describe(`Where it is: ${BACKEND}.`),
         weight: whole(aboutWeight, 1, 1000).default(1).describe("Its share of new sessions, 1 to 1000. Default 1."),
       }),
     ], { error: aboutBackend }),

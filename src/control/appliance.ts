@@ -30,6 +30,7 @@ import {
   totals,
   type WorkerStatus,
 } from "./snapshot.ts";
+import { requireOpenFiles } from "./privileges.ts";
 import { Steering } from "./steering.ts";
 import { WorkerPool } from "./workers.ts";
 
@@ -92,7 +93,8 @@ export class Appliance {
    * @throws {SteerError} and leaves nothing behind when any part fails.
    */
   static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
-    for (const wanted of config.interfaces) findInterface(wanted); // all, before the first is touched
+    const found = config.interfaces.map(findInterface); // all, before the first is touched
+    requireOpenFiles(config.workers.count, found.reduce((sum, { queues }) => sum + queues.length, 0));
     const attach = (wanted: InterfaceConfig, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
       SteeredInterface.attach({
         config: wanted,

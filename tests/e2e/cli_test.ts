@@ -316,6 +316,63 @@ Deno.test("--version says what version says", async () => {
   ]);
 });
 
+Deno.test("nothing that comes from outside steers the terminal: interfaces, files, words, answers", async () => {
+  await using network = await TestNetwork.create();
+  await using directory = await TempDir.create();
+  await using box = await startAppliance(network, GOOD);
+  const evil = "e\x1b[31m\x9b7";
+  await network.exec("steer", ["ip", "link", "add", evil, "type", "veth", "peer", "name", "evil-peer"]);
+  for (const name of [evil, "evil-peer"]) await network.exec("steer", ["ip", "link", "set", "dev", name, "up"]);
+  const file = `${directory.path}/${evil}.yaml`;
+  await Deno.writeTextFile(file, configText(GOOD, `${directory.path}/control.sock`));
+  const bad = `${directory.path}/bad${evil}.yaml`;
+  await Deno.writeTextFile(bad, configText(GOOD, `${directory.path}/control.sock`).replace("game", `"${evil}"`));
+  const refused = JSON.parse((await box.request("PUT", "/v1/config", await Deno.readTextFile(bad))).body);
+  assert.match(refused.error, /rule name ".*" has control characters in it/);
+  for (
+    const words of [
+      ["doctor"],
+      ["doctor", "--json"],
+      ["doctor", "--interface", evil],
+      ["detach", "--interface", evil],
+      ["detach", "--interface", evil, "--json"],
+      ["detach", "--interface", "nosuch0"],
+      ["check", file],
+      ["check", bad],
+      ["check", `${evil}/none.yaml`],
+      ["run", "--config", bad],
+      ["run", "--config", `${evil}/none.yaml`],
+      ["status", "--socket", evil],
+      ["status", "--socket", box.socket],
+      ["status", "--socket", box.socket, "--json"],
+      ["ports", "set", evil, "--worker", evil, "--socket", box.socket],
+      ["ports", "set", "7", "--worker", "0", "--rule", evil, "--socket", box.socket],
+      ["top", "--once", "--interval", evil, "--socket", box.socket],
+      [evil],
+      ["completions", evil],
+    ]
+  ) {
+    const { stdout, stderr } = await xdpsteer(network, ...words);
+    assert.doesNotMatch(stdout + stderr, /[^\P{Cc}\n]/u, JSON.stringify(words));
+    assertNoStack(stderr);
+  }
+});
+
+Deno.test("a limit of the machine is one line and a hint, not a stack trace", async () => {
+  await using network = await TestNetwork.create();
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/steering.yaml`;
+  await Deno.writeTextFile(file, configText({ ...GOOD, workers: 32 }, `${directory.path}/control.sock`));
+  const command = [...productCommand(), "run", "--config", file];
+  const { code, stderr } = await finish(network, ["prlimit", "--nofile=64:64", ...command]);
+  assert.equal(code, 1, stderr);
+  const says =
+    /^xdpsteer: Cannot open the sockets of 32 workers on 2 queues: 64 files .*\n +hint: raise the limit of open/;
+  assert.match(stderr, says);
+  assertNoStack(stderr);
+  assert.equal((await attachedTo(network)).mode, "none");
+});
+
 Deno.test("what answers without JSON is told to be no xdpsteer", async () => {
   await using network = await TestNetwork.create();
   await using directory = await TempDir.create();
