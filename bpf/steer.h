@@ -12,7 +12,7 @@
 enum steer_limit {
 	STEER_PORTS = 65536,
 	STEER_TABLES = 2,      /* one in force, one being written */
-	STEER_RULE_SLOTS = 8256, /* two generations of 4,096 rules, and slot 0 */
+	STEER_RULE_SLOTS = 8320, /* two generations of 4,096 rules, the answers of 64 workers, and slot 0 */
 	STEER_EVENTS_BYTES = 65536,
 };
 

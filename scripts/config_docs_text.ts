@@ -152,12 +152,15 @@ export const CONFIG_PAGE = `# Configuration
 
 ${MADE}
 
-One YAML file of at most 1 MiB, by default \`/etc/xdpsteer/steering.yaml\`. \`xdpsteer check --config FILE\` says what is
+One YAML file of at most 1 MiB, by default \`/etc/xdpsteer/steering.yaml\`. \`xdpsteer check FILE\` says what is
 wrong with it, or what it means, and changes nothing. A first line
 \`# yaml-language-server: $schema=./steering.schema.json\` gives editors completion
 ([steering.schema.json](../config/steering.schema.json)); [steering.example.yaml](../config/steering.example.yaml) has
 every key with its default. It has to be a regular file, or a link to one: anything else, such as a FIFO, is refused
 without waiting for it.
+
+Keys at the top that begin with \`x-\` are ignored: a place for YAML anchors. A merge key, \`<<: *anchor\`, brings in the keys of another map;
+what the map says itself goes before it. \`ports set --save\` writes beside what is merged and leaves it as it is.
 
 Keys that do not exist are mistakes, and so are a port in two rules and a worker that does not exist. All mistakes are
 told at once, each with its place; the exit code is 3:
@@ -182,7 +185,7 @@ and the answer says what would change.
 \`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are not
 kept. It refuses a symbolic link.
 
-There may be 4,096 rules. {{fixed}} need a restart. Where one of them differs the whole change is refused, and nothing of it is applied. A refused
+There may be 4,096 rules, and 1,024 different backends in all of them. {{fixed}} need a restart. Where one of them differs the whole change is refused, and nothing of it is applied. A refused
 change leaves the configuration before it in force; log, \`xdpsteer status\` and
 \`xdpsteer_config_last_reload_successful\` tell. A restart takes what is in the file: keep it valid.
 

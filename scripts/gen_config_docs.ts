@@ -94,8 +94,10 @@ function describe(path: string, name: string, schema: Schema, sections: string[]
     return `- **\`${name}\`**: ${description} [Its keys](#${place.replace(/[^a-z0-9_-]/g, "")})`;
   }
   // A word, or a map with more to say: action.
-  for (const map of inner.anyOf?.filter(({ properties }) => properties !== undefined) ?? []) {
-    sections.push(section(where, map.description ?? description, map));
+  for (const map of mapsAmong(inner.anyOf)) sections.push(section(where, map.description ?? description, map));
+  // The same of the items of a list: backends.
+  for (const map of mapsAmong(inner.items?.anyOf)) {
+    sections.push(section(`${where}[]`, map.description ?? description, map));
   }
   const example = KEY_EXAMPLES[where] ?? derivedExample(inner);
   if (example !== undefined) shown.set(where, example);
@@ -106,6 +108,10 @@ function describe(path: string, name: string, schema: Schema, sections: string[]
     : `Default: ${code(inner.default)}.`;
   return `- **\`${name}\`**: ${description}  \n  Values: ${KEY_VALUES[where] ?? values(inner)}. ${fallback}` +
     (example === undefined ? "" : ` Example: \`${name}: ${example}\``);
+}
+
+function mapsAmong(schemas: readonly Schema[] = []): Schema[] {
+  return schemas.filter(({ properties }) => properties !== undefined);
 }
 
 /** What the schema itself offers. JSON is YAML. */

@@ -5,6 +5,7 @@
 // deno-lint-ignore-file no-console
 import { z } from "zod";
 import { configSchema } from "../src/config/schema.ts";
+import { EXTENSION_PREFIX } from "../src/config/wording.ts";
 
 const TARGET = "config/steering.schema.json";
 
@@ -16,6 +17,7 @@ function render(): string {
     title: "xdpsteer configuration",
     description: "Which UDP port goes to which worker, and what happens there.",
     ...rest,
+    patternProperties: { [`^${EXTENSION_PREFIX}`]: { description: "Ignored: a place for anchors." } },
   };
   return `${JSON.stringify(schema, null, 2)}\n`;
 }

@@ -21,6 +21,7 @@ import { Forwarding } from "../backends/forwarding.ts";
 import { sessionOptions } from "../backends/translation.ts";
 import { PortTable } from "../bpf/port_table.ts";
 import { findInterface, SteeredInterface } from "../engine/interface.ts";
+import { requireOpenFiles } from "../host/privileges.ts";
 import { Steering } from "./steering.ts";
 import { WorkerPool } from "../engine/workers.ts";
 
@@ -70,7 +71,8 @@ export class Appliance {
    * @throws {SteerError} and leaves nothing behind when any part fails.
    */
   static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
-    for (const wanted of config.interfaces) findInterface(wanted); // all, before the first is touched
+    const found = config.interfaces.map(findInterface); // all, before the first is touched
+    requireOpenFiles(config.workers.count, found.reduce((sum, { queues }) => sum + queues.length, 0));
     const attach = (wanted: InterfaceConfig, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
       SteeredInterface.attach({
         config: wanted,

@@ -14,6 +14,7 @@ import type { CaptureChange } from "../capture/captures.ts";
 import type { Config } from "../config/schema.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
+import { orRefused } from "../engine/room.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
@@ -124,7 +125,8 @@ export class Steering implements AsyncDisposable {
     await this.#makeRoom(configured, rules);
 
     const changes = new Changes();
-    const plan = slots.plan(rules.map(({ name }) => name), generation, this.#unsettled);
+    const names = rules.map(({ name }) => name);
+    const plan = orRefused("rules", () => slots.plan(names, generation, this.#unsettled));
     changes.add(retirement(plan.reused));
     changes.add(plan);
     const forward = changes.add(await forwarding.prepare(configured, plan.slots));

@@ -7,6 +7,7 @@
 import type { Config } from "../config/schema.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
+import { orRefused } from "../engine/room.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
 import { warnOfPrograms } from "../host/local_ports.ts";
@@ -134,7 +135,7 @@ export class Forwarding implements AsyncDisposable {
     const specs = new Map(forwards.flatMap(({ spec }) => spec.to).map((spec) => [spec.name, spec]));
     const kept = new Set(retired.flatMap(({ spec }) => spec.to.map(({ name }) => name)));
     const names = [...specs.keys()];
-    const rows = changes.add(this.#rows.plan(names, this.#generation + 1, kept));
+    const rows = changes.add(orRefused("backends", () => this.#rows.plan(names, this.#generation + 1, kept)));
     const checks = checksOf(rules);
     changes.add(this.#health!.change(checks));
     const checked = new Set(checks.map(({ backend }) => backend.name));

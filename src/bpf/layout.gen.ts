@@ -49,7 +49,7 @@ export const EVENT_LIMIT = {
 export const LIMIT = {
   PORTS: 65536,
   TABLES: 2,
-  RULE_SLOTS: 8256,
+  RULE_SLOTS: 8320,
   EVENTS_BYTES: 65536,
 } as const;
 

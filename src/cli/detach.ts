@@ -5,7 +5,7 @@
  */
 import { type Attachment, attachmentOf, describeAttachment, type LinkHolder, linkHolders } from "../bpf/attachment.ts";
 import { requireInterface } from "../host/interface_index.ts";
-import { SteerError } from "../errors.ts";
+import { messageOf, SteerError } from "../errors.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { detachLink, detachXdp, queryXdp } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
@@ -73,7 +73,7 @@ async function takeOff(found: Attached, ifindex: number, options: DetachOptions)
     const result = detachLink(link);
     if (result < 0) throw syscallError("bpf_link_detach", -result, what);
   } else if (options.stop && holders.length > 0) {
-    for (const { pid } of holders) Deno.kill(pid, "SIGTERM");
+    for (const holder of holders) end(holder);
     await untilGone(found, ifindex, options.interface);
   } else {
     throw held(found, options.interface);
@@ -81,6 +81,15 @@ async function takeOff(found: Attached, ifindex: number, options: DetachOptions)
   const left = queryXdp(ifindex);
   if (left.mode !== "none" && left.programId === found.programId) {
     throw new SteerError(`Cannot ${what}: it is still there`);
+  }
+}
+
+function end(holder: LinkHolder): void {
+  try {
+    Deno.kill(holder.pid, "SIGTERM");
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return; // it has ended meanwhile
+    throw new SteerError(`Cannot end ${holdersText([holder])}: ${messageOf(cause)}`, { cause, hint: "run as root" });
   }
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { sendFlows } from "../traffic/udp_flows.ts";
 import { roundMs } from "../text.ts";
 import { printJson } from "./output.ts";
@@ -23,6 +24,19 @@ export interface TrafficReport {
 }
 
 export async function traffic({ json }: { json: string }): Promise<void> {
-  const { sentPerPort, elapsedMs } = await sendFlows(JSON.parse(json) as TrafficOrder);
+  const { sentPerPort, elapsedMs } = await carryOut(json);
   printJson({ sentPerPort: Object.fromEntries(sentPerPort), elapsedMs: roundMs(elapsedMs) } satisfies TrafficReport);
+}
+
+/** The order comes from the demo, but anybody may type one. @throws {SteerError} */
+async function carryOut(json: string): ReturnType<typeof sendFlows> {
+  try {
+    return await sendFlows(JSON.parse(json) as TrafficOrder);
+  } catch (error) {
+    if (error instanceof SteerError) throw error;
+    throw new SteerError(`The order cannot be carried out: ${messageOf(error)}`, {
+      cause: error,
+      exitCode: EXIT.usage,
+    });
+  }
 }

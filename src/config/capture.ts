@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import type { Capture } from "../steering/rule.ts";
+import { hasControls } from "../text.ts";
 import { normalizePath } from "./path.ts";
 import { map, orNull, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, type Wording } from "./wording.ts";
@@ -14,6 +15,7 @@ export const MAX_CAPTURES = 128;
 
 const KIB = 1024;
 const UNITS = { KiB: KIB, MiB: KIB ** 2, GiB: KIB ** 3, TiB: KIB ** 4 } as const;
+const MAX_PATH_BYTES = 1024;
 /** The largest packet has to fit. */
 const SIZE_MIN = 128 * KIB;
 const SIZE_MAX = UNITS.TiB;
@@ -21,9 +23,14 @@ const DEFAULT_SIZE = "64MiB";
 
 const EXAMPLE = "/var/lib/xdpsteer/game.pcapng";
 const FILE = 'an absolute path that ends in ".pcapng"';
-const aboutFile = complainAboutText("file", FILE, "is not possible");
+const aboutFile = complainAboutText("file", FILE, (text) => {
+  if (hasControls(text)) return "has control characters in it";
+  if (new TextEncoder().encode(text).length > MAX_PATH_BYTES) return `is longer than ${MAX_PATH_BYTES} bytes`;
+  if (!text.startsWith("/")) return "is not absolute";
+  return text.endsWith(".pcapng") ? "has no name before its ending" : "has another ending";
+});
 const path = z.string({ error: aboutFile }).regex(/^\/.*[^/]\.pcapng$/, { error: aboutFile })
-  .refine((text) => !/\p{Cc}/u.test(text) && new TextEncoder().encode(text).length <= 1024, { error: aboutFile })
+  .refine((text) => !hasControls(text) && new TextEncoder().encode(text).length <= MAX_PATH_BYTES, { error: aboutFile })
   .meta({ examples: [EXAMPLE] });
 
 const SIZE = "bytes from 128KiB to 1TiB, with KiB, MiB, GiB or TiB after the number or nothing";

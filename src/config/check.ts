@@ -7,10 +7,11 @@
  * @module
  */
 
-import { MAGLEV_ENTRIES, MAX_FORWARDS } from "../steering/forward_table.ts";
+import { MAGLEV_ENTRIES, MAX_BACKENDS, MAX_FORWARDS } from "../steering/forward_table.ts";
 import { FORWARD_MODE_TABLE, FORWARD_MODES } from "../steering/forward.ts";
 import { REACHING_WORKERS, staysInKernel } from "./actions.ts";
 import { captureFamily, capturePath, MAX_CAPTURES } from "./capture.ts";
+import { readBackend } from "./backend.ts";
 import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS } from "./forward.ts";
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
@@ -140,6 +141,7 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
     const message = `rule number ${most + 1} that forwards: expected at most ${most} with table_size ${size}`;
     report(file.place(["steering", tooMany, "action"]), message);
   }
+  checkBackends(file, forwarding, Number(size), report);
   const keepsAddresses = (rule: unknown): boolean => KEEPING.includes(String(at(rule, "action", "forward", "mode")));
   for (const [index, rule] of forwarding) {
     if (keepsAddresses(rule) || at(rule, "action", "forward", "remap_port") === undefined) continue;
@@ -164,6 +166,32 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
       const here = `${portText(ports)} of ${ruleText(file, rule)} overlap${ports.first === ports.last ? "s" : ""}`;
       const message = `${here} the translation ports ${taken}: expected others, or others as forwarding.ports`;
       report(file.usePlace(["steering", rule, "ports", ...step]), message);
+    }
+  }
+}
+
+/** All backends together have a bound, and those of one rule have an entry each in its table. */
+function checkBackends(
+  file: YamlFile,
+  forwarding: readonly (readonly [index: number, rule: unknown])[],
+  tableSize: number,
+  report: Report,
+): void {
+  const known = new Set<string>();
+  for (const [index, rule] of forwarding) {
+    const path = ["steering", index, "action", "forward", "to"];
+    const backends = listAt(rule, "action", "forward", "to");
+    if (backends.length > tableSize) {
+      const message = `to lists ${backends.length} backends and table_size is ${tableSize}: expected no more backends`;
+      report(file.place(path), message);
+    }
+    for (const [number, backend] of backends.entries()) {
+      const text = typeof backend === "string" ? backend : at(backend, "address");
+      const name = typeof text === "string" ? readBackend(text)?.name : undefined;
+      if (name === undefined || known.has(name)) continue;
+      if (known.add(name).size !== MAX_BACKENDS + 1) continue;
+      const message = `backend number ${known.size} of all rules: expected at most ${MAX_BACKENDS} different ones`;
+      report(file.usePlace([...path, number]), message);
     }
   }
 }

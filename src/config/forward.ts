@@ -4,7 +4,6 @@
  * @module
  */
 import * as z from "zod";
-import { parseAddress } from "../packet/address.ts";
 import { isPrime } from "../steering/maglev.ts";
 import {
   type Backend,
@@ -14,45 +13,18 @@ import {
   HEALTH_CHECK_TABLE,
   HEALTH_CHECKS,
 } from "../steering/forward.ts";
-import { LAST_PORT, type PortRange } from "./ports.ts";
+import { BACKEND, backendFault, readBackend } from "./backend.ts";
+import { LAST_PORT, type PortRange, readPorts } from "./ports.ts";
 import { choice, map, orNull, powerOfTwo, section, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, show } from "./wording.ts";
 
 /** What all rules that forward share. */
 export type ForwardingConfig = z.output<typeof forwardingMap>;
 
-const BACKEND = 'an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"';
-const aboutBackend = complainAboutText("backend", BACKEND, "is not possible");
+const aboutBackend = complainAboutText("backend", BACKEND, backendFault);
 const aboutWeight = complainAboutNumber("weight", "1 to 1000");
 const address = z.string({ error: aboutBackend })
   .refine((text) => readBackend(text) !== undefined, { error: aboutBackend });
-
-/** `10.0.0.11:9000` taken apart, in its shortest spelling; undefined for what is not one. */
-export function readBackend(text: string): Omit<Backend, "weight"> | undefined {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
-  if (match === null) return undefined;
-  const [, ipv6, ipv4, digits] = match;
-  const port = Number(digits);
-  if (port < 1 || port > LAST_PORT || !isUnicast(ipv6 ?? ipv4!)) return undefined;
-  // One spelling of each address: the name decides what a Maglev table looks like, on every box.
-  if (ipv6 === undefined) {
-    const address = ipv4!.split(".").map(Number).join(".");
-    return { name: `${address}:${port}`, address, port };
-  }
-  const host = new URL(`http://[${ipv6}]`).hostname;
-  return { name: `${host}:${port}`, address: host.slice(1, -1), port };
-}
-
-function isUnicast(text: string): boolean {
-  try {
-    const bytes = parseAddress(text);
-    const [first] = bytes;
-    if (bytes.length === 16) return first !== 0xff && bytes.some((byte, index) => index < 15 ? byte !== 0 : byte > 1);
-    return first !== 0 && first !== 127 && first! < 224;
-  } catch {
-    return false;
-  }
-}
 
 const seconds = (noun: string, from: number, to: number): z.ZodNumber => {
   const error = complain(
@@ -88,7 +60,7 @@ const backends = z.array(
   z.union([
     address,
     map("backend", {
-      address: address.describe(`Where it is: ${BACKEND}.`),
+      address: address.meta({ examples: ["10.0.0.12:9000"] }).describe(`Where it is: ${BACKEND}.`),
       weight: whole(aboutWeight, 1, 1000).default(1).describe("Its share of new sessions, 1 to 1000. Default 1."),
     }),
   ], { error: aboutBackend }),
@@ -139,7 +111,10 @@ export const DEFAULT_TRANSLATION_PORTS = "61000-65535";
 export const DEFAULT_TABLE_SIZE = 65_537;
 
 const PORTS = 'a range like "61000-65535"';
-const aboutPorts = complainAboutText("ports", PORTS, "is not possible");
+const aboutPorts = complainAboutText("ports", PORTS, (text) => {
+  const outcome = readPorts(text);
+  return typeof outcome !== "string" || !text.includes("-") ? "is not a range" : "is not possible";
+});
 const aboutSize = complain("table_size", "a prime from 251 to 655373", () => "is not possible");
 const rangeText = z.string({ error: aboutPorts }).regex(/^\d{1,5}-\d{1,5}$/, { error: aboutPorts })
   .refine((text) => readRange(text) !== undefined, { error: aboutPorts });

@@ -14,15 +14,6 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
   [rule("to: []")]: [
     '3:59 to is an empty list: expected at least one backend, an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
   ],
-  [rule('to: ["10.0.0.1"]')]: [
-    '3:60 backend "10.0.0.1" is not possible: expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
-  ],
-  [rule('to: ["224.0.0.1:53"]')]: [
-    '3:60 backend "224.0.0.1:53" is not possible: expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
-  ],
-  [rule('to: ["[::1]:53"]')]: [
-    '3:60 backend "[::1]:53" is not possible: expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"',
-  ],
   [rule(`${TO}, idle_timeout: 0`)]: ["3:90 idle_timeout 0 is out of range: expected 1 to 86400 seconds"],
   [rule(`${TO}, mode: dsr, remap_port: 5353`)]: [],
   [rule(`${TO}, remap_port: 5353`)]: [
@@ -55,4 +46,46 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
 
 for (const [text, expected] of Object.entries(CASES)) {
   Deno.test(`parseConfig() of ${text}`, () => assert.deepEqual(complaints(HEAD + text), expected));
+}
+
+const BACKEND = 'expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"';
+
+/** What is said about a backend that cannot be one. */
+const BACKENDS: Readonly<Record<string, string>> = {
+  "10.0.0.1": "has no port",
+  "fd00::1": "has no port",
+  "[fd00::1]": "has no port",
+  "10.0.0.1:0": "has the port 0, which is out of range (1 to 65535)",
+  "10.0.0.1:65536": "has the port 65536, which is out of range (1 to 65535)",
+  "10.0.0.1:08": "has the port 08, which begins with 0, which some read as octal and some as decimal",
+  "10.0.0.1:x": 'has the port "x", which is not a number',
+  "127.0.0.1:9000": "is a loopback address, which no packet on a network can be sent to",
+  "[::1]:53": "is a loopback address, which no packet on a network can be sent to",
+  "0.0.0.0:53": "is not the address of a host (0.0.0.0/8)",
+  "[::]:53": "is not the address of a host (::)",
+  "224.0.0.1:53": "is a multicast address, and a backend is one host",
+  "[ff02::1]:53": "is a multicast address, and a backend is one host",
+  "255.255.255.255:53": "is the broadcast address, and a backend is one host",
+  "240.0.0.1:53": "is in the reserved range 240.0.0.0/4",
+  "10.0.0.256:53": "has an address that is not four numbers from 0 to 255",
+  "10.1:53": "has an address that is not four numbers from 0 to 255",
+  "010.0.0.1:53": "has an address with a part that begins with 0, which some read as octal and some as decimal",
+  "[10.0.0.1]:53": "is an IPv4 address in brackets, which are for IPv6",
+  "[::ffff:10.0.0.1]:53": "is an IPv4 address written as IPv6",
+  "[fd00::1%eth0]:53": "names an interface, which the kernel's routes decide",
+  "[fd00::zz]:53": "has no IP address that can be read",
+  "fd00:1:2:3:4:5:6:7:53": "is an IPv6 address without brackets",
+  "dns.example:53": "has a name for an address, and names are not looked up",
+  "http://10.0.0.1:53": "is a URL",
+  "": "has no address",
+};
+
+for (const [backend, fault] of Object.entries(BACKENDS)) {
+  Deno.test(`parseConfig() says why ${JSON.stringify(backend)} is no backend`, () => {
+    const text = HEAD + rule(`to: ["${backend}"]`);
+    assert.deepEqual(complaints(text), [`3:60 backend "${backend}" ${fault}: ${BACKEND}`]);
+    assert.deepEqual(complaints(HEAD + rule(`to: [{ address: "${backend}" }]`)), [
+      `3:71 backend "${backend}" ${fault}: ${BACKEND}`,
+    ]);
+  });
 }

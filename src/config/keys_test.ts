@@ -7,8 +7,15 @@ const RULE_NAME = "expected 1 to 64 characters of A-Z a-z 0-9 _ . -";
 const ACTIONS = `expected one of: ${PLAIN_ACTIONS.join(", ")}, forward: { to: [...] }`;
 const PORTS_LIST = 'expected a port, a range like "27015-27030", or a list of these';
 
+/** Names, each with a place for a control character in it. */
+const CONTROLLED = [
+  ['steering: [{ name: "a@", ports: 1 }]', "rule name"],
+  ['steering: [{ name: a, ports: 1, capture: "/a@.pcapng" }]', "file"],
+  ['control: { socket: "/a@" }', "socket"],
+] as const;
+
 /** What is wrong with one key each: `text` stands on line 3 below HEAD. */
-const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = [
+const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegExp)[]])[] = [
   [
     "prots: 1",
     '3:1 unknown key "prots": expected one of: version, interfaces, workers, steering, forwarding, control, log',
@@ -95,7 +102,7 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = 
 
   [
     "control: { socket: here.sock }",
-    '3:20 socket "here.sock" is not possible: expected an absolute path of at most 107 bytes',
+    '3:20 socket "here.sock" is not absolute: expected an absolute path of at most 107 bytes',
   ],
   ...["0.0.0.0:9469", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.256:80", "localhost:80"].map((http) =>
     [
@@ -104,12 +111,27 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = 
       '"[::1]:9469", since it asks for no password',
     ] as const
   ),
+  ["workers: { count: 04 }", "3:19 number 04 begins with 0, which some read as octal and some as decimal: expected 4"],
+  ...["\\e[2J", "\\x9bm", "\\u202e", "\\u2028", "\\x7f"].flatMap((control) =>
+    CONTROLLED.map(([text, noun]) => {
+      const line = text.replace("@", control);
+      const column = line.indexOf('"') + 1;
+      return [line, new RegExp(`^3:${column} ${noun} ".*" has control characters in it: expected `)] as const;
+    })
+  ),
   ["log: { level: trace }", '3:15 level "trace" is not known: expected one of: debug, info, warn, error'],
   ["log: { format: xml }", '3:16 format "xml" is not known: expected one of: auto, text, json'],
 ];
 
 for (const [text, ...expected] of BELOW_HEAD) {
-  Deno.test(`parseConfig() complains about ${text}`, () => assert.deepEqual(complaints(HEAD + text), expected));
+  Deno.test(`parseConfig() complains about ${text}`, () => {
+    const found = complaints(HEAD + text);
+    assert.equal(found.length, expected.length, found.join("\n"));
+    for (const [index, wanted] of expected.entries()) {
+      if (typeof wanted === "string") assert.equal(found[index], wanted);
+      else assert.match(found[index]!, wanted);
+    }
+  });
 }
 
 /** What is wrong with the value of `ports`, which starts on line 3, column 29. */
@@ -121,7 +143,13 @@ const PORTS: readonly (readonly [text: string, ...expected: string[]])[] = [
   ["1-70000", "3:29 port 70000 is out of range: expected 1 to 65535"],
   ["0-5", "3:29 port 0 is out of range: expected 1 to 65535"],
   ["90-80", '3:29 port range "90-80" runs backwards: expected "80-90"'],
-  ["1 - 5", `3:29 port "1 - 5" is not a port: ${RANGE}`],
+  ["1 - 5", `3:29 port "1 - 5" has a space in it: ${RANGE}`],
+  ["0777", "3:29 number 0777 begins with 0, which some read as octal and some as decimal: expected 777"],
+  ['"010"', '3:29 port "010" begins with 0, which some read as octal and some as decimal: expected 10'],
+  ['"010-020"', '3:29 port "010-020" begins with 0, which some read as octal and some as decimal: expected "10-20"'],
+  ["53/udp", `3:29 port "53/udp" is more than a port, and every rule is about UDP: ${RANGE}`],
+  ['"1,2"', `3:29 port "1,2" lists several ports in one text, and a list is written [80, 90]: ${RANGE}`],
+  ["80-", `3:29 port "80-" is a range that lacks an end: ${RANGE}`],
   ["dns", `3:29 port "dns" is not a port: ${RANGE}`],
   ["true", `3:29 port true is not a port: ${RANGE}`],
   ["{}", `3:29 ports is a map: ${PORTS_LIST}`],
@@ -186,3 +214,9 @@ for (const [text, ...expected] of INTERFACES) {
     assert.deepEqual(complaints(`version: 1\ninterfaces: [{ ${text} }]`), expected);
   });
 }
+
+Deno.test("parseConfig() refuses an interface whose name could steer a terminal", () => {
+  assert.deepEqual(complaints('version: 1\ninterfaces: [{ name: "eth\\e[2J" }]'), [
+    '2:22 interface name "eth\\u001b[2J" has control characters in it: expected 1 to 15 bytes without white space, "/" or ":"',
+  ]);
+});

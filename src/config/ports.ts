@@ -7,7 +7,7 @@
 import * as z from "zod";
 import type { PortRange } from "../steering/rule.ts";
 import { written } from "./shapes.ts";
-import { complain, complainAboutNumber, show, type Wording } from "./wording.ts";
+import { complain, complainAboutNumber, show, startsWithZero, type Wording, ZERO } from "./wording.ts";
 
 export type { PortRange } from "../steering/rule.ts";
 
@@ -15,7 +15,11 @@ export type { PortRange } from "../steering/rule.ts";
 export const LAST_PORT = 65535;
 
 const aboutNumber = complainAboutNumber("port", `1 to ${LAST_PORT}`);
-const aboutText = complain("port", `1 to ${LAST_PORT}, or a range like "27015-27030"`, () => "is not a port");
+const aboutText = complain(
+  "port",
+  `1 to ${LAST_PORT}, or a range like "27015-27030"`,
+  (input) => typeof input === "string" ? portFault(input) : "is not a port",
+);
 
 /** Reads one item of `ports:`; a string in return is the complaint about it. */
 export function readPorts(input: unknown): PortRange | string {
@@ -25,12 +29,25 @@ export function readPorts(input: unknown): PortRange | string {
   const match = typeof input === "string" ? /^(\d+)(?:-(\d+))?$/.exec(input) : null;
   if (match === null) return aboutText({ input });
   const [, from = "", to = from] = match;
+  if (startsWithZero(from) || startsWithZero(to)) {
+    const meant = [...new Set([Number(from), Number(to)])].join("-");
+    return `port ${show(input)} ${ZERO}: expected ${meant.includes("-") ? `"${meant}"` : meant}`;
+  }
   const first = Number(from);
   const last = Number(to);
   if (!isPort(first)) return aboutNumber({ input: first });
   if (!isPort(last)) return aboutNumber({ input: last });
   if (last < first) return `port range ${show(input)} runs backwards: expected "${last}-${first}"`;
   return { first, last };
+}
+
+/** Of what is neither a port nor a range. */
+function portFault(text: string): string {
+  if (/[\/:]/.test(text)) return "is more than a port, and every rule is about UDP";
+  if (text.includes(",")) return "lists several ports in one text, and a list is written [80, 90]";
+  if (/^\s|\s$|\s-|-\s/.test(text)) return "has a space in it";
+  if (/^\d*-\d*$/.test(text)) return "is a range that lacks an end";
+  return "is not a port";
 }
 
 function isPort(value: number): boolean {
@@ -44,7 +61,7 @@ const aboutItem: Wording = (refusal) => {
 const aboutAll = complain("ports", 'a port, a range like "27015-27030", or a list of these', () => "is not a port");
 
 const number = z.int({ error: aboutItem }).min(1, { error: aboutItem }).max(LAST_PORT, { error: aboutItem });
-const text = z.string({ error: aboutItem }).regex(/^[0-9]+(-[0-9]+)?$/, { error: aboutItem })
+const text = z.string({ error: aboutItem }).regex(/^[1-9][0-9]*(-[1-9][0-9]*)?$/, { error: aboutItem })
   .refine((input) => typeof readPorts(input) !== "string", { error: aboutItem });
 
 const forms = z.union([

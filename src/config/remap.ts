@@ -178,5 +178,5 @@ function portItems(ports: unknown): unknown {
 }
 
 function numberOrWord(value: unknown): unknown {
-  return typeof value === "string" && /^\d{1,9}$/.test(value) ? Number(value) : value;
+  return typeof value === "string" && /^(0|[1-9]\d{0,8})$/.test(value) ? Number(value) : value;
 }

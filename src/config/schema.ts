@@ -10,12 +10,13 @@
 
 import * as z from "zod";
 import type { Rule } from "../steering/rule.ts";
+import { hasControls } from "../text.ts";
 import { ACTION_WORDS, actionSchema } from "./actions.ts";
 import { captureSchema } from "./capture.ts";
 import { forwardingSchema } from "./forward.ts";
 import { portsSchema } from "./ports.ts";
 import { choice, map, powerOfTwo, section, whole, written } from "./shapes.ts";
-import { complain, complainAboutKind, complainAboutNumber, complainAboutText } from "./wording.ts";
+import { complain, complainAboutKind, complainAboutNumber, complainAboutText, type Wording } from "./wording.ts";
 
 /** A configuration that has passed every check: what {@linkcode configSchema} makes of a file, with `workers.count` resolved. */
 export type Config = Omit<CheckedFile, "workers"> & { readonly workers: WorkersConfig };
@@ -38,6 +39,16 @@ export const XDP_PACKET_HEADROOM = 256;
 /** Bytes of a full Ethernet frame: 14 of header, 1500 of payload. */
 export const FULL_FRAME = 1514;
 
+/** Also where the kernel would take such a name: on a terminal it may look like another. */
+function faultOfName(name: string): string {
+  return hasControls(name) ? "has control characters in it" : "is not valid";
+}
+
+function faultOfPath(path: string): string {
+  if (hasControls(path)) return "has control characters in it";
+  return path.startsWith("/") ? "is too long" : "is not absolute";
+}
+
 /** A list of ids in which each may stand once. */
 function ids(item: z.ZodInt, noun: string): z.ZodArray<z.ZodInt> {
   return z.array(item, { error: complainAboutKind(`${noun}s`, `a list of ${noun} ids`) })
@@ -55,7 +66,7 @@ function ids(item: z.ZodInt, noun: string): z.ZodArray<z.ZodInt> {
 const interfaceName = complainAboutText(
   "interface name",
   '1 to 15 bytes without white space, "/" or ":"',
-  "is not valid",
+  faultOfName,
 );
 const headroom = complainAboutNumber("headroom", `0 to ${roomFor(4096)} bytes`);
 const umem = map("umem", {
@@ -93,9 +104,12 @@ const QUEUES = "all, or a list of queue ids from 0 to 255";
 const queue = whole(complainAboutNumber("queue", "0 to 255"), 0, 255);
 const networkInterface = map("interface", {
   name: z.string({ error: interfaceName }).regex(/^[^\s/:]{1,15}$/, { error: interfaceName })
-    .refine((name) => name !== "." && name !== ".." && new TextEncoder().encode(name).length <= 15, {
-      error: interfaceName,
-    })
+    .refine(
+      (name) => !hasControls(name) && name !== "." && name !== ".." && new TextEncoder().encode(name).length <= 15,
+      {
+        error: interfaceName,
+      },
+    )
     .meta({ examples: ["eth0"] }).describe('Name of the interface: 1 to 15 bytes without white space, "/" or ":".'),
   attach: choice("attach", ["auto", "native", "generic"], ["shared"]).default("auto")
     .describe("XDP mode. native: in the driver; generic: in the kernel's common path; auto: native, else generic."),
@@ -124,7 +138,7 @@ const workers = map("workers", {
     .describe("Without packets a worker sleeps (poll), spins (busy), or spins briefly and then sleeps (adaptive)."),
 });
 
-const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", "is not valid");
+const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", faultOfName);
 const worker = complainAboutNumber("worker", `a worker id from 0 to ${MAX_WORKERS - 1}, or hash`, "is not known");
 /** Schema of a rule. */
 export const ruleSchema: z.ZodType<Rule> = map("rule", {
@@ -139,9 +153,13 @@ export const ruleSchema: z.ZodType<Rule> = map("rule", {
 });
 
 const SOCKET = "an absolute path of at most 107 bytes";
-const socketPath = complainAboutText("socket", SOCKET, "is not possible");
+const socketPath = complainAboutText("socket", SOCKET, faultOfPath);
 const GROUP = "none, or the name or number of a group";
-const groupName = complainAboutText("group", GROUP, "is not possible");
+const groupText = complainAboutText("group", GROUP, "is not possible");
+const groupName: Wording = (refusal) =>
+  typeof refusal.input === "number"
+    ? complainAboutNumber("group", "none, a name, or a number from 0 to 4294967294")(refusal)
+    : groupText(refusal);
 const HTTP = 'off, or a loopback address and port like "127.0.0.1:9469" or "[::1]:9469", since it asks for no password';
 const httpAddress = complainAboutText("http", HTTP, "is not possible");
 const group = z.union([
@@ -154,7 +172,7 @@ const http = z.string({ error: httpAddress })
   .meta({ examples: ["127.0.0.1:9469", "[::1]:9469", "off"] });
 const control = map("control", {
   socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
-    .refine((path) => !path.includes("\0") && new TextEncoder().encode(path).length <= 107, { error: socketPath })
+    .refine((path) => !hasControls(path) && new TextEncoder().encode(path).length <= 107, { error: socketPath })
     .default("/run/xdpsteer/control.sock").describe(
       `Unix socket of the control API: ${SOCKET}. A socket there on which nobody listens is replaced; anything else ` +
         "ends the start with an error.",

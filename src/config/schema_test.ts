@@ -1,9 +1,10 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import assert from "node:assert/strict";
 import { parse } from "yaml";
-import { PLAIN_ACTIONS } from "../steering/action.ts";
+import * as z from "zod";
+import { RULE_ACTIONS } from "../steering/action.ts";
 import { parseConfig, writeConfig } from "./parse.ts";
-import type { Config } from "./schema.ts";
+import { type Config, configSchema } from "./schema.ts";
 import { HEAD } from "./testing.ts";
 
 const EXAMPLES = ["example", "minimal"] as const;
@@ -147,10 +148,8 @@ Deno.test("parseConfig() takes addresses of the whole loopback network", () => {
 Deno.test("the example file spells out the defaults and shows all actions", async () => {
   const config = parseText(await readFile("steering.example.yaml"));
   assert.deepEqual({ ...config, steering: [] }, DEFAULTS);
-  assert.deepEqual(
-    new Set(config.steering.map(({ action }) => action.kind)),
-    new Set<string>(PLAIN_ACTIONS),
-  );
+  const actions = new Set<string>(config.steering.map(({ action }) => action.kind));
+  assert.deepEqual(actions, new Set<string>(RULE_ACTIONS));
 });
 
 Deno.test("the minimal file has at most ten lines", async () => {
@@ -165,7 +164,7 @@ Deno.test("the JSON schema accepts what the parser accepts, and refuses what thi
   const ajv = new Ajv2020({ strictTuples: false, allowUnionTypes: true });
   const accepts = ajv.compile(JSON.parse(await readFile("steering.schema.json")));
   for (const name of EXAMPLES) {
-    assert.ok(accepts(parse(await readFile(`steering.${name}.yaml`))), ajv.errorsText(accepts.errors));
+    assert.ok(accepts(parse(await readFile(`steering.${name}.yaml`), { merge: true })), ajv.errorsText(accepts.errors));
   }
   for (
     const good of [
@@ -193,6 +192,56 @@ Deno.test("the JSON schema accepts what the parser accepts, and refuses what thi
     assert.ok(!accepts(parse(HEAD + bad)), bad);
   }
   assert.ok(!accepts({ version: 1, interfaces: [{ name: "eth0", attach: "shared" }] }));
+});
+
+interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+}
+
+/** Every key there is, as `section[].key`. */
+function keysOf(schema: JsonSchema, path = ""): string[] {
+  return [
+    ...Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => {
+      const here = path === "" ? key : `${path}.${key}`;
+      return [here, ...keysOf(inner, here)];
+    }),
+    ...(schema.items === undefined ? [] : keysOf(schema.items, `${path}[]`)),
+    ...(schema.anyOf ?? []).flatMap((branch) => keysOf(branch, path)),
+  ];
+}
+
+/** The keys that a file says, in the same form. */
+function keysIn(value: unknown, path = ""): string[] {
+  if (Array.isArray(value)) return value.flatMap((item) => keysIn(item, `${path}[]`));
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => {
+    const here = path === "" ? key : `${path}.${key}`;
+    return [here, ...keysIn(inner, here)];
+  });
+}
+
+Deno.test("the example file and docs/configuration.md have every key", async () => {
+  const keys = new Set(keysOf(z.toJSONSchema(configSchema, { io: "input" }) as JsonSchema));
+  assert.ok(keys.size >= 60, `${keys.size} keys`);
+  const said = new Set(keysIn(parse(await readFile("steering.example.yaml"), { merge: true })));
+  assert.deepEqual(
+    [...keys.difference(said)],
+    [],
+    "a comment is not enough: a key that is not in force is not checked",
+  );
+  const page = await Deno.readTextFile(new URL("../../docs/configuration.md", import.meta.url));
+  const documented = new Set(
+    page.split(/^### `/m).slice(1).flatMap((section) => {
+      const place = section.slice(0, section.indexOf("`"));
+      return [...section.matchAll(/^- \*\*`(\w+)`\*\*/gm)].map(([, key]) => `${place}.${key}`);
+    }),
+  );
+  const top = new Set(
+    [...page.slice(page.indexOf("## Keys")).split("### ")[0]!.matchAll(/^- \*\*`(\w+)`/gm)].map((m) => m[1]!),
+  );
+  assert.deepEqual([...keys].filter((key) => !(key.includes(".") ? documented : top).has(key)), []);
 });
 
 Deno.test("the JSON schema describes every key", async () => {

@@ -63,9 +63,17 @@ export function complainAboutNumber(noun: string, expected: string, fault = "is 
   });
 }
 
+/** What is wrong with a number that {@linkcode startsWithZero}, to follow it in a sentence. */
+export const ZERO = "begins with 0, which some read as octal and some as decimal";
+
+/** True for digits that mean one number to some programs and another to others: `010` is 8 or 10. */
+export function startsWithZero(digits: string): boolean {
+  return /^0\d/.test(digits);
+}
+
 /** For texts. A bare `8080` or `true` is the usual slip, so the sentence says how to write it. */
-export function complainAboutText(noun: string, expected: string, fault: string): Wording {
-  const plain = complain(noun, expected, () => fault);
+export function complainAboutText(noun: string, expected: string, fault: string | ((text: string) => string)): Wording {
+  const plain = complain(noun, expected, (input) => typeof fault === "string" ? fault : fault(`${input}`));
   const unquoted = complain(noun, `${expected}, in quotes`, () => "is not text");
   return (refusal) => {
     const bare = typeof refusal.input === "number" || typeof refusal.input === "boolean";

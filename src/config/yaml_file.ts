@@ -5,7 +5,7 @@
  */
 
 import { type Alias, Composer, type Document, isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, Parser } from "yaml";
-import type { CST, Node, Pair, YAMLError, YAMLMap } from "yaml";
+import type { CST, Node, Pair, Scalar, YAMLError, YAMLMap } from "yaml";
 import {
   isMergeKey,
   MAX_MERGED_KEYS,
@@ -15,7 +15,7 @@ import {
   TooMuchMerged,
   withoutExtensions,
 } from "./merge.ts";
-import { complainAboutKind, show, syntaxMessage } from "./wording.ts";
+import { complainAboutKind, show, startsWithZero, syntaxMessage, ZERO } from "./wording.ts";
 
 /** Keys and list indices that lead from the top of the file to a value. */
 export type Path = readonly PropertyKey[];
@@ -172,6 +172,7 @@ export class YamlFile {
     if (isAlias(node)) return this.#resolve(node, around);
     if (!isScalar(node) && !isMap(node) && !isSeq(node)) return true;
     if (!this.#name(node)) return false;
+    if (isScalar(node)) this.#checkNumber(node);
     const inside = [...around, node];
     if (isSeq(node)) return node.items.every((item) => this.#explore(item, inside));
     if (!isMap(node)) return true;
@@ -181,6 +182,13 @@ export class YamlFile {
     if (!node.items.every(({ key, value }) => this.#explore(key, inside) && this.#explore(value, inside))) return false;
     node.items = node.items.filter((pair) => !isMergeKey(pair) || this.#checkMerge(pair));
     return true;
+  }
+
+  /** The parser has read it as decimal, as YAML 1.2 has it; YAML 1.1 has it as octal. */
+  #checkNumber({ value, source = "", range }: Scalar): void {
+    if (typeof value !== "number" || !startsWithZero(source.replace(/^[-+]/, ""))) return;
+    const [start, end] = range ?? [0, 0];
+    this.#report({ start, end }, `number ${source} ${ZERO}: expected ${value}`);
   }
 
   #addKey(keys: Map<string, Pair>, pair: Pair): boolean {

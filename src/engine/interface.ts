@@ -7,7 +7,7 @@ import { XdpLink } from "../bpf/link.ts";
 import { SteeringProgram } from "../bpf/program.ts";
 import type { InterfaceConfig } from "../config/schema.ts";
 import type { QueuePortDescription } from "../dataplane/queue_port.ts";
-import { SteerError, UnsupportedError } from "../errors.ts";
+import { messageOf, SteerError, UnsupportedError } from "../errors.ts";
 import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { XskSocket } from "../xsk/socket.ts";
@@ -26,11 +26,23 @@ export interface SteeredQueue {
 /** The rx queues of an interface, by sysfs. Ascending. */
 export function rxQueues(interfaceName: string): number[] {
   const ids: number[] = [];
-  for (const { name } of Deno.readDirSync(`/sys/class/net/${interfaceName}/queues`)) {
+  for (const { name } of queueEntries(interfaceName)) {
     const match = /^rx-(\d+)$/.exec(name);
     if (match !== null) ids.push(Number(match[1]));
   }
   return ids.sort((left, right) => left - right);
+}
+
+function queueEntries(interfaceName: string): Deno.DirEntry[] {
+  const directory = `/sys/class/net/${interfaceName}/queues`;
+  try {
+    return [...Deno.readDirSync(directory)];
+  } catch (cause) {
+    throw new SteerError(`Cannot list the queues of interface "${interfaceName}": ${messageOf(cause)}`, {
+      cause,
+      hint: `sysfs of this network namespace has to be mounted at /sys: ls ${directory}`,
+    });
+  }
 }
 
 export interface FoundInterface {

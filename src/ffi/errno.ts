@@ -65,6 +65,11 @@ const NO_PORT = "no local port is free: see net.ipv4.ip_local_port_range";
 const HINTS: Readonly<Record<string, string>> = {
   "* EPERM": PRIVILEGES,
   "* EACCES": PRIVILEGES,
+  "* EMFILE": "raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit), or use fewer workers or queues",
+  "* ENFILE": "the machine has too many files open: raise fs.file-max",
+  "* ENOMEM": "free some memory, or use fewer queues, chunks in umem or workers",
+  "* ENOSYS": "this kernel does not have the call: Linux 5.15 or newer is needed",
+  "* ENODEV": "ip link lists the interfaces there are",
   "socket EAFNOSUPPORT": "this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS=y",
   "setsockopt(XDP_UMEM_REG) EPERM": MEMLOCK,
   "setsockopt(XDP_UMEM_REG) ENOBUFS": MEMLOCK,
@@ -90,6 +95,9 @@ const HINTS: Readonly<Record<string, string>> = {
   "sched_setaffinity EINVAL": "workers.cpus names a CPU this machine or its cgroup does not have",
 };
 
+/** What else there is to do. */
+const LOOK = "xdpsteer doctor looks for the cause";
+
 /**
  * Makes the error for a failed call.
  *
@@ -99,5 +107,5 @@ const HINTS: Readonly<Record<string, string>> = {
  */
 export function syscallError(call: string, errno: number, what: string): SyscallError {
   const code = errnoName(errno);
-  return new SyscallError(call, errno, code, what, HINTS[`${call} ${code}`] ?? HINTS[`* ${code}`]);
+  return new SyscallError(call, errno, code, what, HINTS[`${call} ${code}`] ?? HINTS[`* ${code}`] ?? LOOK);
 }

@@ -7,7 +7,7 @@
 import { SteerError } from "../errors.ts";
 import { ERRNO, syscallError } from "./errno.ts";
 import { checked, libbpf, messagesOf } from "./libbpf_library.ts";
-import { closeFd } from "./libc.ts";
+import { closeFd, libc } from "./libc.ts";
 import {
   BPF_LINK_CREATE_OPTS,
   BPF_LINK_INFO,
@@ -255,11 +255,12 @@ export class BpfRingBuffer implements Disposable {
       return 0;
     });
     const open = (): Deno.PointerValue => libbpf().ring_buffer__new(mapFd, this.#callback.pointer, null, null);
+    const { errno } = libc();
     const handle = open();
+    const code = errno[0]!;
     if (handle === null) {
-      const words = messagesOf(open);
       this.#callback.close();
-      throw new SteerError(`Cannot open the BPF ring buffer: ${words}`);
+      throw syscallError("ring_buffer__new", code, "open a BPF ring buffer");
     }
     this.#handle = handle;
   }

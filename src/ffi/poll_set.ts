@@ -6,7 +6,8 @@
 import { libc, mapMemory } from "./libc.ts";
 import { POLLFD, TIMESPEC, UAPI } from "./uapi.ts";
 
-const PAGE_BYTES = 4096;
+/** Of the clock and of what an eventfd held, behind the set. */
+const CLOCK_BYTES = 64;
 
 /**
  * A poll(2) set and a clock in memory that C can see. Belongs to one thread.
@@ -34,11 +35,11 @@ export class PollSet {
   constructor(fds: readonly number[]) {
     this.#count = fds.length;
     this.#first = fds[0]!;
-    if (fds.length * POLLFD.size > PAGE_BYTES - 64) throw new RangeError(`${fds.length} fds do not fit one poll set`);
-    // Mapped and never unmapped: 4 KiB per worker for the life of the process.
-    this.#pointer = mapMemory(PAGE_BYTES, UAPI.MAP_PRIVATE | UAPI.MAP_ANONYMOUS, -1, 0, "map a poll set");
-    const buffer = Deno.UnsafePointerView.getArrayBuffer(this.#pointer, PAGE_BYTES);
-    const clockAt = PAGE_BYTES - 64;
+    const clockAt = Math.ceil(fds.length * POLLFD.size / CLOCK_BYTES) * CLOCK_BYTES;
+    const bytes = clockAt + CLOCK_BYTES;
+    // Mapped and never unmapped: some pages per worker for the life of the process.
+    this.#pointer = mapMemory(bytes, UAPI.MAP_PRIVATE | UAPI.MAP_ANONYMOUS, -1, 0, "map a poll set");
+    const buffer = Deno.UnsafePointerView.getArrayBuffer(this.#pointer, bytes);
     this.#clock = Deno.UnsafePointer.offset(this.#pointer, clockAt)!;
     this.#drain = Deno.UnsafePointer.offset(this.#pointer, clockAt + TIMESPEC.size)!;
     this.#time = new Int32Array(buffer, clockAt, TIMESPEC.size / 4);

@@ -11,6 +11,15 @@ export function requireInterface(name: string): number {
   const ifindex = interfaceIndex(name);
   if (ifindex !== 0) return ifindex;
   throw new SteerError(`There is no interface "${name}" in this network namespace`, {
-    hint: `the interfaces are: ${[...Deno.readDirSync("/sys/class/net")].map((entry) => entry.name).sort().join(", ")}`,
+    hint: hintOf(),
   });
+}
+
+function hintOf(): string {
+  try {
+    const names = [...Deno.readDirSync("/sys/class/net")].map((entry) => entry.name).sort();
+    return `the interfaces are: ${names.join(", ")}`;
+  } catch {
+    return "ip link lists the interfaces there are";
+  }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { SteerError } from "../errors.ts";
+import { plural } from "../text.ts";
 
 /** Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_SYS_ADMIN includes the last two, which are of Linux 5.8. */
 const CAP_NET_ADMIN = 12n;
@@ -41,4 +42,26 @@ export function requirePrivileges(): void {
     hint:
       "run it as root (sudo xdpsteer ...), or give it these capabilities, as AmbientCapabilities= in a systemd unit does",
   });
+}
+
+/** File descriptors of the process itself, and of a worker's thread besides its sockets, with some to spare: 40 and 7 were counted. */
+const FILES = { process: 64, worker: 8 } as const;
+
+/**
+ * Makes sure that all sockets can be open at once. A thread that finds no file descriptor left ends the process without a word of ours.
+ *
+ * @param queues Of all interfaces.
+ * @throws {SteerError}
+ */
+export function requireOpenFiles(workers: number, queues: number): void {
+  const [, soft = "unlimited"] = /^Max open files +(\S+)/m.exec(Deno.readTextFileSync("/proc/self/limits")) ?? [];
+  const needed = FILES.process + workers * (FILES.worker + queues);
+  if (soft === "unlimited" || needed <= Number(soft)) return;
+  const what = `${plural(workers, "worker")} on ${plural(queues, "queue")}`;
+  throw new SteerError(
+    `Cannot open the sockets of ${what}: ${soft} files may be open at once, about ${needed} are needed`,
+    {
+      hint: "raise the limit of open files (ulimit -n, or LimitNOFILE= in the unit), or use fewer workers or queues",
+    },
+  );
 }

@@ -54,6 +54,7 @@ export const FORWARD_MODE = Object.fromEntries(FORWARD_MODES.map((mode, index) =
   Record<ForwardMode, number>
 >;
 
+/** A power of two, so large that searches are short. */
 const INDEX_SIZE = 8 * MAX_BACKENDS;
 const INDEX_MASK = INDEX_SIZE - 1;
 const HALVES = 2;

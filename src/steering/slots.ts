@@ -30,6 +30,13 @@ interface Holder {
 
 const FREE: Holder = { name: undefined, lastSeen: 0 };
 
+/** Two generations after one another have more names than there are slots. */
+export class SlotsExhausted extends Error {
+  constructor(capacity: number) {
+    super(`no more than ${capacity - 1} in two generations`);
+  }
+}
+
 export class RuleSlots {
   /** By slot. */
   readonly #holders: Holder[] = [FREE];
@@ -41,7 +48,7 @@ export class RuleSlots {
    * Finds a slot for every name. Nothing changes before the plan flips; one plan at a time.
    *
    * @param kept Names whose slots are given to no other, besides those of the generation before.
-   * @throws {RangeError} when there are too many.
+   * @throws {SlotsExhausted}
    */
   plan(names: readonly string[], generation: number, kept: ReadonlySet<string> = new Set()): SlotPlan {
     const wanted = new Set(names);
@@ -61,7 +68,7 @@ export class RuleSlots {
       }
       // Packets steered under the previous generation may still be on their way, so its slots are not free yet.
       while (search < this.capacity && (search >= this.#holders.length || isTaken(this.#holders[search]!))) search++;
-      if (search >= this.capacity) throw new RangeError(`More than ${this.capacity - 1} rules in two generations`);
+      if (search >= this.capacity) throw new SlotsExhausted(this.capacity);
       reused.add(search);
       given.set(name, search);
       return search++;

@@ -5,7 +5,7 @@ import { diffRules } from "./diff.ts";
 import { PORT_ACTION } from "./port_map.ts";
 import type { Forward } from "./forward.ts";
 import type { Rule } from "./rule.ts";
-import { NO_RULE, RuleSlots } from "./slots.ts";
+import { NO_RULE, RuleSlots, SlotsExhausted } from "./slots.ts";
 import { createWorkerTables, viewWorkerTables, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
 const FORWARD: Forward = { to: [], mode: "nat", remapPort: null, idleTimeout: 60, health: null, noneLeft: "drop" };
@@ -142,7 +142,7 @@ Deno.test("RuleSlots.plan() gives no slot away whose name is to be kept", () => 
   assign(slots, ["a", "b", "c"], 1);
   for (const generation of [2, 3, 4]) assign(slots, [], generation);
   assert.deepEqual([...slots.plan(["d"], 5, new Set(["a"])).reused], [2]);
-  assert.throws(() => slots.plan(["d", "e", "f"], 5, new Set(["a"])), RangeError);
+  assert.throws(() => slots.plan(["d", "e", "f"], 5, new Set(["a"])), SlotsExhausted);
 });
 
 Deno.test("diffRules() names what was added, changed and removed", () => {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { messageOf, SteerError } from "../errors.ts";
 import { sleep } from "./pacer.ts";
 
 export type Side = "client" | "steer";
@@ -51,8 +52,14 @@ const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).trim
 /** Runs a command to its end and returns what it printed. */
 async function run(argv: readonly string[]): Promise<string> {
   const [program, ...args] = argv;
-  const { success, code, stdout, stderr } = await new Deno.Command(program!, { args, stdin: "null" }).output();
-  if (!success) throw new Error(`"${argv.join(" ")}" ended with ${code}: ${text(stderr) || text(stdout)}`);
+  const child = new Deno.Command(program!, { args, stdin: "null" });
+  const { success, code, stdout, stderr } = await child.output().catch((cause) => {
+    throw new SteerError(`Cannot run "${argv.join(" ")}": ${messageOf(cause)}`, {
+      cause,
+      hint: "it comes with iproute2: apt install iproute2",
+    });
+  });
+  if (!success) throw new SteerError(`"${argv.join(" ")}" ended with ${code}: ${text(stderr) || text(stdout)}`);
   return text(stdout);
 }
 
@@ -110,7 +117,7 @@ export class VethNetwork implements AsyncDisposable {
   async #untilUp(side: Side): Promise<void> {
     const deadline = performance.now() + UP_MS;
     while (!(await this.exec(side, ["ip", "link", "show", INTERFACES[side]])).includes("state UP")) {
-      if (performance.now() > deadline) throw new Error(`Interface "${INTERFACES[side]}" does not come up`);
+      if (performance.now() > deadline) throw new SteerError(`Interface "${INTERFACES[side]}" does not come up`);
       await sleep(10);
     }
   }
@@ -168,7 +175,7 @@ async function killAll(name: string): Promise<void> {
         // It ended between the two calls.
       }
     }
-    if (performance.now() > deadline) throw new Error(`Processes ${pids.join(", ")} in "${name}" do not end`);
+    if (performance.now() > deadline) throw new SteerError(`Processes ${pids.join(", ")} in "${name}" do not end`);
     await sleep(20);
   }
 }

@@ -34,6 +34,7 @@ async function expectedOffers(): Promise<readonly (readonly [line: string, offer
     ["xdpsteer ports set 7777 --worker 1 -a e", ["echo"]],
     ["xdpsteer detach --interface ", interfaces.map(({ name }) => name).sort()],
     ["xdpsteer run --config /etc/host", ["/etc/host.conf", "/etc/hostname", "/etc/hosts"]],
+    ["xdpsteer check /etc/host", ["/etc/host.conf", "/etc/hostname", "/etc/hosts"]],
     ["xdpsteer completions ", ["bash", "fish", "zsh"]],
   ];
 }

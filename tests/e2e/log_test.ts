@@ -5,13 +5,9 @@ import { finish, productCommand, TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { until } from "./support/wait.ts";
 
-/** The kernel takes this for the name of an interface. */
-const NASTY = "x\x1b[7m\u009b\u202e";
-const CONFIG: TestConfig = {
-  interface: `"x\\e[7m\\u009b\\u202e"`,
-  rules: ["{ name: game, ports: 8080, worker: 0 }"],
-  workers: 1,
-};
+/** A file system takes this for the name of a file: the configuration's, which a refusal tells. */
+const NASTY = "x\x1b[7m\u009b\u202e.yaml";
+const CONFIG: TestConfig = { rules: ["{ name: game, ports: 8080, worker: 0 }"], workers: 1 };
 const FORGED = "12:00:00.000 [ERROR] xdpsteer.run: forged";
 // deno-lint-ignore no-control-regex -- what would steer a terminal
 const STEERS_TERMINAL = /[\x00-\x1f\x7f-\x9f\u202e]/;
@@ -50,12 +46,13 @@ interface Start {
 /** Starts an appliance, lets it refuse a configuration that tries to forge a line, and stops it. @returns all it wrote. */
 async function wordsOf({ stderr, format, noColor }: Start): Promise<string> {
   await using network = await TestNetwork.create();
-  await network.exec("steer", ["ip", "link", "add", NASTY, "up", "type", "veth", "peer", "name", "peer0"]);
+  await using directory = await TempDir.create();
   const text = (socket: string): string => configText(CONFIG, socket).replace("format: json", `format: ${format}`);
   const wrapper = stderr === "pipe" ? [] : ["/usr/bin/python3", "-c", STDERR, stderr];
   const as = ["env", "-u", "NO_COLOR", "-u", "JOURNAL_STREAM", ...wrapper];
   if (noColor !== undefined) as.splice(5, 0, `NO_COLOR=${noColor}`);
-  await using box = await startAppliance(network, text, { as });
+  await Deno.writeTextFile(`${directory.path}/${NASTY}`, text(`${directory.path}/control.sock`));
+  await using box = await startAppliance(network, text, { as, directory: directory.path, configFile: NASTY });
   await refuse(box, text(box.socket));
   box.signal("SIGTERM");
   assert.equal((await box.ended()).code, 0, box.stderr);
@@ -93,8 +90,7 @@ Deno.test("auto: lines of JSON where standard error is no terminal", async () =>
   const refusal = records.find(({ level }) => level === "error")!;
   assert.match(refusal.message, /^The new configuration is refused/);
   assert.ok(refusal.message.includes(`\n${FORGED}\n`), "the value is whole, as a value");
-  const started = records.find(({ message }) => message.startsWith("Interface "))!;
-  assert.equal(started.properties.interface, NASTY);
+  assert.ok(`${refusal.properties.reason}`.includes(`/${NASTY}:`));
   assert.equal(records.at(-1)!.message, "Stopped");
 });
 
@@ -106,7 +102,7 @@ Deno.test("text: one line a record, which no value can forge", async () => {
     assert.ok(!line.startsWith(FORGED), line);
   }
   assert.equal(lines.filter((line) => line.includes("forged")).length, 1, lines.join("\n"));
-  assert.ok(lines.some((line) => line.includes("Interface x\\x1b[7m\\x9b\\u202e: ")), lines.join("\n"));
+  assert.ok(lines.some((line) => line.includes("/x\\x1b[7m\\x9b\\u202e.yaml:")), lines.join("\n"));
 });
 
 Deno.test("auto: text in colour on a terminal, where only a bar continues a record", async () => {

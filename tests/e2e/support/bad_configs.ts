@@ -17,7 +17,8 @@ export function badConfigs(good: string): BadConfig[] {
     if (!good.includes(from)) throw new Error(`"${from}" is not in the configuration`);
     return good.replace(from, to);
   };
-  const addRule = (rule: string): string => edit("steering:\n", `steering:\n  - ${rule}\n`);
+  const addRule = (...rules: readonly string[]): string =>
+    edit("steering:\n", `steering:\n${rules.map((rule) => `  - ${rule}\n`).join("")}`);
   const at = String.raw`:\d+:\d+: `;
   const located = (message: string): RegExp => new RegExp(`${at}${message}`);
   return [
@@ -77,6 +78,16 @@ export function badConfigs(good: string): BadConfig[] {
       what: "no interface",
       content: good.replace(/interfaces:\n.*\n/, "interfaces: []\n"),
       says: located("interfaces is"),
+    },
+    {
+      what: "more backends than there is room for",
+      content: addRule(
+        ...Array.from({ length: 5 }, (_, rule) => {
+          const to = Array.from({ length: 220 }, (_, index) => `"10.0.${rule}.${index + 1}:53"`).join(", ");
+          return `{ name: f${rule}, ports: ${rule + 1}, action: { forward: { to: [${to}] } } }`;
+        }),
+      ),
+      says: located("backend number 1025 of all rules: expected at most 1024 different ones"),
     },
     { what: "a list", content: "- version: 1\n", says: /expected a map with version, interfaces and steering/ },
   ];

@@ -1,0 +1,98 @@
+/**
+ * A backend as the configuration writes it, `10.0.0.11:9000`, and what can be wrong with one.
+ *
+ * @module
+ */
+import { parseAddress } from "../packet/address.ts";
+import type { Backend } from "../steering/forward.ts";
+import { LAST_PORT } from "./ports.ts";
+import { startsWithZero, ZERO } from "./wording.ts";
+
+export const BACKEND = 'an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"';
+
+/** A backend taken apart, in its shortest spelling. */
+type BackendAddress = Omit<Backend, "weight">;
+
+/** Reads a backend; undefined for what is none. */
+export function readBackend(text: string): BackendAddress | undefined {
+  const outcome = takeApart(text);
+  return typeof outcome === "string" ? undefined : outcome;
+}
+
+/** What is wrong with a backend, to follow it in a sentence: `has no port`. */
+export function backendFault(text: string): string {
+  const outcome = takeApart(text);
+  return typeof outcome === "string" ? outcome : "";
+}
+
+/** @returns What is wrong, where something is. */
+function takeApart(text: string): BackendAddress | string {
+  const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*)$/.exec(text);
+  if (match === null) return shapeFault(text);
+  const [, ipv6, ipv4, digits = ""] = match;
+  const host = ipv6 ?? ipv4!;
+  const bytes = bytesOf(host);
+  if (bytes === undefined || (bytes.length === 16) !== (ipv6 !== undefined)) return hostFault(host, ipv6 !== undefined);
+  if (!/^\d+$/.test(digits)) return `has the port "${digits}", which is not a number`;
+  if (startsWithZero(digits)) return `has the port ${digits}, which ${ZERO}`;
+  const port = Number(digits);
+  if (port < 1 || port > LAST_PORT) return `has the port ${port}, which is out of range (1 to ${LAST_PORT})`;
+  const fault = bytes.length === 4 ? ipv4Fault(bytes) : ipv6Fault(bytes);
+  if (fault !== undefined) return fault;
+  // One spelling of each address: the name decides what a Maglev table looks like, on every box.
+  if (ipv6 === undefined) {
+    const address = bytes.join(".");
+    return { name: `${address}:${port}`, address, port };
+  }
+  const shortest = new URL(`http://[${ipv6}]`).hostname;
+  return { name: `${shortest}:${port}`, address: shortest.slice(1, -1), port };
+}
+
+function bytesOf(host: string): Uint8Array | undefined {
+  try {
+    // Some read a part that begins with 0 as octal.
+    return host.includes(":") || !host.split(".").some(startsWithZero) ? parseAddress(host) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of what is not `HOST:PORT`. */
+function shapeFault(text: string): string {
+  if (text.includes("://")) return "is a URL";
+  if (/^\[[^\]]*\]?$/.test(text) || bytesOf(text) !== undefined) return "has no port";
+  if (/^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:\d+$/.test(text)) return "is an IPv6 address without brackets";
+  return text.includes(":") ? "is not an address and a port" : hostFault(text, false);
+}
+
+/** Of what should be an IP address. */
+function hostFault(host: string, inBrackets: boolean): string {
+  if (host === "") return "has no address";
+  if (inBrackets && bytesOf(host)?.length === 4) return "is an IPv4 address in brackets, which are for IPv6";
+  if (inBrackets && host.includes("%")) return "names an interface, which the kernel's routes decide";
+  if (inBrackets && /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(host)) return "is an IPv4 address written as IPv6";
+  if (!inBrackets && /^\d+(\.\d+)*$/.test(host) && host.split(".").some(startsWithZero)) {
+    return `has an address with a part that ${ZERO}`;
+  }
+  if (!inBrackets && /^[0-9.]+$/.test(host)) return "has an address that is not four numbers from 0 to 255";
+  if (!inBrackets && /[a-z]/i.test(host)) return "has a name for an address, and names are not looked up";
+  return "has no IP address that can be read";
+}
+
+const LOOPBACK = "is a loopback address, which no packet on a network can be sent to";
+const ONE_HOST = "and a backend is one host";
+
+function ipv4Fault(bytes: Uint8Array): string | undefined {
+  const [first] = bytes;
+  if (first === 127) return LOOPBACK;
+  if (first === 0) return "is not the address of a host (0.0.0.0/8)";
+  if (bytes.every((byte) => byte === 255)) return `is the broadcast address, ${ONE_HOST}`;
+  if (first! >= 240) return "is in the reserved range 240.0.0.0/4";
+  return first! >= 224 ? `is a multicast address, ${ONE_HOST}` : undefined;
+}
+
+function ipv6Fault(bytes: Uint8Array): string | undefined {
+  if (bytes[0] === 0xff) return `is a multicast address, ${ONE_HOST}`;
+  if (bytes.subarray(0, 15).some((byte) => byte !== 0)) return undefined;
+  return bytes[15] === 1 ? LOOPBACK : bytes[15] === 0 ? "is not the address of a host (::)" : undefined;
+}
