@@ -85,6 +85,7 @@ Deno.test("install, edit, upgrade, remove, purge: edits stay until the purge, wh
   await succeed("/usr/bin/xdpsteer", "check", "--config", CONFFILE);
   assert.equal(await exists(ENABLED), false, "a fresh install must not start at the next boot");
   await succeed("man", "--where", "8", "xdpsteer");
+  assert.ok(await exists("/usr/share/doc/xdpsteer/docs/operations.md"), "the documentation is in the package");
   await succeed("dpkg", "--verify", "xdpsteer");
 
   // What an operator does.
@@ -151,9 +152,10 @@ async function apt(command: "install" | "remove" | "purge", what: string): Promi
   await succeed("apt-get", ...options, command, what);
 }
 
-/** Everything outside of home and temporary folders that has the product's name, and its user. */
+/** Everything outside of home and temporary folders that has the product's name, and its user. Namespaces are other tests'. */
 async function traces(): Promise<string[]> {
-  const found = await run("find", "/etc", "/usr", "/var/lib", "/var/cache", "/run", "-xdev", "-name", "*xdpsteer*");
+  const places = ["/etc", "/usr", "/var/lib", "/var/cache", "/run", "-xdev"];
+  const found = await run("find", ...places, "-path", "/run/netns", "-prune", "-o", "-name", "*xdpsteer*", "-print");
   const user = await run("getent", "passwd", "xdpsteer");
   return [...found.stdout.split("\n"), ...user.stdout.split("\n")];
 }
