@@ -45,7 +45,7 @@ export function saveRules(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new SteerError(`Cannot save to "${file}": it is not valid\n${error.message}`, {
-      hint: "mend the file first, or make the change without --save",
+      hint: "fix the file first, or make the change without --save",
     });
   }
   if (!isDeepStrictEqual(content, before)) replaceFile(file, content);

@@ -146,7 +146,7 @@ Deno.test("ports set and unset without --save leave the file alone, and say so",
     new RegExp(
       "^~ game: ports 7777,7778,27015-27030 -> 7777,27015-27030\n" +
         "\\+ port-7778: ports 7778, worker hash, action echo\n" +
-        "generation 2 is in force after \\d+\\.\\d ms\nnot saved: it lasts until the next reload \\(--save keeps it\\)\n$",
+        "generation 2 is in force after \\d+\\.\\d ms\nnot saved: the change lasts until the next reload \\(use --save to keep it\\)\n$",
     ),
   );
   const unset = await change(network, box, "unset", "27016-27029,19");
@@ -206,7 +206,7 @@ const UNSAVABLE: Readonly<
       await box.writeConfig(`${configText(RULES, box.socket)}nonsense: 1\n`);
       await box.untilStatus("the refusal", ({ reloads }) => reloads.refused === 1);
     },
-    says: /it is not valid\n.*unknown key "nonsense"[\s\S]*hint: mend the file first/,
+    says: /it is not valid\n.*unknown key "nonsense"[\s\S]*hint: fix the file first/,
   },
   "a file with another change that cannot be applied": {
     spoil: async (box) => {
