@@ -73,9 +73,12 @@ function requireSame(file: string, found: Config, wanted: Config): void {
   ];
   if (differences.length === 0 && isDeepStrictEqual(found.steering, wanted.steering)) return;
   const what = differences.length === 0 ? "the order of the rules" : differences.join(", ");
-  throw new SteerError(`Cannot save to "${file}": it differs from what is in force in more than this change: ${what}`, {
-    hint: "put the file in force first (xdpsteer reload), then make the changes that are missing in it with --save",
-  });
+  throw new SteerError(
+    `Cannot save to "${file}": it differs from the active configuration in more than this change: ${what}`,
+    {
+      hint: "apply the file first (xdpsteer reload), then make the missing changes with --save",
+    },
+  );
 }
 
 /** @throws {SteerError} for a file that a rename would not replace in the way its owner means it. */

@@ -162,8 +162,11 @@ Deno.test("ports set and unset without --save leave the file alone, and say so",
   // A save of one change is not to hide that the others are missing in the file.
   const { code, stderr } = await ports(network, box, "set", "5000", "--worker", "1", "--save");
   assert.equal(code, 1);
-  assert.match(stderr, /differs from what is in force in more than this change: the rules game, scanners, port-7778\n/);
-  assert.match(stderr, /hint: put the file in force first \(xdpsteer reload\)/);
+  assert.match(
+    stderr,
+    /differs from the active configuration in more than this change: the rules game, scanners, port-7778\n/,
+  );
+  assert.match(stderr, /hint: apply the file first \(xdpsteer reload\)/);
   assert.equal(await Deno.readTextFile(box.configFile), file);
   assert.equal((await box.status()).generation, 3);
 });
@@ -213,7 +216,7 @@ const UNSAVABLE: Readonly<
       await box.writeConfig(configText({ ...RULES, workers: 3 }, box.socket));
       await box.untilStatus("the refusal", ({ reloads }) => reloads.refused === 1);
     },
-    says: /differs from what is in force in more than this change: workers\n/,
+    says: /differs from the active configuration in more than this change: workers\n/,
   },
   "a file that is gone": {
     spoil: async ({ configFile }) => await Deno.remove(configFile),
