@@ -38,11 +38,11 @@ export function call(socketPath: string, method: Method, path: string, body?: un
   });
 }
 
-const ANOTHER = "use --socket for another control.socket";
+const ANOTHER = "another control.socket is named with --socket";
 
 /** Why a socket that should be there does not answer, and what to do about it. */
 const CAUSES: Readonly<Record<string, readonly [message: string, hint: string]>> = {
-  ENOENT: ["there is no such socket", `is it running? see systemctl status xdpsteer; ${ANOTHER}`],
+  ENOENT: ["there is no such socket", `is it running? systemctl status xdpsteer tells; ${ANOTHER}`],
   ECONNREFUSED: ["nobody answers on it", `xdpsteer has ended and can be started again; ${ANOTHER}`],
   EACCES: ["this user may not open it", "use sudo, or join the group that control.group names"],
   EPERM: ["this user may not open it", "use sudo, or join the group that control.group names"],

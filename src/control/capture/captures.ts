@@ -174,7 +174,7 @@ export class Captures {
     if (id === undefined) {
       log.error("Rule {rule} is not captured: too many captures before it are not written yet", {
         rule,
-        hint: "the disk is too slow: remove the capture from the configuration and add it again later",
+        hint: "the disk is too slow: take the capture out of the configuration and put it back later",
       });
       return undefined;
     }
@@ -219,15 +219,12 @@ export class Captures {
       if (capture.error === null) log.info("Rule {rule} is captured in {file}", { rule, file });
     } else if (message.type === "failed") {
       capture.error = `${message.message}; ${message.hint}`;
-      log.error(
-        "Rule {rule} is no longer captured, and its packets are handled as before: cannot write {file}: {reason}",
-        {
-          rule,
-          file,
-          reason: message.message,
-          hint: message.hint,
-        },
-      );
+      log.error("Rule {rule} is not captured any more, its packets go on: cannot write {file}: {reason}", {
+        rule,
+        file,
+        reason: message.message,
+        hint: message.hint,
+      });
     } else {
       this.#forget(capture);
     }
