@@ -1,6 +1,6 @@
 /**
- * What docs/configuration.md and docs/metrics.md say beyond what the code knows: their frames, and the examples.
- * gen_config_docs.ts parses every example.
+ * The parts of docs/configuration.md and docs/metrics.md that do not come from the code: their frames, and the
+ * examples. gen_config_docs.ts parses every example.
  *
  * @module
  */
@@ -50,8 +50,8 @@ export const KEY_VALUES: Readonly<Record<string, string>> = {
 /** Whole files for common cases. */
 export const EXAMPLES: readonly { readonly title: string; readonly text: string; readonly yaml: string }[] = [
   {
-    title: "The least there can be",
-    text: "One interface, one rule. Its packets are spread over a worker for each CPU, counted and discarded.",
+    title: "The smallest configuration",
+    text: "One interface and one rule. Its packets are spread over one worker per CPU, counted and discarded.",
     yaml: `
 version: 1
 interfaces: [{ name: eth0 }]
@@ -61,14 +61,13 @@ steering:
   },
   {
     title: "A game server's edge",
-    text:
-      "Two workers with a CPU each, one for each game; well-known amplifiers are dropped at the driver. CPUs 0 and 1 are " +
-      "left to the kernel stack and to xdpsteer's control thread.",
+    text: "Two workers, each with its own CPU and its own game; well-known amplifiers are dropped at the driver. " +
+      "CPUs 0 and 1 are left to the kernel stack and to xdpsteer's control thread.",
     yaml: `
 version: 1
 interfaces:
   - name: eth0
-    attach: native # rather no start than a slow one
+    attach: native # refuse to start rather than run slowly
 workers: { cpus: [2, 3] }
 steering:
   - { name: arena, ports: 7777, worker: 0, action: echo }
@@ -78,10 +77,9 @@ steering:
   },
   {
     title: "Bursts",
-    text:
-      "More packet memory and longer rings hold a longer burst, at `chunks` x `chunk_size` bytes a queue (here 64 MiB): " +
-      "a ring of 16,384 entries holds what arrives in 16 ms at a million packets a second. The fill ring is as large as " +
-      "the number of chunks, so that none has to wait outside of it.",
+    text: "More packet memory and longer rings hold a longer burst, at the cost of `chunks` x `chunk_size` bytes per " +
+      "queue (here 64 MiB): a ring of 16,384 entries holds what arrives in 16 ms at a million packets per " +
+      "second. The fill ring is as large as the number of chunks, so that every chunk fits into it.",
     yaml: `
 version: 1
 interfaces:
@@ -95,7 +93,7 @@ steering:
   },
   {
     title: "Large frames",
-    text: "A packet has to fit one chunk: with 4096 bytes, an MTU of up to 3826.",
+    text: "A packet must fit into one chunk. Chunks of 4096 bytes allow an MTU of up to 3826.",
     yaml: `
 version: 1
 interfaces:
@@ -106,8 +104,8 @@ steering:
 `,
   },
   {
-    title: "The least latency",
-    text: "A busy worker never sleeps: it uses all of its CPU, which nothing else should run on.",
+    title: "The lowest latency",
+    text: "A busy worker never sleeps. It uses its CPU fully, so nothing else should run there.",
     yaml: `
 version: 1
 interfaces: [{ name: eth0 }]
@@ -117,8 +115,9 @@ steering:
 `,
   },
   {
-    title: "Two interfaces, and a group that may look and change",
-    text: "The rules hold for both. Members of `netops` need no root for `xdpsteer status`, `top` and `ports`.",
+    title: "Two interfaces, and a group with access",
+    text: "The rules apply to both interfaces. Members of `netops` can use `xdpsteer status`, `top` and `ports` " +
+      "without root.",
     yaml: `
 version: 1
 interfaces:
@@ -126,7 +125,7 @@ interfaces:
   - { name: eth1, queues: [0, 1] }
 workers: { count: 2 }
 steering:
-  - { name: dns, ports: 53, worker: hash, action: pass } # counted, and left to the kernel stack
+  - { name: dns, ports: 53, worker: hash, action: pass } # counted, and passed to the kernel stack
   - { name: voip, ports: "10000-10999", worker: 1 }
 control: { group: netops, http: 127.0.0.1:9470 }
 log: { format: json }
@@ -134,7 +133,7 @@ log: { format: json }
   },
 ];
 
-/** A file with mistakes, to show what is said of them. */
+/** A file with mistakes, to show how they are reported. */
 export const MISTAKES = `version: 1
 interfaces:
   - { name: eth0, atach: native }
@@ -144,54 +143,56 @@ steering:
   - { name: voice, ports: 27020 }
 `;
 
-const MADE =
-  "<!-- Made by scripts/gen_config_docs.ts from src/config/schema.ts, src/observe/metric_families.ts, src/observe/vocabulary.ts and " +
-  "scripts/config_docs_text.ts: change these, and run scripts/dev schema. -->";
+const MADE = "<!-- Made by scripts/gen_config_docs.ts: change src/config/schema.ts, src/observe/metric_families.ts, " +
+  "src/observe/vocabulary.ts or scripts/config_docs_text.ts, and run scripts/dev schema. -->";
 
 export const CONFIG_PAGE = `# Configuration
 
 ${MADE}
 
-One YAML file of at most 1 MiB, by default \`/etc/xdpsteer/steering.yaml\`. \`xdpsteer check FILE\` says what is
-wrong with it, or what it means, and changes nothing. A first line
-\`# yaml-language-server: $schema=./steering.schema.json\` gives editors completion
-([steering.schema.json](../config/steering.schema.json)); [steering.example.yaml](../config/steering.example.yaml) has
-every key with its default. It has to be a regular file, or a link to one: anything else, such as a FIFO, is refused
-without waiting for it.
+The configuration is one YAML file of at most 1 MiB, by default \`/etc/xdpsteer/steering.yaml\`. It must be a regular
+file or a link to one; xdpsteer refuses anything else, such as a FIFO, without waiting for it. \`xdpsteer check FILE\`
+reports the mistakes in a file, or what it means, and changes nothing. With a first line
+\`# yaml-language-server: $schema=./steering.schema.json\`, editors offer completion
+([steering.schema.json](../config/steering.schema.json)). [steering.example.yaml](../config/steering.example.yaml) has
+every key with its default.
 
-Keys at the top that begin with \`x-\` are ignored: a place for YAML anchors. A merge key, \`<<: *anchor\`, brings in the keys of another map;
-what the map says itself goes before it. \`ports set --save\` writes beside what is merged and leaves it as it is.
+Top-level keys that begin with \`x-\` are ignored: a place for YAML anchors. A merge key, \`<<: *anchor\`, brings in the keys
+of another map; a key that the map has itself overrides the merged one. \`ports set --save\` writes beside what is merged
+and leaves it as it is.
 
-Keys that do not exist are mistakes, and so are a port in two rules and a worker that does not exist. All mistakes are
-told at once, each with its place; the exit code is 3:
+Unknown keys, ports that are in two rules and workers that do not exist are mistakes. All mistakes are reported
+together, each with its place; the exit code is 3:
 
 {{mistakes}}
 
 ## What changes live
 
-\`steering\` changes while packets flow, whole or not at all, and no packet is lost. The change begins with any of these:
+Changes of \`steering\` are applied at once and atomically, under traffic, without losing a packet. Each of these
+triggers a change:
 
-- the file is saved, in place or by rename, or a ConfigMap's link is swapped;
+- the file is saved, in place or by rename, or the link of a ConfigMap is switched;
 - \`xdpsteer reload\`, or SIGHUP (\`systemctl reload xdpsteer\`);
-- \`xdpsteer ports set PORT[-PORT] --worker W\` and \`ports unset\`: without \`--save\` until the next reload or restart,
-  with it in the file too;
-- \`PUT /v1/config\` on the control socket, with a file or with what \`GET /v1/config\` answered;
-- \`POST\` and \`DELETE /v1/ports\` there.
+- \`xdpsteer ports set PORT[-PORT] --worker W\` and \`ports unset\`: until the next reload or restart; with \`--save\`
+  also in the file;
+- \`PUT /v1/config\` on the control socket, with a file or with an answer of \`GET /v1/config\`;
+- \`POST\` and \`DELETE /v1/ports\` on the control socket.
 
-Programs put back what they read: the answer to GET has the generation as its \`ETag\`. A change with \`If-Match\` and that
-tag is made only while the generation is in force, and is answered by 412 otherwise. With \`?dry_run\` everything is checked,
-and the answer says what would change.
+The answer to \`GET /v1/config\` has the generation as its \`ETag\`. A program that sends this tag back with its change, as
+\`If-Match\`, changes only what it has read: if another generation is active, the answer is 412 and nothing changes. With
+\`?dry_run\`, everything is checked, nothing changes, and the answer says what would change.
 
-\`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are not
-kept. It refuses a symbolic link.
+\`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are
+not kept. It refuses a symbolic link.
 
-There may be 4,096 rules, and 1,024 different backends in all of them. {{fixed}} need a restart. Where one of them differs the whole change is refused, and nothing of it is applied. A refused
-change leaves the configuration before it in force; log, \`xdpsteer status\` and
-\`xdpsteer_config_last_reload_successful\` tell. A restart takes what is in the file: keep it valid.
+{{fixed}} need a restart. If one of them differs, the whole change is refused, and nothing of it is applied. After a
+refused change the previous configuration stays in effect; the log, \`xdpsteer status\` and
+\`xdpsteer_config_last_reload_successful\` report it. A restart reads the file, so keep it valid. A configuration has at
+most 4,096 rules, and 1,024 different backends in all of them.
 
-A rule's counters go by its name. A rule that gets other ports, another worker or another action goes on counting; under
-another name it counts from zero. What a rule that is gone has counted stays in /metrics until its place is needed, then
-under the rule \`(retired)\`.
+Counters belong to the name of a rule. A rule with other ports, another worker or another action keeps counting; under
+another name it counts from zero. The counts of a removed rule stay in /metrics until their place is needed; then they
+are added to the rule \`(retired)\`.
 
 ## Keys
 
@@ -206,20 +207,20 @@ export const METRICS_PAGE = `# Metrics
 
 ${MADE}
 
-\`GET /metrics\`, on the control socket and on \`control.http\`, in the Prometheus text format. Nothing is counted twice,
-and no counter goes back while the process lives. Every packet can be followed:
+\`GET /metrics\` on the control socket and on \`control.http\` returns the metrics in the Prometheus text format. No
+packet is counted twice, and no counter decreases while the process lives. Every packet can be followed:
 
-- seen by the XDP program = the sum over \`xdpsteer_xdp_packets_total\`;
-- of these, verdict redirect = received by workers + {{lost}} of \`xdpsteer_xsk_drops_total\`;
-- received by workers = the sum over the fates of \`xdpsteer_rule_packets_total\`, worker \`xdp\` left out.
+- packets seen by the XDP program = the sum over \`xdpsteer_xdp_packets_total\`;
+- those with the verdict \`redirect\` = packets received by workers + {{lost}} of \`xdpsteer_xsk_drops_total\`;
+- packets received by workers = the sum over the fates of \`xdpsteer_rule_packets_total\`, without the worker \`xdp\`.
 
-Samples of a rule appear with its first packet. Names in parentheses are no rules of the configuration: \`(answers)\` has
-what came to the translation ports of forwarding, which is backends' answers, and \`(retired)\` the counts of rules that are
-long gone. The rule with an empty name has the packets whose port had no rule any more when a worker saw them.
+A rule has samples from its first packet on. Names in parentheses are not rules of the configuration: \`(answers)\` counts
+what arrives at the translation ports of forwarding, that is, answers of backends, and \`(retired)\` has the counts of rules
+that were removed long ago. The rule with an empty name has the packets whose port no longer had a rule when a worker saw them.
 
-[prometheus.example.yaml](../config/prometheus.example.yaml) scrapes it,
+[prometheus.example.yaml](../config/prometheus.example.yaml) scrapes the metrics.
 [prometheus-alerts.yaml](../config/prometheus-alerts.yaml) has alerts, each with its section in
-[operations.md](operations.md), and [grafana-dashboard.json](../config/grafana-dashboard.json) is for import into
+[operations.md](operations.md). [grafana-dashboard.json](../config/grafana-dashboard.json) is a dashboard to import into
 Grafana.
 
 ## Metrics
@@ -236,14 +237,14 @@ Grafana.
 
 ## Fates
 
-What became of packets that reached a worker. A rule's packets that end in the XDP program are {{kernelFates}}, with
-\`worker="xdp"\`. Served: the packet got what its rule asks
-for. All others were dropped. The action \`answer\` is that of the translation ports.
+Every packet that reaches a worker has one fate. A rule's packets that end in the XDP program have the fate {{kernelFates}},
+with \`worker="xdp"\`. A packet with a served fate got what its rule asks for; all others were dropped. The action
+\`answer\` is the action of the translation ports.
 
 {{fates}}
 `;
 
-/** What has to stand beside a key for it to be allowed. */
+/** What a key needs beside it to be allowed. */
 export const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   "steering[].action.forward.remap_port": ["mode: dsr"],
 };

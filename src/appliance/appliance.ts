@@ -184,7 +184,7 @@ async function close({ interfaces, workers, steering, captures }: Parts): Promis
   await captures?.stop();
   if (!joined) {
     // A thread may still touch the rings, so they stay mapped: the process ends next, and the kernel frees them.
-    log.error("A worker did not stop in time; its memory is left to the end of the process");
+    log.error("A worker did not stop in time; its memory is freed when the process ends");
     return;
   }
   await steering?.[Symbol.asyncDispose]();

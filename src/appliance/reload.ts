@@ -218,7 +218,7 @@ export class Reloader {
     const fixed = FIXED.filter((key) => !isDeepStrictEqual(next[key], this.#config[key]));
     if (fixed.length > 0) {
       throw new SteerError(`${fixed.join(", ")} cannot change while xdpsteer runs; nothing was applied`, {
-        hint: "restart xdpsteer to change it, or take that part of the change back",
+        hint: "restart xdpsteer to change it, or undo that part of the change",
         exitCode: EXIT.configInvalid,
       });
     }

@@ -19,10 +19,10 @@ import type { top } from "./top.ts";
 import type { traffic } from "./traffic.ts";
 
 const DEFAULT_CONFIG = "/etc/xdpsteer/steering.yaml";
-const SAVE = "make the same change in the configuration file, which is otherwise left as it is";
+const SAVE = "also make the change in the configuration file, and leave the rest of the file as it is";
 const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
 const DEFAULT_SOCKET = "/run/xdpsteer/control.sock";
-/** Names the control socket where --socket does not. */
+/** Environment variable with the control socket to use without --socket. */
 const SOCKET_VARIABLE = "XDPSTEER_SOCKET";
 
 function socketOption(description: string): Option {
@@ -31,16 +31,16 @@ function socketOption(description: string): Option {
 
 /** Each command brings its code when it is called: starting is not to wait for that of the others. */
 export function buildProgram(entry: URL): Command {
-  if (Deno.env.get(SOCKET_VARIABLE) === "") Deno.env.delete(SOCKET_VARIABLE); // empty is as good as none
+  if (Deno.env.get(SOCKET_VARIABLE) === "") Deno.env.delete(SOCKET_VARIABLE); // empty counts as unset
   const program = new Command("xdpsteer")
     .description("Steers UDP packets by destination port to AF_XDP workers, live.")
-    .showHelpAfterError("(xdpsteer --help shows what there is)")
+    .showHelpAfterError("(xdpsteer --help lists the commands)")
     .version(versionText(), "-V, --version", "print the version")
     .exitOverride()
     .configureOutput({ writeOut: (text) => print(text.trimEnd()), writeErr: (text) => printError(text.trimEnd()) });
 
   program.command("run")
-    .description("steer packets as the configuration says, until SIGTERM; SIGHUP or a save of the file applies changes")
+    .description("steer packets as the configuration says until SIGTERM; SIGHUP, or saving the file, applies changes")
     .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
     .option("--bpf-object <file>", "use this compiled BPF object instead of the embedded one")
     .action(async (options: { config: string; bpfObject?: string }) =>
@@ -48,8 +48,8 @@ export function buildProgram(entry: URL): Command {
     );
 
   program.command("check")
-    .description("check a configuration and show what it means; changes nothing")
-    .argument("[file]", `configuration, - for standard input (default: "${DEFAULT_CONFIG}")`)
+    .description("check a configuration and show its rules; changes nothing")
+    .argument("[file]", `configuration file, or - for standard input (default: "${DEFAULT_CONFIG}")`)
     .option("-c, --config <file>", "the same")
     .option("--json", "print JSON")
     .action(async (file: string | undefined, options: CheckOptions) =>
@@ -57,42 +57,44 @@ export function buildProgram(entry: URL): Command {
     );
 
   program.command("status")
-    .description("show what a running xdpsteer does")
+    .description("show the state of the running xdpsteer")
     .addOption(socketOption("its control socket"))
-    .option("--json", "print JSON: everything that is known")
+    .option("--json", "print everything as JSON")
     .action(async (...words: Parameters<typeof status>) => await (await import("./status.ts")).status(...words));
 
   program.command("top")
     .description(
-      "watch rules, workers and queues live: rates, drops, load; elsewhere than on a terminal, as plain tables",
+      "watch rules, workers and queues live: rates, drops, load; if the output is not a terminal, as plain tables",
     )
     .addOption(socketOption("its control socket"))
-    .option("--interval <seconds>", "time between two looks, 0.2 to 60", "1")
-    .option("--json", "print one line of JSON for each interval")
-    .option("--once", "print one interval and end")
+    .option("--interval <seconds>", "time between updates, 0.2 to 60", "1")
+    .option("--json", "print one line of JSON per interval")
+    .option("--once", "print one interval and exit")
     .action(async (...words: Parameters<typeof top>) => await (await import("./top.ts")).top(...words));
 
-  const ports = program.command("ports").description("show and change which port goes where, while packets flow");
+  const ports = program.command("ports").description(
+    "show and change which port goes to which worker, under live traffic",
+  );
   ports.command("list")
-    .description("show every port in force")
+    .description("show all steered ports")
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof list>) => await (await import("./ports.ts")).list(...words));
   ports.command("set")
-    .description("give ports to a worker: to the rule that has exactly these ports, else to a rule of their own")
+    .description("steer ports to a worker; changes the rule that has exactly these ports, or makes a rule for them")
     .argument("<ports>", "a port, a range or several: 7777,27015-27030")
-    .requiredOption("-w, --worker <id>", "a worker id, or hash: spread by flow")
+    .requiredOption("-w, --worker <id>", "a worker id, or hash to spread packets by flow")
     .addOption(
-      new Option("-a, --action <action>", "what is done with the packets; default: as before, count for new ports")
+      new Option("-a, --action <action>", "what happens to the packets; default: unchanged, or count for new ports")
         .choices(PLAIN_ACTIONS),
     )
-    .option("--rule <name>", "give them to this rule, or to a new one of this name")
+    .option("--rule <name>", "add the ports to this rule, or to a new rule of this name")
     .option("--save", SAVE)
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof set>) => await (await import("./ports.ts")).set(...words));
   ports.command("unset")
-    .description("leave ports to the kernel stack; a rule that has no port left is gone")
+    .description("stop steering ports: they go to the kernel stack; a rule without ports is removed")
     .argument("<ports>", "a port, a range or several: 7777,27015-27030")
     .option("--save", SAVE)
     .addOption(socketOption("control socket of the running xdpsteer"))
@@ -100,27 +102,32 @@ export function buildProgram(entry: URL): Command {
     .action(async (...words: Parameters<typeof unset>) => await (await import("./ports.ts")).unset(...words));
 
   program.command("reload")
-    .description("put the configuration file in force, as a save of it or SIGHUP does, and say what that changed")
+    .description("apply the configuration file, as saving it or SIGHUP does, and show what changed")
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof reload>) => await (await import("./reload.ts")).reload(...words));
 
   program.command("detach")
-    .description("take the XDP program off an interface, whoever put it there; needs no running xdpsteer")
+    .description(
+      "detach the XDP program from an interface, with or without a running xdpsteer; a program that a process holds needs " +
+        "--stop or --force",
+    )
     .requiredOption("-i, --interface <name>", "the interface")
-    .option("--stop", "end the process that holds the program, by SIGTERM, and wait until it has detached")
-    .option("--force", "detach at once; the process that holds the program runs on, without packets")
+    .option("--stop", "stop the process that holds the program (SIGTERM), and wait until it has detached")
+    .option("--force", "detach at once; the process that holds the program keeps running, without packets")
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof detach>) => await (await import("./detach.ts")).detach(...words));
 
   program.command("doctor")
-    .description("say whether this machine can steer packets, how well, and what mends it; ends with 1 on a problem")
-    .option("-i, --interface <name>", "look at this interface; default: those of the configuration, or all that are up")
-    .option("-c, --config <file>", "look at its interfaces, with the settings they have there")
+    .description(
+      "check whether this machine can steer packets, and how well, and suggest fixes; exits with 1 if there is a problem",
+    )
+    .option("-i, --interface <name>", "check this interface; default: those of the configuration, or all that are up")
+    .option("-c, --config <file>", "check the interfaces of this configuration, with their settings")
     .option(
       "--no-probe",
-      "do not try native XDP and zero-copy on interfaces named by one of these options; trying attaches a program that " +
-        "passes every packet, and binds a socket, for a moment, and some drivers reset their rings for it",
+      "do not try native XDP and zero-copy on the interfaces that these options name; trying them briefly attaches a " +
+        "program that passes all packets, and binds a socket, for which some drivers reset their rings",
     )
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof doctor>) => await (await import("./doctor.ts")).doctor(...words));
@@ -138,7 +145,7 @@ export function buildProgram(entry: URL): Command {
     .action(async (...words: Parameters<typeof traffic>) => await (await import("./traffic.ts")).traffic(...words));
 
   program.command("completions")
-    .description("print what makes a shell complete xdpsteer's commands and options")
+    .description("print a completion script for a shell")
     .addArgument(new Argument("<shell>", "the shell").choices(SHELLS))
     .addHelpText(
       "after",
@@ -155,7 +162,7 @@ export function buildProgram(entry: URL): Command {
   program.command("version")
     .description("print the version")
     .option("--json", "print JSON")
-    .option("--licenses", "print the licences of everything in this program")
+    .option("--licenses", "print the licences of everything in this file")
     .action(({ json, licenses }: { json?: boolean; licenses?: boolean }) => {
       const { deno, v8 } = Deno.version;
       if (licenses) write(`${readLicenses(entry)}\n`);

@@ -14,7 +14,7 @@ export async function reload({ socket, json = false }: { socket: string; json?: 
     change = await callJson<Change>(socket, "POST", "/v1/reload");
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 422) throw error;
-    const { message, hint = "nothing was changed; mend the file and reload again" } = error;
+    const { message, hint = "nothing was changed; fix the file and reload again" } = error;
     throw new SteerError(message, { hint, exitCode: EXIT.configInvalid });
   }
   printChange(change, json);
@@ -34,8 +34,10 @@ export function printChange(change: Change, json: boolean): void {
   if (json) return printJson(change);
   const { generation, changes, elapsedMs, saved } = change;
   for (const line of changes) print(line);
-  const file = saved === true ? "; the configuration file says the same" : "";
+  const file = saved === true ? "; saved to the configuration file" : "";
   if (changes.length === 0) print(`nothing to change: generation ${generation} stays in force${file}`);
   else print(`generation ${generation} is in force after ${elapsedMs.toFixed(1)} ms${file}`);
-  if (saved === false && changes.length > 0) print("not saved: it lasts until the next reload (--save keeps it)");
+  if (saved === false && changes.length > 0) {
+    print("not saved: the change lasts until the next reload (use --save to keep it)");
+  }
 }

@@ -48,24 +48,24 @@ function readSize(value: number | string): number | undefined {
 }
 
 const rotate = map("rotate", {
-  size: size.prefault(DEFAULT_SIZE).describe(`Most bytes of a file: ${SIZE}. Default ${DEFAULT_SIZE}.`),
+  size: size.prefault(DEFAULT_SIZE).describe(`Maximum size of a file: ${SIZE}. Default ${DEFAULT_SIZE}.`),
   seconds: orNull(whole(complainAboutNumber("seconds", "1 to 604800 seconds"), 1, 604_800).meta({ examples: [3600] }))
     .describe(
-      "A file that has packets is finished after so many seconds, 1 to 604800. Default: at any age.",
+      "Maximum age in seconds of a file that has packets, 1 to 604800. Default: no limit.",
     ),
   keep: whole(complainAboutNumber("keep", "0 to 1000 files"), 0, 1000).default(5)
-    .describe("Finished files that are kept beside the one being written, 0 to 1000. Default 5."),
+    .describe("Number of finished files to keep, 0 to 1000. Default 5."),
 });
 
 const captureMap = map("capture", {
   file: path.describe(
-    `The file being written: ${FILE}. Finished ones are numbered from the newest: game.pcapng, game.1.pcapng, game.2.pcapng.`,
+    `The file being written: ${FILE}. Finished files are numbered, newest first: game.1.pcapng, game.2.pcapng.`,
   ),
   snap: whole(complainAboutNumber("snap", "14 to 65535 bytes"), 14, 65_535).default(65_535)
-    .describe("Most bytes kept of each packet, 14 to 65535, which is all of it. Default 65535."),
+    .describe("Number of bytes to keep of each packet, 14 to 65535; 65535 keeps all. Default 65535."),
   sample: whole(complainAboutNumber("sample", "1 to 1000000000"), 1, 1_000_000_000).default(1)
-    .describe("Captures one of so many packets of each worker, the first one to begin with; 1: all. Default 1."),
-  rotate: rotate.prefault({}).describe("When a file is finished, and how many finished ones are kept."),
+    .describe("Capture one in this many packets of each worker, beginning with the first; 1 captures all. Default 1."),
+  rotate: rotate.prefault({}).describe("When a file is finished, and how many finished files are kept."),
 });
 
 const captureForms = z.union([path, captureMap], {
@@ -82,7 +82,7 @@ export const captureSchema: z.ZodType<Capture> = written<typeof captureForms, Ca
   },
   (capture) => capture,
 ).describe(
-  `Copies the rule's packets to pcapng files: ${FILE}, or a map with file, snap, sample and rotate.`,
+  `Copy the rule's packets to pcapng files: ${FILE}, or a map with file, snap, sample and rotate.`,
 );
 
 /** The path of a capture, in whichever form it is written; undefined where there is none. */

@@ -45,23 +45,25 @@ const health = map("health", {
     `${HEALTH_CHECKS.map((check) => `${check}: ${HEALTH_CHECK_TABLE[check]}`).join("; ")}.`,
   ),
   port: orNull(whole(complainAboutNumber("port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
-    .describe("Port that is checked. Default: the backend's own."),
+    .describe("Port to check. Default: the backend's port."),
   send: message("send").default("xdpsteer").describe('Payload of a UDP check. Default "xdpsteer".'),
   expect: orNull(message("expect")).describe(
-    "How the answer to a UDP check has to begin. Default: any answer will do.",
+    "What the answer to a UDP check must begin with. Default: any answer is accepted.",
   ),
-  interval: seconds("interval", 0.1, 300).default(1).describe("Seconds from one check to the next. Default 1."),
-  timeout: seconds("timeout", 0.01, 60).default(0.5).describe("Seconds an answer may take. Default 0.5."),
-  rise: times("rise").default(2).describe("Checks in a row that make a backend healthy. Default 2."),
-  fall: times("fall").default(3).describe("Failures in a row that make it unhealthy. Default 3."),
+  interval: seconds("interval", 0.1, 300).default(1).describe("Seconds between two checks. Default 1."),
+  timeout: seconds("timeout", 0.01, 60).default(0.5).describe("Seconds to wait for an answer. Default 0.5."),
+  rise: times("rise").default(2).describe("Successful checks in a row that make a backend healthy. Default 2."),
+  fall: times("fall").default(3).describe("Failed checks in a row that make a backend unhealthy. Default 3."),
 });
 
 const backends = z.array(
   z.union([
     address,
     map("backend", {
-      address: address.meta({ examples: ["10.0.0.12:9000"] }).describe(`Where it is: ${BACKEND}.`),
-      weight: whole(aboutWeight, 1, 1000).default(1).describe("Its share of new sessions, 1 to 1000. Default 1."),
+      address: address.meta({ examples: ["10.0.0.12:9000"] }).describe(`The backend: ${BACKEND}.`),
+      weight: whole(aboutWeight, 1, 1000).default(1).describe(
+        "Its share of new sessions relative to the other backends, 1 to 1000. Default 1.",
+      ),
     }),
   ], { error: aboutBackend }),
   { error: complainAboutKind("to", "a list of backends") },
@@ -90,22 +92,22 @@ export const forwardSchema: z.ZodType<Forward> = map("forward", {
           : { ...readBackend(backend.address)!, weight: backend.weight }
       ),
     (list) => list.map(({ name, weight }) => weight === 1 ? name : { address: name, weight }),
-  ).describe(`The backends: each ${BACKEND}, or a map with address and weight.`),
+  ).describe(`The backends, each ${BACKEND}, or a map with address and weight.`),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,
   ),
   remap_port: orNull(whole(complainAboutNumber("remap_port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
     .describe(
-      "With dsr: the destination port that backends get instead of the service's. They still answer from the service's port. " +
-        "With nat each backend has its own port. Default: the service's.",
+      "With dsr: the destination port that backends receive packets on. They still answer from the service's " +
+        "port. With nat each backend has its own port. Default: the service's port.",
     ),
   idle_timeout: whole(complainAboutNumber("idle_timeout", "1 to 86400 seconds"), 1, 86_400).default(60)
-    .describe("Seconds of silence after which a session is over. Default 60."),
-  health: orNull(health).describe("How backends are checked. Without it they are taken to be healthy."),
+    .describe("Seconds without a packet after which a session ends. Default 60."),
+  health: orNull(health).describe("How backends are checked. Without it they count as healthy."),
   none_left: choice("none_left", ["drop", "pass"]).default("drop").describe(
-    "While no backend is healthy: drop, or pass to the kernel stack.",
+    "What happens to packets while no backend is healthy: drop, or pass to the kernel stack.",
   ),
-}).describe("Send to backends, and their answers back.");
+}).describe("Send packets to backends, and their answers back.");
 
 export const DEFAULT_TRANSLATION_PORTS = "61000-65535";
 export const DEFAULT_TABLE_SIZE = 65_537;
@@ -125,21 +127,22 @@ const forwardingMap = map("forwarding", {
     ({ first, last }) => `${first}-${last}`,
   ).prefault(DEFAULT_TRANSLATION_PORTS)
     .describe(
-      `Ports that backends see and answer to, shared out between the workers: ${PORTS}. No rule may list them, and they should ` +
-        "lie outside net.ipv4.ip_local_port_range. As many sessions per backend can be open at once.",
+      `Translation ports, which backends see and answer to, divided among the workers: ${PORTS}. No rule may ` +
+        `list them, and they should be outside of net.ipv4.ip_local_port_range. Their number limits the sessions ` +
+        `per backend.`,
     ),
   sessions: powerOfTwo("sessions", 1024, 1_048_576).default(65_536).describe(
-    "Most sessions of each worker: a power of two, 1024 to 1048576; 136 bytes each. Default 65536.",
+    "Maximum number of sessions per worker: a power of two, 1024 to 1048576; 136 bytes each. Default 65536.",
   ),
   table_size: z.int({ error: aboutSize }).refine(isPrimeSize, { error: aboutSize })
     .default(DEFAULT_TABLE_SIZE)
     .describe(
-      "Entries of each rule's table of backends: a prime, best a hundred times the number of backends. Default 65537.",
+      "Size of each rule's Maglev table: a prime, best about a hundred times the number of backends. Default 65537.",
     ),
 });
 
 /** Schema of the section `forwarding:`. */
-export const forwardingSchema = section(forwardingMap, {}).describe("What all rules that forward share.");
+export const forwardingSchema = section(forwardingMap, {}).describe("Settings that all rules with forward share.");
 
 function isPrimeSize(size: number): boolean {
   return size >= 251 && size <= 655_373 && isPrime(size);

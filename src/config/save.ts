@@ -47,7 +47,7 @@ export function prepareSave(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new SteerError(`Cannot save to "${file}": it is not valid\n${error.message}`, {
-      hint: "mend the file first, or make the change without --save",
+      hint: "fix the file first, or make the change without --save",
     });
   }
   const differs = !isDeepStrictEqual(content, before);
@@ -79,7 +79,10 @@ function requireSame(file: string, found: Config, wanted: Config): void {
   ];
   if (differences.length === 0 && isDeepStrictEqual(found.steering, wanted.steering)) return;
   const what = differences.length === 0 ? "the order of the rules" : differences.join(", ");
-  throw new SteerError(`Cannot save to "${file}": it differs from what is in force in more than this change: ${what}`, {
-    hint: "put the file in force first (xdpsteer reload), then make the changes that are missing in it with --save",
-  });
+  throw new SteerError(
+    `Cannot save to "${file}": it differs from the active configuration in more than this change: ${what}`,
+    {
+      hint: "apply the file first (xdpsteer reload), then make the missing changes with --save",
+    },
+  );
 }

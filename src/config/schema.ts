@@ -79,8 +79,8 @@ const umem = map("umem", {
   headroom: z.int({ error: headroom }).min(0, { error: headroom })
     .meta({ maximum: roomFor(4096) }).default(0)
     .describe(
-      "Free bytes before each packet. A chunk holds 256 bytes of the kernel, the headroom and a full frame of 1514 " +
-        `bytes, so at most ${roomFor(2048)} with chunk_size 2048 and ${roomFor(4096)} with 4096. Default 0.`,
+      "Free bytes before each packet. A chunk holds 256 bytes for the kernel, the headroom and a full frame of 1514 " +
+        `bytes, so the maximum is ${roomFor(2048)} with chunk_size 2048 and ${roomFor(4096)} with 4096. Default 0.`,
     ),
 });
 
@@ -112,9 +112,15 @@ const networkInterface = map("interface", {
     )
     .meta({ examples: ["eth0"] }).describe('Name of the interface: 1 to 15 bytes without white space, "/" or ":".'),
   attach: choice("attach", ["auto", "native", "generic"], ["shared"]).default("auto")
-    .describe("XDP mode. native: in the driver; generic: in the kernel's common path; auto: native, else generic."),
+    .describe(
+      "XDP mode. native: in the driver; generic: in the kernel stack; auto: native if the driver supports it, " +
+        "else generic.",
+    ),
   zero_copy: choice("zero_copy", ["auto", "require", "off"]).default("auto")
-    .describe("Zero copy into UMEM. require: fail without it; off: always copy; auto: try it, else copy."),
+    .describe(
+      "Zero-copy into UMEM. require: fail without it; off: always copy; auto: zero-copy if the driver supports " +
+        "it, else copy.",
+    ),
   queues: z.union([
     z.literal("all"),
     ids(queue, "queue").min(1, { error: `queues is an empty list: expected ${QUEUES}` }),
@@ -128,14 +134,16 @@ const count = complainAboutNumber("count", `a number from 1 to ${MAX_WORKERS}, o
 const cpu = whole(complainAboutNumber("cpu", "0 to 1023"), 0, 1023);
 const workers = map("workers", {
   count: z.union([whole(count, 1, MAX_WORKERS), z.literal("auto")], { error: count }).default("auto")
-    .describe(`Number of workers, 1 to ${MAX_WORKERS}; auto: as many as cpus lists, else one per CPU of the machine.`),
+    .describe(`Number of workers, 1 to ${MAX_WORKERS}; auto: one per CPU in cpus, or one per CPU of the machine.`),
   cpus: ids(cpu, "cpu").max(MAX_WORKERS, { error: `cpus is too long: expected at most ${MAX_WORKERS} CPUs` })
     .default([]).describe(
-      "CPU of each worker: worker i runs on the i-th CPU listed, 0 to 1023, and the other threads of xdpsteer keep off " +
-        "these where there are more. Empty: not pinned.",
+      "CPUs for the workers, 0 to 1023: worker i runs on the i-th CPU listed. The other threads of xdpsteer " +
+        "avoid these CPUs if there are others. Empty: workers are not pinned.",
     ),
   wait: choice("wait", ["adaptive", "poll", "busy"]).default("adaptive")
-    .describe("Without packets a worker sleeps (poll), spins (busy), or spins briefly and then sleeps (adaptive)."),
+    .describe(
+      "What a worker does without packets: sleep (poll), spin (busy), or spin briefly and then sleep (adaptive).",
+    ),
 });
 
 const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", faultOfName);
@@ -143,11 +151,16 @@ const worker = complainAboutNumber("worker", `a worker id from 0 to ${MAX_WORKER
 /** Schema of a rule. */
 export const ruleSchema: z.ZodType<Rule> = map("rule", {
   name: z.string({ error: ruleName }).regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: ruleName })
-    .describe("Name of the rule in counters and logs: 1 to 64 characters of A-Z a-z 0-9 _ . -. Each name once."),
+    .describe("Unique name of the rule in counters and logs: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
   ports: portsSchema
-    .describe('UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. Each port once.'),
+    .describe(
+      'UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. A port can be in one ' +
+        "rule only.",
+    ),
   worker: z.union([whole(worker, 0, MAX_WORKERS - 1), z.literal("hash")], { error: worker })
-    .default("hash").describe("The worker that gets the packets: its id, counted from 0, or hash: spread by flow."),
+    .default("hash").describe(
+      "The worker that gets the packets: its id, counted from 0, or hash to spread them by flow.",
+    ),
   action: actionSchema.prefault("count").describe(`${ACTION_WORDS}.`),
   capture: captureSchema.optional(),
 });
@@ -174,18 +187,17 @@ const control = map("control", {
   socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
     .refine((path) => !hasControls(path) && new TextEncoder().encode(path).length <= 107, { error: socketPath })
     .default("/run/xdpsteer/control.sock").describe(
-      `Unix socket of the control API: ${SOCKET}. A socket there on which nobody listens is replaced; anything else ` +
-        "ends the start with an error.",
+      `Unix socket of the control API: ${SOCKET}. A stale socket there is replaced; anything else is an error.`,
     ),
   group: written<typeof group, string | number | null>(
     group,
     (value) => value === "none" ? null : value,
     (value) => value ?? "none",
   ).prefault("none")
-    .describe("Group whose members may use the socket too (mode 0660); none: its owner only (mode 0600)."),
+    .describe("Group whose members may also use the socket (mode 0660); none: its owner only (mode 0600)."),
   http: written<typeof http, string | null>(http, (value) => value === "off" ? null : value, (value) => value ?? "off")
     .prefault("127.0.0.1:9469")
-    .describe("Read-only HTTP server for metrics, health and dashboard: loopback address and port, or off."),
+    .describe("Read-only HTTP server for metrics, health and dashboard: a loopback address and port, or off."),
 });
 
 function isLoopback(text: string): boolean {
@@ -196,9 +208,9 @@ function isLoopback(text: string): boolean {
 
 const log = map("log", {
   level: choice("level", ["debug", "info", "warn", "error"]).default("info")
-    .describe("The least serious message that is logged."),
+    .describe("The lowest level that is logged."),
   format: choice("format", ["auto", "text", "json"]).default("auto")
-    .describe("text: for people; json: one object per line; auto: text on a terminal, else json."),
+    .describe("text: for people; json: one object per line; auto: text if standard error is a terminal, else json."),
 });
 
 /** Schema of the whole file. */
@@ -214,7 +226,7 @@ export const configSchema = map("the file", {
     z.array(ruleSchema, { error: complainAboutKind("steering", "a list of rules") })
       .max(MAX_RULES, { error: `steering has too many rules: expected at most ${MAX_RULES}` }),
     [],
-  ).describe("The rules. A packet no rule asks for passes to the kernel stack."),
+  ).describe("The rules. Packets that match no rule pass to the kernel stack."),
   forwarding: forwardingSchema,
   control: section(control, {}).describe("Where the control API listens."),
   log: section(log, {}).describe("What is logged, and how."),

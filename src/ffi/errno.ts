@@ -81,8 +81,8 @@ const HINTS: Readonly<Record<string, string>> = {
   "bind EOPNOTSUPP": "the driver has no zero-copy for this queue: set zero_copy: auto or off",
   "bind ENETDOWN": "bring the interface up first: ip link set DEV up",
   "bind ENODEV": "ip link lists the interfaces there are",
-  "bpf_link_create EBUSY": "another XDP program sits on the interface: bpftool net names it",
-  "bpf_link_create EEXIST": "another XDP program sits on the interface: bpftool net names it",
+  "bpf_link_create EBUSY": "another XDP program is attached to the interface: bpftool net shows it",
+  "bpf_link_create EEXIST": "another XDP program is attached to the interface: bpftool net shows it",
   "bpf_link_create EOPNOTSUPP": "the driver has no native XDP: set attach: generic or auto",
   "bpf_link_create EINVAL": "the driver refuses XDP here, often because of a large MTU or LRO: " +
     "ip link set DEV mtu 1500; ethtool -K DEV lro off",

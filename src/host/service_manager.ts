@@ -90,7 +90,7 @@ export class ServiceManager implements Disposable {
     } catch (error) {
       if (this.#hasFailed) return; // once is enough: the beat would say it for ever
       this.#hasFailed = true;
-      log.warn("The service manager is not told how xdpsteer is: {reason}", { reason: messageOf(error) });
+      log.warn("{reason}; further failures are not logged", { reason: messageOf(error) });
     }
   }
 }

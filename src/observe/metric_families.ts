@@ -26,48 +26,53 @@ function gauge(help: string, ...labels: string[]): MetricFamily {
 export const METRICS = {
   xdpsteer_xdp_seen_packets_total: counter("Packets the XDP program was run on", "interface"),
   xdpsteer_xdp_packets_total: counter(
-    "Packets by what the XDP program decided, and why",
+    "Packets by the XDP program's verdict and its reason",
     "interface",
     "verdict",
     "reason",
   ),
   xdpsteer_xsk_drops_total: counter(
-    "XDP_STATISTICS of each AF_XDP socket, by the kernel's name of the reason; lost packets are " +
-      LOST_COUNTERS.join(" and "),
+    "XDP_STATISTICS of each AF_XDP socket, by the kernel's name of the counter; " +
+      `${LOST_COUNTERS.join(" and ")} are lost packets`,
     "interface",
     "queue",
     "worker",
     "reason",
   ),
   xdpsteer_ring_fill: gauge(
-    "Entries waiting in a ring; rx and tx: in the rings of all workers",
+    "Entries waiting in a ring; for rx and tx, in the rings of all workers",
     "interface",
     "queue",
     "ring",
   ),
-  xdpsteer_ring_size: gauge("Entries that the rings counted in xdpsteer_ring_fill hold", "interface", "queue", "ring"),
+  xdpsteer_ring_size: gauge(
+    "Size in entries of the rings that xdpsteer_ring_fill counts",
+    "interface",
+    "queue",
+    "ring",
+  ),
   xdpsteer_socket_ring_used_ratio: gauge(
-    "Share of one socket's rx or tx ring that is in use, 0 to 1",
+    "Used share of one socket's rx or tx ring, 0 to 1",
     "interface",
     "queue",
     "worker",
     "ring",
   ),
   xdpsteer_interface_info: gauge(
-    "1, with the XDP mode that was granted in its labels: native or generic",
+    "1; its labels have the XDP mode that was granted: native or generic",
     "interface",
     "attach",
   ),
-  xdpsteer_interface_fallback: gauge("1 where native XDP was tried and generic was granted", "interface"),
-  xdpsteer_interface_up: gauge("1 while the interface that was attached to is there and has a carrier", "interface"),
+  xdpsteer_interface_fallback: gauge("1 if native XDP was tried and generic was granted", "interface"),
+  xdpsteer_interface_up: gauge("1 while the attached interface exists and has a carrier", "interface"),
   xdpsteer_queue_zero_copy: gauge(
-    "1 where the kernel granted zero-copy to all sockets of a queue",
+    "1 if the kernel granted zero-copy to all sockets of a queue",
     "interface",
     "queue",
   ),
 
   xdpsteer_rule_packets_total: counter(
-    "Packets of a rule by what became of them; worker xdp: in the XDP program",
+    "Packets of a rule by their fate; the worker is xdp for fates in the XDP program",
     "rule",
     "worker",
     "fate",
@@ -87,55 +92,64 @@ export const METRICS = {
   ),
 
   xdpsteer_capture_packets_total: counter(
-    "Packets that were to be captured, by whether they are in a file; dropped: the disk or its thread did not keep up, or the " +
-      "file cannot be written",
+    "Packets to be captured, by result: written to a file, or dropped because the disk or the writing thread is " +
+      "too slow or the file cannot be written",
     "rule",
     "result",
   ),
 
   xdpsteer_worker_up: gauge("1 while the worker's loop runs", "worker"),
-  xdpsteer_worker_busy_ratio: gauge("Share of the last second or more in which the worker had packets", "worker"),
-  xdpsteer_worker_idle_seconds_total: counter("Time in which the worker had no packets, asleep or spinning", "worker"),
+  xdpsteer_worker_busy_ratio: gauge(
+    "Share of the last second or more in which the worker had packets to process",
+    "worker",
+  ),
+  xdpsteer_worker_idle_seconds_total: counter(
+    "Time in which the worker had no packets, whether asleep or spinning",
+    "worker",
+  ),
   xdpsteer_worker_batches_total: counter("Batches a worker took from rx rings, 1 to 64 packets each", "worker"),
-  xdpsteer_worker_sleeps_total: counter("Times a worker went to sleep for want of packets", "worker"),
+  xdpsteer_worker_sleeps_total: counter(
+    "Number of times a worker went to sleep because there were no packets",
+    "worker",
+  ),
   xdpsteer_worker_tx_wakeups_total: counter("System calls a worker made to have its tx rings sent", "worker"),
   xdpsteer_worker_lock_misses_total: counter(
-    "Times a worker found a queue's fill and completion rings in another's hands, and came back later",
+    "Number of times another worker held the lock of a queue's fill and completion rings",
     "worker",
   ),
   xdpsteer_worker_pauses_total: counter(
-    "Times a spinning worker did not get round for a millisecond or more: it was kept from its CPU",
+    "Number of times a spinning worker was kept from its CPU for a millisecond or more",
     "worker",
   ),
-  xdpsteer_worker_pause_seconds_total: counter("Time lost in the pauses that are counted", "worker"),
+  xdpsteer_worker_pause_seconds_total: counter("Time lost in these pauses", "worker"),
 
   xdpsteer_worker_sessions: gauge("Forwarding sessions of a worker", "worker"),
   xdpsteer_worker_session_evictions_total: counter(
-    "Sessions that were replaced before their time, since the worker's table was full",
+    "Sessions that were replaced before they expired because the worker's table was full",
     "worker",
   ),
-  xdpsteer_backend_healthy: gauge("1 while the health checks of a backend succeed, or it has none", "backend"),
+  xdpsteer_backend_healthy: gauge("1 while the backend's health checks succeed, or if it has none", "backend"),
   xdpsteer_backend_reachable: gauge(
-    "1 while there is a way to a backend by a steered interface, and its next hop's link address is known",
+    "1 while the backend has a route via a steered interface and the link address of its next hop is known",
     "backend",
   ),
 
-  xdpsteer_config_generation: gauge("Number of the configuration in force"),
-  xdpsteer_config_rules: gauge("Rules in force"),
-  xdpsteer_config_reloads_total: counter("Configurations offered, by what became of them", "result"),
+  xdpsteer_config_generation: gauge("Generation of the active configuration"),
+  xdpsteer_config_rules: gauge("Number of active rules"),
+  xdpsteer_config_reloads_total: counter("Configurations offered, by result", "result"),
   xdpsteer_config_last_reload_successful: gauge(
-    "0 while the last configuration that was offered was refused, else 1",
+    "0 if the last configuration offered was refused, else 1",
   ),
   xdpsteer_config_last_reload_timestamp_seconds: gauge(
-    "When the last configuration was offered, refused or not; before any: when the process started",
+    "When the last configuration was offered, even if it was refused; at first, when the process started",
   ),
-  xdpsteer_build_info: gauge("1, with the version in its labels", "version"),
+  xdpsteer_build_info: gauge("1; its labels have the version", "version"),
 
   process_cpu_seconds_total: counter("CPU time of all threads, in user and kernel mode"),
-  process_resident_memory_bytes: gauge("Physical memory in use, packet memory included"),
-  process_virtual_memory_bytes: gauge("Address space in use; V8 reserves far more of it than it uses"),
+  process_resident_memory_bytes: gauge("Physical memory in use, including packet memory"),
+  process_virtual_memory_bytes: gauge("Address space in use; V8 reserves far more than it uses"),
   process_open_fds: gauge("Open file descriptors"),
-  process_max_fds: gauge("Most file descriptors it may open"),
+  process_max_fds: gauge("Maximum number of file descriptors that it may open"),
   process_threads: gauge("Threads of the process"),
   process_start_time_seconds: gauge("When the process started"),
 } as const satisfies Readonly<Record<string, MetricFamily>>;

@@ -1,10 +1,10 @@
 /**
- * The settings of `action: forward`: backends, how packets get there, and how backends are checked.
+ * The settings of `action: forward`: backends, how packets are sent to them, and how they are checked.
  *
  * @module
  */
 
-/** How a packet gets to a backend. The number of a mode, which workers know it by, is its place. */
+/** How packets are sent to a backend. Workers know a mode by its position in this table. */
 export const FORWARD_MODE_TABLE = {
   nat: {
     translates: true,
@@ -18,40 +18,40 @@ export const FORWARD_MODE_TABLE = {
 } as const satisfies Readonly<Record<string, ForwardModeEntry>>;
 
 interface ForwardModeEntry {
-  /** True: backends see a translation port and answer to it. False: they see the client, and the service's port or `remap_port`. */
+  /** True: backends see a translation port and answer to it. False: they see the client's address, and the service's port or `remap_port`. */
   readonly translates: boolean;
-  /** For operators: begins small and ends without a full stop. */
+  /** For operators: lower case, without a full stop. */
   readonly words: string;
 }
 
 export type ForwardMode = keyof typeof FORWARD_MODE_TABLE;
 export const FORWARD_MODES = Object.keys(FORWARD_MODE_TABLE) as readonly ForwardMode[];
 
-/** How a backend can be checked. The probes are in backends/health/. */
+/** The kinds of health checks. The probes are in backends/health/. */
 export const HEALTH_CHECK_TABLE = {
-  udp: "send a datagram, expect an answer",
+  udp: "send a datagram and expect an answer",
   tcp: "connect",
-  icmp: "echo request",
+  icmp: "send an echo request",
 } as const;
 export type HealthCheckKind = keyof typeof HEALTH_CHECK_TABLE;
 export const HEALTH_CHECKS = Object.keys(HEALTH_CHECK_TABLE) as readonly HealthCheckKind[];
 
-/** Where packets of a rule go. */
+/** Where the packets of a rule are sent. */
 export interface Forward {
   readonly to: readonly Backend[];
   readonly mode: ForwardMode;
-  /** In a mode that does not translate: the destination port that backends see instead of the service's; null: the service's. */
+  /** In a mode that does not translate: the destination port that backends receive packets on; null: the service's port. */
   readonly remapPort: number | null;
-  /** Seconds of silence after which a session is over. */
+  /** Seconds without a packet after which a session ends. */
   readonly idleTimeout: number;
-  /** Null: backends are taken to be healthy. */
+  /** Null: backends count as healthy. */
   readonly health: HealthCheck | null;
-  /** What becomes of packets while no backend is healthy: dropped, or left to the kernel stack. */
+  /** What happens to packets while no backend is healthy: drop, or pass to the kernel stack. */
   readonly noneLeft: "drop" | "pass";
 }
 
 export interface Backend {
-  /** Address and port as one text, the same on every machine that is to choose alike: `10.0.0.11:9000`. */
+  /** Address and port, like `10.0.0.11:9000`. Machines that should choose the same backends need the same spelling. */
   readonly name: string;
   readonly address: string;
   readonly port: number;
@@ -60,18 +60,18 @@ export interface Backend {
 
 export interface HealthCheck {
   readonly check: HealthCheckKind;
-  /** Null: the backend's own. */
+  /** Null: the backend's port. */
   readonly port: number | null;
-  /** Of udp: the datagram's text. */
+  /** For udp: the payload of the datagram. */
   readonly send: string;
-  /** Of udp: how the answer has to begin; null: any answer will do. */
+  /** For udp: what the answer must begin with; null: any answer is accepted. */
   readonly expect: string | null;
-  /** Seconds from the beginning of a check to that of the next, ± 5 %. */
+  /** Seconds from the start of one check to the start of the next, ± 5 %. */
   readonly interval: number;
-  /** Seconds. */
+  /** Seconds to wait for an answer. */
   readonly timeout: number;
-  /** Checks in a row that must succeed before an unhealthy backend is healthy. */
+  /** Successful checks in a row that make an unhealthy backend healthy. */
   readonly rise: number;
-  /** Checks in a row that must fail before a healthy backend is unhealthy. */
+  /** Failed checks in a row that make a healthy backend unhealthy. */
   readonly fall: number;
 }

@@ -27,7 +27,7 @@ export const SOCKET_COUNTER_TABLE: Readonly<Record<SocketCounter, SocketCounterE
     lost: false,
     unusual: true,
     of: "queue",
-    words: "the fill ring was empty: not packets, but why rx_dropped grows",
+    words: "the fill ring was empty: does not count packets, but is a cause of rx_dropped",
   },
   tx_ring_empty_descs: {
     lost: false,

@@ -136,7 +136,7 @@ Deno.test("ports set and unset without --save leave the file alone, and say so",
     new RegExp(
       "^~ game: ports 7777,7778,27015-27030 -> 7777,27015-27030\n" +
         "\\+ port-7778: ports 7778, worker hash, action echo\n" +
-        "generation 2 is in force after \\d+\\.\\d ms\nnot saved: it lasts until the next reload \\(--save keeps it\\)\n$",
+        "generation 2 is in force after \\d+\\.\\d ms\nnot saved: the change lasts until the next reload \\(use --save to keep it\\)\n$",
     ),
   );
   const unset = await change(network, box, "unset", "27016-27029,19");
@@ -152,8 +152,11 @@ Deno.test("ports set and unset without --save leave the file alone, and say so",
   // A save of one change is not to hide that the others are missing in the file.
   const { code, stderr } = await ports(network, box, "set", "5000", "--worker", "1", "--save");
   assert.equal(code, 1);
-  assert.match(stderr, /differs from what is in force in more than this change: the rules game, scanners, port-7778\n/);
-  assert.match(stderr, /hint: put the file in force first \(xdpsteer reload\)/);
+  assert.match(
+    stderr,
+    /differs from the active configuration in more than this change: the rules game, scanners, port-7778\n/,
+  );
+  assert.match(stderr, /hint: apply the file first \(xdpsteer reload\)/);
   assert.equal(await Deno.readTextFile(box.configFile), file);
   assert.equal((await box.status()).generation, 3);
 });
@@ -196,14 +199,14 @@ const UNSAVABLE: Readonly<
       await box.writeConfig(`${configText(RULES, box.socket)}nonsense: 1\n`);
       await box.untilStatus("the refusal", ({ reloads }) => reloads.refused === 1);
     },
-    says: /it is not valid\n.*unknown key "nonsense"[\s\S]*hint: mend the file first/,
+    says: /it is not valid\n.*unknown key "nonsense"[\s\S]*hint: fix the file first/,
   },
   "a file with another change that cannot be applied": {
     spoil: async (box) => {
       await box.writeConfig(configText({ ...RULES, workers: 3 }, box.socket));
       await box.untilStatus("the refusal", ({ reloads }) => reloads.refused === 1);
     },
-    says: /differs from what is in force in more than this change: workers\n/,
+    says: /differs from the active configuration in more than this change: workers\n/,
   },
   "a file that is gone": {
     spoil: async ({ configFile }) => await Deno.remove(configFile),

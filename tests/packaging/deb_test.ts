@@ -106,6 +106,7 @@ Deno.test("install, edit, upgrade, remove, purge: edits stay until the purge, wh
   await root.succeed("/usr/bin/xdpsteer", "check", "--config", CONFFILE);
   assert.equal(await isThere(ENABLED), false, "a fresh install must not start at the next boot");
   await root.succeed("man", "--where", "8", "xdpsteer");
+  assert.ok(await isThere("/usr/share/doc/xdpsteer/docs/operations.md"), "the documentation is in the package");
   await root.succeed("dpkg", "--verify", "xdpsteer");
 
   // What an operator does.

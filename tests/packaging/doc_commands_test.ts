@@ -4,7 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import type { Command } from "commander";
 import { parse } from "yaml";
+import { buildProgram } from "../../src/cli/commands.ts";
 import { parseConfig } from "../../src/config/parse.ts";
 import { codeBlocks, indentedCode } from "./markdown.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -16,7 +18,7 @@ const NOT_RUN: readonly (readonly [command: RegExp, reason: string])[] = [
   [/\b(systemctl|journalctl)\b|system\.slice/, "needs systemd as process 1; systemd_test.ts has the unit checked"],
   [/^kubectl /, "needs a cluster; manifests_test.ts checks the manifests"],
   [/^(podman|skopeo) /, "needs a container engine and a registry; manifests_test.ts checks the Containerfile"],
-  [/^scripts\/dev demo$|^ssh box xdpsteer demo$/, "15 seconds; e2e/steering_test.ts runs the demo"],
+  [/^scripts\/dev demo$|^ssh box xdpsteer demo$/, "15 seconds; launcher_test.ts runs the demo"],
   [/^scripts\/dev (test|release)\b/, "runs this test"],
   [/^scripts\/dev compile$/, "has made the file that this test runs"],
   [/^top -H/, "needs a terminal, and does not end"],
@@ -29,7 +31,7 @@ const CODES: readonly (readonly [command: RegExp, codes: readonly number[]])[] =
   [/^xdpsteer doctor\b/, [0, 1]], // 1: this machine has a problem
 ];
 
-interface Command {
+interface CommandLine {
   readonly place: string;
   readonly line: string;
 }
@@ -45,8 +47,8 @@ async function documents(): Promise<ReadonlyMap<string, string>> {
 }
 
 /** The lines of the sh blocks, without comments; one that ends with a backslash goes on in the next. */
-async function commands(): Promise<Command[]> {
-  const found: Command[] = [];
+async function commands(): Promise<CommandLine[]> {
+  const found: CommandLine[] = [];
   for (const [name, markdown] of await documents()) {
     for (const { language, text, line: first } of codeBlocks(markdown)) {
       if (language !== "sh") continue;
@@ -109,6 +111,30 @@ Deno.test("every command of the documents runs, or is known not to", async (test
     });
   }
   assert.deepEqual(NOT_RUN.filter(([pattern]) => !used.has(pattern)), [], "entries for commands that are gone");
+});
+
+Deno.test("commands within sentences name verbs and options that exist", async () => {
+  const program = buildProgram(new URL("file:///main.ts"));
+  let count = 0;
+  for (const [name, markdown] of await documents()) {
+    for (const [, line] of markdown.matchAll(/`(?:scripts\/dev )?xdpsteer ([a-z][^`]*)`/g)) {
+      const words = line!.split(/\s+/);
+      let command: Command = program;
+      while (command.commands.length > 0) {
+        const next = command.commands.find((candidate) => candidate.name() === words[0]);
+        assert.ok(next !== undefined, `${name}: there is no command "${words[0]}" in \`xdpsteer ${line}\``);
+        command = next;
+        words.shift();
+        if (words.length === 0) break;
+      }
+      const options = command.options.flatMap(({ long, short }) => [long, short]);
+      for (const word of words.filter((word) => word.startsWith("-"))) {
+        assert.ok(options.includes(word.replace(/[=.,;]+.*$/, "")), `${name}: \`xdpsteer ${line}\` has no ${word}`);
+      }
+      count++;
+    }
+  }
+  assert.ok(count > 15, `only ${count} found`);
 });
 
 Deno.test("scripts/dev xdpsteer starts the program from its sources", async () => {

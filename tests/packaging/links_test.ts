@@ -1,9 +1,12 @@
-/** Every relative link of every document leads somewhere: in the repository, and where the Debian package puts the document. */
+/**
+ * Every relative link of every document leads somewhere: in the repository, and where the Debian package puts the document. Paths that
+ * the documents for contributors name exist.
+ */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
 import { packagedDocuments } from "../../scripts/packaged_docs.ts";
-import { anchors, relativeLinks } from "./markdown.ts";
+import { anchors, namedPaths, relativeLinks } from "./markdown.ts";
 import { exists, ROOT, succeed, temporaryFolder } from "./support.ts";
 
 /** The links below a folder that lead nowhere, and how many there were. */
@@ -28,6 +31,29 @@ Deno.test("links of documents in the repository lead to files, and to headings i
   const { dead, count } = await checkLinks(ROOT, files.split("\n"));
   assert.deepEqual(dead, []);
   assert.ok(count > 50, `only ${count} links found`);
+});
+
+/** The paths that a text names and that are not among the files; a bare name may be in any folder. */
+function missingPaths(text: string, files: readonly string[]): string[] {
+  const tops = [...new Set(files.flatMap((file) => file.includes("/") ? [file.split("/")[0]!] : []))]
+    .filter((top) => /^\w+$/.test(top));
+  return namedPaths(text, tops).filter(({ target }) => {
+    const pattern = target.replace(/\/$/, "").replaceAll(".", "\\.").replaceAll("*", "[^/]*");
+    const whole = new RegExp(`${target.includes("/") ? "^" : "(^|/)"}${pattern}(/|$)`);
+    return !files.some((file) => whole.test(file));
+  }).map(({ target, line }) => `${line}: ${target}`);
+}
+
+Deno.test("paths that CONTRIBUTING.md and docs/architecture.md name exist", async () => {
+  const files = (await succeed("git", "ls-files", "--cached", "--others", "--exclude-standard")).trim().split("\n");
+  for (const document of ["CONTRIBUTING.md", "docs/architecture.md"]) {
+    const text = await Deno.readTextFile(join(ROOT, document));
+    assert.ok(namedPaths(text, ["src", "bpf"]).length > 10, `${document} names no paths`);
+    assert.deepEqual(missingPaths(text, files), [], document);
+  }
+  const wrong =
+    "`src/control/`, src/errors.ts, `bpf/*.bpf.c`, `nothing.ts`, and src/cli/VERB.ts.\n`log.ts` tests/none.ts.";
+  assert.deepEqual(missingPaths(wrong, files), ["1: src/control/", "1: nothing.ts", "2: tests/none.ts"]);
 });
 
 Deno.test("the package has docs/ and the examples, and no link in them is dead", async () => {

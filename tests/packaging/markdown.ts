@@ -67,6 +67,23 @@ export function relativeLinks(markdown: string): Link[] {
   ).filter(({ target }) => !/^[a-z]+:/.test(target));
 }
 
+/**
+ * The paths in prose and code spans that look like the repository's: below a folder in `tops`, or a source file's bare name. Words in
+ * capitals stand for something else.
+ */
+export function namedPaths(markdown: string, tops: readonly string[]): Link[] {
+  const below = new RegExp(
+    `(?<![\\w./-])(?:${tops.join("|")})/[\\w./*-]*|(?<![\\w./*-])[\\w.*-]+\\.(?:ts|c|h|js)(?!\\w)`,
+    "g",
+  );
+  return prose(markdown).flatMap((line, index) =>
+    [...line.replace(/\]\([^)]*\)/g, "]").matchAll(below)].map(([path]) => ({
+      target: path.replace(/\.$/, ""),
+      line: index + 1,
+    }))
+  ).filter(({ target }) => !/[A-Z]/.test(target));
+}
+
 /** The names by which a page's headings are linked, as GitHub makes them. */
 export function anchors(markdown: string): string[] {
   return prose(markdown).flatMap((line) => /^#+ (.*)$/.exec(line)?.[1] ?? [])

@@ -179,7 +179,7 @@ export class NextHops implements NextHopSource {
     if (!overrun && !this.#incomplete) return changed;
     if (overrun) {
       log.info(
-        "The kernel told of more changes of routes and neighbours than there was room for; reading them all anew",
+        "Too many changes of routes and neighbours at once; reading all routes and neighbours again",
       );
     }
     this.#incomplete = true; // stays, should the dump fail
