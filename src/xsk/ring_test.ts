@@ -105,7 +105,7 @@ Deno.test("rings neither lose, repeat nor reorder entries in any interleaving", 
 
 /** What the order of stores and loads is for: with a small ring each entry is written again as soon as it was read. */
 Deno.test("a ring carries entries in order from one thread to another", async () => {
-  const entries = 5_000_000;
+  const entries = 2_000_000;
   const layout = { producer: 0, consumer: 32, flags: 49, entries: 80, size: 64 };
   const memory = new SharedArrayBuffer(4 * (layout.entries + (layout.size << ADDR_SHIFT)));
   const peer = new Worker(new URL("../../tests/support/ring_peer.ts", import.meta.url), { type: "module" });

@@ -58,7 +58,8 @@ for (const { signal, wait, attach } of STOPS) {
     assert.ok(elapsedMs < STOP_MS, `it took ${Math.round(elapsedMs)} ms`);
     await assertDetached(network, program);
     assert.equal(await isThere(box.socket), false, "the control socket is gone");
-    const messages = box.log.map(({ message }) => message);
+    // A machine that is too slow for the load loses packets, and that is told too.
+    const messages = box.log.filter(({ logger }) => logger !== "xdpsteer.kernel").map(({ message }) => message);
     assert.deepEqual(messages.slice(-2), [`${signal}: detaching, then draining`, "Stopped"]);
     const { longestGapMs, answers } = await pinger.stop();
     assert.ok(longestGapMs < UNNOTICED_MS && answers > 10, `no answer for ${longestGapMs} ms, ${answers} answers`);
