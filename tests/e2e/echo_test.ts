@@ -44,7 +44,7 @@ for (const { family, address } of FAMILIES) {
     await using network = await TestNetwork.create();
     await using _box = await startAppliance(network, { rules: RULES });
     const line = "is anybody there?";
-    const script = `echo '${line}' | nc.openbsd -u -w 1 ${address} ${PORT}`;
+    const script = `echo '${line}' | nc.openbsd -u -W 1 -w 30 ${address} ${PORT}`;
     assert.equal(await network.exec("client", ["sh", "-c", script]), line);
   });
 }

@@ -28,7 +28,7 @@ export const SIZE = {
   floodFlows: size(8192, 262_144),
   /** remap: changes in a row under load. */
   swaps: size(40, 100),
-  /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once, five times at most. */
+  /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once. */
   capturedPackets: size(200_000, 500_000),
   /** http: malformed, huge and odd requests. */
   oddRequests: size(2000, 10_000),

@@ -29,7 +29,7 @@ export function sendRaw(network: TestNetwork, requests: readonly RawRequest[]): 
 const CONNECT = `
 def connect(to):
     if isinstance(to, int):
-        return socket.create_connection(("127.0.0.1", to), timeout=20)
+        return socket.create_connection(("127.0.0.1", to), timeout=60)
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(20)
     connection.connect(to)
@@ -149,14 +149,15 @@ export interface CrowdReport {
   readonly streamed: readonly number[];
 }
 
-/** Scrapes from many connections at once, and listens on others, for a time. With low priority: the box's work counts, not theirs. */
+/** Scrapes from many connections at once, and listens on others until that is done. With low priority: the box's work counts, not theirs. */
 export function crowd(
   network: TestNetwork,
   options: {
     readonly to: number;
     readonly scrapers: number;
     readonly streams: number;
-    readonly seconds: number;
+    /** Of each scraper. */
+    readonly scrapes: number;
     /** Pause of each scraper between two scrapes, in seconds. */
     readonly pause: number;
   },
@@ -167,12 +168,12 @@ export function crowd(
 const CROWD = `
 import http.client, threading
 os.nice(10)
-end = time.monotonic() + options["seconds"]
+done = threading.Event()
 statuses, streamed, lock = {}, [], threading.Lock()
 def scrape(index):
-    client = http.client.HTTPConnection("127.0.0.1", options["to"], timeout=20)
+    client = http.client.HTTPConnection("127.0.0.1", options["to"], timeout=60)
     path = ["/metrics", "/v1/status", "/healthz", "/v1/config"][index % 4]
-    while time.monotonic() < end:
+    for _ in range(options["scrapes"]):
         client.request("GET", path)
         response = client.getresponse()
         response.read()
@@ -184,14 +185,16 @@ def stream():
     with connect(options["to"]) as connection:
         connection.settimeout(30)
         connection.sendall(b"GET /v1/stream HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
-        while time.monotonic() < end:
+        while not done.is_set():
             part = connection.recv(65536)
             if not part: break
             read += len(part)
     with lock: streamed.append(read)
-threads = [threading.Thread(target=scrape, args=(index,)) for index in range(options["scrapers"])]
-threads += [threading.Thread(target=stream) for _ in range(options["streams"])]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
+scrapers = [threading.Thread(target=scrape, args=(index,)) for index in range(options["scrapers"])]
+streams = [threading.Thread(target=stream) for _ in range(options["streams"])]
+for thread in scrapers + streams: thread.start()
+for thread in scrapers: thread.join()
+done.set()
+for thread in streams: thread.join()
 print(json.dumps({"statuses": statuses, "streamed": streamed}))
 `;
