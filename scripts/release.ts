@@ -1,7 +1,7 @@
 /**
  * Makes a release of the version in deno.json, in dist/: `scripts/dev release`.
  *
- * Tests everything, builds the one file and the Debian package twice to see that they come out the same, and writes a CycloneDX SBOM
+ * Tests everything in the full sizes, builds the one file and the Debian package twice to see that they come out the same, and writes a CycloneDX SBOM
  * and the checksums. Refuses a tree with uncommitted changes, and a version that CHANGELOG.md does not tell of.
  */
 // deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
@@ -20,7 +20,7 @@ if (!new RegExp(`^## ${version.replaceAll(".", "\\.")}\\b`, "m").test(await Deno
   fail(`CHANGELOG.md has no "## ${version}"`);
 }
 if (options["skip-tests"]) console.error("Not tested: --skip-tests");
-else await script("scripts/test.ts");
+else await script("scripts/test.ts", "--full");
 
 const first = await buildAll();
 await Deno.remove("build/packed", { recursive: true });
@@ -41,8 +41,9 @@ async function buildAll(): Promise<ReadonlyMap<string, string>> {
   return new Map([["xdpsteer", await sha256("dist/xdpsteer")], [deb, await sha256(`dist/${deb}`)]]);
 }
 
-async function script(file: string): Promise<void> {
-  const { success } = await new Deno.Command(Deno.execPath(), { args: ["run", "--quiet", "-A", file] }).spawn().status;
+async function script(file: string, ...options: string[]): Promise<void> {
+  const args = ["run", "--quiet", "-A", file, ...options];
+  const { success } = await new Deno.Command(Deno.execPath(), { args }).spawn().status;
   if (!success) fail(`${file} failed`);
 }
 

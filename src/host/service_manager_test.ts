@@ -3,7 +3,7 @@ import { SteerError } from "../errors.ts";
 import { beatMs, notification, ServiceManager, socketAddress } from "./service_manager.ts";
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const SOON_MS = 2000;
+const SOON_MS = 30_000;
 
 /** Waits until there are `count` messages. */
 async function untilSent(sent: readonly string[], count: number): Promise<void> {

@@ -23,10 +23,8 @@ export function diffRules(before: readonly Rule[], after: readonly Rule[]): stri
       change("action", describeAction(previous.action), describeAction(rule.action)),
       change("capture", describeCapture(previous), describeCapture(rule)),
     ].filter((text) => text !== "");
-    if (changes.length === 0 && JSON.stringify(previous) !== JSON.stringify(rule)) {
+    if (changes.length === 0 && JSON.stringify(previous) !== JSON.stringify(rule)) { // keys that have no words above
       changes.push(`other settings of ${rule.action.kind}`);
-    } else if (changes.length === 0 && JSON.stringify(previous) !== JSON.stringify(rule)) {
-      changes.push("other settings"); // of keys that have no words above
     }
     if (changes.length > 0) lines.push(`~ ${rule.name}: ${changes.join(", ")}`);
   }

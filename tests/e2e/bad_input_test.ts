@@ -9,7 +9,7 @@ import { compileBpf, OTHER_XDP } from "./support/bpf.ts";
 import { finish, makeFifo, productCommand, ROOT, TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { attachedTo } from "./support/link.ts";
-import { asOrdinaryUser, copyPackages } from "./support/ordinary_user.ts";
+import { asOrdinaryUser, ordinaryUserEnv } from "./support/ordinary_user.ts";
 import { KernelServer } from "./support/python.ts";
 
 const GOOD: TestConfig = { rules: ["{ name: game, ports: 8080, worker: 0 }"] };
@@ -178,8 +178,7 @@ for (const [who, as] of Object.entries(UNPRIVILEGED)) {
     await using directory = await TempDir.create();
     await using cache = await TempDir.create();
     await Deno.chmod(directory.path, 0o755);
-    await copyPackages(cache.path);
-    const spawn = { env: { DENO_DIR: cache.path, XDPSTEER_CACHE_DIR: `${cache.path}/xdpsteer` } };
+    const spawn = { env: await ordinaryUserEnv(cache.path) };
     const { code, stderr } = await startInVain(network, directory.path, { as, config: good(directory.path), spawn });
     assert.equal(code, 1, stderr);
     assert.match(

@@ -5,7 +5,7 @@ import { compileBpf, OTHER_XDP } from "./support/bpf.ts";
 import { finish, type Finished, productCommand, TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { attachedTo } from "./support/link.ts";
-import { asOrdinaryUser, copyPackages } from "./support/ordinary_user.ts";
+import { asOrdinaryUser, ordinaryUserEnv } from "./support/ordinary_user.ts";
 
 const GOOD: TestConfig = { rules: ["{ name: game, ports: 8080, worker: 0 }"] };
 const BETTER: TestConfig = { rules: ["{ name: game, ports: 8080, worker: 1 }", "{ name: more, ports: 7777 }"] };
@@ -81,10 +81,9 @@ Deno.test("who cannot reach the control socket is told why, and what to do", asy
 Deno.test("who may not use the control socket is told about sudo and control.group", async () => {
   await using network = await TestNetwork.create();
   await using cache = await TempDir.create();
-  await copyPackages(cache.path);
   await using box = await startAppliance(network, GOOD);
   await Deno.chmod(box.socket.slice(0, box.socket.lastIndexOf("/")), 0o755);
-  const env = { DENO_DIR: cache.path, XDPSTEER_CACHE_DIR: `${cache.path}/xdpsteer` };
+  const env = await ordinaryUserEnv(cache.path);
   const words = [...asOrdinaryUser(), ...productCommand(), "status", "--socket", box.socket];
   const { code, stderr } = await finish(network, words, { env });
   assert.equal(code, 1);
@@ -164,10 +163,9 @@ Deno.test("detach needs an interface that exists, and privileges", async () => {
 
   await using directory = await TempDir.create();
   await using cache = await TempDir.create();
-  await copyPackages(cache.path);
   const object = await compileBpf(directory.path, "other", OTHER_XDP);
   await network.exec("steer", ["ip", "link", "set", "dev", INTERFACES.steer, "xdpdrv", "obj", object, "sec", "xdp"]);
-  const env = { DENO_DIR: cache.path, XDPSTEER_CACHE_DIR: `${cache.path}/xdpsteer` };
+  const env = await ordinaryUserEnv(cache.path);
   const words = [...asOrdinaryUser(), ...productCommand(), "detach", "--interface", INTERFACES.steer];
   const { code, stderr } = await finish(network, words, { env });
   assert.equal(code, 1);

@@ -91,9 +91,9 @@ Deno.test("a listed port without a server answers nothing: the kernel stack neve
   await using box = await startAppliance(network, { rules: RULES });
   const refused = `
 client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-client.settimeout(0.5)
 answers = {}
-for port in options["ports"]:
+for port, seconds in options["ports"]:
+    client.settimeout(seconds)
     client.connect((options["address"], port))
     client.send(b"anybody there?")
     try:
@@ -103,7 +103,10 @@ for port in options["ports"]:
         answers[port] = type(error).__name__
 print(json.dumps(answers))
 `;
-  const answers = await python(network, "client", refused, { address: IPV4.steer, ports: [8080, UNLISTED_PORT] });
+  const answers = await python(network, "client", refused, {
+    address: IPV4.steer,
+    ports: [[8080, 0.5], [UNLISTED_PORT, 20]],
+  });
   assert.deepEqual(answers, { 8080: "TimeoutError", [UNLISTED_PORT]: "ConnectionRefusedError" });
   assert.deepEqual(fatesOf(await settled(box), "game"), { counted: 1 });
 });

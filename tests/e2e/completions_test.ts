@@ -79,7 +79,7 @@ Deno.test("zsh completes commands, options, choices, interfaces and files", asyn
       builtin compadd "$@" }; all=(); _main_complete; print -l -- $all >'${directory.path}'/out.new
       mv '${directory.path}'/out.new '${directory.path}'/out }; zle -C tell list-choices tell; bindkey "^I" tell'
     zpty -w -n z "$1"$'\\t'
-    repeat 200; do [[ -e ${directory.path}/out ]] && break; zpty -r -t z part; sleep 0.05; done
+    repeat 1000; do [[ -e ${directory.path}/out ]] && break; zpty -r -t z part; sleep 0.05; done
     zpty -d z; cat ${directory.path}/out`;
   for (const [line, offers] of await expectedOffers()) {
     await Deno.remove(`${directory.path}/out`).catch(() => {});

@@ -7,7 +7,7 @@ import { compileBpf, OTHER_XDP } from "./support/bpf.ts";
 import { finish, productCommand, TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { attachedTo } from "./support/link.ts";
-import { asOrdinaryUser, copyPackages } from "./support/ordinary_user.ts";
+import { asOrdinaryUser, ordinaryUserEnv } from "./support/ordinary_user.ts";
 import { Terminal } from "./support/pty.ts";
 
 const { steer } = INTERFACES;
@@ -129,8 +129,7 @@ for (const [who, as] of Object.entries(UNPRIVILEGED)) {
   Deno.test(`doctor names the capabilities that are missing, and looks at what it may: ${who}`, async () => {
     await using network = await TestNetwork.create();
     await using cache = await TempDir.create();
-    await copyPackages(cache.path);
-    const env = { DENO_DIR: cache.path, XDPSTEER_CACHE_DIR: `${cache.path}/xdpsteer` };
+    const env = await ordinaryUserEnv(cache.path);
     const limited = ["sh", "-c", 'ulimit -l 1024 && exec "$@"', "sh", ...as];
     const examined = await doctor(network, ["--interface", steer], { as: limited, spawn: { env } });
     assert.deepEqual(notOk(examined), ["process.capabilities", "process.memlock"]);

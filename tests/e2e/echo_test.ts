@@ -6,7 +6,9 @@ import { startAppliance } from "./support/appliance.ts";
 import { tagFrames } from "./support/bpf.ts";
 import { TempDir } from "./support/command.ts";
 import { lossesOf } from "./support/link.ts";
+import { overtaken } from "./support/programs.ts";
 import { echoEach } from "./support/python.ts";
+import { PATIENCE_MS } from "./support/wait.ts";
 
 const PORT = 7777;
 const RULES = [`{ name: echo, ports: ${PORT}, worker: hash, action: echo }`];
@@ -42,7 +44,7 @@ for (const { family, address } of FAMILIES) {
     await using network = await TestNetwork.create();
     await using _box = await startAppliance(network, { rules: RULES });
     const line = "is anybody there?";
-    const script = `echo '${line}' | nc.openbsd -u -w 1 ${address} ${PORT}`;
+    const script = `echo '${line}' | nc.openbsd -u -W 1 -w 30 ${address} ${PORT}`;
     assert.equal(await network.exec("client", ["sh", "-c", script]), line);
   });
 }
@@ -73,7 +75,7 @@ for (const [tagging, types] of Object.entries(TAGGINGS)) {
 Deno.test("200 flows spread over all workers get all their echoes", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, { rules: RULES, workers: 3 });
-  const traffic = { ports: [PORT], flows: 200, packetsPerFlow: 50, ratePps: 20_000, replyTimeoutMs: 3000 };
+  const traffic = { ports: [PORT], flows: 200, packetsPerFlow: 50, ratePps: 20_000, replyTimeoutMs: PATIENCE_MS };
   const { sent, replies } = await runTraffic(network, "udp", traffic);
   const status = await settled(box);
   assert.equal(sent, 10_000);
@@ -88,14 +90,15 @@ for (const { family, address } of FAMILIES) {
     await using network = await TestNetwork.create();
     await using box = await startAppliance(network, { rules: RULES });
     const before = await lossesOf(network.names.client, INTERFACES.client);
-    const traffic = { address, ports: [PORT], flows: 20, packetsPerFlow: 1000, replyTimeoutMs: 2000 };
+    const traffic = { address, ports: [PORT], flows: 20, packetsPerFlow: 1000, replyTimeoutMs: 1000 };
     const { sent, replies } = await runTraffic(network, "udp", traffic);
     const status = await settled(box);
     const lost = await lossesOf(network.names.client, INTERFACES.client) - before;
+    const late = await overtaken(network.names.client);
     const { echoed = 0, tx_ring_full: full = 0, ...others } = fatesOf(status, "echo");
     assert.equal(sent, 20_000);
     assert.deepEqual(others, {}, "other fates");
     assert.equal(echoed + full + status.totals.socketDrops, sent, "every packet has its fate");
-    assert.equal(replies + lost, echoed, "every echo arrived, or is counted as dropped at the client");
+    assert.equal(replies + lost + late, echoed, "every echo arrived, or is counted as dropped at the client, or late");
   });
 }

@@ -139,7 +139,7 @@ Deno.test("what the workers' loops count", async () => {
     assert.ok(worker === 0 ? loop.batches === 0 : loop.batches >= received / 64, `${loop.batches} for ${received}`);
     assert.ok(value("xdpsteer_worker_sleeps_total") >= loop.sleeps);
     const idle = value("xdpsteer_worker_idle_seconds_total");
-    assert.ok(idle >= idleMs / 1000 && idle < 60, `idle for ${idle} s`);
+    assert.ok(idle >= idleMs / 1000 && idle < 300, `idle for ${idle} s`);
     const busy = value("xdpsteer_worker_busy_ratio");
     assert.ok(busy >= 0 && busy <= 1, `busy ${busy}`);
   }
@@ -163,9 +163,9 @@ Deno.test("process metrics are the kernel's numbers of this process", async () =
   near("process_max_fds", Number(/^Max open files\s+(\d+)/m.exec(proc("limits"))![1]), 0);
   near("process_threads", [...Deno.readDirSync(`/proc/${pid}/task`)].length, 2);
   const upSeconds = Date.now() / 1000 - metrics.get("process_start_time_seconds")!;
-  assert.ok(upSeconds > 0 && upSeconds < 30, `it started ${upSeconds} s ago`);
+  assert.ok(upSeconds > 0 && upSeconds < 300, `it started ${upSeconds} s ago`);
   const cpu = metrics.get("process_cpu_seconds_total")!;
-  assert.ok(cpu > 0 && cpu < 30, `it used ${cpu} s`);
+  assert.ok(cpu > 0 && cpu < 300, `it used ${cpu} s`);
   assert.ok((await box.metrics()).get("process_cpu_seconds_total")! >= cpu);
 });
 

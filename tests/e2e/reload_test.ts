@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, type LogLine, startAppliance } from "./support/appliance.ts";
-import { BackgroundTraffic } from "./support/background.ts";
+import { SteadyTraffic } from "./support/background.ts";
 import { badConfigs } from "./support/bad_configs.ts";
 import { makeFifo } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
@@ -12,7 +12,7 @@ const GOOD: TestConfig = {
   rules: ["{ name: game, ports: 8080, worker: 0 }", "{ name: chat, ports: 9090, worker: 1 }"],
 };
 const BETTER: TestConfig = { rules: [...GOOD.rules, "{ name: more, ports: 7777 }"] };
-const TRAFFIC = { ports: [8080, 9090], flows: 200, ratePps: 200_000, cpus: [0, 1] };
+const TRAFFIC = { ports: [8080, 9090], flows: 200, cpus: [0, 1] };
 /** Longer than the product waits for a quiet moment before it looks at the file. */
 const LOOK_MS = 300;
 
@@ -26,8 +26,8 @@ async function promptLook(box: Appliance): Promise<void> {
 
 Deno.test("bad files in a row are refused one by one, logged once each, and disturb no traffic", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startAppliance(network, GOOD, { favoured: true });
-  await using traffic = await BackgroundTraffic.live(network, box, TRAFFIC);
+  await using box = await startAppliance(network, GOOD);
+  await using traffic = await SteadyTraffic.start(network, box, TRAFFIC);
 
   const bad = badConfigs(configText(GOOD, box.socket));
   assert.ok(bad.length >= 20);

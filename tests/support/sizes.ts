@@ -20,13 +20,15 @@ export const SIZE = {
   countedPackets: size(2_000_000, 10_000_000),
   /** hot_loop: the same, half of them echoed. */
   echoedPackets: size(1_000_000, 4_000_000),
+  /** steering: packets of each of 200 flows to each of six ports, in six settings. */
+  steeredPackets: size(25, 100),
   /** forward: requests of each of a thousand clients, over IPv4 and again over IPv6. */
   requestsPerClient: size(50, 1000),
   /** forward_flood: source ports that each send a packet to each of four ports, three times. */
-  floodFlows: size(16_384, 262_144),
+  floodFlows: size(8192, 262_144),
   /** remap: changes in a row under load. */
   swaps: size(40, 100),
-  /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once, five times at most. */
+  /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once. */
   capturedPackets: size(200_000, 500_000),
   /** http: malformed, huge and odd requests. */
   oddRequests: size(2000, 10_000),

@@ -10,7 +10,7 @@ import { sumOf } from "./metrics.ts";
 import { sleep } from "./wait.ts";
 
 /** How long a count that is complete must stay as it is. */
-const STAY_MS = 300;
+const STAY_MS = 100;
 
 export function ruleOf(status: Status, name: string): RuleStatus {
   const found = status.rules.find((rule) => rule.name === name);

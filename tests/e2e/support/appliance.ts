@@ -188,7 +188,12 @@ export class Appliance implements AsyncDisposable {
     let last: Status | undefined;
     return await until(what, async () => fits(last = await this.status()) ? last : undefined, {
       ...(limitMs === undefined ? {} : { limitMs }),
-      describe: () => ({ totals: last?.totals, generation: last?.generation, lastReload: last?.lastReload }),
+      describe: () => ({
+        totals: last?.totals,
+        generation: last?.generation,
+        lastReload: last?.lastReload,
+        captures: last?.captures,
+      }),
     });
   }
 

@@ -5,7 +5,7 @@
  */
 import { cProgram } from "../../support/c_programs.ts";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
-import { until } from "./wait.ts";
+import { PATIENCE_MS, until } from "./wait.ts";
 
 export const BACKEND_PORT = 9000;
 export const FAMILIES = {
@@ -199,6 +199,7 @@ export interface ClientsOptions {
   readonly bytes?: number;
   /** Requests under way at once. Default 32. */
   readonly window?: number;
+  /** When a request counts as lost. Default: after more than a slow machine takes. */
   readonly timeoutMs?: number;
 }
 
@@ -207,15 +208,15 @@ export class Clients implements AsyncDisposable {
   private constructor(private readonly running: Running) {}
 
   static async start(network: TestNetwork, options: ClientsOptions): Promise<Clients> {
-    const { address, port, clients, requests = 0, bytes = 64, window = 32, timeoutMs = 2000 } = options;
+    const { address, port, clients, requests = 0, bytes = 64, window = 32, timeoutMs = PATIENCE_MS } = options;
     const numbers = [port, clients, requests, bytes, window, timeoutMs].map(String);
     const argv = [await cProgram("udp_clients"), address, ...numbers];
     return new Clients(await start(argv, (words) => network.spawn("client", words, { stderr: "inherit" })));
   }
 
   /** Waits until every client has had its first answer. */
-  ready(limitMs = 20_000): Promise<unknown> {
-    return until("every client's first answer", () => this.running.output.startsWith("ready\n"), { limitMs });
+  ready(): Promise<unknown> {
+    return until("every client's first answer", () => this.running.output.startsWith("ready\n"));
   }
 
   /** Lets the requests under way be answered, and ends. */

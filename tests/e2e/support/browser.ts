@@ -11,8 +11,8 @@ import { TempDir } from "./command.ts";
 export type { Page } from "puppeteer-core";
 
 const CHROMIUM = "/usr/bin/chromium";
-const START_MS = 20_000;
-const CLOSE_MS = 5000;
+const START_MS = 120_000;
+const CLOSE_MS = 30_000;
 
 const OPTIONS = [
   "--headless=new",
@@ -72,6 +72,7 @@ export class Browser implements AsyncDisposable {
   /** Opens an address in a new page. What the page complains of is collected. */
   async open(url: string, view: View): Promise<Page> {
     const page = await this.puppet.newPage();
+    page.setDefaultTimeout(START_MS);
     page.on("console", (message) => {
       if (["error", "warn"].includes(message.type())) this.complaints.push(`${message.type()}: ${message.text()}`);
     });

@@ -11,6 +11,10 @@ export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 /** How long a command that does not serve may take. */
 const COMMAND_MS = 60_000;
 
+export function isFromSource(): boolean {
+  return (Deno.env.get("XDPSTEER_COMMAND") ?? "") === "";
+}
+
 /** The words before the product's own arguments. */
 export function productCommand(): string[] {
   const words = (Deno.env.get("XDPSTEER_COMMAND") ?? "").split(" ").filter((word) => word !== "");

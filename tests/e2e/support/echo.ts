@@ -29,7 +29,7 @@ while True:
 const CLIENT = `${PRELUDE}
 SO_NO_CHECK = 11
 client = open_socket(options["address"])
-client.settimeout(4)
+client.settimeout(20)
 if options["plain"]: client.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
 client.connect((options["address"], options["port"]))
 for size in options["sizes"]:

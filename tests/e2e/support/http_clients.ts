@@ -29,7 +29,7 @@ export function sendRaw(network: TestNetwork, requests: readonly RawRequest[]): 
 const CONNECT = `
 def connect(to):
     if isinstance(to, int):
-        return socket.create_connection(("127.0.0.1", to), timeout=20)
+        return socket.create_connection(("127.0.0.1", to), timeout=60)
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(20)
     connection.connect(to)
@@ -117,7 +117,7 @@ print(json.dumps(counts))
 /**
  * Opens connections that send half a request, or take nothing of the answer.
  *
- * @returns for each how many seconds it took until the other side closed it; null where it did not within 30.
+ * @returns for each how many seconds it took until the other side closed it; null where it did not within 120.
  */
 export function crawl(
   network: TestNetwork,
@@ -135,7 +135,7 @@ for _ in range(options["count"]):
     try: connection.sendall(options["bytes"].encode())
     except ConnectionError: pass
     waiting[connection.fileno()] = connection
-while waiting and time.monotonic() - start < 30:
+while waiting and time.monotonic() - start < 120:
     for number in select.select(list(waiting), [], [], 1)[0]:
         if not read_all(waiting[number]) is None: took.append(time.monotonic() - start)
         waiting.pop(number).close()
@@ -149,14 +149,15 @@ export interface CrowdReport {
   readonly streamed: readonly number[];
 }
 
-/** Scrapes from many connections at once, and listens on others, for a time. With low priority: the box's work counts, not theirs. */
+/** Scrapes from many connections at once, and listens on others until that is done. With low priority: the box's work counts, not theirs. */
 export function crowd(
   network: TestNetwork,
   options: {
     readonly to: number;
     readonly scrapers: number;
     readonly streams: number;
-    readonly seconds: number;
+    /** Of each scraper. */
+    readonly scrapes: number;
     /** Pause of each scraper between two scrapes, in seconds. */
     readonly pause: number;
   },
@@ -167,12 +168,12 @@ export function crowd(
 const CROWD = `
 import http.client, threading
 os.nice(10)
-end = time.monotonic() + options["seconds"]
+done = threading.Event()
 statuses, streamed, lock = {}, [], threading.Lock()
 def scrape(index):
-    client = http.client.HTTPConnection("127.0.0.1", options["to"], timeout=20)
+    client = http.client.HTTPConnection("127.0.0.1", options["to"], timeout=60)
     path = ["/metrics", "/v1/status", "/healthz", "/v1/config"][index % 4]
-    while time.monotonic() < end:
+    for _ in range(options["scrapes"]):
         client.request("GET", path)
         response = client.getresponse()
         response.read()
@@ -182,17 +183,19 @@ def scrape(index):
 def stream():
     read = 0
     with connect(options["to"]) as connection:
-        connection.settimeout(5)
+        connection.settimeout(30)
         connection.sendall(b"GET /v1/stream HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
-        while time.monotonic() < end:
+        while not done.is_set():
             part = connection.recv(65536)
             if not part: break
             read += len(part)
     with lock: streamed.append(read)
-threads = [threading.Thread(target=scrape, args=(index,)) for index in range(options["scrapers"])]
-threads += [threading.Thread(target=stream) for _ in range(options["streams"])]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
+scrapers = [threading.Thread(target=scrape, args=(index,)) for index in range(options["scrapers"])]
+streams = [threading.Thread(target=stream) for _ in range(options["streams"])]
+for thread in scrapers + streams: thread.start()
+for thread in scrapers: thread.join()
+done.set()
+for thread in streams: thread.join()
 print(json.dumps({"statuses": statuses, "streamed": streamed}))
 `;
 

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { setting } from "../../support/systemd_unit.ts";
 import type { ApplianceOptions } from "./appliance.ts";
-import { TempDir } from "./command.ts";
+import { isFromSource, TempDir } from "./command.ts";
 
 /** Nobody. */
 const USER = 65534;
@@ -33,6 +33,13 @@ export async function copyPackages(directory: string): Promise<void> {
   assert.ok(success);
 }
 
+/** Variables that let an ordinary user run the product: directories for its caches, in one that is empty yet. */
+export async function ordinaryUserEnv(directory: string): Promise<Readonly<Record<string, string>>> {
+  if (isFromSource()) await copyPackages(directory);
+  else await Deno.chmod(directory, 0o777);
+  return { DENO_DIR: directory, XDPSTEER_CACHE_DIR: `${directory}/xdpsteer` };
+}
+
 /** The user that the systemd unit runs as, with its capabilities, and directories of its own. */
 export class UnitUser implements AsyncDisposable {
   private constructor(private readonly directory: TempDir, private readonly cache: TempDir) {}
@@ -40,7 +47,7 @@ export class UnitUser implements AsyncDisposable {
   static async create(): Promise<UnitUser> {
     const user = new UnitUser(await TempDir.create(), await TempDir.create());
     await giveToOrdinaryUser(user.directory.path);
-    await copyPackages(user.cache.path);
+    if (isFromSource()) await copyPackages(user.cache.path);
     return user;
   }
 

@@ -53,7 +53,7 @@ address = options["address"]
 host = f"[{address}]" if ":" in address else address
 def open_socket(port):
     client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-    client.settimeout(4)
+    client.settimeout(20)
     client.connect((address, port))
     return client
 def ask(client, request):

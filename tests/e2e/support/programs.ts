@@ -8,7 +8,7 @@ import { FAVOURED, niced } from "../../support/niceness.ts";
 import { TempDir } from "./command.ts";
 import { until } from "./wait.ts";
 
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 
 /** A program inside a namespace, ended with its scope. */
 export class Program implements AsyncDisposable {
@@ -104,7 +104,7 @@ export class DnsLoad implements AsyncDisposable {
     const queries = `${directory.path}/queries`;
     const lines = Array.from({ length: NAMES }, (_, index) => `host${index}.test ${index % 2 === 0 ? "A" : "AAAA"}\n`);
     await Deno.writeTextFile(queries, lines.join(""));
-    const shape = ["-c", "8", "-T", "1", "-q", `${UNDER_WAY}`, "-n", `${rounds}`];
+    const shape = ["-t", "30", "-c", "8", "-T", "1", "-q", `${UNDER_WAY}`, "-n", `${rounds}`];
     const argv = ["dnsperf", "-s", address, "-p", `${DNS_PORT}`, "-d", queries, ...shape];
     return new DnsLoad(Program.run(namespace, argv), directory);
   }
@@ -152,8 +152,18 @@ export async function iperf(namespace: string, address: string, options: readonl
 }
 
 /** Datagrams that found their socket's buffer full, in a namespace. */
-export async function overflows(namespace: string): Promise<number> {
-  await using program = Program.run(namespace, ["nstat", "-asz", "UdpRcvbufErrors", "Udp6RcvbufErrors"]);
-  const counts = [...(await program.result()).matchAll(/^Udp6?RcvbufErrors +(\d+)/gm)];
+export function overflows(namespace: string): Promise<number> {
+  return counted(namespace, "RcvbufErrors");
+}
+
+/** Datagrams that came when their socket was closed, in a namespace. */
+export function overtaken(namespace: string): Promise<number> {
+  return counted(namespace, "NoPorts");
+}
+
+/** A counter of the kernel's UDP, of both families. */
+async function counted(namespace: string, counter: string): Promise<number> {
+  await using program = Program.run(namespace, ["nstat", "-asz", `Udp${counter}`, `Udp6${counter}`]);
+  const counts = [...(await program.result()).matchAll(/^Udp6?\w+ +(\d+)/gm)];
   return counts.reduce((sum, [, count]) => sum + Number(count), 0);
 }

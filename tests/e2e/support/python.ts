@@ -8,8 +8,8 @@ import { LinePrinter } from "./line_printer.ts";
 import { until } from "./wait.ts";
 
 /** Not the one on PATH: that may be a version manager's, which takes its time. */
-const TCP_TIMEOUT_S = 5;
-const TCP_WAIT_MS = 6000;
+const TCP_TIMEOUT_S = 30;
+const TCP_WAIT_MS = 60_000;
 const PYTHON = "/usr/bin/python3";
 
 /** Runs a script to its end. @returns the JSON it printed. @throws {Error} with its complaint. */
@@ -72,7 +72,7 @@ export class KernelServer implements AsyncDisposable {
 /**
  * Sends datagrams one after the other, each once its echo is there. The payloads are random.
  *
- * @returns sizes of the payloads that came back changed, or not within two seconds; after five it gives up.
+ * @returns sizes of the payloads that came back changed, or not within 20 seconds; after five it gives up.
  */
 export function echoEach(
   network: TestNetwork,
@@ -83,7 +83,7 @@ export function echoEach(
 
 const ECHO_EACH = `
 client = socket.socket(family(options["address"]), socket.SOCK_DGRAM)
-client.settimeout(2)
+client.settimeout(20)
 client.connect((options["address"], options["port"]))
 wrong = []
 for size in options["sizes"]:
