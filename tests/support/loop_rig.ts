@@ -1,0 +1,141 @@
+/**
+ * A worker's loop over plain memory, a turn at a time: the test is the kernel, the control thread and the clock.
+ *
+ * @module
+ */
+import { ControlWords } from "../../src/dataplane/control_words.ts";
+import { WorkerCounters } from "../../src/dataplane/counters.ts";
+import { FATES } from "../../src/dataplane/fate.ts";
+import type { WaitMode } from "../../src/dataplane/idle.ts";
+import { Loop, type LoopContext, type Tap } from "../../src/dataplane/loop.ts";
+import { compileWorkerTable } from "../../src/steering/compile.ts";
+import { createForwardTables, type ForwardTable, viewForwardTables } from "../../src/steering/forward_table.ts";
+import type { Rule } from "../../src/steering/rule.ts";
+import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../../src/steering/worker_table.ts";
+import { FakeQueue } from "./fake_queue.ts";
+
+export const RULE_SLOTS = 16;
+
+/** Time that passes between two looks at the clock. A power of two, so that sums are exact. */
+const LOOK_MS = 2 ** -10;
+
+export interface LoopRigOptions {
+  /** One per queue port; the same for all workers. */
+  readonly queues?: readonly FakeQueue[];
+  /** Number of each queue's interface. */
+  readonly interfaces?: readonly number[];
+  readonly worker?: number;
+  readonly workers?: number;
+  readonly wait?: WaitMode;
+  readonly openTap?: () => Tap;
+  /** Of another worker of the same queues. */
+  readonly control?: ControlWords;
+}
+
+export class LoopRig {
+  readonly queues: readonly FakeQueue[];
+  readonly worker: number;
+  readonly control: ControlWords;
+  readonly counters: WorkerCounters;
+  readonly tables: readonly WorkerTable[];
+  readonly forwardTables: readonly ForwardTable[];
+  readonly loop: Loop;
+  nowMs = 0;
+  /** Timeouts of all sleeps so far, milliseconds. */
+  readonly sleeps: number[] = [];
+  /** What happens while the worker sleeps. */
+  whileAsleep: () => void = () => {};
+  readonly #elapsed = new Float64Array(1);
+  #markMs = 0;
+
+  constructor(options: LoopRigOptions = {}) {
+    const { queues = [new FakeQueue()], interfaces = queues.map(() => 0), worker = 0, workers = 1 } = options;
+    this.queues = queues;
+    this.worker = worker;
+    this.control = options.control ?? ControlWords.create(workers);
+    this.counters = WorkerCounters.create(RULE_SLOTS, queues.length);
+    this.tables = viewWorkerTables(createWorkerTables(RULE_SLOTS));
+    this.forwardTables = viewForwardTables(createForwardTables(RULE_SLOTS), RULE_SLOTS);
+    this.loop = new Loop({
+      worker,
+      ports: queues.map(({ sockets }) => sockets[worker]!.port),
+      tables: this.tables,
+      forwardTables: this.forwardTables,
+      sessions: { capacity: 256, firstPort: 20_000, portCount: 1000, seed: 7 },
+      interfaceOfPort: interfaces,
+      control: this.control,
+      counters: this.counters,
+      openTap: options.openTap ?? (() => {
+        throw new Error("nothing is captured");
+      }),
+      waiter: this.#waiter(),
+      now: () => this.nowMs += LOOK_MS,
+      wait: options.wait ?? "poll",
+      heapUsed: () => 5 << 20,
+    });
+  }
+
+  /** Puts rules in force as the control thread does: into the idle worker table, which is then the active one. */
+  setRules(rules: readonly Rule[]): void {
+    const active = this.control.activeTable;
+    const slots = rules.map((_, index) => index + 1);
+    compileWorkerTable(this.tables[1 - active]!, this.tables[active]!, rules, slots, new Set());
+    this.control.activeTable = 1 - active;
+  }
+
+  /** The kernel receives frames on a queue. */
+  deliver(frames: readonly Uint8Array[], queue = 0): void {
+    for (const frame of frames) {
+      if (!this.queues[queue]!.deliver(frame, this.worker)) throw new Error("a frame found no room in the fake queue");
+    }
+  }
+
+  step(turns = 1): void {
+    for (let turn = 0; turn < turns; turn++) {
+      if (!this.loop.step()) throw new Error(`the loop ended in turn ${turn} of ${turns}`);
+    }
+  }
+
+  /** Turns until the loop ends. @returns How many there were. */
+  stepToEnd(limit: number): number {
+    for (let turn = 1; turn <= limit; turn++) {
+      if (!this.loop.step()) return turn;
+    }
+    throw new Error(`the loop did not end within ${limit} turns`);
+  }
+
+  /** Packets by fate, those with none left out. @param slot The rule's; default: all. */
+  fates(slot?: number): Record<string, number> {
+    const slots = slot === undefined ? Array.from({ length: RULE_SLOTS }, (_, index) => index) : [slot];
+    const sums = FATES.map((name, fate) =>
+      [name, slots.reduce((sum, each) => sum + this.counters.packets(each, fate), 0)] as const
+    );
+    return Object.fromEntries(sums.filter(([, packets]) => packets > 0));
+  }
+
+  /** Packets received by queue port, all rules together. */
+  received(): number[] {
+    return this.queues.map((_, port) => {
+      let sum = 0;
+      for (let slot = 0; slot < RULE_SLOTS; slot++) sum += this.counters.received(port, slot);
+      return sum;
+    });
+  }
+
+  #waiter(): LoopContext["waiter"] {
+    return {
+      wait: (timeoutMs) => {
+        this.sleeps.push(timeoutMs);
+        this.nowMs += timeoutMs < 0 ? 1000 : timeoutMs;
+        this.whileAsleep();
+      },
+      mark: () => void (this.#markMs = this.nowMs += LOOK_MS),
+      readElapsed: () => {
+        this.nowMs += LOOK_MS;
+        this.#elapsed[0] = this.nowMs - this.#markMs;
+        this.#markMs = this.nowMs;
+      },
+      elapsed: this.#elapsed,
+    };
+  }
+}
