@@ -9,8 +9,8 @@ import { type Fate, FATES } from "../dataplane/fate.ts";
 import { messageOf } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Rule } from "../steering/rule.ts";
-import type { Appliance } from "../appliance/appliance.ts";
 import type { PacketSums } from "../engine/counters.ts";
+import type { ObservedAppliance } from "./observed.ts";
 import { SeriesRings } from "./series.ts";
 import { VERDICT_OF_REASON } from "./snapshot.ts";
 
@@ -61,6 +61,22 @@ export interface HistoryWatcher {
   readonly ended: () => void;
 }
 
+/** Time, as a history needs it. */
+export interface HistoryClock {
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+  /** Calls `run` each second until the function returned is called. */
+  readonly everySecond: (run: () => void) => () => void;
+}
+
+const CLOCK: HistoryClock = {
+  now: () => performance.now(),
+  everySecond: (run) => {
+    const timer = setInterval(run, SAMPLE_MS);
+    return () => clearInterval(timer);
+  },
+};
+
 const log = logger("history");
 
 export class History implements Disposable {
@@ -75,17 +91,17 @@ export class History implements Disposable {
   readonly #queuePorts: number;
   readonly #rings = new SeriesRings<string>(SAMPLES_KEPT);
   readonly #watchers = new Set<HistoryWatcher>();
-  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #stopClock: () => void;
   #ended = false;
   #failed = false;
 
-  constructor(readonly appliance: Appliance) {
+  constructor(private readonly appliance: ObservedAppliance, private readonly clock = CLOCK) {
     this.#queuePorts = appliance.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
     this.#now = this.#moment();
     this.#before = this.#moment();
     this.#followRules();
     this.#read(this.#now);
-    this.#timer = setInterval(() => this.#tick(), SAMPLE_MS);
+    this.#stopClock = clock.everySecond(() => this.#tick());
   }
 
   /** Calls `watcher` until the function returned is called. */
@@ -134,7 +150,7 @@ export class History implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    this.#stopClock();
     this.#ended = true;
     for (const { ended } of this.#watchers) ended();
     this.#watchers.clear();
@@ -146,7 +162,7 @@ export class History implements Disposable {
 
   #moment(): Moment {
     return {
-      atMs: performance.now(),
+      atMs: this.clock.now(),
       sums: this.appliance.counts.newSums(),
       reasons: new Float64Array(REASONS.length),
       socketDrops: new Float64Array(this.#workerCount * this.#queuePorts),
@@ -228,7 +244,7 @@ export class History implements Disposable {
     const fatesAt = REASON_NAMES.length + SOCKET_REASONS.length;
     moment.sums.byFate.forEach((packets, fate) => moment.reasons[fatesAt + fate] = packets);
     workers.counters.forEach((_, worker) => moment.idleMs[worker] = workers.idleMs(worker));
-    moment.atMs = performance.now();
+    moment.atMs = this.clock.now();
   }
 
   /** Received by workers, dropped and passed in the XDP program. */

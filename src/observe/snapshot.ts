@@ -11,7 +11,7 @@ import { formatPorts, type Rule } from "../steering/rule.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
 import type { PacketsBytes, RuleCounts } from "../engine/counters.ts";
-import type { SteeredInterface } from "../engine/interface.ts";
+import type { ObservedInterface } from "./observed.ts";
 
 export interface SocketStatus {
   readonly worker: number;
@@ -91,7 +91,7 @@ export const VERDICT_OF_REASON: readonly Verdict[] = REASON_NAMES.map((_, reason
 );
 
 /** @param slots Rule slots in use. */
-export function interfaceStatus(steered: SteeredInterface, slots: number): InterfaceStatus {
+export function interfaceStatus(steered: ObservedInterface, slots: number): InterfaceStatus {
   const queues = steered.queues.map(({ id, sockets }): QueueStatus => {
     const { fill, completion } = sockets[0]!.queueRings!;
     return {
@@ -124,7 +124,7 @@ export function interfaceStatus(steered: SteeredInterface, slots: number): Inter
 export function ruleStatus(
   counts: RuleCounts,
   rules: ReadonlyMap<string, Rule>,
-  interfaces: readonly SteeredInterface[],
+  interfaces: readonly ObservedInterface[],
 ): RuleStatus {
   const rule = rules.get(counts.name);
   const places = interfaces.flatMap(({ name, queues }) => queues.map(({ id }) => ({ interface: name, queue: id })));

@@ -5,7 +5,6 @@
  */
 import { ControlWords } from "../../src/dataplane/control_words.ts";
 import { WorkerCounters } from "../../src/dataplane/counters.ts";
-import { FATES } from "../../src/dataplane/fate.ts";
 import type { WaitMode } from "../../src/dataplane/idle.ts";
 import { Loop, type LoopContext, type Tap } from "../../src/dataplane/loop.ts";
 import { compileWorkerTable } from "../../src/steering/compile.ts";
@@ -13,6 +12,7 @@ import { createForwardTables, type ForwardTable, viewForwardTables } from "../..
 import type { Rule } from "../../src/steering/rule.ts";
 import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../../src/steering/worker_table.ts";
 import { FakeQueue } from "./fake_queue.ts";
+import { packetsByFate } from "./fates.ts";
 
 export const RULE_SLOTS = 16;
 
@@ -104,13 +104,9 @@ export class LoopRig {
     throw new Error(`the loop did not end within ${limit} turns`);
   }
 
-  /** Packets by fate, those with none left out. @param slot The rule's; default: all. */
+  /** Packets by fate; fates without packets are left out. @param slot The rule's; default: all. */
   fates(slot?: number): Record<string, number> {
-    const slots = slot === undefined ? Array.from({ length: RULE_SLOTS }, (_, index) => index) : [slot];
-    const sums = FATES.map((name, fate) =>
-      [name, slots.reduce((sum, each) => sum + this.counters.packets(each, fate), 0)] as const
-    );
-    return Object.fromEntries(sums.filter(([, packets]) => packets > 0));
+    return packetsByFate(this.counters, slot === undefined ? [...Array(RULE_SLOTS).keys()] : [slot]);
   }
 
   /** Packets received by queue port, all rules together. */
