@@ -88,6 +88,8 @@ export class History implements Disposable {
   #keys: readonly string[] = [];
   #now: Moment;
   #before: Moment;
+  /** Read next: a sample that fails leaves the last two as they were. */
+  #next: Moment;
   readonly #queuePorts: number;
   readonly #rings = new SeriesRings<string>(SAMPLES_KEPT);
   readonly #watchers = new Set<HistoryWatcher>();
@@ -99,6 +101,7 @@ export class History implements Disposable {
     this.#queuePorts = appliance.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
     this.#now = this.#moment();
     this.#before = this.#moment();
+    this.#next = this.#moment();
     this.#followRules();
     this.#read(this.#now);
     this.#stopClock = clock.everySecond(() => this.#tick());
@@ -186,9 +189,9 @@ export class History implements Disposable {
 
   /** Takes a sample. The timer does so each second. */
   sample(): void {
-    [this.#now, this.#before] = [this.#before, this.#now];
+    this.#read(this.#next);
+    [this.#now, this.#before, this.#next] = [this.#next, this.#now, this.#before];
     if (this.rules !== this.appliance.steering.rules) this.#followRules();
-    this.#read(this.#now);
     const rings = this.#rings;
     rings.advance(Math.round(performance.timeOrigin + this.#now.atMs));
     rings.set("seen", this.#rate(this.#now.seen, this.#before.seen));
