@@ -8,7 +8,7 @@ import { BackgroundTraffic } from "./support/background.ts";
 import { about, readBlocks, readPackets, sequenceOf, sequencesByFlow } from "./support/capture_files.ts";
 import { captureOf, count, end, nameOf, PORT, send, WIRE, written } from "./support/captures.ts";
 import { TempDir } from "./support/command.ts";
-import { sumOf } from "./support/metrics.ts";
+import { sumOf } from "../support/metrics.ts";
 import { echoEach } from "./support/python.ts";
 import { sleep, until } from "./support/wait.ts";
 

@@ -6,8 +6,8 @@ import { assertSameCounts, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { TempDir } from "./support/command.ts";
 import type { TestConfig } from "./support/config.ts";
-import { parseMetrics, sumOf, wentBack } from "./support/metrics.ts";
-import { assertCleanMetrics, parseSample } from "./support/promtool.ts";
+import { parseMetrics, parseSample, sumOf, wentBack } from "../support/metrics.ts";
+import { assertCleanMetrics } from "./support/promtool.ts";
 import { until } from "./support/wait.ts";
 
 /** The six counters of XDP_STATISTICS, as linux/if_xdp.h has them. */
