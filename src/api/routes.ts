@@ -67,7 +67,7 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
  * Answers a request.
  *
  * @param mayChange False where only GET is allowed.
- * @throws {HttpError} 404 and 405, and what the handlers throw.
+ * @throws {HttpError} 403, 404 and 405, and what the handlers throw.
  */
 export async function route(request: IncomingMessage, mayChange: boolean, options: HttpOptions): Promise<Answer> {
   const { pathname, searchParams } = targetOf(request);
@@ -76,9 +76,11 @@ export async function route(request: IncomingMessage, mayChange: boolean, option
     throw new HttpError(404, `there is nothing at this path; there is ${[...ROUTES.keys()].join(", ")}`);
   }
   const allowed = Object.keys(methods).filter((name) => mayChange || name === "GET");
+  if (allowed.length === 0) throw new HttpError(403, `${pathname} is answered on the control socket only`);
   const method = request.method === "HEAD" ? "GET" : request.method!;
   if (!allowed.includes(method)) {
-    throw new HttpError(405, `${method} is not allowed here`, { allow: allowed.join(", ") });
+    const allow = allowed.flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]).join(", ");
+    throw new HttpError(405, `${method} is not allowed here: ${allow} may be used`, { allow });
   }
   return await methods[method]!(options, searchParams, request);
 }
