@@ -4,6 +4,7 @@ import { countRule } from "../../tests/support/fake_appliance.ts";
 import { FakeApi } from "../../tests/support/fake_api.ts";
 import { configureLog, logger } from "../log.ts";
 import { HttpError } from "./answers.ts";
+import { ControlServer } from "./server.ts";
 import { StreamHub, type StreamResponse } from "./stream.ts";
 
 interface Message {
@@ -209,6 +210,58 @@ Deno.test("StreamHub encodes a message once for all watchers, and nothing while 
   rig.api.seconds.pass();
   assert.deepEqual(response.events(), ["tick"], "and goes on with the next");
   response.emit("close");
+});
+
+Deno.test("a client on a socket that does not read its stream is cut off, and one that reads gets every tick", async () => {
+  using api = new FakeApi();
+  const rules = Array.from({ length: 10 }, (_, index) => countRule(`rule-${index}`, index + 1));
+  const longName = "x".repeat(1 << 15); // so that ten seconds fill a socket
+  const { latest } = api.history;
+  api.history.latest = () => ({ ...latest.call(api.history), longName });
+  api.appliance.setRules(rules);
+  const socket = await Deno.makeTempFile({ prefix: "xdpsteer-stream-" });
+  await Deno.remove(socket);
+  const server = await ControlServer.open({ socket, group: null, http: null }, api);
+  const open = async (): Promise<Deno.UnixConn> => {
+    const connection = await Deno.connect({ transport: "unix", path: socket });
+    await connection.write(new TextEncoder().encode("GET /v1/stream HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+    return connection;
+  };
+  const [lazy, good] = [await open(), await open()];
+  let ticks = 0;
+  const reading = (async () => {
+    let text = "";
+    for await (const chunk of good.readable) {
+      text += new TextDecoder().decode(chunk);
+      ticks += text.split("event: tick\n").length - 1;
+      text = text.slice(-20).replace("event: tick\n", "");
+    }
+  })();
+  const until = async (what: string, condition: () => boolean): Promise<void> => {
+    const end = performance.now() + 60_000;
+    while (!condition()) {
+      assert.ok(performance.now() < end, what);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  };
+  await until("the first tick", () => ticks === 1);
+  let cutOff = false;
+  const probing = (async () => {
+    while (!cutOff) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      cutOff = await lazy.write(new Uint8Array([10])).then(() => false, () => true);
+    }
+  })();
+  for (let seconds = 1; !cutOff; seconds++) {
+    api.seconds.pass();
+    await until("the next tick", () => ticks === 1 + seconds);
+    assert.ok(seconds < 1000, "it was not cut off");
+  }
+  await probing;
+  lazy.close();
+  api.history[Symbol.dispose](); // ends the other
+  await reading;
+  await server.close();
 });
 
 Deno.test("StreamHub ends all streams with the history, and opens none after it", () => {
