@@ -260,8 +260,8 @@ Deno.test("a client on a socket that does not read its stream is cut off, and on
   await probing;
   lazy.close();
   api.history[Symbol.dispose](); // ends the other
-  await reading;
   await server.close();
+  await reading;
 });
 
 Deno.test("StreamHub ends all streams with the history, and opens none after it", () => {

@@ -219,6 +219,7 @@ Deno.test("Loop keeps a packet for three seconds, however often tables change, a
     writeForward(rig, 1, { reachable: false });
     for (let change = 1; rig.nowMs - start < 2998; change++) {
       rig.control.activeForward = 1 + change % 2;
+      rig.control.askHeap(0); // as every request for the status does
       rig.deliver(many(others, 8080));
       rig.step();
       rig.nowMs += 100 * others; // each turn without packets sleeps for a millisecond
