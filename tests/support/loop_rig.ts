@@ -3,6 +3,7 @@
  *
  * @module
  */
+import assert from "node:assert/strict";
 import { ControlWords } from "../../src/dataplane/control_words.ts";
 import { WorkerCounters } from "../../src/dataplane/counters.ts";
 import type { WaitMode } from "../../src/dataplane/idle.ts";
@@ -11,10 +12,50 @@ import { compileWorkerTable } from "../../src/steering/compile.ts";
 import { createForwardTables, type ForwardTable, viewForwardTables } from "../../src/steering/forward_table.ts";
 import type { Rule } from "../../src/steering/rule.ts";
 import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../../src/steering/worker_table.ts";
+import { buildFrame } from "../../src/traffic/frames.ts";
 import { FakeQueue } from "./fake_queue.ts";
 import { packetsByFate } from "./fates.ts";
 
 export const RULE_SLOTS = 16;
+
+export const CLIENT = { mac: "02:00:00:00:00:01", address: "10.1.2.3" };
+export const BOX = { mac: "02:00:00:00:00:02", address: "10.1.2.4" };
+
+/** A rule with one port. */
+export function portRule(name: string, port: number, action: Rule["action"]): Rule {
+  return { name, ports: [{ first: port, last: port }], worker: 0, action };
+}
+
+/** What most tests have in force, and their slots. */
+export const RULES = [
+  portRule("count", 8080, "count"),
+  portRule("echo", 7777, "echo"),
+  portRule("forward", 53, "forward"),
+];
+export const [COUNT, ECHO, FORWARD] = [1, 2, 3] as const;
+
+/** A client's packet; its source port and its payload tell it from others. */
+export function packetTo(port: number, index = 0): Uint8Array {
+  return buildFrame({
+    source: { ...CLIENT, port: 40_000 + index },
+    destination: { ...BOX, port },
+    payload: Uint8Array.of(index >> 8, index & 0xff, ...new Array(20)),
+  }).bytes;
+}
+
+export function packetsTo(port: number, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, index) => packetTo(port, index));
+}
+
+/** Which packet of {@linkcode packetTo} a frame is. */
+export function indexOf(frame: Uint8Array): number {
+  return new DataView(frame.buffer, frame.byteOffset).getUint16(42);
+}
+
+/** Sees that no chunk is lost or there twice. Nothing works after it. */
+export function assertAllChunks(queue: FakeQueue): void {
+  assert.deepEqual(queue.takeAllChunks(), Array.from({ length: queue.chunks }, (_, chunk) => chunk));
+}
 
 /** Time that passes between two looks at the clock. A power of two, so that sums are exact. */
 const LOOK_MS = 2 ** -10;
