@@ -28,8 +28,11 @@ const RETRY_MS = 1000;
 
 const HEADERS = { "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" };
 
+/** What a stream is written to. */
+export type StreamResponse = Pick<ServerResponse, "destroy" | "end" | "on" | "once" | "writableLength" | "write">;
+
 interface Watcher {
-  readonly response: ServerResponse;
+  readonly response: StreamResponse;
   /** Ticks not sent since the last one that was. */
   missed: number;
   /** The last line of the log it was sent. */
@@ -38,7 +41,7 @@ interface Watcher {
 }
 
 /** One for an appliance, made at the first request. */
-class StreamHub {
+export class StreamHub {
   readonly #watchers = new Set<Watcher>();
   #unwatch: (() => void) | undefined;
   #unlisten: (() => void) | undefined;
@@ -46,18 +49,22 @@ class StreamHub {
   #hello: { readonly atMs: number; readonly text: string } | undefined;
   #config: { readonly generation: number; readonly text: string } | undefined;
 
-  constructor(private readonly options: HttpOptions) {}
+  /** @param now Milliseconds, monotonic. */
+  constructor(
+    private readonly options: HttpOptions,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
 
   /** @throws {HttpError} 503 when there are too many watchers, or the appliance stops. */
-  open(): Answer {
+  open(): Answer & { readonly body: (response: StreamResponse) => void } {
     if (this.#ended) throw new HttpError(503, "xdpsteer is stopping");
     if (this.#watchers.size >= MAX_STREAMS) {
       throw new HttpError(503, `${MAX_STREAMS} streams are open already`, { "retry-after": "5" });
     }
-    return { status: 200, headers: HEADERS, body: (response) => this.#add(response) };
+    return { status: 200, headers: HEADERS, body: (response: StreamResponse) => this.#add(response) };
   }
 
-  #add(response: ServerResponse): void {
+  #add(response: StreamResponse): void {
     if (this.#ended) return void response.end();
     const watcher = { response, missed: 0, lastLogId: 0, generation: this.options.history.generation };
     response.once("close", () => this.#remove(watcher));
@@ -100,6 +107,10 @@ class StreamHub {
     const message = encode("log", event, event.id);
     for (const watcher of this.#watchers) {
       if (watcher.response.writableLength > BUFFER_BYTES_MAX) continue; // told when it reads again
+      if (watcher.lastLogId < event.id - 1) {
+        this.#catchUp(watcher);
+        continue;
+      }
       watcher.lastLogId = event.id;
       watcher.response.write(message);
     }
@@ -121,7 +132,7 @@ class StreamHub {
   /** The past does not change within a second, however many come to see it. */
   #helloText(): string {
     const { appliance, history, configFile } = this.options;
-    if (this.#hello === undefined || performance.now() - this.#hello.atMs >= SAMPLE_MS) {
+    if (this.#hello === undefined || this.now() - this.#hello.atMs >= SAMPLE_MS) {
       const text = encode("hello", {
         version: VERSION,
         pid: Deno.pid,
@@ -140,7 +151,7 @@ class StreamHub {
         workers: appliance.workers.counters.map((_, worker) => ({ cpu: appliance.workers.cpus[worker] ?? null })),
         past: history.past(),
       });
-      this.#hello = { atMs: performance.now(), text };
+      this.#hello = { atMs: this.now(), text };
     }
     return this.#hello.text;
   }

@@ -5,13 +5,20 @@
  */
 import type { Appliance } from "../appliance/appliance.ts";
 import type { Reloader } from "../appliance/reload.ts";
+import type { WorkerPool } from "../engine/workers.ts";
 import type { History } from "../observe/history.ts";
+import type { ObservedAppliance } from "../observe/observed.ts";
 import type { Observer } from "../observe/observer.ts";
 
+/** What requests ask of the appliance. */
+export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "ready"> {
+  readonly workers: ObservedAppliance["workers"] & Pick<WorkerPool, "allRunning" | "heapKib">;
+}
+
 export interface HttpOptions {
-  readonly appliance: Appliance;
-  readonly reloader: Reloader;
-  readonly observer: Observer;
-  readonly history: History;
+  readonly appliance: AskedAppliance;
+  readonly reloader: Pick<Reloader, "applyText" | "changeRules" | "config" | "counts" | "last" | "reloadFile">;
+  readonly observer: Pick<Observer, "snapshot">;
+  readonly history: Pick<History, "generation" | "latest" | "past" | "rules" | "watch">;
   readonly configFile: string;
 }

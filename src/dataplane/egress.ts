@@ -7,9 +7,12 @@
 import type { Egress } from "./forward.ts";
 import type { QueuePort } from "./queue_port.ts";
 
+/** What it takes of a {@linkcode QueuePort} to copy packets to it. */
+export type EgressPort = Pick<QueuePort, "copyIn" | "largestCopy" | "submitCopied">;
+
 export class CopyingEgress implements Egress {
   /** By interface; undefined for one without a queue port. */
-  readonly #ports: readonly (QueuePort | undefined)[];
+  readonly #ports: readonly (EgressPort | undefined)[];
   /** By interface. */
   readonly #largest: Int32Array;
 
@@ -18,7 +21,7 @@ export class CopyingEgress implements Egress {
    * @param interfaceOfPort Number of each port's interface.
    * @param worker Workers share an interface's queues out between them.
    */
-  constructor(ports: readonly QueuePort[], interfaceOfPort: readonly number[], worker: number) {
+  constructor(ports: readonly EgressPort[], interfaceOfPort: readonly number[], worker: number) {
     const count = Math.max(...interfaceOfPort) + 1;
     this.#ports = Array.from({ length: count }, (_, wanted) => {
       const ofInterface = ports.filter((_, index) => interfaceOfPort[index] === wanted);

@@ -104,13 +104,10 @@ export class Idle {
       this.#emptyTurns = 0;
       return true;
     }
-    if (this.#ports.fillNeedsWakeup()) {
-      this.#waiter.wait(0); // poll(2) is also how a zero-copy driver is told to look at its fill ring
-    } else if (this.#spins && this.#emptyTurns % CLOCK_TURNS === 0) {
-      this.#addSpun();
-      return true;
-    }
-    return false;
+    if (this.#ports.fillNeedsWakeup()) this.#waiter.wait(0); // poll(2) also tells a zero-copy driver to look at its fill ring
+    if (!this.#spins || this.#emptyTurns % CLOCK_TURNS !== 0) return false;
+    this.#addSpun();
+    return true;
   }
 
   /** Sleeps until something comes, and decides whether to spin before the next sleep. */

@@ -121,6 +121,17 @@ Deno.test("Idle does not sleep while chunks wait to be moved, but tells a driver
   assert.equal(rig.values[SLEEPS_AT], 0);
 });
 
+Deno.test("Idle spins as long as ever where a driver does not stop asking to be told of its fill ring", () => {
+  const rig = new Rig("adaptive");
+  rig.wakesFill = true;
+  let turns = 0;
+  while (rig.values[SLEEPS_AT] === 0 && turns++ < 100_000) {
+    rig.idle.empty();
+    rig.idle.pass(false);
+  }
+  assert.equal(turns, SPIN_TURNS);
+});
+
 Deno.test("Idle counts a spin that did not get round for a millisecond as a pause", () => {
   const rig = new Rig("busy");
   rig.lookMs = 1.5;

@@ -30,6 +30,9 @@ import {
   type WorkerCounters,
 } from "./counters.ts";
 
+/** What the loop needs of a {@linkcode CaptureTap}. */
+export type Tap = Pick<CaptureTap, "note" | "tap">;
+
 export interface LoopContext {
   readonly worker: number;
   readonly ports: readonly QueuePort[];
@@ -42,7 +45,7 @@ export interface LoopContext {
   readonly control: ControlWords;
   readonly counters: WorkerCounters;
   /** Called when the first rule is captured. */
-  readonly openTap: () => CaptureTap;
+  readonly openTap: () => Tap;
   /** Waits for the worker's eventfd and for its sockets. */
   readonly waiter: Waiter;
   /** Milliseconds, monotonic. */
@@ -52,9 +55,11 @@ export interface LoopContext {
   readonly heapUsed: () => number;
 }
 
-/** How often a worker that wakes up looks for sessions that have expired. */
+/** How often a worker looks for sessions that have expired, and how many it looks at. */
 const EXPIRE_MS = 10;
 const EXPIRE_LOOKS = 1024;
+/** Turns with packets between two looks at the clock: too few to be late, so many that they cost nothing. */
+const EXPIRE_TURNS = 64;
 /** Turns a draining worker tries to get its last packets sent, 1 ms apart. */
 const DRAIN_TURNS_MAX = 200;
 
@@ -63,7 +68,8 @@ export function runLoop(context: LoopContext): void {
   new Loop(context).run();
 }
 
-class Loop {
+/** The loop itself, which tests take a turn at a time. */
+export class Loop {
   readonly #context: LoopContext;
   readonly #batch = new Batch();
   /** By port. */
@@ -82,12 +88,16 @@ class Loop {
   readonly #parking = new Parking();
   readonly #parkedBatch = new Batch();
   /** While a rule is captured. */
-  #tap: CaptureTap | undefined;
+  #tap: Tap | undefined;
   /** The same, once there was one, and the version of its plan. */
-  #openedTap: CaptureTap | undefined;
+  #openedTap: Tap | undefined;
   #captureVersion = 0;
   readonly #idle: Idle;
   #expiredAtMs = 0;
+  /** Turns with packets since the last look for expired sessions. */
+  #busyTurns = 0;
+  /** Empty turns since it was told to drain. */
+  #drainTurns = 0;
 
   constructor(context: LoopContext) {
     this.#context = context;
@@ -101,29 +111,41 @@ class Loop {
   }
 
   run(): void {
-    const { waiter, ports, counters: { values }, now } = this.#context;
+    while (this.step());
+  }
+
+  /**
+   * One turn: a batch of each queue port, or what a turn without packets is for. Hot path: no allocation.
+   *
+   * @returns False when the loop is at its end.
+   */
+  step(): boolean {
+    if (this.#command === COMMAND.stop) return false;
+    const { ports, counters: { values } } = this.#context;
     const idle = this.#idle;
-    let drainTurns = 0;
+    let received = 0;
+    for (let index = 0; index < ports.length; index++) received += this.#turn(index);
+    if (this.#parking.count > 0) this.#unpark(Parking.overSince(this.#context.now()), false);
+    values[TURNS_AT] = values[TURNS_AT]! + 1;
 
-    while (this.#command !== COMMAND.stop) {
-      let received = 0;
-      for (let index = 0; index < ports.length; index++) received += this.#turn(index);
-      if (this.#parking.count > 0) this.#unpark(Parking.overSince(now()), false);
-      values[TURNS_AT] = values[TURNS_AT]! + 1;
-
-      if (received > 0) {
-        idle.received(received);
-        continue;
-      }
-      idle.empty();
-      if (this.#command === COMMAND.drain) {
-        if (this.#parking.count > 0) this.#unpark(Infinity, false);
-        if (restOf(ports) > REST.short || drainTurns++ === DRAIN_TURNS_MAX) return;
-        waiter.wait(SHORT_SLEEP_MS);
-      } else if (idle.pass(this.#parking.count > 0)) {
-        if (this.#forwarder !== undefined) this.#expire(this.#forwarder);
-      }
+    if (received > 0) {
+      idle.received(received);
+      if (this.#forwarder !== undefined && ++this.#busyTurns === EXPIRE_TURNS) this.#expire(this.#forwarder);
+      return true;
     }
+    idle.empty();
+    if (this.#command === COMMAND.drain) return this.#drain();
+    if (idle.pass(this.#parking.count > 0) && this.#forwarder !== undefined) this.#expire(this.#forwarder);
+    return true;
+  }
+
+  /** A turn without packets after the command to drain. @returns False when nothing is left to do, or it takes too long. */
+  #drain(): boolean {
+    const { ports, waiter } = this.#context;
+    if (this.#parking.count > 0) this.#unpark(Infinity, false);
+    if (restOf(ports) > REST.short || this.#drainTurns++ === DRAIN_TURNS_MAX) return false;
+    waiter.wait(SHORT_SLEEP_MS);
+    return true;
   }
 
   /** One batch of one queue port. Hot path: no allocation. */
@@ -152,7 +174,7 @@ class Loop {
   #lookAtMark(): void {
     const { control, ports, worker } = this.#context;
     const mark = this.#passMark;
-    if (mark.look(ports, this.#parking, performance.now())) control.setPassed(worker, mark.asked);
+    if (mark.look(ports, this.#parking, this.#context.now())) control.setPassed(worker, mark.asked);
   }
 
   #process(index: number, port: QueuePort, batch: Batch): void {
@@ -229,8 +251,9 @@ class Loop {
     port.dispose(batch, processParked(port.umem, batch, values, receivedAt, txRoom, forwarder, from));
   }
 
-  /** Sessions end also where no packet comes that would make room for another. */
+  /** Ends sessions also while no packets come, or none that are forwarded. */
   #expire({ sessions }: Forwarder): void {
+    this.#busyTurns = 0;
     const nowMs = this.#context.now();
     if (nowMs - this.#expiredAtMs < EXPIRE_MS) return;
     this.#expiredAtMs = nowMs;

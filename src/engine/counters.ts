@@ -5,13 +5,12 @@
  * @module
  */
 import { REASON } from "../bpf/layout.gen.ts";
-import { RULE_COUNTER_FIELDS, RULE_PACKETS } from "../bpf/program.ts";
+import { RULE_COUNTER_FIELDS, RULE_PACKETS, type SteeringProgram } from "../bpf/program.ts";
 import { fateAt } from "../dataplane/counters.ts";
 import { FATES } from "../steering/fate.ts";
 import type { WorkerCounters } from "../dataplane/counters.ts";
 import type { Change } from "../steering/published.ts";
 import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";
-import type { SteeredInterface } from "./interface.ts";
 
 export interface PacketsBytes {
   readonly packets: number;
@@ -50,6 +49,12 @@ export interface PacketSums {
   readonly byReason: Float64Array;
 }
 
+/** What is counted of a steered interface. */
+export interface CountedInterface {
+  readonly queues: { readonly length: number };
+  readonly program: Pick<SteeringProgram, "readRuleCounters" | "readXdpCounters">;
+}
+
 const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
 
 export class RuleTotals {
@@ -57,7 +62,7 @@ export class RuleTotals {
   #retired: Float64Array | undefined;
 
   constructor(
-    private readonly interfaces: readonly SteeredInterface[],
+    private readonly interfaces: readonly CountedInterface[],
     private readonly workers: readonly WorkerCounters[],
     private readonly slots: RuleSlots,
   ) {}

@@ -7,9 +7,9 @@
 import { messageOf } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Rule } from "../steering/rule.ts";
-import type { Appliance } from "../appliance/appliance.ts";
 import type { PacketSums } from "../engine/counters.ts";
 import { lostPackets, type SocketCounter, tells } from "../xsk/socket_counters.ts";
+import type { ObservedAppliance } from "./observed.ts";
 import { SeriesRings } from "./series.ts";
 import { OUTCOMES } from "./vocabulary.ts";
 
@@ -41,6 +41,22 @@ export interface HistoryWatcher {
   readonly ended: () => void;
 }
 
+/** Time, as a history needs it. */
+export interface HistoryClock {
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+  /** Calls `run` each second until the function returned is called. */
+  readonly everySecond: (run: () => void) => () => void;
+}
+
+const CLOCK: HistoryClock = {
+  now: () => performance.now(),
+  everySecond: (run) => {
+    const timer = setInterval(run, SAMPLE_MS);
+    return () => clearInterval(timer);
+  },
+};
+
 const log = logger("history");
 
 export class History implements Disposable {
@@ -52,20 +68,23 @@ export class History implements Disposable {
   #keys: readonly string[] = [];
   #now: Moment;
   #before: Moment;
+  /** Read next: a sample that fails leaves the last two as they were. */
+  #next: Moment;
   readonly #queuePorts: number;
   readonly #rings = new SeriesRings<string>(SAMPLES_KEPT);
   readonly #watchers = new Set<HistoryWatcher>();
-  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #stopClock: () => void;
   #ended = false;
   #failed = false;
 
-  constructor(readonly appliance: Appliance) {
+  constructor(private readonly appliance: ObservedAppliance, private readonly clock = CLOCK) {
     this.#queuePorts = appliance.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
     this.#now = this.#moment();
     this.#before = this.#moment();
+    this.#next = this.#moment();
     this.#followRules();
     this.#read(this.#now);
-    this.#timer = setInterval(() => this.#tick(), SAMPLE_MS);
+    this.#stopClock = clock.everySecond(() => this.#tick());
   }
 
   /** Calls `watcher` until the function returned is called. */
@@ -114,7 +133,7 @@ export class History implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    this.#stopClock();
     this.#ended = true;
     for (const { ended } of this.#watchers) ended();
     this.#watchers.clear();
@@ -126,7 +145,7 @@ export class History implements Disposable {
 
   #moment(): Moment {
     return {
-      atMs: performance.now(),
+      atMs: this.clock.now(),
       sums: this.appliance.counts.newSums(),
       reasons: new Float64Array(OUTCOMES.length),
       socketDrops: new Float64Array(this.#workerCount * this.#queuePorts),
@@ -150,9 +169,9 @@ export class History implements Disposable {
 
   /** Takes a sample. The timer does so each second. */
   sample(): void {
-    [this.#now, this.#before] = [this.#before, this.#now];
+    this.#read(this.#next);
+    [this.#now, this.#before, this.#next] = [this.#next, this.#now, this.#before];
     if (this.rules !== this.appliance.steering.rules) this.#followRules();
-    this.#read(this.#now);
     const rings = this.#rings;
     rings.advance(Math.round(performance.timeOrigin + this.#now.atMs));
     rings.set("seen", this.#rate(this.#now.seen, this.#before.seen));
@@ -205,7 +224,7 @@ export class History implements Disposable {
     moment.seen = moment.sums.byReason.reduce((sum, packets) => sum + packets);
     moment.reasons.set(moment.sums.byFate, FATES_AT);
     workers.counters.forEach((_, worker) => moment.idleMs[worker] = workers.idleMs(worker));
-    moment.atMs = performance.now();
+    moment.atMs = this.clock.now();
   }
 
   /** Received by workers, dropped and passed in the XDP program. */

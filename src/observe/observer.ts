@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Appliance } from "../appliance/appliance.ts";
 import type { BackendStatus } from "../backends/forwarding.ts";
 import type { CaptureStatus } from "../capture/captures.ts";
 import { roundMs } from "../text.ts";
+import type { ObservedAppliance } from "./observed.ts";
 import {
   type InterfaceStatus,
   interfaceStatus,
@@ -37,9 +37,13 @@ const BUSY_MS = 1000;
 export class Observer {
   #lastBusy: { readonly atMs: number; readonly idleMs: readonly number[]; readonly ratios: readonly number[] };
 
-  constructor(private readonly appliance: Appliance) {
+  /** @param now Milliseconds, monotonic. */
+  constructor(
+    private readonly appliance: ObservedAppliance,
+    private readonly now: () => number = () => performance.now(),
+  ) {
     this.#lastBusy = {
-      atMs: performance.now(),
+      atMs: now(),
       idleMs: this.#idleMs(),
       ratios: appliance.workers.counters.map(() => 0),
     };
@@ -85,7 +89,7 @@ export class Observer {
 
   /** Share of the time since about a second ago in which each worker had packets in hand. */
   #busyRatios(): readonly number[] {
-    const atMs = performance.now();
+    const atMs = this.now();
     const elapsedMs = atMs - this.#lastBusy.atMs;
     if (elapsedMs < BUSY_MS) return this.#lastBusy.ratios;
     const idleMs = this.#idleMs();

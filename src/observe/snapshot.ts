@@ -12,7 +12,7 @@ import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { lostPackets } from "../xsk/socket_counters.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
 import type { PacketsBytes, RuleCounts } from "../engine/counters.ts";
-import type { SteeredInterface } from "../engine/interface.ts";
+import type { ObservedInterface } from "./observed.ts";
 
 export interface SocketStatus {
   readonly worker: number;
@@ -93,7 +93,7 @@ export interface Totals {
 }
 
 /** @param slots Rule slots in use. */
-export function interfaceStatus(steered: SteeredInterface, slots: number): InterfaceStatus {
+export function interfaceStatus(steered: ObservedInterface, slots: number): InterfaceStatus {
   const queues = steered.queues.map(({ id, sockets }): QueueStatus => {
     const { fill, completion } = sockets[0]!.queueRings!;
     return {
@@ -129,7 +129,7 @@ export function interfaceStatus(steered: SteeredInterface, slots: number): Inter
 export function ruleStatus(
   counts: RuleCounts,
   rules: ReadonlyMap<string, Rule>,
-  interfaces: readonly SteeredInterface[],
+  interfaces: readonly ObservedInterface[],
 ): RuleStatus {
   const rule = rules.get(counts.name);
   const places = interfaces.flatMap(({ name, queues }) => queues.map(({ id }) => ({ interface: name, queue: id })));

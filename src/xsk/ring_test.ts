@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FakeRing } from "../../tests/support/fake_kernel.ts";
-import { PATIENT_TURNS, PEER_ENDED, type RingPeerJob } from "../../tests/support/ring_peer.ts";
+import type { RingPeerJob } from "../../tests/support/ring_peer.ts";
+import { Patience } from "../../tests/support/patience.ts";
 import { ADDR_SHIFT, ProducerRing } from "./ring.ts";
 
 /** Where indexes start: ordinary, and just below the places where 32-bit arithmetic could go wrong. */
@@ -123,18 +124,16 @@ Deno.test("a ring carries entries in order from one thread to another", async ()
 
 function produce(ring: ProducerRing, entries: number): void {
   const { words } = ring;
-  let vain = 0;
+  const patience = new Patience();
   for (let next = 0; next < entries;) {
     const first = ring.producer;
     const reserved = ring.reserve(Math.min(16, entries - next));
-    for (let index = 0; index < reserved; index++) words[ring.addrAt((first + index) | 0)] = next++;
-    if (reserved > 0) {
-      ring.submit();
-      vain = 0;
-    } else if (Atomics.load(words, PEER_ENDED) === 1) {
-      return; // it found an entry out of order
-    } else if (++vain % PATIENT_TURNS === 0) {
-      Atomics.wait(words, PEER_ENDED, 0, 1); // the peer may need this CPU
+    if (reserved === 0) {
+      patience.wait();
+      continue;
     }
+    for (let index = 0; index < reserved; index++) words[ring.addrAt((first + index) | 0)] = next++;
+    ring.submit();
+    patience.renew();
   }
 }

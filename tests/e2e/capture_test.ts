@@ -9,7 +9,7 @@ import { about, readBlocks, readPackets, sequenceOf, sequencesByFlow } from "./s
 import { captureOf, count, end, nameOf, PORT, send, WIRE, written } from "./support/captures.ts";
 import { TempDir } from "./support/command.ts";
 import { SIZE } from "../support/sizes.ts";
-import { sumOf } from "./support/metrics.ts";
+import { sumOf } from "../support/metrics.ts";
 import { echoEach } from "./support/python.ts";
 import { PATIENCE_MS, until } from "./support/wait.ts";
 

@@ -253,22 +253,6 @@ Deno.test("no way to a backend at the start: counted as such, and it works as so
   assert.ok(status.generation === 1);
 });
 
-Deno.test("packets for a neighbour that never answers wait for seconds, and not for ever, whoever asks for the status", async () => {
-  await using scene = await setScene(forwardTo(PORT, [9], IPV4_ONLY), 0);
-  await using clients = await clientsOf(scene, { clients: 3, requests: 1, timeoutMs: 100 });
-  await scene.box.untilStatus("their fate", (status) => fatesOf(status, "web").no_neighbour === 3);
-  assert.equal((await clients.report()).answered, 0);
-});
-
-Deno.test("sessions end after their time, also when nothing else comes", async () => {
-  await using scene = await setScene(forwardTo(PORT, [1], { ...IPV4_ONLY, more: ", idle_timeout: 1" }), 1);
-  await using clients = await clientsOf(scene, { requests: 1 });
-  assert.equal((await clients.report()).answered, CLIENTS);
-  const sessions = ({ workers }: Status): number => workers.reduce((sum, { loop }) => sum + loop.sessions!, 0);
-  assert.equal(sessions(await scene.box.status()), CLIENTS);
-  await scene.box.untilStatus("no session left", (status) => sessions(status) === 0);
-});
-
 Deno.test("translation ports that the kernel also gives to programs are complained of, with what mends it", async () => {
   await using network = await TestNetwork.create();
   await using host = await BackendHost.create(network);

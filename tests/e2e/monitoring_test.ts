@@ -9,7 +9,8 @@ import { runTraffic } from "../support/traffic_cli.ts";
 import { settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { ROOT, TempDir } from "./support/command.ts";
-import { assertExpressions, matches, parseSample, promtool, type Sample, selectorsOf } from "./support/promtool.ts";
+import { parseSample, type Sample } from "../support/metrics.ts";
+import { assertExpressions, matches, promtool, selectorsOf } from "./support/promtool.ts";
 
 const ALERTS = `${ROOT}config/prometheus-alerts.yaml`;
 const CASES = `${ROOT}tests/e2e/support/alert_cases.yaml`;

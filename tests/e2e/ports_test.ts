@@ -273,26 +273,5 @@ Deno.test("a change that cannot be is refused in the words of the configuration 
     assert.deepEqual(finished, { code, stdout: "" }, words.join(" "));
     assert.match(stderr, says);
   }
-  const post = async (body: string): Promise<number> => (await box.request("POST", "/v1/ports", body)).code;
-  for (const body of ["", "{", "[]", "null", '{"prots":1}', '{"ports":1,"worker":0,"save":1}']) {
-    assert.equal(await post(body), 400, body);
-  }
-  for (const body of ["{}", '{"ports":{},"worker":0}', '{"ports":[[]],"worker":0}', '{"ports":1,"worker":[0]}']) {
-    assert.equal(await post(body), 422, body);
-  }
-  assert.equal((await box.request("DELETE", "/v1/ports")).code, 422);
-  assert.equal((await box.status()).generation, 1);
-});
-
-Deno.test("over TCP ports can be read and not changed", async () => {
-  await using network = await TestNetwork.create();
-  await using box = await startAppliance(network, { ...RULES, http: "127.0.0.1:19469" });
-  const curl = async (method: string): Promise<string> => {
-    const request = `printf '${method} /v1/ports HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n'`;
-    return await network.exec("steer", ["sh", "-c", `${request} | nc.openbsd 127.0.0.1 19469`]);
-  };
-  assert.match(await curl("GET"), /^HTTP\/1\.1 200 /);
-  assert.match(await curl("POST"), /^HTTP\/1\.1 405 /);
-  assert.match(await curl("DELETE"), /^HTTP\/1\.1 405 /);
   assert.equal((await box.status()).generation, 1);
 });

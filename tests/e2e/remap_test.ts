@@ -7,7 +7,7 @@ import { SteadyTraffic } from "./support/background.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { ConfigMap } from "./support/config_map.ts";
 import { refusedFrames } from "./support/link.ts";
-import { wentBack } from "./support/metrics.ts";
+import { wentBack } from "../support/metrics.ts";
 import { KernelServer } from "./support/python.ts";
 import { until } from "./support/wait.ts";
 import { SIZE } from "../support/sizes.ts";

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import type { RuleStatus } from "../../../src/observe/snapshot.ts";
 import type { Appliance, Status } from "./appliance.ts";
-import { sumOf } from "./metrics.ts";
+import { sumOf } from "../../support/metrics.ts";
 import { sleep } from "./wait.ts";
 
 /** How long a count that is complete must stay as it is. */

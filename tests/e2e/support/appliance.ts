@@ -10,7 +10,7 @@ import type { Side, TestNetwork } from "../../support/netns.ts";
 import { FAVOURED, niced } from "../../support/niceness.ts";
 import { productCommand, TempDir } from "./command.ts";
 import { configText, type TestConfig } from "./config.ts";
-import { parseMetrics } from "./metrics.ts";
+import { parseMetrics } from "../../support/metrics.ts";
 import { until } from "./wait.ts";
 
 /** What GET /v1/status answers. */

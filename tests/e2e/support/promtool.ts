@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import type { Sample } from "../../support/metrics.ts";
 import { ROOT, TempDir } from "./command.ts";
 
 const PROMTOOL = `${ROOT}.tools/promtool`;
@@ -44,18 +45,6 @@ export async function assertExpressions(expressions: readonly string[]): Promise
   const { code, output } = await promtool(["check", "rules", file]);
   assert.equal(code, 0, output);
   assert.match(output, new RegExp(`SUCCESS: ${expressions.length} rules found`));
-}
-
-export interface Sample {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-/** A sample's key in a scrape, taken apart. No label of ours has a comma or a quotation mark in its value. */
-export function parseSample(key: string): Sample {
-  const [, name = "", list = ""] = /^(\w+)(?:\{(.*)\})?$/.exec(key) ?? assert.fail(key);
-  const labels = [...list.matchAll(/(\w+)="([^"]*)"/g)].map(([, label, value]) => [label!, value!]);
-  return { name, labels: Object.fromEntries(labels) };
 }
 
 interface Matcher {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import assert from "node:assert/strict";
 
 /** All samples of a scrape, keyed as they stand there. */
 export function parseMetrics(text: string): Map<string, number> {
@@ -38,4 +39,16 @@ export function wentBack(before: ReadonlyMap<string, number>, after: ReadonlyMap
     const isCounter = /_total(\{|$)/.test(sample);
     return isCounter && (after.get(sample) ?? -1) < value;
   }).map(([sample, value]) => `${sample} went from ${value} to ${after.get(sample)}`);
+}
+
+export interface Sample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** A sample's key in a scrape, taken apart. No label of ours has a comma or a quotation mark in its value. */
+export function parseSample(key: string): Sample {
+  const [, name = "", list = ""] = /^(\w+)(?:\{(.*)\})?$/.exec(key) ?? assert.fail(key);
+  const labels = [...list.matchAll(/(\w+)="([^"]*)"/g)].map(([, label, value]) => [label!, value!]);
+  return { name, labels: Object.fromEntries(labels) };
 }

@@ -1,0 +1,31 @@
+/**
+ * What of an appliance is observed. Tests make one of their own, without a kernel.
+ *
+ * @module
+ */
+import type { Appliance } from "../appliance/appliance.ts";
+import type { Steering } from "../appliance/steering.ts";
+import type { Forwarding } from "../backends/forwarding.ts";
+import type { CountedInterface, RuleTotals } from "../engine/counters.ts";
+import type { SteeredInterface, SteeredQueue } from "../engine/interface.ts";
+import type { WorkerPool } from "../engine/workers.ts";
+import type { XdpLink } from "../bpf/link.ts";
+import type { XskSocket } from "../xsk/socket.ts";
+
+export type ObservedSocket = Pick<XskSocket, "queueRings" | "rx" | "statistics" | "tx" | "zeroCopy">;
+
+export interface ObservedQueue extends Pick<SteeredQueue, "id"> {
+  readonly sockets: readonly ObservedSocket[];
+}
+
+export interface ObservedInterface extends CountedInterface, Pick<SteeredInterface, "ifindex" | "name"> {
+  readonly link: Pick<XdpLink, "fallbackReason" | "granted">;
+  readonly queues: readonly ObservedQueue[];
+}
+
+export interface ObservedAppliance extends Pick<Appliance, "captureStatus" | "uptimeMs"> {
+  readonly interfaces: readonly ObservedInterface[];
+  readonly workers: Pick<WorkerPool, "count" | "counters" | "cpus" | "idleMs" | "stateName">;
+  readonly steering: Pick<Steering, "generation" | "rules"> & { readonly forwarding: Pick<Forwarding, "status"> };
+  readonly counts: Pick<RuleTotals, "newSums" | "read" | "readSums" | "slotOf" | "slotsUsed">;
+}

@@ -1,0 +1,95 @@
+/**
+ * What requests are answered from, without a kernel: an appliance, a history and a reloader that the test moves.
+ *
+ * @module
+ */
+import type { HttpOptions } from "../../src/api/wire.ts";
+import { type Conditions, type LastReload, StaleError } from "../../src/appliance/reload.ts";
+import type { Applied } from "../../src/appliance/steering.ts";
+import { parseConfig, recheck } from "../../src/config/parse.ts";
+import type { Config } from "../../src/config/schema.ts";
+import { SteerError } from "../../src/errors.ts";
+import { History } from "../../src/observe/history.ts";
+import { Observer } from "../../src/observe/observer.ts";
+import { diffRules } from "../../src/steering/diff.ts";
+import type { Rule } from "../../src/steering/rule.ts";
+import { FakeAppliance } from "./fake_appliance.ts";
+import { FakeSeconds } from "./fake_seconds.ts";
+
+export const CONFIG_TEXT = `version: 1
+interfaces: [{ name: lo }]
+workers: { count: 2 }
+steering:
+  - { name: game, ports: [8080, "27015-27016"], worker: 0 }
+  - { name: chat, ports: 9090, worker: 1 }
+`;
+
+/** Puts in force what passes the checks, into the fake appliance. */
+export class FakeReloader {
+  readonly counts = { applied: 0, unchanged: 0, refused: 0 };
+  last: LastReload | undefined;
+  config: Config;
+  /** What was asked to be saved. */
+  readonly saved: boolean[] = [];
+  /** What the file is found to hold; an error is thrown. */
+  file: string | Error = CONFIG_TEXT;
+
+  constructor(private readonly appliance: FakeAppliance) {
+    this.config = this.#parse(CONFIG_TEXT, "steering.yaml");
+    appliance.setRules(this.config.steering);
+  }
+
+  applyText(text: string | Uint8Array, name: string, conditions?: Conditions): Promise<Applied> {
+    return this.#apply(() => this.#parse(text, name), conditions);
+  }
+
+  reloadFile(): Promise<Applied> {
+    return this.#apply(() => {
+      if (this.file instanceof Error) throw this.file;
+      return this.#parse(this.file, "steering.yaml");
+    });
+  }
+
+  changeRules(
+    change: (rules: readonly Rule[]) => Rule[],
+    save: boolean,
+    conditions?: Conditions,
+  ): Promise<Applied> {
+    this.saved.push(save);
+    return this.#apply(() => recheck({ ...this.config, steering: change(this.config.steering) }), conditions);
+  }
+
+  #parse(text: string | Uint8Array, file: string): Config {
+    return parseConfig(text, { file, cpuCount: 2 });
+  }
+
+  // deno-lint-ignore require-await -- what it throws is to be a rejection
+  async #apply(next: () => Config, { generations, dryRun }: Conditions = {}): Promise<Applied> {
+    const { steering } = this.appliance;
+    if (generations?.includes(steering.generation) === false) throw new StaleError(steering.generation);
+    const config = next();
+    const changes = diffRules(steering.rules, config.steering);
+    if (dryRun) return { generation: steering.generation, changes, elapsedMs: 0 };
+    this.config = config;
+    this.counts.applied++;
+    this.appliance.setRules(config.steering);
+    return { generation: steering.generation, changes, elapsedMs: 1 };
+  }
+}
+
+/** All that the API is given, over one fake appliance with the rules of {@linkcode CONFIG_TEXT}. */
+export class FakeApi implements HttpOptions, Disposable {
+  readonly appliance = new FakeAppliance();
+  readonly seconds = new FakeSeconds();
+  readonly reloader = new FakeReloader(this.appliance);
+  readonly observer = new Observer(this.appliance);
+  readonly history = new History(this.appliance, this.seconds);
+  readonly configFile = "/etc/xdpsteer/steering.yaml";
+
+  [Symbol.dispose](): void {
+    this.history[Symbol.dispose]();
+  }
+}
+
+/** A failure that can happen. */
+export const REFUSED = new SteerError("The rules cannot be put in force", { hint: "try again" });

@@ -1,0 +1,201 @@
+/**
+ * An appliance that steers nothing, for what looks at one: real counters and rings over plain memory, which the test moves.
+ *
+ * @module
+ */
+import type { AskedAppliance } from "../../src/api/wire.ts";
+import type { BackendStatus } from "../../src/backends/forwarding.ts";
+import { REASON } from "../../src/bpf/layout.gen.ts";
+import { RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/bpf/program.ts";
+import type { CaptureStatus } from "../../src/capture/captures.ts";
+import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
+import { RuleTotals } from "../../src/engine/counters.ts";
+import type { ObservedInterface, ObservedSocket } from "../../src/observe/observed.ts";
+import type { Rule } from "../../src/steering/rule.ts";
+import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
+import type { XskStatistics } from "../../src/xsk/socket.ts";
+import { FakeRing } from "./fake_kernel.ts";
+import { ringAddress } from "./fake_queue.ts";
+import { FATE, type Fate } from "./fates.ts";
+
+const FIELDS = RULE_COUNTER_FIELDS.length;
+export const RING_SIZE = 64;
+
+/** The counters of an XDP program. */
+export class FakeProgram {
+  readonly #rules: Float64Array;
+  /** Packets by reason, those that rules decide on left out. */
+  readonly #reasons = new Array<number>(REASON.COUNT).fill(0);
+
+  constructor(slots: number) {
+    this.#rules = new Float64Array(slots * FIELDS);
+  }
+
+  countRule(slot: number, verdict: keyof typeof RULE_PACKETS, packets: number, bytes: number): void {
+    const at = slot * FIELDS + RULE_PACKETS[verdict];
+    this.#rules[at]! += packets;
+    this.#rules[at + 1]! += bytes;
+  }
+
+  countReason(reason: Exclude<keyof typeof REASON, "COUNT">, packets: number): void {
+    this.#reasons[REASON[reason]]! += packets;
+  }
+
+  readRuleCounters(first: number, count = 1): Float64Array {
+    return this.#rules.slice(first * FIELDS, (first + count) * FIELDS);
+  }
+
+  readXdpCounters(rules: Float64Array): XdpCounters {
+    const byReason = [...this.#reasons];
+    const decided = { STEERED: "redirected", RULE_DROP: "dropped", RULE_PASS: "passed" } as const;
+    for (const [reason, verdict] of Object.entries(decided)) {
+      for (let at = RULE_PACKETS[verdict]; at < rules.length; at += FIELDS) {
+        byReason[REASON[reason as keyof typeof decided]]! += rules[at]!;
+      }
+    }
+    return { seen: byReason.reduce((sum, packets) => sum + packets), byReason };
+  }
+}
+
+/** A socket whose rings and statistics the test sets. */
+export class FakeXskSocket implements ObservedSocket {
+  readonly rxRing = new FakeRing(RING_SIZE, "desc");
+  readonly txRing = new FakeRing(RING_SIZE, "desc");
+  readonly rx = ringAddress(this.rxRing);
+  readonly tx = ringAddress(this.txRing);
+  readonly queueRings: ObservedSocket["queueRings"];
+  zeroCopy = false;
+  /** Undefined while the kernel does not answer. */
+  numbers: Record<keyof XskStatistics, number> | undefined = {
+    rx_dropped: 0,
+    rx_invalid_descs: 0,
+    tx_invalid_descs: 0,
+    rx_ring_full: 0,
+    rx_fill_ring_empty_descs: 0,
+    tx_ring_empty_descs: 0,
+  };
+
+  constructor(readonly fill?: FakeRing, readonly completion?: FakeRing) {
+    if (fill === undefined || completion === undefined) return;
+    this.queueRings = { fill: ringAddress(fill), completion: ringAddress(completion) };
+  }
+
+  statistics(): XskStatistics {
+    if (this.numbers === undefined) throw new Error("getsockopt failed with EBADF");
+    return { ...this.numbers };
+  }
+}
+
+export interface FakeInterface extends ObservedInterface {
+  readonly program: FakeProgram;
+  readonly queues: readonly { readonly id: number; readonly sockets: readonly FakeXskSocket[] }[];
+}
+
+export interface FakeApplianceOptions {
+  readonly workers?: number;
+  /** Name and number of queues of each interface. */
+  readonly interfaces?: readonly (readonly [name: string, queues: number])[];
+  readonly ruleSlots?: number;
+}
+
+export class FakeAppliance implements AskedAppliance {
+  readonly interfaces: readonly FakeInterface[];
+  readonly counts: RuleTotals;
+  readonly slots: RuleSlots;
+  readonly workers: {
+    readonly count: number;
+    readonly cpus: readonly number[];
+    readonly counters: WorkerCounters[];
+    allRunning: boolean;
+    idleMs(worker: number): number;
+    stateName(worker: number): string;
+    heapKib(): Promise<number[]>;
+  };
+  readonly steering: {
+    rules: readonly Rule[];
+    generation: number;
+    readonly forwarding: { status(): BackendStatus[] };
+  };
+  ready = true;
+  uptimeMs = 1000;
+  backends: BackendStatus[] = [];
+  captures: CaptureStatus[] = [];
+  /** By worker. */
+  readonly idleMs: number[];
+  readonly #places: readonly FakeProgram[];
+
+  constructor({ workers = 2, interfaces = [["lo", 2]], ruleSlots = 16 }: FakeApplianceOptions = {}) {
+    this.interfaces = interfaces.map(([name, queues], index) => ({
+      name,
+      ifindex: 1 + index, // the first is that of lo in any namespace
+      program: new FakeProgram(ruleSlots),
+      link: { granted: "native", fallbackReason: "" },
+      queues: Array.from({ length: queues }, (_, id) => ({ id, sockets: fakeSockets(workers) })),
+    }));
+    this.#places = this.interfaces.flatMap(({ program, queues }) => queues.map(() => program));
+    this.idleMs = new Array(workers).fill(0);
+    const counters = this.idleMs.map(() => WorkerCounters.create(ruleSlots, this.#places.length));
+    this.workers = {
+      count: workers,
+      cpus: [3],
+      counters,
+      allRunning: true,
+      idleMs: (worker) => this.idleMs[worker]!,
+      stateName: () => "running",
+      heapKib: () => Promise.resolve(counters.map((_, worker) => 1000 + worker)),
+    };
+    this.slots = new RuleSlots(ruleSlots);
+    this.counts = new RuleTotals(this.interfaces, counters, this.slots);
+    this.steering = { rules: [], generation: 0, forwarding: { status: () => this.backends } };
+  }
+
+  captureStatus(): readonly CaptureStatus[] {
+    return this.captures;
+  }
+
+  /** Puts the next generation in force. */
+  setRules(rules: readonly Rule[]): void {
+    const generation = ++this.steering.generation;
+    const plan = this.slots.plan(rules.map(({ name }) => name), generation);
+    this.counts.retirement(plan.reused).flip();
+    plan.flip();
+    this.steering.rules = rules;
+  }
+
+  /**
+   * Packets that are redirected to a worker and meet a fate there.
+   *
+   * @param rule Its name; "": of no rule.
+   * @param place Queue port: queues in order, interface after interface.
+   */
+  serve(rule: string, worker: number, place: number, fate: Fate, packets: number, bytes = packets * 60): void {
+    const slot = this.#slot(rule);
+    this.#places[place]!.countRule(slot, "redirected", packets, bytes);
+    const counters = this.workers.counters[worker]!;
+    counters.values[fateAt(slot, FATE[fate])]! += packets;
+    counters.values[fateAt(slot, FATE[fate]) + 1]! += bytes;
+    counters.values[counters.receivedAt(place) + slot]! += packets;
+  }
+
+  /** Packets of a rule that end in the XDP program of an interface. */
+  decide(rule: string, networkInterface: number, verdict: "dropped" | "passed", packets: number): void {
+    this.interfaces[networkInterface]!.program.countRule(this.#slot(rule), verdict, packets, packets * 60);
+  }
+
+  #slot(rule: string): number {
+    return rule === "" ? NO_RULE : this.slots.slotOf(rule)!;
+  }
+}
+
+function fakeSockets(workers: number): FakeXskSocket[] {
+  const [fill, completion] = [new FakeRing(RING_SIZE, "addr"), new FakeRing(RING_SIZE, "addr")];
+  return Array.from(
+    { length: workers },
+    (_, worker) => worker === 0 ? new FakeXskSocket(fill, completion) : new FakeXskSocket(),
+  );
+}
+
+/** A rule with one port. */
+export function countRule(name: string, port: number, worker: Rule["worker"] = 0): Rule {
+  return { name, ports: [{ first: port, last: port }], worker, action: { kind: "count" } };
+}

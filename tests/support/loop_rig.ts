@@ -1,0 +1,198 @@
+/**
+ * A worker's loop over plain memory, a turn at a time: the test is the kernel, the control thread and the clock.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { ControlWords, TABLE } from "../../src/dataplane/control_words.ts";
+import { WorkerCounters } from "../../src/dataplane/counters.ts";
+import type { WaitMode } from "../../src/dataplane/idle.ts";
+import { Loop, type LoopContext, type Tap } from "../../src/dataplane/loop.ts";
+import type { Action, ActionKind } from "../../src/steering/action.ts";
+import { compileWorkerTable } from "../../src/steering/compile.ts";
+import { createForwardTables, type ForwardTable, viewForwardTables } from "../../src/steering/forward_table.ts";
+import type { Rule } from "../../src/steering/rule.ts";
+import { NO_RULE } from "../../src/steering/slots.ts";
+import {
+  copyWorkerTable,
+  createWorkerTables,
+  viewWorkerTables,
+  type WorkerTable,
+} from "../../src/steering/worker_table.ts";
+import { buildFrame } from "../../src/traffic/frames.ts";
+import { FakeQueue } from "./fake_queue.ts";
+import { packetsByFate } from "./fates.ts";
+
+export const RULE_SLOTS = 16;
+
+export const CLIENT = { mac: "02:00:00:00:00:01", address: "10.1.2.3" };
+export const BOX = { mac: "02:00:00:00:00:02", address: "10.1.2.4" };
+
+/** A rule with one port. Of its action a worker needs to know the kind only. */
+export function portRule(name: string, port: number, kind: ActionKind): Rule {
+  return { name, ports: [{ first: port, last: port }], worker: 0, action: { kind } as Action };
+}
+
+/** What most tests have in force, and their slots. */
+export const RULES = [
+  portRule("count", 8080, "count"),
+  portRule("echo", 7777, "echo"),
+  portRule("forward", 53, "forward"),
+];
+export const [COUNT, ECHO, FORWARD] = [1, 2, 3] as const;
+
+/** A client's packet; its source port and its payload tell it from others. */
+export function packetTo(port: number, index = 0): Uint8Array {
+  return buildFrame({
+    source: { ...CLIENT, port: 40_000 + index },
+    destination: { ...BOX, port },
+    payload: Uint8Array.of(index >> 8, index & 0xff, ...new Array(20)),
+  }).bytes;
+}
+
+export function packetsTo(port: number, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, index) => packetTo(port, index));
+}
+
+/** Which packet of {@linkcode packetTo} a frame is. */
+export function indexOf(frame: Uint8Array): number {
+  return new DataView(frame.buffer, frame.byteOffset).getUint16(42);
+}
+
+/** Sees that no chunk is lost or there twice. Nothing works after it. */
+export function assertAllChunks(queue: FakeQueue): void {
+  assert.deepEqual(queue.takeAllChunks(), Array.from({ length: queue.chunks }, (_, chunk) => chunk));
+}
+
+/** Time that passes between two looks at the clock. A power of two, so that sums are exact. */
+const LOOK_MS = 2 ** -10;
+
+export interface LoopRigOptions {
+  /** One per queue port; the same for all workers. */
+  readonly queues?: readonly FakeQueue[];
+  /** Number of each queue's interface. */
+  readonly interfaces?: readonly number[];
+  readonly worker?: number;
+  readonly workers?: number;
+  readonly wait?: WaitMode;
+  readonly openTap?: () => Tap;
+  /** Of another worker of the same queues. */
+  readonly control?: ControlWords;
+}
+
+export class LoopRig {
+  readonly queues: readonly FakeQueue[];
+  readonly worker: number;
+  readonly control: ControlWords;
+  readonly counters: WorkerCounters;
+  readonly tables: readonly WorkerTable[];
+  readonly forwardTables: readonly ForwardTable[];
+  readonly loop: Loop;
+  nowMs = 0;
+  /** Timeouts of all sleeps so far, milliseconds. */
+  readonly sleeps: number[] = [];
+  /** What happens while the worker sleeps. */
+  whileAsleep: () => void = () => {};
+  readonly #elapsed = new Float64Array(1);
+  #markMs = 0;
+
+  constructor(options: LoopRigOptions = {}) {
+    const { queues = [new FakeQueue()], interfaces = queues.map(() => 0), worker = 0, workers = 1 } = options;
+    this.queues = queues;
+    this.worker = worker;
+    this.control = options.control ?? ControlWords.create(workers);
+    this.counters = WorkerCounters.create(RULE_SLOTS, queues.length);
+    this.tables = viewWorkerTables(createWorkerTables(RULE_SLOTS));
+    this.forwardTables = viewForwardTables(createForwardTables(RULE_SLOTS), RULE_SLOTS);
+    this.loop = new Loop({
+      worker,
+      ports: queues.map(({ sockets }) => sockets[worker]!.port),
+      tables: this.tables,
+      forwardTables: this.forwardTables,
+      sessions: { capacity: 256, firstPort: 20_000, portCount: 1000, seed: 7 },
+      interfaceOfPort: interfaces,
+      control: this.control,
+      counters: this.counters,
+      openTap: options.openTap ?? (() => {
+        throw new Error("nothing is captured");
+      }),
+      waiter: this.#waiter(),
+      now: () => this.nowMs += LOOK_MS,
+      wait: options.wait ?? "poll",
+      heapUsed: () => 5 << 20,
+    });
+  }
+
+  /** Puts rules in force as the control thread does: into the idle worker table, which is then the one in force. */
+  setRules(rules: readonly Rule[]): void {
+    const slots = rules.map((_, index) => index + 1);
+    this.#publishRules((idle, current) => compileWorkerTable(idle, current, rules, slots, new Set()));
+  }
+
+  /** Tells this worker that all its packets are of one rule, which only counts them. @param slot NO_RULE: they are not. */
+  setSoleRule(slot: number): void {
+    this.#publishRules((idle, current) => {
+      copyWorkerTable(current, idle);
+      idle.soleOfWorker.fill(NO_RULE);
+      idle.soleOfWorker[this.worker] = slot;
+    });
+  }
+
+  #publishRules(write: (idle: WorkerTable, current: WorkerTable) => void): void {
+    const version = this.control.version(TABLE.rules);
+    write(this.tables[(version + 1) & 1]!, this.tables[version & 1]!);
+    this.control.publish(TABLE.rules, version + 1);
+  }
+
+  /** The kernel receives frames on a queue. */
+  deliver(frames: readonly Uint8Array[], queue = 0): void {
+    for (const frame of frames) {
+      if (!this.queues[queue]!.deliver(frame, this.worker)) throw new Error("a frame found no room in the fake queue");
+    }
+  }
+
+  step(turns = 1): void {
+    for (let turn = 0; turn < turns; turn++) {
+      if (!this.loop.step()) throw new Error(`the loop ended in turn ${turn} of ${turns}`);
+    }
+  }
+
+  /** Turns until the loop ends. @returns How many there were. */
+  stepToEnd(limit: number): number {
+    for (let turn = 1; turn <= limit; turn++) {
+      if (!this.loop.step()) return turn;
+    }
+    throw new Error(`the loop did not end within ${limit} turns`);
+  }
+
+  /** Packets by fate; fates without packets are left out. @param slot The rule's; default: all. */
+  fates(slot?: number): Record<string, number> {
+    return packetsByFate(this.counters, slot === undefined ? [...Array(RULE_SLOTS).keys()] : [slot]);
+  }
+
+  /** Packets received by queue port, all rules together. */
+  received(): number[] {
+    return this.queues.map((_, port) => {
+      let sum = 0;
+      for (let slot = 0; slot < RULE_SLOTS; slot++) sum += this.counters.received(port, slot);
+      return sum;
+    });
+  }
+
+  #waiter(): LoopContext["waiter"] {
+    return {
+      wait: (timeoutMs) => {
+        this.sleeps.push(timeoutMs);
+        this.nowMs += timeoutMs < 0 ? 1000 : timeoutMs;
+        this.whileAsleep();
+      },
+      mark: () => void (this.#markMs = this.nowMs += LOOK_MS),
+      readElapsed: () => {
+        this.nowMs += LOOK_MS;
+        this.#elapsed[0] = this.nowMs - this.#markMs;
+        this.#markMs = this.nowMs;
+      },
+      elapsed: this.#elapsed,
+    };
+  }
+}
