@@ -28,6 +28,8 @@ export const BACKEND = {
   /** Link header to its next hop; see packet/link_header.ts. */
   link: 12,
   linkBytes: 12 + LINK_WORDS,
+  /** Differs for each backend that has the row after another; 0 where it has none. */
+  generation: 13 + LINK_WORDS,
 } as const;
 const BACKEND_SHIFT = 5;
 
