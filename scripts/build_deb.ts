@@ -8,10 +8,12 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { ABOUT, SUMMARY } from "../src/cli/about.ts";
 import { buildProgram } from "../src/cli/commands.ts";
 import { completions } from "../src/cli/completions.ts";
 import { manual } from "../src/cli/manual.ts";
-import { run } from "./package_parts.ts";
+import { run, sourceDate } from "./package_parts.ts";
+import { packagedDocuments } from "./packaged_docs.ts";
 
 const ROOT = join(import.meta.dirname!, "..");
 const DEBIAN = join(ROOT, "packaging/debian");
@@ -84,20 +86,13 @@ export function debianVersion(version: string): string {
 
 async function stageFiles(tree: string, binary: string, unit: string, changes: string): Promise<void> {
   const debian = (name: string): Promise<string> => readText(join(DEBIAN, name));
-  const config = (name: string): Promise<string> => readText(join(ROOT, "config", name));
-  // Beside its schema in the source tree, elsewhere on a box.
-  const example = async (name: string): Promise<string> =>
-    (await config(name)).replace("$schema=./steering.schema.json", `$schema=/${SCHEMA}`);
-
   await put(tree, "usr/bin/xdpsteer", "", 0o755);
   await Deno.copyFile(binary, join(tree, "usr/bin/xdpsteer"));
   await put(tree, "lib/systemd/system/xdpsteer.service", unit);
   await put(tree, CONFFILE, await debian("steering.yaml"));
-  await put(tree, SCHEMA, await config("steering.schema.json"));
-  await put(tree, `${DOC}/examples/steering.example.yaml`, await example("steering.example.yaml"));
-  await put(tree, `${DOC}/examples/steering.minimal.yaml`, await example("steering.minimal.yaml"));
+  await put(tree, SCHEMA, await readText(join(ROOT, "config/steering.schema.json")));
   await put(tree, `${DOC}/README.Debian`, await debian("README.Debian"));
-  await put(tree, `${DOC}/README.md`, await readText(join(ROOT, "README.md"))); // the unit's Documentation=
+  for (const { path, data } of await packagedDocuments()) await put(tree, `${DOC}/${path}`, data);
   await put(tree, `${DOC}/copyright`, await debian("copyright"));
   await put(tree, `${DOC}/changelog.gz`, gzipSync(changes, { level: 9 }));
   await put(tree, "usr/share/man/man8/xdpsteer.8.gz", gzipSync(`${manual(PROGRAM)}\n`, { level: 9 }));
@@ -124,26 +119,39 @@ Pre-Depends: init-system-helpers (>= 1.54~)
 Depends: ${depends.join(", ")}
 Section: net
 Priority: optional
-Description: UDP packet steering by destination port, with XDP and AF_XDP
- An XDP program reads the UDP destination port of each packet at the driver and
- hands the packet to the worker thread that owns the port, whichever receive
- queue it arrived on. Workers count, drop or echo packets.
- .
- A YAML file says which port goes where. Saving it remaps ports under live
- traffic without losing a packet. Only listed UDP ports leave the kernel's path.
+Description: ${SUMMARY}
+${ABOUT.map(folded).join("\n .\n")}
 `;
 }
 
-/**
- * What the program needs of the system. The launcher is static, but what it unpacks and runs is not: Debian 12's libgcc, which
- * is in there, asks for glibc 2.35, and Deno, libbpf and libelf for less. A test holds this against the parts.
- */
-async function dependencies(binary: string): Promise<string[]> {
+/** A paragraph as a control file has it: lines of at most 80 columns, each after a space. */
+function folded(paragraph: string): string {
+  return paragraph.replace(/(.{1,79})( |$)/g, " $1\n").trimEnd();
+}
+
+/** What the program and the parts that it unpacks need of the system, as dpkg-shlibdeps would find it. */
+export async function dependencies(binary: string): Promise<string[]> {
   const dynamic = await run("readelf", ["--dynamic", binary]);
   return [
-    "libc6 (>= 2.35)",
+    `libc6 (>= ${await neededGlibc(binary)})`,
     ...(dynamic.includes("[libgcc_s.so.1]") ? ["libgcc-s1 (>= 4.2)"] : []),
   ];
+}
+
+/** The newest version of glibc that a symbol in the program or in one of its parts asks for. */
+async function neededGlibc(binary: string): Promise<string> {
+  const folder = await Deno.makeTempDir({ prefix: "xdpsteer-parts-" });
+  try {
+    // A program that does not unpack itself is its only part.
+    await run(binary, ["version"], { XDPSTEER_CACHE_DIR: `${folder}/parts` });
+    const found = await run("find", [folder, "-type", "f", "(", "-name", "*.so*", "-o", "-name", "xdpsteer", ")"]);
+    const parts = [binary, ...found.split("\n").filter((path) => path !== "")];
+    const symbols = await run("readelf", ["--version-info", ...parts]);
+    const minors = [...symbols.matchAll(/Name: GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor));
+    return `2.${Math.max(...minors)}`;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }
 
 async function architectureOf(binary: string): Promise<string> {
@@ -160,11 +168,6 @@ async function architectureOf(binary: string): Promise<string> {
 function changelog(version: string, epoch: number): string {
   const date = new Date(epoch * 1000).toUTCString().replace("GMT", "+0000");
   return `xdpsteer (${version}) unstable; urgency=medium\n\n  * Release ${version}.\n\n -- ${MAINTAINER}  ${date}\n`;
-}
-
-async function sourceDate(): Promise<number> {
-  const given = Deno.env.get("SOURCE_DATE_EPOCH");
-  return Number(given ?? await run("git", ["-C", ROOT, "log", "-1", "--format=%ct"]));
 }
 
 /** As dpkg-gencontrol counts: files in whole KiB, one for each folder. */

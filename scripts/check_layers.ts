@@ -25,11 +25,11 @@ const ROWS: readonly (readonly string[])[] = [
   ["steering"],
   ["packet", "ffi", "dashboard"],
   ["log.ts", "errors.ts", "version.ts"],
-  ["journal.ts"],
+  ["journal.ts", "locale.ts"],
 ];
 const ROW_OF = new Map(ROWS.flatMap((row, index) => row.map((part) => [part, index] as const)));
 /** Drawn nowhere: everything may use them. */
-const UNDRAWN = new Set(["log.ts", "errors.ts", "version.ts", "journal.ts"]);
+const UNDRAWN = new Set(["log.ts", "errors.ts", "version.ts", "journal.ts", "locale.ts"]);
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */
 const PURE = /^(packet|steering)\/|^dataplane\/(process|forward|batch|control_words|counters|fate)\.ts$/;

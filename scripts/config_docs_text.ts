@@ -155,7 +155,8 @@ One YAML file of at most 1 MiB, by default \`/etc/xdpsteer/steering.yaml\`. \`xd
 wrong with it, or what it means, and changes nothing. A first line
 \`# yaml-language-server: $schema=./steering.schema.json\` gives editors completion
 ([steering.schema.json](../config/steering.schema.json)); [steering.example.yaml](../config/steering.example.yaml) has
-every key with its default.
+every key with its default. It has to be a regular file, or a link to one: anything else, such as a FIFO, is refused
+without waiting for it.
 
 Keys that do not exist are mistakes, and so are a port in two rules and a worker that does not exist. All mistakes are
 told at once, each with its place; the exit code is 3:
@@ -171,6 +172,9 @@ told at once, each with its place; the exit code is 3:
 - \`xdpsteer ports set PORT[-PORT] --worker W\` and \`ports unset\`: without \`--save\` until the next reload or restart,
   with it in the file too;
 - \`PUT /v1/config\` on the control socket.
+
+\`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are not
+kept. It refuses a symbolic link.
 
 There may be 4,096 rules. {{fixed}} need a restart. Where one of them differs the whole change is refused, and nothing of it is applied. A refused
 change leaves the configuration before it in force; log, \`xdpsteer status\` and

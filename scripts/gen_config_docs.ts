@@ -173,7 +173,7 @@ function mistakes(): string {
   try {
     parseConfig(MISTAKES, { file: "steering.yaml", cpuCount: CPU_COUNT });
   } catch (error) {
-    if (error instanceof ConfigError) return `\`\`\`\n${error.message}\n\`\`\``;
+    if (error instanceof ConfigError) return `\`\`\`text\n${error.message}\n\`\`\``;
     throw error;
   }
   throw new Error("The example of mistakes has none");

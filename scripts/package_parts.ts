@@ -28,6 +28,17 @@ export async function bundle(entry: string, folder: string, ...options: string[]
   await run(Deno.execPath(), args, { DENO_DIR: resolve("build/deno") });
 }
 
+/** The time that a build gives everything it makes, in seconds since 1970: SOURCE_DATE_EPOCH, else that of the commit. */
+export async function sourceDate(): Promise<number> {
+  const given = Deno.env.get("SOURCE_DATE_EPOCH");
+  return Number(given ?? await run("git", ["-C", import.meta.dirname!, "log", "-1", "--format=%ct"]));
+}
+
+/** The SHA-256 of a file in hexadecimal. */
+export async function sha256(path: string): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", await Deno.readFile(path))).toHex();
+}
+
 /** Copies what a library or program needs into a folder, itself too if it is given by its bare name. */
 export async function collectLibraries(wanted: string, folder: string): Promise<void> {
   const found = wanted.includes("/") ? wanted : await findLibrary(wanted);

@@ -9,8 +9,8 @@ import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import project from "../deno.json" with { type: "json" };
 import { buildDeb } from "./build_deb.ts";
-import { components } from "./notices.ts";
-import { run } from "./package_parts.ts";
+import { run, sha256 } from "./package_parts.ts";
+import { sbom } from "./sbom.ts";
 
 const { values: options } = parseArgs({ options: { "skip-tests": { type: "boolean", default: false } } });
 const { version } = project;
@@ -28,8 +28,8 @@ for (const [name, sum] of await buildAll()) {
   if (first.get(name) !== sum) fail(`${name} is not the same when it is built again`);
 }
 
-await Deno.writeTextFile("dist/sbom.cdx.json", `${JSON.stringify(await sbom(), null, 2)}\n`);
-const sums = [...first, ["sbom.cdx.json", await sha256("sbom.cdx.json")]];
+await Deno.writeTextFile("dist/sbom.cdx.json", await sbom("dist/xdpsteer"));
+const sums = [...first, ["sbom.cdx.json", await sha256("dist/sbom.cdx.json")]];
 const lines = sums.map(([name, sum]) => `${sum}  ${name}\n`);
 await Deno.writeTextFile("dist/SHA256SUMS", lines.join(""));
 console.log(`xdpsteer ${version} is in dist/:\n${lines.join("")}`);
@@ -38,42 +38,12 @@ console.log(`xdpsteer ${version} is in dist/:\n${lines.join("")}`);
 async function buildAll(): Promise<ReadonlyMap<string, string>> {
   await script("scripts/compile.ts");
   const deb = basename(await buildDeb({ binary: "dist/xdpsteer", directory: "dist" }));
-  return new Map([["xdpsteer", await sha256("xdpsteer")], [deb, await sha256(deb)]]);
+  return new Map([["xdpsteer", await sha256("dist/xdpsteer")], [deb, await sha256(`dist/${deb}`)]]);
 }
 
 async function script(file: string): Promise<void> {
   const { success } = await new Deno.Command(Deno.execPath(), { args: ["run", "--quiet", "-A", file] }).spawn().status;
   if (!success) fail(`${file} failed`);
-}
-
-async function sha256(name: string): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", await Deno.readFile(`dist/${name}`))).toHex();
-}
-
-/** Everything in the one file, in CycloneDX. No serial number and no time: the same commit gives the same document. */
-async function sbom(): Promise<unknown> {
-  const [own, ...others] = (await components()).map(({ name, version: of, licence }) => ({
-    type: name === "xdpsteer" ? "application" : "library",
-    "bom-ref": `${name}@${of}`,
-    name,
-    version: of,
-    licenses: [{ expression: licence }],
-    purl: purl(name, of),
-  }));
-  return {
-    bomFormat: "CycloneDX",
-    specVersion: "1.6",
-    version: 1,
-    metadata: { component: own },
-    components: others,
-    dependencies: [{ ref: own!["bom-ref"], dependsOn: others.map((other) => other["bom-ref"]) }],
-  };
-}
-
-function purl(name: string, of: string): string {
-  if (name === "xdpsteer") return `pkg:generic/xdpsteer@${of}`;
-  const isNative = /^lib|^zlib/.test(name);
-  return isNative ? `pkg:deb/debian/${name}@${encodeURIComponent(of)}` : `pkg:npm/${name.replace("@", "%40")}@${of}`;
 }
 
 function fail(why: string): never {

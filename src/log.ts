@@ -16,6 +16,7 @@ import {
 } from "@logtape/logtape";
 
 import { isJournal } from "./journal.ts";
+import { forLocale } from "./locale.ts";
 
 export type { Logger };
 
@@ -133,13 +134,15 @@ function lineFormatter(text: boolean, terminal: boolean): (record: LogRecord) =>
   const options = {
     timestamp: "time",
     level: "FULL",
+    category: ".", // the logger has the same name in JSON
     // What spans lines, a place in the configuration with its caret, stays readable on a terminal. The bar tells such a
     // line from a record of its own. Whatever takes text from elsewhere goes by lines, so there it stays one.
     value: (value: unknown): string =>
       terminal ? plain(value).split("\n").map(escapeControls).join("\n  | ") : escapeControls(plain(value)),
   } as const;
   // By the rule of no-color.org an empty NO_COLOR is as good as none.
-  return terminal && !Deno.env.get("NO_COLOR") ? getAnsiColorFormatter(options) : getTextFormatter(options);
+  const format = terminal && !Deno.env.get("NO_COLOR") ? getAnsiColorFormatter(options) : getTextFormatter(options);
+  return (record) => forLocale(format(record));
 }
 
 /** Values stand in a sentence as a person would write them: no quotes round words, lists with commas. */

@@ -6,17 +6,18 @@
  */
 import type { ControlConfig } from "../config/schema.ts";
 import { messageOf, SteerError } from "../errors.ts";
+import { HeldFile, kindOf, UnreadableError } from "../ffi/held_file.ts";
 
 /**
  * Makes sure that the control socket and the TCP address can be had.
  *
- * @throws {SteerError} when another xdpsteer answers on the socket, an address is taken, or there is no such group.
+ * @throws {SteerError} when another xdpsteer answers on the socket, something else is in its place, an address is taken,
+ * or there is no such group.
  */
 export async function claimAddresses({ socket, group, http }: ControlConfig): Promise<void> {
   await claimSocket(socket);
   try {
-    Deno.listen({ transport: "unix", path: socket }).close();
-    await Deno.remove(socket).catch(() => {});
+    Deno.listen({ transport: "unix", path: socket }).close(); // which removes it
   } catch (error) {
     throw cannotOpen(socket, error);
   }
@@ -63,14 +64,48 @@ export function groupId(group: string | number): number {
   });
 }
 
-/** Removes a socket that nobody answers on any more; refuses one that somebody does. */
+/**
+ * Makes room for the socket: what is found there is removed only if it is a socket on which nobody listens. A link is
+ * not followed.
+ *
+ * @throws {SteerError} for anything else, which is left alone.
+ */
 async function claimSocket(path: string): Promise<void> {
-  await Deno.mkdir(path.slice(0, path.lastIndexOf("/")) || "/", { recursive: true }).catch(() => {});
+  const folder = path.slice(0, path.lastIndexOf("/")) || "/";
+  await Deno.mkdir(folder, { recursive: true }).catch(() => {});
   try {
-    (await Deno.connect({ transport: "unix", path })).close();
-  } catch {
-    await Deno.remove(path).catch(() => {});
-    return;
+    using directory = new HeldFile(folder); // so that what is removed is in the directory that was looked at
+    const place = directory.at(path.slice(path.lastIndexOf("/") + 1));
+    const info = await Deno.lstat(place);
+    if (!info.isSocket) throw inTheWay(path, info);
+    await requireNoListener(place, path);
+    await Deno.remove(place);
+  } catch (error) {
+    // Where there is no such directory, or none that may be looked into, the listener says so.
+    if (error instanceof Deno.errors.NotFound || error instanceof UnreadableError) return;
+    if (error instanceof SteerError) throw error;
+    throw cannotOpen(path, messageOf(error).replace(/: \w+ '.*$/, "")); // without the name in /proc
+  }
+}
+
+function inTheWay(path: string, info: Deno.FileInfo): SteerError {
+  return new SteerError(
+    `Cannot open the control socket "${path}": ${kindOf(info)} is there: expected a socket or nothing`,
+    { hint: "it is left alone: set control.socket to another path, or remove it" },
+  );
+}
+
+/** @param place What to connect to; `path` is its name in errors. */
+async function requireNoListener(place: string, path: string): Promise<void> {
+  try {
+    (await Deno.connect({ transport: "unix", path: place })).close();
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return; // it was left behind
+    if (error instanceof Deno.errors.NotFound) throw error;
+    const why = error instanceof Deno.errors.WouldBlock ? "its listener is too busy to answer" : messageOf(error);
+    throw new SteerError(`Another program may use the control socket "${path}": ${why}`, {
+      hint: `ss -xlp src ${path} names it: stop it first, or give this one another control.socket`,
+    });
   }
   throw new SteerError(`Another xdpsteer answers on "${path}"`, {
     hint: "stop it first, or give this one another control.socket",

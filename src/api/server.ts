@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { ControlConfig } from "../config/schema.ts";
 import { messageOf, SteerError } from "../errors.ts";
+import { HeldFile, kindOf } from "../ffi/held_file.ts";
 import { type Answer, answerError } from "./answers.ts";
 import { cannotListen, cannotOpen, groupId, hostAndPort } from "./claim.ts";
 import { guardTcp, TCP_HEADERS } from "./guard.ts";
@@ -125,8 +126,10 @@ async function shutDown(server: Server): Promise<void> {
 /** Lets the members of a group use the socket too. */
 function openTo(path: string, group: string | number): void {
   try {
-    Deno.chownSync(path, null, groupId(group));
-    Deno.chmodSync(path, 0o660);
+    using socket = new HeldFile(path, { follow: false }); // whatever its name leads to by now
+    if (!socket.info.isSocket) throw new Error(`it is ${kindOf(socket.info)} by now`);
+    Deno.chownSync(socket.self, null, groupId(group));
+    Deno.chmodSync(socket.self, 0o660);
   } catch (error) {
     throw new SteerError(`Cannot give the control socket to group ${group}: ${messageOf(error)}`, {
       hint: "run as root or as a member of that group (systemd: SupplementaryGroups=), or remove control.group",

@@ -104,7 +104,7 @@ export class Reloader {
         const next = { ...this.#config, steering: change(this.#config.steering) };
         if (!save) return await this.#apply(next);
         const { saveRules } = await import("../config/save.ts"); // loaded when first used
-        const saved = saveRules({ file: this.file, cpuCount: this.cpuCount }, next, change);
+        using saved = saveRules({ file: this.file, cpuCount: this.cpuCount }, next, change);
         this.#seen = saved.content;
         try {
           return await this.#apply(next);

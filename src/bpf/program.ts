@@ -5,8 +5,9 @@
  * @module
  */
 import objectBytes from "../../build/steer.bpf.o" with { type: "bytes" };
-import { SteerError } from "../errors.ts";
+import { messageOf, SteerError } from "../errors.ts";
 import { syscallError } from "../ffi/errno.ts";
+import { readRegularFile } from "../ffi/held_file.ts";
 import {
   type BpfObjectHandle,
   closeObject,
@@ -224,11 +225,17 @@ function u32(value: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new Uint32Array([value]).buffer);
 }
 
+/** Bytes of the largest object that is read; ours has a hundredth of that. */
+const MAX_OBJECT_SIZE = 16 * 1024 * 1024;
+
 /** Reads an object for `--bpf-object`. */
 export function readObjectFile(path: string): Uint8Array<ArrayBuffer> {
   try {
-    return Deno.readFileSync(path);
+    return readRegularFile(path, MAX_OBJECT_SIZE);
   } catch (cause) {
-    throw new SteerError(`Cannot read the BPF object "${path}": ${(cause as Error).message}`, { cause });
+    throw new SteerError(`Cannot read the BPF object "${path}": it ${messageOf(cause)}`, {
+      cause,
+      hint: "name an object file that was built from bpf/steer.bpf.c: a regular file of at most 16 MiB",
+    });
   }
 }

@@ -5,13 +5,13 @@
  */
 import { loadConfig } from "../config/load.ts";
 import { formatPorts } from "../steering/rule.ts";
-import { print, table } from "./output.ts";
+import { print, printJson, table } from "./output.ts";
 
 /** @throws {ConfigError} with every problem found. */
 export async function check({ config: file, json }: { config: string; json?: boolean }): Promise<void> {
   const { config } = await loadConfig(file, { cpuCount: navigator.hardwareConcurrency });
   if (json) {
-    print(JSON.stringify(config));
+    printJson(JSON.stringify(config));
     return;
   }
   const { interfaces, workers, steering } = config;

@@ -10,7 +10,7 @@ import type { check } from "./check.ts";
 import type { doctor } from "./doctor.ts";
 import type { Shell } from "./completions.ts";
 import type { detach } from "./detach.ts";
-import { print, printError } from "./output.ts";
+import { print, printError, printJson } from "./output.ts";
 import type { list, set, unset } from "./ports.ts";
 import type { reload } from "./reload.ts";
 import { packaging, readLicenses } from "./self.ts";
@@ -148,7 +148,7 @@ export function buildProgram(entry: URL): Command {
     .action(({ json, licenses }: { json?: boolean; licenses?: boolean }) => {
       const { deno, v8 } = Deno.version;
       if (licenses) print(readLicenses(entry));
-      else if (json) print(JSON.stringify({ version: VERSION, packaging: packaging(), deno, v8 }));
+      else if (json) printJson(JSON.stringify({ version: VERSION, packaging: packaging(), deno, v8 }));
       else print(`xdpsteer ${VERSION} (${packaging()}, deno ${deno})`);
     });
 

@@ -10,7 +10,7 @@ import { SteerError } from "../errors.ts";
 import { IPV4, VethNetwork } from "../traffic/veth_network.ts";
 import { get } from "./client.ts";
 import { deliveries, type Delivery, DemoScreen, type DemoSummary, summaryText } from "./demo_screen.ts";
-import { print } from "./output.ts";
+import { print, printJson } from "./output.ts";
 import { selfCommand } from "./self.ts";
 import type { TrafficOrder, TrafficReport } from "./traffic.ts";
 
@@ -48,7 +48,7 @@ export async function demo({ json = false, entry }: DemoOptions): Promise<void> 
   try {
     await using network = await VethNetwork.create({ queues: 2, chatty: true });
     const summary = await show(network, directory, entry, json, say);
-    if (json) print(JSON.stringify(summary));
+    if (json) printJson(JSON.stringify(summary));
     else print(summaryText(summary));
     if (summary.lost !== 0 || summary.misdirected !== 0) {
       throw new SteerError(`${summary.lost} packets lost, ${summary.misdirected} misdirected: expected none`);

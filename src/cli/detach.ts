@@ -9,7 +9,7 @@ import { SteerError } from "../errors.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { detachLink, detachXdp, queryXdp } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
-import { print } from "./output.ts";
+import { print, printJson } from "./output.ts";
 
 export interface DetachOptions {
   readonly interface: string;
@@ -46,7 +46,7 @@ export async function detach(options: DetachOptions): Promise<void> {
   if (json) {
     const { link = null, ...attached } = found ?? {};
     const what = found === undefined ? null : { ...attached, link };
-    print(JSON.stringify({ interface: name, detached: found !== undefined, attached: what }));
+    printJson(JSON.stringify({ interface: name, detached: found !== undefined, attached: what }));
   } else if (found === undefined) {
     print(`no XDP program is attached to "${name}"`);
   } else {

@@ -7,7 +7,7 @@ import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { examine, explain, type Finding, interfacesThatAreUp, withDefaults } from "../doctor/doctor.ts";
 import { EXIT, SteerError, SyscallError } from "../errors.ts";
-import { print } from "./output.ts";
+import { print, printJson } from "./output.ts";
 
 export interface DoctorOptions {
   /** Looks at this interface only. */
@@ -33,7 +33,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   const counts = { problem: 0, warning: 0, ok: 0 };
   for (const { status } of findings) counts[status]++;
   if (options.json) {
-    print(JSON.stringify({ findings, ok: counts.problem === 0 }));
+    printJson(JSON.stringify({ findings, ok: counts.problem === 0 }));
   } else {
     const colour = Deno.stdout.isTerminal() && !Deno.noColor;
     for (const finding of findings) print(findingLines(finding, colour).join("\n"));

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Command, Option } from "commander";
+import { ABOUT, ENVIRONMENT, SUMMARY } from "./about.ts";
 
 /** The whole page in roff. The same for the same program: no date, no version. */
 export function manual(program: Command): string {
@@ -11,34 +12,24 @@ export function manual(program: Command): string {
     '.\\" Made by "xdpsteer man" from the program\'s own help.',
     '.TH XDPSTEER 8 "" "xdpsteer" "System Administration"',
     ".SH NAME",
-    "xdpsteer \\- steer UDP packets by destination port to AF_XDP workers",
+    `xdpsteer \\- ${line(SUMMARY)}`,
     ".SH SYNOPSIS",
     ".B xdpsteer",
     ".I command",
     ".RI [ options ]",
     ".SH DESCRIPTION",
-    ...paragraphs(DESCRIPTION),
+    ...paragraphs(ABOUT),
     ".SH COMMANDS",
     ...commands(program, []),
     ...FIXED_PART,
   ].join("\n");
 }
 
-const DESCRIPTION = [
-  "xdpsteer attaches an XDP program to network interfaces. The program reads the UDP destination port of each packet at " +
-  "the driver and hands the packet to the worker thread that owns the port, whichever receive queue it arrived on. " +
-  "Workers count or echo packets. Only the UDP ports listed in the configuration leave the kernel's path; everything " +
-  "else reaches the kernel's stack as before.",
-  "The kernel detaches the program when the process ends, however it ends.",
-];
-
 const FIXED_PART = [
   ".SH EXIT STATUS",
   "0: done. 1: failed. 2: wrong usage. 3: the configuration is not valid.",
   ".SH ENVIRONMENT",
-  ".TP",
-  ".B NO_COLOR",
-  "If set and not empty, nothing is printed in colour.",
+  ...Object.entries(ENVIRONMENT).flatMap(([name, text]) => [".TP", `.B ${name}`, line(text)]),
   ".SH FILES",
   ".TP",
   ".I /etc/xdpsteer/steering.yaml",

@@ -4,6 +4,7 @@
  * @module
  */
 import { isJournal } from "../journal.ts";
+import { forLocale } from "../locale.ts";
 
 const encoder = new TextEncoder();
 
@@ -13,12 +14,22 @@ function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): v
   while (bytes.byteLength > 0) bytes = bytes.subarray(to.writeSync(bytes));
 }
 
+/** A line, or lines, for people: in ASCII if the locale is not UTF-8. */
 export function print(line: string): void {
   write(`${line}\n`);
 }
 
-/** Standard output, as it is. */
+/** JSON, one value a line: always UTF-8. */
+export function printJson(line: string): void {
+  writeOut(`${line}\n`);
+}
+
+/** Text for people without a newline after it; as {@linkcode print} otherwise. */
 export function write(text: string): void {
+  writeOut(forLocale(text));
+}
+
+function writeOut(text: string): void {
   try {
     writeAll(Deno.stdout, text);
   } catch (error) {
@@ -34,7 +45,7 @@ const ERROR_PRIORITY = "<3>";
 /** Prints one or more lines. */
 export function printError(text: string): void {
   const prefix = isJournal() ? ERROR_PRIORITY : "";
-  writeAll(Deno.stderr, `${text.split("\n").map((line) => `${prefix}${line}`).join("\n")}\n`);
+  writeAll(Deno.stderr, forLocale(`${text.split("\n").map((line) => `${prefix}${line}`).join("\n")}\n`));
 }
 
 /** Lines up columns; numbers to the right, words to the left. */

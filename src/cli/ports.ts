@@ -6,7 +6,7 @@
 import type { SteeredPorts } from "../config/remap.ts";
 import { call } from "./client.ts";
 import { printChange } from "./reload.ts";
-import { print, table } from "./output.ts";
+import { print, printJson, table } from "./output.ts";
 
 interface CommonOptions {
   readonly socket: string;
@@ -16,7 +16,7 @@ interface CommonOptions {
 /** Shows all ports in force. */
 export async function list({ socket, json }: CommonOptions): Promise<void> {
   const body = await call(socket, "GET", "/v1/ports");
-  if (json) return print(body.trimEnd());
+  if (json) return printJson(body.trimEnd());
   const { generation, ports } = JSON.parse(body) as { generation: number; ports: readonly SteeredPorts[] };
   if (ports.length === 0) {
     return print(`generation ${generation}: no port is steered; all packets pass to the kernel stack`);

@@ -5,7 +5,7 @@
  */
 import { EXIT, SteerError } from "../errors.ts";
 import { call, Refused } from "./client.ts";
-import { print } from "./output.ts";
+import { print, printJson } from "./output.ts";
 
 /** @throws {SteerError} with exit code 3 and everything that is wrong with the file when it is refused. */
 export async function reload({ socket, json = false }: { socket: string; json?: boolean }): Promise<void> {
@@ -30,7 +30,7 @@ interface Change {
 
 /** Shows what a change did: as JSON what was answered. */
 export function printChange(body: string, json: boolean): void {
-  if (json) return print(body.trimEnd());
+  if (json) return printJson(body.trimEnd());
   const { generation, changes, elapsedMs, saved } = JSON.parse(body) as Change;
   for (const line of changes) print(line);
   const file = saved === true ? "; the configuration file says the same" : "";

@@ -6,7 +6,7 @@
 import type { Snapshot } from "../observe/observer.ts";
 import type { LastReload } from "../appliance/reload.ts";
 import { get } from "./client.ts";
-import { print, table } from "./output.ts";
+import { print, printJson, table } from "./output.ts";
 
 /** The part of /v1/status that is shown. */
 type Status = Snapshot & { readonly lastReload: LastReload | null };
@@ -14,7 +14,7 @@ type Status = Snapshot & { readonly lastReload: LastReload | null };
 export async function status({ socket, json }: { socket: string; json?: boolean }): Promise<void> {
   const body = await get(socket, "/v1/status");
   if (json) {
-    print(body.trimEnd());
+    printJson(body.trimEnd());
     return;
   }
   const { generation, uptimeMs, interfaces, workers, rules, backends, totals, lastReload } = JSON.parse(body) as Status;

@@ -6,7 +6,7 @@
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { get } from "./client.ts";
 import { FullScreen } from "./live_screen.ts";
-import { print, printError } from "./output.ts";
+import { print, printError, printJson } from "./output.ts";
 import { drawBlock, drawFrame } from "./top/draw.ts";
 import { computeRates, type Rates, type StatusAnswer, Trends } from "./top/rates.ts";
 import { type Palette, renderLine } from "./top/text.ts";
@@ -101,7 +101,8 @@ async function printRates(source: Source, intervalMs: number, json: boolean, onc
     }
     reachable = true;
     if (rates.intervalMs === null) continue; // another process than before: there is nothing to compare with yet
-    print(json ? JSON.stringify(rates) : `${drawBlock(rates).map((line) => renderLine(line, "none")).join("\n")}\n`);
+    if (json) printJson(JSON.stringify(rates));
+    else print(`${drawBlock(rates).map((line) => renderLine(line, "none")).join("\n")}\n`);
     if (once) return;
   }
 }

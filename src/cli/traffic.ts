@@ -4,7 +4,7 @@
  * @module
  */
 import { sendFlows } from "../traffic/udp_flows.ts";
-import { print } from "./output.ts";
+import { printJson } from "./output.ts";
 
 /** What `--json` takes. */
 export interface TrafficOrder {
@@ -23,5 +23,5 @@ export interface TrafficReport {
 
 export async function traffic({ json }: { json: string }): Promise<void> {
   const { sentPerPort, elapsedMs } = await sendFlows(JSON.parse(json) as TrafficOrder);
-  print(JSON.stringify({ sentPerPort: Object.fromEntries(sentPerPort), elapsedMs } satisfies TrafficReport));
+  printJson(JSON.stringify({ sentPerPort: Object.fromEntries(sentPerPort), elapsedMs } satisfies TrafficReport));
 }

@@ -146,8 +146,8 @@ const forward = map("forward", {
     .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] })
     .describe(`The backends: each ${BACKEND}, or a map with address and weight.`),
   mode: choice("mode", ["nat", "dsr"]).default("nat").describe(
-    "nat: translate addresses and ports, answers come back through here; dsr: change the MAC addresses only, the backend has " +
-      "the service's address itself and answers the client directly.",
+    "nat: translate addresses and ports, answers come back through here; dsr: change the MAC addresses and decrement the TTL, " +
+      "the backend has the service's address itself and answers the client directly.",
   ),
   remap_port: whole(complainAboutNumber("remap_port", `1 to ${LAST_PORT}`), 1, LAST_PORT).optional()
     .describe(

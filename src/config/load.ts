@@ -4,7 +4,8 @@
  * @module
  */
 
-import { ConfigError, messageOf } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
+import { type HeldFile, readRegularFile, UnreadableError } from "../ffi/held_file.ts";
 import type { ConfigMemo } from "./memo.ts";
 import { MAX_FILE_SIZE, tooLarge, wholeFile } from "./problems.ts";
 import type { Config } from "./schema.ts";
@@ -34,47 +35,17 @@ export async function loadConfig(
 }
 
 /**
- * Reads the file at `path` and looks at nothing in it but its size.
+ * Reads the file at `path` and looks at nothing in it but its size. Every reader of the configuration does it by this.
  *
- * @throws {ConfigError} when it cannot be read, or is larger than any configuration.
+ * @param held That file, where it is held already; `path` is then only its name in errors.
+ * @throws {ConfigError} when it is no regular file, cannot be read, or is larger than any configuration.
  */
-export function readConfig(path: string): Uint8Array {
+export function readConfig(path: string, held?: HeldFile): Uint8Array {
   try {
-    using file = Deno.openSync(path);
-    const { isDirectory, isFile, size } = file.statSync();
-    if (isDirectory) throw new ConfigError(path, [wholeFile("is a directory: expected a YAML file")]);
-    if (isFile && size > MAX_FILE_SIZE) throw new ConfigError(path, [tooLarge(size)]);
-    return readAtMost(file, MAX_FILE_SIZE + 1, size + 1);
+    return held === undefined ? readRegularFile(path, MAX_FILE_SIZE) : held.read(MAX_FILE_SIZE);
   } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    throw new ConfigError(path, [wholeFile(`${reason(error)}: expected a YAML file`)]);
+    if (!(error instanceof UnreadableError)) throw error;
+    const { message, size } = error;
+    throw new ConfigError(path, [size === undefined ? wholeFile(`${message}: expected a YAML file`) : tooLarge(size)]);
   }
-}
-
-/**
- * A pipe, a device or a file of /proc does not tell its size; one byte over the limit is enough for the parser to refuse it.
- *
- * @param expected One byte more than there may be, to see the end by. The file is looked at again and again: memory for the largest
- * of all would be made each time.
- */
-function readAtMost(file: Deno.FsFile, limit: number, expected: number): Uint8Array {
-  let buffer = new Uint8Array(Math.min(Math.max(expected, 4096), limit));
-  let length = 0;
-  for (;;) {
-    const count = file.readSync(buffer.subarray(length));
-    if (count === null) break;
-    length += count;
-    if (length < buffer.length) continue;
-    if (length === limit) break;
-    const larger = new Uint8Array(Math.min(2 * length, limit));
-    larger.set(buffer);
-    buffer = larger;
-  }
-  return buffer.subarray(0, length);
-}
-
-function reason(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "does not exist";
-  if (error instanceof Deno.errors.PermissionDenied) return "may not be read by this user";
-  return `cannot be read (${messageOf(error)})`;
 }

@@ -41,11 +41,38 @@ Deno.test("loadConfig() refuses what is not there, a folder, and a file too larg
   withFolder(async (folder) => {
     await refuses(join(folder, "none.yaml"), "does not exist: expected a YAML file");
     await refuses(folder, "is a directory: expected a YAML file");
+    await refuses("/proc/self/mem", "cannot be read (read failed with EIO): expected a YAML file");
     const path = join(folder, "large.yaml");
     Deno.writeFileSync(path, new Uint8Array(10_000_000));
     await refuses(path, "the file is 10.0 MB: expected at most 1 MiB");
   }));
 
-Deno.test("loadConfig() reads no more of an endless device than it needs to refuse it", async () => {
-  await refuses("/dev/zero", "the file is 1.0 MB: expected at most 1 MiB");
-});
+/** What an operator or a script may leave in the file's place, each with what it is called. */
+const NO_FILES: Readonly<Record<string, (path: string) => void>> = {
+  "a FIFO": (path) => void new Deno.Command("mkfifo", { args: [path] }).outputSync(),
+  "a character device": (path) => Deno.symlinkSync("/dev/zero", path),
+  "a socket": (path) => {
+    using _listener = Deno.listen({ transport: "unix", path: `${path}.first` });
+    Deno.renameSync(`${path}.first`, path); // closing removes the name it was bound to only
+  },
+};
+
+for (const [kind, make] of Object.entries(NO_FILES)) {
+  Deno.test(`loadConfig() neither opens nor waits for ${kind}`, () =>
+    withFolder(async (folder) => {
+      const path = join(folder, "steering.yaml");
+      make(path);
+      await refuses(path, `is ${kind}: expected a YAML file`);
+      Deno.symlinkSync(path, join(folder, "link.yaml"));
+      await refuses(join(folder, "link.yaml"), `is ${kind}: expected a YAML file`);
+    }));
+}
+
+Deno.test("loadConfig() reads as many bytes as there may be, and no more", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "steering.yaml");
+    Deno.writeTextFileSync(path, `${TEXT}#${"x".repeat(1024 * 1024 - TEXT.length - 1)}`);
+    assert.equal((await loadConfig(path, { cpuCount: 1 })).content.length, 1024 * 1024);
+    Deno.writeTextFileSync(path, "x", { append: true });
+    await refuses(path, "the file is 1.0 MB: expected at most 1 MiB");
+  }));

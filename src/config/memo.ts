@@ -7,10 +7,13 @@
  *
  * @module
  */
+import { readRegularFile } from "../ffi/held_file.ts";
 import type { Config } from "./schema.ts";
 
 const NAME = "config.checked";
 const NEWLINE = 0x0a;
+/** Bytes. The largest configuration takes less; what is larger is only checked again at each start. */
+const MAX_SIZE = 32 * 1024 * 1024;
 
 export class ConfigMemo {
   readonly #path: string;
@@ -24,7 +27,7 @@ export class ConfigMemo {
   /** The configuration in `content`, if it is the one that was remembered last. */
   recall(content: Uint8Array, cpuCount: number): Config | undefined {
     try {
-      const bytes = Deno.readFileSync(this.#path);
+      const bytes = readRegularFile(this.#path, MAX_SIZE);
       const end = bytes.indexOf(NEWLINE);
       if (!isSame(bytes.subarray(end + 1), content)) return undefined;
       const known = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));

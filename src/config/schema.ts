@@ -197,7 +197,7 @@ const rule = map("rule", {
     forwardAction,
   ], { error: unlessCapture(complainAboutAction) }).default("count").describe(
     "pass: leave to the kernel stack; drop: discard in the driver; count: receive, count and discard; " +
-      "echo: send back to where it came from; a map with forward: send to backends.",
+      "echo: send back to where it came from, with the TTL decremented; a map with forward: send to backends.",
   ),
   capture: captureSchema.optional(),
 });
@@ -211,7 +211,10 @@ const httpAddress = complainAboutText("http", HTTP, "is not possible");
 const control = map("control", {
   socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
     .refine((path) => !path.includes("\0") && new TextEncoder().encode(path).length <= 107, { error: socketPath })
-    .default("/run/xdpsteer/control.sock").describe(`Unix socket of the control API: ${SOCKET}.`),
+    .default("/run/xdpsteer/control.sock").describe(
+      `Unix socket of the control API: ${SOCKET}. A socket there on which nobody listens is replaced; anything else ` +
+        "ends the start with an error.",
+    ),
   group: z.union([
     z.string({ error: groupName }).regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, { error: groupName }),
     z.int({ error: groupName }).min(0, { error: groupName }).max(4_294_967_294, { error: groupName }),

@@ -24,15 +24,15 @@ const MEANING = {
   tx_invalid_descs: "invalid desc in the tx ring",
   rx_fill_ring_empty_descs: "times the fill ring was empty",
   tx_ring_full: "tx ring full",
-  unanswerable: "cannot be echoed",
+  unanswerable: "from or to an address that cannot be answered",
   unlisted: "rule gone in the meantime",
   malformed: "not what the XDP program saw",
   no_backend: "no healthy backend",
   no_neighbour: "link address of the next hop not known",
   no_session: "no session on this translation port",
   sessions_full: "no room for another session",
-  hops_exceeded: "no hop left to live",
-  too_big: "too large for the way to the backend",
+  hops_exceeded: "TTL or hop limit used up",
+  too_big: "too large for the way out",
 };
 const OUTCOME = {
   "xdp drop": "dropped by XDP",

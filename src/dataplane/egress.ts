@@ -10,6 +10,8 @@ import type { QueuePort } from "./queue_port.ts";
 export class CopyingEgress implements Egress {
   /** By interface; undefined for one without a queue port. */
   readonly #ports: readonly (QueuePort | undefined)[];
+  /** By interface. */
+  readonly #largest: Int32Array;
 
   /**
    * @param ports All of the worker's.
@@ -22,6 +24,13 @@ export class CopyingEgress implements Egress {
       const ofInterface = ports.filter((_, index) => interfaceOfPort[index] === wanted);
       return ofInterface[worker % ofInterface.length];
     });
+    // Without a queue port nothing is sent, whatever its size.
+    this.#largest = Int32Array.from(this.#ports, (port) => port?.largestCopy ?? 0x7fffffff);
+  }
+
+  /** Hot path: no allocation. */
+  largest(networkInterface: number): number {
+    return this.#largest[networkInterface]!;
   }
 
   /** Hot path: no allocation. What was copied goes out at the next {@linkcode submit}. */

@@ -12,7 +12,10 @@ export const FATE = {
   echoed: 1,
   /** To be sent, but the tx ring was full: dropped. */
   tx_ring_full: 2,
-  /** To be echoed, but to a group address or from port 0: dropped. */
+  /**
+   * To be echoed or forwarded, but from or to an address that is not a single host's, from port 0, or an echo to a port that would
+   * answer it: dropped.
+   */
   unanswerable: 3,
   /** Its port has no rule any more: dropped. */
   unlisted: 4,
@@ -30,9 +33,9 @@ export const FATE = {
   no_session: 10,
   /** No room for one more session, or no translation port: dropped. */
   sessions_full: 11,
-  /** It has no hop left to live: dropped. */
+  /** To be echoed or forwarded, but its TTL or hop limit is used up: dropped. */
   hops_exceeded: 12,
-  /** Larger than the way to the backend allows: dropped, and its sender told by ICMP. */
+  /** Larger than the way out allows, or than a chunk of the other interface: dropped. A client is told by ICMP. */
   too_big: 13,
 } as const;
 export type Fate = keyof typeof FATE;

@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { isAnswerable } from "../packet/answerable.ts";
 import { finishUdpChecksum } from "../packet/checksum.ts";
 import { flowHash } from "../packet/flow_hash.ts";
+import { decrementHops, hopsLeft } from "../packet/hops.ts";
 import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import { tooBig, writeTooBig } from "../packet/too_big.ts";
-import { hopsLeft, ipBytes, remapPort, translateUdp } from "../packet/translate.ts";
+import { ipBytes, remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
 import {
   BACKEND,
@@ -39,6 +41,8 @@ const ERRORS_PER_SECOND = 100;
 
 /** Sends a packet out of another interface than it came by. */
 export interface Egress {
+  /** Bytes of the largest frame that {@linkcode send} can copy to an interface. Hot path. */
+  largest(networkInterface: number): number;
   /** Copies a frame to the tx ring of an interface. @returns False when there is no room, or no chunk. */
   send(networkInterface: number, umem: DataView, addr: number, length: number): boolean;
 }
@@ -98,8 +102,8 @@ export class Forwarder {
     if (forward === 0) return no_backend;
     const forwardWords = forwardAt(forward - 1);
     const isNat = table.forwards[forwardWords + FORWARD.mode] !== dsr;
-    if (packet.sourcePort === 0 || (view.getUint8(packet.ethernet + 6) & 1) !== 0) return unanswerable;
-    if (isNat && hopsLeft(view, packet) <= 1) return hops_exceeded;
+    if (!isAnswerable(view, packet)) return unanswerable;
+    if (hopsLeft(view, packet) <= 1) return hops_exceeded;
 
     const hash = sessions.hashOf(view, packet);
     let session = sessions.findByClient(view, packet, hash);
@@ -134,12 +138,16 @@ export class Forwarder {
       return no_neighbour;
     }
     const bytes = ipBytes(view, packet);
-    const mtu = backends[backend + BACKEND.mtu]!;
+    const to = backends[backend + BACKEND.interface]!;
+    let mtu = backends[backend + BACKEND.mtu]!;
+    if (to !== from) {
+      const room = this.#egress.largest(to) - backends[backend + BACKEND.linkBytes]!;
+      if (room < mtu) mtu = room;
+    }
     if (bytes > mtu) {
       if (maySendBack) this.#tellTooBig(view, packet, bytes, mtu, session);
       return too_big;
     }
-    const to = backends[backend + BACKEND.interface]!;
     if (to === from && !maySendBack) return tx_ring_full;
     if (isNat) {
       const source = portInPacket(words[session + SESSION.translationPort]!);
@@ -149,6 +157,7 @@ export class Forwarder {
       const port = table.forwards[forwardWords + FORWARD.remapPort]!;
       if (port === 0) finishUdpChecksum(view, packet);
       else remapPort(view, packet, port);
+      decrementHops(view, packet);
     }
     return this.#send(view, packet, length, from, to, backends, backend + BACKEND.link, forwarded);
   }
@@ -222,6 +231,7 @@ export class Forwarder {
       this.sendsBack = true;
       return fate;
     }
+    if (frameBytes > this.#egress.largest(to)) return too_big;
     return this.#egress.send(to, view, addr, frameBytes) ? fate : tx_ring_full;
   }
 }

@@ -46,7 +46,7 @@ table!.forwards[forwardAt(0) + FORWARD.idle] = 60;
 fillMaglev(table!.maglev.subarray(0, SIZE), [{ id: 1, name: "10.9.0.11:9000", weight: 1 }]);
 
 const options = { capacity: 65_536, firstPort: 20_000, portCount: 20_000, seed: 7 };
-const forwarder = new Forwarder(table!, { send: () => false }, options);
+const forwarder = new Forwarder(table!, { largest: () => 1792, send: () => false }, options);
 const packet = new UdpPacket();
 const clients = new Uint8Array(PACKETS * CHUNK);
 const answers = new Uint8Array(PACKETS * CHUNK);

@@ -60,6 +60,7 @@ class Bench {
   readonly forwarder: Forwarder;
   readonly elsewhere: { networkInterface: number; bytes: Uint8Array }[] = [];
   room = true;
+  largest = 1 << 30;
 
   constructor({ mode = "nat", capacity = 64, portCount = 50, vlans = [], mtu = 1500, ...options }: Options = {}) {
     const [table] = viewForwardTables(createForwardTables(16), 16);
@@ -102,7 +103,8 @@ class Bench {
       }
       return this.room;
     };
-    this.forwarder = new Forwarder(this.table, { send }, { capacity, firstPort: 20000, portCount, seed: 7 });
+    const largest = (): number => this.largest;
+    this.forwarder = new Forwarder(this.table, { largest, send }, { capacity, firstPort: 20000, portCount, seed: 7 });
   }
 
   /** Lets new flows go to these rows only. */
@@ -208,7 +210,7 @@ for (const family of ["IPv4", "IPv6"] as const) {
     fc.assert(property, { numRuns: 300 });
   });
 
-  Deno.test(`direct server return changes the link header only: ${family}`, () => {
+  Deno.test(`direct server return changes the link header and the hop count only: ${family}`, () => {
     const bench = new Bench({ mode: "dsr" });
     const sent = fromClient(family);
     const { fate, bytes } = bench.pass("toBackend", buildFrame(sent).bytes);
@@ -216,6 +218,7 @@ for (const family of ["IPv4", "IPv6"] as const) {
     const { source, destination } = sent;
     const expected = {
       ...sent,
+      hops: 63,
       source: { ...source, mac: BOX_MAC },
       destination: { ...destination, mac: BACKEND_MAC },
     };
@@ -224,7 +227,7 @@ for (const family of ["IPv4", "IPv6"] as const) {
 }
 
 for (const checksum of ["full", "partial", "none"] as const) {
-  Deno.test(`direct server return may remap the port, and nothing else: checksum ${checksum}`, () => {
+  Deno.test(`direct server return may remap the port, too: checksum ${checksum}`, () => {
     const sent = fromClient("IPv4", { checksum: checksum !== "none" });
     const frame = buildFrame(sent);
     const bench = new Bench({ mode: "dsr", remapPort: 5353 });
@@ -236,6 +239,7 @@ for (const checksum of ["full", "partial", "none"] as const) {
     const { source, destination } = sent;
     const expected = {
       ...sent,
+      hops: 63,
       source: { ...source, mac: BOX_MAC },
       destination: { ...destination, mac: BACKEND_MAC, port: 5353 },
     };
@@ -278,7 +282,8 @@ Deno.test("what cannot be forwarded has a fate that says why", () => {
   };
   assert.equal(fateOf({}, { hops: 1 }), "hops_exceeded");
   assert.equal(fateOf({}, { hops: 0 }), "hops_exceeded");
-  assert.equal(fateOf({ mode: "dsr" }, { hops: 1 }), "forwarded");
+  assert.equal(fateOf({ mode: "dsr" }, { hops: 1 }), "hops_exceeded");
+  assert.equal(fateOf({ mode: "dsr" }, { hops: 2 }), "forwarded");
   assert.equal(fateOf({ mtu: 100 }, { payload: new Uint8Array(73) }), "too_big");
   assert.equal(fateOf({ mtu: 100 }, { payload: new Uint8Array(72) }), "forwarded");
   assert.equal(fateOf({}, {}, (bench) => bench.choose([], [2])), "no_backend");
@@ -286,9 +291,88 @@ Deno.test("what cannot be forwarded has a fate that says why", () => {
   const unreachable = (bench: Bench): void =>
     [0, 1].forEach((row) => bench.setFlags(row, (f) => f & ~BACKEND_REACHABLE));
   assert.equal(fateOf({}, {}, unreachable), "no_neighbour");
-  const noPort = { mac: CLIENT_MAC, address: FAMILIES.IPv4.client, port: 0 };
-  assert.equal(fateOf({}, { source: noPort }), "unanswerable");
 });
+
+const CLIENT_END = fromClient("IPv4").source;
+const SERVICE_END = fromClient("IPv4").destination;
+const UNANSWERABLE: Readonly<Record<string, Partial<FrameOptions>>> = {
+  "from port 0": { source: { ...CLIENT_END, port: 0 } },
+  "from a group MAC address": { source: { ...CLIENT_END, mac: "03:00:00:00:00:01" } },
+  "to the broadcast MAC address": { destination: { ...SERVICE_END, mac: "ff:ff:ff:ff:ff:ff" } },
+  "from a group": { source: { ...CLIENT_END, address: "239.255.255.250" } },
+  "from a loopback address": { source: { ...CLIENT_END, address: "127.0.0.1" } },
+  "from the zero address": { source: { ...CLIENT_END, address: "0.0.0.0" } },
+  "to a group": { destination: { ...SERVICE_END, address: "239.255.255.250" } },
+  "to the broadcast address": { destination: { ...SERVICE_END, address: "255.255.255.255" } },
+  "to a loopback address": { destination: { ...SERVICE_END, address: "127.0.0.1" } },
+  "to the zero address": { destination: { ...SERVICE_END, address: "0.0.0.0" } },
+  "to an IPv6 group": {
+    source: { ...CLIENT_END, address: "fd00::1:2" },
+    destination: { ...SERVICE_END, address: "ff02::1" },
+  },
+};
+
+for (const mode of ["nat", "dsr"] as const) {
+  for (const [what, change] of Object.entries(UNANSWERABLE)) {
+    Deno.test(`a packet ${what} is not forwarded, and has no session: ${mode}`, () => {
+      const bench = new Bench({ mode });
+      const { fate, bytes } = bench.pass("toBackend", buildFrame(fromClient("IPv4", change)).bytes);
+      assert.equal(fate, "unanswerable");
+      assert.equal(bytes, undefined);
+      assert.equal(bench.forwarder.sessions.live, 0);
+    });
+  }
+}
+
+for (const family of ["IPv4", "IPv6"] as const) {
+  Deno.test(`two boxes that name each other as backends of direct server return drop a packet in the end: ${family}`, () => {
+    const boxes = [new Bench({ mode: "dsr" }), new Bench({ mode: "dsr" })];
+    let bytes: Uint8Array | undefined = buildFrame(fromClient(family)).bytes;
+    const fates: string[] = [];
+    while (bytes !== undefined && fates.length < 1000) {
+      const passed: ReturnType<Bench["pass"]> = boxes[fates.length % 2]!.pass("toBackend", bytes);
+      fates.push(passed.fate);
+      bytes = passed.bytes;
+    }
+    assert.deepEqual(fates, [...Array(63).fill("forwarded"), "hops_exceeded"]);
+  });
+
+  Deno.test(`a packet too large for the other interface's chunks is not copied there, and its sender is told: ${family}`, () => {
+    const headers = family === "IPv4" ? 28 : 48;
+    for (const [vlans, link] of [[[], 14], [[{ protocol: 0x8100, id: 5 }], 18]] as const) {
+      const bench = new Bench({ interface: 1, mtu: 9000, vlans });
+      bench.largest = 1792;
+      const pass = (ipBytes: number, padTo = 0): ReturnType<Bench["pass"]> =>
+        bench.pass(
+          "toBackend",
+          buildFrame(fromClient(family, { payload: new Uint8Array(ipBytes - headers), padTo })).bytes,
+        );
+      assert.deepEqual(pass(1792 - link), { fate: "forwarded", bytes: undefined });
+      const { fate, bytes } = pass(1792 - link + 1);
+      assert.equal(fate, "too_big");
+      const icmp = new DataView(bytes!.buffer, family === "IPv4" ? 34 : 54);
+      assert.equal(icmp.getUint32(4), 1792 - link, "the size it is told");
+      // What follows the IP packet in its frame counts too.
+      assert.equal(pass(1000, 1793).fate, "too_big");
+      assert.deepEqual(bench.elsewhere.map(({ bytes }) => bytes.length), [1792]);
+    }
+  });
+
+  Deno.test(`an answer too large for the client's interface's chunks is not copied there: ${family}`, () => {
+    const bench = new Bench({ interface: 1, mtu: 9000 });
+    const sent = fromClient(family, { vlans: [{ id: 5 }] });
+    bench.pass("toBackend", buildFrame(sent).bytes);
+    const { source, destination } = atBackend(family, sent, bench);
+    bench.elsewhere.length = 0;
+    bench.largest = 1792;
+    const answer = (frameBytes: number): string => {
+      const payload = new Uint8Array(frameBytes - (family === "IPv4" ? 42 : 62));
+      return bench.pass("toClient", buildFrame({ source: destination, destination: source, payload }).bytes, 1).fate;
+    };
+    assert.deepEqual([1788, 1789, 3000].map(answer), ["returned", "too_big", "too_big"]);
+    assert.deepEqual(bench.elsewhere.map(({ bytes }) => bytes.length), [1792], "with its VLAN tag");
+  });
+}
 
 for (const family of ["IPv4", "IPv6"] as const) {
   Deno.test(`the sender of a packet that is too big is told so, a hundred times a second: ${family}`, () => {

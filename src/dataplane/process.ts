@@ -4,7 +4,9 @@
  *
  * @module
  */
+import { isAnswerable } from "../packet/answerable.ts";
 import { echoUdp } from "../packet/echo.ts";
+import { hopsLeft } from "../packet/hops.ts";
 import { plainUdpPort, readPlainUdp, readUdp, UdpPacket } from "../packet/udp.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "../steering/worker_table.ts";
@@ -17,7 +19,7 @@ const packet = new UdpPacket();
 
 // Imported values are looked up at each use, a module's own are part of the code.
 const noRule = NO_RULE;
-const { counted, echoed, tx_ring_full, unanswerable, unlisted, malformed } = FATE;
+const { counted, echoed, hops_exceeded, tx_ring_full, unanswerable, unlisted, malformed } = FATE;
 const { count: countPackets, echo: echoPackets, forward: forwardPackets, answer: answerPackets } = WORKER_ACTION;
 const { park, recycle, transmit } = DISPOSAL;
 
@@ -44,7 +46,7 @@ export function processBatch(
 ): number {
   // Taken out of their objects once: in the loop, each would be checked anew for every packet.
   const { count, addr: addrs, length: lengths, disposal: disposals } = batch;
-  const { ruleOfPort, actionOfRule } = table;
+  const { ruleOfPort, answersOnPort, actionOfRule } = table;
   let transmitted = 0;
   // Packets of one rule and fate mostly come in runs, which are counted as one.
   let runAt = 0;
@@ -88,12 +90,15 @@ export function processBatch(
         fate = tx_ring_full;
       } else {
         if (plain) readPlainUdp(umem, addr, port, packet);
-        if (echoUdp(umem, packet)) {
+        if (answersOnPort[packet.sourcePort] !== 0 || !isAnswerable(umem, packet)) {
+          fate = unanswerable;
+        } else if (hopsLeft(umem, packet) <= 1) {
+          fate = hops_exceeded;
+        } else {
+          echoUdp(umem, packet);
           fate = echoed;
           disposal = transmit;
           transmitted++;
-        } else {
-          fate = unanswerable;
         }
       }
     }

@@ -33,6 +33,7 @@ interface Outcome {
   readonly transmitted: number;
   readonly counters: WorkerCounters;
   readonly batch: Batch;
+  readonly memory: Uint8Array;
 }
 
 function process(frames: readonly Uint8Array[], txRoom = BATCH_SIZE): Outcome {
@@ -47,7 +48,7 @@ function process(frames: readonly Uint8Array[], txRoom = BATCH_SIZE): Outcome {
   const counters = WorkerCounters.create(SLOTS, 2);
   const view = new DataView(memory.buffer);
   const transmitted = processBatch(view, batch, table(), counters.values, counters.receivedAt(1), txRoom);
-  return { transmitted, counters, batch };
+  return { transmitted, counters, batch, memory };
 }
 
 function fates({ counters }: Outcome, slot: number): Partial<Record<Fate, number>> {
@@ -65,6 +66,53 @@ Deno.test("processBatch() gives every packet one fate under its rule", () => {
   assert.equal(outcome.transmitted, 1);
   assert.deepEqual([...outcome.batch.disposal.subarray(0, 6)], [0, DISPOSAL.transmit, 0, 0, 0, 0]);
 });
+
+const CLIENT6 = { ...CLIENT, address: "fd00::1" };
+const ECHO = { ...SERVER, port: 7777 };
+const ECHO6 = { ...ECHO, address: "fd00::2" };
+
+for (
+  const [what, more] of Object.entries({
+    "to a group": { destination: { ...ECHO, address: "239.255.255.250" } },
+    "to the broadcast address": { destination: { ...ECHO, address: "255.255.255.255" } },
+    "to a loopback address": { destination: { ...ECHO, address: "127.0.0.1" } },
+    "to the zero address": { destination: { ...ECHO, address: "0.0.0.0" } },
+    "to an IPv6 group": { source: CLIENT6, destination: { ...ECHO6, address: "ff02::1" } },
+    "to a group MAC address": { destination: { ...ECHO, mac: "01:00:5e:7f:ff:fa" } },
+    "from a group": { source: { ...CLIENT, address: "224.0.0.1" } },
+    "from the broadcast address": { source: { ...CLIENT, address: "255.255.255.255" } },
+    "from a loopback address": { source: { ...CLIENT, address: "127.0.0.1" } },
+    "from the zero address": { source: { ...CLIENT, address: "0.0.0.0" } },
+    "from the IPv6 loopback address": { source: { ...CLIENT6, address: "::1" }, destination: ECHO6 },
+    "from a group MAC address": { source: { ...CLIENT, mac: "03:00:00:00:00:01" } },
+    "from port 0": { source: { ...CLIENT, port: 0 } },
+    "from its own port": { source: { ...CLIENT, port: 7777 } },
+    "from its own port, by IPv6": { source: { ...CLIENT6, port: 7777 }, destination: ECHO6 },
+    "from a DNS server": { source: { ...CLIENT, port: 53 } },
+    "from a chargen service": { source: { ...CLIENT, port: 19 } },
+  })
+) {
+  Deno.test(`processBatch() does not echo a packet ${what}, and leaves it as it came`, () => {
+    const frame = to(7777, more);
+    const outcome = process([frame]);
+    assert.deepEqual(fates(outcome, ECHO_SLOT), { unanswerable: 1 });
+    assert.equal(outcome.transmitted, 0);
+    assert.deepEqual(outcome.memory.slice(256, 256 + frame.length), frame);
+  });
+}
+
+Deno.test("processBatch() echoes a packet from a port whose packets are only counted here", () => {
+  assert.deepEqual(fates(process([to(7777, { source: { ...CLIENT, port: 9000 } })]), ECHO_SLOT), { echoed: 1 });
+});
+
+for (const [source, destination] of [[CLIENT, ECHO], [CLIENT6, ECHO6]] as const) {
+  Deno.test(`processBatch() sends an echo on while there are hops left, and no further: ${source.address}`, () => {
+    const outcome = process([2, 1, 0].map((hops) => to(7777, { source, destination, hops })));
+    assert.deepEqual(fates(outcome, ECHO_SLOT), { echoed: 1, hops_exceeded: 2 });
+    const back = to(source.port, { source: destination, destination: source, hops: 1 });
+    assert.deepEqual(outcome.memory.slice(256, 256 + back.length), back);
+  });
+}
 
 Deno.test("processBatch() counts bytes of frames, and packets by the queue they came from", () => {
   const { counters } = process([to(9000), to(9000)]);

@@ -31,8 +31,10 @@ export interface QueuePortDescription {
 
 /** Wakeups per turn: the kernel sends a limited number of packets per call in copy mode. */
 const TX_WAKEUPS_MAX = 4;
-/** Where a copied frame starts in its chunk: drivers may want room before it. */
-const COPY_AT = 256;
+/** Where a copied frame starts in its chunk, or up to 3 bytes later: drivers may want room before it. */
+const COPY_AT = 252;
+/** Bytes of a chunk that a copied frame leaves free: no more than a received one does. */
+const COPY_FREE = 256;
 
 // An import is looked up at each use, a module's own constant is part of the code.
 const batchSize = BATCH_SIZE;
@@ -44,6 +46,8 @@ export class QueuePort {
   readonly exchange: ChunkExchange;
   readonly fd: number = 0;
   readonly zeroCopy: boolean;
+  /** Bytes of the largest frame that {@linkcode copyIn} takes. */
+  readonly largestCopy: number = 0;
   readonly #rx: ConsumerRing;
   readonly #tx: ProducerRing;
   /** True while entries of the tx ring may still need a wakeup. */
@@ -56,6 +60,7 @@ export class QueuePort {
     const { umem } = description;
     this.fd = description.fd;
     this.zeroCopy = description.zeroCopy;
+    this.largestCopy = umem.chunkSize - COPY_FREE;
     const memory = viewMemory(umem.memory);
     this.umem = new DataView(memory);
     this.#words = new Int32Array(memory);
@@ -145,14 +150,14 @@ export class QueuePort {
    * Copies a frame from another UMEM into a chunk of this one and puts it in the tx ring, where it waits for {@linkcode submitCopied}.
    * Hot path: no allocation.
    *
-   * @returns False when there is no room in the ring, or no chunk.
+   * @returns False when the frame is larger than {@linkcode largestCopy}, there is no room in the ring, or no chunk.
    */
   copyIn(from: DataView, addr: number, length: number): boolean {
     const tx = this.#tx;
-    if (tx.room(1) === 0) return false;
+    if (length > this.largestCopy || tx.room(1) === 0) return false;
     const chunk = this.exchange.take();
     if (chunk < 0) return false;
-    // Whole words, the first and last of which may be more than the frame: both ends are within its chunk.
+    // Whole words, the first and last of which may be more than the frame: both ends are within its chunk, here and there.
     const skew = addr & 3;
     const to = (chunk + COPY_AT) >> 2;
     const words = (skew + length + 3) >> 2;

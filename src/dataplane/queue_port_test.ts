@@ -1,7 +1,67 @@
 import assert from "node:assert/strict";
 import { FakeRing } from "../../tests/support/fake_kernel.ts";
 import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
-import { REST, restOf } from "./queue_port.ts";
+import type { RingAddress } from "../xsk/rings.ts";
+import { QueuePort, REST, restOf } from "./queue_port.ts";
+
+const CHUNKS = 16;
+
+/** A queue port over plain memory: `memory` has its chunks, `tx` what it sends. */
+function copyTarget(chunkSize: number): { target: QueuePort; memory: Uint8Array; tx: FakeRing } {
+  const address = (words: ArrayBufferView<ArrayBuffer>): { address: bigint; length: number } => ({
+    address: Deno.UnsafePointer.value(Deno.UnsafePointer.of(words)),
+    length: words.byteLength,
+  });
+  const ring = (kind: "desc" | "addr"): FakeRing => new FakeRing(CHUNKS, kind);
+  const at = ({ words, layout }: FakeRing): RingAddress => ({
+    memory: address(words as Int32Array<ArrayBuffer>),
+    layout,
+  });
+  const memory = new Uint8Array(CHUNKS * chunkSize);
+  const [rx, tx, fill, completion] = [ring("desc"), ring("desc"), ring("addr"), ring("addr")];
+  const target = new QueuePort({
+    interfaceName: "test0",
+    queue: 0,
+    fd: -1,
+    zeroCopy: false,
+    rx: at(rx),
+    tx: at(tx),
+    fill: at(fill),
+    completion: at(completion),
+    umem: { memory: address(memory), chunkSize, chunks: CHUNKS },
+    reserve: 8,
+    workers: 1,
+    state: createQueueState(CHUNKS),
+  });
+  target.exchange.seed();
+  return { target, memory, tx };
+}
+
+for (const chunkSize of [2048, 4096]) {
+  Deno.test(`copyIn() writes into one chunk of ${chunkSize} bytes only, and refuses what does not fit it`, () => {
+    const from = new Uint8Array(16384).map((_, index) => 1 + index % 251);
+    const view = new DataView(from.buffer);
+    for (const length of [14, 60, 61, chunkSize - 257, chunkSize - 256, chunkSize - 255, chunkSize, 9000]) {
+      for (let skew = 0; skew < 4; skew++) {
+        const { target, memory, tx } = copyTarget(chunkSize);
+        const addr = 4096 + 256 + skew;
+        const fits = length <= chunkSize - 256;
+        assert.equal(target.copyIn(view, addr, length), fits, `${length} bytes`);
+        target.submitCopied();
+        const sent = tx.consume();
+        assert.equal(sent !== undefined, fits);
+        const start = sent === undefined ? 0 : sent.addr & -chunkSize;
+        if (sent !== undefined) {
+          assert.equal(sent.length, length);
+          assert.ok(sent.addr + length <= start + chunkSize);
+          assert.deepEqual(memory.slice(sent.addr, sent.addr + length), from.slice(addr, addr + length));
+          memory.fill(0, start, start + chunkSize);
+        }
+        assert.ok(memory.every((byte) => byte === 0), `${length} bytes at ${skew}: another chunk was written to`);
+      }
+    }
+  });
+}
 
 interface Port {
   readonly fill: FakeRing;

@@ -21,6 +21,10 @@ const SYMBOLS = {
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int connect(int fd, const struct sockaddr *address, socklen_t length)
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int open(const char *path, int flags)
+  open: { parameters: ["buffer", "i32"], result: "i32" },
+  // ssize_t read(int fd, void *data, size_t length)
+  read: { parameters: ["i32", "buffer", "usize"], result: "i64" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
   // void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
@@ -157,6 +161,22 @@ export function monotonicMicroseconds(): bigint {
   const time = new BigInt64Array(TIMESPEC.size / 8);
   libc().symbols.read_clock(UAPI.CLOCK_MONOTONIC, time);
   return time[0]! * 1_000_000n + time[1]! / 1000n;
+}
+
+/**
+ * Opens a file that exists, for reading unless `flags` say otherwise.
+ *
+ * @returns the descriptor, which the caller closes; programs that are started do not get it.
+ * @throws {SyscallError}
+ */
+export function openFile(path: string, flags: number): number {
+  const name = new TextEncoder().encode(`${path}\0`);
+  return checked(libc().symbols.open(name, flags | UAPI.O_CLOEXEC), "open", `open "${path}"`);
+}
+
+/** Reads as much as there is now, up to the length of `into`. @returns bytes, 0 at the end. @throws {SyscallError} */
+export function readFile(fd: number, into: Uint8Array<ArrayBuffer>): number {
+  return checked(Number(libc().symbols.read(fd, into, BigInt(into.byteLength))), "read", "read a file");
 }
 
 export function closeFd(fd: number): void {

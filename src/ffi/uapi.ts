@@ -12,6 +12,9 @@ export const UAPI = {
   SOCK_DGRAM: 2,
   SOCK_RAW: 3,
   SOCK_CLOEXEC: 0o2000000,
+  O_CLOEXEC: 0o2000000,
+  O_NONBLOCK: 0o4000,
+  O_PATH: 0o10000000,
   SOL_XDP: 283,
   XDP_MMAP_OFFSETS: 1,
   XDP_RX_RING: 2,
@@ -76,6 +79,12 @@ export const UAPI = {
 export const SYSCALL_NUMBERS = {
   x86_64: { membarrier: 324 },
   aarch64: { membarrier: 283 },
+} as const;
+
+/** Flags of open(2) that differ between architectures. */
+export const OPEN_FLAGS = {
+  x86_64: { O_NOFOLLOW: 0o400000 },
+  aarch64: { O_NOFOLLOW: 0o100000 },
 } as const;
 
 /** `struct xdp_umem_reg` up to `flags`; every kernel since 5.4 takes this size. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { finishUdpChecksum } from "./checksum.ts";
+import { decrementHops } from "./hops.ts";
 import { IPV4, IPV6, UDP, type UdpPacket } from "./udp.ts";
 
 /** Byte order does not matter to a swap; the machine's own is the fast one. */
@@ -13,16 +14,15 @@ const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
 const PORTS = UDP.source;
 
 /**
- * Swaps MAC addresses, IP addresses and ports, and completes an unfinished UDP checksum; a swap leaves a finished one, and the
- * IPv4 header's, as right as it was. VLAN tags and payload stay. Hot path: no allocation.
+ * Swaps MAC addresses, IP addresses and ports, decrements the TTL or hop limit, and completes an unfinished UDP checksum; a swap
+ * leaves a finished one as right as it was. VLAN tags and payload stay. Hot path: no allocation.
  *
- * @returns False, and changes nothing, when nobody could be answered: the source or the destination is a group or broadcast
- * address, or there is no source port.
+ * The packet must be answerable and have hops left.
  */
-export function echoUdp(view: DataView, packet: UdpPacket): boolean {
+export function echoUdp(view: DataView, packet: UdpPacket): void {
   const { ethernet, ip, udp } = packet;
-  if (packet.sourcePort === 0 || ((view.getUint8(ethernet) | view.getUint8(ethernet + 6)) & 1) !== 0) return false;
   finishUdpChecksum(view, packet);
+  decrementHops(view, packet);
 
   const destinationMac = view.getInt32(ethernet, LITTLE);
   const destinationMacTail = view.getUint16(ethernet + 4, LITTLE);
@@ -41,7 +41,6 @@ export function echoUdp(view: DataView, packet: UdpPacket): boolean {
 
   const ports = view.getInt32(udp + PORTS, LITTLE);
   view.setInt32(udp + PORTS, (ports << 16) | (ports >>> 16), LITTLE);
-  return true;
 }
 
 function swapWords(view: DataView, left: number, right: number): void {

@@ -1,10 +1,11 @@
 /**
- * Network address translation of one UDP packet, in place: both addresses, both ports, one hop less to live, and the checksums
- * brought along by what has changed (RFC 1624).
+ * Network address translation of one UDP packet, in place: both addresses, both ports and the TTL, with the checksums adjusted by
+ * what has changed (RFC 1624).
  *
  * @module
  */
 import { finishUdpChecksum, fold } from "./checksum.ts";
+import { decrementHops } from "./hops.ts";
 import { IPV4, IPV6, UDP, type UdpPacket } from "./udp.ts";
 
 /** Sums do not depend on byte order as long as it is read and written the same way; the machine's own is the fast one. */
@@ -12,14 +13,7 @@ const LITTLE = true;
 const { source: IPV4_SOURCE, destination: IPV4_DESTINATION } = IPV4;
 const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
 const { checksum: UDP_CHECKSUM } = UDP;
-const IPV4_TTL = 8;
 const IPV4_CHECKSUM = 10;
-const IPV6_HOP_LIMIT = 7;
-
-/** Hops a packet may still make, this one included. */
-export function hopsLeft(view: DataView, { ip, isIpv6 }: UdpPacket): number {
-  return view.getUint8(ip + (isIpv6 ? IPV6_HOP_LIMIT : IPV4_TTL));
-}
 
 /** Bytes of the IP packet that a frame holds, by its own header: what a link's MTU bounds. */
 export function ipBytes(view: DataView, { ip, isIpv6 }: UdpPacket): number {
@@ -52,14 +46,12 @@ export function translateUdp(
       change += replace(view, ip + IPV6_SOURCE + 4 * word, sourceWords[source + word]!);
       change += replace(view, ip + IPV6_DESTINATION + 4 * word, destinationWords[destination + word]!);
     }
-    view.setUint8(ip + IPV6_HOP_LIMIT, view.getUint8(ip + IPV6_HOP_LIMIT) - 1);
   } else {
     change = replace(view, ip + IPV4_SOURCE, sourceWords[source]!) +
       replace(view, ip + IPV4_DESTINATION, destinationWords[destination]!);
-    // The time to live is the low byte of its halfword: one less is 0xfffe more.
-    view.setUint8(ip + IPV4_TTL, view.getUint8(ip + IPV4_TTL) - 1);
-    view.setUint16(ip + IPV4_CHECKSUM, adjust(view.getUint16(ip + IPV4_CHECKSUM, LITTLE), change + 0xfffe), LITTLE);
+    view.setUint16(ip + IPV4_CHECKSUM, adjust(view.getUint16(ip + IPV4_CHECKSUM, LITTLE), change), LITTLE);
   }
+  decrementHops(view, packet);
   const checksum = view.getUint16(udp + UDP_CHECKSUM, LITTLE);
   change += replace(view, udp, ports);
   if (checksum === 0) return;

@@ -8,6 +8,12 @@ import { type Action, endsInKernel, type Rule } from "./rule.ts";
 import { NO_RULE } from "./slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
+/**
+ * Services that answer nearly any datagram, error messages among them: an echo to one never ends. echo, discard, systat, daytime, qotd,
+ * chargen, time, DNS, TFTP, NTP.
+ */
+const REFLECTORS = [7, 9, 11, 13, 17, 19, 37, 53, 69, 123];
+
 /** @param slots Slot of each rule, in the same order. */
 export function compilePortMap(rules: readonly Rule[], slots: readonly number[]): PortMap {
   return rules.flatMap((rule, index) => {
@@ -44,10 +50,16 @@ export function compileWorkerTable(
       if (reused.has(slot)) target.ruleOfPort[port] = NO_RULE;
     });
   }
+  target.answersOnPort.fill(0);
+  for (const port of REFLECTORS) target.answersOnPort[port] = 1;
   rules.forEach((rule, index) => {
     if (endsInKernel(rule.action)) return;
     target.actionOfRule[slots[index]!] = workerAction(rule.action);
-    for (const { first, last } of rule.ports) target.ruleOfPort.fill(slots[index]!, first, last + 1);
+    const answers = rule.action === "echo" || rule.action === "forward";
+    for (const { first, last } of rule.ports) {
+      target.ruleOfPort.fill(slots[index]!, first, last + 1);
+      if (answers) target.answersOnPort.fill(1, first, last + 1);
+    }
   });
 }
 

@@ -5,7 +5,7 @@ import { diffRules } from "./diff.ts";
 import { PORT_ACTION } from "./port_map.ts";
 import type { Rule } from "./rule.ts";
 import { NO_RULE, RuleSlots } from "./slots.ts";
-import { createWorkerTables, viewWorkerTables, WORKER_ACTION } from "./worker_table.ts";
+import { createWorkerTables, viewWorkerTables, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
 const rule = (name: string, first: number, more: Partial<Rule> = {}): Rule => ({
   name,
@@ -45,6 +45,24 @@ Deno.test("compileWorkerTable() forgets the ports of a slot that another rule ge
   compileWorkerTable(second!, first!, [rule("new", 11)], [1], new Set([1]));
   assert.equal(second!.ruleOfPort[10], NO_RULE);
   assert.equal(second!.ruleOfPort[11], 1);
+});
+
+Deno.test("compileWorkerTable() marks the ports that answer: those of its rules now, and services that always do", () => {
+  const [first, second] = viewWorkerTables(createWorkerTables(16));
+  const answering = ({ answersOnPort }: WorkerTable): number[] =>
+    Array.from(answersOnPort, (marked, port) => marked === 0 ? -1 : port).filter((port) => port >= 0);
+  const wellKnown = [7, 9, 11, 13, 17, 19, 37, 53, 69, 123];
+  const rules = [
+    rule("echo", 0, { action: "echo", ports: [{ first: 7777, last: 7779 }, { first: 65535, last: 65535 }] }),
+    rule("forward", 8080, { action: "forward" }),
+    rule("count", 9000),
+    rule("pass", 9001, { action: "pass" }),
+    rule("answer", 61000, { action: "answer" }),
+  ];
+  compileWorkerTable(first!, second!, rules, [1, 2, 3, 4, 5], new Set());
+  assert.deepEqual(answering(first!), [...wellKnown, 7777, 7778, 7779, 8080, 65535]);
+  compileWorkerTable(second!, first!, [rule("echo", 7777, { action: "echo" })], [1], new Set());
+  assert.deepEqual(answering(second!), [...wellKnown, 7777]);
 });
 
 Deno.test("soleRules() names a worker's rule where it is the only one that can reach it, and only counts", () => {

@@ -20,14 +20,17 @@ export const WORKER_ACTION = {
 export interface WorkerTable {
   /** Rule slot by port. A port keeps its last rule after it is unlisted: packets steered before may still arrive. */
   readonly ruleOfPort: Uint16Array;
+  /** 1 by port where a packet sent there may be answered, and so must not be echoed to it; else 0. */
+  readonly answersOnPort: Uint8Array;
   /** One of {@linkcode WORKER_ACTION} by rule slot. */
   readonly actionOfRule: Uint8Array;
 }
 
 const TABLES = 2;
+const ACTIONS_AT = PORT_COUNT * 3;
 
 export function createWorkerTables(ruleSlots: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(TABLES * (PORT_COUNT * 2 + ruleSlots));
+  return new SharedArrayBuffer(TABLES * (ACTIONS_AT + ruleSlots));
 }
 
 /** Views of both tables over the memory of {@linkcode createWorkerTables}. */
@@ -35,6 +38,7 @@ export function viewWorkerTables(memory: SharedArrayBuffer): readonly WorkerTabl
   const bytes = memory.byteLength / TABLES;
   return Array.from({ length: TABLES }, (_, index) => ({
     ruleOfPort: new Uint16Array(memory, index * bytes, PORT_COUNT),
-    actionOfRule: new Uint8Array(memory, index * bytes + PORT_COUNT * 2, bytes - PORT_COUNT * 2),
+    answersOnPort: new Uint8Array(memory, index * bytes + PORT_COUNT * 2, PORT_COUNT),
+    actionOfRule: new Uint8Array(memory, index * bytes + ACTIONS_AT, bytes - ACTIONS_AT),
   }));
 }

@@ -6,7 +6,7 @@ import { startAppliance } from "./support/appliance.ts";
 import { type BadConfig, badConfigs } from "./support/bad_configs.ts";
 import { assertNoStack, type BadStart, startInVain } from "./support/bad_start.ts";
 import { compileBpf, OTHER_XDP } from "./support/bpf.ts";
-import { finish, productCommand, ROOT, TempDir } from "./support/command.ts";
+import { finish, makeFifo, productCommand, ROOT, TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { attachedTo } from "./support/link.ts";
 import { asOrdinaryUser, copyPackages } from "./support/ordinary_user.ts";
@@ -67,6 +67,28 @@ Deno.test("check says the same of the same files, and accepts a good one", async
   assert.match(stdout, /is valid: 1 interface\(s\), 2 worker\(s\), 1 rule\(s\)/);
   assert.match(stdout, /^game +8080 +0 +count$/m);
   assert.equal(stderr, "");
+});
+
+Deno.test("a FIFO in the configuration's place is refused, and nobody waits for its writer", async () => {
+  await using network = await TestNetwork.create();
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/steering.yaml`;
+  await makeFifo(file);
+  for (const verb of ["run", "check", "doctor"]) {
+    const { code, stderr } = await finish(network, [...productCommand(), verb, "--config", file]);
+    assert.deepEqual([code, stderr], [3, `xdpsteer: ${file}: is a FIFO: expected a YAML file\n`], verb);
+  }
+});
+
+Deno.test("a control socket that names the configuration is refused, and the file is left alone", async () => {
+  await using network = await TestNetwork.create();
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/steering.yaml`;
+  const config = configText(GOOD, file);
+  const { code, stderr } = await startInVain(network, directory.path, { config });
+  assert.equal(code, 1, stderr);
+  assert.ok(stderr.includes(`socket "${file}": a regular file is there: expected a socket or nothing\n`), stderr);
+  assert.equal(await Deno.readTextFile(file), config);
 });
 
 const edited = (from: string, to: string) => (directory: string): string => good(directory).replace(from, to);
@@ -173,6 +195,13 @@ const OBJECTS: Readonly<
   "no file": {
     make: (directory) => Promise.resolve(`${directory}/given.none.o`),
     says: /Cannot read the BPF object ".*none\.o"/,
+  },
+  "a FIFO": {
+    make: async (directory) => {
+      await makeFifo(`${directory}/given.fifo.o`);
+      return `${directory}/given.fifo.o`;
+    },
+    says: /Cannot read the BPF object ".*fifo\.o": it is a FIFO\n +hint: .*a regular file/,
   },
   "noise": {
     make: async (directory) => {

@@ -12,10 +12,10 @@ const CONFIG: TestConfig = {
   rules: ["{ name: game, ports: 8080, worker: 0 }"],
   workers: 1,
 };
-const FORGED = "12:00:00.000 [ERROR] xdpsteer·run: forged";
+const FORGED = "12:00:00.000 [ERROR] xdpsteer.run: forged";
 // deno-lint-ignore no-control-regex -- what would steer a terminal
 const STEERS_TERMINAL = /[\x00-\x1f\x7f-\x9f\u202e]/;
-const TEXT_LINE = /^\d\d:\d\d:\d\d\.\d{3} \[(INFO|WARNING|ERROR)\] xdpsteer·\w+: ./;
+const TEXT_LINE = /^\d\d:\d\d:\d\d\.\d{3} \[(INFO|WARNING|ERROR)\] xdpsteer\.\w+: ./;
 
 /** Gives the product a terminal, or a socket that stands for the journal's, as standard error, and passes on what it writes. */
 const STDERR = `
@@ -117,7 +117,7 @@ Deno.test("auto: text in colour on a terminal, where only a bar continues a reco
     // deno-lint-ignore no-control-regex
     const bare = linesOf(words, "\r\n").map((line) => line.replace(/\x1b\[[0-9;]*m/g, ""));
     for (const line of bare) {
-      assert.match(line, /^(\d\d:\d\d:\d\d\.\d{3} (INFO|WARNING|ERROR) xdpsteer·\w+: .| {2}\| )/);
+      assert.match(line, /^(\d\d:\d\d:\d\d\.\d{3} (INFO|WARNING|ERROR) xdpsteer\.\w+: .| {2}\| )/);
       assert.doesNotMatch(line, STEERS_TERMINAL);
     }
     assert.ok(bare.some((line) => /^ {2}\| .*\^/.test(line)), "the caret stands under its place");
@@ -126,7 +126,7 @@ Deno.test("auto: text in colour on a terminal, where only a bar continues a reco
 
 Deno.test("NO_COLOR that says something takes the colour away, and json is JSON on a terminal too", async () => {
   for (const line of linesOf(await wordsOf({ stderr: "terminal", format: "auto", noColor: "1" }), "\r\n")) {
-    assert.match(line, /^(\d\d:\d\d:\d\d\.\d{3} \[(INFO|WARNING|ERROR)\] xdpsteer·\w+: .| {2}\| )/);
+    assert.match(line, /^(\d\d:\d\d:\d\d\.\d{3} \[(INFO|WARNING|ERROR)\] xdpsteer\.\w+: .| {2}\| )/);
     assert.doesNotMatch(line, STEERS_TERMINAL);
   }
   assertJson(linesOf(await wordsOf({ stderr: "terminal", format: "json" }), "\r\n"));

@@ -217,7 +217,7 @@ const UNSAVABLE: Readonly<
   },
   "a file that is gone": {
     spoil: async ({ configFile }) => await Deno.remove(configFile),
-    says: /Cannot save to ".*": No such file or directory[\s\S]*hint: /,
+    says: /Cannot save to ".*": it does not exist\n +hint: /,
   },
 };
 

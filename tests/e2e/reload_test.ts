@@ -4,6 +4,7 @@ import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, type LogLine, startAppliance } from "./support/appliance.ts";
 import { BackgroundTraffic } from "./support/background.ts";
 import { badConfigs } from "./support/bad_configs.ts";
+import { makeFifo } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { sleep } from "./support/wait.ts";
 
@@ -62,6 +63,24 @@ Deno.test("bad files in a row are refused one by one, logged once each, and dist
   assert.deepEqual(fatesOf(status, "game"), { counted: sentPerPort["8080"] });
   assert.deepEqual(fatesOf(status, "chat"), { counted: sentPerPort["9090"] });
   assert.deepEqual(status.reloads, { applied: 1, unchanged: 0, refused: expected.length });
+});
+
+Deno.test("a FIFO in the file's place is refused by whoever reads it, and the next good file is applied", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, GOOD);
+  await makeFifo(`${box.configFile}.next`);
+  await Deno.rename(`${box.configFile}.next`, box.configFile);
+  const status = await box.untilStatus("the refusal", ({ reloads }) => reloads.refused === 1);
+  assert.equal(status.lastReload!.message, `${box.configFile}: is a FIFO: expected a YAML file`);
+  assert.match((await box.request("POST", "/v1/reload")).body, /is a FIFO: expected a YAML file/);
+  const order = JSON.stringify({ ports: 8080, worker: 1, save: true });
+  assert.match(
+    (await box.request("POST", "/v1/ports", order)).body,
+    /Cannot save to .*it is a FIFO, not a regular file/,
+  );
+  assert.equal((await Deno.lstat(box.configFile)).isFifo, true);
+  await box.writeConfig(BETTER);
+  await box.waitForGeneration(2);
 });
 
 const FIXED: Readonly<Record<string, (good: string) => string>> = {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { validate } from "npm:dockerfile-utils@0.16.3";
 import { parse } from "yaml";
+import { FIXED } from "../../src/appliance/reload.ts";
 import type { Kinds, Manifest } from "./kubernetes.ts";
 import { readManifests, typeErrors } from "./kubernetes.ts";
 import { exists, ROOT, run, succeed, temporaryFolder } from "./support.ts";
@@ -109,6 +110,34 @@ Deno.test("the Containerfile is clean, and copies files that exist", async () =>
     if (source !== "dist/xdpsteer") assert.ok(await exists(join(ROOT, source)), source); // that one is built
   }
   assert.match(text, /^ENTRYPOINT \["\/usr\/bin\/xdpsteer"\]$/m);
+});
+
+Deno.test("every image is one version: by its digest, or by a tag that names a version", async () => {
+  const images = /^\s*FROM (?:--\S+ )*(\S+)|^\s*(?:- )?image: (\S+)/gm;
+  const found: string[] = [];
+  for (const file of (await succeed("git", "ls-files", "packaging")).trim().split("\n")) {
+    const text = await Deno.readTextFile(join(ROOT, file));
+    for (const [, from, image] of text.matchAll(images)) found.push((from ?? image)!);
+  }
+  assert.ok(found.some((image) => image.includes("distroless")), found.join(", "));
+  assert.deepEqual(found.filter((image) => !/@sha256:[0-9a-f]{64}$|:v?\d+\.\d+\.\d+$/.test(image)), [
+    container.image, // kustomization.yaml gives it a name and a version
+  ]);
+});
+
+Deno.test("wherever a document lists the sections that need a restart, it lists all of them", async () => {
+  const files = (await succeed("git", "ls-files", "*.md", "packaging", "config/*.yaml")).trim().split("\n");
+  const lists: string[] = [];
+  for (const file of files) {
+    const text = (await Deno.readTextFile(join(ROOT, file))).replace(/\s+/g, " ");
+    for (const [sentence] of text.matchAll(/[^.:;]*`interfaces`[^.]*`workers`[^.]*\brestart\b[^.]*/g)) {
+      lists.push(file);
+      for (const section of FIXED) {
+        assert.ok(sentence.includes(`\`${section}\``), `${file} forgets ${section}: ${sentence}`);
+      }
+    }
+  }
+  assert.ok(lists.includes("packaging/kubernetes/README.md") && lists.includes("README.md"), lists.join());
 });
 
 async function debianConfig(): Promise<string> {

@@ -79,6 +79,7 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
 const CONSTANTS: Readonly<Record<string, { readonly table: Table; readonly inC: (key: string) => string }>> = {
   UAPI: { table: uapi.UAPI, inC: (key) => key },
   SYSCALL_NUMBERS: { table: uapi.SYSCALL_NUMBERS[Deno.build.arch], inC: (key) => `SYS_${key}` },
+  OPEN_FLAGS: { table: uapi.OPEN_FLAGS[Deno.build.arch], inC: (key) => key },
   INET: { table: udp.INET, inC: (key) => key },
   IP_SOCKET: { table: IP_SOCKET, inC: (key) => key },
   NETLINK: { table: netlink.NETLINK, inC: (key) => key },

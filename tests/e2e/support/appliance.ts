@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import type { Snapshot } from "../../../src/observe/observer.ts";
-import type { TestNetwork } from "../../support/netns.ts";
+import type { Side, TestNetwork } from "../../support/netns.ts";
 import { FAVOURED, niced } from "../../support/niceness.ts";
 import { productCommand, TempDir } from "./command.ts";
 import { configText, type TestConfig } from "./config.ts";
@@ -36,6 +36,8 @@ export interface Answer {
 }
 
 export interface ApplianceOptions {
+  /** The namespace it runs in. Default steer. */
+  readonly side?: Side;
   /** More words on the command line. */
   readonly args?: readonly string[];
   /** File name of the configuration below the appliance's directory. The file is there already where this is said. */
@@ -97,7 +99,11 @@ export class Appliance implements AsyncDisposable {
       ...options.args ?? [],
     ];
     const command = options.favoured ? niced(FAVOURED, argv) : argv;
-    const child = network.spawn("steer", command, options.env === undefined ? {} : { env: options.env });
+    const child = network.spawn(
+      options.side ?? "steer",
+      command,
+      options.env === undefined ? {} : { env: options.env },
+    );
     const appliance = new Appliance(child, configFile, socket, temporary);
     try {
       await until("a running appliance", () => appliance.#isReady(), { limitMs: START_MS });

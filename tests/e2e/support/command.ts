@@ -40,6 +40,12 @@ export async function finish(
   return finished;
 }
 
+/** Makes a FIFO: whoever opens it in the ordinary way waits for the other end. */
+export async function makeFifo(path: string): Promise<void> {
+  const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
+  if (!success) throw new Error(`mkfifo ${path} failed`);
+}
+
 /** A directory that is gone, with everything in it, when its scope ends. */
 export class TempDir implements AsyncDisposable {
   private constructor(readonly path: string) {}

@@ -125,8 +125,8 @@ export class Terminal implements AsyncDisposable {
   constructor(network: TestNetwork, argv: readonly string[], options: TerminalOptions = {}) {
     const { columns = 110, rows = 32, env = {} } = options;
     const words = [PYTHON, "-c", SCRIPT, JSON.stringify({ argv, columns, rows })];
-    // The tests themselves may run with NO_COLOR.
-    const variables = { TERM: "xterm-256color", NO_COLOR: "", ...env };
+    // The tests themselves may run with NO_COLOR, and in any locale.
+    const variables = { TERM: "xterm-256color", NO_COLOR: "", LC_ALL: "C.UTF-8", ...env };
     this.#child = network.spawn("steer", words, { stdin: "piped", stderr: "inherit", env: variables });
     this.#input = this.#child.stdin.getWriter();
     this.#reading = this.#read();

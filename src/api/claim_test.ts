@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { claimAddresses } from "./claim.ts";
+
+const claim = (socket: string): Promise<void> => claimAddresses({ socket, group: null, http: null });
+
+async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** A socket that its owner left behind: nobody listens, and the name is still there. */
+async function leaveSocket(path: string): Promise<void> {
+  const listener = Deno.listen({ transport: "unix", path: `${path}.first` });
+  await Deno.rename(`${path}.first`, path);
+  listener.close();
+}
+
+/** What stands in the socket's place, each with what it is called. */
+const IN_THE_WAY: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
+  "a regular file": (path) => Deno.writeTextFile(path, "precious"),
+  "a directory": (path) => Deno.mkdir(path),
+  "a FIFO": (path) => new Deno.Command("mkfifo", { args: [path] }).output(),
+  "a symbolic link": (path) => Deno.symlink("precious", path),
+};
+
+for (const [kind, make] of Object.entries(IN_THE_WAY)) {
+  Deno.test(`claimAddresses() leaves ${kind} in the socket's place alone and says so`, () =>
+    withFolder(async (folder) => {
+      const path = `${folder}/control.sock`;
+      await make(path);
+      const before = await Deno.lstat(path);
+      await assert.rejects(claim(path), {
+        name: "SteerError",
+        message: `Cannot open the control socket "${path}": ${kind} is there: expected a socket or nothing`,
+      });
+      assert.equal((await Deno.lstat(path)).ino, before.ino);
+    }));
+}
+
+Deno.test("claimAddresses() leaves a link to a dead socket alone, and the socket too", () =>
+  withFolder(async (folder) => {
+    await leaveSocket(`${folder}/dead.sock`);
+    await Deno.symlink("dead.sock", `${folder}/control.sock`);
+    await assert.rejects(claim(`${folder}/control.sock`), { message: /: a symbolic link is there: expected a socket/ });
+    assert.equal((await Deno.lstat(`${folder}/control.sock`)).isSymlink, true);
+    assert.equal((await Deno.lstat(`${folder}/dead.sock`)).isSocket, true);
+  }));
+
+Deno.test("claimAddresses() takes the place of a socket on which nobody listens, and a place that is free", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/deeper/control.sock`;
+    await claim(path);
+    await leaveSocket(path);
+    assert.equal((await Deno.lstat(path)).isSocket, true);
+    await claim(path);
+    await assert.rejects(Deno.lstat(path), Deno.errors.NotFound);
+  }));
+
+Deno.test("claimAddresses() leaves a socket that somebody listens on alone, also one whose backlog is full", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/control.sock`;
+    using _listener = Deno.listen({ transport: "unix", path }); // which never accepts
+    const { ino } = await Deno.lstat(path);
+    await assert.rejects(claim(path), { name: "SteerError", message: `Another xdpsteer answers on "${path}"` });
+    using waiting = new DisposableStack();
+    for (let full = false; !full;) {
+      await Deno.connect({ transport: "unix", path }).then((one) => waiting.use(one), (error) => {
+        assert.ok(error instanceof Deno.errors.WouldBlock, error);
+        full = true;
+      });
+    }
+    await assert.rejects(claim(path), {
+      name: "SteerError",
+      message: `Another program may use the control socket "${path}": its listener is too busy to answer`,
+    });
+    assert.equal((await Deno.lstat(path)).ino, ino);
+  }));
+
+const DATAGRAM_SOCKET = `
+import socket, sys
+one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+one.bind(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.read()
+`;
+
+Deno.test("claimAddresses() leaves another program's socket of another type alone", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/control.sock`;
+    const args = ["-c", DATAGRAM_SOCKET, path];
+    await using owner = new Deno.Command("/usr/bin/python3", { args, stdin: "piped", stdout: "piped" }).spawn();
+    const reader = owner.stdout.getReader();
+    await reader.read();
+    const { ino } = await Deno.lstat(path);
+    await assert.rejects(claim(path), {
+      name: "SteerError",
+      message: /^Another program may use the control socket ".*": /,
+    });
+    assert.equal((await Deno.lstat(path)).ino, ino);
+    await reader.cancel();
+    await owner.stdin.close();
+    await owner.status;
+  }));

@@ -1,0 +1,129 @@
+/**
+ * A configuration file that is replaced by rename, often as root in a directory that belongs to somebody else.
+ *
+ * The directory and the file are each looked up once and then held. Names are used in that directory only and no link
+ * there is followed, so whoever swaps a name there swaps his own files; owner and mode are set by descriptor.
+ *
+ * @module
+ */
+import { closeSync, fchmodSync, fchownSync, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { messageOf, SteerError } from "../errors.ts";
+import { HeldFile, kindOf } from "../ffi/held_file.ts";
+import { readConfig } from "./load.ts";
+
+const BY_HAND = "make the change without --save, and in the file by hand";
+/** Without setuid, setgid and sticky, which mean nothing for a text. */
+const PERMISSIONS = 0o777;
+
+/** Holds the directory open until it is disposed. */
+export class ReplaceableFile implements Disposable {
+  readonly #path: string;
+  readonly #directory: HeldFile;
+  readonly #info: Deno.FileInfo;
+  /** What the file held when it was opened. */
+  readonly before: Uint8Array;
+
+  private constructor(path: string, directory: HeldFile, info: Deno.FileInfo, before: Uint8Array) {
+    this.#path = path;
+    this.#directory = directory;
+    this.#info = info;
+    this.before = before;
+  }
+
+  /** @throws {SteerError} for a file that cannot be read, and for one whose owner would not want it renamed over. */
+  static open(path: string): ReplaceableFile {
+    const directory = hold(path, dirname(path));
+    try {
+      using file = hold(path, directory.at(basename(path)), { follow: false });
+      requireReplaceable(path, file.info);
+      return new ReplaceableFile(path, directory, file.info, readConfig(path, file));
+    } catch (error) {
+      directory[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Puts `content` in the place of the file, with the permissions and owner that it had. Readers see the old content or
+   * the new, also after a loss of power.
+   *
+   * @throws {SteerError} and leaves the file as it was.
+   */
+  replace(content: Uint8Array): void {
+    const name = basename(this.#path);
+    const temporary = this.#directory.at(`.${name}.${crypto.randomUUID().slice(0, 8)}`);
+    try {
+      const fd = openSync(temporary, "wx", 0o600); // O_EXCL: never a file or link that is there
+      try {
+        write(fd, content, this.#info);
+        Deno.renameSync(temporary, this.#directory.at(name));
+      } catch (error) {
+        removeQuietly(temporary);
+        throw error;
+      } finally {
+        closeSync(fd);
+      }
+      using directory = Deno.openSync(this.#directory.self);
+      directory.syncSync(); // the rename too is to be there after a loss of power
+    } catch (error) {
+      throw new SteerError(`Cannot save to "${this.#path}": ${reason(error)}`, {
+        cause: error,
+        hint: hintFor(error, dirname(this.#path)),
+      });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#directory[Symbol.dispose]();
+  }
+}
+
+function hold(path: string, name: string, options?: { readonly follow: boolean }): HeldFile {
+  try {
+    return new HeldFile(name, options);
+  } catch (error) {
+    throw new SteerError(`Cannot save to "${path}": it ${messageOf(error)}`, { cause: error, hint: BY_HAND });
+  }
+}
+
+function requireReplaceable(path: string, info: Deno.FileInfo): void {
+  if (info.isSymlink) {
+    throw new SteerError(`Cannot save to "${path}": it is a symbolic link, as a Kubernetes ConfigMap makes them`, {
+      hint: "change the file where it comes from; the change is applied when it arrives",
+    });
+  }
+  if (info.isFile) return;
+  throw new SteerError(`Cannot save to "${path}": it is ${kindOf(info)}, not a regular file`, { hint: BY_HAND });
+}
+
+function write(fd: number, content: Uint8Array, { uid, gid, mode }: Deno.FileInfo): void {
+  for (let at = 0; at < content.byteLength;) at += writeSync(fd, content, at);
+  const mine = fstatSync(fd);
+  if (mine.uid !== uid || mine.gid !== gid) fchownSync(fd, uid!, gid!);
+  fchmodSync(fd, mode! & PERMISSIONS);
+  fsyncSync(fd);
+}
+
+function removeQuietly(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // It has been renamed, or the directory cannot be written any more.
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as { readonly code?: string }).code ?? "";
+}
+
+function reason(error: unknown): string {
+  if (["EACCES", "EPERM"].includes(codeOf(error))) return "this user may not write there, or not keep its owner";
+  return messageOf(error).replace(/[,:] \w+ '.*$/s, ""); // names of /proc say nothing to an operator
+}
+
+function hintFor(error: unknown, directory: string): string {
+  if (!["EACCES", "EPERM", "EROFS"].includes(codeOf(error))) return BY_HAND;
+  return `${BY_HAND}, or let the service write there: under systemd, ReadWritePaths=${directory} where ` +
+    "ProtectSystem= forbids it, and a directory and file that belong to its user";
+}

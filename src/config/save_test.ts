@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { parseConfig } from "./parse.ts";
+import type { Config, RuleConfig } from "./schema.ts";
+import { saveRules } from "./save.ts";
+
+const TEXT = `# kept
+version: 1
+interfaces: [{ name: eth0 }]
+steering:
+  - { name: game, ports: 8080, worker: 0 }
+`;
+const MOVED = TEXT.replace("worker: 0", "worker: 1");
+const CPUS = 2;
+
+const config = (text: string): Config => parseConfig(text, { file: "steering.yaml", cpuCount: CPUS });
+const move = (rules: readonly RuleConfig[]): RuleConfig[] => rules.map((rule) => ({ ...rule, worker: 1 }));
+const save = (file: string): ReturnType<typeof saveRules> => saveRules({ file, cpuCount: CPUS }, config(MOVED), move);
+
+function withFolder(test: (folder: string) => void): void {
+  const folder = Deno.makeTempDirSync();
+  try {
+    test(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+Deno.test("saveRules() keeps owner and permissions, and neither setuid, setgid nor sticky", () =>
+  withFolder((folder) => {
+    const file = `${folder}/steering.yaml`;
+    Deno.writeTextFileSync(file, TEXT);
+    Deno.chownSync(file, 12345, 54321);
+    Deno.chmodSync(file, 0o7654);
+    using saved = save(file);
+    assert.equal(Deno.readTextFileSync(file), MOVED);
+    const { mode, uid, gid } = Deno.lstatSync(file);
+    assert.deepEqual([(mode! & 0o7777).toString(8), uid, gid], ["654", 12345, 54321]);
+    saved.takeBack();
+    assert.equal(Deno.readTextFileSync(file), TEXT);
+    assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["steering.yaml"]);
+  }));
+
+Deno.test("saveRules() follows no link in the file's place, and refuses what is no regular file", () =>
+  withFolder((folder) => {
+    const file = `${folder}/steering.yaml`;
+    Deno.writeTextFileSync(`${folder}/target`, TEXT);
+    Deno.symlinkSync("target", file);
+    assert.throws(() => save(file), { name: "SteerError", message: /is a symbolic link, as a Kubernetes/ });
+    Deno.removeSync(file);
+    Deno.mkdirSync(file);
+    assert.throws(() => save(file), { message: `Cannot save to "${file}": it is a directory, not a regular file` });
+    Deno.removeSync(file);
+    assert.throws(() => save(file), { message: `Cannot save to "${file}": it does not exist` });
+    assert.equal(Deno.readTextFileSync(`${folder}/target`), TEXT);
+  }));
+
+Deno.test("saveRules() works in the directory it has found, whatever its name leads to later", () =>
+  withFolder((folder) => {
+    for (const name of ["mine", "other"]) {
+      Deno.mkdirSync(`${folder}/${name}`);
+      Deno.writeTextFileSync(`${folder}/${name}/steering.yaml`, name === "mine" ? TEXT : "precious");
+    }
+    using saved = save(`${folder}/mine/steering.yaml`);
+    Deno.renameSync(`${folder}/mine`, `${folder}/moved`);
+    Deno.symlinkSync("other", `${folder}/mine`);
+    saved.takeBack();
+    assert.equal(Deno.readTextFileSync(`${folder}/moved/steering.yaml`), TEXT);
+    assert.equal(Deno.readTextFileSync(`${folder}/other/steering.yaml`), "precious");
+  }));
+
+/** Puts a link to argv[2] in the place of each temporary file in argv[1], until its standard input ends. */
+const SWAPPER = `
+import os, select, sys
+folder, victim = sys.argv[1:]
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for _ in range(500):
+        for name in os.listdir(folder):
+            if not name.startswith(".steering.yaml."): continue
+            try:
+                os.unlink(f"{folder}/{name}")
+                os.symlink(victim, f"{folder}/{name}")
+            except OSError:
+                pass
+`;
+const SAVES = 100;
+
+Deno.test("saveRules() gives away no file that the directory's owner links to from its temporary one", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [file, victim] = [`${folder}/etc/steering.yaml`, `${folder}/victim`];
+    await Deno.mkdir(`${folder}/etc`);
+    await Deno.writeTextFile(victim, "precious", { mode: 0o600 });
+    const { uid } = await Deno.lstat(victim);
+    const args = ["-c", SWAPPER, `${folder}/etc`, victim];
+    await using swapper = new Deno.Command("/usr/bin/python3", { args, stdin: "piped", stdout: "piped" }).spawn();
+    const reader = swapper.stdout.getReader();
+    await reader.read();
+    for (let count = 0; count < SAVES; count++) {
+      await Deno.remove(file).catch(() => {});
+      await Deno.writeTextFile(file, TEXT);
+      await Deno.chown(file, 12345, 54321);
+      await Deno.chmod(file, 0o666);
+      try {
+        save(file)[Symbol.dispose]();
+      } catch {
+        // The temporary file was gone.
+      }
+      const found = await Deno.lstat(victim);
+      assert.deepEqual([found.uid, found.mode! & 0o7777], [uid, 0o600], `after ${count} saves`);
+    }
+    assert.equal(await Deno.readTextFile(victim), "precious");
+    await reader.cancel();
+    await swapper.stdin.close();
+    await swapper.status;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
