@@ -7,6 +7,7 @@
 import type { Config, RuleConfig } from "../config/schema.ts";
 import { logger } from "../log.ts";
 import { parseAddress } from "../packet/address.ts";
+import type { FlowKey } from "../packet/flow_key.ts";
 import { keepLink } from "../packet/link_header.ts";
 import { portInPacket } from "../packet/udp.ts";
 import {
@@ -54,6 +55,8 @@ export interface BackendStatus {
 interface Backend {
   readonly spec: Omit<BackendSpec, "weight">;
   readonly address: Uint8Array;
+  /** Differs for each backend that has the row after another. */
+  readonly generation: number;
   healthy: boolean;
   nextHop: NextHop | undefined;
 }
@@ -127,7 +130,16 @@ export class Forwarding implements AsyncDisposable {
       const spec = specs.get(name)!;
       const address = parseAddress(spec.address);
       const known = this.#backends.get(rows[index]!);
-      this.#backends.set(rows[index]!, known ?? { spec, address, healthy: true, nextHop: undefined });
+      this.#backends.set(
+        rows[index]!,
+        known ?? {
+          spec,
+          address,
+          generation: this.#generation,
+          healthy: true,
+          nextHop: undefined,
+        },
+      );
     });
     this.#rules = forwarding;
     this.#health!.set(checksOf(rules));
@@ -235,6 +247,7 @@ export class Forwarding implements AsyncDisposable {
     const networkInterface = nextHop === undefined ? -1 : this.interfaces.indexOf(nextHop.interfaceName);
     const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && networkInterface >= 0;
     bytes.set(address, BACKEND.address * 4);
+    words[at + BACKEND.generation] = backend.generation;
     words[at + BACKEND.port] = portInPacket(spec.port);
     words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (healthy ? BACKEND_USABLE : 0) |
       (reachable ? BACKEND_REACHABLE : 0);
@@ -285,10 +298,11 @@ export function sessionOptions(
   { ports, sessions }: Config["forwarding"],
   worker: number,
   workers: number,
-  seed: number,
+  key: FlowKey,
+  ruleSlots: number,
 ): SessionTableOptions {
   const { first, last } = shareOf(ports.first, ports.last, worker, workers);
-  return { capacity: sessions, firstPort: first, portCount: Math.max(1, last - first + 1), seed };
+  return { capacity: sessions, firstPort: first, portCount: Math.max(1, last - first + 1), key, ruleSlots };
 }
 
 /** A worker's share of the translation ports. */

@@ -7,6 +7,7 @@
  * @module
  */
 import type { ForwardTable } from "../steering/forward_table.ts";
+import { TICK_MS } from "../steering/session_row.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
@@ -181,7 +182,7 @@ class Loop {
 
   #decide(index: number, port: QueuePort, forwarder: Forwarder, batch: Batch, nowMs: number, mayPark: boolean): void {
     const { values } = this.#context.counters;
-    forwarder.startBatch(Math.trunc(nowMs / 1000));
+    forwarder.startBatch(Math.trunc(nowMs / TICK_MS));
     forwarder.mayPark = mayPark;
     this.#process(index, port, batch);
     this.#egress!.submit();
@@ -210,7 +211,7 @@ class Loop {
     const nowMs = this.#context.now();
     if (nowMs - this.#expiredAtMs < EXPIRE_MS) return;
     this.#expiredAtMs = nowMs;
-    sessions.expire(Math.trunc(nowMs / 1000), EXPIRE_LOOKS);
+    sessions.expire(Math.trunc(nowMs / TICK_MS), EXPIRE_LOOKS);
     this.#context.counters.values[SESSIONS_AT] = sessions.live;
   }
 

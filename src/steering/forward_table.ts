@@ -46,6 +46,12 @@ export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mo
 const FORWARD_SHIFT = 3;
 export const FORWARD_MODE = { nat: 0, dsr: 1 } as const;
 
+/** Own addresses that sessions can be translated to, for each IP version. */
+export const MAX_SOURCES = 8;
+/** Words about them: how many of each IP version there are (0: the one that the route to a backend names), then the addresses. */
+export const SOURCES = { count4: 0, count6: 1, first4: 4, first6: 4 + MAX_SOURCES * 4 } as const;
+const SOURCE_WORDS = SOURCES.first6 + MAX_SOURCES * 4;
+
 const INDEX_SIZE = 4 * MAX_BACKENDS;
 const INDEX_MASK = INDEX_SIZE - 1;
 const HALVES = 2;
@@ -59,6 +65,7 @@ export interface ForwardTable {
   /** Rows by address and port, plus one: open addressing. */
   readonly index: Uint16Array;
   readonly maglev: Uint16Array;
+  readonly sources: Int32Array;
 }
 
 function bytesOf(ruleSlots: number): readonly number[] {
@@ -69,6 +76,7 @@ function bytesOf(ruleSlots: number): readonly number[] {
     MAX_BACKENDS << (BACKEND_SHIFT + 2),
     INDEX_SIZE * 2,
     MAGLEV_ENTRIES * 2,
+    SOURCE_WORDS * 4,
   ];
 }
 
@@ -87,6 +95,7 @@ export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number):
     backends: new Int32Array(...next(2), MAX_BACKENDS << BACKEND_SHIFT),
     index: new Uint16Array(...next(3), INDEX_SIZE),
     maglev: new Uint16Array(...next(4), MAGLEV_ENTRIES),
+    sources: new Int32Array(...next(5), SOURCE_WORDS),
   }));
 }
 
@@ -98,6 +107,11 @@ export function backendAt(row: number): number {
 /** Index of the first word of a forward. */
 export function forwardAt(forward: number): number {
   return forward << FORWARD_SHIFT;
+}
+
+/** Index of the first word of a translation address. Hot path: no allocation. */
+export function sourceAt(isIpv6: boolean, index: number): number {
+  return (isIpv6 ? SOURCES.first6 : SOURCES.first4) + (index << 2);
 }
 
 /** Makes the rows that are given away findable by address and port. */

@@ -10,7 +10,15 @@
  */
 import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
-import { BACKEND, backendAt, FORWARD, forwardAt, type ForwardTable, MAX_BACKENDS } from "./forward_table.ts";
+import {
+  BACKEND,
+  backendAt,
+  FORWARD,
+  forwardAt,
+  type ForwardTable,
+  MAX_BACKENDS,
+  MAX_SOURCES,
+} from "./forward_table.ts";
 import { PortPool } from "./port_pool.ts";
 import { RANK, RankedSet } from "./ranked_set.ts";
 import {
@@ -27,8 +35,6 @@ import {
 } from "./session_row.ts";
 
 const NONE = -1;
-/** Own addresses that sessions can be translated to, for each IP version. */
-export const MAX_ADDRESSES = 8;
 
 /** How often a client has to come back to be in a conversation. */
 const CONVERSATION_EVIDENCE = 3;
@@ -78,6 +84,8 @@ export interface SessionTableOptions {
   readonly ruleSlots: number;
   /** Memory for rows, from {@linkcode sessionMemory}: whoever takes it over takes the sessions over. Default: memory of its own. */
   readonly memory?: SharedArrayBuffer;
+  /** Memory for {@linkcode SessionTable.liveOfBackend}, that others read. Default: memory of its own. */
+  readonly liveOfBackend?: SharedArrayBuffer;
 }
 
 /** What sessions ran out of when {@linkcode SessionTable.add} refused one. */
@@ -86,6 +94,11 @@ export const REFUSED = { rows: 0, ports: 1 } as const;
 /** Memory for the rows of one worker; pages nobody writes to cost nothing. */
 export function sessionMemory(capacity: number): SharedArrayBuffer {
   return new SharedArrayBuffer((capacity << SHIFT) * Int32Array.BYTES_PER_ELEMENT);
+}
+
+/** Memory for the number of sessions with each backend, by row. */
+export function liveOfBackendMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(MAX_BACKENDS * Int32Array.BYTES_PER_ELEMENT);
 }
 
 export class SessionTable {
@@ -99,7 +112,7 @@ export class SessionTable {
   /** New sessions that were refused, by {@linkcode REFUSED}. */
   readonly refused = new Float64Array(2);
   /** Sessions there are with each backend, by row. */
-  readonly liveOfBackend = new Int32Array(MAX_BACKENDS);
+  readonly liveOfBackend: Int32Array;
   readonly #capacity: number;
   readonly #firstPort: number;
   readonly #portCount: number;
@@ -123,9 +136,10 @@ export class SessionTable {
   /** When the last search for a row that may be taken was in vain. */
   #refusedAt = -1;
 
-  constructor({ capacity, firstPort, portCount, key, ruleSlots, memory }: SessionTableOptions) {
+  constructor({ capacity, firstPort, portCount, key, ruleSlots, memory, liveOfBackend }: SessionTableOptions) {
     this.words = new Int32Array(memory ?? sessionMemory(capacity));
     this.bytes = new DataView(this.words.buffer);
+    this.liveOfBackend = new Int32Array(liveOfBackend ?? liveOfBackendMemory());
     this.#capacity = capacity;
     this.#firstPort = firstPort;
     this.#portCount = portCount;
@@ -172,18 +186,16 @@ export class SessionTable {
   }
 
   /**
-   * The session an answer of a backend to a translation port belongs to, or -1. Hot path: no allocation.
+   * The session an answer of a backend to a translation port belongs to, or -1; it may be over. Hot path: no allocation.
    *
    * @param address Which of the translation addresses the answer went to.
    */
   findByAnswer(port: number, backendRow: number, address: number): number {
-    const pool = this.#pools[backendRow * MAX_ADDRESSES + address];
+    const pool = this.#pools[backendRow * MAX_SOURCES + address];
     const index = port - this.#firstPort;
     if (pool === undefined || index < 0 || index >= this.#portCount) return NONE;
     const row = pool.ownerOf(index);
-    if (row === NONE) return NONE;
-    const at = row << SHIFT;
-    return this.#isWithBackend(at) ? at : NONE;
+    return row === NONE ? NONE : row << SHIFT;
   }
 
   /**
@@ -243,11 +255,6 @@ export class SessionTable {
     return true;
   }
 
-  /** Whether the backend that a session was given is still the one in its row. Hot path: no allocation. */
-  isWithBackend(at: number): boolean {
-    return this.#isWithBackend(at);
-  }
-
   /** Notes a packet from the client. Hot path: no allocation. */
   touchByClient(at: number, rule: number, now: number): void {
     const { words } = this;
@@ -301,6 +308,7 @@ export class SessionTable {
     }
   }
 
+  /** Whether the backend that a session was given is still the one in its row. */
   #isWithBackend(at: number): boolean {
     const { words } = this;
     const generation = this.#backends[backendAt(words[at + BACKEND_ROW]!) + BACKEND.generation]!;
@@ -343,7 +351,7 @@ export class SessionTable {
     const { ranks } = this.#pools[pool]!;
     const port = this.#pools[pool]!.take(at >> SHIFT);
     words[at + TRANSLATION_PORT] = this.#firstPort + port;
-    words[at + ADDRESS] = pool % MAX_ADDRESSES;
+    words[at + ADDRESS] = pool % MAX_SOURCES;
     for (let rank = 0; rank < this.#rankOf(at); rank++) ranks.raise(port, rank);
   }
 
@@ -356,12 +364,12 @@ export class SessionTable {
   }
 
   #poolOf(at: number): PortPool {
-    return this.#pools[this.words[at + BACKEND_ROW]! * MAX_ADDRESSES + this.words[at + ADDRESS]!]!;
+    return this.#pools[this.words[at + BACKEND_ROW]! * MAX_SOURCES + this.words[at + ADDRESS]!]!;
   }
 
   /** The number of a pool of a backend that has a free port, made free if need be; or -1. */
   #poolWithRoom(backendRow: number, addresses: number, now: number): number {
-    const base = backendRow * MAX_ADDRESSES;
+    const base = backendRow * MAX_SOURCES;
     const first = addresses === 1 ? 0 : (this.#nextRandom() >>> 0) % addresses;
     for (let index = 0; index < addresses; index++) {
       const number = base + (first + index) % addresses;

@@ -198,10 +198,8 @@ Deno.test("SessionTable: a session ends with its rule's time as it is now, and w
   rig.table.expire(rig.now, 64);
   assert.equal(rig.table.live, 0);
   const other = rig.send(2, 3);
-  const port = rig.table.words[other + SESSION.translationPort]!;
   rig.generation(3, 2);
   assert.ok(rig.table.isOver(other, rig.now));
-  assert.equal(rig.table.findByAnswer(port, 3, 0), -1);
   rig.table.expire(rig.now, 64);
   assert.equal(rig.table.live, 0);
   assert.equal(rig.table.liveOfBackend[3], 0);
