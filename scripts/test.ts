@@ -1,102 +1,86 @@
 /**
- * Everything that has to hold: format, lint, layers, types, generated files, then the tests. Ends with `N passed, N failed`.
+ * Everything that has to hold: format, lint, layers, types, generated files, then the tests. The last line is `N passed, N failed`.
  *
- *     scripts/dev test            all
- *     scripts/dev test e2e        only the steps whose name contains a word given
+ *     scripts/dev test                     all, in the default sizes
+ *     scripts/dev test --full              all, in the sizes that a release is tested with (tests/support/sizes.ts)
+ *     scripts/dev test --only PATTERN      the stages whose name contains PATTERN, and what they need; may be repeated
+ *     scripts/dev test --list              the stages, and what each waits for
+ *     scripts/dev test --lanes N           stages beside each other; default: one for each CPU, at least 2
  */
 // deno-lint-ignore-file no-console
-import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Executor } from "./test/execute.ts";
+import { Report } from "./test/report.ts";
+import { schedule, withNeeded } from "./test/schedule.ts";
+import { allStages, type Stage } from "./test/stages.ts";
 
-interface Step {
-  readonly name: string;
-  readonly args: readonly string[];
-  /** True for `deno test`: its own tests are counted, and not the step. */
-  readonly counts?: boolean;
-  /** Default: deno. */
-  readonly program?: string;
-  readonly env?: Readonly<Record<string, string>>;
+const INTERRUPTED = 130;
+
+function fail(why: string): never {
+  console.error(`scripts/dev test: ${why}`);
+  Deno.exit(2);
 }
 
-// Deno's leak checks are off by default; unclosed files and libraries are to fail.
-const TEST = ["test", "--quiet", "-A", "--no-check", "--sanitize-ops", "--sanitize-resources"];
-const KERNEL_TEST = [...TEST, "--preload=tests/support/libraries.ts"];
-
-/** The end-to-end tests run with the one file; from source those of what depends on how the code is loaded and compiled. */
-const FROM_SOURCE = ["capture", "cli", "hot_loop", "lifecycle", "remap", "steering"]
-  .map((name) => `tests/e2e/${name}_test.ts`);
-
-const EMPTY_ROOT = fileURLToPath(new URL("../tests/packaging/empty_root.sh", import.meta.url));
-
-const STEPS: readonly Step[] = [
-  { name: "format", args: ["fmt", "--quiet", "--check"] },
-  { name: "lint", args: ["lint", "--quiet"] },
-  { name: "layers", args: ["run", "--quiet", "--allow-read=.", "scripts/check_layers.ts"] },
-  { name: "types", args: ["check", "--quiet", "main.ts", "worker.ts", "src", "scripts", "tests"] },
-  { name: "BPF layouts", args: ["run", "--quiet", "-A", "scripts/gen_bpf_layout.ts", "--check"] },
-  { name: "JSON schema", args: ["run", "--quiet", "-A", "scripts/gen_schema.ts", "--check"] },
-  { name: "generated documents", args: ["run", "--quiet", "-A", "scripts/gen_config_docs.ts", "--check"] },
-  { name: "unit tests", args: [...TEST, "src"], counts: true },
-  { name: "uapi tests", args: [...TEST, "tests/uapi"], counts: true },
-  { name: "kernel tests", args: [...KERNEL_TEST, "tests/kernel"], counts: true },
-  { name: "bench tests", args: [...KERNEL_TEST, "tests/bench"], counts: true },
-  { name: "e2e tests from source", args: [...KERNEL_TEST, ...FROM_SOURCE], counts: true },
-  { name: "compile", args: ["run", "--quiet", "-A", "scripts/compile.ts"] },
-  { name: "packaging tests", args: [...TEST, "tests/packaging"], counts: true },
-  { name: "empty root for the one file", program: EMPTY_ROOT, args: ["make"] },
-  {
-    name: "e2e tests of the one file, in an empty root",
-    args: [...KERNEL_TEST, "tests/e2e"],
-    env: { XDPSTEER_COMMAND: `${EMPTY_ROOT} run` },
-    counts: true,
-  },
-  { name: "the empty root, as it was but for the cache", program: EMPTY_ROOT, args: ["check"] },
-];
-
-const SUMMARY = /(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/g;
-
-const wanted = Deno.args;
-let passed = 0;
-let failed = 0;
-for (const step of STEPS) {
-  if (wanted.length > 0 && !wanted.some((word) => step.name.includes(word))) continue;
-  const start = performance.now();
-  console.log(`== ${step.name}`);
-  const { success, output } = await run(step);
-  const counted = step.counts ? [...output.matchAll(SUMMARY)].at(-1) : undefined;
-  if (counted !== undefined) {
-    passed += Number(counted[1]);
-    failed += Number(counted[2]);
-    if (!success && Number(counted[2]) === 0) failed++; // a leak, or an error outside of any test
-  } else if (success && !step.counts) {
-    passed++;
-  } else {
-    failed++;
+function readOptions(): { full: boolean; list: boolean; only: readonly string[]; lanes: number } {
+  try {
+    const { values } = parseArgs({
+      options: {
+        full: { type: "boolean", default: false },
+        list: { type: "boolean", default: false },
+        only: { type: "string", multiple: true, default: [] },
+        lanes: { type: "string", default: `${Math.max(2, navigator.hardwareConcurrency)}` },
+      },
+    });
+    const lanes = Number(values.lanes);
+    if (!Number.isInteger(lanes) || lanes < 1) fail(`--lanes ${values.lanes} is not a number from 1`);
+    return { ...values, lanes };
+  } catch (error) {
+    fail((error as Error).message);
   }
-  console.log(`   ${success ? "ok" : "FAILED"} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
-}
-console.log(`${passed} passed, ${failed} failed`);
-Deno.exit(failed === 0 && passed > 0 ? 0 : 1);
-
-/** Runs a step; what it prints is shown as it comes. */
-async function run({ args, program = Deno.execPath(), env = {} }: Step): Promise<{ success: boolean; output: string }> {
-  const child = new Deno.Command(program, {
-    args: [...args],
-    env: { NO_COLOR: "1", ...env },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const [stdout, stderr] = await Promise.all([tee(child.stdout), tee(child.stderr)]);
-  return { success: (await child.status).success, output: stdout + stderr };
 }
 
-async function tee(stream: ReadableStream<Uint8Array>): Promise<string> {
-  let text = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    const part = decoder.decode(chunk, { stream: true });
-    text += part;
-    await Deno.stdout.write(new TextEncoder().encode(part));
+function choose(only: readonly string[]): Stage[] {
+  const all = allStages();
+  if (only.length === 0) return [...all];
+  for (const pattern of only) {
+    if (!all.some(({ name }) => name.includes(pattern))) fail(`no stage has "${pattern}" in its name: see --list`);
   }
-  return text;
+  return withNeeded(all, all.filter(({ name }) => only.some((pattern) => name.includes(pattern))));
 }
+
+const { full, list, only, lanes } = readOptions();
+const stages = choose(only);
+if (list) {
+  for (const { name, after = [], afterEnd = [] } of stages) {
+    const waits = [...after, ...(afterEnd.length > 3 ? [`${afterEnd.length} more stages`] : afterEnd)];
+    console.log(waits.length === 0 ? name : `${name}  (after ${waits.join(", ")})`);
+  }
+  Deno.exit(0);
+}
+
+let code: number;
+{
+  await using executor = await Executor.create({ XDPSTEER_TEST_SIZES: full ? "full" : "default" });
+  using report = new Report(stages.length);
+  const interrupt = new AbortController();
+  const onSignal = (): void => {
+    interrupt.abort();
+    executor.kill();
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, onSignal);
+  await schedule(stages, lanes, {
+    signal: interrupt.signal,
+    run: async (stage) => {
+      report.started(stage);
+      const result = await executor.run(stage);
+      if (!interrupt.signal.aborted) report.ended(result);
+      return result.success;
+    },
+    cannotRun: (stage, cause) => report.notRun(stage, cause),
+  });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, onSignal);
+  if (interrupt.signal.aborted) console.log("Interrupted: what was running was ended, and is not counted");
+  const failed = report.summary();
+  code = interrupt.signal.aborted ? INTERRUPTED : failed === 0 ? 0 : 1;
+}
+Deno.exit(code);

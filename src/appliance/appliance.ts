@@ -9,15 +9,17 @@
 import { LIMIT } from "../bpf/layout.gen.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
 import type { Config, InterfaceConfig } from "../config/schema.ts";
-import { messageOf } from "../errors.ts";
 import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
-import { createForwardTables } from "../steering/forward_table.ts";
-import { createWorkerTables } from "../steering/worker_table.ts";
+import { createForwardTables, viewForwardTables } from "../steering/forward_table.ts";
+import { createWorkerTables, viewWorkerTables } from "../steering/worker_table.ts";
 import { logger } from "../log.ts";
 import type { Captures, CaptureStatus } from "../capture/captures.ts";
 import { RuleTotals } from "../engine/counters.ts";
-import { Forwarding, sessionOptions } from "../backends/forwarding.ts";
+import { ChangeQueue } from "../engine/change_queue.ts";
+import { Forwarding } from "../backends/forwarding.ts";
+import { sessionOptions } from "../backends/translation.ts";
+import { PortTable } from "../bpf/port_table.ts";
 import { findInterface, SteeredInterface } from "../engine/interface.ts";
 import { Steering } from "./steering.ts";
 import { WorkerPool } from "../engine/workers.ts";
@@ -35,6 +37,7 @@ interface Parts {
   readonly interfaces: SteeredInterface[];
   readonly workers: WorkerPool;
   steering?: Steering;
+  captures?: Captures;
 }
 
 /** Where a CPU is short, packets go before whoever asks about them: a worker outweighs the control thread three to one. */
@@ -46,18 +49,19 @@ export class Appliance {
   readonly interfaces: readonly SteeredInterface[];
   readonly workers: WorkerPool;
   readonly steering: Steering;
-  readonly counts: RuleTotals;
-  readonly #entry: URL;
+  readonly #parts: Parts;
   readonly #startedMs = performance.now();
-  #captures: Captures | undefined;
   #stopping: Promise<void> | undefined;
 
-  private constructor(parts: Required<Parts>, ruleTotals: RuleTotals, entry: URL) {
-    this.#entry = entry;
+  private constructor(
+    parts: Parts & { readonly steering: Steering },
+    readonly counts: RuleTotals,
+    readonly queue: ChangeQueue,
+  ) {
+    this.#parts = parts;
     this.interfaces = parts.interfaces;
     this.workers = parts.workers;
     this.steering = parts.steering;
-    this.counts = ruleTotals;
   }
 
   /**
@@ -110,56 +114,51 @@ export class Appliance {
       const slots = new RuleSlots(LIMIT.RULE_SLOTS);
       const ruleTotals = new RuleTotals(parts.interfaces, workers.counters, slots);
       const { program } = parts.interfaces[0]!;
-      const steering = parts.steering = new Steering(
-        program,
-        tables,
+      const queue = new ChangeQueue();
+      const steering: Steering = new Steering({
+        portTable: new PortTable(program),
+        exact: program.embedded,
+        tables: viewWorkerTables(tables),
         slots,
+        retirement: (reused) => ruleTotals.retirement(reused),
         workers,
-        (slot) => ruleTotals.retire(slot),
-        config.forwarding,
-        new Forwarding(
-          forwardTables,
-          LIMIT.RULE_SLOTS,
-          config.forwarding,
-          config.interfaces.map(({ name }) => name),
+        queue,
+        translation: config.forwarding,
+        forwarding: new Forwarding({
+          tables: viewForwardTables(forwardTables, LIMIT.RULE_SLOTS),
+          config: config.forwarding,
+          interfaces: config.interfaces.map(({ name }) => name),
           workers,
-          (names) =>
-            void steering.setPassing(names).catch((error) => {
-              log.error("Rules without healthy backends are not passed to the kernel stack: {reason}", {
-                reason: messageOf(error),
-              });
-            }),
-        ),
-      );
-      await steering.apply(config.steering, ready);
+          queue,
+          onChange: () => steering.followHealth(),
+        }),
+        openCaptures: async () => {
+          const { Captures } = await import("../capture/captures.ts"); // loaded when first used
+          const { interfaces } = parts;
+          return parts.captures = new Captures({
+            workers,
+            interfaces,
+            queue,
+            slotOf: (rule) => slots.slotOf(rule),
+            entry,
+          });
+        },
+      });
+      parts.steering = steering;
+      await queue.run(() => steering.apply(config.steering, ready));
       yieldPriority(CONTROL_NICENESS);
       workers.keepOthersOff();
-      const appliance = new Appliance({ interfaces: parts.interfaces, workers, steering }, ruleTotals, entry);
-      await appliance.capture(config.steering);
-      return appliance;
+      await steering.captured;
+      return new Appliance({ ...parts, steering }, ruleTotals, queue);
     } catch (error) {
       await close(parts);
       throw error;
     }
   }
 
-  /** Copies to files what the rules in force ask for. A capture that cannot be made is told in the log, and stops nothing. */
-  async capture(rules: Config["steering"]): Promise<void> {
-    if (this.#captures === undefined) {
-      if (rules.every(({ capture }) => capture === undefined)) return;
-      const { Captures } = await import("../capture/captures.ts"); // loaded when first used
-      this.#captures = new Captures(this.workers, this.interfaces, this.#entry);
-    }
-    await this.#captures.apply(rules, (rule) => this.counts.slotOf(rule));
-  }
-
   /** Detaches, lets the workers finish, and closes everything. Safe to call more than once. */
   stop(): Promise<void> {
-    return this.#stopping ??= close({
-      interfaces: [...this.interfaces],
-      workers: this.workers,
-      steering: this.steering,
-    }, this.#captures);
+    return this.#stopping ??= close(this.#parts);
   }
 
   /** True while packets are steered by workers that all run. */
@@ -173,11 +172,11 @@ export class Appliance {
 
   /** By rule: what is captured now, and what was captured before. */
   captureStatus(): readonly CaptureStatus[] {
-    return this.#captures?.status() ?? [];
+    return this.#parts.captures?.status() ?? [];
   }
 }
 
-async function close({ interfaces, workers, steering }: Parts, captures?: Captures): Promise<void> {
+async function close({ interfaces, workers, steering, captures }: Parts): Promise<void> {
   for (const steered of interfaces) steered.detach();
   await rcuGracePeriod(); // the last redirected packets are in the rings now
   const joined = await workers.stop();

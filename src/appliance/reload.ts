@@ -10,9 +10,10 @@ import { parseConfig } from "../config/parse.ts";
 import type { Config, RuleConfig } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
-import type { Appliance } from "./appliance.ts";
+import type { ChangeQueue } from "../engine/change_queue.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
-import type { Applied } from "./steering.ts";
+import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import type { Applied, Steering } from "./steering.ts";
 
 /** Configurations offered since the start, by what became of them. */
 export interface ReloadCounts {
@@ -33,29 +34,36 @@ export const FIXED = ["interfaces", "workers", "forwarding", "control", "log"] a
 
 const log = logger("reload");
 
+export interface ReloaderOptions {
+  readonly steering: Pick<Steering, "apply" | "captured" | "generation">;
+  readonly queue: ChangeQueue;
+  readonly manager: Pick<ServiceManager, "ready" | "reloading">;
+  readonly file: string;
+  readonly cpuCount: number;
+  /** What is in force, and what the file held. */
+  readonly loaded: LoadedConfig;
+  /** Told what the file holds when it is put in force, for the next start. */
+  readonly memo?: Pick<ConfigMemo, "remember"> | undefined;
+  readonly timers?: Timers;
+}
+
 export class Reloader {
   readonly counts: ReloadCounts = { applied: 0, unchanged: 0, refused: 0 };
   last: LastReload | undefined;
   #config: Config;
-  /** What the file held when it was last looked at, so that one save is one reload, and one refusal one line in the log. */
-  #seen: string | Uint8Array;
-  #turn: Promise<unknown> = Promise.resolve();
-
   /**
-   * @param loaded What is in force, and what the file held.
-   * @param memo Told what the file holds when it is put in force, for the next start.
+   * What the file held when it was put in force, or refused for what it holds, so that one save is one reload, and one refusal one line
+   * in the log. Undefined after a failure that had another cause: the same content is tried again.
    */
-  constructor(
-    private readonly appliance: Appliance,
-    private readonly manager: ServiceManager,
-    private readonly file: string,
-    private readonly cpuCount: number,
-    loaded: LoadedConfig,
-    private readonly memo: ConfigMemo | undefined,
-  ) {
-    this.#config = loaded.config;
-    this.#seen = loaded.content;
-    void memo?.remember(loaded.content, cpuCount, loaded.config);
+  #seen: string | Uint8Array | undefined;
+  readonly #options: ReloaderOptions;
+
+  constructor(options: ReloaderOptions) {
+    const { loaded: { config, content }, cpuCount, memo } = options;
+    this.#options = options;
+    this.#config = config;
+    this.#seen = content;
+    void memo?.remember(content, cpuCount, config);
   }
 
   /** The configuration in force. */
@@ -66,7 +74,7 @@ export class Reloader {
   /**
    * Reads the file again and puts it in force.
    *
-   * @param onlyIfChanged Does nothing when the file holds what it held last time, whatever came of it then.
+   * @param onlyIfChanged Does nothing when the file holds what it held last time, and that was put in force or refused for what it is.
    * @throws {SteerError} when it is refused; the configuration before stays in force.
    */
   reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
@@ -75,12 +83,18 @@ export class Reloader {
       const found = content ?? `unreadable: ${messageOf(failure)}`;
       if (onlyIfChanged && isDeepStrictEqual(found, this.#seen)) return undefined;
       this.#seen = found;
+      const { cpuCount, file, memo } = this.#options;
       return await this.#change(async () => {
         if (content === undefined) throw failure;
-        const config = parseConfig(content, { file: this.file, cpuCount: this.cpuCount });
-        const applied = await this.#apply(config);
-        void this.memo?.remember(content, this.cpuCount, config);
-        return applied;
+        const config = parseConfig(content, { file, cpuCount });
+        try {
+          const applied = await this.#apply(config);
+          void memo?.remember(content, cpuCount, config);
+          return applied;
+        } catch (error) {
+          if (!isAboutContent(error)) this.#seen = undefined;
+          throw error;
+        }
       });
     });
   }
@@ -88,7 +102,7 @@ export class Reloader {
   /** Checks and applies a configuration that came over the control socket. */
   applyText(text: string | Uint8Array, name: string): Promise<Applied> {
     return this.#inTurn(() =>
-      this.#change(async () => await this.#apply(parseConfig(text, { file: name, cpuCount: this.cpuCount })))
+      this.#change(async () => await this.#apply(parseConfig(text, { file: name, cpuCount: this.#options.cpuCount })))
     );
   }
 
@@ -104,7 +118,8 @@ export class Reloader {
         const next = { ...this.#config, steering: change(this.#config.steering) };
         if (!save) return await this.#apply(next);
         const { saveRules } = await import("../config/save.ts"); // loaded when first used
-        using saved = saveRules({ file: this.file, cpuCount: this.cpuCount }, next, change);
+        const { cpuCount, file } = this.#options;
+        using saved = saveRules({ file, cpuCount }, next, change);
         this.#seen = saved.content;
         try {
           return await this.#apply(next);
@@ -118,7 +133,7 @@ export class Reloader {
 
   #read(): { readonly content?: Uint8Array; readonly failure?: unknown } {
     try {
-      return { content: readConfig(this.file) };
+      return { content: readConfig(this.#options.file) };
     } catch (failure) {
       return { failure };
     }
@@ -126,22 +141,24 @@ export class Reloader {
 
   /** Whatever comes of a change, the service manager hears when it began and when it was over. */
   async #change(work: () => Promise<Applied>): Promise<Applied> {
-    this.manager.reloading();
+    const { manager, steering } = this.#options;
+    manager.reloading();
     try {
       return await work();
     } catch (error) {
       throw this.#refuse(error);
     } finally {
       const refused = this.last?.result === "refused" ? `; refused: ${this.last.message.split("\n")[0]}` : "";
-      this.manager.ready(`Generation ${this.appliance.steering.generation} is in force${refused}`);
+      manager.ready(`Generation ${steering.generation} is in force${refused}`);
     }
   }
 
-  /** One change at a time. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
-    return turn;
+  /** One change at a time. It is over when its captures have begun, which others do not wait for. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const { queue, steering } = this.#options;
+    const result = await queue.run(work);
+    await steering.captured;
+    return result;
   }
 
   async #apply(next: Config): Promise<Applied> {
@@ -152,10 +169,11 @@ export class Reloader {
         exitCode: EXIT.configInvalid,
       });
     }
-    const applied = await this.appliance.steering.apply(next.steering);
-    await this.appliance.capture(next.steering);
+    const { steering } = this.#options;
+    const before = steering.generation;
+    const applied = await steering.apply(next.steering);
     this.#config = next;
-    const result = applied.changes.length === 0 ? "unchanged" : "applied";
+    const result = applied.generation === before ? "unchanged" : "applied";
     this.#record(result, applied.changes.join("; "));
     if (result === "applied") {
       log.info("Generation {generation} is in force after {elapsedMs} ms: {changes}", {
@@ -170,7 +188,7 @@ export class Reloader {
   #refuse(error: unknown): unknown {
     this.#record("refused", messageOf(error));
     log.error("The new configuration is refused, generation {generation} stays in force: {reason}", {
-      generation: this.appliance.steering.generation,
+      generation: this.#options.steering.generation,
       reason: messageOf(error),
       ...(error instanceof SteerError && error.hint !== undefined ? { hint: error.hint } : {}),
     });
@@ -179,6 +197,12 @@ export class Reloader {
 
   #record(result: keyof ReloadCounts, message: string): void {
     this.counts[result]++;
-    this.last = { time: new Date().toISOString(), result, message };
+    const time = (this.#options.timers ?? SYSTEM_TIMERS).date().toISOString();
+    this.last = { time, result, message };
   }
+}
+
+/** True where the same content would be refused again: else it may be put in force when what hindered it is over. */
+function isAboutContent(error: unknown): boolean {
+  return error instanceof SteerError && error.exitCode === EXIT.configInvalid;
 }

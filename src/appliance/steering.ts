@@ -1,18 +1,30 @@
 /**
- * The rules in force: puts a new set in force in the workers and in the kernel, as one flip.
+ * The rules in force: puts a new set in force in the workers and in the kernel, all of it or nothing.
+ *
+ * Each part is prepared first: counter slots, forward table, captures, worker table, port table. Preparing may fail, and changes
+ * nothing that a packet meets. Then all parts flip, the port table last. The old rules are forgotten when no packet is left that
+ * was steered by them.
  *
  * @module
  */
-import { PortTable } from "../bpf/port_table.ts";
-import type { SteeringProgram } from "../bpf/program.ts";
+import type { Forwarding } from "../backends/forwarding.ts";
+import { answerRules, translates } from "../backends/translation.ts";
+import type { PortSteering } from "../bpf/port_table.ts";
+import type { CaptureChange } from "../capture/captures.ts";
 import type { Config, RuleConfig } from "../config/schema.ts";
+import { TABLE } from "../dataplane/control_words.ts";
+import type { ChangeQueue } from "../engine/change_queue.ts";
+import type { ReadingWorkers } from "../engine/workers.ts";
+import { messageOf } from "../errors.ts";
+import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import { logger } from "../log.ts";
 import { compilePortMap, compileWorkerTable, soleRules } from "../steering/compile.ts";
 import { diffRules } from "../steering/diff.ts";
+import type { PortMap } from "../steering/port_map.ts";
+import { type Change, Changes, flipOf, Published } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
-import { NO_RULE, type RuleSlots } from "../steering/slots.ts";
-import { viewWorkerTables, type WorkerTable } from "../steering/worker_table.ts";
-import { Forwarding } from "../backends/forwarding.ts";
-import type { WorkerPool } from "../engine/workers.ts";
+import type { RuleSlots } from "../steering/slots.ts";
+import { copyWorkerTable, type WorkerTable } from "../steering/worker_table.ts";
 
 /** What a change did. */
 export interface Applied {
@@ -23,29 +35,55 @@ export interface Applied {
   readonly elapsedMs: number;
 }
 
+/** What Steering wants of captures. */
+export interface CaptureSteering {
+  prepare(rules: readonly RuleConfig[]): Promise<CaptureChange>;
+}
+
+export interface SteeringOptions {
+  readonly portTable: PortSteering;
+  /** False where packets may reach a worker that the port table does not send there: an XDP program of the operator's. */
+  readonly exact: boolean;
+  readonly tables: readonly WorkerTable[];
+  readonly slots: RuleSlots;
+  /** As a change: the counts of slots that pass to other rules are put aside. */
+  readonly retirement: (slots: Iterable<number>) => Change;
+  readonly workers: ReadingWorkers;
+  readonly queue: ChangeQueue;
+  readonly translation: Config["forwarding"];
+  readonly forwarding: Forwarding;
+  /** Called when the first rule is captured. */
+  readonly openCaptures: () => Promise<CaptureSteering>;
+  readonly timers?: Timers;
+}
+
+/** Between two attempts to forget the old rules, and two looks at whether sessions are left. */
+const AGAIN_MS = 1000;
+
+const log = logger("steering");
+
 export class Steering implements AsyncDisposable {
+  /** Those of the configuration. */
+  #configured: readonly RuleConfig[] = [];
+  /** Those, and those for the translation ports. */
   #rules: readonly Rule[] = [];
   #generation = 0;
+  /** Rules whose packets are left to the kernel stack, since no backend is healthy. */
   #passing: ReadonlySet<string> = new Set();
-  #turn: Promise<unknown> = Promise.resolve();
-  /** By worker, the rule whose packets it need not look at, or is not to look at soon. */
-  #sole: readonly number[];
-  readonly #portTable: PortTable;
-  readonly #tables: readonly WorkerTable[];
+  /** Names of rules by which packets may have been steered that are still on their way. */
+  #unsettled: ReadonlySet<string> = new Set();
+  #captured: Promise<void> = Promise.resolve();
+  #captures: CaptureSteering | undefined;
+  #again: Disposable | undefined;
+  #stopped = false;
+  readonly #options: SteeringOptions;
+  readonly #timers: Timers;
+  readonly #tables: Published<WorkerTable>;
 
-  constructor(
-    private readonly program: SteeringProgram,
-    tables: SharedArrayBuffer,
-    private readonly slots: RuleSlots,
-    private readonly workers: WorkerPool,
-    /** Told each slot that passes from a rule long gone to a new one, before it does. */
-    private readonly onSlotReuse: (slot: number) => void,
-    private readonly forwardingConfig: Config["forwarding"],
-    readonly forwarding: Forwarding,
-  ) {
-    this.#portTable = new PortTable(program);
-    this.#tables = viewWorkerTables(tables);
-    this.#sole = new Array(workers.count).fill(NO_RULE);
+  constructor(options: SteeringOptions) {
+    this.#options = options;
+    this.#timers = options.timers ?? SYSTEM_TIMERS;
+    this.#tables = new Published(options.tables, options.workers.readers(TABLE.rules));
   }
 
   /** Those of the configuration, and those that bring backends' answers to the worker that has the session. */
@@ -57,93 +95,183 @@ export class Steering implements AsyncDisposable {
     return this.#generation;
   }
 
+  get forwarding(): Forwarding {
+    return this.#options.forwarding;
+  }
+
+  /** Resolves when the captures of the rules in force have begun, or the log says why not. */
+  get captured(): Promise<void> {
+    return this.#captured;
+  }
+
   /**
-   * Puts `rules` in force.
+   * Puts `rules` in force. To be called in a turn of the queue.
    *
    * The workers learn of new ports before the kernel steers any of them, and remember old ports after it has stopped, so that a
    * packet steered under one generation can be processed under the next.
    *
    * @param ready What has to be done before a packet is steered.
+   * @throws {SteerError} when any part cannot be prepared; everything is as before then.
    */
-  apply(rules: readonly RuleConfig[], ready?: Promise<void>): Promise<Applied> {
-    return this.#inTurn(() => this.#apply(rules, ready));
-  }
-
-  /** Leaves the packets of these rules to the kernel stack, and of no others that do not say so themselves. */
-  setPassing(names: ReadonlySet<string>): Promise<void> {
-    return this.#inTurn(async () => {
-      this.#passing = names;
-      const slots = this.#rules.map(({ name }) => this.slots.slotOf(name)!);
-      await this.#portTable.apply(
-        compilePortMap(this.#rules.map((rule) => this.#asSteered(rule)), slots),
-        this.#generation,
-      );
-    });
-  }
-
-  #asSteered(rule: Rule): Rule {
-    return this.#passing.has(rule.name) ? { ...rule, action: "pass" } : rule;
-  }
-
-  /** One change at a time. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
-    return turn;
-  }
-
-  async #apply(configured: readonly RuleConfig[], ready?: Promise<void>): Promise<Applied> {
-    const answers = Forwarding.translates(configured)
-      ? Forwarding.answerRules(this.forwardingConfig, this.workers.count)
-      : [];
-    const rules: readonly Rule[] = [...configured, ...answers];
-    const changes = diffRules(this.#rules, rules);
-    if (changes.length === 0 && this.#generation > 0) {
-      return { generation: this.#generation, changes, elapsedMs: 0 };
+  async apply(configured: readonly RuleConfig[], ready?: Promise<void>): Promise<Applied> {
+    if (this.#generation > 0 && await areSame(configured, this.#configured)) {
+      return { generation: this.#generation, changes: [], elapsedMs: 0 };
     }
+    const { forwarding, portTable, retirement, slots } = this.#options;
     const generation = this.#generation + 1;
-    // The idle worker table may be written only once no worker reads it any more.
-    await this.workers.tableAcknowledged();
-    const reused = new Set<number>();
-    const slots = this.slots.assign(rules.map(({ name }) => name), generation, (slot) => {
-      this.onSlotReuse(slot);
-      reused.add(slot);
-    });
-    const { control } = this.workers;
-    const active = control.activeTable;
-    const idle = 1 - active;
-    compileWorkerTable(this.#tables[idle]!, this.#tables[active]!, rules, slots, reused);
-    await this.forwarding.prepare(configured, slots);
-    const portMap = compilePortMap(rules.map((rule) => this.#asSteered(rule)), slots);
+    const rules = [...configured, ...this.#answersFor(configured)];
+    await this.#makeRoom(configured, rules);
 
-    const soleBefore = this.#sole;
-    control.setSoleRules(this.#sole = soleBefore.map(() => NO_RULE));
-    control.activeTable = idle;
-    const start = performance.now();
-    try {
-      await this.#portTable.apply(portMap, generation, ready);
-    } catch (error) {
-      control.activeTable = active;
-      void this.#settle(soleBefore);
-      throw error;
-    }
+    const changes = new Changes();
+    const plan = slots.plan(rules.map(({ name }) => name), generation, this.#unsettled);
+    changes.add(retirement(plan.reused));
+    changes.add(plan);
+    const forward = changes.add(await forwarding.prepare(configured, plan.slots));
+    const captures = await this.#prepareCaptures(configured);
+    if (captures !== undefined) changes.add(captures);
+    changes.add(
+      await this.#prepareTable((idle, current) => compileWorkerTable(idle, current, rules, plan.slots, plan.reused)),
+    );
+    const start = this.#timers.now();
+    const ports = portMapOf(rules, plan.slots, forward.passing);
+    changes.add(await portTable.prepare(ports, generation));
+    await ready;
+    changes.flip();
+
+    const elapsedMs = this.#timers.now() - start;
+    const words = diffRules(this.#worded(this.#configured), this.#worded(configured));
+    this.#unsettled = new Set([...this.#unsettled, ...this.#rules.map(({ name }) => name)]);
     this.#generation = generation;
     this.#rules = rules;
-    const elapsedMs = performance.now() - start;
-    if (this.program.embedded) void this.#settle(soleRules(rules, slots, this.workers.count));
-    return { generation, changes, elapsedMs };
+    this.#configured = configured;
+    this.#passing = forward.passing;
+    forwarding.begin();
+    if (captures !== undefined) this.#captured = captures.begin();
+    void this.#settle(generation);
+    return { generation, changes: words, elapsedMs };
   }
 
-  /** Lets workers count without looking, once the last packets of the generation before are in their rings. */
-  async #settle(sole: readonly number[]): Promise<void> {
-    this.#sole = sole;
-    await this.#portTable.settled;
-    if (this.#sole === sole) this.workers.control.setSoleRules(sole);
+  /** Leaves the packets of rules without a healthy backend to the kernel stack, where they say so. In a turn of the queue. */
+  async followHealth(): Promise<void> {
+    const { passing } = this.#options.forwarding;
+    if (passing.symmetricDifference(this.#passing).size === 0) return;
+    (await this.#preparePorts(this.#rules, passing)).flip();
+    this.#passing = passing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.forwarding[Symbol.asyncDispose]();
-    await this.#turn;
-    await this.#portTable[Symbol.asyncDispose]();
+    this.#stopped = true;
+    this.#again?.[Symbol.dispose]();
+    await this.#options.forwarding[Symbol.asyncDispose]();
+    await this.#options.queue.idle;
+    await this.#options.portTable[Symbol.asyncDispose]();
   }
+
+  /** Rules for the translation ports: while a rule needs them, or may have sessions left. */
+  #answersFor(configured: readonly RuleConfig[]): readonly Rule[] {
+    const { translation, workers } = this.#options;
+    const needed = translates(configured) || this.#rules.some(({ action }) => action === "answer");
+    return needed ? answerRules(translation, workers.count, configured) : [];
+  }
+
+  /** Rules as changes are worded. */
+  #worded(configured: readonly RuleConfig[]): readonly Rule[] {
+    const { translation, workers } = this.#options;
+    if (!translates(configured)) return configured;
+    return [...configured, ...answerRules(translation, workers.count, configured)];
+  }
+
+  /** After many changes in a row, what they replaced has to be forgotten before there is room for another. */
+  async #makeRoom(configured: readonly RuleConfig[], rules: readonly Rule[]): Promise<void> {
+    const { forwarding, slots } = this.#options;
+    const names = new Set([...this.#rules, ...rules].map(({ name }) => name)).union(this.#unsettled);
+    if (names.size < slots.capacity && forwarding.hasRoomFor(configured)) return;
+    await this.#untilPassed();
+    await this.#forget();
+  }
+
+  async #prepareCaptures(configured: readonly RuleConfig[]): Promise<CaptureChange | undefined> {
+    if (this.#captures === undefined && configured.every(({ capture }) => capture === undefined)) return undefined;
+    this.#captures ??= await this.#options.openCaptures();
+    return await this.#captures.prepare(configured);
+  }
+
+  /** Writes the idle worker table. */
+  async #prepareTable(write: (idle: WorkerTable, current: WorkerTable) => void): Promise<Change> {
+    const idle = await this.#tables.idle();
+    write(idle, this.#tables.current);
+    return flipOf(this.#tables);
+  }
+
+  /** The port table of rules that are in force in the workers. */
+  #preparePorts(rules: readonly Rule[], passing: ReadonlySet<string>): Promise<Change> {
+    return this.#options.portTable.prepare(portMapOf(rules, this.#slotsOf(rules), passing), this.#generation);
+  }
+
+  #slotsOf(rules: readonly Rule[]): number[] {
+    return rules.map(({ name }) => this.#options.slots.slotOf(name)!);
+  }
+
+  /** Waits until no packet is left that was steered by rules that are not in force. */
+  async #untilPassed(): Promise<void> {
+    await this.#options.portTable.settled;
+    await this.#options.workers.passed();
+  }
+
+  /** Forgets the rules of before when nothing needs them any more. Tries again until then. */
+  async #settle(generation: number): Promise<void> {
+    this.#again?.[Symbol.dispose]();
+    this.#again = undefined;
+    let isDone = false;
+    try {
+      await this.#untilPassed();
+      await this.#options.queue.run(async () => {
+        if (!this.#stopped && generation === this.#generation) isDone = await this.#forget();
+      });
+    } catch (error) {
+      if (!this.#stopped) log.warn("Rules of before are not forgotten yet: {reason}", { reason: messageOf(error) });
+    }
+    if (isDone || this.#stopped || generation !== this.#generation) return;
+    this.#again = this.#timers.after(AGAIN_MS, () => void this.#settle(generation));
+  }
+
+  /** True while translation ports are steered only for sessions that are left. */
+  get #hasIdleAnswers(): boolean {
+    return this.#rules.length > this.#configured.length && !translates(this.#configured);
+  }
+
+  /** Puts the rules in force without those of before. In a turn of the queue. @returns False when there is more to forget later. */
+  async #forget(): Promise<boolean> {
+    const { exact, forwarding, workers } = this.#options;
+    const changes = new Changes();
+    changes.add(await forwarding.forget());
+    const keepsAnswers = !this.#hasIdleAnswers || workers.sessions > 0;
+    const rules = keepsAnswers ? this.#rules : this.#configured;
+    if (!keepsAnswers) changes.add(await this.#preparePorts(rules, this.#passing));
+    // No worker has a packet of another rule in hand.
+    const sole = exact && keepsAnswers ? soleRules(rules, this.#slotsOf(rules), workers.count) : [];
+    if (sole.some((slot, worker) => slot !== this.#tables.current.soleOfWorker[worker])) {
+      changes.add(
+        await this.#prepareTable((idle, current) => {
+          copyWorkerTable(current, idle);
+          idle.soleOfWorker.set(sole);
+        }),
+      );
+    }
+    changes.flip();
+    this.#rules = rules;
+    this.#unsettled = new Set();
+    return keepsAnswers && !this.#hasIdleAnswers;
+  }
+}
+
+/** Whether two sets of rules are the same in everything. */
+async function areSame(one: readonly RuleConfig[], other: readonly RuleConfig[]): Promise<boolean> {
+  const { isDeepStrictEqual } = await import("node:util"); // not for the start
+  return isDeepStrictEqual(one, other);
+}
+
+function portMapOf(rules: readonly Rule[], slots: readonly number[], passing: ReadonlySet<string>): PortMap {
+  const steered = rules.map((rule): Rule => passing.has(rule.name) ? { ...rule, action: "pass" } : rule);
+  return compilePortMap(steered, slots);
 }

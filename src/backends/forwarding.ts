@@ -5,35 +5,21 @@
  * @module
  */
 import type { Config, RuleConfig } from "../config/schema.ts";
+import { TABLE } from "../dataplane/control_words.ts";
+import type { ChangeQueue } from "../engine/change_queue.ts";
+import type { ReadingWorkers } from "../engine/workers.ts";
+import { messageOf } from "../errors.ts";
+import { warnOfPrograms } from "../host/local_ports.ts";
+import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import { parseAddress } from "../packet/address.ts";
-import type { FlowKey } from "../packet/flow_key.ts";
-import { keepLink } from "../packet/link_header.ts";
-import { portInPacket } from "../packet/udp.ts";
-import {
-  BACKEND,
-  BACKEND_IPV6,
-  BACKEND_KNOWN,
-  BACKEND_REACHABLE,
-  BACKEND_USABLE,
-  backendAt,
-  FORWARD,
-  FORWARD_MODE,
-  forwardAt,
-  type ForwardTable,
-  indexBackends,
-  MAX_BACKENDS,
-  viewForwardTables,
-} from "../steering/forward_table.ts";
-import { fillMaglev } from "../steering/maglev.ts";
-import type { BackendSpec, ForwardSpec, Rule } from "../steering/rule.ts";
-import type { SessionTableOptions } from "../steering/sessions.ts";
+import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
+import { type Change, Changes, Published } from "../steering/published.ts";
 import { RuleSlots } from "../steering/slots.ts";
+import { type ForwardRule, type Forwards, ForwardWriter } from "./forward_writer.ts";
 import { checksOf } from "./health/backend_checks.ts";
-import type { BackendHealth, HealthChecks } from "./health/checks.ts";
-import { warnOfPrograms } from "../host/local_ports.ts";
-import type { NextHop, NextHops } from "./next_hop/next_hops.ts";
-import type { WorkerPool } from "../engine/workers.ts";
+import type { BackendHealth, HealthSource } from "./health/checks.ts";
+import type { NextHopSource } from "./next_hop/next_hops.ts";
 
 /** Between two looks at neighbours that are missing or not confirmed. */
 const PROVOKE_MS = 500;
@@ -52,109 +38,148 @@ export interface BackendStatus {
   readonly nextHop: { readonly interface: string; readonly mac: string | null; readonly mtu: number } | null;
 }
 
-interface Backend {
-  readonly spec: Omit<BackendSpec, "weight">;
-  readonly address: Uint8Array;
-  /** Differs for each backend that has the row after another. */
-  readonly generation: number;
-  healthy: boolean;
-  nextHop: NextHop | undefined;
+/** Where health and next hops come from. */
+export interface ForwardingSources {
+  health(onChange: (name: string, healthy: boolean) => void): HealthSource;
+  nextHops(onChange: () => void): NextHopSource;
 }
 
-interface ForwardRule {
-  readonly name: string;
-  readonly slot: number;
-  readonly spec: ForwardSpec;
+export interface ForwardingOptions {
+  readonly tables: readonly ForwardTable[];
+  readonly config: Config["forwarding"];
+  /** Names, in the order in which workers number them. */
+  readonly interfaces: readonly string[];
+  readonly workers: ReadingWorkers;
+  readonly queue: ChangeQueue;
+  /** Called in the queue's turn after health or next hops have changed, and the workers know. */
+  readonly onChange: () => Promise<void>;
+  /** Asked when the first rule forwards. Default: the kernel. */
+  readonly sources?: () => Promise<ForwardingSources>;
+  readonly timers?: Timers;
 }
+
+/** Changed rules, prepared. */
+export interface ForwardChange extends Change {
+  /** Of the new rules, those that leave their packets to the kernel stack since no backend is healthy. */
+  readonly passing: ReadonlySet<string>;
+}
+
+/** The real ones, loaded when they are needed. */
+async function kernelSources(): Promise<ForwardingSources> {
+  const [{ NextHops }, { HealthChecks }] = await Promise.all([
+    import("./next_hop/next_hops.ts"),
+    import("./health/checks.ts"),
+  ]);
+  return {
+    health: (onChange) => new HealthChecks(onChange),
+    nextHops: (onChange) => NextHops.open({ onChange }),
+  };
+}
+
+const NO_FORWARDS: Forwards = { rules: [], retired: [], backends: new Map() };
 
 export class Forwarding implements AsyncDisposable {
-  readonly #tables: readonly ForwardTable[];
+  readonly #options: ForwardingOptions;
+  readonly #timers: Timers;
+  readonly #tables: Published<ForwardTable>;
+  readonly #writer: ForwardWriter;
   /** Rows that backends have, by name; as with rules, a row is given to another only long after. */
-  readonly #rows = new RuleSlots(MAX_BACKENDS);
-  readonly #backends = new Map<number, Backend>();
-  #rules: readonly ForwardRule[] = [];
-  /** What each of the two has at an entry of its Maglev tables. */
-  readonly #filled: readonly Map<number, string>[] = [new Map(), new Map()];
-  #passing: ReadonlySet<string> = new Set();
+  readonly #rows = new RuleSlots(BACKEND_ROWS);
+  #inForce: Forwards = NO_FORWARDS;
   #generation = 0;
-  #writing: Promise<void> = Promise.resolve();
-  #pending: ReturnType<typeof setTimeout> | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #nextHops: NextHops | undefined;
-  #health: HealthChecks | undefined;
+  #gathering: Disposable | undefined;
+  #provoking: Disposable | undefined;
+  #nextHops: NextHopSource | undefined;
+  #health: HealthSource | undefined;
+  #disposed = false;
 
-  /**
-   * @param memory From createForwardTables().
-   * @param interfaces Names, in the order in which workers number them.
-   */
-  constructor(
-    memory: SharedArrayBuffer,
-    ruleSlots: number,
-    private readonly config: Config["forwarding"],
-    private readonly interfaces: readonly string[],
-    private readonly workers: WorkerPool,
-    /** Told the rules that have lost all healthy backends and leave their packets to the kernel stack then, when these change. */
-    private readonly onPassing: (rules: ReadonlySet<string>) => void,
-  ) {
-    this.#tables = viewForwardTables(memory, ruleSlots);
+  constructor(options: ForwardingOptions) {
+    const { config, interfaces, tables, timers, workers } = options;
+    this.#options = options;
+    this.#timers = timers ?? SYSTEM_TIMERS;
+    this.#tables = new Published(tables, workers.readers(TABLE.forward));
+    this.#writer = new ForwardWriter(config.tableSize, interfaces);
   }
 
-  /** Rules for the translation ports: each worker's share of them is steered to that worker. */
-  static answerRules({ ports: { first, last } }: Config["forwarding"], workers: number): Rule[] {
-    return Array.from({ length: workers }, (_, worker) => {
-      const ports = shareOf(first, last, worker, workers);
-      return { name: `(answers ${worker})`, ports: [ports], worker, action: "answer" };
-    });
-  }
-
-  /** Whether any of these rules needs translation ports. */
-  static translates(rules: readonly Rule[]): boolean {
-    return rules.some(({ forward }) => forward?.mode === "nat");
+  /** Whether there is room for these rules beside those in force, and those of before that are still needed. */
+  hasRoomFor(rules: readonly RuleConfig[]): boolean {
+    const { rules: before, retired } = this.#inForce;
+    const all = [...before, ...retired].map(({ spec }) => spec).concat(rules.flatMap(({ forward }) => forward ?? []));
+    return this.#writer.hasRoom(all.length, new Set(all.flatMap(({ to }) => to.map(({ name }) => name))).size);
   }
 
   /**
-   * Makes new rules known to the workers, which must be before the first packet is steered by them.
+   * Prepares new rules. The table that is then in force has the rules of before too, until {@linkcode forget}: packets that were
+   * steered by them may still be on their way.
    *
    * @param slots Slot of each rule, in the same order.
    */
-  async prepare(rules: readonly RuleConfig[], slots: readonly number[]): Promise<void> {
-    const forwarding = rules.flatMap(({ name, forward }, index): ForwardRule[] =>
+  async prepare(rules: readonly RuleConfig[], slots: readonly number[]): Promise<ForwardChange> {
+    const forwards = rules.flatMap(({ name, forward }, index): ForwardRule[] =>
       forward === undefined ? [] : [{ name, slot: slots[index]!, spec: forward }]
     );
-    if (forwarding.length === 0 && this.#rules.length === 0) return;
+    const before = this.#inForce;
+    const changes = new Changes();
+    if (forwards.length === 0 && before.rules.length === 0 && before.retired.length === 0) {
+      return { passing: new Set(), flip: () => {}, back: () => {} };
+    }
     await this.#open();
-    const specs = new Map(forwarding.flatMap(({ spec }) => spec.to).map((spec) => [spec.name, spec]));
+    const taken = new Set(forwards.map(({ slot }) => slot));
+    const retired = [...before.rules, ...before.retired].filter(({ slot }) => !taken.has(slot));
+    const specs = new Map(forwards.flatMap(({ spec }) => spec.to).map((spec) => [spec.name, spec]));
+    const kept = new Set(retired.flatMap(({ spec }) => spec.to.map(({ name }) => name)));
     const names = [...specs.keys()];
-    const rows = this.#rows.assign(names, ++this.#generation, (row) => this.#backends.delete(row));
+    const rows = changes.add(this.#rows.plan(names, this.#generation + 1, kept));
+    const checks = checksOf(rules);
+    changes.add(this.#health!.change(checks));
+    const checked = new Set(checks.map(({ backend }) => backend.name));
+    const health = this.#health!.status();
+    const backends = new Map([...before.backends].filter(([, { row }]) => !rows.reused.has(row)));
     names.forEach((name, index) => {
       const spec = specs.get(name)!;
-      const address = parseAddress(spec.address);
-      const known = this.#backends.get(rows[index]!);
-      this.#backends.set(
-        rows[index]!,
-        known ?? {
-          spec,
-          address,
-          generation: this.#generation,
-          healthy: true,
-          nextHop: undefined,
-        },
-      );
+      const known = backends.get(name) ??
+        { spec, address: parseAddress(spec.address), row: rows.slots[index]!, nextHop: undefined, source: undefined };
+      // Who is not checked is taken to be healthy. The health of others may change before the flip, and is looked at again then.
+      backends.set(name, { ...known, healthy: !checked.has(name) || (health.get(name)?.healthy ?? true) });
     });
-    this.#rules = forwarding;
-    this.#health!.set(checksOf(rules));
-    const health = this.#health!.status();
-    names.forEach((name, index) => this.#backends.get(rows[index]!)!.healthy = health.get(name)?.healthy ?? true);
-    await this.#write();
+    const next: Forwards = { rules: forwards, retired, backends };
+    changes.add(await this.#prepareTable(next));
+    const generation = this.#generation;
+    changes.add({ flip: () => this.#generation = generation + 1, back: () => this.#generation = generation });
+    return { passing: passingOf(next), flip: () => changes.flip(), back: () => changes.back() };
+  }
+
+  /** To be called when changed rules have come into force. */
+  begin(): void {
+    const health = this.#health?.status();
+    let isOld = false;
+    for (const [name, backend] of this.#inForce.backends) {
+      const healthy = health?.get(name)?.healthy ?? backend.healthy;
+      if (healthy === backend.healthy) continue;
+      backend.healthy = healthy;
+      isOld = true;
+    }
+    if (isOld) this.#changed();
+    this.#provoke();
+  }
+
+  /** Prepares a table without the rules of before. No packet may be on its way any more that was steered by them. */
+  forget(): Promise<Change> {
+    if (this.#inForce.retired.length === 0) return Promise.resolve({ flip: () => {}, back: () => {} });
+    return this.#prepareTable({ ...this.#inForce, retired: [] });
+  }
+
+  /** Rules in force that leave their packets to the kernel stack, since no backend is healthy. */
+  get passing(): ReadonlySet<string> {
+    return passingOf(this.#inForce);
   }
 
   status(): BackendStatus[] {
     const health = this.#health?.status();
-    return [...this.#backends.values()].map(({ spec: { name }, nextHop }) => ({
+    const { backends, rules } = this.#inForce;
+    return [...backends.values()].map(({ spec: { name }, nextHop }) => ({
       name,
-      rules: this.#rules.filter(({ spec }) => spec.to.some((backend) => backend.name === name)).map((rule) =>
-        rule.name
-      ),
+      rules: rules.filter(({ spec }) => spec.to.some((backend) => backend.name === name)).map((rule) => rule.name),
       health: health?.get(name) ?? null,
       nextHop: nextHop === undefined ? null : {
         interface: nextHop.interfaceName,
@@ -165,151 +190,82 @@ export class Forwarding implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#pending);
-    clearInterval(this.#timer);
-    await this.#writing;
+    this.#disposed = true;
+    this.#gathering?.[Symbol.dispose]();
+    this.#provoking?.[Symbol.dispose]();
+    await this.#options.queue.idle;
     this.#nextHops?.[Symbol.dispose]();
     await this.#health?.[Symbol.asyncDispose]();
+  }
+
+  /** Writes the idle table. The change puts it in force. */
+  async #prepareTable(next: Forwards): Promise<Change> {
+    const before = this.#inForce;
+    this.#writer.write(await this.#tables.idle(), next, this.#nextHops!);
+    return {
+      flip: () => {
+        this.#tables.flip();
+        this.#inForce = next;
+      },
+      back: () => {
+        this.#tables.flip();
+        this.#inForce = before;
+      },
+    };
   }
 
   /** Netlink and health checks begin with the first rule that forwards. */
   async #open(): Promise<void> {
     if (this.#nextHops !== undefined) return;
-    const [{ NextHops }, { HealthChecks }] = await Promise.all([
-      import("./next_hop/next_hops.ts"),
-      import("./health/checks.ts"),
-    ]);
-    warnOfPrograms(this.config.ports);
-    this.#nextHops = NextHops.open({ onChange: () => this.#changed() });
-    this.#health = new HealthChecks((name, healthy) => {
-      for (const backend of this.#backends.values()) if (backend.spec.name === name) backend.healthy = healthy;
+    const sources = await (this.#options.sources ?? kernelSources)();
+    warnOfPrograms(this.#options.config.ports);
+    const nextHops = sources.nextHops(() => this.#changed());
+    this.#health = sources.health((name, healthy) => {
+      const backend = this.#inForce.backends.get(name);
+      if (backend === undefined) return;
+      backend.healthy = healthy;
       this.#changed();
     });
-    this.#timer = setInterval(() => this.#provoke(), PROVOKE_MS);
+    this.#nextHops = nextHops;
+    this.#provoking = this.#timers.every(PROVOKE_MS, () => this.#provoke());
   }
 
   /** Asks the kernel for neighbours that are missing, and keeps those in use confirmed. */
   #provoke(): void {
-    for (const { nextHop, address } of this.#backends.values()) {
-      if (nextHop !== undefined) this.#nextHops!.provoke(nextHop, address);
+    try {
+      for (const { nextHop, address } of this.#inForce.backends.values()) {
+        if (nextHop !== undefined) this.#nextHops!.provoke(nextHop, address);
+      }
+    } catch (error) {
+      log.error("The kernel cannot be asked for neighbours: {error}", { error: messageOf(error) });
     }
   }
 
   #changed(): void {
-    this.#pending ??= setTimeout(() => {
-      this.#pending = undefined;
-      this.#write().catch((error) => log.error("The workers' forward table is not up to date: {error}", { error }));
-    }, GATHER_MS);
+    this.#gathering ??= this.#timers.after(GATHER_MS, () => {
+      this.#gathering = undefined;
+      this.#options.queue.run(() => this.#update()).catch((error) => {
+        log.error("The workers' forward table is not up to date: {error}", { error: messageOf(error) });
+      });
+    });
   }
 
-  /** Writes what is known into the idle table and puts it in force. One at a time. */
-  #write(): Promise<void> {
-    const turn = this.#writing.then(() => this.#writeNow());
-    this.#writing = turn.catch(() => {});
-    return turn;
-  }
-
-  async #writeNow(): Promise<void> {
-    await this.workers.forwardAcknowledged(); // no worker reads the idle one any more
-    const { control } = this.workers;
-    const active = control.activeForward;
-    const idle = active === 1 ? 1 : 0;
-    const table = this.#tables[idle]!;
-    for (const [row, backend] of this.#backends) this.#writeBackend(table, row, backend);
-    indexBackends(table);
-    this.#writeRules(table, this.#filled[idle]!);
-    control.activeForward = idle + 1;
-    await this.workers.forwardAcknowledged();
+  /** Puts what is known by now of health and next hops in force. */
+  async #update(): Promise<void> {
+    if (this.#disposed || this.#inForce === NO_FORWARDS) return;
+    const change = await this.#prepareTable(this.#inForce);
+    change.flip();
+    await this.#tables.caughtUp();
     this.#provoke();
-    this.#tellPassing();
-  }
-
-  #tellPassing(): void {
-    const passing = this.#rules.filter(({ spec }) =>
-      spec.noneLeft === "pass" && !spec.to.some(({ name }) => this.#isHealthy(name))
-    );
-    const names = new Set(passing.map(({ name }) => name));
-    if (names.symmetricDifference(this.#passing).size === 0) return;
-    this.#passing = names;
-    this.onPassing(names);
-  }
-
-  #isHealthy(name: string): boolean {
-    return this.#backends.get(this.#rows.slotOf(name)!)!.healthy;
-  }
-
-  #writeBackend({ backends: words }: ForwardTable, row: number, backend: Backend): void {
-    const { spec, address, healthy } = backend;
-    const nextHop = backend.nextHop = this.#nextHops!.lookup(address);
-    const at = backendAt(row);
-    const bytes = new Uint8Array(words.buffer, words.byteOffset + at * 4);
-    const isIpv6 = address.length === 16;
-    const networkInterface = nextHop === undefined ? -1 : this.interfaces.indexOf(nextHop.interfaceName);
-    const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && networkInterface >= 0;
-    bytes.set(address, BACKEND.address * 4);
-    words[at + BACKEND.generation] = backend.generation;
-    words[at + BACKEND.port] = portInPacket(spec.port);
-    words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (healthy ? BACKEND_USABLE : 0) |
-      (reachable ? BACKEND_REACHABLE : 0);
-    if (!reachable) return;
-    bytes.set(nextHop.source, BACKEND.source * 4);
-    words[at + BACKEND.interface] = networkInterface;
-    words[at + BACKEND.mtu] = nextHop.mtu;
-    words[at + BACKEND.linkBytes] = keepLink(new DataView(words.buffer, words.byteOffset), (at + BACKEND.link) * 4, {
-      destination: nextHop.mac!,
-      source: nextHop.sourceMac,
-      vlan: nextHop.vlan,
-      etherType: isIpv6 ? 0x86dd : 0x0800,
-    });
-  }
-
-  #writeRules({ forwardOfRule, forwards, maglev }: ForwardTable, filled: Map<number, string>): void {
-    forwardOfRule.fill(0);
-    const { tableSize } = this.config;
-    let entry = 0;
-    this.#rules.forEach(({ slot, spec }, index) => {
-      forwardOfRule[slot] = index + 1;
-      const at = forwardAt(index);
-      forwards[at + FORWARD.idle] = spec.idleTimeout;
-      forwards[at + FORWARD.mode] = FORWARD_MODE[spec.mode];
-      forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
-      for (const isIpv6 of [false, true]) {
-        const backends = spec.to.flatMap(({ name, weight }) => {
-          const row = this.#rows.slotOf(name)!;
-          const { healthy, address } = this.#backends.get(row)!;
-          return healthy && (address.length === 16) === isIpv6 ? [{ id: row, name, weight }] : [];
-        });
-        const size = backends.length === 0 ? 0 : tableSize;
-        forwards[at + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = entry;
-        forwards[at + (isIpv6 ? FORWARD.size6 : FORWARD.size4)] = size;
-        if (size === 0) continue;
-        // Filling takes milliseconds, and neighbours change far more often than backends do.
-        const content = JSON.stringify(backends);
-        if (filled.get(entry) !== content) fillMaglev(maglev.subarray(entry, entry + size), backends);
-        filled.set(entry, content);
-        entry += size;
-      }
-    });
+    await this.#options.onChange();
   }
 }
 
-/** What a worker makes its session table of. */
-export function sessionOptions(
-  { ports, sessions }: Config["forwarding"],
-  worker: number,
-  workers: number,
-  key: FlowKey,
-  ruleSlots: number,
-): SessionTableOptions {
-  const { first, last } = shareOf(ports.first, ports.last, worker, workers);
-  return { capacity: sessions, firstPort: first, portCount: Math.max(1, last - first + 1), key, ruleSlots };
-}
-
-/** A worker's share of the translation ports. */
-function shareOf(first: number, last: number, worker: number, workers: number): { first: number; last: number } {
-  const count = last - first + 1;
-  const from = first + Math.floor(count * worker / workers);
-  return { first: from, last: first + Math.floor(count * (worker + 1) / workers) - 1 };
+function passingOf({ rules, backends }: Forwards): ReadonlySet<string> {
+  const passing = rules.filter(({ spec }) =>
+    spec.noneLeft === "pass" && !spec.to.some(({ name }) => backends.get(name)!.healthy)
+  );
+  return new Set(passing.map(({ name }) => name));
 }
 
 function formatMac(mac: Uint8Array): string {

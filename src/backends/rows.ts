@@ -1,87 +1,77 @@
 /**
  * Which row of the workers' forward table a backend has. Sessions hold rows, so a row outlives its backend's name in the
- * configuration: it is kept while sessions use it, for as long as they may drain, and is given away only when no worker has a
- * session of it. Each use of a row has a generation of its own.
+ * configuration: it is kept while sessions use it, and given away only when no worker has a session of it. Each use of a row has a
+ * generation of its own.
  *
  * @module
  */
+import { SteerError } from "../errors.ts";
+import type { Change } from "../steering/published.ts";
 
 /** A backend's row. */
 export interface BackendRow {
   readonly row: number;
-  readonly name: string;
   /** Never the same for two backends, of this row or another; never 0. */
   readonly generation: number;
+  /** When the rules stopped naming it; undefined while they do. */
+  readonly leftMs: number | undefined;
 }
 
-interface Row extends BackendRow {
-  /** When the rules stopped naming it; undefined while they do. */
-  leftMs: number | undefined;
+/** Rows for the backends of changed rules, not in force yet. */
+export interface RowPlan extends Change {
+  /** By backend's name: those named, and those that leave. */
+  readonly rows: ReadonlyMap<string, BackendRow>;
 }
 
 export class BackendRows {
-  readonly #rows: (Row | undefined)[];
-  readonly #byName = new Map<string, Row>();
+  #rows: ReadonlyMap<string, BackendRow> = new Map();
   #generation = 0;
 
-  /** @param capacity How many rows there are. */
-  constructor(capacity: number) {
-    this.#rows = Array.from({ length: capacity }, () => undefined);
+  /** @param capacity How many rows there are; row 0 is given to nobody. */
+  constructor(private readonly capacity: number) {}
+
+  /** By backend's name: those named, and those that leave. */
+  get all(): ReadonlyMap<string, BackendRow> {
+    return this.#rows;
+  }
+
+  /** Rows that could be given to backends now. */
+  get free(): number {
+    return this.capacity - 1 - this.#rows.size;
   }
 
   /**
-   * Takes the backends that the rules name now. One that was named before keeps its row, also if it was leaving.
+   * Finds a row for every backend that the rules are to name. One that has a row keeps it, also if it was leaving. Nothing changes
+   * before the plan flips; one plan at a time.
    *
    * @param nowMs Of any clock that only goes forward.
-   * @returns False when there are not enough rows; then nothing has changed. {@linkcode release} makes room.
+   * @throws {SteerError} when there are not enough rows, since sessions of earlier backends still use them.
    */
-  name(names: ReadonlySet<string>, nowMs: number): boolean {
-    const added = [...names].filter((name) => !this.#byName.has(name));
-    const free = this.#rows.flatMap((row, index) => row === undefined ? [index] : []);
-    if (added.length > free.length) return false;
-    for (const row of this.#byName.values()) {
-      if (names.has(row.name)) row.leftMs = undefined;
-      else row.leftMs ??= nowMs;
+  plan(names: ReadonlySet<string>, nowMs: number): RowPlan {
+    const rows = new Map<string, BackendRow>();
+    for (const [name, row] of this.#rows) {
+      rows.set(name, { ...row, leftMs: names.has(name) ? undefined : row.leftMs ?? nowMs });
     }
-    added.forEach((name, index) => {
-      const row: Row = { row: free[index]!, name, generation: ++this.#generation, leftMs: undefined };
-      this.#rows[row.row] = row;
-      this.#byName.set(name, row);
-    });
-    return true;
-  }
-
-  /** The row of a backend that is named, or leaving. */
-  of(name: string): BackendRow | undefined {
-    return this.#byName.get(name);
-  }
-
-  /** All rows in use, those of leaving backends too. */
-  all(): readonly BackendRow[] {
-    return this.#rows.filter((row) => row !== undefined);
-  }
-
-  isLeaving({ row }: BackendRow): boolean {
-    return this.#rows[row]?.leftMs !== undefined;
-  }
-
-  /** How long a backend has been leaving, ms; 0 for one that is named. */
-  leavingMs({ row }: BackendRow, nowMs: number): number {
-    return nowMs - (this.#rows[row]?.leftMs ?? nowMs);
-  }
-
-  /**
-   * Frees the rows of leaving backends that no session uses.
-   *
-   * @param isUsed Whether a worker has sessions with a row.
-   * @returns The rows freed.
-   */
-  release(isUsed: (row: number) => boolean): readonly BackendRow[] {
-    const freed = [...this.#byName.values()].filter(({ row, leftMs }) => leftMs !== undefined && !isUsed(row));
-    for (const { row, name } of freed) {
-      this.#rows[row] = undefined;
-      this.#byName.delete(name);
+    const taken = new Set([...rows.values()].map(({ row }) => row));
+    let row = 0;
+    for (const name of names) {
+      if (rows.has(name)) continue;
+      do row++; while (taken.has(row));
+      if (row >= this.capacity) {
+        throw new SteerError(`There is no room for ${names.size} backends: sessions still use ${rows.size} others`, {
+          hint: "wait until they have drained, or set drain_timeout lower",
+        });
+      }
+      rows.set(name, { row, generation: ++this.#generation, leftMs: undefined });
     }
-    return freed;
+    const before = this.#rows;
+    return { rows, flip: () => this.#rows = rows, back: () => this.#rows = before };
+  }
+
+  /** Gives the rows of backends back. No session may use them, and no packet be on its way that could make one. */
+  release(names: Iterable<string>): void {
+    const rows = new Map(this.#rows);
+    for (const name of names) rows.delete(name);
+    this.#rows = rows;
   }
 }

@@ -1,35 +1,46 @@
 import assert from "node:assert/strict";
+import { SteerError } from "../errors.ts";
 import { BackendRows } from "./rows.ts";
 
 const named = (...names: string[]): Set<string> => new Set(names);
 
 Deno.test("BackendRows: a backend keeps its row and generation while it is named, and when it comes back", () => {
-  const rows = new BackendRows(4);
-  assert.ok(rows.name(named("a", "b"), 0));
-  const [a, b] = [rows.of("a")!, rows.of("b")!];
-  assert.ok(rows.name(named("b", "c"), 10));
-  assert.deepEqual(rows.of("b"), b);
-  assert.ok(rows.isLeaving(a) && !rows.isLeaving(b));
-  assert.equal(rows.leavingMs(a, 25), 15);
-  assert.ok(rows.name(named("a"), 30));
-  assert.equal(rows.of("a")!.generation, a.generation);
-  assert.equal(rows.leavingMs(a, 99), 0);
+  const rows = new BackendRows(5);
+  rows.plan(named("a", "b"), 0).flip();
+  const [a, b] = [rows.all.get("a")!, rows.all.get("b")!];
+  assert.notEqual(a.row, b.row);
+  rows.plan(named("b", "c"), 10).flip();
+  assert.deepEqual(rows.all.get("b"), b);
+  assert.deepEqual(rows.all.get("a"), { ...a, leftMs: 10 });
+  rows.plan(named("b"), 20).flip();
+  assert.equal(rows.all.get("a")!.leftMs, 10);
+  rows.plan(named("a"), 30).flip();
+  assert.deepEqual(rows.all.get("a"), a);
 });
 
-Deno.test("BackendRows: a row is given away only when no session uses it, with another generation", () => {
-  const rows = new BackendRows(2);
-  assert.ok(rows.name(named("a", "b"), 0));
-  const a = rows.of("a")!;
-  for (let change = 0; change < 10; change++) assert.ok(rows.name(named("b"), change));
-  assert.deepEqual(rows.release((row) => row === a.row), []);
-  assert.equal(rows.name(named("b", "c"), 20), false, "no row is free");
-  assert.ok(!rows.isLeaving(rows.of("b")!));
-  assert.equal(rows.of("c"), undefined);
-  assert.deepEqual(rows.release(() => false).map(({ name }) => name), ["a"]);
-  assert.ok(rows.name(named("b", "c"), 21));
-  const c = rows.of("c")!;
+Deno.test("BackendRows: a row that was given back has another generation for its next backend", () => {
+  const rows = new BackendRows(3);
+  rows.plan(named("a", "b"), 0).flip();
+  const a = rows.all.get("a")!;
+  for (let change = 0; change < 10; change++) rows.plan(named("b"), change).flip();
+  assert.throws(() => rows.plan(named("b", "c"), 20), SteerError);
+  assert.equal(rows.all.get("b")!.leftMs, undefined, "nothing has changed");
+  rows.release(["a"]);
+  assert.equal(rows.free, 1);
+  rows.plan(named("b", "c"), 21).flip();
+  const c = rows.all.get("c")!;
   assert.equal(c.row, a.row);
   assert.notEqual(c.generation, a.generation);
-  assert.equal(rows.of("a"), undefined);
-  assert.deepEqual(rows.all().map(({ name }) => name).sort(), ["b", "c"]);
+});
+
+Deno.test("BackendRows: a plan changes nothing before it flips, and nothing when it is taken back", () => {
+  const rows = new BackendRows(5);
+  rows.plan(named("a"), 0).flip();
+  const before = rows.all;
+  const plan = rows.plan(named("b"), 5);
+  assert.equal(rows.all, before);
+  plan.flip();
+  assert.deepEqual([...rows.all.keys()], ["a", "b"]);
+  plan.back();
+  assert.equal(rows.all, before);
 });

@@ -1,5 +1,5 @@
 /**
- * The kernel's port table: two halves of one variable, written through mmap, one in force at a time.
+ * The kernel's port table: two halves of one variable, written through mmap, one in force at a time (steering/published.ts).
  *
  * A change is written into the half that no packet reads, compared with what the kernel then has, and put in force by one
  * 32-bit store. A packet reads the index once, so it is decided by one half only. The half that went out of force may
@@ -13,6 +13,7 @@ import { equalBytes, rcuGracePeriod } from "../ffi/libc.ts";
 import { lookupElement } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { PORT_ACTION, PORT_COUNT, type PortMap } from "../steering/port_map.ts";
+import { type Change, Published } from "../steering/published.ts";
 import { ACTION, CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
 import type { SteeringProgram } from "./program.ts";
 
@@ -23,12 +24,26 @@ const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
 const TABLE_BYTES = PORT_COUNT * PORT_ENTRY.size;
 const PAGE_BYTES = 4096;
 
-export class PortTable implements AsyncDisposable {
+/** Where ports are steered: what {@linkcode PortTable} does, and what tests do without a kernel. */
+export interface PortSteering extends AsyncDisposable {
+  /**
+   * Makes a new table ready. One at a time: the next may be prepared when this one has flipped, or is given up.
+   *
+   * @throws {SteerError} when the kernel's copy differs; it was never in force then.
+   */
+  prepare(ports: PortMap, generation: number): Promise<Change>;
+  /** Resolves when no packet is on its way any more that was steered by the half that went out of force last. */
+  readonly settled: Promise<void>;
+}
+
+export class PortTable implements PortSteering {
   readonly #program: SteeringProgram;
   readonly #memory: MappedMemory;
   readonly #controlMemory: MappedMemory;
   readonly #bytes: Uint8Array;
   readonly #control: Uint32Array;
+  /** The number of each half. */
+  readonly #halves: Published<number>;
   // Kept: memory that is touched for the first time costs more than all the rest of a change.
   readonly #wanted = new Uint8Array(TABLE_BYTES);
   readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
@@ -39,29 +54,26 @@ export class PortTable implements AsyncDisposable {
     this.#memory = MappedMemory.shared(program.portTableFd, LIMIT.TABLES * TABLE_BYTES, 0, "map port_to_queue_map");
     this.#controlMemory = MappedMemory.shared(program.controlFd, PAGE_BYTES, 0, "map steering_control");
     this.#bytes = new Uint8Array(this.#memory.view());
-    this.#control = new Uint32Array(this.#controlMemory.view());
+    const control = this.#control = new Uint32Array(this.#controlMemory.view());
+    this.#halves = new Published([0, 1], {
+      get version(): number {
+        return Atomics.load(control, CONTROL.activeTable / 4);
+      },
+      publish: (version) => {
+        Atomics.store(control, CONTROL.activeTable / 4, version & 1);
+        this.#grace = rcuGracePeriod();
+      },
+      caughtUp: () => this.#grace,
+    });
   }
 
-  /** Generation in force in the kernel; 0 before the first {@linkcode apply}. */
+  /** Generation in force in the kernel; 0 before the first. */
   get generation(): number {
     return Atomics.load(this.#control, CONTROL.generation / 4);
   }
 
-  /**
-   * Writes `ports` into the idle half, reads it back from the kernel and compares, then puts it in force at once for all
-   * interfaces. One change at a time: the next begins when the half that it writes is read no more.
-   *
-   * @param ready What has to be done before, and can be done meanwhile.
-   * @throws {SteerError} when the kernel's copy differs; it was never in force then.
-   */
-  apply(ports: PortMap, generation: number, ready?: Promise<void>): Promise<void> {
-    const applied = this.#grace.then(() => this.#apply(ports, generation, ready));
-    this.#grace = applied.then(rcuGracePeriod, () => {});
-    return applied;
-  }
-
-  async #apply(ports: PortMap, generation: number, ready?: Promise<void>): Promise<void> {
-    const idle = (Atomics.load(this.#control, CONTROL.activeTable / 4) + 1) % LIMIT.TABLES;
+  async prepare(ports: PortMap, generation: number): Promise<Change> {
+    const idle = await this.#halves.idle();
     const wanted = this.#wanted; // not the mapping itself, which is the kernel's own memory and cannot differ from it
     pack(ports, wanted);
     this.#bytes.set(wanted, idle * TABLE_BYTES);
@@ -70,12 +82,15 @@ export class PortTable implements AsyncDisposable {
       const port = Math.floor(wanted.findIndex((byte, at) => byte !== kernel[at]) / PORT_ENTRY.size);
       throw new SteerError(`The kernel's port table differs from what was written, first at port ${port}`);
     }
-    await ready;
-    Atomics.store(this.#control, CONTROL.activeTable / 4, idle);
+    const before = this.generation;
+    return { flip: () => this.#flip(generation), back: () => this.#flip(before) };
+  }
+
+  #flip(generation: number): void {
+    this.#halves.flip();
     Atomics.store(this.#control, CONTROL.generation / 4, generation);
   }
 
-  /** Resolves when no packet is on its way any more that was steered by the half that went out of force last. */
   get settled(): Promise<void> {
     return this.#grace;
   }

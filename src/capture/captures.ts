@@ -7,16 +7,20 @@ import { isDeepStrictEqual } from "node:util";
 import type { CaptureConfig } from "../config/capture.ts";
 import type { RuleConfig } from "../config/schema.ts";
 import { CAPTURE_IDS, CaptureRingReader } from "../dataplane/capture_ring.ts";
-import { CapturePlan } from "../dataplane/capture_tap.ts";
-import { SteerError } from "../errors.ts";
+import { type CapturePlan, viewCapturePlans } from "../dataplane/capture_tap.ts";
+import { TABLE } from "../dataplane/control_words.ts";
+import type { ChangeQueue } from "../engine/change_queue.ts";
+import { messageOf } from "../errors.ts";
 import { logger } from "../log.ts";
+import { type Change, Changes, flipOf, Published } from "../steering/published.ts";
 import { endsInKernel } from "../steering/rule.ts";
 import { RETIRED } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import type { SteeredInterface } from "../engine/interface.ts";
 import type { WorkerPool } from "../engine/workers.ts";
-import { CAPTURE_THREAD, CaptureCounts, type FileOrder, type FromWriter, type ToWriter } from "./messages.ts";
+import { CaptureCounts, type FileMessage, type FileOrder } from "./messages.ts";
 import { within } from "./within.ts";
+import { WriterThread } from "./writer_thread.ts";
 
 /** What became of the packets that were to be captured for a rule, since the process started. */
 export interface CaptureStatus {
@@ -41,99 +45,114 @@ interface Counts {
 interface Capture {
   readonly rule: string;
   readonly config: CaptureConfig;
-  readonly id: number;
+  /** 0 before it has one. */
+  id: number;
   /** What its number had counted for others before. */
-  readonly before: Counts;
+  before: Counts;
   /** Resolves when its file is there, or has failed. */
   readonly opened: PromiseWithResolvers<void>;
   readonly closed: PromiseWithResolvers<void>;
+  /** True once it is part of a plan. */
+  planned: boolean;
   closing: boolean;
   error: string | null;
 }
 
-const START_MS = 5000;
+/** Captures that changed rules ask for, prepared. */
+export interface CaptureChange extends Change {
+  /** To be called when they are in force: begins those that are new. Resolves when they have begun, or the log says why not. */
+  begin(): Promise<void>;
+}
+
 /** How long a change waits for the disk; then it goes on without. */
 const DISK_MS = 2000;
-const STOP_MS = 1500;
 /** Rules whose counts are kept by name. */
 const NAMES_MAX = 4096;
 const NONE: Counts = { written: 0, dropped: 0 };
 
 const log = logger("capture");
 
+export interface CapturesOptions {
+  readonly workers: WorkerPool;
+  readonly interfaces: readonly SteeredInterface[];
+  readonly queue: ChangeQueue;
+  /** Counter slot of a rule in force. */
+  readonly slotOf: (rule: string) => number | undefined;
+  /** The module of the process, whose threads write captures. */
+  readonly entry: URL;
+}
+
 export class Captures {
-  readonly #plan: CapturePlan;
+  readonly #plans: Published<CapturePlan>;
+  readonly #queue: ChangeQueue;
+  readonly #slotOf: (rule: string) => number | undefined;
   readonly #counts = CaptureCounts.create(CAPTURE_IDS);
   readonly #queuePorts: number;
   /** For their counts only: the thread takes the packets out. */
   readonly #rings: readonly CaptureRingReader[];
-  readonly #thread: Worker;
-  readonly #ready = Promise.withResolvers<void>();
-  readonly #stopped = Promise.withResolvers<void>();
-  /** By number. */
-  readonly #captures = new Map<number, Capture>();
+  readonly #writer: WriterThread;
+  /** Those that the rules in force ask for. */
+  #wanted: readonly Capture[] = [];
+  /** Those, and those that are over but still have packets to write. */
+  readonly #captures = new Set<Capture>();
   /** Numbers not in use, the one longest so first. */
   readonly #free = Array.from({ length: CAPTURE_IDS - 1 }, (_, index) => index + 1);
   /** Of captures that are over, by rule. */
   readonly #past = new Map<string, Counts>();
-  #version = 0;
-  #failed = false;
 
-  /** @param entry The module of the process, whose threads write captures. */
-  constructor(private readonly workers: WorkerPool, interfaces: readonly SteeredInterface[], entry: URL) {
-    const { plan, rings } = workers.capture!;
-    this.#plan = new CapturePlan(plan);
+  constructor({ workers, interfaces, queue, slotOf, entry }: CapturesOptions) {
+    const { plans, rings } = workers.capture!;
+    this.#plans = new Published(viewCapturePlans(plans), workers.readers(TABLE.capture));
+    this.#queue = queue;
+    this.#slotOf = slotOf;
     const ports = interfaces.flatMap(({ queues }, networkInterface) =>
       queues.map(({ id }) => ({ networkInterface, queue: id }))
     );
     this.#queuePorts = ports.length;
     this.#rings = rings.map((ring) => new CaptureRingReader(ring, ports.length));
-    this.#thread = new Worker(entry, { type: "module", name: CAPTURE_THREAD });
-    this.#thread.onerror = (event) => {
-      event.preventDefault();
-      this.#fail(event.message);
-    };
-    this.#thread.onmessage = ({ data }: MessageEvent<FromWriter>) => {
-      if (data.type === "ready") {
-        this.#post({
-          type: "begin",
-          rings,
-          ports,
-          interfaces: interfaces.map(({ name }) => name),
-          counts: this.#counts.memory,
-          about: { hardware: Deno.build.arch, os: `Linux ${Deno.osRelease()}`, userappl: `xdpsteer ${VERSION}` },
-        });
-        this.#ready.resolve();
-      } else this.#hear(data);
-    };
+    this.#writer = new WriterThread(entry, {
+      begin: {
+        type: "begin",
+        rings,
+        ports,
+        interfaces: interfaces.map(({ name }) => name),
+        counts: this.#counts.memory,
+        about: { hardware: Deno.build.arch, os: `Linux ${Deno.osRelease()}`, userappl: `xdpsteer ${VERSION}` },
+      },
+      onMessage: (message) => this.#hear(message),
+      onFailure: (reason) => {
+        for (const capture of this.#captures) fail(capture, reason);
+      },
+    });
   }
 
-  /**
-   * Captures what the rules in force ask for, and nothing else. What stays as it is goes on undisturbed.
-   *
-   * @param slotOf Counter slot of a rule in force.
-   */
-  async apply(rules: readonly RuleConfig[], slotOf: (rule: string) => number | undefined): Promise<void> {
-    if (!(await this.#started())) return;
-    const wanted = rules.flatMap(({ name, action, capture }) =>
+  /** Prepares what changed rules ask for. What stays as it is goes on undisturbed. */
+  async prepare(rules: readonly RuleConfig[]): Promise<CaptureChange> {
+    const asked = rules.flatMap(({ name, action, capture }) =>
       capture === undefined || endsInKernel(action) ? [] : [{ rule: name, config: capture }]
     );
-    const live = [...this.#captures.values()].filter(({ closing }) => !closing);
-    const same = (one: Pick<Capture, "rule" | "config">, other: Pick<Capture, "rule" | "config">): boolean =>
+    type Asked = typeof asked[number];
+    const same = (one: Asked, other: Asked): boolean =>
       one.rule === other.rule && isDeepStrictEqual(one.config, other.config);
-    this.#end(live.filter((capture) => !wanted.some((other) => same(capture, other))));
-    const added: Capture[] = [];
-    for (const { rule, config } of wanted.filter((each) => !live.some((capture) => same(capture, each)))) {
-      const capture = await this.#begin(rule, config);
-      if (capture !== undefined) added.push(capture);
-    }
-    await within(DISK_MS, Promise.all(added.map(({ opened }) => opened.promise)));
-    for (const { rule, config, id } of added) {
-      this.#plan.snap[id] = config.snap;
-      this.#plan.sample[id] = config.sample;
-      this.#plan.captureOfRule[slotOf(rule)!] = id;
-    }
-    if (added.length > 0) this.#announce();
+    const before = this.#wanted;
+    const kept = before.filter((capture) => asked.some((each) => same(capture, each)));
+    const ended = before.filter((capture) => !kept.includes(capture));
+    const added = asked.filter((each) => !before.some((capture) => same(capture, each))).map(newCapture);
+    const changes = new Changes();
+    if (ended.some(({ planned }) => planned)) changes.add(await this.#preparePlan(kept));
+    changes.add({
+      flip: () => {
+        this.#wanted = [...kept, ...added];
+        for (const capture of ended) capture.closing = true;
+        for (const capture of added) this.#captures.add(capture);
+      },
+      back: () => {
+        this.#wanted = before;
+        for (const capture of ended) capture.closing = false;
+        for (const capture of added) this.#captures.delete(capture);
+      },
+    });
+    return { flip: () => changes.flip(), back: () => changes.back(), begin: () => this.#begin(ended, added) };
   }
 
   status(): CaptureStatus[] {
@@ -141,13 +160,13 @@ export class Captures {
     for (const [rule, counts] of this.#past) {
       statuses.set(rule, { rule, file: null, state: "off", error: null, ...counts });
     }
-    for (const capture of this.#captures.values()) {
+    for (const capture of this.#captures) {
       const { rule, config, closing, error } = capture;
       const counts = sum(statuses.get(rule) ?? NONE, this.#countsOf(capture));
       const now = closing
         ? { file: null, state: "off", error: null } as const
         : { file: config.file, state: error === null ? "on" : "failed", error } as const;
-      // The one that is over, where one follows it under the same rule, comes first: its number was given out before.
+      // The one that is over, where one follows it under the same rule, comes first.
       const known = statuses.get(rule);
       statuses.set(rule, { rule, ...(closing && known !== undefined ? known : now), ...counts });
     }
@@ -155,63 +174,81 @@ export class Captures {
   }
 
   /** Writes what is in the rings, within a bound, and ends. The workers have ended already. */
-  async stop(): Promise<void> {
-    if (!this.#failed && await within(STOP_MS, this.#ready.promise)) {
-      this.#post({ type: "stop" });
-      if (!(await within(STOP_MS, this.#stopped.promise))) {
-        log.error("The last captured packets were not written in time: the disk is too slow");
-      }
-    }
-    this.#thread.terminate();
+  stop(): Promise<void> {
+    return this.#writer.stop();
   }
 
-  async #begin(rule: string, config: CaptureConfig): Promise<Capture | undefined> {
+  /** Writes the idle plan: those of these captures whose files are there. */
+  async #preparePlan(captures: readonly Capture[]): Promise<Change> {
+    const plan = await this.#plans.idle();
+    plan.captureOfRule.fill(0);
+    plan.sample.fill(0);
+    for (const { rule, config, id, planned } of captures) {
+      if (!planned) continue;
+      plan.snap[id] = config.snap;
+      plan.sample[id] = config.sample;
+      plan.captureOfRule[this.#slotOf(rule)!] = id;
+    }
+    return flipOf(this.#plans);
+  }
+
+  /** Not in a turn of the queue: it waits for the disk. */
+  async #begin(ended: readonly Capture[], added: readonly Capture[]): Promise<void> {
+    const { version } = this.#plans;
+    for (const capture of ended) {
+      if (capture.id === 0) this.#captures.delete(capture);
+      else this.#writer.post({ type: "close", id: capture.id, version });
+    }
+    if (added.length === 0) return;
+    if (!(await this.#writer.started())) {
+      for (const capture of added) fail(capture, this.#writer.failure);
+      return;
+    }
+    for (const capture of added) await this.#open(capture);
+    await within(DISK_MS, Promise.all(added.filter(({ id }) => id > 0).map(({ opened }) => opened.promise)));
+    await this.#queue.run(async () => {
+      const begun = added.filter(({ id, closing }) => id > 0 && !closing);
+      if (begun.length === 0) return;
+      for (const capture of begun) capture.planned = true;
+      try {
+        (await this.#preparePlan(this.#wanted)).flip();
+      } catch (error) {
+        const reason = messageOf(error);
+        for (const capture of begun) {
+          capture.planned = false;
+          capture.error = reason;
+          log.error("Rule {rule} is not captured: {reason}", { rule: capture.rule, reason });
+        }
+      }
+    });
+  }
+
+  /** Gives a capture a number and has its file opened, unless it is over meanwhile. */
+  async #open(capture: Capture): Promise<void> {
     if (this.#free.length === 0) {
-      const closing = [...this.#captures.values()].filter((capture) => capture.closing);
+      const closing = [...this.#captures].filter(({ id, closing }) => id > 0 && closing);
       await within(DISK_MS, Promise.race(closing.map(({ closed }) => closed.promise)));
     }
+    const { rule, config } = capture;
+    if (capture.closing) return;
     const id = this.#free.shift();
     if (id === undefined) {
-      log.error("Rule {rule} is not captured: too many captures before it are not written yet", {
+      capture.error = "too many captures before it are not written yet";
+      log.error("Rule {rule} is not captured: {reason}", {
         rule,
+        reason: capture.error,
         hint: "the disk is too slow: take the capture out of the configuration and put it back later",
       });
-      return undefined;
+      return;
     }
-    const capture: Capture = {
-      rule,
-      config,
-      id,
-      before: this.#rawCounts(id),
-      opened: Promise.withResolvers(),
-      closed: Promise.withResolvers(),
-      closing: false,
-      error: null,
-    };
-    this.#captures.set(id, capture);
+    capture.id = id;
+    capture.before = this.#rawCounts(id);
     const order: FileOrder = { path: config.file, snap: config.snap, rotate: config.rotate };
-    this.#post({ type: "open", id, order });
-    return capture;
+    this.#writer.post({ type: "open", id, order });
   }
 
-  #end(captures: readonly Capture[]): void {
-    if (captures.length === 0) return;
-    for (const capture of captures) {
-      capture.closing = true;
-      const { captureOfRule, sample } = this.#plan;
-      captureOfRule.forEach((id, slot) => {
-        if (id === capture.id) captureOfRule[slot] = 0;
-      });
-      sample[capture.id] = 0;
-    }
-    this.#announce();
-    for (const { id } of captures) this.#post({ type: "close", id, version: this.#version });
-  }
-
-  #hear(message: FromWriter): void {
-    if (message.type === "stopped") return this.#stopped.resolve();
-    if (message.type === "ready") return;
-    const capture = this.#captures.get(message.id);
+  #hear(message: FileMessage): void {
+    const capture = [...this.#captures].find(({ id }) => id === message.id);
     if (capture === undefined) return;
     const { rule, config: { file } } = capture;
     if (message.type === "opened") {
@@ -233,7 +270,7 @@ export class Captures {
   #forget(capture: Capture): void {
     const { rule, id, closed, config: { file } } = capture;
     const counts = this.#countsOf(capture);
-    this.#captures.delete(id);
+    this.#captures.delete(capture);
     this.#free.push(id);
     this.#addPast(rule, counts);
     if (this.#past.size > NAMES_MAX) {
@@ -255,6 +292,7 @@ export class Captures {
   }
 
   #countsOf({ id, before }: Capture): Counts {
+    if (id === 0) return NONE;
     const { written, dropped } = this.#rawCounts(id);
     return { written: written - before.written, dropped: dropped - before.dropped };
   }
@@ -266,35 +304,25 @@ export class Captures {
     }
     return { written: this.#counts.written[id]!, dropped };
   }
+}
 
-  async #started(): Promise<boolean> {
-    if (!this.#failed && !(await within(START_MS, this.#ready.promise))) {
-      this.#fail(`it did not start within ${START_MS} ms`);
-    }
-    return !this.#failed;
-  }
+function fail(capture: Capture, reason: string): void {
+  capture.error = reason;
+  capture.opened.resolve();
+}
 
-  /** The thread has ended: from now on packets find no room, and are counted as dropped. */
-  #fail(reason: string): void {
-    if (this.#failed) return;
-    this.#failed = true;
-    const message = `The thread that writes captures has failed: ${reason}`;
-    log.error("{message}", { message, hint: "restart xdpsteer to capture again" });
-    for (const capture of this.#captures.values()) {
-      capture.error = message;
-      capture.opened.resolve();
-    }
-    this.#ready.reject(new SteerError(message));
-    this.#stopped.resolve();
-  }
-
-  #announce(): void {
-    this.workers.control.capturePlan = ++this.#version;
-  }
-
-  #post(message: ToWriter): void {
-    this.#thread.postMessage(message);
-  }
+function newCapture({ rule, config }: Pick<Capture, "rule" | "config">): Capture {
+  return {
+    rule,
+    config,
+    id: 0,
+    before: NONE,
+    opened: Promise.withResolvers(),
+    closed: Promise.withResolvers(),
+    planned: false,
+    closing: false,
+    error: null,
+  };
 }
 
 function sum(one: Counts, other: Counts): Counts {

@@ -41,13 +41,14 @@ export type ToWriter =
   /** Writes what is in the rings, whose workers have ended, and closes all files. */
   | { readonly type: "stop" };
 
-export type FromWriter =
-  | { readonly type: "ready" }
+/** What happened to the file of a capture. */
+export type FileMessage =
   /** The file is there, or has failed. */
   | { readonly type: "opened"; readonly id: number }
   | { readonly type: "failed"; readonly id: number; readonly message: string; readonly hint: string }
-  | { readonly type: "closed"; readonly id: number }
-  | { readonly type: "stopped" };
+  | { readonly type: "closed"; readonly id: number };
+
+export type FromWriter = FileMessage | { readonly type: "ready" } | { readonly type: "stopped" };
 
 /** Packets by capture: those in files, and those that reached the writer but no file. Written by the writer's thread only. */
 export class CaptureCounts {

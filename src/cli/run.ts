@@ -59,7 +59,8 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
         import("../host/watch.ts"),
         import("../engine/kernel_events.ts"),
       ]);
-    reloader = new Reloader(appliance, manager, file, cpuCount, loaded, memo);
+    const { queue, steering } = appliance;
+    reloader = new Reloader({ steering, queue, manager, file, cpuCount, loaded, memo });
     using history = new History(appliance);
     server = await ControlServer.open(config.control, {
       appliance,

@@ -25,4 +25,6 @@ export class Batch {
   readonly length = new Int32Array(BATCH_SIZE);
   /** One of {@linkcode DISPOSAL}; written by processing. */
   readonly disposal = new Int32Array(BATCH_SIZE);
+  /** Slot of the rule of each packet that is parked. */
+  readonly rule = new Uint16Array(BATCH_SIZE);
 }

@@ -9,59 +9,68 @@ import type { WorkerTable } from "../steering/worker_table.ts";
 import type { Batch } from "./batch.ts";
 import { CAPTURE_IDS, CaptureRingWriter } from "./capture_ring.ts";
 
-/** What is to be captured: in shared memory, written by the control thread while workers read it. */
-export class CapturePlan {
+/** What is to be captured: one of two halves in shared memory (steering/published.ts). */
+export interface CapturePlan {
   /** Number of the capture, by rule slot; 0: none. */
   readonly captureOfRule: Uint16Array;
   /** By number: every how many packets one is captured, 0 while the number is not in use; and most bytes kept of each. */
   readonly sample: Int32Array;
   readonly snap: Int32Array;
+}
 
-  constructor(memory: SharedArrayBuffer) {
-    this.sample = new Int32Array(memory, 0, CAPTURE_IDS);
-    this.snap = new Int32Array(memory, CAPTURE_IDS * 4, CAPTURE_IDS);
-    this.captureOfRule = new Uint16Array(memory, CAPTURE_IDS * 8);
-  }
+const PLANS = 2;
 
-  static createMemory(ruleSlots: number): SharedArrayBuffer {
-    return new SharedArrayBuffer(CAPTURE_IDS * 8 + ruleSlots * 2);
-  }
+/** Memory for both halves. */
+export function createCapturePlans(ruleSlots: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(PLANS * (CAPTURE_IDS * 8 + ((ruleSlots + 1) & ~1) * 2));
+}
 
-  get isEmpty(): boolean {
-    return this.captureOfRule.every((id) => id === 0);
-  }
+export function viewCapturePlans(memory: SharedArrayBuffer): readonly CapturePlan[] {
+  const bytes = memory.byteLength / PLANS;
+  return Array.from({ length: PLANS }, (_, index) => {
+    const at = index * bytes;
+    return {
+      sample: new Int32Array(memory, at, CAPTURE_IDS),
+      snap: new Int32Array(memory, at + CAPTURE_IDS * 4, CAPTURE_IDS),
+      captureOfRule: new Uint16Array(memory, at + CAPTURE_IDS * 8, (bytes - CAPTURE_IDS * 8) / 2),
+    };
+  });
 }
 
 /** What a worker needs to capture; can be posted. */
 export interface CaptureMemory {
-  readonly plan: SharedArrayBuffer;
+  /** From createCapturePlans(). */
+  readonly plans: SharedArrayBuffer;
   /** From createCaptureRing(). */
   readonly ring: SharedArrayBuffer;
   readonly ports: number;
 }
 
 export class CaptureTap {
-  readonly #plan: CapturePlan;
+  readonly #plans: readonly CapturePlan[];
+  #plan: CapturePlan;
   readonly #ring: CaptureRingWriter;
   readonly #clock: Pick<Clock, "time" | "read">;
   readonly #packet = new UdpPacket();
   /** By capture: packets until the next one is captured; 0 before the first. */
   readonly #due = new Int32Array(CAPTURE_IDS);
 
-  constructor({ plan, ring, ports }: CaptureMemory, clock: Pick<Clock, "time" | "read">) {
-    this.#plan = new CapturePlan(plan);
+  constructor({ plans, ring, ports }: CaptureMemory, clock: Pick<Clock, "time" | "read">) {
+    this.#plans = viewCapturePlans(plans);
+    this.#plan = this.#plans[0]!;
     this.#ring = new CaptureRingWriter(ring, ports);
     this.#clock = clock;
   }
 
-  /** Takes a changed plan up. @returns False when nothing is captured any more. */
+  /** Goes by the plan of this version from now on. @returns False when nothing is captured any more. */
   note(version: number): boolean {
-    const { sample } = this.#plan;
+    this.#plan = this.#plans[version & 1]!;
+    const { sample, captureOfRule } = this.#plan;
     for (let id = 0; id < CAPTURE_IDS; id++) {
       if (sample[id] === 0) this.#due[id] = 0; // it may be another one's number next
     }
     this.#ring.setPlanSeen(version);
-    return !this.#plan.isEmpty;
+    return captureOfRule.some((id) => id !== 0);
   }
 
   /** Captures what is to be captured of a batch that came by queue port `port`. Hot path: no allocation. */

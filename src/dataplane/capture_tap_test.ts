@@ -4,7 +4,7 @@ import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../steer
 import { buildFrame } from "../traffic/frames.ts";
 import { Batch } from "./batch.ts";
 import { CaptureRingReader, createCaptureRing } from "./capture_ring.ts";
-import { CapturePlan, CaptureTap } from "./capture_tap.ts";
+import { type CapturePlan, CaptureTap, createCapturePlans, viewCapturePlans } from "./capture_tap.ts";
 
 const SLOTS = 8;
 const CHUNK = 2048;
@@ -23,7 +23,7 @@ function frame(port: number, text: string): Uint8Array {
 
 /** A tap over rules for ports 7777 (game) and 9090 (chat). */
 class Rig {
-  readonly plan: CapturePlan;
+  readonly plans: readonly CapturePlan[];
   readonly reader: CaptureRingReader;
   readonly tap: CaptureTap;
   readonly #table: WorkerTable;
@@ -31,11 +31,11 @@ class Rig {
 
   constructor(bytes?: number) {
     const ring = createCaptureRing(PORTS, bytes);
-    const plan = CapturePlan.createMemory(SLOTS);
-    this.plan = new CapturePlan(plan);
+    const plans = createCapturePlans(SLOTS);
+    this.plans = viewCapturePlans(plans);
     this.reader = new CaptureRingReader(ring, PORTS);
     const time = Int32Array.of(0, 0, 5, 0);
-    this.tap = new CaptureTap({ plan, ring, ports: PORTS }, { time, read: () => void time[0]!++ });
+    this.tap = new CaptureTap({ plans, ring, ports: PORTS }, { time, read: () => void time[0]!++ });
     const [first, second] = viewWorkerTables(createWorkerTables(SLOTS));
     const rules = [["game", 7777], ["chat", 9090]] as const;
     compileWorkerTable(
@@ -49,16 +49,28 @@ class Rig {
   }
 
   capture(slot: number, id: number, sample: number, snap = 65_535): boolean {
-    this.plan.sample[id] = sample;
-    this.plan.snap[id] = snap;
-    this.plan.captureOfRule[slot] = id;
-    return this.tap.note(++this.#version);
+    return this.#publish((plan) => {
+      plan.sample[id] = sample;
+      plan.snap[id] = snap;
+      plan.captureOfRule[slot] = id;
+    });
   }
 
   end(slot: number, id: number): boolean {
-    this.plan.sample[id] = 0;
-    this.plan.captureOfRule[slot] = 0;
-    return this.tap.note(++this.#version);
+    return this.#publish((plan) => {
+      plan.sample[id] = 0;
+      plan.captureOfRule[slot] = 0;
+    });
+  }
+
+  #publish(change: (plan: CapturePlan) => void): boolean {
+    const current = this.plans[this.#version & 1]!;
+    const idle = this.plans[++this.#version & 1]!;
+    idle.sample.set(current.sample);
+    idle.snap.set(current.snap);
+    idle.captureOfRule.set(current.captureOfRule);
+    change(idle);
+    return this.tap.note(this.#version);
   }
 
   /** Taps one batch, and takes out what was captured. */

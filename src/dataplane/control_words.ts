@@ -17,23 +17,25 @@ export const COMMAND = {
 /** Where a worker is in its life. */
 export const WORKER_STATE = { starting: 0, running: 1, stopped: 2, failed: 3 } as const;
 
+/** What is published to the workers, each with a version of its own; see steering/published.ts. */
+export const TABLE = { rules: 0, forward: 1, capture: 2 } as const;
+export type Table = typeof TABLE[keyof typeof TABLE];
+
 /** A cache line, so that no two writers share one. */
 const LINE_WORDS = 16;
 
 /** Words of the control thread. */
 const CHANGES_WORD = 0; // counts up after each change of what workers have to read
 const COMMAND_WORD = 1;
-const ACTIVE_TABLE_WORD = 2;
-const ACTIVE_FORWARD_WORD = 3;
-const CAPTURE_PLAN_WORD = 4;
+const PASS_ASKED_WORD = 2;
+const VERSION_WORDS = 8; // by TABLE
 /** Words of a worker, from the start of its line. */
 const STATE_WORD = 0;
-const TABLE_SEEN_WORD = 1;
+const THREAD_WORD = 1;
 const HEAP_ASKED_WORD = 2; // written by the control thread, cleared by the worker
 const HEAP_KIB_WORD = 3;
-const FORWARD_SEEN_WORD = 4;
-const THREAD_WORD = 5;
-const SOLE_RULE_WORD = 6; // written by the control thread
+const PASSED_WORD = 4;
+const SEEN_WORDS = 8; // by TABLE
 
 /** The control block: a line for the control thread, then one per worker. */
 export class ControlWords {
@@ -66,57 +68,44 @@ export class ControlWords {
     this.#announce();
   }
 
-  /** Index of the worker table in force. */
-  get activeTable(): number {
-    return Atomics.load(this.#words, ACTIVE_TABLE_WORD);
+  /** Number of the version in force; 0 before the first. */
+  version(table: Table): number {
+    return Atomics.load(this.#words, VERSION_WORDS + table);
   }
 
-  set activeTable(index: number) {
-    Atomics.store(this.#words, ACTIVE_TABLE_WORD, index);
+  publish(table: Table, version: number): void {
+    Atomics.store(this.#words, VERSION_WORDS + table, version);
     this.#announce();
   }
 
-  /** Index of the forward table in force, plus one; 0 before the first rule forwards. */
-  get activeForward(): number {
-    return Atomics.load(this.#words, ACTIVE_FORWARD_WORD);
+  /** The version a worker uses since its last turn; it will not read an older one again. */
+  seen(worker: number, table: Table): number {
+    return Atomics.load(this.#words, line(worker) + SEEN_WORDS + table);
   }
 
-  set activeForward(number: number) {
-    Atomics.store(this.#words, ACTIVE_FORWARD_WORD, number);
+  setSeen(worker: number, table: Table, version: number): void {
+    Atomics.store(this.#words, line(worker) + SEEN_WORDS + table, version);
+  }
+
+  /** Number of times that workers were asked to say when they are done with all that is in their hands. */
+  get passAsked(): number {
+    return Atomics.load(this.#words, PASS_ASKED_WORD);
+  }
+
+  /** @returns The number that {@linkcode passed} reaches when the worker is done with all that it has now. */
+  askPass(): number {
+    const asked = Atomics.add(this.#words, PASS_ASKED_WORD, 1) + 1;
     this.#announce();
+    return asked;
   }
 
-  /** Number of the capture plan in force: grows with each change of it; 0 before the first. */
-  get capturePlan(): number {
-    return Atomics.load(this.#words, CAPTURE_PLAN_WORD);
+  /** The last {@linkcode askPass} after which a worker has decided on all packets that were in its rings, or parked, by then. */
+  passed(worker: number): number {
+    return Atomics.load(this.#words, line(worker) + PASSED_WORD);
   }
 
-  set capturePlan(number: number) {
-    Atomics.store(this.#words, CAPTURE_PLAN_WORD, number);
-    this.#announce();
-  }
-
-  /**
-   * Slot of the rule that every packet of a worker belongs to and that only counts them; 0 where that is not so. What was steered under
-   * an earlier generation is in the worker's rings when this is set, and may be of another rule.
-   */
-  soleRule(worker: number): number {
-    return Atomics.load(this.#words, line(worker) + SOLE_RULE_WORD);
-  }
-
-  /** @param slots By worker. */
-  setSoleRules(slots: readonly number[]): void {
-    slots.forEach((slot, worker) => Atomics.store(this.#words, line(worker) + SOLE_RULE_WORD, slot));
-    this.#announce();
-  }
-
-  /** The forward table a worker uses since its last turn, as {@linkcode activeForward}; it will not read the other one again. */
-  forwardSeen(worker: number): number {
-    return Atomics.load(this.#words, line(worker) + FORWARD_SEEN_WORD);
-  }
-
-  setForwardSeen(worker: number, number: number): void {
-    Atomics.store(this.#words, line(worker) + FORWARD_SEEN_WORD, number);
+  setPassed(worker: number, asked: number): void {
+    Atomics.store(this.#words, line(worker) + PASSED_WORD, asked);
   }
 
   state(worker: number): number {
@@ -134,15 +123,6 @@ export class ControlWords {
 
   setThread(worker: number, thread: number): void {
     Atomics.store(this.#words, line(worker) + THREAD_WORD, thread);
-  }
-
-  /** The table a worker uses since its last turn; it will not read the other one again. */
-  tableSeen(worker: number): number {
-    return Atomics.load(this.#words, line(worker) + TABLE_SEEN_WORD);
-  }
-
-  setTableSeen(worker: number, index: number): void {
-    Atomics.store(this.#words, line(worker) + TABLE_SEEN_WORD, index);
   }
 
   /** Asks a worker for the size of its heap; it answers at its next turn. */

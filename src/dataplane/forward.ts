@@ -14,7 +14,6 @@ import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
 import {
   BACKEND,
   BACKEND_REACHABLE,
-  BACKEND_USABLE,
   backendAt,
   findBackend,
   FORWARD,
@@ -23,6 +22,7 @@ import {
   type ForwardTable,
   sourceAt,
   SOURCES,
+  usableAt,
 } from "../steering/forward_table.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
 import { sameAddress, SESSION, ticksOf } from "../steering/session_row.ts";
@@ -133,7 +133,7 @@ export class Forwarder {
       if (session < 0) return sessions_full;
     } else {
       row = words[session + SESSION.backend]!;
-      const isUsable = (table.backends[backendAt(row) + BACKEND.flags]! & BACKEND_USABLE) !== 0;
+      const isUsable = table.usable[usableAt(forward - 1) + row] !== 0;
       // The rule's mode may have changed since the session began.
       if (!isUsable || (words[session + SESSION.translationPort] !== 0) !== isNat) {
         if (!isUsable) row = this.#choose(view, packet, forwardWords);

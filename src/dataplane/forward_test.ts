@@ -8,7 +8,6 @@ import {
   BACKEND_IPV6,
   BACKEND_KNOWN,
   BACKEND_REACHABLE,
-  BACKEND_USABLE,
   backendAt,
   createForwardTables,
   FORWARD,
@@ -76,8 +75,9 @@ class Bench {
         new Uint8Array(bytes.buffer, bytes.byteOffset + at * 4).set(parseAddress(address));
         new Uint8Array(bytes.buffer, bytes.byteOffset + (at + BACKEND.source) * 4).set(parseAddress(box));
         this.table.backends[at + BACKEND.generation] = 1;
+        this.table.usable[usableAt(0) + row - 1] = 1;
         this.table.backends[at + BACKEND.port] = portInPacket(BACKEND_PORT);
-        this.table.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_USABLE | BACKEND_REACHABLE |
+        this.table.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_REACHABLE |
           (family === "IPv6" ? BACKEND_IPV6 : 0);
         this.table.backends[at + BACKEND.interface] = options.interface ?? 0;
         this.table.backends[at + BACKEND.mtu] = mtu;
@@ -266,7 +266,7 @@ Deno.test("sessions keep their backend when the table changes, and leave one tha
   bench.pass("toBackend", other);
   assert.equal(bench.session(1).backend, 1, "a new one follows the new table");
 
-  bench.setFlags(0, (flags) => flags & ~BACKEND_USABLE);
+  bench.table.usable[usableAt(0)] = 0;
   const moved = bench.pass("toBackend", frame);
   assert.equal(moved.fate, "forwarded");
   assert.equal(bench.session().backend, 1);
@@ -275,7 +275,7 @@ Deno.test("sessions keep their backend when the table changes, and leave one tha
   const answer = buildFrame({ source: expected.destination, destination: expected.source }).bytes;
   assert.equal(bench.pass("toClient", answer).fate, "returned");
   bench.choose([], []);
-  bench.setFlags(1, (flags) => flags & ~BACKEND_USABLE);
+  bench.table.usable[usableAt(0) + 1] = 0;
   assert.equal(bench.pass("toBackend", frame).fate, "no_backend");
 });
 

@@ -16,11 +16,11 @@ import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import { Forwarder } from "./forward.ts";
 import { Parking } from "./parking.ts";
-import { countBatch, processBatch } from "./process.ts";
+import { PassMark } from "./pass_mark.ts";
+import { countBatch, processBatch, processParked } from "./process.ts";
 import { Idle, SHORT_SLEEP_MS, type Waiter, type WaitMode } from "./idle.ts";
 import { fillNeedsWakeup, type QueuePort, REST, restOf } from "./queue_port.ts";
-import { SoleRule } from "./sole_rule.ts";
-import { COMMAND, type ControlWords } from "./control_words.ts";
+import { COMMAND, type ControlWords, TABLE } from "./control_words.ts";
 import {
   BATCHES_AT,
   EVICTIONS_AT,
@@ -73,17 +73,20 @@ class Loop {
   #changes = 0;
   #command: number = COMMAND.run;
   #table: WorkerTable;
-  readonly #soleRule = new SoleRule();
-  #activeForward = 0;
+  /** The rule that all packets belong to, and that only counts them. */
+  #soleRule: number = NO_RULE;
+  readonly #passMark = new PassMark();
+  /** Version of the forward table. */
+  #forwardVersion = 0;
   #forwarder: Forwarder | undefined;
   #egress: CopyingEgress | undefined;
   readonly #parking = new Parking();
   readonly #parkedBatch = new Batch();
   /** While a rule is captured. */
   #tap: CaptureTap | undefined;
-  /** The same, once there was one, and the plan it goes by. */
+  /** The same, once there was one, and the version of its plan. */
   #openedTap: CaptureTap | undefined;
-  #capturePlan = 0;
+  #captureVersion = 0;
   readonly #idle: Idle;
   #expiredAtMs = 0;
 
@@ -136,16 +139,21 @@ class Loop {
       const tap = this.#tap;
       if (tap !== undefined) tap.tap(port.umem, batch, this.#table, index);
       const forwarder = this.#forwarder;
-      const soleRule = this.#soleRule;
-      if (soleRule.slot !== NO_RULE) this.#count(index, port, batch);
+      if (this.#soleRule !== NO_RULE) this.#count(index, port, batch);
       else if (forwarder === undefined) this.#process(index, port, batch);
       else this.#forward(index, port, forwarder);
-      if (soleRule.settling) soleRule.settle(ports);
       values[BATCHES_AT] = values[BATCHES_AT]! + 1;
     }
+    if (this.#passMark.pending) this.#lookAtMark();
     if (port.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + port.flushTx();
     if (port.exchange.due && !port.exchange.exchange()) values[LOCK_MISSES_AT] = values[LOCK_MISSES_AT]! + 1;
     return received;
+  }
+
+  #lookAtMark(): void {
+    const { control, ports, worker } = this.#context;
+    const mark = this.#passMark;
+    if (mark.look(ports, this.#parking, performance.now())) control.setPassed(worker, mark.asked);
   }
 
   #process(index: number, port: QueuePort, batch: Batch): void {
@@ -168,7 +176,7 @@ class Loop {
 
   /** As {@linkcode #process}, where all packets are of one rule that only counts them. */
   #count(index: number, port: QueuePort, batch: Batch): void {
-    countBatch(batch, this.#soleRule.slot, this.#context.counters.values, this.#receivedAt[index]!);
+    countBatch(batch, this.#soleRule, this.#context.counters.values, this.#receivedAt[index]!);
     port.dispose(batch, 0);
   }
 
@@ -176,18 +184,22 @@ class Loop {
   #forward(index: number, port: QueuePort, forwarder: Forwarder): void {
     const nowMs = this.#context.now();
     const mayPark = this.#parking.hasRoom(this.#batch.count);
-    this.#decide(index, port, forwarder, this.#batch, nowMs, mayPark);
+    this.#beginForwarding(forwarder, nowMs, mayPark);
+    this.#process(index, port, this.#batch);
+    this.#endForwarding(forwarder);
     if (mayPark) this.#parking.keep(this.#batch, index, nowMs);
   }
 
-  #decide(index: number, port: QueuePort, forwarder: Forwarder, batch: Batch, nowMs: number, mayPark: boolean): void {
-    const { values } = this.#context.counters;
+  #beginForwarding(forwarder: Forwarder, nowMs: number, mayPark: boolean): void {
     forwarder.startBatch(Math.trunc(nowMs / TICK_MS));
     forwarder.mayPark = mayPark;
-    this.#process(index, port, batch);
+  }
+
+  #endForwarding({ sessions }: Forwarder): void {
+    const { values } = this.#context.counters;
     this.#egress!.submit();
-    values[SESSIONS_AT] = forwarder.sessions.live;
-    values[EVICTIONS_AT] = forwarder.sessions.evicted;
+    values[SESSIONS_AT] = sessions.live;
+    values[EVICTIONS_AT] = sessions.evicted;
   }
 
   /**
@@ -201,9 +213,21 @@ class Loop {
     for (let index = 0; index < ports.length && this.#parking.count > 0; index++) {
       this.#parking.takeInto(batch, index, sinceMs);
       if (batch.count === 0) continue;
-      this.#decide(index, ports[index]!, this.#forwarder!, batch, this.#context.now(), mayPark);
+      const forwarder = this.#forwarder!;
+      this.#beginForwarding(forwarder, this.#context.now(), mayPark);
+      this.#processParked(index, ports[index]!, forwarder);
+      this.#endForwarding(forwarder);
       if (mayPark) this.#parking.keepOn(batch, index);
     }
+  }
+
+  #processParked(index: number, port: QueuePort, forwarder: Forwarder): void {
+    const { counters: { values }, interfaceOfPort } = this.#context;
+    const batch = this.#parkedBatch;
+    const txRoom = port.txRoom(batch.count);
+    const receivedAt = this.#receivedAt[index]!;
+    const from = interfaceOfPort[index]!;
+    port.dispose(batch, processParked(port.umem, batch, values, receivedAt, txRoom, forwarder, from));
   }
 
   /** Sessions end also where no packet comes that would make room for another. */
@@ -216,38 +240,43 @@ class Loop {
   }
 
   /** Takes the forward table in force. The first one brings the memory for sessions with it. */
-  #noteForwarding(active: number): void {
+  #noteForwarding(version: number): void {
     const { control, forwardTables, interfaceOfPort, ports, sessions, worker } = this.#context;
-    const table = forwardTables[active - 1]!;
+    const table = forwardTables[version & 1]!;
     if (this.#forwarder === undefined) {
       this.#egress = new CopyingEgress(ports, interfaceOfPort, worker);
       this.#forwarder = new Forwarder(table, this.#egress, sessions);
       this.#idle.looksUp = true;
     }
-    this.#activeForward = active;
+    this.#forwardVersion = version;
     this.#forwarder.table = table;
-    control.setForwardSeen(worker, active);
+    control.setSeen(worker, TABLE.forward, version);
     this.#unpark(Infinity, true); // ahead of what has come since
   }
 
-  #noteCaptures(plan: number): void {
-    this.#capturePlan = plan;
+  #noteCaptures(version: number): void {
+    const { control, worker } = this.#context;
+    this.#captureVersion = version;
     const tap = this.#openedTap ??= this.#context.openTap();
-    this.#tap = tap.note(plan) ? tap : undefined;
+    this.#tap = tap.note(version) ? tap : undefined;
+    control.setSeen(worker, TABLE.capture, version);
   }
 
   #noteChanges(): void {
     const { control, heapUsed, ports, tables, worker } = this.#context;
     this.#changes = control.changes;
     this.#command = control.command;
-    const active = control.activeTable;
-    this.#table = tables[active]!;
-    const forward = control.activeForward;
-    if (forward !== this.#activeForward) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
-    this.#soleRule.note(control.soleRule(worker), ports);
-    const plan = control.capturePlan;
-    if (plan !== this.#capturePlan) this.#noteCaptures(plan);
-    control.setTableSeen(worker, active);
+    // Read first: what the rules need was put in force before them.
+    const rules = control.version(TABLE.rules);
+    this.#table = tables[rules & 1]!;
+    this.#soleRule = this.#table.soleOfWorker[worker]!;
+    const forward = control.version(TABLE.forward);
+    if (forward !== this.#forwardVersion) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
+    const capture = control.version(TABLE.capture);
+    if (capture !== this.#captureVersion) this.#noteCaptures(capture);
+    control.setSeen(worker, TABLE.rules, rules);
+    const asked = control.passAsked;
+    if (asked !== this.#passMark.asked) this.#passMark.note(asked, ports);
     if (control.heapAsked(worker)) control.answerHeap(worker, heapUsed() >> 10);
   }
 }

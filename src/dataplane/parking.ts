@@ -1,5 +1,6 @@
 /**
- * Packets that wait for the link address of their backend's next hop: a few of each worker, for a short time.
+ * Packets that wait for the link address of their backend's next hop: a few of each worker, for a short time. Each is decided on
+ * again by the rule for which it came, whatever rules are in force by then.
  *
  * @module
  */
@@ -17,6 +18,7 @@ export class Parking {
   readonly #port = new Int32Array(PARK_MAX);
   readonly #addr = new Int32Array(PARK_MAX);
   readonly #length = new Int32Array(PARK_MAX);
+  readonly #rule = new Uint16Array(PARK_MAX);
   readonly #sinceMs = new Float64Array(PARK_MAX);
   /** Of the packets taken last. */
   readonly #takenSinceMs = new Float64Array(PARK_MAX);
@@ -44,7 +46,16 @@ export class Parking {
     this.#port[this.count] = port;
     this.#addr[this.count] = batch.addr[index]!;
     this.#length[this.count] = batch.length[index]!;
+    this.#rule[this.count] = batch.rule[index]!;
     this.#sinceMs[this.count++] = sinceMs;
+  }
+
+  /** True while there is a packet that has waited since `sinceMs` or longer. */
+  hasSince(sinceMs: number): boolean {
+    for (let index = 0; index < this.count; index++) {
+      if (this.#sinceMs[index]! <= sinceMs) return true;
+    }
+    return false;
   }
 
   /** The latest time since which a packet has waited long enough. */
@@ -60,12 +71,14 @@ export class Parking {
       if (this.#port[index] === port && this.#sinceMs[index]! <= sinceMs) {
         this.#takenSinceMs[batch.count] = this.#sinceMs[index]!;
         batch.addr[batch.count] = this.#addr[index]!;
+        batch.rule[batch.count] = this.#rule[index]!;
         batch.length[batch.count++] = this.#length[index]!;
         continue;
       }
       this.#port[left] = this.#port[index]!;
       this.#addr[left] = this.#addr[index]!;
       this.#length[left] = this.#length[index]!;
+      this.#rule[left] = this.#rule[index]!;
       this.#sinceMs[left++] = this.#sinceMs[index]!;
     }
     this.count = left;

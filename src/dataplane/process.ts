@@ -77,6 +77,7 @@ export function processBatch(
             : forwarder.toClient(umem, packet, from, length, mayReturn);
           if (forwarder.parks) {
             disposals[index] = park; // counted when it is decided on
+            batch.rule[index] = rule;
             continue;
           }
           if (forwarder.sendsBack) {
@@ -115,6 +116,44 @@ export function processBatch(
     runBytes += length;
   }
   addRun(counters, runAt, receivedAt + runRule, runPackets, runBytes);
+  return transmitted;
+}
+
+/**
+ * Decides once more on packets that were parked, each by the rule that it was parked for: its port may have another one by now.
+ * Parameters and result are those of {@linkcode processBatch}.
+ */
+export function processParked(
+  umem: DataView,
+  batch: Batch,
+  counters: Float64Array,
+  receivedAt: number,
+  txRoom: number,
+  forwarder: Forwarder,
+  from: number,
+): number {
+  const { count, addr: addrs, length: lengths, disposal: disposals } = batch;
+  let transmitted = 0;
+  for (let index = 0; index < count; index++) {
+    const length = lengths[index]!;
+    const rule = batch.rule[index]!;
+    let fate: number = malformed;
+    disposals[index] = recycle;
+    if (readUdp(umem, addrs[index]!, length, packet)) {
+      fate = forwarder.toBackend(umem, packet, rule, from, length, transmitted !== txRoom);
+      if (forwarder.parks) {
+        disposals[index] = park;
+        continue;
+      }
+      if (forwarder.sendsBack) {
+        addrs[index] = forwarder.addr;
+        lengths[index] = forwarder.length;
+        disposals[index] = transmit;
+        transmitted++;
+      }
+    }
+    addRun(counters, fateAt(rule, fate), receivedAt + rule, 1, length);
+  }
   return transmitted;
 }
 

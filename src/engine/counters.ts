@@ -9,6 +9,7 @@ import { RULE_COUNTER_FIELDS, RULE_PACKETS } from "../bpf/program.ts";
 import { fateAt } from "../dataplane/counters.ts";
 import { FATES } from "../dataplane/fate.ts";
 import type { WorkerCounters } from "../dataplane/counters.ts";
+import type { Change } from "../steering/published.ts";
 import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";
 import type { SteeredInterface } from "./interface.ts";
 
@@ -52,7 +53,7 @@ export interface PacketSums {
 const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
 
 export class RuleTotals {
-  readonly #base = new Map<number, Float64Array>();
+  #base = new Map<number, Float64Array>();
   #retired: Float64Array | undefined;
 
   constructor(
@@ -66,12 +67,23 @@ export class RuleTotals {
     return this.slots.used;
   }
 
-  /** Moves a slot's counts to the retired ones: the slot starts again from zero for another rule. */
-  retire(slot: number): void {
-    const row = this.#rows(slot, 1)[0]!;
-    this.#retired = this.#retired === undefined ? row : this.#retired.map((value, index) => value + row[index]!);
-    const base = this.#base.get(slot);
-    this.#base.set(slot, base === undefined ? row : base.map((value, index) => value + row[index]!));
+  /** As a change: moves the counts of slots to the retired ones, so that the slots start again from zero for other rules. */
+  retirement(slots: Iterable<number>): Change {
+    const before = { base: this.#base, retired: this.#retired };
+    return {
+      flip: () => {
+        const rows = Array.from(slots, (slot) => [slot, this.#rows(slot, 1)[0]!] as const); // may fail: nothing is changed yet
+        this.#base = new Map(this.#base);
+        for (const [slot, row] of rows) {
+          this.#retired = sumOf(this.#retired, row);
+          this.#base.set(slot, sumOf(this.#base.get(slot), row));
+        }
+      },
+      back: () => {
+        this.#base = before.base;
+        this.#retired = before.retired;
+      },
+    };
   }
 
   /** Every rule this process has had, packets of no rule (name ""), and what is retired. */
@@ -186,4 +198,8 @@ export class RuleTotals {
     }));
     return { name, workers, redirected: pair(), dropped: pair(), passed: pair() };
   }
+}
+
+function sumOf(one: Float64Array | undefined, other: Float64Array): Float64Array {
+  return one === undefined ? other : one.map((value, index) => value + other[index]!);
 }

@@ -4,13 +4,14 @@
  * @module
  */
 import { createCaptureRing } from "../dataplane/capture_ring.ts";
-import { CapturePlan } from "../dataplane/capture_tap.ts";
+import { createCapturePlans } from "../dataplane/capture_tap.ts";
 import type { WaitMode } from "../dataplane/idle.ts";
 import type { QueuePortDescription } from "../dataplane/queue_port.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
-import { COMMAND, ControlWords, WORKER_STATE } from "../dataplane/control_words.ts";
+import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/control_words.ts";
 import { WorkerCounters } from "../dataplane/counters.ts";
 import { SteerError } from "../errors.ts";
+import type { Readers } from "../steering/published.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
@@ -35,22 +36,35 @@ export interface WorkerTask {
   readonly describePorts: (worker: number) => QueuePortDescription[];
 }
 
+/** The workers as those who read what is published, for what has nothing else to do with them. */
+export interface ReadingWorkers {
+  readonly count: number;
+  /** Who reads a table. */
+  readers(table: Table): Readers;
+  /** Resolves when the workers have decided on every packet that they have now, the parked ones too. */
+  passed(): Promise<void>;
+  /** Forwarding sessions there are. */
+  readonly sessions: number;
+}
+
 const START_MS = 5000;
 const DRAIN_MS = 1000;
 const STOP_MS = 500;
 const ACKNOWLEDGE_MS = 2000;
+/** Longer than a packet is parked. */
+const PASS_MS = 6000;
 const STEP_MS = 1;
 
 const STATE_NAMES = ["starting", "running", "stopped", "failed"] as const;
 
-export class WorkerPool {
+export class WorkerPool implements ReadingWorkers {
   readonly count: number;
   readonly control: ControlWords;
   readonly cpus: readonly number[];
   /** By worker; empty before {@linkcode begin}. */
   readonly counters: WorkerCounters[] = [];
   /** What is captured, and each worker's ring of captured packets. Costs no memory before the first one. */
-  capture: { readonly plan: SharedArrayBuffer; readonly rings: readonly SharedArrayBuffer[] } | undefined;
+  capture: { readonly plans: SharedArrayBuffer; readonly rings: readonly SharedArrayBuffer[] } | undefined;
   /** Rejects when a worker ends that was not told to. */
   readonly failure: Promise<never>;
   readonly #wait: WaitMode;
@@ -60,6 +74,7 @@ export class WorkerPool {
   #running: Promise<void> = Promise.resolve();
   /** By worker, as last told: this may never go down. */
   readonly #idleMs: number[] = [];
+  #ended = false;
 
   /** Starts the threads, which load their code while the control thread goes on; {@linkcode begin} gives them work. */
   constructor(options: WorkerPoolOptions) {
@@ -92,9 +107,9 @@ export class WorkerPool {
   }
 
   async #begin({ ruleSlots, tables, forwardTables, sessions, describePorts }: WorkerTask): Promise<void> {
-    const plan = CapturePlan.createMemory(ruleSlots);
+    const plans = createCapturePlans(ruleSlots);
     const rings: SharedArrayBuffer[] = [];
-    this.capture = { plan, rings };
+    this.capture = { plans, rings };
     this.#threads.forEach((thread, worker) => {
       const ports = describePorts(worker);
       const ring = createCaptureRing(ports.length);
@@ -114,7 +129,7 @@ export class WorkerPool {
           sessions: sessions(worker),
           counters: counters.memory,
           ruleSlots,
-          capture: { plan, ring, ports: ports.length },
+          capture: { plans, ring, ports: ports.length },
           eventFd,
           wait: this.#wait,
           ...(cpu === undefined ? {} : { cpu }),
@@ -156,19 +171,37 @@ export class WorkerPool {
     return this.#every((worker) => this.control.state(worker) === WORKER_STATE.running);
   }
 
-  /** Waits until every worker uses the worker table in force, and none the other one. */
-  async tableAcknowledged(): Promise<void> {
-    const active = this.control.activeTable;
-    if (await this.#until(ACKNOWLEDGE_MS, (worker) => this.control.tableSeen(worker) === active)) return;
-    throw new SteerError(`A worker has not answered for ${ACKNOWLEDGE_MS} ms: the change was not made`);
+  readers(table: Table): Readers {
+    const { control } = this;
+    return {
+      get version(): number {
+        return control.version(table);
+      },
+      publish: (version) => control.publish(table, version),
+      caughtUp: () => this.#caughtUp(table),
+    };
   }
 
-  /** Waits until every worker uses the forward table in force, and none the other one. */
-  async forwardAcknowledged(): Promise<void> {
+  async #caughtUp(table: Table): Promise<void> {
+    const version = this.control.version(table);
+    if (version === 0) return; // nothing is in force yet
     await this.#running;
-    const active = this.control.activeForward;
-    if (await this.#until(ACKNOWLEDGE_MS, (worker) => this.control.forwardSeen(worker) === active)) return;
-    throw new SteerError(`A worker has not answered for ${ACKNOWLEDGE_MS} ms: the change was not made`);
+    await this.#answered(ACKNOWLEDGE_MS, (worker) => this.control.seen(worker, table) === version);
+  }
+
+  async passed(): Promise<void> {
+    await this.#running;
+    const asked = this.control.askPass();
+    await this.#answered(PASS_MS, (worker) => ((this.control.passed(worker) - asked) | 0) >= 0);
+  }
+
+  async #answered(limitMs: number, condition: (worker: number) => boolean): Promise<void> {
+    if (await this.#until(limitMs, condition)) return;
+    throw new SteerError(`A worker has not answered for ${limitMs} ms: the change was not made`);
+  }
+
+  get sessions(): number {
+    return this.counters.reduce((sum, counters) => sum + counters.loop("sessions"), 0);
   }
 
   /** The size of each worker's heap in KiB, as it is now. */
@@ -192,6 +225,7 @@ export class WorkerPool {
       this.control.command = COMMAND.stop;
       joined = await this.#until(STOP_MS, ended);
     }
+    this.#ended = true;
     for (const thread of this.#threads) thread.terminate();
     if (joined) { for (const fd of this.#eventFds.splice(0)) closeFd(fd); }
     return joined;
@@ -205,7 +239,7 @@ export class WorkerPool {
   async #until(limitMs: number, condition: (worker: number) => boolean): Promise<boolean> {
     const end = performance.now() + limitMs;
     while (!this.#every(condition)) {
-      if (performance.now() > end) return false;
+      if (this.#ended || performance.now() > end) return false;
       for (const fd of this.#eventFds) signalEventFd(fd);
       await pause(STEP_MS);
     }

@@ -58,6 +58,9 @@ const PRIVILEGES = "run as root, or give the process CAP_NET_ADMIN, CAP_NET_RAW,
 const MEMLOCK = "raise the locked-memory limit (ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit), " +
   "or use fewer or smaller chunks in umem";
 
+const FILTER = "a packet filter of this machine forbids it: nft list ruleset shows it, or IPAddressDeny= in the unit";
+const NO_PORT = "no local port is free: see net.ipv4.ip_local_port_range";
+
 /** Keyed by `call errno`, then by `* errno`. */
 const HINTS: Readonly<Record<string, string>> = {
   "* EPERM": PRIVILEGES,
@@ -80,6 +83,10 @@ const HINTS: Readonly<Record<string, string>> = {
     "ip link set DEV mtu 1500; ethtool -K DEV lro off",
   "bpf_link_create ERANGE": "the MTU is too large for native XDP: ip link set DEV mtu 1500, or attach: generic",
   "bpf_xdp_detach EBUSY": "a process holds it by a link: run this as root to see which",
+  "connect EPERM": FILTER,
+  "send EPERM": FILTER,
+  "connect EAGAIN": NO_PORT,
+  "connect EADDRNOTAVAIL": NO_PORT,
   "sched_setaffinity EINVAL": "workers.cpus names a CPU this machine or its cgroup does not have",
 };
 

@@ -6,7 +6,7 @@
 import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
 import { type Action, endsInKernel, type Rule } from "./rule.ts";
 import { NO_RULE } from "./slots.ts";
-import { WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
+import { copyWorkerTable, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
 /**
  * Services that answer nearly any datagram, error messages among them: an echo to one never ends. echo, discard, systat, daytime, qotd,
@@ -30,7 +30,8 @@ function portAction({ action, worker }: Rule): PortAction {
 }
 
 /**
- * Writes the worker table of a new generation.
+ * Writes the worker table of a new generation. Packets of the generation before may be in the workers' rings, so no worker has a rule
+ * of all its packets.
  *
  * @param target The idle table.
  * @param previous The table in force, whose ports stay known where the new rules do not name them.
@@ -43,8 +44,8 @@ export function compileWorkerTable(
   slots: readonly number[],
   reused: ReadonlySet<number>,
 ): void {
-  target.ruleOfPort.set(previous.ruleOfPort);
-  target.actionOfRule.set(previous.actionOfRule);
+  copyWorkerTable(previous, target);
+  target.soleOfWorker.fill(NO_RULE);
   if (reused.size > 0) {
     target.ruleOfPort.forEach((slot, port) => {
       if (reused.has(slot)) target.ruleOfPort[port] = NO_RULE;

@@ -1,5 +1,5 @@
 /**
- * What a change of rules changes, in words for the log.
+ * What a change of rules changes, in words for the log. Whether there is a change is not decided here.
  *
  * @module
  */
@@ -22,10 +22,16 @@ export function diffRules(before: readonly Rule[], after: readonly Rule[]): stri
       change("action", describeAction(previous), describeAction(rule)),
       change("capture", describeCapture(previous), describeCapture(rule)),
     ].filter((text) => text !== "");
-    const sameForward = JSON.stringify(previous.forward) === JSON.stringify(rule.forward);
-    if (changes.length === 0 && !sameForward) changes.push("other options of forward");
+    if (changes.length === 0 && JSON.stringify(previous) !== JSON.stringify(rule)) {
+      changes.push(rule.forward === undefined ? "other options" : "other options of forward");
+    }
     if (changes.length > 0) lines.push(`~ ${rule.name}: ${changes.join(", ")}`);
   }
+  const added = new Set(after.map(({ name }) => name)).difference(new Set(before.map(({ name }) => name)));
+  const namesOf = (rules: readonly Rule[], left: { has(name: string): boolean }): string[] =>
+    rules.map(({ name }) => name).filter((name) => !left.has(name));
+  const order = namesOf(after, added);
+  if (namesOf(before, old).some((name, index) => name !== order[index])) lines.push("~ the order of the rules");
   for (const rule of old.values()) lines.push(`- ${rule.name}: ports ${formatPorts(rule.ports)}, ${describe(rule)}`);
   return lines;
 }

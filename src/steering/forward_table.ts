@@ -1,18 +1,25 @@
 /**
- * What workers need to know to forward: rules, backends, and how to reach them. There are two in shared memory: the control thread
- * writes the idle one whenever rules, health or next hops change, then says which is in force.
+ * What workers need to know to forward: rules, backends, and how to reach them. There are two in shared memory, of which one is in force
+ * (published.ts): the control thread writes the idle one whenever rules, health or next hops change.
+ *
+ * After a change of rules a table has those of before too, for packets that were steered by them: there is room for twice what a
+ * configuration may have.
  *
  * @module
  */
 import { finishHash, mix } from "../packet/flow_hash.ts";
 import { LINK_WORDS } from "../packet/link_header.ts";
 
-/** Backends there can be, of all rules together. */
+/** Backends a configuration can have, in all rules together. */
 export const MAX_BACKENDS = 1024;
-/** Rules that forward there can be. */
+/** Rules that forward a configuration can have. */
 export const MAX_FORWARDS = 64;
-/** Entries of all Maglev tables together: 31 of the usual size. */
+/** Entries that the Maglev tables of a configuration can have together: 31 tables of the usual size. */
 export const MAGLEV_ENTRIES = 1 << 21;
+/** What a table has room for. Row 0 is given to no backend. */
+export const BACKEND_ROWS = 2 * MAX_BACKENDS + 1;
+export const FORWARD_ROWS = 2 * MAX_FORWARDS;
+export const MAGLEV_ROOM = 2 * MAGLEV_ENTRIES;
 /** Words of a backend's row. Addresses as they stand in packets, an IPv4 address in the first of four words. */
 export const BACKEND = {
   address: 0,
@@ -36,8 +43,6 @@ const BACKEND_SHIFT = 5;
 /** The row has been given to a backend. */
 export const BACKEND_KNOWN = 1;
 export const BACKEND_IPV6 = 2;
-/** May have sessions: it is healthy. One that is only removed from the rules keeps those it has. */
-export const BACKEND_USABLE = 4;
 /** The next hop's link address is known, and its interface is one of ours. */
 export const BACKEND_REACHABLE = 8;
 
@@ -52,7 +57,7 @@ export const MAX_SOURCES = 8;
 export const SOURCES = { count4: 0, count6: 1, first4: 4, first6: 4 + MAX_SOURCES * 4 } as const;
 const SOURCE_WORDS = SOURCES.first6 + MAX_SOURCES * 4;
 
-const INDEX_SIZE = 4 * MAX_BACKENDS;
+const INDEX_SIZE = 8 * MAX_BACKENDS;
 const INDEX_MASK = INDEX_SIZE - 1;
 const HALVES = 2;
 
@@ -66,17 +71,20 @@ export interface ForwardTable {
   readonly index: Uint16Array;
   readonly maglev: Uint16Array;
   readonly sources: Int32Array;
+  /** By forward and backend's row ({@linkcode usableAt}): 1 where the rule's sessions with the backend may go on. */
+  readonly usable: Uint8Array;
 }
 
 function bytesOf(ruleSlots: number): readonly number[] {
   const padded = (ruleSlots + 3) & ~3;
   return [
     padded,
-    MAX_FORWARDS << (FORWARD_SHIFT + 2),
-    MAX_BACKENDS << (BACKEND_SHIFT + 2),
+    FORWARD_ROWS << (FORWARD_SHIFT + 2),
+    BACKEND_ROWS << (BACKEND_SHIFT + 2),
     INDEX_SIZE * 2,
-    MAGLEV_ENTRIES * 2,
+    MAGLEV_ROOM * 2,
     SOURCE_WORDS * 4,
+    FORWARD_ROWS * BACKEND_ROWS,
   ];
 }
 
@@ -91,11 +99,12 @@ export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number):
   const next = (part: number): [SharedArrayBuffer, number] => [memory, (at += sizes[part]!) - sizes[part]!];
   return Array.from({ length: HALVES }, () => ({
     forwardOfRule: new Uint8Array(...next(0), ruleSlots),
-    forwards: new Int32Array(...next(1), MAX_FORWARDS << FORWARD_SHIFT),
-    backends: new Int32Array(...next(2), MAX_BACKENDS << BACKEND_SHIFT),
+    forwards: new Int32Array(...next(1), FORWARD_ROWS << FORWARD_SHIFT),
+    backends: new Int32Array(...next(2), BACKEND_ROWS << BACKEND_SHIFT),
     index: new Uint16Array(...next(3), INDEX_SIZE),
-    maglev: new Uint16Array(...next(4), MAGLEV_ENTRIES),
+    maglev: new Uint16Array(...next(4), MAGLEV_ROOM),
     sources: new Int32Array(...next(5), SOURCE_WORDS),
+    usable: new Uint8Array(...next(6), FORWARD_ROWS * BACKEND_ROWS),
   }));
 }
 
@@ -109,6 +118,11 @@ export function forwardAt(forward: number): number {
   return forward << FORWARD_SHIFT;
 }
 
+/** Index in {@linkcode ForwardTable.usable} of a forward's first backend; add the row. Hot path: no allocation. */
+export function usableAt(forward: number): number {
+  return forward * BACKEND_ROWS;
+}
+
 /** Index of the first word of a translation address. Hot path: no allocation. */
 export function sourceAt(isIpv6: boolean, index: number): number {
   return (isIpv6 ? SOURCES.first6 : SOURCES.first4) + (index << 2);
@@ -117,7 +131,7 @@ export function sourceAt(isIpv6: boolean, index: number): number {
 /** Makes the rows that are given away findable by address and port. */
 export function indexBackends({ backends, index }: ForwardTable): void {
   index.fill(0);
-  for (let row = 0; row < MAX_BACKENDS; row++) {
+  for (let row = 0; row < BACKEND_ROWS; row++) {
     const at = backendAt(row);
     const flags = backends[at + BACKEND.flags]!;
     if ((flags & BACKEND_KNOWN) === 0) continue;

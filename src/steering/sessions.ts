@@ -12,11 +12,11 @@ import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
 import {
   BACKEND,
+  BACKEND_ROWS,
   backendAt,
   FORWARD,
   forwardAt,
   type ForwardTable,
-  MAX_BACKENDS,
   MAX_SOURCES,
 } from "./forward_table.ts";
 import { PortPool } from "./port_pool.ts";
@@ -98,7 +98,7 @@ export function sessionMemory(capacity: number): SharedArrayBuffer {
 
 /** Memory for the number of sessions with each backend, by row. */
 export function liveOfBackendMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(MAX_BACKENDS * Int32Array.BYTES_PER_ELEMENT);
+  return new SharedArrayBuffer(BACKEND_ROWS * Int32Array.BYTES_PER_ELEMENT);
 }
 
 export class SessionTable {

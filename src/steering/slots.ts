@@ -4,51 +4,81 @@
  *
  * @module
  */
+import type { Change } from "./published.ts";
 
 /** Slot of packets that belong to no rule. */
 export const NO_RULE = 0;
 /** Name under which the counts of rules that are gone for good are kept, so that sums still add up. */
 export const RETIRED = "(retired)";
 
+/** Slots for the names of a generation, not in force yet. */
+export interface SlotPlan extends Change {
+  /** In the order of the names. */
+  readonly slots: readonly number[];
+  /** Those that pass from a name long gone to a new one. */
+  readonly reused: ReadonlySet<number>;
+}
+
+interface Holder {
+  /** Undefined where the slot is free. A name stays after its rule is gone until the slot is needed. */
+  readonly name: string | undefined;
+  /** Generation that last had the name. */
+  readonly lastSeen: number;
+}
+
+const FREE: Holder = { name: undefined, lastSeen: 0 };
+
 export class RuleSlots {
-  /** Name by slot; undefined where free. A name stays after its rule is gone until the slot is needed. */
-  readonly #names: (string | undefined)[] = [undefined];
+  /** By slot. */
+  readonly #holders: Holder[] = [FREE];
   readonly #slots = new Map<string, number>();
-  /** Generation that last had the rule, by slot. */
-  readonly #lastSeen: number[] = [0];
 
   constructor(readonly capacity: number) {}
 
   /**
-   * Gives every name a slot.
+   * Finds a slot for every name. Nothing changes before the plan flips; one plan at a time.
    *
-   * @param onReuse Told each slot that passes from a rule long gone to a new one, before it does.
-   * @returns Slots in the order of `names`.
+   * @param kept Names whose slots are given to no other, besides those of the generation before.
+   * @throws {RangeError} when there are too many.
    */
-  assign(names: readonly string[], generation: number, onReuse: (slot: number) => void): number[] {
-    for (const name of names) {
-      const slot = this.#slots.get(name);
-      if (slot !== undefined) this.#lastSeen[slot] = generation;
-    }
+  plan(names: readonly string[], generation: number, kept: ReadonlySet<string> = new Set()): SlotPlan {
+    const wanted = new Set(names);
+    const reused = new Set<number>();
+    let fresh = this.#slots.size + 1;
     let search = NO_RULE + 1;
-    return names.map((name) => {
+    const isTaken = ({ name, lastSeen }: Holder): boolean =>
+      lastSeen >= generation - 1 || wanted.has(name!) || kept.has(name!);
+    const slots = names.map((name) => {
       const known = this.#slots.get(name);
       if (known !== undefined) return known;
       // First the slots never used, so that counters of rules just gone can still be looked at.
-      let slot = this.#slots.size + 1;
-      if (slot >= this.capacity) {
-        // Packets steered under the previous generation may still be on their way, so its slots are not free yet.
-        while (search < this.capacity && this.#lastSeen[search]! >= generation - 1) search++;
-        if (search >= this.capacity) throw new RangeError(`More than ${this.capacity - 1} rules in two generations`);
-        slot = search++;
-        onReuse(slot);
-        this.#slots.delete(this.#names[slot]!);
-      }
-      this.#names[slot] = name;
-      this.#slots.set(name, slot);
-      this.#lastSeen[slot] = generation;
-      return slot;
+      if (fresh < this.capacity) return fresh++;
+      // Packets steered under the previous generation may still be on their way, so its slots are not free yet.
+      while (search < this.capacity && (search >= this.#holders.length || isTaken(this.#holders[search]!))) search++;
+      if (search >= this.capacity) throw new RangeError(`More than ${this.capacity - 1} rules in two generations`);
+      reused.add(search);
+      return search++;
     });
+    const before = slots.map((slot) => this.#holders[slot]);
+    return {
+      slots,
+      reused,
+      flip: () => slots.forEach((slot, index) => this.#give(slot, { name: names[index], lastSeen: generation })),
+      back: () => {
+        for (let index = slots.length - 1; index >= 0; index--) this.#give(slots[index]!, before[index]);
+      },
+    };
+  }
+
+  #give(slot: number, holder: Holder | undefined): void {
+    const { name: gone } = this.#holders[slot] ?? FREE;
+    if (gone !== undefined && gone !== holder?.name) this.#slots.delete(gone);
+    if (holder === undefined) {
+      this.#holders.length = Math.min(this.#holders.length, slot); // it was never used: the last ones first
+      return;
+    }
+    this.#holders[slot] = holder;
+    if (holder.name !== undefined) this.#slots.set(holder.name, slot);
   }
 
   /** The slot of a name that has one. */

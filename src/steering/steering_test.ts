@@ -79,34 +79,67 @@ Deno.test("soleRules() names a worker's rule where it is the only one that can r
   assert.deepEqual(sole([rule("echo", 4, { action: "echo" })]), [NO_RULE, NO_RULE, NO_RULE]);
 });
 
+/** Puts the plan in force. @returns Its slots. */
+function assign(slots: RuleSlots, names: readonly string[], generation: number): readonly number[] {
+  const plan = slots.plan(names, generation);
+  plan.flip();
+  return plan.slots;
+}
+
 Deno.test("RuleSlots keeps a rule's slot while it stays, and when it comes back", () => {
   const slots = new RuleSlots(16);
-  const never = (): void => assert.fail("no slot needs to be reused");
-  assert.deepEqual(slots.assign(["a", "b"], 1, never), [1, 2]);
-  assert.deepEqual(slots.assign(["b", "c"], 2, never), [2, 3]);
-  assert.deepEqual(slots.assign(["a"], 3, never), [1]);
+  assert.deepEqual(assign(slots, ["a", "b"], 1), [1, 2]);
+  assert.deepEqual(assign(slots, ["b", "c"], 2), [2, 3]);
+  assert.deepEqual(assign(slots, ["a"], 3), [1]);
+  assert.deepEqual(slots.entries(), [[1, "a"], [2, "b"], [3, "c"]]);
 });
 
+const CAPACITY = 9;
+const GENERATIONS = fc.array(fc.uniqueArray(fc.nat(30), { maxLength: 4 }), { maxLength: 60 });
+const namesOf = (set: readonly number[]): string[] => set.map((number) => `rule-${number}`);
+
 Deno.test("RuleSlots never gives a slot of this or the previous generation to another rule", () => {
-  const CAPACITY = 9;
-  const generations = fc.array(fc.uniqueArray(fc.nat(30), { maxLength: 4 }), { maxLength: 60 });
-  fc.assert(fc.property(generations, (sets) => {
+  fc.assert(fc.property(GENERATIONS, (sets) => {
     const slots = new RuleSlots(CAPACITY);
     let previous = new Map<number, string>();
     sets.forEach((set, index) => {
-      const names = set.map((number) => `rule-${number}`);
-      const reused: number[] = [];
-      const assigned = slots.assign(names, index + 1, (slot) => reused.push(slot));
+      const names = namesOf(set);
+      const { slots: assigned, reused, flip } = slots.plan(names, index + 1);
+      flip();
       assert.equal(new Set(assigned).size, names.length);
       assert.ok(assigned.every((slot) => slot > NO_RULE && slot < CAPACITY));
       const now = new Map(assigned.map((slot, at) => [slot, names[at]!]));
       for (const [slot, name] of previous) {
         if (now.has(slot)) assert.equal(now.get(slot), name);
-        assert.ok(!reused.includes(slot));
+        assert.ok(!reused.has(slot));
       }
       previous = now;
     });
   }));
+});
+
+Deno.test("RuleSlots.plan() changes nothing before it flips, and nothing when it is undone", () => {
+  fc.assert(fc.property(GENERATIONS, (sets) => {
+    const slots = new RuleSlots(CAPACITY);
+    const shown = (): unknown => [slots.used, slots.entries().toSorted(([one], [other]) => one - other)];
+    sets.forEach((set, index) => {
+      const before = shown();
+      const plan = slots.plan(["other", "another"], index + 1);
+      assert.deepEqual(shown(), before);
+      plan.flip();
+      plan.back();
+      assert.deepEqual(shown(), before);
+      assign(slots, namesOf(set), index + 1);
+    });
+  }));
+});
+
+Deno.test("RuleSlots.plan() gives no slot away whose name is to be kept", () => {
+  const slots = new RuleSlots(4);
+  assign(slots, ["a", "b", "c"], 1);
+  for (const generation of [2, 3, 4]) assign(slots, [], generation);
+  assert.deepEqual([...slots.plan(["d"], 5, new Set(["a"])).reused], [2]);
+  assert.throws(() => slots.plan(["d", "e", "f"], 5, new Set(["a"])), RangeError);
 });
 
 Deno.test("diffRules() names what was added, changed and removed", () => {
@@ -118,4 +151,19 @@ Deno.test("diffRules() names what was added, changed and removed", () => {
     "- gone: ports 3, worker 0, action count",
   ]);
   assert.deepEqual(diffRules(after, after), []);
+});
+
+Deno.test("diffRules() words also what has no words of its own", () => {
+  const rules = ["a", "b", "c"].map((name, index) => rule(name, index + 1));
+  const [a, b, c] = rules;
+  assert.deepEqual(diffRules(rules, [b!, a!, c!]), ["~ the order of the rules"]);
+  assert.deepEqual(diffRules(rules, [rule("new", 9), a!, c!]), [
+    "+ new: ports 9, worker 0, action count",
+    "- b: ports 2, worker 0, action count",
+  ]);
+  const forward = { to: [], mode: "nat", remapPort: null, idleTimeout: 60, noneLeft: "drop" } as const;
+  const forwarding = (idleTimeout: number): Rule =>
+    rule("a", 1, { action: "forward", forward: { ...forward, idleTimeout } });
+  assert.deepEqual(diffRules([forwarding(60)], [forwarding(61)]), ["~ a: other options of forward"]);
+  assert.deepEqual(diffRules([a!], [{ ...a!, more: 1 } as Rule]), ["~ a: other options"]);
 });

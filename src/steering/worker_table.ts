@@ -1,6 +1,6 @@
 /**
- * What a worker needs to know about ports and rules: two tables in shared memory, one in force. The control thread writes the
- * idle one, then stores its index; workers load the index once per batch.
+ * What a worker needs to know about ports and rules: two tables in shared memory, of which one is in force (published.ts). Workers
+ * look once per batch which it is.
  *
  * @module
  */
@@ -24,21 +24,41 @@ export interface WorkerTable {
   readonly answersOnPort: Uint8Array;
   /** One of {@linkcode WORKER_ACTION} by rule slot. */
   readonly actionOfRule: Uint8Array;
+  /** By worker: slot of the rule that all packets in its rings belong to, and that only counts them; 0 where there is none. */
+  readonly soleOfWorker: Uint16Array;
 }
 
 const TABLES = 2;
-const ACTIONS_AT = PORT_COUNT * 3;
+/** Workers there can be. */
+const MAX_WORKERS = 64;
+const PORTS_BYTES = PORT_COUNT * 2;
+const SOLE_BYTES = MAX_WORKERS * 2;
+const ANSWERS_AT = PORTS_BYTES + SOLE_BYTES;
+const ACTIONS_AT = ANSWERS_AT + PORT_COUNT;
 
 export function createWorkerTables(ruleSlots: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(TABLES * (ACTIONS_AT + ruleSlots));
+  const padded = (ruleSlots + 1) & ~1;
+  return new SharedArrayBuffer(TABLES * (ACTIONS_AT + padded));
 }
 
 /** Views of both tables over the memory of {@linkcode createWorkerTables}. */
 export function viewWorkerTables(memory: SharedArrayBuffer): readonly WorkerTable[] {
   const bytes = memory.byteLength / TABLES;
-  return Array.from({ length: TABLES }, (_, index) => ({
-    ruleOfPort: new Uint16Array(memory, index * bytes, PORT_COUNT),
-    answersOnPort: new Uint8Array(memory, index * bytes + PORT_COUNT * 2, PORT_COUNT),
-    actionOfRule: new Uint8Array(memory, index * bytes + ACTIONS_AT, bytes - ACTIONS_AT),
-  }));
+  return Array.from({ length: TABLES }, (_, index) => {
+    const at = index * bytes;
+    return {
+      ruleOfPort: new Uint16Array(memory, at, PORT_COUNT),
+      soleOfWorker: new Uint16Array(memory, at + PORTS_BYTES, MAX_WORKERS),
+      answersOnPort: new Uint8Array(memory, at + ANSWERS_AT, PORT_COUNT),
+      actionOfRule: new Uint8Array(memory, at + ACTIONS_AT, bytes - ACTIONS_AT),
+    };
+  });
+}
+
+/** Copies a whole table. */
+export function copyWorkerTable(from: WorkerTable, to: WorkerTable): void {
+  to.ruleOfPort.set(from.ruleOfPort);
+  to.answersOnPort.set(from.answersOnPort);
+  to.actionOfRule.set(from.actionOfRule);
+  to.soleOfWorker.set(from.soleOfWorker);
 }

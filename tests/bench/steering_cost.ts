@@ -60,7 +60,7 @@ async function programCost(rounds: number): Promise<Result[]> {
   for (let round = 0; round <= rounds; round++) {
     for (const [subject, ports] of Object.entries(listed)) {
       const rule: Rule = { name: "r", ports: [ports], worker: 0, action: "drop" };
-      await table.apply(compilePortMap([rule], [1]), round + 1);
+      (await table.prepare(compilePortMap([rule], [1]), round + 1)).flip();
       const repeat = 1_000_000;
       const start = performance.now();
       testRun(program.fd, { data: frame, repeat });

@@ -8,6 +8,7 @@ import { BackgroundTraffic } from "./support/background.ts";
 import { about, readBlocks, readPackets, sequenceOf, sequencesByFlow } from "./support/capture_files.ts";
 import { captureOf, count, end, nameOf, PORT, send, WIRE, written } from "./support/captures.ts";
 import { TempDir } from "./support/command.ts";
+import { SIZE } from "../support/sizes.ts";
 import { sumOf } from "./support/metrics.ts";
 import { echoEach } from "./support/python.ts";
 import { sleep, until } from "./support/wait.ts";
@@ -103,7 +104,13 @@ Deno.test("under a flood every packet is captured or counted, no other fate chan
   let dropped = 0;
   // However fast the disk is: until it was too slow once.
   for (let attempt = 0; attempt < 5 && dropped === 0; attempt++) {
-    await runTraffic(network, "live", { ports: [9999], count: 500_000, flows: 50, payloadBytes: 1400, cpus: [0, 1] });
+    await runTraffic(network, "live", {
+      ports: [9999],
+      count: SIZE.capturedPackets,
+      flows: 50,
+      payloadBytes: 1400,
+      cpus: [0, 1],
+    });
     const { received } = (await settled(box)).totals;
     assert.deepEqual(fatesOf(await box.status(), "flood"), { counted: received });
     dropped = (await written(box, "flood", received)).dropped;

@@ -1,17 +1,22 @@
 import assert from "node:assert/strict";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
-import { runTraffic } from "../support/traffic_cli.ts";
+import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { SteadyTraffic } from "./support/background.ts";
 import { BackendHost, Clients, FAMILIES, FAR, forwardConfig, forwardTo } from "./support/backends.ts";
 import { lossesOf, refusedFrames } from "./support/link.ts";
 
 const PORTS = [8080, 8081, 8082, 8083];
 const SESSIONS = 1024;
 const WORKERS = 2;
-/** Times four ports: a million flows, a packet each. */
-const FLOWS = 262_144;
-const FLOOD_PPS = 80_000;
+/** Source ports of a flood; each sends to all ports: so many flows times four, of a packet each. */
+const FLOWS = SIZE.floodFlows;
+const FLOODS = 3;
+/** 16 bytes for each flow of a flood of the default size. */
+const GROWTH_KIB = 2048;
+/** The rx rings of forwardConfig have room for 8192, also for the conversations and the answers. */
+const WINDOW_FRAMES = 6000;
 
 function residentKib({ pid }: Appliance): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]);
@@ -20,7 +25,7 @@ function residentKib({ pid }: Appliance): number {
 const sumOf = ({ workers }: Status, name: "sessions" | "evictions"): number =>
   workers.reduce((sum, { loop }) => sum + loop[name]!, 0);
 
-Deno.test("a million flows of made-up sources against 2,048 sessions: memory stays, conversations go on, all is counted", async () => {
+Deno.test(`${FLOODS} floods of ${FLOWS * PORTS.length} flows from made-up sources against 2,048 sessions: memory stays, conversations go on, all is counted`, async () => {
   await using network = await TestNetwork.create();
   await using host = await BackendHost.create(network);
   for (const number of [1, 2, 3]) await host.serve("IPv4", number);
@@ -35,11 +40,16 @@ Deno.test("a million flows of made-up sources against 2,048 sessions: memory sta
   const conversations = { address: FAMILIES.IPv4.service, port: PORTS[0]!, clients: 200, timeoutMs: 10_000 };
   await using clients = await Clients.start(network, conversations);
   await clients.ready();
-  const memory = residentKib(box);
-  const source = { mac: "02:00:00:00:00:01", address: "10.99.0.1", port: 20_000 };
-  const count = FLOWS * PORTS.length;
-  const flood = { ports: PORTS, flows: FLOWS, count, ratePps: FLOOD_PPS, cpus: [0, 1], source };
-  const { sent } = await runTraffic(network, "live", flood);
+  const memory = [residentKib(box)];
+  let sent = 0;
+  for (let flood = 0; flood < FLOODS; flood++) {
+    const source = { mac: "02:00:00:00:00:01", address: `10.99.${flood}.1`, port: 20_000 };
+    const traffic = { ports: PORTS, flows: FLOWS, cpus: [0, 1], source };
+    await using flow = await SteadyTraffic.start(network, box, traffic, { windowFrames: WINDOW_FRAMES });
+    await flow.more(FLOWS * PORTS.length);
+    sent += (await flow.stop()).sent;
+    memory.push(residentKib(box));
+  }
   const full = await box.status();
   const report = await clients.stop();
 
@@ -50,15 +60,14 @@ Deno.test("a million flows of made-up sources against 2,048 sessions: memory sta
   const refused = await refusedFrames(network);
   const lostBehind = await lossesOf(host.name, FAR) + await lossesOf(network.names.client, INTERFACES.client);
   const outside = refused + status.totals.socketDrops + lostBehind;
-  assert.ok(
-    report.lost <= Math.min(outside, report.sent / 100),
-    `${report.lost} of ${report.sent} lost, ${outside} outside`,
-  );
+  assert.ok(report.lost <= outside, `${report.lost} of ${report.sent} lost, ${outside} outside`);
   const { forwarded = 0, sessions_full = 0, ...others } = fatesOf(status, "web");
   assert.deepEqual(others, {});
   assert.equal(forwarded + sessions_full + status.totals.socketDrops + refused, sent + report.sent);
   assert.ok(sumOf(full, "sessions") <= WORKERS * SESSIONS, `${sumOf(full, "sessions")} sessions`);
-  assert.ok(sumOf(full, "evictions") > 500_000, `${sumOf(full, "evictions")} were replaced`);
-  const grown = residentKib(box) - memory;
-  assert.ok(grown < 16 * 1024, `grown by ${grown} KiB`);
+  const flows = FLOODS * FLOWS * PORTS.length;
+  assert.ok(sumOf(full, "evictions") > flows / 2, `${sumOf(full, "evictions")} of ${flows} were replaced`);
+  // In the first flood code is compiled, and heaps take the size that they keep.
+  const grown = memory.at(-1)! - memory.at(-2)!;
+  assert.ok(grown < GROWTH_KIB, `grown by ${grown} KiB in the last flood: ${memory}`);
 });

@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
+import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { BackendHost, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
 
 const PORT = 8080;
 const CLIENTS = 1000;
-const REQUESTS = 1000;
+const REQUESTS = SIZE.requestsPerClient;
 const ALL = CLIENTS * REQUESTS;
 
 for (const family of BOTH) {
-  Deno.test(`a thousand clients with a thousand requests each, three backends: every answer comes back whole: ${family}`, async () => {
+  Deno.test(`a thousand clients with ${REQUESTS} requests each, three backends: every answer comes back whole: ${family}`, async () => {
     await using network = await TestNetwork.create();
     await using host = await BackendHost.create(network);
     for (const number of [1, 2, 3]) await host.serve(family, number);

@@ -270,6 +270,60 @@ Deno.test("ICMP needs CAP_NET_RAW or a ping_group_range, and a machine with neit
   }
 });
 
+Deno.test("what hinders a check on this machine does not count against the backend, and is told once", async () => {
+  await using network = await healthNetwork();
+  await using _servers = await HealthServers.start(network, { udp: { 5001: "echo" }, tcp: [5001] });
+  await using health = await HealthProcess.start(network);
+  const inClient = (...argv: string[]): Promise<string> => network.exec("client", argv);
+  const families = Object.entries(FAMILIES);
+  const filtered = families.flatMap(([family, { peer: address }]) =>
+    (["udp", "icmp"] as const).map((kind): BackendText => ({
+      ...QUICK,
+      name: `${kind} ${family}`,
+      address,
+      port: 5001,
+      kind,
+    }))
+  );
+  const hindered = async (name: string, reason: string): Promise<void> => {
+    await until(`the reason of ${name}`, async () => (await health.status())[name]!.reason === reason, {
+      describe: () => health.log,
+    });
+  };
+  await inClient(
+    "nft",
+    "add table inet hinder; add chain inet hinder out { type filter hook output priority 0; policy drop; }",
+  );
+  await health.set(filtered);
+  for (const { name } of filtered) await hindered(name, "Cannot carry out the check: send failed with EPERM (1)");
+  await sleep(10 * QUICK.intervalMs);
+  for (const { name } of filtered) {
+    const { healthy, checks, failures, lastMs } = (await health.status())[name]!;
+    assert.deepEqual({ healthy, checks, failures, lastMs }, { healthy: true, checks: 0, failures: 0, lastMs: null });
+  }
+  assert.equal(messages(health).length, filtered.length, health.log);
+  for (const message of messages(health)) assert.match(message, /stays healthy\. .* EPERM \(1\): a packet filter/);
+  await inClient("nft", "delete table inet hinder");
+  for (const { name } of filtered) assert.equal((await untilChecked(health, name, 3)).healthy, true);
+  assert.equal(messages(health).filter((message) => message.endsWith("can be checked again")).length, filtered.length);
+
+  // One port for two sockets to the same peer: the second has none.
+  await health.set([]);
+  await inClient("sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=40000 40000");
+  const { peer: address } = FAMILIES.ipv4;
+  const crowded = ["one", "other"].map((name): BackendText => ({ ...QUICK, name, address, port: 5001, kind: "udp" }));
+  await health.set(crowded);
+  const status = await until("both", async () => {
+    const { one, other } = await health.status();
+    return one!.checks + other!.checks >= 5 && [one, other].some((each) => /connect failed/.test(each!.reason))
+      ? [one!, other!]
+      : undefined;
+  }, { describe: () => health.log });
+  assert.deepEqual(status.map(({ healthy, failures }) => [healthy, failures]), [[true, 0], [true, 0]]);
+  assert.match(health.log, /connect failed with EAGAIN \(11\): no local port is free/);
+  assert.deepEqual(health.events, []);
+});
+
 Deno.test("rise and fall are counted exactly, and each change is told once", async () => {
   const patterns = { 5001: "11100100011011", 5002: "0001000011101110", 5003: "01010101010101", 5004: "000" };
   const [rise, fall] = [3, 2];

@@ -39,10 +39,10 @@ function motley(): PortMap {
   return map;
 }
 
-Deno.test("PortTable.apply() writes every port as the kernel then reads it", async () => {
+Deno.test("PortTable.prepare() writes every port as the kernel then reads it", async () => {
   await using rig = await VerdictRig.load();
   const map = motley();
-  await rig.table.apply(map, 1);
+  await rig.put(map, 1);
   const kernel = readTable(rig.program);
   const actions = [ACTION.PASS, ACTION.DROP, ACTION.REDIRECT, ACTION.SPREAD];
   const owners: (PortOwner | undefined)[] = Array(PORT_COUNT).fill(undefined);
@@ -63,46 +63,52 @@ Deno.test("PortTable.apply() writes every port as the kernel then reads it", asy
   }
 });
 
-Deno.test("PortTable.apply() puts the other half in force each time", async () => {
+Deno.test("PortTable.prepare() puts the other half in force each time", async () => {
   await using rig = await VerdictRig.load();
   assert.equal(rig.table.generation, 0);
   assert.equal(rig.run(FRAME), "UNLISTED_PORT");
   const before = activeTable(rig.program);
-  await rig.table.apply(portMap({ [LISTED]: { action: "redirect" } }), 1);
+  await rig.put(portMap({ [LISTED]: { action: "redirect" } }), 1);
   assert.equal(activeTable(rig.program), 1 - before);
   assert.equal(rig.table.generation, 1);
   assert.equal(rig.run(FRAME), "STEERED");
-  await rig.table.apply(portMap({ [LISTED]: { action: "drop" } }), 2);
+  await rig.put(portMap({ [LISTED]: { action: "drop" } }), 2);
   assert.equal(activeTable(rig.program), before);
   assert.equal(rig.table.generation, 2);
   assert.equal(rig.run(FRAME), "RULE_DROP");
 });
 
-Deno.test("PortTable.apply() leaves nothing of a port that is no longer listed", async () => {
+Deno.test("PortTable.prepare() leaves nothing of a port that is no longer listed", async () => {
   await using rig = await VerdictRig.load();
   const empty: PortMap = [];
   // Twice each, so that both halves have held the port.
-  for (const [index, map] of [motley(), motley(), empty, empty].entries()) await rig.table.apply(map, index + 1);
+  for (const [index, map] of [motley(), motley(), empty, empty].entries()) await rig.put(map, index + 1);
   assert.equal(rig.run(FRAME), "UNLISTED_PORT");
   assert.ok(new Uint8Array(readTable(rig.program).buffer).every((byte) => byte === 0));
 });
 
-Deno.test("PortTable.apply() called again before it is done puts each table in force, the last one for good", async () => {
+Deno.test("PortTable.prepare() changes nothing before the flip, and a flip that is undone leaves what was in force", async () => {
   await using rig = await VerdictRig.load();
-  const actions = ["drop", "pass", "redirect"] as const;
-  await Promise.all(actions.map((action, index) => rig.table.apply(portMap({ [LISTED]: { action } }), index + 1)));
-  assert.equal(rig.table.generation, 3);
-  assert.equal(rig.run(FRAME), "STEERED");
+  await rig.put(portMap({ [LISTED]: { action: "drop" } }), 1);
+  const before = activeTable(rig.program);
+  const given = await rig.table.prepare(portMap({ [LISTED]: { action: "pass" } }), 2);
+  assert.equal(rig.run(FRAME), "RULE_DROP");
+  given.flip();
+  given.back();
+  assert.deepEqual([activeTable(rig.program), rig.table.generation, rig.run(FRAME)], [before, 1, "RULE_DROP"]);
+  await rig.table.prepare(portMap({ [LISTED]: { action: "pass" } }), 2); // given up
+  await rig.put(portMap({ [LISTED]: { action: "redirect" } }), 2);
+  assert.deepEqual([rig.table.generation, rig.run(FRAME)], [2, "STEERED"]);
 });
 
-Deno.test("PortTable.apply() flips under load, and no packet sees half of two tables", async () => {
+Deno.test("PortTable.prepare() flips under load, and no packet sees half of two tables", async () => {
   await using rig = await VerdictRig.load();
   // Rule 1 only ever passes, rule 2 only ever drops: a mixture would count in another column, or be unlisted.
   const tables = [
     portMap({ [LISTED]: { action: "pass", rule: 1 } }),
     portMap({ [LISTED]: { action: "drop", rule: 2 } }),
   ];
-  await rig.table.apply(tables[0]!, 1);
+  await rig.put(tables[0]!, 1);
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL("./test_run_worker.ts", import.meta.url), { type: "module" });
   const answer = (): Promise<MessageEvent> =>
@@ -114,7 +120,7 @@ Deno.test("PortTable.apply() flips under load, and no packet sees half of two ta
     const running = answer();
     worker.postMessage({ program: rig.program.fd, frame: FRAME, stop } satisfies TestRunJob);
     await running;
-    for (let flip = 1; flip <= 100; flip++) await rig.table.apply(tables[flip % 2]!, flip + 1);
+    for (let flip = 1; flip <= 100; flip++) await rig.put(tables[flip % 2]!, flip + 1);
     const finished = answer();
     Atomics.store(stop, 0, 1);
     const { data: { runs, failures } } = await finished;
@@ -137,11 +143,11 @@ Deno.test("SteeringProgram.load() with shareWith flips all instances at once and
   await using first = await VerdictRig.load();
   await using second = await VerdictRig.load({ workers: 2, covered: [0], shareWith: first });
   for (const action of ["redirect", "drop", "pass"] as const) {
-    await first.table.apply(portMap({ [LISTED]: { action, rule: 1 } }), 1);
+    await first.put(portMap({ [LISTED]: { action, rule: 1 } }), 1);
     assert.equal(first.run(FRAME), second.run(FRAME));
   }
   // The second has a table object of its own for the same memory.
-  await second.table.apply(portMap({ [LISTED]: { action: "redirect", rule: 1, worker: 1 } }), 2);
+  await second.put(portMap({ [LISTED]: { action: "redirect", rule: 1, worker: 1 } }), 2);
   assert.equal(first.table.generation, 2);
   assert.equal(second.run(FRAME), "UNCOVERED_QUEUE");
   assert.equal(first.counters().seen, 3);
@@ -151,9 +157,9 @@ Deno.test("SteeringProgram.load() with shareWith flips all instances at once and
 Deno.test("SteeringProgram.load() with shareWith keeps the table when the first instance is gone", async () => {
   const first = await VerdictRig.load();
   await using second = await VerdictRig.load({ shareWith: first });
-  await first.table.apply(portMap({ [LISTED]: { action: "drop" } }), 1);
+  await first.put(portMap({ [LISTED]: { action: "drop" } }), 1);
   await first[Symbol.asyncDispose]();
   assert.equal(second.run(FRAME), "RULE_DROP");
-  await second.table.apply(portMap({ [LISTED]: { action: "redirect" } }), 2);
+  await second.put(portMap({ [LISTED]: { action: "redirect" } }), 2);
   assert.equal(second.run(FRAME), "STEERED");
 });

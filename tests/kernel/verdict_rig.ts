@@ -69,6 +69,11 @@ export class VerdictRig implements AsyncDisposable {
     return rig;
   }
 
+  /** Puts a port table in force. */
+  async put(ports: PortMap, generation: number): Promise<void> {
+    (await this.table.prepare(ports, generation)).flip();
+  }
+
   /** What the program has counted, with the rules of the slots that tests use. */
   counters(): XdpCounters {
     const first = this.program.readRuleCounters(0, FIRST_SLOTS);

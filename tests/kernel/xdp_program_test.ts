@@ -20,7 +20,7 @@ const RULES = portMap({
 
 async function loadRig(covered?: readonly number[]): Promise<VerdictRig> {
   const rig = await VerdictRig.load(covered === undefined ? {} : { covered });
-  await rig.table.apply(RULES, 1);
+  await rig.put(RULES, 1);
   return rig;
 }
 
@@ -142,7 +142,7 @@ Deno.test("xdp_port_redirect steers to the worker that the port was given to", a
   const map = portMap({ 5000: { action: "redirect", worker: 0 }, 5001: { action: "redirect", worker: 1 } });
   for (const covered of [0, 1]) {
     await using rig = await VerdictRig.load({ workers: 2, covered: [covered] });
-    await rig.table.apply(map, 1);
+    await rig.put(map, 1);
     for (const worker of [0, 1]) {
       const reason = rig.run(ipv4({ port: 5000 + worker }).bytes);
       assert.equal(reason, worker === covered ? "STEERED" : "UNCOVERED_QUEUE");
@@ -160,7 +160,7 @@ Deno.test("xdp_port_redirect spreads flows evenly, and a flow to one worker only
   await using second = await VerdictRig.load({ workers, covered: [1], shareWith: first });
   await using third = await VerdictRig.load({ workers, covered: [2], shareWith: first });
   await using fourth = await VerdictRig.load({ workers, covered: [3], shareWith: first });
-  await first.table.apply(portMap({ [LISTED]: { action: "spread", rule: 1 } }), 1);
+  await first.put(portMap({ [LISTED]: { action: "spread", rule: 1 } }), 1);
   const kinds: Readonly<Record<string, (flow: number) => Endpoints>> = {
     "IPv4 source ports": (flow) => ["198.51.100.7", 20_000 + flow, "192.0.2.2"],
     "IPv4 source addresses": (flow) => [`198.51.${flow >> 8}.${flow & 0xff}`, 20_000, "192.0.2.2"],

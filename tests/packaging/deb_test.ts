@@ -1,10 +1,11 @@
 /**
- * The Debian package, really installed on this machine: XDPSTEER_BINARY names the file to pack, else it is dist/xdpsteer.
- * Starting the service is not tested here, since that needs systemd as process 1.
+ * The Debian package, really installed, on top of this machine's own files: XDPSTEER_BINARY names the file to pack, else it is
+ * dist/xdpsteer. Starting the service is not tested here, since that needs systemd as process 1.
  */
 import assert from "node:assert/strict";
 import { buildDeb, debianVersion, dependencies } from "../../scripts/build_deb.ts";
-import { binary, exists, ROOT, run, succeed, temporaryFolder } from "./support.ts";
+import { PrivateRoot } from "./private_root.ts";
+import { binary, exists, ROOT, run, runWith, succeed, temporaryFolder } from "./support.ts";
 
 const CONFFILE = "/etc/xdpsteer/steering.yaml";
 const ENABLED = "/etc/systemd/system/multi-user.target.wants/xdpsteer.service";
@@ -27,9 +28,18 @@ Deno.test("a file that is no program is refused", async () => {
   await assert.rejects(buildDeb({ binary: `${ROOT}/README.md`, directory: folder.path }), /is not an ELF file/);
 });
 
+/** The package, built once for all tests: that takes seconds. */
+let shared: { readonly folder: Awaited<ReturnType<typeof temporaryFolder>>; readonly deb: string };
+
+Deno.test.beforeAll(async () => {
+  const folder = await temporaryFolder();
+  shared = { folder, deb: await buildDeb({ binary: binary(), directory: `${folder.path}/first` }) };
+});
+
+Deno.test.afterAll(async () => await shared.folder[Symbol.asyncDispose]());
+
 Deno.test("two builds are the same to the byte, and lintian finds no error or warning", async () => {
   await using folder = await temporaryFolder();
-  const first = await buildDeb({ binary: binary(), directory: `${folder.path}/first` });
   // Another umask, and another second on the clock.
   const umask = Deno.umask(0o077);
   let second: string;
@@ -38,9 +48,10 @@ Deno.test("two builds are the same to the byte, and lintian finds no error or wa
   } finally {
     Deno.umask(umask);
   }
-  assert.equal((await run("cmp", first, second)).code, 0, "the two packages differ");
+  assert.equal((await run("cmp", shared.deb, second)).code, 0, "the two packages differ");
 
-  const lintian = await run("lintian", "--allow-root", "--fail-on", "error,warning", first);
+  const args = ["--allow-root", "--fail-on", "error,warning", shared.deb];
+  const lintian = await runWith({ TMPDIR: folder.path }, "lintian", ...args); // it leaves files there
   assert.equal(lintian.code, 0, lintian.stdout + lintian.stderr);
 });
 
@@ -68,67 +79,77 @@ Deno.test("the package asks for the glibc that docs/deploy.md names, and the loa
   assert.deepEqual(said, [{ file: "docs/deploy.md", found: version }]);
 });
 
+/** The same package with another version in it, and not compressed, as no one will look at its size. */
+async function withVersion(deb: string, version: string, directory: string): Promise<string> {
+  const tree = `${directory}/tree`;
+  await succeed("dpkg-deb", "--raw-extract", deb, tree);
+  const control = await Deno.readTextFile(`${tree}/DEBIAN/control`);
+  await Deno.writeTextFile(`${tree}/DEBIAN/control`, control.replace(/^Version: .*$/m, `Version: ${version}`));
+  await succeed("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, `${directory}/newer.deb`);
+  return `${directory}/newer.deb`;
+}
+
 Deno.test("install, edit, upgrade, remove, purge: edits stay until the purge, which leaves nothing", async () => {
-  await requireNotInstalled();
   const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
   const newer = debianVersion(version) + "+test1";
   await using folder = await temporaryFolder();
-  const deb = await buildDeb({ binary: binary(), directory: folder.path });
-  const newerDeb = await buildDeb({ binary: binary(), directory: folder.path, version: newer });
+  const newerDeb = await withVersion(shared.deb, newer, folder.path);
+  await using root = await PrivateRoot.create();
+  const conffile = root.path(CONFFILE);
+  const isThere = (path: string): Promise<boolean> => exists(root.path(path));
+  await requireNotInstalled(root);
+  const before = await traces(root);
 
-  const before = await traces();
-  await using _cleanup = { [Symbol.asyncDispose]: cleanUp };
-
-  await apt("install", deb);
-  assert.equal(await installedVersion(), debianVersion(version));
-  assert.equal(JSON.parse(await succeed("/usr/bin/xdpsteer", "version", "--json")).version, version);
-  await succeed("/usr/bin/xdpsteer", "check", "--config", CONFFILE);
-  assert.equal(await exists(ENABLED), false, "a fresh install must not start at the next boot");
-  await succeed("man", "--where", "8", "xdpsteer");
-  await succeed("dpkg", "--verify", "xdpsteer");
+  await apt(root, "install", shared.deb);
+  assert.equal(await installedVersion(root), debianVersion(version));
+  assert.equal(JSON.parse(await root.succeed("/usr/bin/xdpsteer", "version", "--json")).version, version);
+  await root.succeed("/usr/bin/xdpsteer", "check", "--config", CONFFILE);
+  assert.equal(await isThere(ENABLED), false, "a fresh install must not start at the next boot");
+  await root.succeed("man", "--where", "8", "xdpsteer");
+  await root.succeed("dpkg", "--verify", "xdpsteer");
 
   // What an operator does.
-  const edited = (await Deno.readTextFile(CONFFILE)).replace("steering: []", "steering: [{ name: dns, ports: 53 }]");
-  await Deno.writeTextFile(CONFFILE, edited);
-  await Deno.writeTextFile("/etc/xdpsteer/before.yaml", "version: 1\n");
-  await succeed("systemctl", "enable", "xdpsteer.service");
+  const edited = (await Deno.readTextFile(conffile)).replace("steering: []", "steering: [{ name: dns, ports: 53 }]");
+  await Deno.writeTextFile(conffile, edited);
+  await Deno.writeTextFile(root.path("/etc/xdpsteer/before.yaml"), "version: 1\n");
+  await root.succeed("systemctl", "enable", "xdpsteer.service");
 
-  await apt("install", newerDeb);
-  assert.equal(await installedVersion(), newer);
-  assert.equal(await Deno.readTextFile(CONFFILE), edited);
-  assert.equal(await exists(`${CONFFILE}.dpkg-dist`), false);
-  assert.equal(await exists(ENABLED), true, "an upgrade must not disable the service");
+  await apt(root, "install", newerDeb);
+  assert.equal(await installedVersion(root), newer);
+  assert.equal(await Deno.readTextFile(conffile), edited);
+  assert.equal(await isThere(`${CONFFILE}.dpkg-dist`), false);
+  assert.equal(await isThere(ENABLED), true, "an upgrade must not disable the service");
 
-  const files = (await succeed("dpkg", "-L", "xdpsteer")).trim().split("\n");
+  const files = (await root.succeed("dpkg", "-L", "xdpsteer")).trim().split("\n");
   const owned = files.filter((file) => file.includes("xdpsteer"));
   assert.ok(owned.includes("/usr/bin/xdpsteer") && owned.includes(CONFFILE), owned.join("\n"));
 
-  await apt("remove", "xdpsteer");
-  assert.equal(await Deno.readTextFile(CONFFILE), edited);
-  assert.equal(await exists("/usr/bin/xdpsteer"), false);
+  await apt(root, "remove", "xdpsteer");
+  assert.equal(await Deno.readTextFile(conffile), edited);
+  assert.equal(await isThere("/usr/bin/xdpsteer"), false);
 
   // What a run leaves.
   const caches = ["/var/cache/xdpsteer", "/var/cache/xdpsteer-service", "/var/cache/private/xdpsteer-service"];
   for (const left of ["/run/xdpsteer", ...caches]) {
-    await Deno.mkdir(left, { recursive: true });
-    await Deno.writeTextFile(`${left}/file`, "");
+    await Deno.mkdir(root.path(left), { recursive: true });
+    await Deno.writeTextFile(root.path(`${left}/file`), "");
   }
-  await apt("purge", "xdpsteer");
+  await apt(root, "purge", "xdpsteer");
   for (const path of [...owned, "/run/xdpsteer", ...caches, ENABLED]) {
-    assert.equal(await exists(path), false, `${path} is still there`);
+    assert.equal(await isThere(path), false, `${path} is still there`);
   }
-  assert.deepEqual((await traces()).filter((trace) => !before.includes(trace)), []);
+  assert.deepEqual((await traces(root)).filter((trace) => !before.includes(trace)), []);
 });
 
-/** A purge would delete what belongs to somebody. */
-async function requireNotInstalled(): Promise<void> {
-  if (await installedVersion() !== undefined || await exists("/etc/xdpsteer")) {
-    throw new Error("xdpsteer is installed here, and this test would purge it: apt-get purge xdpsteer, and try again");
+/** What is installed on the machine itself is seen inside, and would be taken for the test's. */
+async function requireNotInstalled(root: PrivateRoot): Promise<void> {
+  if (await installedVersion(root) !== undefined || await exists(root.path("/etc/xdpsteer"))) {
+    throw new Error("xdpsteer is installed here: apt-get purge xdpsteer, and try again");
   }
 }
 
-async function installedVersion(): Promise<string | undefined> {
-  const { code, stdout } = await run(
+async function installedVersion(root: PrivateRoot): Promise<string | undefined> {
+  const { code, stdout } = await root.run(
     "dpkg-query",
     "--show",
     "--showformat",
@@ -139,21 +160,23 @@ async function installedVersion(): Promise<string | undefined> {
   return code === 0 && status === "installed" ? version : undefined;
 }
 
-/** Unlike apt, dpkg has nothing against purging what is not there. */
-async function cleanUp(): Promise<void> {
-  await succeed("dpkg", "--purge", "xdpsteer");
-  // Made by this test where systemd never was; elsewhere it is not empty, and stays.
-  await Deno.remove("/var/cache/private").catch(() => {});
-}
-
-async function apt(command: "install" | "remove" | "purge", what: string): Promise<void> {
-  const options = ["-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"];
-  await succeed("apt-get", ...options, command, what);
+async function apt(root: PrivateRoot, command: "install" | "remove" | "purge", what: string): Promise<void> {
+  await root.succeed("apt-get", "-y", "-q", "--no-install-recommends", command, what);
 }
 
 /** Everything outside of home and temporary folders that has the product's name, and its user. */
-async function traces(): Promise<string[]> {
-  const found = await run("find", "/etc", "/usr", "/var/lib", "/var/cache", "/run", "-xdev", "-name", "*xdpsteer*");
-  const user = await run("getent", "passwd", "xdpsteer");
+async function traces(root: PrivateRoot): Promise<string[]> {
+  const found = await root.run(
+    "find",
+    "/etc",
+    "/usr",
+    "/var/lib",
+    "/var/cache",
+    "/run",
+    "-xdev",
+    "-name",
+    "*xdpsteer*",
+  );
+  const user = await root.run("getent", "passwd", "xdpsteer");
   return [...found.stdout.split("\n"), ...user.stdout.split("\n")];
 }

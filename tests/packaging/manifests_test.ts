@@ -64,6 +64,16 @@ Deno.test("the pod is on the host's network with five capabilities and nothing m
   assert.deepEqual(daemonSet.spec!.selector.matchLabels, daemonSet.spec!.template.metadata!.labels);
 });
 
+/** Where a feature writes: the control socket, captures, what is unpacked. */
+const WRITTEN = ["/run/xdpsteer", "/var/lib/xdpsteer", "/var/cache/xdpsteer"];
+
+Deno.test("on a read-only root there is a place for everything that is written", async () => {
+  const mounts = container.volumeMounts!.filter(({ readOnly }) => readOnly !== true).map(({ mountPath }) => mountPath);
+  assert.deepEqual(WRITTEN.filter((path) => !mounts.includes(path)), []);
+  const [, volumes = "[]"] = /^VOLUME (.*)$/m.exec(await Deno.readTextFile(CONTAINERFILE)) ?? [];
+  assert.deepEqual(WRITTEN.filter((path) => !JSON.parse(volumes).includes(path)), []);
+});
+
 Deno.test("the ConfigMap is mounted as a folder, so that the kubelet's swap of the link is seen", () => {
   const mount = container.volumeMounts!.find(({ mountPath }) => mountPath === "/etc/xdpsteer")!;
   assert.equal(mount.subPath, undefined);

@@ -15,11 +15,20 @@ export interface Result {
 }
 
 /** Runs a program to its end, in the project's folder. */
-export async function run(program: string, ...args: readonly string[]): Promise<Result> {
+export function run(program: string, ...args: readonly string[]): Promise<Result> {
+  return runWith({}, program, ...args);
+}
+
+/** The same, with more variables in its environment. */
+export async function runWith(
+  env: Readonly<Record<string, string>>,
+  program: string,
+  ...args: readonly string[]
+): Promise<Result> {
   const { code, stdout, stderr } = await new Deno.Command(program, {
     args: [...args],
     cwd: ROOT,
-    env: { LC_ALL: "C", NO_COLOR: "1", DEBIAN_FRONTEND: "noninteractive" },
+    env: { LC_ALL: "C", NO_COLOR: "1", DEBIAN_FRONTEND: "noninteractive", ...env },
     stdin: "null",
   }).output();
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);

@@ -135,6 +135,7 @@ function health(tell: (change: Change) => void): (request: Request) => Promise<u
       case "set":
         setAt = performance.now();
         checks.set(request.backends.map(({ name, address, port, checkPort, payload, expect, ...check }) => ({
+          key: name,
           backend: { name, address: parseAddress(address), port },
           check: {
             ...check,

@@ -13,7 +13,6 @@ import { interfaceIndex } from "../../src/ffi/libc.ts";
 import { LiveFrames, type LiveFramesOptions } from "../../src/traffic/live_frames.ts";
 import { sendFlows, type UdpFlowsOptions } from "../../src/traffic/udp_flows.ts";
 import { INTERFACES, IPV4, IPV6, MACS, type Side, type TestNetwork } from "./netns.ts";
-import { niced } from "./niceness.ts";
 
 /** What `live` takes: as {@linkcode LiveFramesOptions}, from the client to the steer namespace where nothing is said. */
 export type LiveTraffic =
@@ -43,8 +42,6 @@ export interface TrafficReport {
 export interface RunTrafficOptions {
   /** Where the sender is. Default client. */
   readonly from?: Side;
-  /** As nice(1) takes it. Default that of the test. */
-  readonly niceness?: number;
   /** Ends the sending early. */
   readonly signal?: AbortSignal;
 }
@@ -66,11 +63,11 @@ export async function runTraffic(
   network: TestNetwork,
   kind: "live" | "udp",
   traffic: LiveTraffic | UdpTraffic,
-  { from = "client", niceness, signal }: RunTrafficOptions = {},
+  { from = "client", signal }: RunTrafficOptions = {},
 ): Promise<TrafficReport> {
   const argv = [Deno.execPath(), "run", "-A", import.meta.filename!, kind, "--json", JSON.stringify(traffic)];
   signal?.throwIfAborted();
-  const child = network.spawn(from, niceness === undefined ? argv : niced(niceness, argv));
+  const child = network.spawn(from, argv);
   const stop = (): void => {
     try {
       child.kill("SIGTERM");
@@ -90,15 +87,21 @@ const SLICE_MS = 250;
 /** Frames of a slice where no rate is given. */
 const SLICE_FRAMES = 1 << 18;
 
-async function sendLive(traffic: LiveTraffic, signal: AbortSignal): Promise<TrafficReport> {
-  const { count, cpus = [], ipv6 = false, ...rest } = traffic;
+/** Loads the source of live frames, in the client's namespace. */
+export function loadLive(traffic: Omit<LiveTraffic, "count">): Promise<LiveFrames> {
+  const { cpus: _, ipv6 = false, ...rest } = traffic;
   const addresses = ipv6 ? IPV6 : IPV4;
-  using frames = await LiveFrames.load({
+  return LiveFrames.load({
     ifindex: interfaceIndex(INTERFACES.client),
     source: { mac: MACS.client, address: addresses.client },
     destination: { mac: MACS.steer, address: addresses.steer },
     ...rest,
   });
+}
+
+async function sendLive(traffic: LiveTraffic, signal: AbortSignal): Promise<TrafficReport> {
+  const { count, cpus = [], ...rest } = traffic;
+  using frames = await loadLive(rest);
   const slice = rest.ratePps === undefined ? SLICE_FRAMES : Math.ceil(rest.ratePps * SLICE_MS / 1000);
   const start = performance.now();
   let sent = 0;

@@ -6,22 +6,24 @@
 import type { HealthConfig } from "../../config/forward.ts";
 import type { RuleConfig } from "../../config/schema.ts";
 import { parseAddress } from "../../packet/address.ts";
+import type { BackendSpec } from "../../steering/rule.ts";
 import type { CheckedBackend } from "./checks.ts";
 
-/** One check per backend: of rules that check the same backend differently, the first counts. */
+/** What rules ask of each backend: one check for each way in which it is checked. */
 export function checksOf(rules: readonly RuleConfig[]): CheckedBackend[] {
-  const checks = new Map<string, CheckedBackend>();
-  for (const { forward } of rules) {
-    for (const backend of forward?.health ? forward.to : []) {
-      if (checks.has(backend.name)) continue;
-      const address = parseAddress(backend.address);
-      checks.set(backend.name, {
-        backend: { name: backend.name, address, port: backend.port },
-        check: toCheck(forward!.health!),
-      });
-    }
-  }
-  return [...checks.values()];
+  const checks = rules.flatMap(({ forward }) =>
+    forward?.health ? forward.to.map((backend) => checkOf(backend, forward.health!)) : []
+  );
+  return [...new Map(checks.map((check) => [check.key, check])).values()];
+}
+
+/** How a rule checks a backend. */
+export function checkOf(backend: Pick<BackendSpec, "name" | "address" | "port">, health: HealthConfig): CheckedBackend {
+  return {
+    key: `${backend.name} ${JSON.stringify(health)}`,
+    backend: { name: backend.name, address: parseAddress(backend.address), port: backend.port },
+    check: toCheck(health),
+  };
 }
 
 function toCheck(health: HealthConfig): CheckedBackend["check"] {

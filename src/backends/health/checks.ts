@@ -3,13 +3,14 @@
  * that waits for their sockets; the control thread is busy only when something has come or is due.
  *
  * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot carry out at
- * all (no right to send ICMP, no file descriptor left) says nothing about the backend: its state stays, and the log says why.
+ * all (no right to send ICMP, a packet filter, no port left) says nothing about the backend: its state stays, and the log says why.
  *
  * @module
  */
 import { messageOf, SteerError } from "../../errors.ts";
 import { AsyncPoll } from "../../ffi/async_poll.ts";
 import { logger } from "../../log.ts";
+import type { Change } from "../../steering/published.ts";
 import { EchoProbe } from "./echo_probe.ts";
 import type { HealthCheckConfig, Outcome, Probe } from "./probe.ts";
 import { RiseAndFall } from "./rise_and_fall.ts";
@@ -26,6 +27,8 @@ export interface Backend {
 }
 
 export interface CheckedBackend {
+  /** Names this check of this backend: a backend may be checked in several ways, for several rules. */
+  readonly key: string;
   readonly backend: Backend;
   readonly check: HealthCheckConfig;
 }
@@ -55,6 +58,7 @@ const log = logger("health");
 
 /** A backend, its state, and the check that goes on. */
 interface Entry {
+  readonly key: string;
   readonly backend: Backend;
   readonly check: HealthCheckConfig;
   readonly probe: Probe;
@@ -68,40 +72,67 @@ interface Entry {
   hindrance: string;
 }
 
-export class HealthChecks implements AsyncDisposable {
-  #entries = new Map<string, Entry>();
+/** Whether backends are healthy: what {@linkcode HealthChecks} knows, and what tests make up. */
+export interface HealthSource extends AsyncDisposable {
+  /** Says, as part of a change, what is to be checked from then on. */
+  change(backends: readonly CheckedBackend[]): Change;
+  /** Every check, by its key. */
+  status(): ReadonlyMap<string, BackendHealth>;
+}
+
+export class HealthChecks implements HealthSource {
+  #entries: ReadonlyMap<string, Entry> = new Map();
   /** Probes whose sockets may still be waited for. */
   #retired: Probe[] = [];
   #poll: AsyncPoll | undefined;
   #running: Promise<void> | undefined;
 
-  /** @param onChange Called once for each change of a backend's health, after it is in {@linkcode status}. */
-  constructor(private readonly onChange: (name: string, healthy: boolean, reason: string) => void) {}
+  /** @param onChange Called once for each change of a backend's health by a check, after it is in {@linkcode status}. */
+  constructor(private readonly onChange: (key: string, healthy: boolean, reason: string) => void) {}
 
   /**
    * Says what is to be checked from now on. A backend that stays keeps its health, also where its check changes; one that comes is
-   * healthy. Of two with one name the later counts.
+   * healthy. Of two with one key the later counts.
    *
-   * @throws {SyscallError} where the process has no file descriptor or memory left to begin with.
+   * @throws {SyscallError} where the process has no file descriptor or memory left to begin with; nothing has changed then.
    */
   set(backends: readonly CheckedBackend[]): void {
-    const before = this.#entries;
-    this.#entries = new Map(backends.map(({ backend, check }) => {
-      const known = before.get(backend.name);
-      const stays = known !== undefined && isSame(known.backend, backend);
-      if (stays && isSame(known.check, check)) return [backend.name, known];
-      return [backend.name, newEntry(backend, check, stays ? known : undefined)];
-    }));
-    for (const [name, { probe }] of before) {
-      if (this.#entries.get(name)?.probe !== probe) this.#retired.push(probe);
-    }
-    this.#poll?.wake();
-    if (this.#entries.size > 0) this.#running ??= this.#run(new AsyncPoll());
+    this.change(backends).flip();
   }
 
-  /** Every backend that is checked, by its name. */
+  /** {@linkcode set} as part of a change. */
+  change(backends: readonly CheckedBackend[]): Change {
+    let before: ReadonlyMap<string, Entry> = this.#entries;
+    return {
+      flip: () => {
+        before = this.#entries;
+        const next = new Map(backends.map((checked) => {
+          const { key, backend, check } = checked;
+          const known = before.get(key) ?? [...before.values()].find((entry) => entry.backend.name === backend.name);
+          const stays = known !== undefined && isSame(known.backend, backend);
+          if (stays && known.key === key && isSame(known.check, check)) return [key, known];
+          return [key, newEntry(checked, stays ? known : undefined)];
+        }));
+        const poll = next.size > 0 && this.#running === undefined ? new AsyncPoll() : undefined; // may fail
+        this.#replace(next);
+        if (poll !== undefined) this.#running = this.#run(poll);
+      },
+      back: () => this.#replace(before),
+    };
+  }
+
+  #replace(next: ReadonlyMap<string, Entry>): void {
+    const before = this.#entries;
+    this.#entries = next;
+    const kept = new Set([...next.values()].map(({ probe }) => probe));
+    const gone = [...before.values()].map(({ probe }) => probe).filter((probe) => !kept.has(probe));
+    this.#retired = [...this.#retired.filter((probe) => !kept.has(probe)), ...gone];
+    this.#poll?.wake();
+  }
+
+  /** Every check, by its key. */
   status(): ReadonlyMap<string, BackendHealth> {
-    return new Map([...this.#entries].map(([name, { health }]) => [name, { ...health }]));
+    return new Map([...this.#entries].map(([key, { health }]) => [key, { ...health }]));
   }
 
   /** Ends all checks. Nothing is called, and no socket is open, afterwards. */
@@ -139,17 +170,17 @@ export class HealthChecks implements AsyncDisposable {
     entry.dueMs = Math.max(now, Math.round(next / slotMs) * slotMs);
     try {
       const outcome = probe.start();
-      if (entry.hindrance !== "") log.info("Backend {backend} can be checked again", { backend: entry.backend.name });
-      entry.hindrance = "";
       if (outcome !== undefined) this.#end(entry, outcome);
     } catch (error) {
-      entry.startedMs = undefined;
       this.#hinder(entry, error);
     }
   }
 
+  /** Ends a check that counts for nothing. */
   #hinder(entry: Entry, error: unknown): void {
-    const { backend, health } = entry;
+    const { backend, health, probe } = entry;
+    entry.startedMs = undefined;
+    probe.reset();
     const reason = messageOf(error);
     health.lastMs = null;
     health.reason = reason;
@@ -169,15 +200,21 @@ export class HealthChecks implements AsyncDisposable {
     const isLate = performance.now() >= entry.startedMs! + timeoutMs;
     if (!this.#isChecked(entry) || !(isReady || isLate)) return;
     // A last look at a late one too: the delay may have been this thread's.
-    const outcome = probe.look() ??
-      (isLate ? { succeeded: false, reason: `${probe.silence} in ${timeoutMs} ms` } : undefined);
-    if (outcome !== undefined) this.#end(entry, outcome);
+    try {
+      const outcome = probe.look() ??
+        (isLate ? { succeeded: false, reason: `${probe.silence} in ${timeoutMs} ms` } : undefined);
+      if (outcome !== undefined) this.#end(entry, outcome);
+    } catch (error) {
+      this.#hinder(entry, error);
+    }
   }
 
   #end(entry: Entry, { succeeded, reason }: Outcome): void {
-    const { backend: { name }, check: { rise, fall }, health, probe, state } = entry;
+    const { key, backend: { name }, check: { rise, fall }, health, probe, state } = entry;
     const elapsedMs = performance.now() - entry.startedMs!;
     entry.startedMs = undefined;
+    if (entry.hindrance !== "") log.info("Backend {backend} can be checked again", { backend: name });
+    entry.hindrance = "";
     if (!succeeded) probe.reset();
     health.checks++;
     if (!succeeded) health.failures++;
@@ -190,7 +227,7 @@ export class HealthChecks implements AsyncDisposable {
       log.info("Backend {backend} is healthy again: {reason}, {rise} in a row", { backend: name, reason, rise });
     } else log.warn("Backend {backend} is unhealthy: {reason}, {fall} in a row", { backend: name, reason, fall });
     try {
-      this.onChange(name, succeeded, reason);
+      this.onChange(key, succeeded, reason);
     } catch (error) {
       // The checks of the others go on.
       log.error("The change of backend {backend} could not be followed: {error}", {
@@ -202,7 +239,7 @@ export class HealthChecks implements AsyncDisposable {
 
   /** False once it has been replaced, by whoever heard of a change for example. */
   #isChecked(entry: Entry): boolean {
-    return this.#entries.get(entry.backend.name) === entry;
+    return this.#entries.get(entry.key) === entry;
   }
 
   #closeRetired(): void {
@@ -210,12 +247,13 @@ export class HealthChecks implements AsyncDisposable {
   }
 }
 
-function newEntry(backend: Backend, check: HealthCheckConfig, before: Entry | undefined): Entry {
+function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undefined): Entry {
   const healthy = before?.health.healthy ?? true;
   const health = before === undefined
     ? { healthy, lastMs: null, reason: "not checked yet", since: new Date().toISOString(), checks: 0, failures: 0 }
     : { ...before.health };
   return {
+    key,
     backend,
     check,
     probe: openProbe(backend, check),

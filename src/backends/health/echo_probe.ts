@@ -50,7 +50,7 @@ export class EchoProbe implements Probe {
       this.#socket = socket;
       this.#isRaw = isRaw;
       const connected = socket.connect();
-      if (connected < 0) return failure(connected);
+      if (connected < 0) return failure("connect", connected);
     }
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#view.setUint16(SEQUENCE_AT, this.#sequence);
@@ -58,14 +58,14 @@ export class EchoProbe implements Probe {
     this.#view.setUint16(CHECKSUM_AT, 0);
     if (!this.#isIpv6) this.#view.setUint16(CHECKSUM_AT, internetChecksum(this.#view));
     const sent = this.#socket.send(this.#request);
-    return sent < 0 ? failure(sent) : undefined;
+    return sent < 0 ? failure("send", sent) : undefined;
   }
 
   look(): Outcome | undefined {
     for (let count = 0; count < MOST_OTHERS; count++) {
       const length = this.#socket!.receive(received);
       if (length === -ERRNO.EAGAIN) return undefined;
-      if (length < 0) return failure(length);
+      if (length < 0) return failure("recv", length);
       if (this.#isReply(received.subarray(0, length))) return { succeeded: true, reason: "answered" };
     }
     return undefined;

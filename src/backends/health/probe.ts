@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { ERRNO, errnoName } from "../../ffi/errno.ts";
+import { ERRNO, errnoName, syscallError } from "../../ffi/errno.ts";
 
 /** How a backend is checked. */
 export interface HealthCheckConfig {
@@ -35,10 +35,14 @@ export interface Probe extends Disposable {
    * Begins a check.
    *
    * @returns how it ended, where that is known at once.
-   * @throws {SyscallError} where this machine has no socket for it, which says nothing about the backend.
+   * @throws {SyscallError} where this machine cannot carry it out, which says nothing about the backend.
    */
   start(): Outcome | undefined;
-  /** Looks for the end of a check that has begun. Looking too early does no harm. */
+  /**
+   * Looks for the end of a check that has begun. Looking too early does no harm.
+   *
+   * @throws {SyscallError} where this machine cannot carry it out, which says nothing about the backend.
+   */
   look(): Outcome | undefined;
   /** What to wait for while a check goes on. */
   readonly fd: number;
@@ -56,9 +60,20 @@ const WORDS = new Map<number, string>([
   [ERRNO.EACCES, "a filter on the way forbids it"],
 ]);
 
-/** @param result `-errno`. */
-export function failure(result: number): Outcome {
-  const words = WORDS.get(-result);
+/** What the network or the backend answers, and a missing route: packets do not get there either. */
+const FROM_OUTSIDE = new Set(
+  ("EACCES ECONNABORTED ECONNREFUSED ECONNRESET EHOSTDOWN EHOSTUNREACH EMSGSIZE ENETUNREACH ENONET ENOPROTOOPT " +
+    "EOPNOTSUPP EPIPE EPROTO ETIMEDOUT").split(" "),
+);
+
+/**
+ * @param call Name of the call that failed.
+ * @param result `-errno`.
+ * @throws {SyscallError} where it is this machine that hinders the check: a packet filter, no port or memory left.
+ */
+export function failure(call: "connect" | "send" | "recv", result: number): Outcome {
   const name = errnoName(-result);
+  if (!FROM_OUTSIDE.has(name)) throw syscallError(call, -result, "carry out the check");
+  const words = WORDS.get(-result);
   return { succeeded: false, reason: words === undefined ? name : `${words} (${name})` };
 }

@@ -36,16 +36,16 @@ export class UdpProbe implements Probe {
     if (this.#socket === undefined) {
       this.#socket = IpSocket.udp(this.peer);
       const connected = this.#socket.connect();
-      if (connected < 0) return failure(connected);
+      if (connected < 0) return failure("connect", connected);
     }
     const sent = this.#socket.send(this.#payload);
-    return sent < 0 ? failure(sent) : undefined;
+    return sent < 0 ? failure("send", sent) : undefined;
   }
 
   look(): Outcome | undefined {
     const length = this.#socket!.receive(answer);
     if (length === -ERRNO.EAGAIN) return undefined;
-    if (length < 0) return failure(length);
+    if (length < 0) return failure("recv", length);
     if (length >= this.#expect.length && this.#expect.every((byte, index) => answer[index] === byte)) {
       return { succeeded: true, reason: "answered" };
     }
@@ -95,7 +95,7 @@ export class TcpProbe implements Probe {
 
   #decided(result: number): Outcome {
     this.reset();
-    return result < 0 ? failure(result) : { succeeded: true, reason: "connected" };
+    return result < 0 ? failure("connect", result) : { succeeded: true, reason: "connected" };
   }
 
   reset(): void {

@@ -59,8 +59,14 @@ const LOOK_UP = "look up a route";
 const log = logger("next_hop");
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Ways to destinations: what {@linkcode NextHops} knows, and what tests make up. */
+export interface NextHopSource extends Disposable {
+  lookup(destination: Uint8Array): NextHop | undefined;
+  provoke(nextHop: NextHop, destination: Uint8Array): void;
+}
+
 /** The next hops of the network namespace that the process is in. */
-export class NextHops implements Disposable {
+export class NextHops implements NextHopSource {
   #tables: KernelTables;
   /** True where the tables may lack something the kernel has. */
   #incomplete = false;

@@ -52,9 +52,10 @@ export interface ApplianceOptions {
   readonly directory?: string;
 }
 
-const START_MS = 15_000;
-const REQUEST_MS = 5000;
-const STOP_MS = 4000;
+/** Far more than each takes, for the machine may be slow. */
+const START_MS = 60_000;
+const REQUEST_MS = 30_000;
+const STOP_MS = 30_000;
 
 export class Appliance implements AsyncDisposable {
   readonly configFile: string;

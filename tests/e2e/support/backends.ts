@@ -236,17 +236,20 @@ export class Clients implements AsyncDisposable {
   }
 }
 
+const LONG_RINGS = ", umem: { chunks: 16384 }, rings: { rx: 8192, tx: 8192, fill: 8192, completion: 8192 }";
+/** As an interface is where nothing is said about its memory. */
+export const DEFAULT_RINGS = "";
+
 /** A configuration that steers on the interface to the clients and the one to the backends. */
 export function forwardConfig(
   socket: string,
   rules: readonly string[],
-  { interfaces = [INTERFACES.steer, BACK], workers = 2, more = [] as readonly string[] } = {},
+  { interfaces = [INTERFACES.steer, BACK], workers = 2, more = [] as readonly string[], memory = LONG_RINGS } = {},
 ): string {
-  const memory = "umem: { chunks: 16384 }, rings: { rx: 8192, tx: 8192, fill: 8192, completion: 8192 }";
   return [
     "version: 1",
     "interfaces:",
-    ...interfaces.map((name) => `  - { name: ${name}, attach: native, ${memory} }`),
+    ...interfaces.map((name) => `  - { name: ${name}, attach: native${memory} }`),
     `workers: { count: ${workers} }`,
     "steering:",
     ...rules.map((rule) => `  - ${rule}`),

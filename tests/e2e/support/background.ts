@@ -4,14 +4,10 @@
  * @module
  */
 import type { TestNetwork } from "../../support/netns.ts";
-import {
-  type LiveTraffic,
-  runTraffic,
-  type RunTrafficOptions,
-  type TrafficReport,
-  type UdpTraffic,
-} from "../../support/traffic_cli.ts";
-import type { Appliance } from "./appliance.ts";
+import { type LiveTraffic, runTraffic, type TrafficReport, type UdpTraffic } from "../../support/traffic_cli.ts";
+import { FrameSource, type GrantedTraffic } from "../../support/granted_frames.ts";
+import type { Appliance, Status } from "./appliance.ts";
+import { sleep } from "./wait.ts";
 
 /** More than any test waits for. */
 const ENDLESS = 1e9;
@@ -30,15 +26,10 @@ export class BackgroundTraffic implements AsyncDisposable {
   }
 
   /** Starts live frames towards the appliance, and waits until it has seen some. */
-  static live(
-    network: TestNetwork,
-    box: Appliance,
-    traffic: LiveLoad,
-    options?: Pick<RunTrafficOptions, "niceness">,
-  ): Promise<BackgroundTraffic> {
+  static live(network: TestNetwork, box: Appliance, traffic: LiveLoad): Promise<BackgroundTraffic> {
     return BackgroundTraffic.#start(
       box,
-      ({ signal }) => runTraffic(network, "live", { ...traffic, count: ENDLESS }, { ...options, signal }),
+      (options) => runTraffic(network, "live", { ...traffic, count: ENDLESS }, options),
     );
   }
 
@@ -77,30 +68,93 @@ export class BackgroundTraffic implements AsyncDisposable {
   }
 }
 
-export function ratePps({ sent, elapsedMs }: TrafficReport): number {
-  return sent / elapsedMs * 1000;
-}
+/** Frames that may be on their way at once: room is left for other traffic in the rx rings of config.ts, of 32,768 each. */
+const WINDOW_FRAMES = 24_576;
+const LOOK_MS = 5;
 
-/** The machine did not let the sender keep its rate: what was seen holds, but not at the rate the test is about. */
-class TooSlow extends Error {}
+/**
+ * Live frames as fast as the appliance takes them: none is lost because a worker has to wait for a CPU, however long. What
+ * is missing at the end was lost by the product.
+ */
+export class SteadyTraffic implements AsyncDisposable {
+  readonly #sending: Promise<void>;
+  #stopped = false;
+  #report: TrafficReport | undefined;
+  #drained: ((status: Status) => void) | undefined;
 
-/** What was sent was sent at this rate at least, over all of its time. Comes last: everything else holds at any rate. */
-export function assertRate(report: TrafficReport, leastPps: number): void {
-  const rate = Math.round(ratePps(report));
-  if (rate < leastPps) {
-    throw new TooSlow(`${rate} packets per second were sent: the test is about ${leastPps} and more`);
+  private constructor(
+    private readonly box: Appliance,
+    private readonly source: FrameSource,
+    private readonly windowFrames: number,
+  ) {
+    this.#sending = this.#send();
+    this.#sending.catch(() => {}); // thrown by stop()
   }
-}
 
-const RATE_ATTEMPTS = 3;
-
-/** Runs a test that is about a rate; again, from the start, when the machine was too busy to reach it. Any other failure is final. */
-export async function atRate(test: () => Promise<void>): Promise<void> {
-  for (let attempt = 1;; attempt++) {
+  /**
+   * Starts the traffic, and waits until the appliance has had some.
+   *
+   * @param windowFrames Frames on their way at once; fewer than an rx ring holds.
+   */
+  static async start(
+    network: TestNetwork,
+    box: Appliance,
+    traffic: GrantedTraffic,
+    { windowFrames = WINDOW_FRAMES } = {},
+  ): Promise<SteadyTraffic> {
+    const steady = new SteadyTraffic(box, await FrameSource.start(network, traffic), windowFrames);
     try {
-      return await test();
+      await steady.more(1);
+      return steady;
     } catch (error) {
-      if (!(error instanceof TooSlow) || attempt === RATE_ATTEMPTS) throw error;
+      await steady[Symbol.asyncDispose]();
+      throw error;
     }
   }
+
+  /** Frames that were sent so far. */
+  get sent(): number {
+    return this.#report?.sent ?? 0;
+  }
+
+  /** Waits until so many more were sent. */
+  async more(frames: number): Promise<void> {
+    for (const goal = this.sent + frames; this.sent < goal;) await Promise.race([this.#sending, sleep(LOOK_MS)]);
+  }
+
+  /** Holds the next frames back until a worker has taken each of those before, then goes on. @returns the status between. */
+  async drained(): Promise<Status> {
+    const status = new Promise<Status>((resolve) => this.#drained = resolve);
+    await Promise.race([this.#sending, status]);
+    return await status;
+  }
+
+  /** Ends the traffic. @returns what was sent. */
+  async stop(): Promise<TrafficReport> {
+    this.#stopped = true;
+    await this.#sending;
+    return this.#report!;
+  }
+
+  async #send(): Promise<void> {
+    const grant = Math.ceil(this.windowFrames * 2 / 3);
+    while (!this.#stopped) {
+      const drained = this.#drained;
+      this.#drained = undefined;
+      this.#report = await this.source.send(grant);
+      const most = drained === undefined ? this.windowFrames - grant : 0;
+      const taken = (status: Status): boolean => waiting(status) <= most;
+      drained?.(await this.box.untilStatus("packets to be taken from the rx rings", taken));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => {});
+    await this.source[Symbol.asyncDispose]();
+  }
+}
+
+/** Packets that were redirected and that no worker has taken yet. */
+function waiting({ totals: { verdicts, received, socketDrops } }: Status): number {
+  return verdicts.redirect - received - socketDrops;
 }

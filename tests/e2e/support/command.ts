@@ -9,7 +9,7 @@ import type { SpawnOptions, TestNetwork } from "../../support/netns.ts";
 /** The project's top directory, with a slash at its end. */
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 /** How long a command that does not serve may take. */
-const COMMAND_MS = 20_000;
+const COMMAND_MS = 60_000;
 
 /** The words before the product's own arguments. */
 export function productCommand(): string[] {

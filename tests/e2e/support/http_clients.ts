@@ -195,3 +195,96 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(json.dumps({"statuses": statuses, "streamed": streamed}))
 `;
+
+/**
+ * Sends all of its requests on each of some connections at once, and reads nothing.
+ *
+ * @returns how many connections the other side ended within two minutes. A number means that all are still open then.
+ */
+export function flood(
+  network: TestNetwork,
+  options: { readonly to: number | string; readonly count: number; readonly request: string; readonly times: number },
+): Promise<number> {
+  return python(network, "steer", `${CONNECT}${FLOOD}`, options);
+}
+
+const FLOOD = `
+poll, waiting = select.poll(), {}
+for _ in range(options["count"]):
+    connection = connect(options["to"])
+    connection.setblocking(False)
+    waiting[connection.fileno()] = [connection, options["request"].encode() * options["times"]]
+    poll.register(connection, select.POLLOUT)
+end = time.monotonic() + 120
+ended = 0
+while waiting and time.monotonic() < end:
+    for number, events in poll.poll(1000):
+        connection, rest = waiting[number]
+        try:
+            if rest: waiting[number][1] = rest[connection.send(rest):]
+            if not waiting[number][1]: poll.modify(connection, 0) # errors and the end are told all the same
+        except BlockingIOError: pass
+        except ConnectionError: events = select.POLLERR
+        if events & (select.POLLERR | select.POLLHUP):
+            poll.unregister(connection)
+            waiting.pop(number)[0].close()
+            ended += 1
+print(json.dumps(ended))
+`;
+
+/** Sends requests, given by their index, on one connection at once, ends its own direction, and reads. @returns all that came. */
+export function pipeline(
+  network: TestNetwork,
+  options: { readonly to: number | string; readonly requests: readonly string[]; readonly order: readonly number[] },
+): Promise<string> {
+  return python(network, "steer", `${CONNECT}${PIPELINE}`, options);
+}
+
+const PIPELINE = `
+import threading
+with connect(options["to"]) as connection:
+    connection.settimeout(60)
+    def send():
+        connection.sendall("".join(options["requests"][index] for index in options["order"]).encode())
+        connection.shutdown(socket.SHUT_WR)
+    sender = threading.Thread(target=send)
+    sender.start()
+    data = read_all(connection)
+    sender.join()
+print(json.dumps(data.decode("latin-1")))
+`;
+
+/** Sends requests on one connection, and closes it without a look at the answers. */
+export function sendAndLeave(
+  network: TestNetwork,
+  options: { readonly to: number; readonly request: string; readonly times: number },
+): Promise<null> {
+  return python(network, "steer", `${CONNECT}${SEND_AND_LEAVE}`, options);
+}
+
+const SEND_AND_LEAVE = `
+connection = connect(options["to"])
+try: connection.sendall(options["request"].encode() * options["times"])
+except OSError: pass # it need not take all
+connection.close()
+print("null")
+`;
+
+/** Opens connections that say nothing; with all of them open, asks for a path on another. @returns its first line. */
+export function askInCrowd(
+  network: TestNetwork,
+  options: { readonly to: number; readonly count: number; readonly path: string },
+): Promise<string> {
+  return python(network, "steer", `${CONNECT}${ASK_IN_CROWD}`, options);
+}
+
+const ASK_IN_CROWD = `
+crowd = []
+for _ in range(options["count"]):
+    crowd.append(connect(options["to"]))
+    crowd[-1].sendall(b"GET / HT")
+with connect(options["to"]) as connection:
+    try: connection.sendall(f"GET {options['path']} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    except ConnectionError: pass
+    print(json.dumps(read_all(connection).decode().split("\\r\\n")[0]))
+`;

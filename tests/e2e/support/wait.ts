@@ -4,9 +4,9 @@
  * @module
  */
 
-/** How long anything may take where nothing else is said. */
-export const PATIENCE_MS = 5000;
-const STEP_MS = 20;
+/** How long anything may take where nothing else is said: far more than it takes, for the machine may be slow. */
+export const PATIENCE_MS = 30_000;
+const STEP_MS = 5;
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

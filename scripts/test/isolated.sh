@@ -1,0 +1,13 @@
+#!/bin/sh
+# isolated.sh PROGRAM [ARGS...]: runs a program in process and mount namespaces of its own, with its own /run/netns and
+# /dev/shm. It fails if the program leaves a network namespace. When it is killed, the kernel ends all that it started.
+set -eu
+mkdir -p /run/netns
+# The shell stays: it is process 1 there, and reaps orphans.
+exec unshare --mount --pid --fork --kill-child --mount-proc --propagation slave sh -c '
+  mount -t tmpfs tmpfs /run/netns && mount -t tmpfs -o mode=1777 tmpfs /dev/shm || exit 1
+  "$@"
+  code=$?
+  left=$(ls /run/netns)
+  [ -z "$left" ] || { echo "network namespaces were left behind:" $left; exit 1; }
+  exit $code' sh "$@"

@@ -1,0 +1,175 @@
+/**
+ * Writes forward tables: what the rules, the backends' health and the kernel's next hops make of them.
+ *
+ * @module
+ */
+import { keepLink } from "../packet/link_header.ts";
+import { portInPacket } from "../packet/udp.ts";
+import {
+  BACKEND,
+  BACKEND_IPV6,
+  BACKEND_KNOWN,
+  BACKEND_REACHABLE,
+  BACKEND_ROWS,
+  backendAt,
+  FORWARD,
+  FORWARD_MODE,
+  FORWARD_ROWS,
+  forwardAt,
+  type ForwardTable,
+  indexBackends,
+  MAGLEV_ROOM,
+  usableAt,
+} from "../steering/forward_table.ts";
+import { fillMaglev } from "../steering/maglev.ts";
+import type { BackendSpec, ForwardSpec } from "../steering/rule.ts";
+import { checkOf } from "./health/backend_checks.ts";
+import type { CheckedBackend } from "./health/checks.ts";
+import type { NextHop, NextHopSource } from "./next_hop/next_hops.ts";
+
+export interface Backend {
+  readonly spec: Omit<BackendSpec, "weight">;
+  readonly address: Uint8Array;
+  readonly row: number;
+  /** Of the row; 0 ends the sessions that the backend has. */
+  readonly generation: number;
+  /** When the rules stopped naming it; undefined while they do. */
+  readonly leftMs: number | undefined;
+  /** How it may be checked: by every rule that names it, or did last. */
+  readonly checks: readonly CheckedBackend[];
+  /** How long it may drain when it is no longer named, ms. */
+  readonly drainMs: number;
+  nextHop: NextHop | undefined;
+  /** What the box sends from to it; stays known while there is no way to it, so that its answers are. */
+  source: Uint8Array | undefined;
+}
+
+/** What checks say of backends, by the checks' keys. What is not checked yet is healthy. */
+export type Health = ReadonlyMap<string, { readonly healthy: boolean }>;
+
+export interface ForwardRule {
+  readonly name: string;
+  readonly slot: number;
+  readonly spec: ForwardSpec;
+}
+
+/** What a forward table says. */
+export interface Forwards {
+  readonly rules: readonly ForwardRule[];
+  /** Rules of before, for packets that were steered by them. Their slots are not those of {@linkcode rules}. */
+  readonly retired: readonly ForwardRule[];
+  /** By name: all that have a row, those too that are only kept for the sessions they have. */
+  readonly backends: ReadonlyMap<string, Backend>;
+}
+
+/** Whether a rule takes one of its backends to be healthy. */
+export function isHealthy({ health: asked }: ForwardSpec, backend: BackendSpec, health: Health): boolean {
+  return asked === undefined || asked === null || (health.get(checkOf(backend, asked).key)?.healthy ?? true);
+}
+
+export class ForwardWriter {
+  /** What each table has at an entry of its Maglev tables. */
+  readonly #filled = new WeakMap<ForwardTable, Map<number, string>>();
+
+  /**
+   * @param tableSize Entries of each Maglev table.
+   * @param interfaces Names, in the order in which workers number them.
+   */
+  constructor(private readonly tableSize: number, private readonly interfaces: readonly string[]) {}
+
+  /** Whether a table has room for so many rules and backends. */
+  hasRoom(rules: number, backends: number): boolean {
+    return rules <= FORWARD_ROWS && 2 * rules * this.tableSize <= MAGLEV_ROOM && backends < BACKEND_ROWS;
+  }
+
+  /**
+   * Writes all of `table`, which nobody reads. Notes in each backend how it is reached now.
+   *
+   * @throws {SyscallError} when the kernel cannot be asked for a route.
+   */
+  write(table: ForwardTable, { rules, retired, backends }: Forwards, nextHops: NextHopSource, health: Health): void {
+    const rows = new Set<number>();
+    for (const backend of backends.values()) {
+      rows.add(backend.row);
+      this.#writeBackend(table, backend, nextHops);
+    }
+    const { backends: words } = table;
+    for (let row = 0; row < BACKEND_ROWS; row++) {
+      if (rows.has(row)) continue;
+      words[backendAt(row) + BACKEND.flags] = 0;
+      words[backendAt(row) + BACKEND.generation] = 0;
+    }
+    indexBackends(table);
+    this.#writeRules(table, [...rules, ...retired], backends, health);
+  }
+
+  #writeBackend({ backends: words }: ForwardTable, backend: Backend, nextHops: NextHopSource): void {
+    const { spec, address, row } = backend;
+    const nextHop = backend.nextHop = nextHops.lookup(address);
+    if (nextHop !== undefined) backend.source = nextHop.source;
+    const at = backendAt(row);
+    const bytes = new Uint8Array(words.buffer, words.byteOffset + at * 4);
+    const isIpv6 = address.length === 16;
+    const networkInterface = nextHop === undefined ? -1 : this.interfaces.indexOf(nextHop.interfaceName);
+    const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && networkInterface >= 0;
+    bytes.set(address, BACKEND.address * 4);
+    if (backend.source !== undefined) bytes.set(backend.source, BACKEND.source * 4);
+    words[at + BACKEND.generation] = backend.generation;
+    words[at + BACKEND.port] = portInPacket(spec.port);
+    words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (reachable ? BACKEND_REACHABLE : 0);
+    if (!reachable) return;
+    words[at + BACKEND.interface] = networkInterface;
+    words[at + BACKEND.mtu] = nextHop.mtu;
+    words[at + BACKEND.linkBytes] = keepLink(new DataView(words.buffer, words.byteOffset), (at + BACKEND.link) * 4, {
+      destination: nextHop.mac!,
+      source: nextHop.sourceMac,
+      vlan: nextHop.vlan,
+      etherType: isIpv6 ? 0x86dd : 0x0800,
+    });
+  }
+
+  #writeRules(
+    table: ForwardTable,
+    rules: readonly ForwardRule[],
+    known: ReadonlyMap<string, Backend>,
+    health: Health,
+  ): void {
+    const { forwardOfRule, forwards, maglev, usable } = table;
+    const filled = this.#filled.get(table) ?? new Map<number, string>();
+    this.#filled.set(table, filled);
+    forwardOfRule.fill(0);
+    let entry = 0;
+    rules.forEach(({ slot, spec }, index) => {
+      forwardOfRule[slot] = index + 1;
+      const at = forwardAt(index);
+      forwards[at + FORWARD.idle] = spec.idleTimeout;
+      forwards[at + FORWARD.mode] = FORWARD_MODE[spec.mode];
+      forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
+      // Sessions with backends that the rule does not name any more go on while all checks of those succeed.
+      for (const { row, checks } of known.values()) {
+        usable[usableAt(index) + row] = checks.every(({ key }) => health.get(key)?.healthy ?? true) ? 1 : 0;
+      }
+      for (const backend of spec.to) {
+        usable[usableAt(index) + known.get(backend.name)!.row] = isHealthy(spec, backend, health) ? 1 : 0;
+      }
+      for (const isIpv6 of [false, true]) {
+        const backends = spec.to.flatMap((backend) => {
+          const { address, row } = known.get(backend.name)!;
+          const { name, weight } = backend;
+          return isHealthy(spec, backend, health) && (address.length === 16) === isIpv6
+            ? [{ id: row, name, weight }]
+            : [];
+        });
+        const size = backends.length === 0 ? 0 : this.tableSize;
+        forwards[at + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = entry;
+        forwards[at + (isIpv6 ? FORWARD.size6 : FORWARD.size4)] = size;
+        if (size === 0) continue;
+        // Filling takes milliseconds, and neighbours change far more often than backends do.
+        const content = JSON.stringify(backends);
+        if (filled.get(entry) !== content) fillMaglev(maglev.subarray(entry, entry + size), backends);
+        filled.set(entry, content);
+        entry += size;
+      }
+    });
+  }
+}

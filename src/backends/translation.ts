@@ -1,0 +1,59 @@
+/**
+ * Translation ports: each worker has a share of them, to which backends answer.
+ *
+ * @module
+ */
+import type { Config } from "../config/schema.ts";
+import type { FlowKey } from "../packet/flow_key.ts";
+import type { PortRange, Rule } from "../steering/rule.ts";
+import type { SessionTableOptions } from "../steering/sessions.ts";
+
+/** Rules for the translation ports: each worker's share of them is steered to that worker, but for ports that other rules have. */
+export function answerRules(
+  { ports: { first, last } }: Config["forwarding"],
+  workers: number,
+  others: readonly Rule[],
+): Rule[] {
+  const taken = others.flatMap(({ ports }) => ports);
+  return Array.from({ length: workers }, (_, worker) => {
+    const ports = without(shareOf(first, last, worker, workers), taken);
+    return { name: `(answers ${worker})`, ports, worker, action: "answer" };
+  });
+}
+
+/** Whether any of these rules needs translation ports. */
+export function translates(rules: readonly Rule[]): boolean {
+  return rules.some(({ forward }) => forward?.mode === "nat");
+}
+
+/** What a worker makes its session table of. */
+export function sessionOptions(
+  { ports, sessions }: Config["forwarding"],
+  worker: number,
+  workers: number,
+  key: FlowKey,
+  ruleSlots: number,
+): SessionTableOptions {
+  const { first, last } = shareOf(ports.first, ports.last, worker, workers);
+  return { capacity: sessions, firstPort: first, portCount: Math.max(1, last - first + 1), key, ruleSlots };
+}
+
+/** A worker's share of the translation ports. */
+function shareOf(first: number, last: number, worker: number, workers: number): PortRange {
+  const count = last - first + 1;
+  const from = first + Math.floor(count * worker / workers);
+  return { first: from, last: first + Math.floor(count * (worker + 1) / workers) - 1 };
+}
+
+function without(ports: PortRange, taken: readonly PortRange[]): PortRange[] {
+  let left = [ports];
+  for (const { first, last } of taken) {
+    left = left.flatMap((range) =>
+      last < range.first || first > range.last ? [range] : [
+        { first: range.first, last: first - 1 },
+        { first: last + 1, last: range.last },
+      ].filter((part) => part.first <= part.last)
+    );
+  }
+  return left;
+}

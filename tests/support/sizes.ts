@@ -1,0 +1,35 @@
+/**
+ * How much each large test does: by default, and with `scripts/dev test --full`, as before a release. A size is a number of
+ * things, never a time or a rate; what a test asserts holds for either.
+ *
+ * @module
+ */
+
+const word = Deno.env.get("XDPSTEER_TEST_SIZES") ?? "default";
+if (word !== "default" && word !== "full") {
+  throw new Error(`XDPSTEER_TEST_SIZES is "${word}": expected default or full`);
+}
+
+const size = <T>(byDefault: T, full: T): T => word === "full" ? full : byDefault;
+
+/** The sizes of this run. */
+export const SIZE = {
+  /** hot_loop: packets that have the packet loop compiled before memory is looked at. */
+  warmPackets: size(1_000_000, 3_000_000),
+  /** hot_loop: packets counted while the workers' heaps are watched. */
+  countedPackets: size(2_000_000, 10_000_000),
+  /** hot_loop: the same, half of them echoed. */
+  echoedPackets: size(1_000_000, 4_000_000),
+  /** forward: requests of each of a thousand clients, over IPv4 and again over IPv6. */
+  requestsPerClient: size(50, 1000),
+  /** forward_flood: source ports that each send a packet to each of four ports, three times. */
+  floodFlows: size(16_384, 262_144),
+  /** remap: changes in a row under load. */
+  swaps: size(40, 100),
+  /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once, five times at most. */
+  capturedPackets: size(200_000, 500_000),
+  /** http: malformed, huge and odd requests. */
+  oddRequests: size(2000, 10_000),
+  /** bench: workloads of the benchmark that are tried; none named means all. */
+  benchWorkloads: size<readonly string[]>(["latency", "reload", "soak"], []),
+} as const;
