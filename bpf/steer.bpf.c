@@ -88,15 +88,18 @@ static __noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 p
 	return 0;
 }
 
-/* Leaves the packet to the kernel stack. Not inlined: it would stand in the way of those that are redirected. */
-static __noinline int pass(enum steer_reason reason)
+/*
+ * Counts a packet that no rule decided. The reason says whether it is dropped or left to the kernel stack. Not inlined: packets that
+ * are redirected go past it faster.
+ */
+static __noinline int decided(enum steer_reason reason)
 {
 	__u32 zero = 0;
 	struct steer_xdp_counters *counters = bpf_map_lookup_elem(&xdp_counters, &zero);
 
 	if (counters && reason < STEER_REASON_COUNT) /* always: it is an array with a slot 0 */
 		counters->by_reason[reason]++;
-	return XDP_PASS;
+	return STEER_DROP_REASONS >> reason & 1 ? XDP_DROP : XDP_PASS;
 }
 
 /* Packets that stay here: a rule passes or drops them, or their port is not listed. */
@@ -115,14 +118,14 @@ static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 		counters->dropped_bytes += bytes;
 		return XDP_DROP;
 	}
-	return pass(STEER_REASON_UNLISTED_PORT);
+	return decided(STEER_REASON_UNLISTED_PORT);
 }
 
 /* No socket for the packet's queue: one that appeared after start. Never a black hole. */
 static __noinline int uncovered(struct xdp_md *ctx, __u32 port)
 {
 	emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, port);
-	return pass(STEER_REASON_UNCOVERED_QUEUE);
+	return decided(STEER_REASON_UNCOVERED_QUEUE);
 }
 
 /*
@@ -176,7 +179,7 @@ static __noinline int steer_others(struct xdp_md *ctx)
 		return steer(ctx, data, data_end, &packet);
 	if (reason == STEER_REASON_TRUNCATED || reason == STEER_REASON_BAD_LENGTH)
 		emit(ctx, STEER_EVENT_MALFORMED, reason, 0);
-	return pass(reason);
+	return decided(reason);
 }
 
 SEC("xdp")

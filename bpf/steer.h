@@ -6,6 +6,7 @@
 #ifndef XDPSTEER_STEER_H
 #define XDPSTEER_STEER_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 enum steer_limit {
@@ -24,26 +25,52 @@ enum steer_action {
 	STEER_ACTION_SPREAD = 4,   /* to a worker chosen by flow hash */
 };
 
-/* Why a packet got its verdict. Every packet has exactly one. */
-enum steer_reason {
-	STEER_REASON_STEERED = 0,         /* redirect */
-	STEER_REASON_RULE_DROP = 1,       /* drop */
-	STEER_REASON_RULE_PASS = 2,       /* pass, this and all below */
-	STEER_REASON_UNLISTED_PORT = 3,
-	STEER_REASON_NOT_IP = 4,          /* ARP, LLDP, more than two VLAN tags, ... */
-	STEER_REASON_NOT_UDP = 5,
-	STEER_REASON_FRAGMENT = 6,
-	STEER_REASON_TRUNCATED = 7,       /* the frame ends before its headers do */
-	STEER_REASON_BAD_LENGTH = 8,      /* a length field contradicts the frame */
-	STEER_REASON_IPV6_EXTENSIONS = 9, /* more extension headers than are walked, or a source route */
-	STEER_REASON_UNCOVERED_QUEUE = 10, /* no socket for this queue: the kernel stack gets the packet */
-	STEER_REASON_COUNT = 11,
+/* What the program returns, by the kernel's numbers. */
+enum steer_verdict {
+	STEER_VERDICT_DROP = XDP_DROP,
+	STEER_VERDICT_PASS = XDP_PASS,
+	STEER_VERDICT_REDIRECT = XDP_REDIRECT,
 };
 
+/*
+ * Why a packet got its verdict, and which verdict that is. Every packet has exactly one reason. New ones go last. Their words for
+ * operators are in src/observe/vocabulary.ts.
+ */
+#define STEER_REASONS(REASON) \
+	REASON(STEERED, REDIRECT) \
+	REASON(RULE_DROP, DROP) \
+	REASON(RULE_PASS, PASS) \
+	REASON(UNLISTED_PORT, PASS) \
+	REASON(NOT_IP, PASS)          /* ARP, LLDP, more than two VLAN tags, ... */ \
+	REASON(NOT_UDP, PASS) \
+	REASON(FRAGMENT, PASS) \
+	REASON(TRUNCATED, PASS)       /* the frame ends before its headers do */ \
+	REASON(BAD_LENGTH, PASS)      /* a length field contradicts the frame */ \
+	REASON(IPV6_EXTENSIONS, PASS) /* more extension headers than are walked, or a source route */ \
+	REASON(UNCOVERED_QUEUE, PASS) /* no socket for this queue: the kernel stack gets the packet */
+
+enum steer_reason {
+#define STEER_REASON_VALUE(name, verdict) STEER_REASON_##name,
+	STEER_REASONS(STEER_REASON_VALUE)
+	STEER_REASON_COUNT,
+};
+
+/* For TypeScript: the verdict of each reason. */
+enum steer_verdict_of {
+#define STEER_VERDICT_OF_VALUE(name, verdict) STEER_VERDICT_OF_##name = STEER_VERDICT_##verdict,
+	STEER_REASONS(STEER_VERDICT_OF_VALUE)
+};
+
+/* A bit for each reason to drop. */
+#define STEER_DROP_BIT(name, verdict) | (__u64)(STEER_VERDICT_##verdict == STEER_VERDICT_DROP) << STEER_REASON_##name
+#define STEER_DROP_REASONS (0ULL STEER_REASONS(STEER_DROP_BIT))
+_Static_assert(STEER_REASON_COUNT <= 64, "STEER_DROP_REASONS has a bit for each reason");
+
+/* What userspace is told of. New ones go last; what the log says is in src/engine/kernel_events.ts. */
 enum steer_event_kind {
-	STEER_EVENT_MALFORMED = 0,
-	STEER_EVENT_UNCOVERED_QUEUE = 1,
-	STEER_EVENT_COUNT = 2,
+	STEER_EVENT_MALFORMED,
+	STEER_EVENT_UNCOVERED_QUEUE,
+	STEER_EVENT_COUNT,
 };
 
 /* One of the 65,536 ports. */
@@ -102,6 +129,8 @@ struct steer_parameters {
 		enum steer_limit limit;
 		enum steer_action action;
 		enum steer_reason reason;
+		enum steer_verdict verdict;
+		enum steer_verdict_of verdict_of;
 		enum steer_event_kind event_kind;
 		struct steer_event event;
 	} types_for_btf;

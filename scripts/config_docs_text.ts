@@ -26,6 +26,7 @@ export const KEY_EXAMPLES: Readonly<Record<string, string>> = {
   "steering[].ports": '[7777, "27015-27030"]',
   "steering[].worker": "0",
   "steering[].action": "echo",
+  "steering[].capture": "/var/lib/xdpsteer/game.pcapng",
   "control.socket": "/run/xdpsteer/edge.sock",
   "control.group": "netops",
   "control.http": '"[::1]:9469"',
@@ -144,8 +145,8 @@ steering:
 `;
 
 const MADE =
-  "<!-- Made by scripts/gen_config_docs.ts: change src/config/schema.ts, src/observe/metric_families.ts or " +
-  "scripts/config_docs_text.ts, and run scripts/dev schema. -->";
+  "<!-- Made by scripts/gen_config_docs.ts from src/config/schema.ts, src/observe/metric_families.ts, src/observe/vocabulary.ts and " +
+  "scripts/config_docs_text.ts: change these, and run scripts/dev schema. -->";
 
 export const CONFIG_PAGE = `# Configuration
 
@@ -171,7 +172,12 @@ told at once, each with its place; the exit code is 3:
 - \`xdpsteer reload\`, or SIGHUP (\`systemctl reload xdpsteer\`);
 - \`xdpsteer ports set PORT[-PORT] --worker W\` and \`ports unset\`: without \`--save\` until the next reload or restart,
   with it in the file too;
-- \`PUT /v1/config\` on the control socket.
+- \`PUT /v1/config\` on the control socket, with a file or with what \`GET /v1/config\` answered;
+- \`POST\` and \`DELETE /v1/ports\` there.
+
+Programs put back what they read: the answer to GET has the generation as its \`ETag\`. A change with \`If-Match\` and that
+tag is made only while the generation is in force, and is answered by 412 otherwise. With \`?dry_run\` everything is checked,
+and the answer says what would change.
 
 \`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are not
 kept. It refuses a symbolic link.
@@ -201,18 +207,37 @@ ${MADE}
 and no counter goes back while the process lives. Every packet can be followed:
 
 - seen by the XDP program = the sum over \`xdpsteer_xdp_packets_total\`;
-- of these, verdict redirect = received by workers + \`rx_dropped\` + \`rx_ring_full\` of \`xdpsteer_xsk_drops_total\`;
+- of these, verdict redirect = received by workers + {{lost}} of \`xdpsteer_xsk_drops_total\`;
 - received by workers = the sum over the fates of \`xdpsteer_rule_packets_total\`, worker \`xdp\` left out.
 
-Samples of a rule appear with its first packet. The rule \`(retired)\` has the counts of rules that are long gone, and the
-rule with an empty name the packets whose port had no rule any more when a worker saw them.
+Samples of a rule appear with its first packet. Names in parentheses are no rules of the configuration: \`(answers)\` has
+what came to the translation ports of forwarding, which is backends' answers, and \`(retired)\` the counts of rules that are
+long gone. The rule with an empty name has the packets whose port had no rule any more when a worker saw them.
 
 [prometheus.example.yaml](../config/prometheus.example.yaml) scrapes it,
 [prometheus-alerts.yaml](../config/prometheus-alerts.yaml) has alerts, each with its section in
 [operations.md](operations.md), and [grafana-dashboard.json](../config/grafana-dashboard.json) is for import into
 Grafana.
 
+## Metrics
+
 {{metrics}}
+
+## Reasons and verdicts of the XDP program
+
+{{reasons}}
+
+## Counters of a socket
+
+{{socketCounters}}
+
+## Fates
+
+What became of packets that reached a worker. A rule's packets that end in the XDP program are {{kernelFates}}, with
+\`worker="xdp"\`. Served: the packet got what its rule asks
+for. All others were dropped. The action \`answer\` is that of the translation ports.
+
+{{fates}}
 `;
 
 /** What has to stand beside a key for it to be allowed. */

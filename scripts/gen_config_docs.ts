@@ -1,12 +1,16 @@
 /**
  * Writes the documents that follow from the code: docs/configuration.md from the configuration's schema, docs/metrics.md from the
- * table of metrics. Every example in them is parsed first. With `--check` it compares instead, and fails when a file is stale.
+ * tables of metrics, reasons, socket counters and fates, and the table of fates in docs/forwarding.md. Every example in them is parsed first. With `--check` it compares instead, and fails when a file is stale.
  */
 // deno-lint-ignore-file no-console
 import { z } from "zod";
 import { parseConfig } from "../src/config/parse.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { type MetricFamily, METRICS } from "../src/observe/metric_families.ts";
+import { KERNEL_FATES, type Outcome, OUTCOMES } from "../src/observe/vocabulary.ts";
+import { ACTION_KINDS, ACTION_TABLE, type ActionKind } from "../src/steering/action.ts";
+import { type Fate, FATE_TABLE, FATES } from "../src/steering/fate.ts";
+import { LOST_COUNTERS, SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../src/xsk/socket_counters.ts";
 import { FIXED } from "../src/appliance/reload.ts";
 import { ConfigError } from "../src/errors.ts";
 import {
@@ -186,6 +190,55 @@ function metrics(): string {
   return rows.join("\n");
 }
 
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+const outcomes = (where: Outcome["where"]): readonly Outcome[] => OUTCOMES.filter((outcome) => outcome.where === where);
+
+function reasons(): string {
+  return table(
+    ["reason", "verdict", "meaning"],
+    outcomes("xdp").map(({ reason, verdict, words }) => [code(reason), verdict, words]),
+  );
+}
+
+function socketCounters(): string {
+  return table(
+    ["reason", "counts", "meaning"],
+    SOCKET_COUNTERS.map((name) => {
+      const { lost, of, words } = SOCKET_COUNTER_TABLE[name];
+      return [code(name), lost ? "lost packets" : of === "queue" ? "once a queue" : "other things", words];
+    }),
+  );
+}
+
+/** @param ofActions Only fates that packets of one of these actions can have. */
+function fates(ofActions = ACTION_KINDS): string {
+  const rows = FATES.map((fate) => ({ fate, actions: ofActions.filter((kind) => fatesOf(kind).includes(fate)) }));
+  return table(
+    ["fate", "served", "actions", "meaning"],
+    rows.filter(({ actions }) => actions.length > 0 || ofActions === ACTION_KINDS).map(({ fate, actions }) => {
+      const { served, words } = FATE_TABLE[fate];
+      return [code(fate), served ? "yes" : "no", actions.length > 0 ? actions.join(", ") : "any", words];
+    }),
+  );
+}
+
+function fatesOf(kind: ActionKind): readonly Fate[] {
+  return ACTION_TABLE[kind].fates;
+}
+
+/** A page written by hand, with its table of fates made anew. */
+async function withFates(file: string, actions: readonly ActionKind[]): Promise<string> {
+  const text = await Deno.readTextFile(file);
+  if (!FATES_TABLE.test(text)) throw new Error(`${file} has no table that begins with "| fate "`);
+  return text.replace(FATES_TABLE, () => `${fates(actions)}\n`);
+}
+
+const FATES_TABLE = /^\| fate +\|.*\n(?:\|.*\n)+/m;
+
 /** As `deno fmt` wants it. */
 async function format(markdown: string): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {
@@ -206,7 +259,13 @@ checkKeyExamples();
 const pages: Readonly<Record<string, string>> = {
   "docs/configuration.md": CONFIG_PAGE.replace("{{keys}}", () => allKeys).replace("{{examples}}", examples)
     .replace("{{mistakes}}", mistakes).replace("{{fixed}}", FIXED.map((key) => `\`${key}\``).join(", ")),
-  "docs/metrics.md": METRICS_PAGE.replace("{{metrics}}", metrics),
+  "docs/metrics.md": METRICS_PAGE.replace("{{metrics}}", metrics).replace("{{reasons}}", reasons)
+    .replace("{{socketCounters}}", socketCounters).replace("{{fates}}", () => fates())
+    .replace("{{lost}}", LOST_COUNTERS.map(code).join(" + ")).replace(
+      "{{kernelFates}}",
+      KERNEL_FATES.map(code).join(" or "),
+    ),
+  "docs/forwarding.md": await withFates("docs/forwarding.md", ["forward", "answer"]),
 };
 for (const [file, page] of Object.entries(pages)) {
   const text = await format(page);

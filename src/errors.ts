@@ -63,7 +63,8 @@ export class ConfigError extends SteerError {
   }
 }
 
-function formatProblem(file: string, problem: ConfigProblem): string {
+/** `FILE:LINE:COLUMN: MESSAGE`, and the snippet on lines of its own. */
+export function formatProblem(file: string, problem: ConfigProblem): string {
   const place = problem.line > 0 ? `${file}:${problem.line}:${problem.column}` : file;
   return `${place}: ${problem.message}${problem.snippet === "" ? "" : `\n${problem.snippet}`}`;
 }

@@ -17,6 +17,7 @@ import {
 
 import { isJournal } from "./journal.ts";
 import { forLocale } from "./locale.ts";
+import { escapeControls, toJson } from "./text.ts";
 
 export type { Logger };
 
@@ -42,10 +43,6 @@ const PRIORITIES: Readonly<Record<LogLevel, string>> = {
   error: "<3>",
   fatal: "<2>",
 };
-
-/** C0 and C1 controls, the line separators of Unicode, and what changes the direction of writing. */
-const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu;
-const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** One record as the dashboard and the control API show it. */
 export interface LogEvent {
@@ -154,15 +151,6 @@ function plain(value: unknown): string {
     : `${value}`;
 }
 
-/** Makes text safe to print: nothing in it can end the line, steer a terminal, or turn the direction of writing. */
-function escapeControls(text: string): string {
-  return text.replace(CONTROLS, (character) => {
-    const code = character.charCodeAt(0);
-    return SHORT_ESCAPES[character] ??
-      (code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`);
-  });
-}
-
 /** The message with its values put in; its parts alternate: text, value, text, ... */
 function sentence({ message }: LogRecord): string {
   return message.map((part, index) => index % 2 === 0 ? part : plain(part)).join("");
@@ -172,9 +160,7 @@ function sentence({ message }: LogRecord): string {
 function jsonLine(record: LogRecord): string {
   const { timestamp, level, category, properties } = record;
   const time = new Date(timestamp).toISOString();
-  const line = JSON.stringify({ time, level, logger: category.join("."), message: sentence(record), properties });
-  // What JSON leaves as it is and a terminal still obeys. All of it is inside strings, where the escape means the same.
-  return `${line.replace(CONTROLS, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)}\n`;
+  return `${toJson({ time, level, logger: category.join("."), message: sentence(record), properties })}\n`;
 }
 
 /** The logger of one part of the program: `logger("control")`. */

@@ -4,8 +4,10 @@
  * @module
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { StaleError } from "../appliance/reload.ts";
 import { ConfigError, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
+import { toJson } from "../text.ts";
 
 const log = logger("http");
 
@@ -30,7 +32,7 @@ export function json(value: unknown, status = 200, headers: Readonly<Record<stri
   return {
     status,
     headers: { "content-type": "application/json", ...headers },
-    body: `${JSON.stringify(value)}\n`,
+    body: `${toJson(value)}\n`,
   };
 }
 
@@ -43,9 +45,13 @@ export function health(good: boolean, yes: string, no: string): Answer {
   };
 }
 
-/** 422 with all there is to say for what the operator can mend, 500 and a line in the log for our own mistakes. */
+/** 412 with the generation that is in force, 422 with all there is to say for what the operator can mend, 500 and a line in the log for our own mistakes. */
 export function answerError(error: unknown): Answer {
   if (error instanceof HttpError) return json({ error: error.message }, error.status, error.headers);
+  if (error instanceof StaleError) {
+    const { message, hint, generation } = error;
+    return json({ error: message, hint, generation }, 412, { etag: `"${generation}"` });
+  }
   if (error instanceof SteerError) {
     const problems = error instanceof ConfigError ? { problems: error.problems } : {};
     return json({ error: error.message, hint: error.hint ?? null, ...problems }, 422);

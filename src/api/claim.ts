@@ -107,7 +107,9 @@ async function requireNoListener(place: string, path: string): Promise<void> {
       hint: `ss -xlp src ${path} names it: stop it first, or give this one another control.socket`,
     });
   }
-  throw new SteerError(`Another xdpsteer answers on "${path}"`, {
-    hint: "stop it first, or give this one another control.socket",
+  throw new SteerError(`Another xdpsteer answers on "${path}", and goes on steering`, {
+    hint:
+      `xdpsteer status --socket ${path} shows what it does, xdpsteer reload --socket ${path} reads its configuration ` +
+      "again; to run beside it, on other interfaces, give this one another control.socket",
   });
 }

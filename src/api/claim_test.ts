@@ -65,7 +65,10 @@ Deno.test("claimAddresses() leaves a socket that somebody listens on alone, also
     const path = `${folder}/control.sock`;
     using _listener = Deno.listen({ transport: "unix", path }); // which never accepts
     const { ino } = await Deno.lstat(path);
-    await assert.rejects(claim(path), { name: "SteerError", message: `Another xdpsteer answers on "${path}"` });
+    await assert.rejects(claim(path), {
+      name: "SteerError",
+      message: `Another xdpsteer answers on "${path}", and goes on steering`,
+    });
     using waiting = new DisposableStack();
     for (let full = false; !full;) {
       await Deno.connect({ transport: "unix", path }).then((one) => waiting.use(one), (error) => {

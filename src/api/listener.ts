@@ -1,6 +1,6 @@
 /**
- * An HTTP server that no client can exhaust. It works on one request of a connection at a time and reads no further meanwhile, and
- * what it holds for all clients together is bounded: connections, requests, bytes of answers that nobody takes.
+ * An HTTP server that no client can exhaust. It works on one request of a connection at a time and does not read on
+ * meanwhile. What it holds for all clients together is bounded: connections, requests, bytes of answers nobody takes.
  *
  * @module
  */
@@ -20,8 +20,9 @@ const TIMES = {
   keepAliveTimeout: 5000,
   connectionsCheckingInterval: 1000,
 } as const;
-/** A connection on which nothing moves for this long is closed, and so is one that has not taken its whole answer by then. */
+/** A connection on which nothing moves for this long is closed. */
 const STALLED_MS = 15_000;
+/** From the start of a request until its whole answer must be taken; a stream has no such bound. */
 const TAKEN_MS = 30_000;
 /** Requests under way have this long to be answered when the server closes. */
 const CLOSE_MS = 300;
@@ -163,7 +164,7 @@ export class Listener {
   }
 }
 
-/** The oldest idle one, else the oldest whose answer is whole but not taken; none that is being worked on, and no stream. */
+/** The oldest idle one, else the oldest whose answer is whole but not taken; no stream. */
 function leastMissed(connections: readonly Connection[]): Connection | undefined {
   return connections.find(({ current }) => current === undefined) ??
     connections.find(({ current }) => current?.response.writableEnded);

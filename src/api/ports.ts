@@ -6,34 +6,52 @@
 import type { IncomingMessage } from "node:http";
 import { listPorts, type PortsOrder, readOrder, readPortList, setPorts, unsetPorts } from "../config/remap.ts";
 import type { Applied } from "../appliance/steering.ts";
-import { type Answer, HttpError, json, readBody } from "./answers.ts";
+import type { Conditions } from "../appliance/reload.ts";
+import { type Answer, HttpError, readBody } from "./answers.ts";
+import { conditionsOf, ofGeneration, readSwitch } from "./conditions.ts";
 import type { HttpOptions } from "./wire.ts";
 
 /** What a change of ports answers. */
 export interface PortsChanged extends Applied {
   /** True when the configuration file now says the same. */
   readonly saved: boolean;
+  /** True when nothing was changed: this is what would be. */
+  readonly dryRun: boolean;
 }
 
 /** GET: every port of every rule in force. */
 export function list({ appliance, reloader }: HttpOptions): Answer {
-  return json({ generation: appliance.steering.generation, ports: listPorts(reloader.config.steering) });
+  const { generation } = appliance.steering;
+  return ofGeneration(generation, { generation, ports: listPorts(reloader.config.steering) });
 }
 
 /** POST `{ ports, worker, action?, rule?, save? }`: gives ports to a rule. */
-export async function set({ reloader }: HttpOptions, _: URLSearchParams, request: IncomingMessage): Promise<Answer> {
+export async function set(
+  { reloader }: HttpOptions,
+  query: URLSearchParams,
+  request: IncomingMessage,
+): Promise<Answer> {
+  const conditions = conditionsOf(request, query);
   const { save, ...order } = await readOrderBody(request);
-  const change = readOrder(order, reloader.config.workers.count);
-  const applied = await reloader.changeRules((rules) => setPorts(rules, change), save);
-  return json({ ...applied, saved: save } satisfies PortsChanged);
+  const change = readOrder(order, reloader.config);
+  return changed(await reloader.changeRules((rules) => setPorts(rules, change), save, conditions), save, conditions);
 }
 
 /** DELETE `?ports=7777,9090[&save=true]`: takes ports out of their rules. */
-export async function unset({ reloader }: HttpOptions, query: URLSearchParams): Promise<Answer> {
-  const save = query.get("save") === "true";
+export async function unset(
+  { reloader }: HttpOptions,
+  query: URLSearchParams,
+  request: IncomingMessage,
+): Promise<Answer> {
+  const conditions = conditionsOf(request, query);
+  const save = readSwitch(query, "save");
   const ports = readPortList(query.get("ports") ?? "");
-  const applied = await reloader.changeRules((rules) => unsetPorts(rules, ports), save);
-  return json({ ...applied, saved: save } satisfies PortsChanged);
+  return changed(await reloader.changeRules((rules) => unsetPorts(rules, ports), save, conditions), save, conditions);
+}
+
+function changed(applied: Applied, save: boolean, { dryRun = false }: Conditions): Answer {
+  const change: PortsChanged = { ...applied, saved: save && !dryRun, dryRun };
+  return ofGeneration(applied.generation, change);
 }
 
 const KEYS = ["ports", "worker", "action", "rule", "save"];

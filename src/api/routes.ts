@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import { VERSION } from "../version.ts";
 import { renderMetrics } from "../observe/metrics.ts";
-import { type Answer, health, HttpError, json, readBody } from "./answers.ts";
+import { type Answer, health, HttpError, json } from "./answers.ts";
 import type { HttpOptions } from "./wire.ts";
 
 export type Handler = (
@@ -49,14 +49,14 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
       }),
   },
   "/v1/config": {
-    GET: ({ appliance, reloader }) => json({ generation: appliance.steering.generation, config: reloader.config }),
-    PUT: async ({ reloader }, _, request) => json(await reloader.applyText(await readBody(request), "request body")),
+    GET: async (options) => (await import("./config.ts")).read(options),
+    PUT: async (...words) => await (await import("./config.ts")).put(...words),
   },
   "/v1/stream": { GET: async (options) => (await import("./stream.ts")).openStream(options) },
   "/v1/ports": {
     GET: async (options) => (await import("./ports.ts")).list(options),
     POST: async (...words) => await (await import("./ports.ts")).set(...words),
-    DELETE: async (options, query) => await (await import("./ports.ts")).unset(options, query),
+    DELETE: async (...words) => await (await import("./ports.ts")).unset(...words),
   },
   "/v1/reload": {
     POST: async ({ reloader }) => json(await reloader.reloadFile(false)),
@@ -67,7 +67,7 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
  * Answers a request.
  *
  * @param mayChange False where only GET is allowed.
- * @throws {HttpError} 404 and 405, and what the handlers throw.
+ * @throws {HttpError} 403, 404 and 405, and what the handlers throw.
  */
 export async function route(request: IncomingMessage, mayChange: boolean, options: HttpOptions): Promise<Answer> {
   const { pathname, searchParams } = targetOf(request);
@@ -76,9 +76,11 @@ export async function route(request: IncomingMessage, mayChange: boolean, option
     throw new HttpError(404, `there is nothing at this path; there is ${[...ROUTES.keys()].join(", ")}`);
   }
   const allowed = Object.keys(methods).filter((name) => mayChange || name === "GET");
+  if (allowed.length === 0) throw new HttpError(403, `${pathname} is answered on the control socket only`);
   const method = request.method === "HEAD" ? "GET" : request.method!;
   if (!allowed.includes(method)) {
-    throw new HttpError(405, `${method} is not allowed here`, { allow: allowed.join(", ") });
+    const allow = allowed.flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]).join(", ");
+    throw new HttpError(405, `${method} is not allowed here: ${allow} may be used`, { allow });
   }
   return await methods[method]!(options, searchParams, request);
 }

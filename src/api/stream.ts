@@ -9,9 +9,12 @@
  */
 import type { ServerResponse } from "node:http";
 import { type LogEvent, onEvent, recentEvents } from "../log.ts";
+import { ACTION_TABLE } from "../steering/action.ts";
 import { formatPorts } from "../steering/rule.ts";
+import { toJson } from "../text.ts";
 import { VERSION } from "../version.ts";
-import { REASONS, SAMPLE_MS } from "../observe/history.ts";
+import { SAMPLE_MS } from "../observe/history.ts";
+import { OUTCOMES } from "../observe/vocabulary.ts";
 import { type Answer, HttpError } from "./answers.ts";
 import type { HttpOptions } from "./wire.ts";
 
@@ -125,7 +128,7 @@ class StreamHub {
         startedMs: Math.round(performance.timeOrigin),
         configFile,
         intervalMs: SAMPLE_MS,
-        reasons: REASONS,
+        reasons: OUTCOMES,
         interfaces: appliance.interfaces.map(({ name, link, queues }) => ({
           name,
           attach: link.granted,
@@ -151,7 +154,8 @@ class StreamHub {
         name,
         ports: formatPorts(ports),
         worker,
-        action,
+        action: action.kind,
+        ends: ACTION_TABLE[action.kind].ends,
       }));
       this.#config = { generation, text: encode("config", { generation, rules, interfaces, workers, control, log }) };
     }
@@ -172,7 +176,7 @@ class StreamHub {
 
 /** JSON has no line breaks outside of its strings, and escapes those inside: one data line. */
 function encode(event: string, data: unknown, id?: number): string {
-  return `event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
+  return `event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${toJson(data)}\n\n`;
 }
 
 const hubs = new WeakMap<HttpOptions, StreamHub>();

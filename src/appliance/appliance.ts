@@ -48,20 +48,20 @@ const log = logger("appliance");
 export class Appliance {
   readonly interfaces: readonly SteeredInterface[];
   readonly workers: WorkerPool;
-  readonly steering: Steering;
   readonly #parts: Parts;
   readonly #startedMs = performance.now();
   #stopping: Promise<void> | undefined;
 
   private constructor(
-    parts: Parts & { readonly steering: Steering },
+    parts: Parts,
+    readonly steering: Steering,
     readonly counts: RuleTotals,
+    /** Of all that changes what is in force. */
     readonly queue: ChangeQueue,
   ) {
     this.#parts = parts;
     this.interfaces = parts.interfaces;
     this.workers = parts.workers;
-    this.steering = parts.steering;
   }
 
   /**
@@ -149,7 +149,7 @@ export class Appliance {
       yieldPriority(CONTROL_NICENESS);
       workers.keepOthersOff();
       await steering.captured;
-      return new Appliance({ ...parts, steering }, ruleTotals, queue);
+      return new Appliance(parts, steering, ruleTotals, queue);
     } catch (error) {
       await close(parts);
       throw error;

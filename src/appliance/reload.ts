@@ -6,11 +6,14 @@
 import { isDeepStrictEqual } from "node:util";
 import { type LoadedConfig, readConfig } from "../config/load.ts";
 import type { ConfigMemo } from "../config/memo.ts";
-import { parseConfig } from "../config/parse.ts";
-import type { Config, RuleConfig } from "../config/schema.ts";
+import { parseConfig, recheck } from "../config/parse.ts";
+import type { Saving } from "../config/save.ts";
+import type { Config } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
+import { diffRules } from "../steering/diff.ts";
+import type { Rule } from "../steering/rule.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { Applied, Steering } from "./steering.ts";
@@ -29,13 +32,30 @@ export interface LastReload {
   readonly message: string;
 }
 
+/** Under what circumstances a change is made. */
+export interface Conditions {
+  /** Only while one of these generations is in force; undefined: whichever is. */
+  readonly generations?: readonly number[] | undefined;
+  /** Checks everything and says what would change, and changes nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+/** A change that was asked for on top of a generation that is not in force. */
+export class StaleError extends SteerError {
+  constructor(readonly generation: number) {
+    super(`Generation ${generation} is in force, and not the one that the change was made for`, {
+      hint: "read the configuration again, and make the change in that",
+    });
+  }
+}
+
 /** Keys of the configuration that are fixed for the life of the process. */
 export const FIXED = ["interfaces", "workers", "forwarding", "control", "log"] as const;
 
 const log = logger("reload");
 
 export interface ReloaderOptions {
-  readonly steering: Pick<Steering, "apply" | "captured" | "generation">;
+  readonly steering: Pick<Steering, "apply" | "captured" | "generation" | "rules">;
   readonly queue: ChangeQueue;
   readonly manager: Pick<ServiceManager, "ready" | "reloading">;
   readonly file: string;
@@ -99,11 +119,18 @@ export class Reloader {
     });
   }
 
-  /** Checks and applies a configuration that came over the control socket. */
-  applyText(text: string | Uint8Array, name: string): Promise<Applied> {
-    return this.#inTurn(() =>
-      this.#change(async () => await this.#apply(parseConfig(text, { file: name, cpuCount: this.#options.cpuCount })))
-    );
+  /**
+   * Checks and applies a configuration that came over the control socket.
+   *
+   * @throws {StaleError} where the conditions are not met.
+   */
+  applyText(text: string | Uint8Array, name: string, conditions: Conditions = {}): Promise<Applied> {
+    const parse = (): Config => parseConfig(text, { file: name, cpuCount: this.#options.cpuCount });
+    return this.#inTurn(async () => {
+      this.#require(conditions);
+      if (conditions.dryRun) return this.#preview(parse());
+      return await this.#change(async () => await this.#apply(parse()));
+    });
   }
 
   /**
@@ -111,24 +138,49 @@ export class Reloader {
    *
    * @param change Given the rules in force and, to save, those of the file.
    * @throws {SteerError} when it is refused, or cannot be saved; then nothing changes, neither here nor there.
+   * @throws {StaleError} where the conditions are not met.
    */
-  changeRules(change: (rules: readonly RuleConfig[]) => RuleConfig[], save: boolean): Promise<Applied> {
-    return this.#inTurn(() =>
-      this.#change(async () => {
-        const next = { ...this.#config, steering: change(this.#config.steering) };
-        if (!save) return await this.#apply(next);
-        const { saveRules } = await import("../config/save.ts"); // loaded when first used
-        const { cpuCount, file } = this.#options;
-        using saved = saveRules({ file, cpuCount }, next, change);
-        this.#seen = saved.content;
+  changeRules(
+    change: (rules: readonly Rule[]) => Rule[],
+    save: boolean,
+    conditions: Conditions = {},
+  ): Promise<Applied> {
+    const { cpuCount, file } = this.#options;
+    const plan = async (): Promise<{ readonly next: Config; readonly saving?: Saving }> => {
+      const next = recheck({ ...this.#config, steering: change(this.#config.steering) });
+      if (!save) return { next };
+      const { prepareSave } = await import("../config/save.ts"); // loaded when first used
+      return { next, saving: prepareSave({ file, cpuCount }, next, change) };
+    };
+    return this.#inTurn(async () => {
+      this.#require(conditions);
+      if (conditions.dryRun) return this.#preview((await plan()).next);
+      return await this.#change(async () => {
+        const { next, saving } = await plan();
+        if (saving === undefined) return await this.#apply(next);
+        saving.write();
+        this.#seen = saving.content;
         try {
           return await this.#apply(next);
         } catch (error) {
-          this.#seen = saved.takeBack();
+          this.#seen = saving.takeBack();
           throw error;
         }
-      })
-    );
+      });
+    });
+  }
+
+  /** Neither a change that is asked for too late nor a dry run counts as one that was refused. */
+  #require({ generations }: Conditions): void {
+    const { generation } = this.#options.steering;
+    if (generations !== undefined && !generations.includes(generation)) throw new StaleError(generation);
+  }
+
+  /** What a configuration would change. @throws {SteerError} as {@linkcode Reloader.#apply} does. */
+  #preview(next: Config): Applied {
+    this.#requireFixed(next);
+    const { generation, rules } = this.#options.steering;
+    return { generation, changes: diffRules(rules, next.steering), elapsedMs: 0 };
   }
 
   #read(): { readonly content?: Uint8Array; readonly failure?: unknown } {
@@ -161,7 +213,8 @@ export class Reloader {
     return result;
   }
 
-  async #apply(next: Config): Promise<Applied> {
+  /** @throws {SteerError} for a change that needs a restart. */
+  #requireFixed(next: Config): void {
     const fixed = FIXED.filter((key) => !isDeepStrictEqual(next[key], this.#config[key]));
     if (fixed.length > 0) {
       throw new SteerError(`${fixed.join(", ")} cannot change while xdpsteer runs; nothing was applied`, {
@@ -169,6 +222,10 @@ export class Reloader {
         exitCode: EXIT.configInvalid,
       });
     }
+  }
+
+  async #apply(next: Config): Promise<Applied> {
+    this.#requireFixed(next);
     const { steering } = this.#options;
     const before = steering.generation;
     const applied = await steering.apply(next.steering);

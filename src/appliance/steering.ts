@@ -11,7 +11,7 @@ import type { Forwarding } from "../backends/forwarding.ts";
 import { answerRules, translates } from "../backends/translation.ts";
 import type { PortSteering } from "../bpf/port_table.ts";
 import type { CaptureChange } from "../capture/captures.ts";
-import type { Config, RuleConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
@@ -25,6 +25,7 @@ import { type Change, Changes, flipOf, Published } from "../steering/published.t
 import type { Rule } from "../steering/rule.ts";
 import type { RuleSlots } from "../steering/slots.ts";
 import { copyWorkerTable, type WorkerTable } from "../steering/worker_table.ts";
+import { roundMs } from "../text.ts";
 
 /** What a change did. */
 export interface Applied {
@@ -37,7 +38,7 @@ export interface Applied {
 
 /** What Steering wants of captures. */
 export interface CaptureSteering {
-  prepare(rules: readonly RuleConfig[]): Promise<CaptureChange>;
+  prepare(rules: readonly Rule[]): Promise<CaptureChange>;
 }
 
 export interface SteeringOptions {
@@ -64,7 +65,7 @@ const log = logger("steering");
 
 export class Steering implements AsyncDisposable {
   /** Those of the configuration. */
-  #configured: readonly RuleConfig[] = [];
+  #configured: readonly Rule[] = [];
   /** Those, and those for the translation ports. */
   #rules: readonly Rule[] = [];
   #generation = 0;
@@ -86,9 +87,9 @@ export class Steering implements AsyncDisposable {
     this.#tables = new Published(options.tables, options.workers.readers(TABLE.rules));
   }
 
-  /** Those of the configuration, and those that bring backends' answers to the worker that has the session. */
+  /** Those of the configuration. */
   get rules(): readonly Rule[] {
-    return this.#rules;
+    return this.#configured;
   }
 
   get generation(): number {
@@ -113,7 +114,7 @@ export class Steering implements AsyncDisposable {
    * @param ready What has to be done before a packet is steered.
    * @throws {SteerError} when any part cannot be prepared; everything is as before then.
    */
-  async apply(configured: readonly RuleConfig[], ready?: Promise<void>): Promise<Applied> {
+  async apply(configured: readonly Rule[], ready?: Promise<void>): Promise<Applied> {
     if (this.#generation > 0 && await areSame(configured, this.#configured)) {
       return { generation: this.#generation, changes: [], elapsedMs: 0 };
     }
@@ -138,8 +139,8 @@ export class Steering implements AsyncDisposable {
     await ready;
     changes.flip();
 
-    const elapsedMs = this.#timers.now() - start;
-    const words = diffRules(this.#worded(this.#configured), this.#worded(configured));
+    const elapsedMs = roundMs(this.#timers.now() - start);
+    const words = diffRules(this.#configured, configured);
     this.#unsettled = new Set([...this.#unsettled, ...this.#rules.map(({ name }) => name)]);
     this.#generation = generation;
     this.#rules = rules;
@@ -168,21 +169,14 @@ export class Steering implements AsyncDisposable {
   }
 
   /** Rules for the translation ports: while a rule needs them, or may have sessions left. */
-  #answersFor(configured: readonly RuleConfig[]): readonly Rule[] {
+  #answersFor(configured: readonly Rule[]): readonly Rule[] {
     const { translation, workers } = this.#options;
-    const needed = translates(configured) || this.#rules.some(({ action }) => action === "answer");
+    const needed = translates(configured) || this.#rules.some(({ action }) => action.kind === "answer");
     return needed ? answerRules(translation, workers.count, configured) : [];
   }
 
-  /** Rules as changes are worded. */
-  #worded(configured: readonly RuleConfig[]): readonly Rule[] {
-    const { translation, workers } = this.#options;
-    if (!translates(configured)) return configured;
-    return [...configured, ...answerRules(translation, workers.count, configured)];
-  }
-
   /** After many changes in a row, what they replaced has to be forgotten before there is room for another. */
-  async #makeRoom(configured: readonly RuleConfig[], rules: readonly Rule[]): Promise<void> {
+  async #makeRoom(configured: readonly Rule[], rules: readonly Rule[]): Promise<void> {
     const { forwarding, slots } = this.#options;
     const names = new Set([...this.#rules, ...rules].map(({ name }) => name)).union(this.#unsettled);
     if (names.size < slots.capacity && forwarding.hasRoomFor(configured)) return;
@@ -190,7 +184,7 @@ export class Steering implements AsyncDisposable {
     await this.#forget();
   }
 
-  async #prepareCaptures(configured: readonly RuleConfig[]): Promise<CaptureChange | undefined> {
+  async #prepareCaptures(configured: readonly Rule[]): Promise<CaptureChange | undefined> {
     if (this.#captures === undefined && configured.every(({ capture }) => capture === undefined)) return undefined;
     this.#captures ??= await this.#options.openCaptures();
     return await this.#captures.prepare(configured);
@@ -266,12 +260,12 @@ export class Steering implements AsyncDisposable {
 }
 
 /** Whether two sets of rules are the same in everything. */
-async function areSame(one: readonly RuleConfig[], other: readonly RuleConfig[]): Promise<boolean> {
+async function areSame(one: readonly Rule[], other: readonly Rule[]): Promise<boolean> {
   const { isDeepStrictEqual } = await import("node:util"); // not for the start
   return isDeepStrictEqual(one, other);
 }
 
 function portMapOf(rules: readonly Rule[], slots: readonly number[], passing: ReadonlySet<string>): PortMap {
-  const steered = rules.map((rule): Rule => passing.has(rule.name) ? { ...rule, action: "pass" } : rule);
+  const steered = rules.map((rule): Rule => passing.has(rule.name) ? { ...rule, action: { kind: "pass" } } : rule);
   return compilePortMap(steered, slots);
 }

@@ -22,13 +22,13 @@ import {
   usableAt,
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
-import type { BackendSpec, ForwardSpec } from "../steering/rule.ts";
+import type { Backend as ConfiguredBackend, Forward } from "../steering/forward.ts";
 import { checkOf } from "./health/backend_checks.ts";
 import type { CheckedBackend } from "./health/checks.ts";
 import type { NextHop, NextHopSource } from "./next_hop/next_hops.ts";
 
 export interface Backend {
-  readonly spec: Omit<BackendSpec, "weight">;
+  readonly spec: Omit<ConfiguredBackend, "weight">;
   readonly address: Uint8Array;
   readonly row: number;
   /** Of the row; 0 ends the sessions that the backend has. */
@@ -50,7 +50,7 @@ export type Health = ReadonlyMap<string, { readonly healthy: boolean }>;
 export interface ForwardRule {
   readonly name: string;
   readonly slot: number;
-  readonly spec: ForwardSpec;
+  readonly spec: Forward;
 }
 
 /** What a forward table says. */
@@ -63,8 +63,13 @@ export interface Forwards {
 }
 
 /** Whether a rule takes one of its backends to be healthy. */
-export function isHealthy({ health: asked }: ForwardSpec, backend: BackendSpec, health: Health): boolean {
-  return asked === undefined || asked === null || (health.get(checkOf(backend, asked).key)?.healthy ?? true);
+export function isHealthy({ health: asked }: Forward, backend: ConfiguredBackend, health: Health): boolean {
+  return asked === null || (health.get(checkOf(backend, asked).key)?.healthy ?? true);
+}
+
+/** Whether all checks of a backend succeed, whichever rules they are for. */
+export function allSucceed({ checks }: Backend, health: Health): boolean {
+  return checks.every(({ key }) => health.get(key)?.healthy ?? true);
 }
 
 export class ForwardWriter {
@@ -146,9 +151,7 @@ export class ForwardWriter {
       forwards[at + FORWARD.mode] = FORWARD_MODE[spec.mode];
       forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
       // Sessions with backends that the rule does not name any more go on while all checks of those succeed.
-      for (const { row, checks } of known.values()) {
-        usable[usableAt(index) + row] = checks.every(({ key }) => health.get(key)?.healthy ?? true) ? 1 : 0;
-      }
+      for (const backend of known.values()) usable[usableAt(index) + backend.row] = allSucceed(backend, health) ? 1 : 0;
       for (const backend of spec.to) {
         usable[usableAt(index) + known.get(backend.name)!.row] = isHealthy(spec, backend, health) ? 1 : 0;
       }

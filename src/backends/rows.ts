@@ -25,6 +25,7 @@ export interface RowPlan extends Change {
 
 export class BackendRows {
   #rows: ReadonlyMap<string, BackendRow> = new Map();
+  /** Of the last row that was given. */
   #generation = 0;
 
   /** @param capacity How many rows there are; row 0 is given to nobody. */
@@ -54,6 +55,7 @@ export class BackendRows {
     }
     const taken = new Set([...rows.values()].map(({ row }) => row));
     let row = 0;
+    let generation = this.#generation;
     for (const name of names) {
       if (rows.has(name)) continue;
       do row++; while (taken.has(row));
@@ -62,10 +64,14 @@ export class BackendRows {
           hint: "wait until they have drained, or set drain_timeout lower",
         });
       }
-      rows.set(name, { row, generation: ++this.#generation, leftMs: undefined });
+      rows.set(name, { row, generation: ++generation, leftMs: undefined });
     }
-    const before = this.#rows;
-    return { rows, flip: () => this.#rows = rows, back: () => this.#rows = before };
+    const before = { rows: this.#rows, generation: this.#generation };
+    const set = (to: typeof before): void => {
+      this.#rows = to.rows;
+      this.#generation = to.generation;
+    };
+    return { rows, flip: () => set({ rows, generation }), back: () => set(before) };
   }
 
   /** Gives the rows of backends back. No session may use them, and no packet be on its way that could make one. */

@@ -5,8 +5,10 @@
  */
 import type { Config } from "../config/schema.ts";
 import type { FlowKey } from "../packet/flow_key.ts";
+import { FORWARD_MODE_TABLE } from "../steering/forward.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
+import { ANSWERS } from "../steering/slots.ts";
 
 /** Rules for the translation ports: each worker's share of them is steered to that worker, but for ports that other rules have. */
 export function answerRules(
@@ -17,13 +19,13 @@ export function answerRules(
   const taken = others.flatMap(({ ports }) => ports);
   return Array.from({ length: workers }, (_, worker) => {
     const ports = without(shareOf(first, last, worker, workers), taken);
-    return { name: `(answers ${worker})`, ports, worker, action: "answer" };
+    return { name: ANSWERS, ports, worker, action: { kind: "answer" } };
   });
 }
 
 /** Whether any of these rules needs translation ports. */
 export function translates(rules: readonly Rule[]): boolean {
-  return rules.some(({ forward }) => forward?.mode === "nat");
+  return rules.some(({ action }) => action.kind === "forward" && FORWARD_MODE_TABLE[action.mode].translates);
 }
 
 /** What a worker makes its session table of. */

@@ -5,10 +5,12 @@
  */
 import { BpfRingBuffer } from "../ffi/libbpf.ts";
 import { EventAccount } from "./event_account.ts";
-import { EVENT, EVENT_KIND, REASON } from "./layout.gen.ts";
+import { EVENT } from "./layout.gen.ts";
+import { EVENT_KINDS, type EventKind, REASON_NAMES } from "./reasons.ts";
 
 export interface SteerEvent {
-  readonly kind: "malformed" | "uncovered_queue";
+  /** Undefined for one that this version does not know: the operator's own object may have others. */
+  readonly kind: EventKind | undefined;
   readonly reason: string;
   readonly ifindex: number;
   readonly queue: number;
@@ -17,18 +19,6 @@ export interface SteerEvent {
   /** Events of this kind that were not reported since the last one that was. */
   readonly suppressed: number;
 }
-
-/** Indexed by kind, which is also the slot of its {@linkcode EventAccount}. */
-export const KIND_NAMES: Readonly<Record<number, SteerEvent["kind"]>> = {
-  [EVENT_KIND.MALFORMED]: "malformed",
-  [EVENT_KIND.UNCOVERED_QUEUE]: "uncovered_queue",
-};
-
-/** `bad_length` for `REASON.BAD_LENGTH`: the names used in metrics, status and log. */
-export const REASON_NAMES: readonly string[] = Object.entries(REASON)
-  .filter(([name]) => name !== "COUNT")
-  .sort(([, left], [, right]) => left - right)
-  .map(([name]) => name.toLowerCase());
 
 export function openEvents(
   mapFd: number,
@@ -39,7 +29,7 @@ export function openEvents(
     const kind = sample.getUint32(EVENT.kind, true);
     const count = Number(sample.getBigUint64(EVENT.count, true));
     onEvent({
-      kind: KIND_NAMES[kind]!,
+      kind: EVENT_KINDS[kind],
       reason: REASON_NAMES[sample.getUint32(EVENT.reason, true)] ?? "unknown",
       ifindex: sample.getUint32(EVENT.ifindex, true),
       queue: sample.getUint32(EVENT.queue, true),

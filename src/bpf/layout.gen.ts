@@ -55,7 +55,7 @@ export const LIMIT = {
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 72,
+  size: 80,
   workerCount: 0,
 } as const;
 
@@ -92,6 +92,28 @@ export const RULE_COUNTERS = {
   droppedBytes: 24,
   passedPackets: 32,
   passedBytes: 40,
+} as const;
+
+/** `enum steer_verdict` */
+export const VERDICT = {
+  DROP: 1,
+  PASS: 2,
+  REDIRECT: 4,
+} as const;
+
+/** `enum steer_verdict_of` */
+export const VERDICT_OF = {
+  STEERED: 4,
+  RULE_DROP: 1,
+  RULE_PASS: 2,
+  UNLISTED_PORT: 2,
+  NOT_IP: 2,
+  NOT_UDP: 2,
+  FRAGMENT: 2,
+  TRUNCATED: 2,
+  BAD_LENGTH: 2,
+  IPV6_EXTENSIONS: 2,
+  UNCOVERED_QUEUE: 2,
 } as const;
 
 /** Byte offsets in `struct steer_xdp_counters`. */

@@ -79,8 +79,10 @@ function refuseOccupied(ifindex: number, interfaceName: string): void {
     {
       cause: syscallError("bpf_link_create", ERRNO.EBUSY, `attach to interface "${interfaceName}"`),
       hint: link === undefined
-        ? `stop the program that attached it, or remove it: ${removeCommand(interfaceName, attachment)}`
-        : `a process holds it by link ${link}, stop that process: bpftool link show id ${link} names it`,
+        ? `stop the program that attached it or, if nothing needs it, remove it: ${
+          removeCommand(interfaceName, attachment)
+        }`
+        : `a process holds it by link ${link}; who, and how to end it, says: xdpsteer detach --interface ${interfaceName}`,
     },
   );
 }

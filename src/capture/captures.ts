@@ -4,16 +4,15 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import type { CaptureConfig } from "../config/capture.ts";
-import type { RuleConfig } from "../config/schema.ts";
 import { CAPTURE_IDS, CaptureRingReader } from "../dataplane/capture_ring.ts";
 import { type CapturePlan, viewCapturePlans } from "../dataplane/capture_tap.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
 import { messageOf } from "../errors.ts";
 import { logger } from "../log.ts";
+import { endsInKernel } from "../steering/action.ts";
 import { type Change, Changes, flipOf, Published } from "../steering/published.ts";
-import { endsInKernel } from "../steering/rule.ts";
+import type { Capture as CaptureSettings, Rule } from "../steering/rule.ts";
 import { RETIRED } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import type { SteeredInterface } from "../engine/interface.ts";
@@ -21,6 +20,7 @@ import type { WorkerPool } from "../engine/workers.ts";
 import { CaptureCounts, type FileMessage, type FileOrder } from "./messages.ts";
 import { within } from "./within.ts";
 import { WriterThread } from "./writer_thread.ts";
+import { nounFor } from "../text.ts";
 
 /** What became of the packets that were to be captured for a rule, since the process started. */
 export interface CaptureStatus {
@@ -44,7 +44,7 @@ interface Counts {
 
 interface Capture {
   readonly rule: string;
-  readonly config: CaptureConfig;
+  readonly config: CaptureSettings;
   /** 0 before it has one. */
   id: number;
   /** What its number had counted for others before. */
@@ -66,6 +66,8 @@ export interface CaptureChange extends Change {
 
 /** How long a change waits for the disk; then it goes on without. */
 const DISK_MS = 2000;
+/** Between two attempts to tell workers that do not answer. */
+const AGAIN_MS = 1000;
 /** Rules whose counts are kept by name. */
 const NAMES_MAX = 4096;
 const NONE: Counts = { written: 0, dropped: 0 };
@@ -99,6 +101,7 @@ export class Captures {
   readonly #free = Array.from({ length: CAPTURE_IDS - 1 }, (_, index) => index + 1);
   /** Of captures that are over, by rule. */
   readonly #past = new Map<string, Counts>();
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor({ workers, interfaces, queue, slotOf, entry }: CapturesOptions) {
     const { plans, rings } = workers.capture!;
@@ -127,9 +130,9 @@ export class Captures {
   }
 
   /** Prepares what changed rules ask for. What stays as it is goes on undisturbed. */
-  async prepare(rules: readonly RuleConfig[]): Promise<CaptureChange> {
+  async prepare(rules: readonly Rule[]): Promise<CaptureChange> {
     const asked = rules.flatMap(({ name, action, capture }) =>
-      capture === undefined || endsInKernel(action) ? [] : [{ rule: name, config: capture }]
+      capture === undefined || endsInKernel(action.kind) ? [] : [{ rule: name, config: capture }]
     );
     type Asked = typeof asked[number];
     const same = (one: Asked, other: Asked): boolean =>
@@ -175,6 +178,7 @@ export class Captures {
 
   /** Writes what is in the rings, within a bound, and ends. The workers have ended already. */
   stop(): Promise<void> {
+    clearTimeout(this.#again);
     return this.#writer.stop();
   }
 
@@ -206,21 +210,22 @@ export class Captures {
     }
     for (const capture of added) await this.#open(capture);
     await within(DISK_MS, Promise.all(added.filter(({ id }) => id > 0).map(({ opened }) => opened.promise)));
-    await this.#queue.run(async () => {
-      const begun = added.filter(({ id, closing }) => id > 0 && !closing);
-      if (begun.length === 0) return;
-      for (const capture of begun) capture.planned = true;
-      try {
-        (await this.#preparePlan(this.#wanted)).flip();
-      } catch (error) {
-        const reason = messageOf(error);
-        for (const capture of begun) {
-          capture.planned = false;
-          capture.error = reason;
-          log.error("Rule {rule} is not captured: {reason}", { rule: capture.rule, reason });
-        }
-      }
-    });
+    await this.#queue.run(() => this.#plan(added));
+  }
+
+  /** Captures packets for those of these that have a file and are not over. Tries again until it is done. In a turn of the queue. */
+  async #plan(added: readonly Capture[]): Promise<void> {
+    const begun = added.filter(({ id, closing }) => id > 0 && !closing);
+    if (begun.length === 0) return;
+    for (const capture of begun) capture.planned = true;
+    try {
+      (await this.#preparePlan(this.#wanted)).flip();
+    } catch (error) {
+      for (const capture of begun) capture.planned = false;
+      const rules = begun.map(({ rule }) => rule);
+      log.error("Rules {rules} are not captured yet: {reason}", { rules, reason: messageOf(error) });
+      this.#again = setTimeout(() => void this.#queue.run(() => this.#plan(begun)), AGAIN_MS);
+    }
   }
 
   /** Gives a capture a number and has its file opened, unless it is over meanwhile. */
@@ -279,7 +284,8 @@ export class Captures {
       this.#past.delete(oldest!);
       this.#addPast(RETIRED, moved);
     }
-    log.info("The capture of rule {rule} in {file} is over: {written} packets written, {dropped} dropped", {
+    const packets = nounFor(counts.written, "packet");
+    log.info(`The capture of rule {rule} in {file} is over: {written} ${packets} written, {dropped} dropped`, {
       rule,
       file,
       ...counts,

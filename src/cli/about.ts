@@ -28,6 +28,7 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   XDG_CACHE_HOME: "See CACHE_DIRECTORY.",
   HOME: "See CACHE_DIRECTORY.",
   XDPSTEER_SYSTEM_LIBRARIES: "If set, the system's libbpf, libelf and zlib are used instead of those in the one file.",
+  XDPSTEER_SOCKET: "The control socket of the running xdpsteer, where --socket does not name one.",
   NO_COLOR: "If set and not empty, nothing is printed in colour.",
   TERM: "If it is dumb, top prints plain tables instead of a live screen.",
   LC_ALL:

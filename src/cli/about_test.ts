@@ -9,7 +9,7 @@ const LAUNCHER = join(SOURCE, "../packaging/launcher");
 /** Set by the launcher for the program behind it, and nobody's business but theirs. */
 const INTERNAL = /^(XDPSTEER_(SELF|UNPACKED)|LD_LIBRARY_PATH|DENO_\w+)$/;
 
-/** The names that sources ask for: in the call, in a list called VARIABLES, or in the launcher's table of places. */
+/** The names that sources ask for: in the call, in a NAME_VARIABLE, in VARIABLES, or in the launcher's table. */
 async function variablesRead(): Promise<string[]> {
   const found = new Set<string>();
   for (const folder of [SOURCE, LAUNCHER]) {
@@ -17,10 +17,11 @@ async function variablesRead(): Promise<string[]> {
       const code = await Deno.readTextFile(path);
       const literals = /(?:\benv\.(?:get|has)|\.env|\bgetenv|\bvariable)\("(\w+)"\)|^\t\{ "(\w+)", "[^"]*", \w+ \}/gm;
       for (const [, called, listed] of code.matchAll(literals)) found.add(called ?? listed!);
+      for (const [, named] of code.matchAll(/\b\w+_VARIABLE = "(\w+)"/g)) found.add(named!);
       const list = /\bVARIABLES = \[([^\]]*)\]/.exec(code)?.[1];
       for (const [, name] of (list ?? "").matchAll(/"(\w+)"/g)) found.add(name!);
-      const isOpen = /\benv\.get\((?!["`])/.test(code);
-      assert.ok(!isOpen || list !== undefined, `${path}: put the names into VARIABLES`);
+      const isOpen = /\benv\.get\((?!["`]|\w+_VARIABLE\))/.test(code);
+      assert.ok(!isOpen || list !== undefined, `${path}: put the names into VARIABLES, or one into NAME_VARIABLE`);
     }
   }
   return [...found].filter((name) => !INTERNAL.test(name)).sort();

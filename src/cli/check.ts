@@ -3,20 +3,50 @@
  *
  * @module
  */
-import { loadConfig } from "../config/load.ts";
+import { captureWarnings } from "../config/capture_place.ts";
+import { readConfig, readStandardInput } from "../config/load.ts";
+import { parseConfig, writeConfig } from "../config/parse.ts";
+import { EXIT, formatProblem, SteerError } from "../errors.ts";
 import { formatPorts } from "../steering/rule.ts";
-import { print, printJson, table } from "./output.ts";
+import { plural } from "../text.ts";
+import { print, printError, table } from "./output.ts";
 
-/** @throws {ConfigError} with every problem found. */
-export async function check({ config: file, json }: { config: string; json?: boolean }): Promise<void> {
-  const { config } = await loadConfig(file, { cpuCount: navigator.hardwareConcurrency });
-  if (json) {
-    printJson(JSON.stringify(config));
-    return;
+export interface CheckOptions {
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** As the name of a file: standard input. */
+const STANDARD_INPUT = "-";
+
+/**
+ * @param given The file, before any of the options.
+ * @param fallback The file where none is named.
+ * @throws {ConfigError} with every problem found.
+ */
+export function check(given: string | undefined, { config: option, json }: CheckOptions, fallback: string): void {
+  if (given !== undefined && option !== undefined) {
+    throw new SteerError(`Two configurations are named, "${given}" and "${option}": expected one`, {
+      exitCode: EXIT.usage,
+      hint: "xdpsteer check --help shows how to name one",
+    });
   }
+  const path = given ?? option ?? fallback;
+  const content = path === STANDARD_INPUT ? readStandardInput() : readConfig(path);
+  const file = path === STANDARD_INPUT ? "standard input" : path;
+  const config = parseConfig(content, { file, cpuCount: navigator.hardwareConcurrency });
+  for (const warning of captureWarnings(content, config.steering)) {
+    printError(`warning: ${formatProblem(file, warning)}`);
+  }
+  if (json) return print(writeConfig(config));
   const { interfaces, workers, steering } = config;
-  print(`${file} is valid: ${interfaces.length} interface(s), ${workers.count} worker(s), ${steering.length} rule(s)`);
+  const counts = [
+    plural(interfaces.length, "interface"),
+    plural(workers.count, "worker"),
+    plural(steering.length, "rule"),
+  ];
+  print(`${file} is valid: ${counts.join(", ")}`);
   if (steering.length === 0) return;
-  const rows = steering.map(({ name, ports, worker, action }) => [name, formatPorts(ports), `${worker}`, action]);
+  const rows = steering.map(({ name, ports, worker, action }) => [name, formatPorts(ports), `${worker}`, action.kind]);
   print(table(["RULE", "PORTS", "WORKER", "ACTION"], rows));
 }

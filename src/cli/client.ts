@@ -38,7 +38,24 @@ export function call(socketPath: string, method: Method, path: string, body?: un
   });
 }
 
-const ANOTHER = "another control.socket is named with --socket";
+/**
+ * As {@linkcode call}, for an answer in JSON.
+ *
+ * @throws {SteerError} also when the answer is none: something else than xdpsteer listens there.
+ */
+export async function callJson<T>(socketPath: string, method: Method, path: string, body?: unknown): Promise<T> {
+  const text = await call(socketPath, method, path, body);
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw new SteerError(`What answers at "${socketPath}" is not xdpsteer: its answer to ${path} is not JSON`, {
+      cause,
+      hint: ANOTHER,
+    });
+  }
+}
+
+const ANOTHER = "another control.socket is named with --socket, or by XDPSTEER_SOCKET";
 
 /** Why a socket that should be there does not answer, and what to do about it. */
 const CAUSES: Readonly<Record<string, readonly [message: string, hint: string]>> = {

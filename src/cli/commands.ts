@@ -4,13 +4,13 @@
  * @module
  */
 import { Argument, Command, Option } from "commander";
-import { ACTIONS } from "../steering/rule.ts";
+import { PLAIN_ACTIONS } from "../steering/action.ts";
 import { VERSION } from "../version.ts";
-import type { check } from "./check.ts";
+import type { CheckOptions } from "./check.ts";
 import type { doctor } from "./doctor.ts";
 import type { Shell } from "./completions.ts";
 import type { detach } from "./detach.ts";
-import { print, printError, printJson } from "./output.ts";
+import { print, printError, printJson, write } from "./output.ts";
 import type { list, set, unset } from "./ports.ts";
 import type { reload } from "./reload.ts";
 import { packaging, readLicenses } from "./self.ts";
@@ -22,12 +22,20 @@ const DEFAULT_CONFIG = "/etc/xdpsteer/steering.yaml";
 const SAVE = "make the same change in the configuration file, which is otherwise left as it is";
 const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
 const DEFAULT_SOCKET = "/run/xdpsteer/control.sock";
+/** Names the control socket where --socket does not. */
+const SOCKET_VARIABLE = "XDPSTEER_SOCKET";
+
+function socketOption(description: string): Option {
+  return new Option("-s, --socket <path>", description).env(SOCKET_VARIABLE).default(DEFAULT_SOCKET);
+}
 
 /** Each command brings its code when it is called: starting is not to wait for that of the others. */
 export function buildProgram(entry: URL): Command {
+  if (Deno.env.get(SOCKET_VARIABLE) === "") Deno.env.delete(SOCKET_VARIABLE); // empty is as good as none
   const program = new Command("xdpsteer")
     .description("Steers UDP packets by destination port to AF_XDP workers, live.")
     .showHelpAfterError("(xdpsteer --help shows what there is)")
+    .version(versionText(), "-V, --version", "print the version")
     .exitOverride()
     .configureOutput({ writeOut: (text) => print(text.trimEnd()), writeErr: (text) => printError(text.trimEnd()) });
 
@@ -41,13 +49,16 @@ export function buildProgram(entry: URL): Command {
 
   program.command("check")
     .description("check a configuration and show what it means; changes nothing")
-    .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
+    .argument("[file]", `configuration, - for standard input (default: "${DEFAULT_CONFIG}")`)
+    .option("-c, --config <file>", "the same")
     .option("--json", "print JSON")
-    .action(async (...words: Parameters<typeof check>) => await (await import("./check.ts")).check(...words));
+    .action(async (file: string | undefined, options: CheckOptions) =>
+      (await import("./check.ts")).check(file, options, DEFAULT_CONFIG)
+    );
 
   program.command("status")
     .description("show what a running xdpsteer does")
-    .option("-s, --socket <path>", "its control socket", DEFAULT_SOCKET)
+    .addOption(socketOption("its control socket"))
     .option("--json", "print JSON: everything that is known")
     .action(async (...words: Parameters<typeof status>) => await (await import("./status.ts")).status(...words));
 
@@ -55,7 +66,7 @@ export function buildProgram(entry: URL): Command {
     .description(
       "watch rules, workers and queues live: rates, drops, load; elsewhere than on a terminal, as plain tables",
     )
-    .option("-s, --socket <path>", "its control socket", DEFAULT_SOCKET)
+    .addOption(socketOption("its control socket"))
     .option("--interval <seconds>", "time between two looks, 0.2 to 60", "1")
     .option("--json", "print one line of JSON for each interval")
     .option("--once", "print one interval and end")
@@ -64,7 +75,7 @@ export function buildProgram(entry: URL): Command {
   const ports = program.command("ports").description("show and change which port goes where, while packets flow");
   ports.command("list")
     .description("show every port in force")
-    .option("-s, --socket <path>", "control socket of the running xdpsteer", DEFAULT_SOCKET)
+    .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof list>) => await (await import("./ports.ts")).list(...words));
   ports.command("set")
@@ -73,24 +84,24 @@ export function buildProgram(entry: URL): Command {
     .requiredOption("-w, --worker <id>", "a worker id, or hash: spread by flow")
     .addOption(
       new Option("-a, --action <action>", "what is done with the packets; default: as before, count for new ports")
-        .choices(ACTIONS),
+        .choices(PLAIN_ACTIONS),
     )
     .option("--rule <name>", "give them to this rule, or to a new one of this name")
     .option("--save", SAVE)
-    .option("-s, --socket <path>", "control socket of the running xdpsteer", DEFAULT_SOCKET)
+    .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof set>) => await (await import("./ports.ts")).set(...words));
   ports.command("unset")
     .description("leave ports to the kernel stack; a rule that has no port left is gone")
     .argument("<ports>", "a port, a range or several: 7777,27015-27030")
     .option("--save", SAVE)
-    .option("-s, --socket <path>", "control socket of the running xdpsteer", DEFAULT_SOCKET)
+    .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof unset>) => await (await import("./ports.ts")).unset(...words));
 
   program.command("reload")
     .description("put the configuration file in force, as a save of it or SIGHUP does, and say what that changed")
-    .option("-s, --socket <path>", "control socket of the running xdpsteer", DEFAULT_SOCKET)
+    .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof reload>) => await (await import("./reload.ts")).reload(...words));
 
@@ -135,11 +146,11 @@ export function buildProgram(entry: URL): Command {
         "zsh:  xdpsteer completions zsh >/usr/local/share/zsh/site-functions/_xdpsteer\n" +
         "fish: xdpsteer completions fish >/etc/fish/completions/xdpsteer.fish",
     )
-    .action(async (shell: Shell) => print((await import("./completions.ts")).completions(program, shell)));
+    .action(async (shell: Shell) => write(`${(await import("./completions.ts")).completions(program, shell)}\n`));
 
   program.command("man", { hidden: true })
     .description("print the manual page")
-    .action(async () => print((await import("./manual.ts")).manual(program)));
+    .action(async () => write(`${(await import("./manual.ts")).manual(program)}\n`));
 
   program.command("version")
     .description("print the version")
@@ -147,14 +158,18 @@ export function buildProgram(entry: URL): Command {
     .option("--licenses", "print the licences of everything in this program")
     .action(({ json, licenses }: { json?: boolean; licenses?: boolean }) => {
       const { deno, v8 } = Deno.version;
-      if (licenses) print(readLicenses(entry));
-      else if (json) printJson(JSON.stringify({ version: VERSION, packaging: packaging(), deno, v8 }));
-      else print(`xdpsteer ${VERSION} (${packaging()}, deno ${deno})`);
+      if (licenses) write(`${readLicenses(entry)}\n`);
+      else if (json) printJson({ version: VERSION, packaging: packaging(), deno, v8 });
+      else print(versionText());
     });
 
   // Subcommands made by command() do not inherit what was configured above after they were made.
   inherit(program);
   return program;
+}
+
+function versionText(): string {
+  return `xdpsteer ${VERSION} (${packaging()}, deno ${Deno.version.deno})`;
 }
 
 function inherit(parent: Command): void {

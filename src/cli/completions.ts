@@ -58,7 +58,7 @@ function flagOf(option: Option): Flag {
 
 function valuesOf(item: Option | Argument): Values {
   if (item.argChoices !== undefined) return { kind: "words", words: item.argChoices };
-  const placeholder = "flags" in item ? item.flags : "";
+  const placeholder = "flags" in item ? item.flags : `<${item.name()}>`;
   if (/<(file|path)>/.test(placeholder)) return { kind: "files" };
   return { kind: placeholder.includes("--interface") ? "interfaces" : "anything" };
 }
@@ -193,6 +193,7 @@ function fish(all: readonly Entry[]): string {
         return `${start} ${flag.join(" ")} -d ${text(description)}${value === undefined ? "" : ` ${takes(value)}`}`;
       }),
       ...(values.kind === "words" && values.words.length > 0 ? [`${start} -f -a ${text(words(values.words))}`] : []),
+      ...(values.kind === "files" ? [`${start} -F`] : []),
     ];
   });
   return ["# fish completion for xdpsteer", "complete -c xdpsteer -f", ...lines, ""].join("\n");

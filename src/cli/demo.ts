@@ -13,6 +13,7 @@ import { deliveries, type Delivery, DemoScreen, type DemoSummary, summaryText } 
 import { print, printJson } from "./output.ts";
 import { selfCommand } from "./self.ts";
 import type { TrafficOrder, TrafficReport } from "./traffic.ts";
+import { plural } from "../text.ts";
 
 /** The ports of the seed design. */
 const PORTS = [8080, 9090] as const;
@@ -48,10 +49,10 @@ export async function demo({ json = false, entry }: DemoOptions): Promise<void> 
   try {
     await using network = await VethNetwork.create({ queues: 2, chatty: true });
     const summary = await show(network, directory, entry, json, say);
-    if (json) printJson(JSON.stringify(summary));
+    if (json) printJson(summary);
     else print(summaryText(summary));
     if (summary.lost !== 0 || summary.misdirected !== 0) {
-      throw new SteerError(`${summary.lost} packets lost, ${summary.misdirected} misdirected: expected none`);
+      throw new SteerError(`${plural(summary.lost, "packet")} lost, ${summary.misdirected} misdirected: expected none`);
     }
   } finally {
     await Deno.remove(directory, { recursive: true });

@@ -5,7 +5,7 @@
  */
 import type { Snapshot } from "../observe/observer.ts";
 import { overwriting, upOver } from "./live_screen.ts";
-import { grouped, print, table } from "./output.ts";
+import { grouped, print, table, write } from "./output.ts";
 
 /** Packets of one port that one worker took from one queue. */
 export interface Delivery {
@@ -74,7 +74,7 @@ export class DemoScreen {
       ) => [`${port}`, `${worker}`, `${queue}`, packets, rates[index]!]),
     ).split("\n").map((line, index) => index > 0 && rates[index - 1]! > 0 ? `${line}  ◀` : line);
     const lines = [...this.#notes, `generation ${generation}`, ...text];
-    print(`${upOver(this.#drawn)}${overwriting(lines)}`);
+    write(`${upOver(this.#drawn)}${overwriting(lines)}\n`);
     this.#drawn = lines.length;
   }
 

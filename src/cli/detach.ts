@@ -46,7 +46,7 @@ export async function detach(options: DetachOptions): Promise<void> {
   if (json) {
     const { link = null, ...attached } = found ?? {};
     const what = found === undefined ? null : { ...attached, link };
-    printJson(JSON.stringify({ interface: name, detached: found !== undefined, attached: what }));
+    printJson({ interface: name, detached: found !== undefined, attached: what });
   } else if (found === undefined) {
     print(`no XDP program is attached to "${name}"`);
   } else {

@@ -7,7 +7,8 @@ import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { examine, explain, type Finding, interfacesThatAreUp, withDefaults } from "../doctor/doctor.ts";
 import { EXIT, SteerError, SyscallError } from "../errors.ts";
-import { print, printJson } from "./output.ts";
+import { escapeControls, plural } from "../text.ts";
+import { print, printJson, write } from "./output.ts";
 
 export interface DoctorOptions {
   /** Looks at this interface only. */
@@ -33,10 +34,10 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   const counts = { problem: 0, warning: 0, ok: 0 };
   for (const { status } of findings) counts[status]++;
   if (options.json) {
-    printJson(JSON.stringify({ findings, ok: counts.problem === 0 }));
+    printJson({ findings, ok: counts.problem === 0 });
   } else {
     const colour = Deno.stdout.isTerminal() && !Deno.noColor;
-    for (const finding of findings) print(findingLines(finding, colour).join("\n"));
+    for (const finding of findings) write(`${findingLines(finding, colour).join("\n")}\n`);
     print(`${plural(counts.problem, "problem")}, ${plural(counts.warning, "warning")}, ${counts.ok} ok`);
   }
   if (counts.problem > 0) Deno.exitCode = EXIT.failed;
@@ -62,10 +63,6 @@ function findingLines({ status, text, fix, ...finding }: Finding, colour: boolea
   const word = colour ? `\x1b[${COLOURS[status]}m${status}\x1b[0m` : status;
   const padding = " ".repeat(STATUS_COLUMNS - status.length);
   const where = finding.interface === undefined ? "" : `${finding.interface}: `;
-  const line = `${word}${padding}${where}${text}`;
-  return fix === undefined ? [line] : [line, `${" ".repeat(STATUS_COLUMNS)}fix: ${fix}`];
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+  const line = `${word}${padding}${escapeControls(`${where}${text}`)}`;
+  return fix === undefined ? [line] : [line, `${" ".repeat(STATUS_COLUMNS)}fix: ${escapeControls(fix)}`];
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { EXIT, messageOf, SteerError } from "../errors.ts";
-import { printError } from "./output.ts";
+import { OutputError, printError } from "./output.ts";
 
 /** Runs the command in `args` and ends the process with its exit code. */
 export async function main(args: string[], entry: URL): Promise<never> {
@@ -18,15 +18,38 @@ async function exitCodeOf(args: string[], entry: URL): Promise<number> {
     await (await import("./run.ts")).run({ ...options, entry });
     return EXIT.ok;
   } catch (error) {
-    printError(`xdpsteer: ${messageOf(error)}`);
-    if (error instanceof SteerError) {
-      if (error.hint !== undefined) printError(`  hint: ${error.hint}`);
-      for (const note of error.notes) printError(`  ${note}`);
-      return error.exitCode;
-    }
-    printError((error as Error).stack ?? "");
+    return report(error);
+  }
+}
+
+/** Tells a person about an error. @returns the exit code it stands for. */
+function report(error: unknown): number {
+  if (error instanceof OutputError && error.silent) return EXIT.ok;
+  const known = error instanceof SteerError ? error : fromMachine(error);
+  printError(`xdpsteer: ${messageOf(known ?? error)}`);
+  if (known === undefined) {
+    printError(
+      `  hint: this is a fault of xdpsteer; please report it with these lines\n${(error as Error).stack ?? ""}`,
+    );
     return EXIT.failed;
   }
+  if (known.hint !== undefined) printError(`  hint: ${known.hint}`);
+  for (const note of known.notes) printError(`  ${note}`);
+  return known.exitCode;
+}
+
+/** What of the errors of Deno itself is the machine's state: its memory, its files, its limits. Undefined for a fault of ours. */
+function fromMachine(error: unknown): SteerError | undefined {
+  if (error instanceof RangeError && /allocation failed/i.test(error.message)) {
+    return new SteerError("Not enough memory", {
+      cause: error,
+      hint: "free some memory, or use fewer workers, queues, sessions or rules",
+    });
+  }
+  // Deno's classes and Node's codes: both stand for an errno.
+  const isSystem = Object.values(Deno.errors).some((kind) => error instanceof kind) ||
+    /^E[A-Z0-9]+$/.test(`${(error as { code?: unknown } | null)?.code}`);
+  return isSystem ? new SteerError(messageOf(error), { cause: error }) : undefined;
 }
 
 async function parsed(args: string[], entry: URL): Promise<number> {

@@ -3,10 +3,23 @@
  *
  * @module
  */
+import { messageOf, SteerError } from "../errors.ts";
 import { isJournal } from "../journal.ts";
 import { forLocale } from "../locale.ts";
+import { escapeControls, escapeLines, toJson } from "../text.ts";
 
 const encoder = new TextEncoder();
+
+/** Standard output takes no more. */
+export class OutputError extends SteerError {
+  /** The reader has ended, as `head` does once it has seen enough: that is not worth a word. */
+  readonly silent: boolean;
+
+  constructor(cause: unknown) {
+    super(`Cannot write to standard output: ${messageOf(cause)}`, { cause });
+    this.silent = cause instanceof Deno.errors.BrokenPipe;
+  }
+}
 
 /** Writes all of `text`: one write may take only a part of it. */
 function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
@@ -14,17 +27,26 @@ function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): v
   while (bytes.byteLength > 0) bytes = bytes.subarray(to.writeSync(bytes));
 }
 
-/** A line, or lines, for people: in ASCII if the locale is not UTF-8. */
-export function print(line: string): void {
-  write(`${line}\n`);
+/**
+ * Prints one or more lines for people: control characters in them as escapes, and in ASCII if the locale is not UTF-8.
+ *
+ * @throws {OutputError}
+ */
+export function print(text: string): void {
+  write(`${escapeLines(text)}\n`);
 }
 
-/** JSON, one value a line: always UTF-8. */
-export function printJson(line: string): void {
-  writeOut(`${line}\n`);
+/** Prints a value as one line of JSON, always in UTF-8. @throws {OutputError} */
+export function printJson(value: unknown): void {
+  writeOut(`${toJson(value)}\n`);
 }
 
-/** Text for people without a newline after it; as {@linkcode print} otherwise. */
+/**
+ * Text for people as it is, but in ASCII if the locale is not UTF-8: for escape sequences and texts of our own, never
+ * for names from elsewhere.
+ *
+ * @throws {OutputError}
+ */
 export function write(text: string): void {
   writeOut(forLocale(text));
 }
@@ -33,24 +55,29 @@ function writeOut(text: string): void {
   try {
     writeAll(Deno.stdout, text);
   } catch (error) {
-    // The reader has seen enough (xdpsteer status | head).
-    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
-    throw error;
+    throw new OutputError(error);
   }
 }
 
 /** Syslog's priority of an error, which the journal takes off each line again: `journalctl -p err` shows why a start failed. */
 const ERROR_PRIORITY = "<3>";
 
-/** Prints one or more lines. */
+/** Prints one or more lines; control characters in them as escapes. Says nothing where standard error takes nothing. */
 export function printError(text: string): void {
   const prefix = isJournal() ? ERROR_PRIORITY : "";
-  writeAll(Deno.stderr, forLocale(`${text.split("\n").map((line) => `${prefix}${line}`).join("\n")}\n`));
+  const lines = text.split("\n").map((line) => `${prefix}${escapeControls(line)}`);
+  try {
+    writeAll(Deno.stderr, forLocale(`${lines.join("\n")}\n`));
+  } catch {
+    // There is nobody left to tell.
+  }
 }
 
 /** Lines up columns; numbers to the right, words to the left. */
 export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const text = [header, ...rows].map((row) => row.map((cell) => typeof cell === "number" ? grouped(cell) : cell));
+  const text = [header, ...rows].map((row) =>
+    row.map((cell) => typeof cell === "number" ? grouped(cell) : escapeControls(cell))
+  );
   const widths = header.map((_, column) => Math.max(...text.map((row) => row[column]!.length)));
   return text.map((row, index) =>
     row.map((cell, column) =>

@@ -4,8 +4,9 @@
  * @module
  */
 import type { SteeredPorts } from "../config/remap.ts";
-import { call } from "./client.ts";
-import { printChange } from "./reload.ts";
+import { endsInKernel } from "../steering/action.ts";
+import { callJson } from "./client.ts";
+import { type Change, printChange } from "./reload.ts";
 import { print, printJson, table } from "./output.ts";
 
 interface CommonOptions {
@@ -13,18 +14,23 @@ interface CommonOptions {
   readonly json?: boolean;
 }
 
+interface PortList {
+  readonly generation: number;
+  readonly ports: readonly SteeredPorts[];
+}
+
 /** Shows all ports in force. */
 export async function list({ socket, json }: CommonOptions): Promise<void> {
-  const body = await call(socket, "GET", "/v1/ports");
-  if (json) return printJson(body.trimEnd());
-  const { generation, ports } = JSON.parse(body) as { generation: number; ports: readonly SteeredPorts[] };
+  const answer = await callJson<PortList>(socket, "GET", "/v1/ports");
+  if (json) return printJson(answer);
+  const { generation, ports } = answer;
   if (ports.length === 0) {
     return print(`generation ${generation}: no port is steered; all packets pass to the kernel stack`);
   }
   const rows = ports.map(({ first, last, rule, worker, action }) => [
     first === last ? `${first}` : `${first}-${last}`,
     rule,
-    action === "pass" || action === "drop" ? "-" : `${worker}`,
+    endsInKernel(action) ? "-" : `${worker}`,
     action,
   ]);
   print(table(["PORTS", "RULE", "WORKER", "ACTION"], rows));
@@ -41,7 +47,7 @@ export interface SetOptions extends CommonOptions {
 export async function set(ports: string, { socket, json = false, ...order }: SetOptions): Promise<void> {
   const { worker, action, rule, save = false } = order;
   const body = { ports, worker, action, rule, save };
-  printChange(await call(socket, "POST", "/v1/ports", body), json);
+  printChange(await callJson<Change>(socket, "POST", "/v1/ports", body), json);
 }
 
 /** Leaves ports to the kernel stack again. */
@@ -50,5 +56,5 @@ export async function unset(
   { socket, json = false, save = false }: CommonOptions & { readonly save?: boolean },
 ): Promise<void> {
   const query = new URLSearchParams({ ports, save: `${save}` });
-  printChange(await call(socket, "DELETE", `/v1/ports?${query}`), json);
+  printChange(await callJson<Change>(socket, "DELETE", `/v1/ports?${query}`), json);
 }

@@ -4,23 +4,24 @@
  * @module
  */
 import { EXIT, SteerError } from "../errors.ts";
-import { call, Refused } from "./client.ts";
+import { callJson, Refused } from "./client.ts";
 import { print, printJson } from "./output.ts";
 
 /** @throws {SteerError} with exit code 3 and everything that is wrong with the file when it is refused. */
 export async function reload({ socket, json = false }: { socket: string; json?: boolean }): Promise<void> {
-  let body: string;
+  let change: Change;
   try {
-    body = await call(socket, "POST", "/v1/reload");
+    change = await callJson<Change>(socket, "POST", "/v1/reload");
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 422) throw error;
     const { message, hint = "nothing was changed; mend the file and reload again" } = error;
     throw new SteerError(message, { hint, exitCode: EXIT.configInvalid });
   }
-  printChange(body, json);
+  printChange(change, json);
 }
 
-interface Change {
+/** What a change of the rules answers. */
+export interface Change {
   readonly generation: number;
   readonly changes: readonly string[];
   readonly elapsedMs: number;
@@ -29,9 +30,9 @@ interface Change {
 }
 
 /** Shows what a change did: as JSON what was answered. */
-export function printChange(body: string, json: boolean): void {
-  if (json) return printJson(body.trimEnd());
-  const { generation, changes, elapsedMs, saved } = JSON.parse(body) as Change;
+export function printChange(change: Change, json: boolean): void {
+  if (json) return printJson(change);
+  const { generation, changes, elapsedMs, saved } = change;
   for (const line of changes) print(line);
   const file = saved === true ? "; the configuration file says the same" : "";
   if (changes.length === 0) print(`nothing to change: generation ${generation} stays in force${file}`);

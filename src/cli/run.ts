@@ -15,6 +15,7 @@ import type { Reloader } from "../appliance/reload.ts";
 import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
+import { nounFor } from "../text.ts";
 import { VERSION } from "../version.ts";
 import { PRIVATE_DIRECTORY } from "./self.ts";
 
@@ -95,16 +96,19 @@ function logStart(appliance: Appliance, elapsedMs: number): void {
   const { interfaces, workers, steering } = appliance;
   for (const { name, link, queues } of interfaces) {
     const zeroCopy = queues.filter(({ sockets }) => sockets[0]!.zeroCopy).length;
-    log.info("Interface {interface}: {attach} XDP, {queues} queues, {zeroCopy} of them zero-copy", {
+    const noun = nounFor(queues.length, "queue");
+    log.info(`Interface {interface}: {attach} XDP, {queues} ${noun}, {zeroCopy} of them zero-copy`, {
       interface: name,
       attach: link.granted,
       queues: queues.length,
       zeroCopy,
     });
   }
-  log.info("xdpsteer {version} steers with {rules} rules and {workers} workers after {elapsedMs} ms", {
+  const rules = steering.rules.length;
+  const nouns = [nounFor(rules, "rule"), nounFor(workers.count, "worker")] as const;
+  log.info(`xdpsteer {version} steers with {rules} ${nouns[0]} and {workers} ${nouns[1]} after {elapsedMs} ms`, {
     version: VERSION,
-    rules: steering.rules.filter(({ action }) => action !== "answer").length,
+    rules,
     workers: workers.count,
     elapsedMs: Math.round(elapsedMs),
   });

@@ -3,28 +3,27 @@
  *
  * @module
  */
-import type { Snapshot } from "../observe/observer.ts";
 import type { LastReload } from "../appliance/reload.ts";
-import { get } from "./client.ts";
+import type { Snapshot } from "../observe/observer.ts";
+import { ANSWERS } from "../steering/slots.ts";
+import { plural } from "../text.ts";
+import { callJson } from "./client.ts";
 import { print, printJson, table } from "./output.ts";
 
 /** The part of /v1/status that is shown. */
 type Status = Snapshot & { readonly lastReload: LastReload | null };
 
 export async function status({ socket, json }: { socket: string; json?: boolean }): Promise<void> {
-  const body = await get(socket, "/v1/status");
-  if (json) {
-    printJson(body.trimEnd());
-    return;
-  }
-  const { generation, uptimeMs, interfaces, workers, rules, backends, totals, lastReload } = JSON.parse(body) as Status;
+  const answer = await callJson<Status>(socket, "GET", "/v1/status");
+  if (json) return printJson(answer);
+  const { generation, uptimeMs, interfaces, workers, rules, backends, totals, lastReload } = answer;
   print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s`);
   if (lastReload?.result === "refused") {
     print(`the configuration offered at ${lastReload.time} was refused:\n${lastReload.message}`);
   }
   for (const { name, attach, queues } of interfaces) {
     const zeroCopy = queues.filter((queue) => queue.zeroCopy).length;
-    print(`${name}: ${attach} XDP, ${queues.length} queues, ${zeroCopy} of them zero-copy`);
+    print(`${name}: ${attach} XDP, ${plural(queues.length, "queue")}, ${zeroCopy} of them zero-copy`);
   }
   print("");
   print(table(
@@ -65,8 +64,12 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
   }
   print("");
   const { seen, verdicts, received, socketDrops } = totals;
+  const answers = rules.find(({ name }) => name === ANSWERS)?.redirected.packets ?? 0;
+  const ofThem = answers > 0 ? `, ${answers} of all redirected being answers of backends` : "";
   print(
-    `${seen} packets seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} redirected ` +
-      `(${received} received by workers, ${socketDrops} dropped at sockets)`,
+    `${
+      plural(seen, "packet")
+    } seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} redirected ` +
+      `(${received} received by workers, ${socketDrops} dropped at sockets)${ofThem}`,
   );
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { EXIT, messageOf, SteerError } from "../errors.ts";
-import { get } from "./client.ts";
+import { callJson } from "./client.ts";
 import { FullScreen } from "./live_screen.ts";
 import { print, printError, printJson } from "./output.ts";
 import { drawBlock, drawFrame } from "./top/draw.ts";
@@ -50,7 +50,7 @@ function intervalOf(text: string): number {
 class Source {
   #last: StatusAnswer | undefined;
   #rates: Rates | undefined;
-  #asked: Promise<string> | undefined;
+  #asked: Promise<StatusAnswer> | undefined;
 
   constructor(private readonly socket: string) {}
 
@@ -73,8 +73,8 @@ class Source {
     );
     try {
       // A question without an answer stays the only one.
-      this.#asked ??= get(this.socket, "/v1/status").finally(() => this.#asked = undefined);
-      const now = JSON.parse(await Promise.race([this.#asked, late.promise])) as StatusAnswer;
+      this.#asked ??= callJson<StatusAnswer>(this.socket, "GET", "/v1/status").finally(() => this.#asked = undefined);
+      const now = await Promise.race([this.#asked, late.promise]);
       this.#rates = computeRates(now, this.#last);
       this.#last = now;
       return this.#rates;
@@ -101,7 +101,7 @@ async function printRates(source: Source, intervalMs: number, json: boolean, onc
     }
     reachable = true;
     if (rates.intervalMs === null) continue; // another process than before: there is nothing to compare with yet
-    if (json) printJson(JSON.stringify(rates));
+    if (json) printJson(rates);
     else print(`${drawBlock(rates).map((line) => renderLine(line, "none")).join("\n")}\n`);
     if (once) return;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import { sendFlows } from "../traffic/udp_flows.ts";
+import { roundMs } from "../text.ts";
 import { printJson } from "./output.ts";
 
 /** What `--json` takes. */
@@ -23,5 +24,5 @@ export interface TrafficReport {
 
 export async function traffic({ json }: { json: string }): Promise<void> {
   const { sentPerPort, elapsedMs } = await sendFlows(JSON.parse(json) as TrafficOrder);
-  printJson(JSON.stringify({ sentPerPort: Object.fromEntries(sentPerPort), elapsedMs } satisfies TrafficReport));
+  printJson({ sentPerPort: Object.fromEntries(sentPerPort), elapsedMs: roundMs(elapsedMs) } satisfies TrafficReport);
 }

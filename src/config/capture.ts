@@ -4,27 +4,10 @@
  * @module
  */
 import * as z from "zod";
+import type { Capture } from "../steering/rule.ts";
 import { normalizePath } from "./path.ts";
-import { map, whole } from "./shapes.ts";
+import { map, orNull, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, type Wording } from "./wording.ts";
-
-/** Where packets of a rule are copied to, and which. */
-export interface CaptureConfig {
-  /** Path of the file being written; finished ones have a number before `.pcapng`. */
-  file: string;
-  /** Most bytes kept of each packet. */
-  snap: number;
-  /** Every how many packets of each worker one is captured. */
-  sample: number;
-  rotate: {
-    /** Most bytes of a file. */
-    size: number;
-    /** Most seconds of a file; null: no limit. */
-    seconds: number | null;
-    /** Finished files that are kept. */
-    keep: number;
-  };
-}
 
 /** Most rules that capture. */
 export const MAX_CAPTURES = 128;
@@ -45,8 +28,9 @@ const path = z.string({ error: aboutFile }).regex(/^\/.*[^/]\.pcapng$/, { error:
 
 const SIZE = "bytes from 128KiB to 1TiB, with KiB, MiB, GiB or TiB after the number or nothing";
 const aboutSize = complain("size", SIZE, () => "is not possible");
-const size = z.union([z.int(), z.string()], { error: aboutSize })
+const sizeText = z.union([z.int(), z.string()], { error: aboutSize })
   .refine((value) => readSize(value) !== undefined, { error: aboutSize });
+const size = written<typeof sizeText, number>(sizeText, (value) => readSize(value)!, (bytes) => bytes);
 
 /** `64MiB` in bytes; undefined for what is no size, or not a possible one. */
 function readSize(value: number | string): number | undefined {
@@ -57,9 +41,9 @@ function readSize(value: number | string): number | undefined {
 }
 
 const rotate = map("rotate", {
-  size: size.default(DEFAULT_SIZE).describe(`Most bytes of a file: ${SIZE}. Default ${DEFAULT_SIZE}.`),
-  seconds: whole(complainAboutNumber("seconds", "1 to 604800 seconds"), 1, 604_800).optional()
-    .meta({ examples: [3600] }).describe(
+  size: size.prefault(DEFAULT_SIZE).describe(`Most bytes of a file: ${SIZE}. Default ${DEFAULT_SIZE}.`),
+  seconds: orNull(whole(complainAboutNumber("seconds", "1 to 604800 seconds"), 1, 604_800).meta({ examples: [3600] }))
+    .describe(
       "A file that has packets is finished after so many seconds, 1 to 604800. Default: at any age.",
     ),
   keep: whole(complainAboutNumber("keep", "0 to 1000 files"), 0, 1000).default(5)
@@ -77,19 +61,22 @@ const captureMap = map("capture", {
   rotate: rotate.prefault({}).describe("When a file is finished, and how many finished ones are kept."),
 });
 
-/** Schema of a rule's `capture:`. */
-export const captureSchema = z.union([path, captureMap], {
+const captureForms = z.union([path, captureMap], {
   error: (refusal) =>
     typeof refusal.input === "string" ? aboutFile(refusal) : complainAboutKind("capture", `${FILE}, or a map`)(refusal),
-}).meta({ examples: [EXAMPLE] }).describe(
+});
+
+/** Schema of a rule's `capture:`. */
+export const captureSchema: z.ZodType<Capture> = written<typeof captureForms, Capture>(
+  captureForms,
+  (capture) => {
+    const settings = typeof capture === "string" ? captureMap.parse({ file: capture }) : capture;
+    return { ...settings, file: normalizePath(settings.file) };
+  },
+  (capture) => capture,
+).describe(
   `Copies the rule's packets to pcapng files: ${FILE}, or a map with file, snap, sample and rotate.`,
 );
-
-export function toCapture(capture: z.output<typeof captureSchema>): CaptureConfig {
-  if (typeof capture === "string") return toCapture(captureMap.parse({ file: capture }));
-  const { file, snap, sample, rotate: { size, seconds, keep } } = capture;
-  return { file: normalizePath(file), snap, sample, rotate: { size: readSize(size)!, seconds: seconds ?? null, keep } };
-}
 
 /** The path of a capture, in whichever form it is written; undefined where there is none. */
 export function capturePath(capture: unknown): string | undefined {

@@ -8,6 +8,8 @@
  */
 
 import { MAGLEV_ENTRIES, MAX_FORWARDS } from "../steering/forward_table.ts";
+import { FORWARD_MODE_TABLE, FORWARD_MODES } from "../steering/forward.ts";
+import { REACHING_WORKERS, staysInKernel } from "./actions.ts";
 import { captureFamily, capturePath, MAX_CAPTURES } from "./capture.ts";
 import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS } from "./forward.ts";
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
@@ -122,6 +124,10 @@ function checkWorkersExist(file: YamlFile, { count, because }: WorkerCount, repo
   }
 }
 
+/** Modes of forwarding that translate addresses and ports, and those that do not. */
+const TRANSLATING: readonly string[] = FORWARD_MODES.filter((mode) => FORWARD_MODE_TABLE[mode].translates);
+const KEEPING: readonly string[] = FORWARD_MODES.filter((mode) => !FORWARD_MODE_TABLE[mode].translates);
+
 /** Translation ports belong to no rule, and every worker needs some; all tables together have a bound. */
 function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report): void {
   const rules = [...listAt(file.value, "steering").entries()];
@@ -134,13 +140,16 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
     const message = `rule number ${most + 1} that forwards: expected at most ${most} with table_size ${size}`;
     report(file.place(["steering", tooMany, "action"]), message);
   }
-  const isDsr = (rule: unknown): boolean => at(rule, "action", "forward", "mode") === "dsr";
+  const keepsAddresses = (rule: unknown): boolean => KEEPING.includes(String(at(rule, "action", "forward", "mode")));
   for (const [index, rule] of forwarding) {
-    if (isDsr(rule) || at(rule, "action", "forward", "remap_port") === undefined) continue;
-    const message = "remap_port is for mode dsr: expected a port with each backend of mode nat, and no remap_port";
+    if (keepsAddresses(rule) || at(rule, "action", "forward", "remap_port") === undefined) continue;
+    const modes = `remap_port is for mode ${KEEPING.join(" or ")}`;
+    const message = `${modes}: expected a port with each backend of mode ${
+      TRANSLATING.join(" or ")
+    }, and no remap_port`;
     report(file.keyPlace(["steering", index, "action", "forward", "remap_port"]), message);
   }
-  if (forwarding.every(([, rule]) => isDsr(rule))) return;
+  if (forwarding.every(([, rule]) => keepsAddresses(rule))) return;
   const given = at(file.value, "forwarding", "ports");
   const range = readPorts(given ?? DEFAULT_TRANSLATION_PORTS);
   if (typeof range === "string") return;
@@ -171,8 +180,8 @@ function checkCaptures(file: YamlFile, report: Report): void {
       report(file.place(path), `capture number ${captures}: expected at most ${MAX_CAPTURES} rules with a capture`);
     }
     const action = at(entry, "action");
-    if (action === "pass" || action === "drop") {
-      const why = "expected count, echo or forward, since only their packets reach a worker";
+    if (staysInKernel(action)) {
+      const why = `expected ${REACHING_WORKERS}, since only their packets reach a worker`;
       report(file.place(path), `capture is not possible with action ${show(action)}: ${why}`);
     }
     const name = capturePath(capture);

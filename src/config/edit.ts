@@ -7,14 +7,18 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, type YAMLMap, type YAMLSeq } from "yaml";
+import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, visit } from "yaml";
+import type { YAMLMap, YAMLSeq } from "yaml";
 import { ConfigError, SteerError } from "../errors.ts";
+import type { Action } from "../steering/action.ts";
+import type { PortRange, Rule } from "../steering/rule.ts";
+import { actionSchema } from "./actions.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
+import { flowText, isWord, shortest } from "./flow.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
-import type { PortRange } from "./ports.ts";
 import { rangeText, without } from "./port_set.ts";
-import type { RuleConfig } from "./schema.ts";
 import { contentEnd, lineEnd, lineStart, Splices } from "./splices.ts";
+import { isMergeKey } from "./merge.ts";
 import { DIALECT } from "./yaml_file.ts";
 
 /** The value or place is written in a way that cannot be changed without changing more. */
@@ -30,10 +34,11 @@ class CannotEdit extends SteerError {
  * @throws {ConfigError} when the text is no valid configuration.
  * @throws {SteerError} when the change cannot be made without touching more than the rules it is about.
  */
-export function editSteering(source: string, rules: readonly RuleConfig[], options: ParseOptions): string {
+export function editSteering(source: string, rules: readonly Rule[], options: ParseOptions): string {
   const before = parseConfig(source, options);
   if (isDeepStrictEqual(before.steering, rules)) return source;
-  const edited = new SteeringEdit(source).apply(before.steering, rules);
+  const edit = new SteeringEdit(source);
+  const edited = edit.apply(before.steering, rules);
   let after: unknown;
   try {
     after = parseConfig(edited, options);
@@ -41,7 +46,11 @@ export function editSteering(source: string, rules: readonly RuleConfig[], optio
     if (!(error instanceof ConfigError)) throw error;
   }
   if (!isDeepStrictEqual(after, { ...before, steering: rules })) {
-    throw new CannotEdit("its rules are written in a way that a small change does not fit in");
+    throw new CannotEdit(
+      edit.anchored === undefined
+        ? "its rules are written in a way that a small change does not fit in"
+        : `rule "${edit.anchored}" has an anchor, and what uses that would change too`,
+    );
   }
   return edited;
 }
@@ -52,6 +61,8 @@ class SteeringEdit {
   readonly #end: string;
   readonly #eol: string;
   readonly #splices: Splices;
+  /** A rule that changes or goes and has an anchor, itself or in it: others may be made from it. */
+  anchored: string | undefined;
 
   constructor(source: string) {
     this.#start = source.startsWith("\uFEFF") ? "\uFEFF" : "";
@@ -62,13 +73,16 @@ class SteeringEdit {
     this.#splices = new Splices(this.#text);
   }
 
-  apply(before: readonly RuleConfig[], after: readonly RuleConfig[]): string {
+  apply(before: readonly Rule[], after: readonly Rule[]): string {
     const { contents: root } = parseDocument(this.#text, { ...DIALECT, keepSourceTokens: true });
     if (!isMap(root)) throw new CannotEdit("it is not a map");
     const wanted = new Map(after.map((rule) => [rule.name, rule]));
     const known = new Set(before.map(({ name }) => name));
     const added = after.filter(({ name }) => !known.has(name));
     const list = valueOf(root, "steering");
+    if (list === undefined && root.items.some(isMergeKey) && before.length > 0) {
+      throw new CannotEdit("steering comes from another map by a merge key (<<)");
+    }
     if (isSeq(list)) this.#editRules(list, before, wanted, added);
     else this.#startRules(root, list, added);
     const result = this.#splices.apply();
@@ -78,9 +92,9 @@ class SteeringEdit {
 
   #editRules(
     list: YAMLSeq,
-    before: readonly RuleConfig[],
-    wanted: ReadonlyMap<string, RuleConfig>,
-    added: readonly RuleConfig[],
+    before: readonly Rule[],
+    wanted: ReadonlyMap<string, Rule>,
+    added: readonly Rule[],
   ): void {
     const removed: number[] = [];
     for (const [index, rule] of before.entries()) {
@@ -88,6 +102,13 @@ class SteeringEdit {
       if (next !== undefined && isDeepStrictEqual(rule, next)) continue;
       const node = list.items[index];
       if (!isMap(node)) throw new CannotEdit(`rule "${rule.name}" is an alias`);
+      visit(node, {
+        Node: (_, inner) => {
+          if (isAlias(inner) || inner.anchor === undefined) return undefined;
+          this.anchored = rule.name;
+          return visit.BREAK;
+        },
+      });
       if (next === undefined) removed.push(index);
       else this.#editRule(node, rule, next);
     }
@@ -116,7 +137,7 @@ class SteeringEdit {
   }
 
   /** The first rules of a file that has none: `steering` is missing, or empty. */
-  #startRules(root: YAMLMap, value: unknown, added: readonly RuleConfig[]): void {
+  #startRules(root: YAMLMap, value: unknown, added: readonly Rule[]): void {
     const flow = `[${added.map(flowRule).join(", ")}]`;
     const pair = pairOf(root, "steering");
     if (pair === undefined) {
@@ -131,24 +152,28 @@ class SteeringEdit {
     this.#splices.insert(lineEnd(this.#text, contentEnd(pair.key)), lines);
   }
 
-  #editRule(node: YAMLMap, before: RuleConfig, after: RuleConfig): void {
+  #editRule(node: YAMLMap, before: Rule, after: Rule): void {
     if (!isDeepStrictEqual(before.ports, after.ports)) this.#editPorts(node, before, after.ports);
-    if (before.worker !== after.worker) this.#setWord(node, "worker", `${after.worker}`, ["ports"]);
+    if (before.worker !== after.worker) this.#setValue(node, "worker", `${after.worker}`, ["ports"]);
     if (isDeepStrictEqual(before.action, after.action)) return;
-    this.#setWord(node, "action", actionText(after.action), ["worker", "ports"]);
+    this.#setValue(node, "action", actionText(after.action), ["worker", "ports"]);
   }
 
   /** @param follows Keys after the first of which a new one is written. */
-  #setWord(node: YAMLMap, key: string, word: string, follows: readonly string[]): void {
+  #setValue(node: YAMLMap, key: string, word: string, follows: readonly string[]): void {
     const value = valueOf(node, key);
     if (pairOf(node, key) === undefined) return this.#insertKey(node, key, word, follows);
-    this.#replaceScalar(node, key, value, word);
+    this.#replaceValue(node, key, value, word);
   }
 
-  #replaceScalar(node: YAMLMap, key: string, value: unknown, word: string): void {
+  #replaceValue(node: YAMLMap, key: string, value: unknown, word: string): void {
     const what = `${key} of rule "${String(scalarOf(node, "name"))}"`;
     if (isAlias(value)) throw new CannotEdit(`${what} is the alias *${value.source}`);
-    if (!isScalar(value) || value.type?.startsWith("BLOCK")) throw new CannotEdit(`${what} is more than a word`);
+    const isMapInLine = isMap(value) && value.flow === true &&
+      !this.#text.slice(...value.range!.slice(0, 2)).includes("#");
+    if (!isMapInLine && (!isScalar(value) || value.type?.startsWith("BLOCK"))) {
+      throw new CannotEdit(`${what} is more than a word, or a map in brackets without comments`);
+    }
     if (value.anchor !== undefined) throw new CannotEdit(`${what} has the anchor &${value.anchor}`);
     this.#splices.replace(value.range![0], value.range![1], word);
   }
@@ -161,7 +186,7 @@ class SteeringEdit {
     this.#splices.insert(at, `${this.#indentOf(node)}${key}: ${word}${this.#eol}`);
   }
 
-  #editPorts(node: YAMLMap, { name, ports }: RuleConfig, wanted: readonly PortRange[]): void {
+  #editPorts(node: YAMLMap, { name, ports }: Rule, wanted: readonly PortRange[]): void {
     const value = valueOf(node, "ports");
     // What is left of each item takes its place; ports that no item had come last.
     const plan = ports.map((range): string[] | undefined => {
@@ -169,10 +194,11 @@ class SteeringEdit {
       return isDeepStrictEqual(left, [range]) ? undefined : left.map(portText);
     });
     const added = wanted.filter((range) => without([range], ports).length > 0).map(portText);
+    // Merged into the rule: what it says itself goes before that.
+    if (value === undefined) return this.#insertKey(node, "ports", listText(wanted.map(portText)), ["name"]);
     if (!isSeq(value)) {
       const texts = [...plan[0] ?? ports.map(portText), ...added];
-      const [only] = texts;
-      return this.#replaceScalar(node, "ports", value, texts.length === 1 ? only! : `[${texts.join(", ")}]`);
+      return this.#replaceValue(node, "ports", value, listText(texts));
     }
     if (value.items.some((item) => !isScalar(item) || item.anchor !== undefined)) {
       throw new CannotEdit(`an alias or an anchor is among the ports of rule "${name}"`);
@@ -183,7 +209,7 @@ class SteeringEdit {
     if (!done) throw new CannotEdit(`the ports of rule "${name}" do not have lines of their own`);
   }
 
-  #ruleLines(rule: RuleConfig, indent: string, flow: boolean): string {
+  #ruleLines(rule: Rule, indent: string, flow: boolean): string {
     if (flow) return `${indent}- ${flowRule(rule)}${this.#eol}`;
     const [first, ...others] = ruleKeys(rule);
     return [`${indent}- ${first}`, ...others.map((line) => `${indent}  ${line}`), ""].join(this.#eol);
@@ -209,19 +235,26 @@ function scalarOf(node: YAMLMap, key: string): unknown {
   return isScalar(value) ? value.value : undefined;
 }
 
-function flowRule(rule: RuleConfig): string {
+function flowRule(rule: Rule): string {
   return `{ ${ruleKeys(rule).join(", ")} }`;
 }
 
-function ruleKeys({ name, ports, worker, action }: RuleConfig): string[] {
-  const texts = ports.map(portText);
-  const list = texts.length === 1 ? texts[0]! : `[${texts.join(", ")}]`;
-  return [`name: ${nameText(name)}`, `ports: ${list}`, `worker: ${worker}`, `action: ${actionText(action)}`];
+function ruleKeys({ name, ports, worker, action }: Rule): string[] {
+  return [
+    `name: ${nameText(name)}`,
+    `ports: ${listText(ports.map(portText))}`,
+    `worker: ${worker}`,
+    `action: ${actionText(action)}`,
+  ];
 }
 
-function actionText(action: unknown): string {
-  if (typeof action !== "string") throw new CannotEdit("the action of a new or changed rule is more than a word");
-  return action;
+/** A word, or a map in one line. */
+function actionText(action: Action): string {
+  return flowText(shortest(actionSchema, action));
+}
+
+function listText(texts: readonly string[]): string {
+  return texts.length === 1 ? texts[0]! : `[${texts.join(", ")}]`;
 }
 
 function portText(range: PortRange): string {
@@ -230,6 +263,5 @@ function portText(range: PortRange): string {
 
 /** In quotes where YAML would not read it as text, or somebody might not: `1e3`, `on`. */
 function nameText(name: string): string {
-  const plain = /^[A-Za-z_][\w.-]*$/.test(name) && !/^(true|false|null|yes|no|on|off|y|n)$/i.test(name);
-  return plain ? name : `"${name}"`;
+  return /^[A-Za-z_][\w.-]*$/.test(name) && !isWord(name) ? name : `"${name}"`;
 }

@@ -4,12 +4,13 @@ import { SteerError } from "../errors.ts";
 import { editSteering } from "./edit.ts";
 import { parseConfig } from "./parse.ts";
 import { readOrder, readPortList, setPorts, unsetPorts } from "./remap.ts";
-import type { RuleConfig } from "./schema.ts";
+import type { Rule } from "../steering/rule.ts";
 import { HEAD } from "./testing.ts";
 
 const OPTIONS = { file: "steering.yaml", cpuCount: 4 };
+const CONFIG = parseConfig(HEAD, OPTIONS);
 
-const rulesOf = (text: string): RuleConfig[] => parseConfig(text, OPTIONS).steering;
+const rulesOf = (text: string): readonly Rule[] => parseConfig(text, OPTIONS).steering;
 
 /** The text after `ports set`. */
 function set(
@@ -18,7 +19,7 @@ function set(
   worker: number | "hash",
   more: { action?: string; rule?: string } = {},
 ): string {
-  return editSteering(text, setPorts(rulesOf(text), readOrder({ ports, worker, ...more }, 4)), OPTIONS);
+  return editSteering(text, setPorts(rulesOf(text), readOrder({ ports, worker, ...more }, CONFIG)), OPTIONS);
 }
 
 function unset(text: string, ports: string): string {
@@ -121,6 +122,20 @@ Deno.test("a new rule comes last, written as the last one is", () => {
   assert.equal(set(flow, "2,4", 0), `${flow}\n- { name: ports-2_4, ports: [2, 4], worker: 0, action: count }`);
 });
 
+Deno.test("an action with settings is written in one line, without what is the default; a word takes its place", () => {
+  const map = '{ forward: { to: ["10.0.0.1:53", { address: "[fd00::1]:53", weight: 2 }], idle_timeout: 5 } }';
+  const text = `${HEAD}steering:\n  - { name: web, ports: 27015-27030, worker: 0, action: ${map} } # web\n`;
+  assert.equal(
+    set(text, "27015", 1),
+    text.replace("27015-27030", '"27016-27030"') +
+      `  - { name: port-27015, ports: 27015, worker: 1, action: ${map} }\n`,
+  );
+  assert.equal(set(text, "27015-27030", 0, { action: "count" }), text.replace(map, "count"));
+  const lines =
+    `${HEAD}steering:\n  - name: web\n    ports: 5\n    action:\n      forward:\n        to: ["10.0.0.1:53"] # one\n`;
+  assert.throws(() => set(lines, "5", 0, { action: "count" }), /action of rule "web" is more than a word/);
+});
+
 Deno.test("the first rule finds its place in a file without any", () => {
   const item = "{ name: port-5, ports: 5, worker: 1, action: count }";
   assert.equal(set(HEAD, "5", 1), `${HEAD}steering:\n  - ${item}\n`);
@@ -129,7 +144,7 @@ Deno.test("the first rule finds its place in a file without any", () => {
   assert.equal(set(`${HEAD}steering: null # none\n`, "5", 1), `${HEAD}steering: [${item}] # none\n`);
   const json = JSON.stringify({ version: 1, interfaces: [{ name: "eth0" }] });
   assert.deepEqual(rulesOf(set(json, "5", 1)), [
-    { name: "port-5", ports: [{ first: 5, last: 5 }], worker: 1, action: "count" },
+    { name: "port-5", ports: [{ first: 5, last: 5 }], worker: 1, action: { kind: "count" } },
   ]);
 });
 
@@ -225,7 +240,7 @@ Deno.test("any change of any file says what was asked, and rules it does not tou
         const ports = `${from}-${from + length}${also}`;
         const after = takesAway
           ? unsetPorts(before, readPortList(ports))
-          : setPorts(before, readOrder({ ports, worker, action }, 4));
+          : setPorts(before, readOrder({ ports, worker, action }, CONFIG));
         text = editSteering(text, after, OPTIONS);
         assert.deepEqual(rulesOf(text), after);
         whole = new Set([...whole].filter((name) =>

@@ -6,57 +6,20 @@
 import * as z from "zod";
 import { parseAddress } from "../packet/address.ts";
 import { isPrime } from "../steering/maglev.ts";
+import {
+  type Backend,
+  type Forward,
+  FORWARD_MODE_TABLE,
+  FORWARD_MODES,
+  HEALTH_CHECK_TABLE,
+  HEALTH_CHECKS,
+} from "../steering/forward.ts";
 import { LAST_PORT, type PortRange } from "./ports.ts";
-import { choice, map, powerOfTwo, section, whole } from "./shapes.ts";
+import { choice, map, orNull, powerOfTwo, section, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, show } from "./wording.ts";
 
-/** Where packets of a rule go. */
-export interface ForwardConfig {
-  to: BackendConfig[];
-  /** nat: addresses and ports are translated, answers come back through here; dsr: the backend answers the client itself. */
-  mode: "nat" | "dsr";
-  /** With dsr: the destination port that backends see instead of the service's; null: the service's. */
-  remapPort: number | null;
-  /** Seconds of silence after which a session is over. */
-  idleTimeout: number;
-  /** Null: backends are taken to be healthy. */
-  health: HealthConfig | null;
-  /** What becomes of packets while no backend is healthy: dropped, or left to the kernel stack. */
-  noneLeft: "drop" | "pass";
-}
-
-export interface BackendConfig {
-  /** Address and port as one text, the same on every box: `10.0.0.11:9000`. */
-  name: string;
-  address: string;
-  port: number;
-  weight: number;
-}
-
-export interface HealthConfig {
-  check: "udp" | "tcp" | "icmp";
-  /** Null: the backend's own. */
-  port: number | null;
-  /** UDP only. */
-  send: string;
-  /** UDP only: how the answer has to begin; null: any answer will do. */
-  expect: string | null;
-  /** Seconds. */
-  interval: number;
-  timeout: number;
-  rise: number;
-  fall: number;
-}
-
 /** What all rules that forward share. */
-export interface ForwardingConfig {
-  /** Ports that backends see and answer to; each worker has its share. */
-  ports: PortRange;
-  /** Most sessions of each worker. */
-  sessions: number;
-  /** Entries of each rule's Maglev table. */
-  tableSize: number;
-}
+export type ForwardingConfig = z.output<typeof forwardingMap>;
 
 const BACKEND = 'an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"';
 const aboutBackend = complainAboutText("backend", BACKEND, "is not possible");
@@ -65,7 +28,7 @@ const address = z.string({ error: aboutBackend })
   .refine((text) => readBackend(text) !== undefined, { error: aboutBackend });
 
 /** `10.0.0.11:9000` taken apart, in its shortest spelling; undefined for what is not one. */
-export function readBackend(text: string): Omit<BackendConfig, "weight"> | undefined {
+export function readBackend(text: string): Omit<Backend, "weight"> | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
   if (match === null) return undefined;
   const [, ipv6, ipv4, digits] = match;
@@ -106,13 +69,13 @@ const message = (noun: string): z.ZodString => {
 };
 
 const health = map("health", {
-  check: choice("check", ["udp", "tcp", "icmp"]).describe(
-    "udp: send a datagram, expect an answer; tcp: connect; icmp: echo request.",
+  check: choice("check", HEALTH_CHECKS).describe(
+    `${HEALTH_CHECKS.map((check) => `${check}: ${HEALTH_CHECK_TABLE[check]}`).join("; ")}.`,
   ),
-  port: whole(complainAboutNumber("port", `1 to ${LAST_PORT}`), 1, LAST_PORT).optional()
+  port: orNull(whole(complainAboutNumber("port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
     .describe("Port that is checked. Default: the backend's own."),
   send: message("send").default("xdpsteer").describe('Payload of a UDP check. Default "xdpsteer".'),
-  expect: message("expect").optional().describe(
+  expect: orNull(message("expect")).describe(
     "How the answer to a UDP check has to begin. Default: any answer will do.",
   ),
   interval: seconds("interval", 0.1, 300).default(1).describe("Seconds from one check to the next. Default 1."),
@@ -121,49 +84,59 @@ const health = map("health", {
   fall: times("fall").default(3).describe("Failures in a row that make it unhealthy. Default 3."),
 });
 
-const forward = map("forward", {
-  to: z.array(
-    z.union([
-      address,
-      map("backend", {
-        address: address.describe(`Where it is: ${BACKEND}.`),
-        weight: whole(aboutWeight, 1, 1000).default(1).describe("Its share of new sessions, 1 to 1000. Default 1."),
-      }),
-    ], { error: aboutBackend }),
-    { error: complainAboutKind("to", "a list of backends") },
-  ).min(1, { error: `to is an empty list: expected at least one backend, ${BACKEND}` })
-    .max(256, { error: "to has too many backends: expected at most 256" })
-    .superRefine((list, context) => {
-      const seen = new Set<string>();
-      for (const [index, backend] of list.entries()) {
-        const address = typeof backend === "string" ? backend : backend.address;
-        const name = readBackend(address)?.name ?? address;
-        const message = `backend ${show(name)} is listed twice: expected it once, with a weight of 2`;
-        if (seen.has(name)) context.addIssue({ code: "custom", path: [index], message });
-        seen.add(name);
-      }
-    })
-    .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] })
-    .describe(`The backends: each ${BACKEND}, or a map with address and weight.`),
-  mode: choice("mode", ["nat", "dsr"]).default("nat").describe(
-    "nat: translate addresses and ports, answers come back through here; dsr: change the MAC addresses and decrement the TTL, " +
-      "the backend has the service's address itself and answers the client directly.",
+const backends = z.array(
+  z.union([
+    address,
+    map("backend", {
+      address: address.describe(`Where it is: ${BACKEND}.`),
+      weight: whole(aboutWeight, 1, 1000).default(1).describe("Its share of new sessions, 1 to 1000. Default 1."),
+    }),
+  ], { error: aboutBackend }),
+  { error: complainAboutKind("to", "a list of backends") },
+).min(1, { error: `to is an empty list: expected at least one backend, ${BACKEND}` })
+  .max(256, { error: "to has too many backends: expected at most 256" })
+  .superRefine((list, context) => {
+    const seen = new Set<string>();
+    for (const [index, backend] of list.entries()) {
+      const address = typeof backend === "string" ? backend : backend.address;
+      const name = readBackend(address)?.name ?? address;
+      const message = `backend ${show(name)} is listed twice: expected it once, with a weight of 2`;
+      if (seen.has(name)) context.addIssue({ code: "custom", path: [index], message });
+      seen.add(name);
+    }
+  })
+  .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] });
+
+/** Schema of the settings of `action: forward`. */
+export const forwardSchema: z.ZodType<Forward> = map("forward", {
+  to: written<typeof backends, readonly Backend[]>(
+    backends,
+    (list) =>
+      list.map((backend) =>
+        typeof backend === "string"
+          ? { ...readBackend(backend)!, weight: 1 }
+          : { ...readBackend(backend.address)!, weight: backend.weight }
+      ),
+    (list) => list.map(({ name, weight }) => weight === 1 ? name : { address: name, weight }),
+  ).describe(`The backends: each ${BACKEND}, or a map with address and weight.`),
+  mode: choice("mode", FORWARD_MODES).default("nat").describe(
+    `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,
   ),
-  remap_port: whole(complainAboutNumber("remap_port", `1 to ${LAST_PORT}`), 1, LAST_PORT).optional()
+  remap_port: orNull(whole(complainAboutNumber("remap_port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
     .describe(
       "With dsr: the destination port that backends get instead of the service's. They still answer from the service's port. " +
         "With nat each backend has its own port. Default: the service's.",
     ),
   idle_timeout: whole(complainAboutNumber("idle_timeout", "1 to 86400 seconds"), 1, 86_400).default(60)
     .describe("Seconds of silence after which a session is over. Default 60."),
-  health: health.optional().describe("How backends are checked. Without it they are taken to be healthy."),
+  drain_timeout: whole(complainAboutNumber("drain_timeout", "0 to 86400 seconds"), 0, 86_400).default(600).describe(
+    "Seconds that sessions may go on with a backend that is taken out of the rule; 0: they move at once. Default 600.",
+  ),
+  health: orNull(health).describe("How backends are checked. Without it they are taken to be healthy."),
   none_left: choice("none_left", ["drop", "pass"]).default("drop").describe(
     "While no backend is healthy: drop, or pass to the kernel stack.",
   ),
-});
-
-/** Schema of `action:` where it is a map. */
-export const forwardAction = map("action", { forward: forward.describe("Send to backends, and their answers back.") });
+}).describe("Send to backends, and their answers back.");
 
 export const DEFAULT_TRANSLATION_PORTS = "61000-65535";
 export const DEFAULT_TABLE_SIZE = 65_537;
@@ -171,9 +144,14 @@ export const DEFAULT_TABLE_SIZE = 65_537;
 const PORTS = 'a range like "61000-65535"';
 const aboutPorts = complainAboutText("ports", PORTS, "is not possible");
 const aboutSize = complain("table_size", "a prime from 251 to 655373", () => "is not possible");
+const rangeText = z.string({ error: aboutPorts }).regex(/^\d{1,5}-\d{1,5}$/, { error: aboutPorts })
+  .refine((text) => readRange(text) !== undefined, { error: aboutPorts });
 const forwardingMap = map("forwarding", {
-  ports: z.string({ error: aboutPorts }).regex(/^\d{1,5}-\d{1,5}$/, { error: aboutPorts })
-    .refine((text) => readRange(text) !== undefined, { error: aboutPorts }).default(DEFAULT_TRANSLATION_PORTS)
+  ports: written<typeof rangeText, PortRange>(
+    rangeText,
+    (text) => readRange(text)!,
+    ({ first, last }) => `${first}-${last}`,
+  ).prefault(DEFAULT_TRANSLATION_PORTS)
     .describe(
       `Ports that backends see and answer to, shared out between the workers: ${PORTS}. No rule may list them, and they should ` +
         "lie outside net.ipv4.ip_local_port_range. As many sessions per backend can be open at once.",
@@ -198,24 +176,4 @@ function isPrimeSize(size: number): boolean {
 function readRange(text: string): PortRange | undefined {
   const [first = 0, last = 0] = text.split("-").map(Number);
   return first >= 1 && last <= LAST_PORT && first <= last ? { first, last } : undefined;
-}
-
-export function toForwarding({ ports, sessions, table_size }: z.output<typeof forwardingMap>): ForwardingConfig {
-  return { ports: readRange(ports)!, sessions, tableSize: table_size };
-}
-
-export function toForward({ forward }: z.output<typeof forwardAction>): ForwardConfig {
-  const { to, mode, remap_port, idle_timeout, health, none_left } = forward;
-  return {
-    to: to.map((backend) =>
-      typeof backend === "string"
-        ? { ...readBackend(backend)!, weight: 1 }
-        : { ...readBackend(backend.address)!, weight: backend.weight }
-    ),
-    mode,
-    remapPort: remap_port ?? null,
-    idleTimeout: idle_timeout,
-    health: health === undefined ? null : { ...health, port: health.port ?? null, expect: health.expect ?? null },
-    noneLeft: none_left,
-  };
 }

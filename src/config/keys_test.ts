@@ -17,7 +17,14 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = 
     "__proto__: 1",
     '3:1 unknown key "__proto__": expected one of: version, interfaces, workers, steering, forwarding, control, log',
   ],
-  ["<<: {}", '3:1 unknown key "<<": expected one of: version, interfaces, workers, steering, forwarding, control, log'],
+  ["<<: {}"],
+  ["<<:", "3:1 << is empty: expected a map, an alias of one, or a list of these"],
+  ["<<: [1]", "3:5 << lists something else than maps: expected a map, an alias of one, or a list of these"],
+  ["x-note: 1"],
+  [
+    "log: { x-note: 1 }",
+    '3:8 unknown key "x-note": a key that begins with "x-" may only stand at the top of the file',
+  ],
   ["{a: 1}: b", "3:1 not a plain key: expected a word before the colon"],
 
   ["workers: 4", "3:10 workers is a number: expected a map with count, cpus, wait"],
@@ -81,7 +88,7 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: string[]])[] = 
   ],
   [
     "steering: [{ name: a, ports: 53, action: { block: 1 } }]",
-    '3:42 missing key "forward": expected a map with to, mode, remap_port, idle_timeout, health, none_left',
+    '3:42 missing key "forward": expected a map with to, mode, remap_port, idle_timeout, drain_timeout, health, none_left',
     '3:44 unknown key "block": expected one of: forward',
   ],
 

@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { type HeldFile, readRegularFile, UnreadableError } from "../ffi/held_file.ts";
+import { type HeldFile, readRegularFile, readToEnd, UnreadableError } from "../ffi/held_file.ts";
 import type { ConfigMemo } from "./memo.ts";
 import { MAX_FILE_SIZE, tooLarge, wholeFile } from "./problems.ts";
 import type { Config } from "./schema.ts";
@@ -44,8 +44,23 @@ export function readConfig(path: string, held?: HeldFile): Uint8Array {
   try {
     return held === undefined ? readRegularFile(path, MAX_FILE_SIZE) : held.read(MAX_FILE_SIZE);
   } catch (error) {
-    if (!(error instanceof UnreadableError)) throw error;
-    const { message, size } = error;
-    throw new ConfigError(path, [size === undefined ? wholeFile(`${message}: expected a YAML file`) : tooLarge(size)]);
+    throw notRead(path, error, "a YAML file");
   }
+}
+
+const STANDARD_INPUT_FD = 0;
+
+/** Reads standard input to its end. @throws {ConfigError} as {@linkcode readConfig} does. */
+export function readStandardInput(): Uint8Array {
+  try {
+    return readToEnd(STANDARD_INPUT_FD, MAX_FILE_SIZE);
+  } catch (error) {
+    throw notRead("standard input", error, "YAML");
+  }
+}
+
+function notRead(name: string, error: unknown, expected: string): unknown {
+  if (!(error instanceof UnreadableError)) return error;
+  const { message, size } = error;
+  return new ConfigError(name, [size === undefined ? wholeFile(`${message}: expected ${expected}`) : tooLarge(size)]);
 }

@@ -4,14 +4,12 @@
  * @module
  */
 
-import { ConfigError, type ConfigProblem } from "../errors.ts";
-import type * as z from "zod";
-import { toCapture } from "./capture.ts";
+import { ConfigError, type ConfigProblem, SteerError } from "../errors.ts";
+import type { Rule } from "../steering/rule.ts";
+import * as z from "zod";
 import { crossCheck } from "./check.ts";
-import { readPorts } from "./ports.ts";
-import { toForward, toForwarding } from "./forward.ts";
 import { MAX_FILE_SIZE, tooLarge, toProblems, wholeFile } from "./problems.ts";
-import { type CheckedFile, type Config, configSchema, type RuleConfig } from "./schema.ts";
+import { type Config, configSchema } from "./schema.ts";
 import { type Finding, YamlFile } from "./yaml_file.ts";
 
 /** Circumstances a configuration is checked under. */
@@ -33,7 +31,10 @@ export function parseConfig(text: string | Uint8Array, options: ParseOptions): C
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   const fault = bytes.length > MAX_FILE_SIZE ? tooLarge(bytes.length) : findBinary(bytes);
   if (fault !== undefined) throw new ConfigError(options.file, [fault]);
-  const source = new TextDecoder().decode(bytes);
+  return parseText(new TextDecoder().decode(bytes), options);
+}
+
+function parseText(source: string, options: ParseOptions): Config {
   const file = new YamlFile(source);
   if (file.value === null && file.findings.length === 0) {
     const message = "the file is empty: expected a map with version, interfaces and steering";
@@ -44,7 +45,9 @@ export function parseConfig(text: string | Uint8Array, options: ParseOptions): C
   if (file.value !== null) {
     const schema = configSchema.safeParse(file.value);
     const cross = crossCheck(file, options.cpuCount);
-    if (schema.success && cross.workerCount !== undefined) config = toConfig(schema.data, cross.workerCount);
+    if (schema.success && cross.workerCount !== undefined) {
+      config = { ...schema.data, workers: { ...schema.data.workers, count: cross.workerCount } };
+    }
     const content = [...schemaFindings(file, schema.error?.issues ?? []), ...cross.findings];
     findings = [...findings, ...content.filter(({ end }) => end < file.brokenAt)];
   }
@@ -94,8 +97,12 @@ function schemaFindings(file: YamlFile, issues: readonly z.core.$ZodIssue[]): Fi
       }));
     }
     if (issue.code === "invalid_union") {
-      // A complaint from inside a list tells that the list was meant, and which item of it is wrong.
-      const meant = issue.errors.find((branch) => branch.some(({ path }) => path.length > 0));
+      // A complaint from inside a list or map tells that this one was meant, and what in it is wrong.
+      const inside = issue.errors.filter((branch) => branch.some(({ path }) => path.length > 0));
+      const hasUnknown = (branch: typeof inside[number], deep: boolean): boolean =>
+        branch.some(({ code, path }) => code === "unrecognized_keys" && (deep || path.length === 0));
+      const meant = inside.find((branch) => !hasUnknown(branch, false)) ?? inside[0] ??
+        issue.errors.find((branch) => hasUnknown(branch, true));
       if (meant !== undefined) {
         return schemaFindings(file, meant.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })));
       }
@@ -104,33 +111,36 @@ function schemaFindings(file: YamlFile, issues: readonly z.core.$ZodIssue[]): Fi
   });
 }
 
-function toConfig(file: CheckedFile, workerCount: number): Config {
-  return {
-    version: file.version,
-    interfaces: file.interfaces.map(({ name, attach, zero_copy, queues, umem, rings }) => ({
-      name,
-      attach,
-      zeroCopy: zero_copy,
-      queues,
-      umem: { chunks: umem.chunks, chunkSize: umem.chunk_size, headroom: umem.headroom },
-      rings,
-    })),
-    workers: { ...file.workers, count: workerCount },
-    steering: file.steering.map(toRule),
-    forwarding: toForwarding(file.forwarding),
-    control: {
-      socket: file.control.socket,
-      group: file.control.group === "none" ? null : file.control.group,
-      http: file.control.http === "off" ? null : file.control.http,
-    },
-    log: file.log,
-  };
+/**
+ * Checks a configuration as a file that says the same is checked: whoever changes rules in another way than by a file goes through the
+ * same checks.
+ *
+ * @throws {SteerError} in the file's words, without the places.
+ */
+export function recheck(config: Config): Config {
+  return recheckText(writeConfig(config), config);
 }
 
-function toRule({ name, ports, worker, action, capture }: CheckedFile["steering"][number]): RuleConfig {
-  const items = Array.isArray(ports) ? ports : [ports];
-  const ranges = items.map(readPorts).filter((range) => typeof range !== "string");
-  const rule = { name, ports: ranges, worker, ...(capture === undefined ? {} : { capture: toCapture(capture) }) };
-  if (typeof action === "string") return { ...rule, action };
-  return { ...rule, action: "forward", forward: toForward(action) };
+/** The same for rules that are only asked for, as they would be in the file: checked as the only ones of a configuration. */
+export function checkRules(rules: readonly unknown[], config: Config): readonly Rule[] {
+  const file = JSON.parse(writeConfig({ ...config, steering: [] }));
+  return recheckText(JSON.stringify({ ...file, steering: rules }), config).steering;
+}
+
+function recheckText(text: string, { workers }: Config): Config {
+  try {
+    return parseText(text, { file: "", cpuCount: workers.count }); // JSON is YAML
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new SteerError(error.problems.map(({ message }) => message).join("\n"));
+  }
+}
+
+/**
+ * A configuration as the text of a file that says the same: JSON, which is YAML, every key with its value.
+ *
+ * @param spaces By which its lines are indented.
+ */
+export function writeConfig(config: Config, spaces?: number): string {
+  return JSON.stringify(z.encode(configSchema, config), null, spaces);
 }

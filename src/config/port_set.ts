@@ -7,7 +7,7 @@ import type { PortRange } from "./ports.ts";
 
 /** The same ports in ascending order, each once, runs that touch as one. */
 export function merged(ranges: readonly PortRange[]): PortRange[] {
-  const result: PortRange[] = [];
+  const result: { first: number; last: number }[] = [];
   for (const { first, last } of ranges.toSorted((one, other) => one.first - other.first)) {
     const run = result.at(-1);
     if (run !== undefined && first <= run.last + 1) run.last = Math.max(run.last, last);

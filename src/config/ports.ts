@@ -5,13 +5,11 @@
  */
 
 import * as z from "zod";
+import type { PortRange } from "../steering/rule.ts";
+import { written } from "./shapes.ts";
 import { complain, complainAboutNumber, show, type Wording } from "./wording.ts";
 
-/** A run of UDP ports; both ends belong to it. */
-export interface PortRange {
-  first: number;
-  last: number;
-}
+export type { PortRange } from "../steering/rule.ts";
 
 /** The highest UDP port. 0 is not a port that a packet can be sent to. */
 export const LAST_PORT = 65535;
@@ -49,8 +47,7 @@ const number = z.int({ error: aboutItem }).min(1, { error: aboutItem }).max(LAST
 const text = z.string({ error: aboutItem }).regex(/^[0-9]+(-[0-9]+)?$/, { error: aboutItem })
   .refine((input) => typeof readPorts(input) !== "string", { error: aboutItem });
 
-/** Schema of the value of `ports:`. */
-export const portsSchema = z.union([
+const forms = z.union([
   number,
   text,
   z.array(z.union([number, text], { error: aboutItem })).min(1, {
@@ -61,7 +58,17 @@ export const portsSchema = z.union([
     const scalar = typeof refusal.input !== "object" && refusal.input !== undefined;
     return scalar ? aboutItem(refusal) : aboutAll({ ...refusal, path: ["ports"] });
   },
-});
+}).meta({ examples: [8080, "27015-27030", [7777, "27015-27030"]] });
+
+/** Schema of the value of `ports:`. */
+export const portsSchema = written<typeof forms, readonly PortRange[]>(
+  forms,
+  (value) => portItems(value).map(({ ports }) => ports),
+  (ranges) => {
+    const items = ranges.map(({ first, last }) => first === last ? first : `${first}-${last}`);
+    return items.length === 1 ? items[0]! : items;
+  },
+);
 
 /** One item of `ports:` and where it stands: the step below the key, none where the value is not a list. */
 export interface PortItem {
@@ -105,7 +112,7 @@ export class PortClaims<Owner> {
   /** Gives the free ones of `ports` to `owner`, and returns the runs that belong to others already. */
   claim(ports: PortRange, owner: Owner): Clash<Owner>[] {
     const id = this.#owners.push(owner);
-    const clashes: { ports: PortRange; owner: Owner }[] = [];
+    const clashes: { ports: { first: number; last: number }; owner: Owner }[] = [];
     let current = 0;
     for (let port = ports.first; port <= ports.last; port++) {
       const block = this.#ownerOf[port >> BLOCK_BITS] ??= new Int32Array(BLOCK_PORTS);

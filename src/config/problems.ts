@@ -5,6 +5,7 @@
  */
 
 import type { ConfigProblem } from "../errors.ts";
+import { plural } from "../text.ts";
 import { harmless } from "./wording.ts";
 import type { Finding, YamlFile } from "./yaml_file.ts";
 
@@ -39,7 +40,7 @@ export function toProblems(text: string, file: YamlFile, findings: readonly Find
     return { line, column, message, snippet: drawSnippet(text, start) };
   });
   const more = distinct.size - problems.length;
-  return more > 0 ? [...problems, wholeFile(`and ${more} more ${more === 1 ? "problem" : "problems"}`)] : problems;
+  return more > 0 ? [...problems, wholeFile(`and ${plural(more, "more problem")}`)] : problems;
 }
 
 /** The line around an offset, cut to a width that can be read, and a caret under the place. */

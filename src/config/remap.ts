@@ -4,18 +4,21 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import { ConfigError, SteerError } from "../errors.ts";
-import { parseConfig } from "./parse.ts";
+import { SteerError } from "../errors.ts";
+import type { Action } from "../steering/action.ts";
+import { describeAction } from "../steering/diff.ts";
+import type { PortRange, Rule } from "../steering/rule.ts";
+import { checkRules } from "./parse.ts";
 import { common, merged, portsText, rangeText, samePorts, without } from "./port_set.ts";
-import { type PortRange, readPorts } from "./ports.ts";
-import { MAX_RULES, type RuleConfig } from "./schema.ts";
+import { portsSchema, readPorts } from "./ports.ts";
+import type { Config } from "./schema.ts";
 
 /** What is asked for, as it came: every value is checked. */
 export interface PortsOrder {
   /** `7777`, `7777,27015-27030`, or a list of ports and ranges. */
   readonly ports?: unknown;
   readonly worker?: unknown;
-  /** Default: what the ports have; `count` for those that no rule has. */
+  /** A word, or a map as in the file. Default: what the ports have; for those that no rule has what `rule` does, or `count`. */
   readonly action?: unknown;
   /** The rule that gets the ports. Default: the one that has exactly these, else a new one named after them. */
   readonly rule?: unknown;
@@ -24,34 +27,35 @@ export interface PortsOrder {
 /** An order in which everything is known to exist. */
 export interface PortsChange {
   readonly ports: readonly PortRange[];
-  readonly worker: RuleConfig["worker"];
-  readonly action: RuleConfig["action"] | undefined;
+  readonly worker: Rule["worker"];
+  readonly action: Action | undefined;
   readonly rule: string | undefined;
 }
 
 /** One run of ports in force, and its rule. */
 export interface SteeredPorts extends PortRange {
   readonly rule: string;
-  readonly worker: RuleConfig["worker"];
-  readonly action: RuleConfig["action"];
+  readonly worker: Rule["worker"];
+  readonly action: Action["kind"];
 }
 
 /** Longest name of a rule. */
 const NAME_LENGTH = 64;
 
 /** All ports of all rules, ascending; runs of one rule that touch are one. */
-export function listPorts(rules: readonly RuleConfig[]): SteeredPorts[] {
+export function listPorts(rules: readonly Rule[]): SteeredPorts[] {
   return rules.flatMap(({ name, ports, worker, action }) =>
-    merged(ports).map(({ first, last }) => ({ first, last, rule: name, worker, action }))
+    merged(ports).map(({ first, last }) => ({ first, last, rule: name, worker, action: action.kind }))
   ).sort((one, other) => one.first - other.first);
 }
 
 /**
  * Checks an order with the very checks of the configuration file.
  *
+ * @param config In force.
  * @throws {SteerError} with everything that is wrong.
  */
-export function readOrder(order: PortsOrder, workers: number): PortsChange {
+export function readOrder(order: PortsOrder, config: Config): PortsChange {
   const { ports, worker, action, rule } = order;
   if (worker === undefined) {
     throw new SteerError('There is no "worker": expected a worker id, or hash', { hint: "name one with --worker" });
@@ -62,7 +66,7 @@ export function readOrder(order: PortsOrder, workers: number): PortsChange {
     worker: numberOrWord(worker),
     ...(action === undefined ? {} : { action }),
   };
-  const [checked] = checkRules([asked], workers);
+  const [checked] = checkRules([asked], config);
   return {
     ports: merged(checked!.ports),
     worker: checked!.worker,
@@ -73,7 +77,9 @@ export function readOrder(order: PortsOrder, workers: number): PortsChange {
 
 /** Checks ports alone. @throws {SteerError} for what is no port. */
 export function readPortList(ports: unknown): PortRange[] {
-  return merged(checkRules([{ name: "ports", ports: portItems(ports) }], 1)[0]!.ports);
+  const { success, data, error } = portsSchema.safeParse(portItems(ports));
+  if (!success) throw new SteerError(error.issues.map(({ message }) => message).join("\n"));
+  return merged(data);
 }
 
 /**
@@ -81,47 +87,44 @@ export function readPortList(ports: unknown): PortRange[] {
  *
  * @throws {SteerError} where that would change what happens to other ports, or is not said clearly enough.
  */
-export function setPorts(rules: readonly RuleConfig[], change: PortsChange): RuleConfig[] {
+export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
   const { ports, worker } = change;
-  const action = change.action ?? actionOf(rules, ports);
+  const action = change.action ?? actionOf(rules, change);
   const target = targetOf(rules, { ...change, action });
   const known = rules.find(({ name }) => name === target);
-  const result = rules.flatMap((rule): RuleConfig[] => {
+  const result = rules.flatMap((rule): Rule[] => {
     if (rule !== known) return remaining(rule, ports);
     return [{ ...rule, ports: [...rule.ports, ...without(ports, rule.ports)], worker, action }];
   });
-  if (known === undefined) result.push({ name: target, ports: [...ports], worker, action });
-  if (result.length > MAX_RULES) {
-    throw new SteerError(`That would be rule number ${result.length}: expected at most ${MAX_RULES}`, {
-      hint: "name a rule that is there already with --rule",
-    });
-  }
-  return result;
+  return known === undefined ? [...result, { name: target, ports: [...ports], worker, action }] : result;
 }
 
 /** The rules without these ports; a rule with no port left is gone. */
-export function unsetPorts(rules: readonly RuleConfig[], ports: readonly PortRange[]): RuleConfig[] {
+export function unsetPorts(rules: readonly Rule[], ports: readonly PortRange[]): Rule[] {
   return rules.flatMap((rule) => remaining(rule, ports));
 }
 
-function remaining(rule: RuleConfig, taken: readonly PortRange[]): RuleConfig[] {
+function remaining(rule: Rule, taken: readonly PortRange[]): Rule[] {
   const ports = without(rule.ports, taken);
   if (ports.length === 0) return [];
   return samePorts(ports, rule.ports) ? [rule] : [{ ...rule, ports }];
 }
 
-/** The action that all of the ports have. */
-function actionOf(rules: readonly RuleConfig[], ports: readonly PortRange[]): RuleConfig["action"] {
-  const found = new Map<RuleConfig["action"], PortRange[]>();
-  for (const rule of rules) {
-    const here = common(rule.ports, ports);
-    if (here.length > 0) found.set(rule.action, [...found.get(rule.action) ?? [], ...here]);
-  }
-  const unlisted = without(ports, [...found.values()].flat());
-  if (unlisted.length > 0) found.set("count", [...found.get("count") ?? [], ...unlisted]);
-  const [first, ...others] = found.keys();
-  if (others.length === 0) return first!;
-  const each = [...found].map(([action, these]) => `${wordOf(action)} for ${portsText(merged(these))}`);
+/** The action that all of the ports have. Those that no rule has get that of the rule named, or are counted. */
+function actionOf(rules: readonly Rule[], { ports, rule }: Pick<PortsChange, "ports" | "rule">): Action {
+  const found: { readonly action: Action; readonly ports: PortRange[] }[] = [];
+  const add = (action: Action, these: readonly PortRange[]): void => {
+    if (these.length === 0) return;
+    const same = found.find((other) => isDeepStrictEqual(other.action, action));
+    if (same === undefined) found.push({ action, ports: [...these] });
+    else same.ports.push(...these);
+  };
+  for (const { ports: others, action } of rules) add(action, common(others, ports));
+  const unlisted = without(ports, found.flatMap((each) => each.ports));
+  add(rules.find(({ name }) => name === rule)?.action ?? { kind: "count" }, unlisted);
+  const [first, ...others] = found;
+  if (others.length === 0) return first!.action;
+  const each = found.map(({ action, ports: these }) => `${describeAction(action)} for ${portsText(merged(these))}`);
   throw new SteerError(`These ports do not have one action: it would be ${each.join(", and ")}`, {
     hint: "name one for all of them with --action, or set them one after the other",
   });
@@ -129,17 +132,17 @@ function actionOf(rules: readonly RuleConfig[], ports: readonly PortRange[]): Ru
 
 /** The name of the rule that is to have the ports. */
 function targetOf(
-  rules: readonly RuleConfig[],
-  { ports, worker, action, rule }: PortsChange & { readonly action: RuleConfig["action"] },
+  rules: readonly Rule[],
+  { ports, worker, action, rule }: PortsChange & { readonly action: Action },
 ): string {
-  const alike = (other: RuleConfig): boolean => other.worker === worker && isDeepStrictEqual(other.action, action);
+  const alike = (other: Rule): boolean => other.worker === worker && isDeepStrictEqual(other.action, action);
   if (rule !== undefined) {
     const named = rules.find(({ name }) => name === rule);
     const others = named === undefined ? [] : merged(without(named.ports, ports));
     if (named !== undefined && others.length > 0 && !alike(named)) {
       throw new SteerError(
         `Rule "${rule}" has other ports too (${portsText(others)}), with worker ${named.worker}, action ${
-          wordOf(named.action)
+          describeAction(named.action)
         }`,
         { hint: "name another rule, or leave --rule out: these ports get a rule of their own" },
       );
@@ -154,11 +157,6 @@ function targetOf(
     const taken = rules.find((other) => other.name === name);
     if (taken === undefined || alike(taken)) return name;
   }
-}
-
-/** The word for an action, also where it has settings. */
-function wordOf(action: unknown): string {
-  return typeof action === "object" && action !== null ? Object.keys(action)[0] ?? "" : String(action);
 }
 
 /** `port-7777`, `ports-27015-27030`, `ports-7777_27015-27030`; of many the first and how many more. */
@@ -181,20 +179,4 @@ function portItems(ports: unknown): unknown {
 
 function numberOrWord(value: unknown): unknown {
   return typeof value === "string" && /^\d{1,9}$/.test(value) ? Number(value) : value;
-}
-
-/** Rules by the checks of the file. @throws {SteerError} in the file's words, without the places. */
-function checkRules(rules: readonly unknown[], workers: number): RuleConfig[] {
-  const text = JSON.stringify({
-    version: 1,
-    interfaces: [{ name: "any" }],
-    workers: { count: workers },
-    steering: rules,
-  });
-  try {
-    return parseConfig(text, { file: "", cpuCount: workers }).steering; // JSON is YAML
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    throw new SteerError(error.problems.map(({ message }) => message).join("\n"));
-  }
 }

@@ -1,21 +1,24 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
+import { parseConfig, recheck } from "./parse.ts";
 import { common, merged, samePorts, without } from "./port_set.ts";
-import type { PortRange } from "./ports.ts";
 import { listPorts, readOrder, readPortList, setPorts, unsetPorts } from "./remap.ts";
-import type { RuleConfig } from "./schema.ts";
+import type { Config } from "./schema.ts";
+import { HEAD } from "./testing.ts";
+import type { PortRange, Rule } from "../steering/rule.ts";
 
 const WORKERS = 4;
+const CONFIG = parseConfig(HEAD, { file: "", cpuCount: WORKERS });
 
 const one = (first: number, last = first): PortRange => ({ first, last });
 
-const RULES: readonly RuleConfig[] = [
-  { name: "game", ports: [one(7777), one(27015, 27030)], worker: 0, action: "echo" },
-  { name: "tele", ports: [one(9090)], worker: 1, action: "count" },
+const RULES: readonly Rule[] = [
+  { name: "game", ports: [one(7777), one(27015, 27030)], worker: 0, action: { kind: "echo" } },
+  { name: "tele", ports: [one(9090)], worker: 1, action: { kind: "count" } },
 ];
 
-function set(ports: string, worker: unknown, more: { action?: string; rule?: string } = {}): RuleConfig[] {
-  return setPorts(RULES, readOrder({ ports, worker, ...more }, WORKERS));
+function set(ports: string, worker: unknown, more: { action?: string; rule?: string } = {}): Rule[] {
+  return setPorts(RULES, readOrder({ ports, worker, ...more }, CONFIG));
 }
 
 Deno.test("a rule with exactly these ports changes in place and keeps its action", () => {
@@ -23,7 +26,7 @@ Deno.test("a rule with exactly these ports changes in place and keeps its action
   assert.deepEqual(set("9090", "hash", { action: "drop" }), [RULES[0], {
     ...RULES[1],
     worker: "hash",
-    action: "drop",
+    action: { kind: "drop" },
   }]);
 });
 
@@ -31,13 +34,13 @@ Deno.test("a part of a rule's ports gets a rule of its own, with the action they
   assert.deepEqual(set("27020", "2"), [
     { ...RULES[0], ports: [one(7777), one(27015, 27019), one(27021, 27030)] },
     RULES[1],
-    { name: "port-27020", ports: [one(27020)], worker: 2, action: "echo" },
+    { name: "port-27020", ports: [one(27020)], worker: 2, action: { kind: "echo" } },
   ]);
   assert.deepEqual(set("5,1-3", 2).at(-1), {
     name: "ports-1-3_5",
     ports: [one(1, 3), one(5)],
     worker: 2,
-    action: "count",
+    action: { kind: "count" },
   });
 });
 
@@ -48,28 +51,101 @@ Deno.test("a named rule takes ports where that changes nothing for its others, e
   });
   assert.deepEqual(set("9090,7777", 0, { rule: "tele", action: "drop" }), [
     { ...RULES[0], ports: [one(27015, 27030)] },
-    { name: "tele", ports: [one(9090), one(7777)], worker: 0, action: "drop" },
+    { name: "tele", ports: [one(9090), one(7777)], worker: 0, action: { kind: "drop" } },
   ]);
   assert.throws(() => set("7777", 1, { rule: "game" }), /"game" has other ports too \(27015-27030\), with worker 0/);
-  assert.deepEqual(set("5", 1, { rule: "new" }).at(-1), { name: "new", ports: [one(5)], worker: 1, action: "count" });
+  assert.deepEqual(set("5", 1, { rule: "new" }).at(-1), {
+    name: "new",
+    ports: [one(5)],
+    worker: 1,
+    action: { kind: "count" },
+  });
+});
+
+/** A rule that forwards, as the configuration has it. */
+const [WEB] = parseConfig(
+  `${HEAD}steering: [{ name: web, ports: 27015-27030, worker: 0, action: { forward: { to: ["10.0.0.1:53"], idle_timeout: 5 } } }]`,
+  { file: "", cpuCount: WORKERS },
+).steering as [Rule];
+
+Deno.test("a part of a forwarding rule's ports that moves keeps the action with all its settings", () => {
+  assert.deepEqual(setPorts([WEB], readOrder({ ports: "27015", worker: 1 }, CONFIG)), [
+    { ...WEB, ports: [one(27016, 27030)] },
+    { ...WEB, name: "port-27015", ports: [one(27015)], worker: 1 },
+  ]);
+});
+
+Deno.test("an action given as a map is checked as the file's, and kept; a word takes the place of a map", () => {
+  const to = ["10.0.0.9:9000"];
+  const order = { ports: 5, worker: 1, action: { forward: { to, mode: "dsr" } } };
+  const { action } = setPorts([WEB], readOrder(order, CONFIG)).at(-1)!;
+  assert.ok(action.kind === "forward" && action.mode === "dsr" && action.to[0]!.name === to[0]);
+  assert.throws(() => readOrder({ ...order, action: { forward: { to: [] } } }, CONFIG), /to is an empty list/);
+  assert.throws(() => readOrder({ ...order, action: { forward: { to }, echo: 1 } }, CONFIG), /unknown key "echo"/);
+  assert.throws(() => readOrder({ ...order, action: "forward" }, CONFIG), /action "forward" is not known/);
+  assert.deepEqual(
+    setPorts([WEB], readOrder({ ports: "27015-27030", worker: 0, action: "count", rule: "web" }, CONFIG)),
+    [{ ...WEB, action: { kind: "count" } }],
+  );
+});
+
+Deno.test("new ports of a rule that is named get what it does", () => {
+  assert.deepEqual(setPorts([WEB], readOrder({ ports: "5", worker: 0, rule: "web" }, CONFIG)), [
+    { ...WEB, ports: [one(27015, 27030), one(5)] },
+  ]);
+});
+
+Deno.test("ports of two rules that forward to different backends do not have one action", () => {
+  const other: Rule = {
+    ...WEB,
+    name: "other",
+    ports: [one(6)],
+    action: { ...WEB.action, remapPort: 7 } as Rule["action"],
+  };
+  assert.throws(
+    () => setPorts([WEB, other], readOrder({ ports: "6,27015", worker: 1 }, CONFIG)),
+    /do not have one action/,
+  );
+});
+
+Deno.test("recheck() refuses what the file's checks refuse", () => {
+  const after = (order: Parameters<typeof readOrder>[0], rules: readonly Rule[] = [WEB]): Config => ({
+    ...CONFIG,
+    steering: setPorts(rules, readOrder(order, CONFIG)),
+  });
+  assert.throws(
+    () => recheck(after({ ports: 61000, worker: 0 })),
+    /port 61000 of rule "port-61000" overlaps the translation ports 61000-65535/,
+  );
+  const [captured] = parseConfig(`${HEAD}steering: [{ name: a, ports: 1, capture: /a.pcapng }]`, {
+    file: "",
+    cpuCount: 4,
+  })
+    .steering as [Rule];
+  assert.throws(
+    () => recheck(after({ ports: 1, worker: 0, action: "drop" }, [captured])),
+    /capture is not possible with action "drop"/,
+  );
+  const fine = after({ ports: 60000, worker: 0 });
+  assert.deepEqual(recheck(fine), fine);
 });
 
 Deno.test("ports with several actions need one to be named", () => {
   assert.throws(() => set("7777,9090", 2), /would be echo for 7777, and count for 9090/);
   assert.throws(() => set("7776-7777", 2), /would be echo for 7777, and count for 7776/);
-  assert.equal(set("7777,9090", 2, { action: "pass" }).at(-1)!.action, "pass");
+  assert.deepEqual(set("7777,9090", 2, { action: "pass" }).at(-1)!.action, { kind: "pass" });
 });
 
 Deno.test("names are made unique, and short enough", () => {
-  const taken: RuleConfig[] = [{ name: "port-5", ports: [one(6)], worker: 0, action: "count" }];
-  assert.equal(setPorts(taken, readOrder({ ports: "5", worker: 1 }, WORKERS)).at(-1)!.name, "port-5-2");
+  const taken: Rule[] = [{ name: "port-5", ports: [one(6)], worker: 0, action: { kind: "count" } }];
+  assert.equal(setPorts(taken, readOrder({ ports: "5", worker: 1 }, CONFIG)).at(-1)!.name, "port-5-2");
   const many = Array.from({ length: 40 }, (_, index) => 100 + 2 * index).join(",");
   assert.equal(set(many, 1).at(-1)!.name, "ports-100-and-39-more");
 });
 
 Deno.test("an order is checked in the words of the configuration file", () => {
   const says = (order: Parameters<typeof readOrder>[0], message: RegExp): void =>
-    assert.throws(() => readOrder(order, WORKERS), message);
+    assert.throws(() => readOrder(order, CONFIG), message);
   says({ ports: "1", worker: 4 }, /^SteerError: worker 4 does not exist: expected 0 to 3, or hash/);
   says({ ports: "0", worker: 1 }, /port 0 is out of range/);
   says({ ports: "9-1", worker: 1 }, /runs backwards/);
@@ -82,14 +158,18 @@ Deno.test("an order is checked in the words of the configuration file", () => {
 });
 
 Deno.test("a set of more rules than there may be is refused", () => {
-  const full = Array.from({ length: 4096 }, (_, index): RuleConfig => ({
+  const full = Array.from({ length: 4096 }, (_, index): Rule => ({
     name: `r${index}`,
     ports: [one(index + 1)],
     worker: 0,
-    action: "count",
+    action: { kind: "count" },
   }));
-  assert.throws(() => setPorts(full, readOrder({ ports: "5000", worker: 1 }, WORKERS)), /rule number 4097/);
-  assert.equal(setPorts(full, readOrder({ ports: "50", worker: 1 }, WORKERS)).length, 4096);
+  const after = (ports: string): Config => ({
+    ...CONFIG,
+    steering: setPorts(full, readOrder({ ports, worker: 1 }, CONFIG)),
+  });
+  assert.throws(() => recheck(after("5000")), /steering has too many rules: expected at most 4096/);
+  assert.equal(recheck(after("50")).steering.length, 4096);
 });
 
 const range = fc.tuple(fc.integer({ min: 1, max: 60 }), fc.nat(8)).map(([first, length]) => one(first, first + length));
@@ -115,7 +195,7 @@ Deno.test("port sets are sets", () => {
 
 Deno.test("after a set exactly these ports have what was asked, all others what they had", () => {
   const text = (list: readonly PortRange[]): string => list.map(({ first, last }) => `${first}-${last}`).join(",");
-  const whereOf = (rules: readonly RuleConfig[]): Map<number, string> => {
+  const whereOf = (rules: readonly Rule[]): Map<number, string> => {
     const where = new Map<number, string>();
     for (const { first, last, worker, action } of listPorts(rules)) {
       for (let port = first; port <= last; port++) {
@@ -129,14 +209,14 @@ Deno.test("after a set exactly these ports have what was asked, all others what 
     maxLength: 12,
   });
   fc.assert(fc.property(orders, (list) => {
-    let rules: RuleConfig[] = [];
+    let rules: Rule[] = [];
     const model = new Map<number, string>();
     for (const [ports, worker] of list) {
       if (worker === WORKERS) {
         rules = unsetPorts(rules, readPortList(text(ports)));
         for (const port of expand(ports)) model.delete(port);
       } else {
-        rules = setPorts(rules, readOrder({ ports: text(ports), worker, action: "echo" }, WORKERS));
+        rules = setPorts(rules, readOrder({ ports: text(ports), worker, action: "echo" }, CONFIG));
         for (const port of expand(ports)) model.set(port, `${worker} echo`);
       }
       assert.deepEqual(whereOf(rules), new Map([...model].sort(([x], [y]) => x - y)));

@@ -7,29 +7,32 @@ import { isDeepStrictEqual } from "node:util";
 import { ConfigError, SteerError } from "../errors.ts";
 import { editSteering } from "./edit.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
+import type { Rule } from "../steering/rule.ts";
 import { ReplaceableFile } from "./replaceable_file.ts";
-import type { Config, RuleConfig } from "./schema.ts";
+import type { Config } from "./schema.ts";
 
-/** A file that has been changed; its directory is held until this is disposed. */
-export interface Saved extends Disposable {
-  /** What it holds now. */
+/** A file that can be changed; its directory is held until this is disposed. */
+export interface Saving extends Disposable {
+  /** What it will hold. */
   readonly content: Uint8Array;
+  /** Changes it. @throws {SteerError} and leaves the file alone where it cannot be written. */
+  write(): void;
   /** Puts back what it held before. @returns that. */
   takeBack(): Uint8Array;
 }
 
 /**
- * Makes a change of rules in the file, and in nothing else of it.
+ * Prepares a change of rules in the file, and in nothing else of it.
  *
  * @param wanted The configuration that the file must then say: what is in force after the change.
  * @returns what the caller disposes.
- * @throws {SteerError} and leaves the file alone where it says something else besides, or cannot be written.
+ * @throws {SteerError} where the file says something else besides, or cannot be edited.
  */
-export function saveRules(
+export function prepareSave(
   options: ParseOptions,
   wanted: Config,
-  change: (rules: readonly RuleConfig[]) => RuleConfig[],
-): Saved {
+  change: (rules: readonly Rule[]) => Rule[],
+): Saving {
   const { file } = options;
   using resources = new DisposableStack();
   const place = resources.use(ReplaceableFile.open(file));
@@ -47,12 +50,15 @@ export function saveRules(
       hint: "mend the file first, or make the change without --save",
     });
   }
-  if (!isDeepStrictEqual(content, before)) place.replace(content);
+  const differs = !isDeepStrictEqual(content, before);
   const held = resources.move();
   return {
     content,
+    write: () => {
+      if (differs) place.replace(content);
+    },
     takeBack: () => {
-      if (content !== before) place.replace(before);
+      if (differs) place.replace(before);
       return before;
     },
     [Symbol.dispose]: () => held.dispose(),
@@ -63,8 +69,7 @@ export function saveRules(
 function requireSame(file: string, found: Config, wanted: Config): void {
   const sections = (Object.keys(wanted) as (keyof Config)[])
     .filter((key) => key !== "steering" && !isDeepStrictEqual(found[key], wanted[key]));
-  const byName = (rules: readonly RuleConfig[]): Map<string, RuleConfig> =>
-    new Map(rules.map((rule) => [rule.name, rule]));
+  const byName = (rules: readonly Rule[]): Map<string, Rule> => new Map(rules.map((rule) => [rule.name, rule]));
   const [here, there] = [byName(found.steering), byName(wanted.steering)];
   const names = new Set([...here.keys(), ...there.keys()]);
   const rules = [...names].filter((name) => !isDeepStrictEqual(here.get(name), there.get(name)));

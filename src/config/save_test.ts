@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { parseConfig } from "./parse.ts";
-import type { Config, RuleConfig } from "./schema.ts";
-import { saveRules } from "./save.ts";
+import type { Rule } from "../steering/rule.ts";
+import { prepareSave, type Saving } from "./save.ts";
+import type { Config } from "./schema.ts";
 
 const TEXT = `# kept
 version: 1
@@ -13,8 +14,12 @@ const MOVED = TEXT.replace("worker: 0", "worker: 1");
 const CPUS = 2;
 
 const config = (text: string): Config => parseConfig(text, { file: "steering.yaml", cpuCount: CPUS });
-const move = (rules: readonly RuleConfig[]): RuleConfig[] => rules.map((rule) => ({ ...rule, worker: 1 }));
-const save = (file: string): ReturnType<typeof saveRules> => saveRules({ file, cpuCount: CPUS }, config(MOVED), move);
+const move = (rules: readonly Rule[]): Rule[] => rules.map((rule) => ({ ...rule, worker: 1 }));
+const save = (file: string): Saving => {
+  const saving = prepareSave({ file, cpuCount: CPUS }, config(MOVED), move);
+  saving.write();
+  return saving;
+};
 
 function withFolder(test: (folder: string) => void): void {
   const folder = Deno.makeTempDirSync();
@@ -25,7 +30,7 @@ function withFolder(test: (folder: string) => void): void {
   }
 }
 
-Deno.test("saveRules() keeps owner and permissions, and neither setuid, setgid nor sticky", () =>
+Deno.test("prepareSave() keeps owner and permissions, and neither setuid, setgid nor sticky", () =>
   withFolder((folder) => {
     const file = `${folder}/steering.yaml`;
     Deno.writeTextFileSync(file, TEXT);
@@ -40,7 +45,7 @@ Deno.test("saveRules() keeps owner and permissions, and neither setuid, setgid n
     assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["steering.yaml"]);
   }));
 
-Deno.test("saveRules() follows no link in the file's place, and refuses what is no regular file", () =>
+Deno.test("prepareSave() follows no link in the file's place, and refuses what is no regular file", () =>
   withFolder((folder) => {
     const file = `${folder}/steering.yaml`;
     Deno.writeTextFileSync(`${folder}/target`, TEXT);
@@ -54,7 +59,7 @@ Deno.test("saveRules() follows no link in the file's place, and refuses what is 
     assert.equal(Deno.readTextFileSync(`${folder}/target`), TEXT);
   }));
 
-Deno.test("saveRules() works in the directory it has found, whatever its name leads to later", () =>
+Deno.test("prepareSave() works in the directory it has found, whatever its name leads to later", () =>
   withFolder((folder) => {
     for (const name of ["mine", "other"]) {
       Deno.mkdirSync(`${folder}/${name}`);
@@ -85,7 +90,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 `;
 const SAVES = 100;
 
-Deno.test("saveRules() gives away no file that the directory's owner links to from its temporary one", async () => {
+Deno.test("prepareSave() gives away no file that the directory's owner links to from its temporary one", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const [file, victim] = [`${folder}/etc/steering.yaml`, `${folder}/victim`];

@@ -2,86 +2,32 @@
  * The configuration language: every key with its limits, its default and its description. Types, checks and the JSON
  * schema for editors all come from here.
  *
- * Sizes are per queue. Keys are snake_case in YAML and camelCase in the checked {@linkcode Config}.
+ * Sizes are per queue. Keys are snake_case in YAML and camelCase in the checked {@linkcode Config}. Each schema goes both ways: what it
+ * makes of a file, z.encode() makes a file of again.
  *
  * @module
  */
 
 import * as z from "zod";
-import { type PortRange, portsSchema } from "./ports.ts";
-import { type CaptureConfig, captureSchema, unlessCapture } from "./capture.ts";
-import { forwardAction, type ForwardConfig, type ForwardingConfig, forwardingSchema } from "./forward.ts";
-import { choice, map, powerOfTwo, section, whole } from "./shapes.ts";
-import {
-  complain,
-  complainAboutChoice,
-  complainAboutKind,
-  complainAboutNumber,
-  complainAboutText,
-  type Wording,
-} from "./wording.ts";
+import type { Rule } from "../steering/rule.ts";
+import { ACTION_WORDS, actionSchema } from "./actions.ts";
+import { captureSchema } from "./capture.ts";
+import { forwardingSchema } from "./forward.ts";
+import { portsSchema } from "./ports.ts";
+import { choice, map, powerOfTwo, section, whole, written } from "./shapes.ts";
+import { complain, complainAboutKind, complainAboutNumber, complainAboutText } from "./wording.ts";
 
-export type { PortRange } from "./ports.ts";
+/** A configuration that has passed every check: what {@linkcode configSchema} makes of a file, with `workers.count` resolved. */
+export type Config = Omit<CheckedFile, "workers"> & { readonly workers: WorkersConfig };
 
-/** A configuration that has passed every check. */
-export interface Config {
-  version: 1;
-  interfaces: InterfaceConfig[];
-  workers: WorkersConfig;
-  steering: RuleConfig[];
-  forwarding: ForwardingConfig;
-  control: ControlConfig;
-  log: LogConfig;
-}
+/** One network interface whose packets are steered. Sizes in bytes; rings in entries of each socket. */
+export type InterfaceConfig = z.output<typeof networkInterface>;
 
-/** One network interface whose packets are steered. */
-export interface InterfaceConfig {
-  name: string;
-  attach: "auto" | "native" | "generic";
-  zeroCopy: "auto" | "require" | "off";
-  queues: "all" | number[];
-  /** Packet memory of each queue; `chunkSize` and `headroom` in bytes. */
-  umem: { chunks: number; chunkSize: number; headroom: number };
-  /** Ring sizes of each socket, in entries. */
-  rings: { rx: number; tx: number; fill: number; completion: number };
-}
+/** The processing threads: `count` of them, worker i on CPU `cpus[i]`. */
+export type WorkersConfig = Omit<z.output<typeof workers>, "count"> & { readonly count: number };
 
-/** The processing threads. */
-export interface WorkersConfig {
-  /** How many; `auto` is resolved already. */
-  count: number;
-  /** Worker i runs on CPU `cpus[i]`; empty: the kernel chooses. */
-  cpus: number[];
-  wait: "adaptive" | "poll" | "busy";
-}
-
-/** What happens to packets for some ports. */
-export interface RuleConfig {
-  name: string;
-  ports: PortRange[];
-  worker: number | "hash";
-  action: "pass" | "drop" | "count" | "echo" | "forward";
-  /** Where to; with `action: forward` only. */
-  forward?: ForwardConfig;
-  /** Where its packets are copied to. */
-  capture?: CaptureConfig;
-}
-
-/** Where the control API listens. */
-export interface ControlConfig {
-  /** Path of the Unix socket. */
-  socket: string;
-  /** Name or number of the group that may use the socket beside its owner; null: none. */
-  group: string | number | null;
-  /** Loopback `host:port` of the read-only HTTP server; null: none. */
-  http: string | null;
-}
-
-/** What is logged, and how. */
-export interface LogConfig {
-  level: "debug" | "info" | "warn" | "error";
-  format: "auto" | "text" | "json";
-}
+/** Where the control API listens; `group` and `http` are null where there is none. */
+export type ControlConfig = z.output<typeof control>;
 
 /** Most workers one process runs. */
 export const MAX_WORKERS = 64;
@@ -180,25 +126,15 @@ const workers = map("workers", {
 
 const ruleName = complainAboutText("rule name", "1 to 64 characters of A-Z a-z 0-9 _ . -", "is not valid");
 const worker = complainAboutNumber("worker", `a worker id from 0 to ${MAX_WORKERS - 1}, or hash`, "is not known");
-const complainAboutAction: Wording = complainAboutChoice(
-  "action",
-  ["pass", "drop", "count", "echo", "forward: { to: [...] }"],
-  ["script", "deliver"],
-);
-const rule = map("rule", {
+/** Schema of a rule. */
+export const ruleSchema: z.ZodType<Rule> = map("rule", {
   name: z.string({ error: ruleName }).regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: ruleName })
     .describe("Name of the rule in counters and logs: 1 to 64 characters of A-Z a-z 0-9 _ . -. Each name once."),
-  ports: portsSchema.meta({ examples: [8080, "27015-27030", [7777, "27015-27030"]] })
+  ports: portsSchema
     .describe('UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. Each port once.'),
   worker: z.union([whole(worker, 0, MAX_WORKERS - 1), z.literal("hash")], { error: worker })
     .default("hash").describe("The worker that gets the packets: its id, counted from 0, or hash: spread by flow."),
-  action: z.union([
-    choice("action", ["pass", "drop", "count", "echo"], ["script", "deliver"]),
-    forwardAction,
-  ], { error: unlessCapture(complainAboutAction) }).default("count").describe(
-    "pass: leave to the kernel stack; drop: discard in the driver; count: receive, count and discard; " +
-      "echo: send back to where it came from, with the TTL decremented; a map with forward: send to backends.",
-  ),
+  action: actionSchema.prefault("count").describe(`${ACTION_WORDS}.`),
   capture: captureSchema.optional(),
 });
 
@@ -208,6 +144,14 @@ const GROUP = "none, or the name or number of a group";
 const groupName = complainAboutText("group", GROUP, "is not possible");
 const HTTP = 'off, or a loopback address and port like "127.0.0.1:9469" or "[::1]:9469", since it asks for no password';
 const httpAddress = complainAboutText("http", HTTP, "is not possible");
+const group = z.union([
+  z.string({ error: groupName }).regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, { error: groupName }),
+  z.int({ error: groupName }).min(0, { error: groupName }).max(4_294_967_294, { error: groupName }),
+], { error: groupName }).meta({ examples: ["netops"] });
+const http = z.string({ error: httpAddress })
+  .regex(/^(off|(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5})$/, { error: httpAddress })
+  .refine(isLoopback, { error: httpAddress })
+  .meta({ examples: ["127.0.0.1:9469", "[::1]:9469", "off"] });
 const control = map("control", {
   socket: z.string({ error: socketPath }).regex(/^\//, { error: socketPath })
     .refine((path) => !path.includes("\0") && new TextEncoder().encode(path).length <= 107, { error: socketPath })
@@ -215,16 +159,14 @@ const control = map("control", {
       `Unix socket of the control API: ${SOCKET}. A socket there on which nobody listens is replaced; anything else ` +
         "ends the start with an error.",
     ),
-  group: z.union([
-    z.string({ error: groupName }).regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, { error: groupName }),
-    z.int({ error: groupName }).min(0, { error: groupName }).max(4_294_967_294, { error: groupName }),
-  ], { error: groupName }).meta({ examples: ["netops"] }).default("none")
+  group: written<typeof group, string | number | null>(
+    group,
+    (value) => value === "none" ? null : value,
+    (value) => value ?? "none",
+  ).prefault("none")
     .describe("Group whose members may use the socket too (mode 0660); none: its owner only (mode 0600)."),
-  http: z.string({ error: httpAddress })
-    .regex(/^(off|(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5})$/, { error: httpAddress })
-    .refine(isLoopback, { error: httpAddress })
-    .meta({ examples: ["127.0.0.1:9469", "[::1]:9469", "off"] })
-    .default("127.0.0.1:9469")
+  http: written<typeof http, string | null>(http, (value) => value === "off" ? null : value, (value) => value ?? "off")
+    .prefault("127.0.0.1:9469")
     .describe("Read-only HTTP server for metrics, health and dashboard: loopback address and port, or off."),
 });
 
@@ -251,7 +193,7 @@ export const configSchema = map("the file", {
     .describe("The network interfaces to steer packets on."),
   workers: section(workers, {}).describe("The processing threads."),
   steering: section(
-    z.array(rule, { error: complainAboutKind("steering", "a list of rules") })
+    z.array(ruleSchema, { error: complainAboutKind("steering", "a list of rules") })
       .max(MAX_RULES, { error: `steering has too many rules: expected at most ${MAX_RULES}` }),
     [],
   ).describe("The rules. A packet no rule asks for passes to the kernel stack."),
@@ -260,5 +202,5 @@ export const configSchema = map("the file", {
   log: section(log, {}).describe("What is logged, and how."),
 }, "a map with version, interfaces and steering");
 
-/** What {@linkcode configSchema} makes of a file: all defaults filled in, keys as in YAML. */
+/** What {@linkcode configSchema} makes of a file: all defaults filled in. */
 export type CheckedFile = z.output<typeof configSchema>;

@@ -1,7 +1,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import assert from "node:assert/strict";
 import { parse } from "yaml";
-import { parseConfig } from "./parse.ts";
+import { parseConfig, writeConfig } from "./parse.ts";
 import type { Config } from "./schema.ts";
 import { HEAD } from "./testing.ts";
 
@@ -30,7 +30,7 @@ const DEFAULTS: Config = {
 Deno.test("parseConfig() fills in the defaults", () => {
   assert.deepEqual(parseText(HEAD), DEFAULTS);
   assert.deepEqual(parseText(`${HEAD}steering: [{ name: dns, ports: 53 }]`).steering, [
-    { name: "dns", ports: [{ first: 53, last: 53 }], worker: "hash", action: "count" },
+    { name: "dns", ports: [{ first: 53, last: 53 }], worker: "hash", action: { kind: "count" } },
   ]);
 });
 
@@ -38,8 +38,7 @@ Deno.test("parseConfig() takes a section without content for one that is left ou
   assert.deepEqual(parseText(`${HEAD}workers:\nsteering:\n  # - name: dns\ncontrol:\nlog:\n`), DEFAULTS);
 });
 
-Deno.test("parseConfig() reads every key", () => {
-  const config = parseText(`
+const EVERY_KEY = `
 version: 1
 interfaces:
   - name: wan.100
@@ -65,8 +64,10 @@ steering:
 forwarding: { ports: 1000-1999, sessions: 1024, table_size: 251 }
 control: { socket: /tmp/s, group: 7, http: off }
 log: { level: debug, format: json }
-`);
-  assert.deepEqual(config, {
+`;
+
+Deno.test("parseConfig() reads every key", () => {
+  assert.deepEqual(parseText(EVERY_KEY), {
     version: 1,
     interfaces: [{
       name: "wan.100",
@@ -82,15 +83,15 @@ log: { level: debug, format: json }
         name: "a",
         ports: [{ first: 1, last: 1 }, { first: 2, last: 2 }, { first: 3, last: 5 }, { first: 65535, last: 65535 }],
         worker: 1,
-        action: "pass",
+        action: { kind: "pass" },
       },
-      { name: "b", ports: [{ first: 6, last: 6 }], worker: "hash", action: "drop" },
+      { name: "b", ports: [{ first: 6, last: 6 }], worker: "hash", action: { kind: "drop" } },
       {
         name: "c",
         ports: [{ first: 7, last: 7 }],
         worker: "hash",
-        action: "forward",
-        forward: {
+        action: {
+          kind: "forward",
           to: [
             { name: "10.0.0.11:9000", address: "10.0.0.11", port: 9000, weight: 1 },
             { name: "[fd00::1]:80", address: "fd00::1", port: 80, weight: 3 },
@@ -98,6 +99,7 @@ log: { level: debug, format: json }
           mode: "dsr",
           remapPort: 9,
           idleTimeout: 5,
+          drainTimeout: 600,
           health: { check: "udp", port: 9, send: "hi", expect: "ho", interval: 2, timeout: 0.1, rise: 1, fall: 4 },
           noneLeft: "pass",
         },
@@ -107,6 +109,17 @@ log: { level: debug, format: json }
     control: { socket: "/tmp/s", group: 7, http: null },
     log: { level: "debug", format: "json" },
   });
+});
+
+Deno.test("writeConfig() writes what parseConfig() reads as the same configuration", async () => {
+  const captures =
+    "steering: [{ name: a, ports: 1, capture: /a.pcapng }, { name: b, ports: 2, capture: { file: /b.pcapng, " +
+    "snap: 99, sample: 3, rotate: { size: 1MiB, seconds: 60, keep: 0 } } }]";
+  const files = await Promise.all(EXAMPLES.map((name) => readFile(`steering.${name}.yaml`)));
+  for (const text of [HEAD, EVERY_KEY, HEAD + captures, ...files]) {
+    const config = parseText(text);
+    assert.deepEqual(parseText(writeConfig(config)), config);
+  }
 });
 
 Deno.test("parseConfig() counts the workers: as told, else as many as cpus, else as the machine has CPUs", () => {
@@ -134,7 +147,10 @@ Deno.test("parseConfig() takes addresses of the whole loopback network", () => {
 Deno.test("the example file spells out the defaults and shows all actions", async () => {
   const config = parseText(await readFile("steering.example.yaml"));
   assert.deepEqual({ ...config, steering: [] }, DEFAULTS);
-  assert.deepEqual(new Set(config.steering.map(({ action }) => action)), new Set(["pass", "drop", "count", "echo"]));
+  assert.deepEqual(
+    new Set(config.steering.map(({ action }) => action.kind)),
+    new Set(["pass", "drop", "count", "echo"]),
+  );
 });
 
 Deno.test("the minimal file has at most ten lines", async () => {

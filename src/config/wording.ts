@@ -4,6 +4,9 @@
  * @module
  */
 
+/** A key at the top of a file that begins with it is ignored: a place for anchors. */
+export const EXTENSION_PREFIX = "x-";
+
 /** What zod tells the author of a message, as far as it is used here. */
 export interface Refusal {
   /** The value that was refused; undefined where a key is missing. */
@@ -95,6 +98,11 @@ export function complainAboutKind(noun: string, expected: string): Wording {
 
 /** For a key no schema knows: names the nearest one, or all of them. */
 export function complainAboutKey(key: string, known: readonly string[]): string {
+  if (key.startsWith(EXTENSION_PREFIX)) {
+    return `unknown key ${
+      show(key)
+    }: a key that begins with "${EXTENSION_PREFIX}" may only stand at the top of the file`;
+  }
   const near = nearest(key, known);
   return `unknown key ${show(key)}: ${
     near === undefined ? `expected one of: ${known.join(", ")}` : `did you mean "${near}"?`

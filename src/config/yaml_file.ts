@@ -6,7 +6,16 @@
 
 import { type Alias, Composer, type Document, isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, Parser } from "yaml";
 import type { CST, Node, Pair, YAMLError, YAMLMap } from "yaml";
-import { show, syntaxMessage } from "./wording.ts";
+import {
+  isMergeKey,
+  MAX_MERGED_KEYS,
+  MERGE_SOURCES,
+  mergeAll,
+  mergeSources,
+  TooMuchMerged,
+  withoutExtensions,
+} from "./merge.ts";
+import { complainAboutKind, show, syntaxMessage } from "./wording.ts";
 
 /** Keys and list indices that lead from the top of the file to a value. */
 export type Path = readonly PropertyKey[];
@@ -43,7 +52,10 @@ export const DIALECT = {
 
 /** A parsed file. */
 export class YamlFile {
-  /** The content as plain maps, lists, texts, numbers and booleans; null where there is none to be had. */
+  /**
+   * The content as plain maps, lists, texts, numbers and booleans, with what merge keys bring in and without the `x-` keys of the top;
+   * null where there is none to be had.
+   */
   readonly value: unknown = null;
   /** What is wrong with the text as YAML. */
   readonly findings: Finding[] = [];
@@ -62,10 +74,14 @@ export class YamlFile {
     this.#root = document?.contents ?? null;
     if (document === undefined || !this.#explore(this.#root, [])) return;
     try {
-      this.value = document.toJS({ maxAliasCount: MAX_ALIASES });
+      this.value = withoutExtensions(mergeAll(document.toJS({ maxAliasCount: MAX_ALIASES })));
     } catch (error) {
-      if (!(error instanceof ReferenceError)) throw error;
-      this.#report({ start: 0, end: text.length }, `too many aliases: expected at most ${MAX_ALIASES}`);
+      const whole = { start: 0, end: text.length };
+      if (error instanceof ReferenceError) {
+        this.#report(whole, `too many aliases: expected at most ${MAX_ALIASES}`);
+      } else if (error instanceof TooMuchMerged) {
+        this.#report(whole, `merge keys (<<) bring in too much: expected at most ${MAX_MERGED_KEYS} keys in all`);
+      } else throw error;
     }
   }
 
@@ -73,6 +89,16 @@ export class YamlFile {
   position(offset: number): { line: number; column: number } {
     const { line, col } = this.#lines.linePos(offset);
     return { line, column: col };
+  }
+
+  /** The value at the end of a path; undefined where there is none. */
+  valueAt(path: Path): unknown {
+    let value = this.value;
+    for (const step of path) {
+      if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
+      value = (value as Record<PropertyKey, unknown>)[step];
+    }
+    return value;
   }
 
   /** Place of a value: of its key where nothing follows it, of the map around it where the key is missing. */
@@ -152,7 +178,9 @@ export class YamlFile {
     const keys = new Map<string, Pair>();
     this.#keys.set(node, keys);
     node.items = node.items.filter((pair) => this.#addKey(keys, pair));
-    return node.items.every(({ key, value }) => this.#explore(key, inside) && this.#explore(value, inside));
+    if (!node.items.every(({ key, value }) => this.#explore(key, inside) && this.#explore(value, inside))) return false;
+    node.items = node.items.filter((pair) => !isMergeKey(pair) || this.#checkMerge(pair));
+    return true;
   }
 
   #addKey(keys: Map<string, Pair>, pair: Pair): boolean {
@@ -169,6 +197,24 @@ export class YamlFile {
     }
     keys.set(key, pair);
     return true;
+  }
+
+  #checkMerge({ key, value }: Pair): boolean {
+    if (mergeSources(value, (node) => this.#behind(node)) !== undefined) return true;
+    const place = placeOf(value) ?? placeOf(key) ?? NOWHERE;
+    const found = this.#behind(value);
+    this.#report(
+      place,
+      isSeq(found)
+        ? `<< lists something else than maps: expected ${MERGE_SOURCES}`
+        : complainAboutKind("<<", MERGE_SOURCES)({ input: isScalar(found) ? found.value : null }),
+    );
+    return false;
+  }
+
+  /** The node itself, or what it is an alias of. */
+  #behind(node: unknown): unknown {
+    return isAlias(node) ? this.#targets.get(node) : node;
   }
 
   #name(node: Exclude<Node, Alias>): boolean {
@@ -208,8 +254,9 @@ export class YamlFile {
     let alias: Place | undefined;
     for (const step of path) {
       if (isAlias(node)) alias ??= value;
-      const container = isAlias(node) ? this.#targets.get(node) : node;
-      const pair = isMap(container) ? this.#keys.get(container)?.get(String(step)) : undefined;
+      const container = this.#behind(node);
+      const { pair, use } = this.#findPair(container, String(step));
+      if (use !== undefined) alias ??= placeOf(use);
       if (pair !== undefined) node = pair.value;
       else if (isSeq(container) && Number(step) < container.items.length) node = container.items[Number(step)];
       else return { key: value, value, alias };
@@ -217,6 +264,20 @@ export class YamlFile {
       value = placeOf(node) ?? (pair === undefined ? value : key);
     }
     return { key, value, alias };
+  }
+
+  /** The pair with a key, of the map itself or of one merged into it: then `use` is where that is asked for. */
+  #findPair(map: unknown, key: string): { readonly pair?: Pair | undefined; readonly use?: Node } {
+    if (!isMap(map)) return {};
+    const own = this.#keys.get(map)?.get(key);
+    if (own !== undefined) return { pair: own };
+    for (const merge of map.items.filter(isMergeKey)) {
+      for (const use of mergeSources(merge.value, (node) => this.#behind(node)) ?? []) {
+        const { pair } = this.#findPair(this.#behind(use), key);
+        if (pair !== undefined) return { pair, use };
+      }
+    }
+    return {};
   }
 }
 

@@ -40,8 +40,3 @@ export function duration(ms) {
 export function clock(time) {
   return new Date(time).toLocaleTimeString("en-GB");
 }
-
-/** rx_ring_full: rx ring full. */
-export function words(name) {
-  return name.replaceAll("_", " ");
-}

@@ -32,7 +32,7 @@ export function showFigures(model) {
   const { tick } = model;
   const redirected = model.sumReasons(({ where, verdict }) => where === "xdp" && verdict === "redirect");
   const dropped = model.sumReasons(({ where, verdict }) => where === "xdp" && verdict === "drop");
-  const lost = model.sumReasons(({ reason }) => reason === "rx_dropped" || reason === "rx_ring_full");
+  const lost = model.sumReasons((outcome) => outcome.lost);
   setText(byId("figure-pps"), format.rate(tick.seen[1]));
   setText(byId("figure-seen"), `${format.count(tick.seen[0])} seen`);
   setText(byId("figure-redirected"), format.count(redirected[0]));

@@ -109,13 +109,13 @@ export class PortMap {
 }
 
 /** "worker 1, count", "spread by hash, echo", or the action alone where no worker sees the packets. */
-export function describe({ worker, action }) {
-  if (action === "pass" || action === "drop") return `${action} in the kernel`;
+export function describe({ worker, action, ends }) {
+  if (ends === "kernel") return `${action} in the kernel`;
   return `${worker === "hash" ? "spread by hash" : `worker ${worker}`}, ${action}`;
 }
 
-export function workerText({ worker, action }) {
-  return action === "pass" || action === "drop" ? "–" : `${worker}`;
+export function workerText({ worker, ends }) {
+  return ends === "kernel" ? "–" : `${worker}`;
 }
 
 export function fillRanges(body, note, ranges) {

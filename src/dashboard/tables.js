@@ -6,34 +6,7 @@ import { paletteColour } from "./theme.js";
 
 const RULES_SHOWN = 100;
 
-/** What each reason means, in words; the counter's own name goes with it. */
-const MEANING = {
-  rule_drop: "a rule says drop",
-  rule_pass: "a rule says pass",
-  unlisted_port: "no rule for the port",
-  not_ip: "not IP (ARP and the like)",
-  not_udp: "not UDP",
-  fragment: "IP fragment",
-  truncated: "frame ends before its headers",
-  bad_length: "a length that contradicts the frame",
-  ipv6_extensions: "IPv6 extension headers not walked",
-  uncovered_queue: "queue without sockets",
-  rx_dropped: "no free chunk, or packet too large",
-  rx_ring_full: "rx ring full: worker too slow",
-  rx_invalid_descs: "invalid desc in the fill ring",
-  tx_invalid_descs: "invalid desc in the tx ring",
-  rx_fill_ring_empty_descs: "times the fill ring was empty",
-  tx_ring_full: "tx ring full",
-  unanswerable: "from or to an address that cannot be answered",
-  unlisted: "rule gone in the meantime",
-  malformed: "not what the XDP program saw",
-  no_backend: "no healthy backend",
-  no_neighbour: "link address of the next hop not known",
-  no_session: "no session on this translation port",
-  sessions_full: "no room for another session",
-  hops_exceeded: "TTL or hop limit used up",
-  too_big: "too large for the way out",
-};
+/** What is told of the reasons of each place; of others nothing. */
 const OUTCOME = {
   "xdp drop": "dropped by XDP",
   "xdp pass": "left to the kernel",
@@ -67,7 +40,7 @@ export function showRules(model, filter, colourOf) {
   setText(
     more,
     fitting.length === 0
-      ? `None of ${format.count(rules.length)} rules fits.`
+      ? `None of ${format.count(rules.length)} ${rules.length === 1 ? "rule" : "rules"} fits.`
       : `The busiest ${RULES_SHOWN} of ${format.count(fitting.length)} rules: find others by name or port.`,
   );
   byId("rule-search").hidden = rules.length < 2;
@@ -162,11 +135,11 @@ export function showReasons(model) {
     .sort((left, right) =>
       Number(left.verdict === "pass") - Number(right.verdict === "pass") || left.index - right.index
     )
-    .map(({ reason, outcome, index }) => {
+    .map(({ reason, outcome, words, packets: counts, index }) => {
       const [packets, perSecond] = model.tick.reasons[index];
       return [
-        { text: MEANING[reason] ?? format.words(reason), header: true, key: reason },
-        reason === "rx_fill_ring_empty_descs" ? "not packets: says why" : outcome,
+        { text: words, header: true, key: reason },
+        counts ? outcome : "not packets: says why",
         { text: format.rate(perSecond), className: "number" },
         { text: format.count(packets), className: "number", key: "packets" },
         { text: "", className: "spark-cell", spark: { values: model.reasonRates[index] } },

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { compileWorkerTable } from "../steering/compile.ts";
+import type { Rule } from "../steering/rule.ts";
 import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../steering/worker_table.ts";
 import { buildFrame } from "../traffic/frames.ts";
 import { Batch } from "./batch.ts";
@@ -41,7 +42,12 @@ class Rig {
     compileWorkerTable(
       second!,
       first!,
-      rules.map(([name, port]) => ({ name, ports: [{ first: port, last: port }], worker: 0, action: "count" })),
+      rules.map(([name, port]): Rule => ({
+        name,
+        ports: [{ first: port, last: port }],
+        worker: 0,
+        action: { kind: "count" },
+      })),
       [GAME, CHAT],
       new Set(),
     );

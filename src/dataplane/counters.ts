@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FATES } from "./fate.ts";
+import { FATES } from "../steering/fate.ts";
 
 /**
  * Numbers about a worker's loop, at the start of its counters. A pause is a millisecond or more in which a spinning loop did not get
@@ -38,7 +38,10 @@ export const SESSIONS_AT = LOOP_AT.sessions;
 /** Sessions that were replaced before their time, since the table was full. */
 export const EVICTIONS_AT = LOOP_AT.evictions;
 
-const FATES_AT = 16; // room for the loop's numbers, and the fates start on a cache line
+/** Doubles in a cache line. */
+const LINE_DOUBLES = 8;
+/** Behind the loop's numbers, however many there are, on a cache line of their own. */
+const FATES_AT = Math.ceil(LOOP_COUNTERS.length / LINE_DOUBLES) * LINE_DOUBLES;
 const FATE_COUNT = FATES.length;
 
 /**

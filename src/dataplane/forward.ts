@@ -11,6 +11,7 @@ import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts"
 import { tooBig, writeTooBig } from "../packet/too_big.ts";
 import { ipBytes, remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
+import { FATE } from "../steering/fate.ts";
 import {
   BACKEND,
   BACKEND_REACHABLE,
@@ -27,7 +28,6 @@ import {
 import { NO_BACKEND } from "../steering/maglev.ts";
 import { sameAddress, SESSION, ticksOf } from "../steering/session_row.ts";
 import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
-import { FATE } from "./fate.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
 const { hops_exceeded, too_big, tx_ring_full, unanswerable } = FATE;

@@ -17,6 +17,7 @@ import {
   indexBackends,
   sourceAt,
   SOURCES,
+  usableAt,
   viewForwardTables,
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
@@ -30,7 +31,8 @@ import {
   withPartialChecksum,
 } from "../traffic/frames.ts";
 import { Forwarder } from "./forward.ts";
-import { FATES } from "./fate.ts";
+import { ACTION_TABLE } from "../steering/action.ts";
+import { type Fate, FATES } from "../steering/fate.ts";
 
 const RULE = 3;
 const AT = 256;
@@ -141,6 +143,9 @@ class Bench {
       ? forwarder.toBackend(view, packet, RULE, from, frame.byteLength, true)
       : forwarder.toClient(view, packet, from, frame.byteLength, true);
     const bytes = forwarder.sendsBack ? memory.slice(forwarder.addr, forwarder.addr + forwarder.length) : undefined;
+    const { fates }: { readonly fates: readonly Fate[] } =
+      ACTION_TABLE[direction === "toBackend" ? "forward" : "answer"];
+    assert.ok(fates.includes(FATES[fate]!), `${FATES[fate]} is not among the fates in steering/action.ts`);
     return { fate: FATES[fate]!, bytes };
   }
 

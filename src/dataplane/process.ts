@@ -8,12 +8,12 @@ import { isAnswerable } from "../packet/answerable.ts";
 import { echoUdp } from "../packet/echo.ts";
 import { hopsLeft } from "../packet/hops.ts";
 import { plainUdpPort, readPlainUdp, readUdp, UdpPacket } from "../packet/udp.ts";
+import { FATE } from "../steering/fate.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import { WORKER_ACTION, type WorkerTable } from "../steering/worker_table.ts";
 import { type Batch, DISPOSAL } from "./batch.ts";
 import type { Forwarder } from "./forward.ts";
 import { fateAt } from "./counters.ts";
-import { FATE } from "./fate.ts";
 
 const packet = new UdpPacket();
 

@@ -21,7 +21,7 @@ compileWorkerTable(
     name: action,
     ports: [{ first: port, last: port }],
     worker: 0,
-    action: action as keyof typeof PORTS,
+    action: { kind: action as keyof typeof PORTS },
   })),
   [1, 2],
   new Set(),

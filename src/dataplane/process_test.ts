@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { type Action, ACTION_TABLE, WORKER_ACTIONS } from "../steering/action.ts";
 import { compileWorkerTable } from "../steering/compile.ts";
 import type { Rule } from "../steering/rule.ts";
 import { NO_RULE } from "../steering/slots.ts";
@@ -7,15 +8,17 @@ import { buildFrame, type FrameOptions } from "../traffic/frames.ts";
 import { Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 import { countBatch, processBatch } from "./process.ts";
 import { WorkerCounters } from "./counters.ts";
-import { FATE, type Fate } from "./fate.ts";
+import { Forwarder } from "./forward.ts";
+import { FATE, type Fate, FATES } from "../steering/fate.ts";
+import { createForwardTables, viewForwardTables } from "../steering/forward_table.ts";
 
 const SLOTS = 16;
 const CHUNK = 2048;
 const CLIENT = { mac: "02:00:00:00:00:01", address: "10.1.2.3", port: 40000 };
 const SERVER = { mac: "02:00:00:00:00:02", address: "10.1.2.4" };
 const RULES: readonly Rule[] = [
-  { name: "count", ports: [{ first: 9000, last: 9001 }], worker: 0, action: "count" },
-  { name: "echo", ports: [{ first: 7777, last: 7777 }], worker: 0, action: "echo" },
+  { name: "count", ports: [{ first: 9000, last: 9001 }], worker: 0, action: { kind: "count" } },
+  { name: "echo", ports: [{ first: 7777, last: 7777 }], worker: 0, action: { kind: "echo" } },
 ];
 const COUNT_SLOT = 1;
 const ECHO_SLOT = 2;
@@ -36,7 +39,7 @@ interface Outcome {
   readonly memory: Uint8Array;
 }
 
-function process(frames: readonly Uint8Array[], txRoom = BATCH_SIZE): Outcome {
+function batchOf(frames: readonly Uint8Array[]): { readonly batch: Batch; readonly view: DataView } {
   const memory = new Uint8Array(BATCH_SIZE * CHUNK);
   const batch = new Batch();
   frames.forEach((frame, index) => {
@@ -45,10 +48,14 @@ function process(frames: readonly Uint8Array[], txRoom = BATCH_SIZE): Outcome {
     batch.length[index] = frame.byteLength;
   });
   batch.count = frames.length;
+  return { batch, view: new DataView(memory.buffer) };
+}
+
+function process(frames: readonly Uint8Array[], txRoom = BATCH_SIZE): Outcome {
+  const { batch, view } = batchOf(frames);
   const counters = WorkerCounters.create(SLOTS, 2);
-  const view = new DataView(memory.buffer);
   const transmitted = processBatch(view, batch, table(), counters.values, counters.receivedAt(1), txRoom);
-  return { transmitted, counters, batch, memory };
+  return { transmitted, counters, batch, memory: new Uint8Array(view.buffer as ArrayBuffer) };
 }
 
 function fates({ counters }: Outcome, slot: number): Partial<Record<Fate, number>> {
@@ -56,6 +63,28 @@ function fates({ counters }: Outcome, slot: number): Partial<Record<Fate, number
     Object.entries(FATE).map(([name, fate]) => [name, counters.packets(slot, fate)]).filter(([, count]) => count !== 0),
   );
 }
+
+Deno.test("processBatch() carries out every action: a packet of its rule has one of its fates", () => {
+  const forwarder = new Forwarder(
+    viewForwardTables(createForwardTables(SLOTS), SLOTS)[0]!,
+    { largest: () => 1792, send: () => false },
+    { capacity: 64, firstPort: 61000, portCount: 64, key: { low: 1, high: 2 }, ruleSlots: SLOTS },
+  );
+  for (const kind of WORKER_ACTIONS) {
+    const [first, second] = viewWorkerTables(createWorkerTables(SLOTS));
+    const rule = { name: kind, ports: [{ first: 53, last: 53 }], worker: 0, action: { kind } as Action };
+    compileWorkerTable(second!, first!, [rule], [COUNT_SLOT], new Set());
+    const { batch, view } = batchOf([to(53)]);
+    const counters = WorkerCounters.create(SLOTS, 1);
+    processBatch(view, batch, second!, counters.values, counters.receivedAt(0), BATCH_SIZE, forwarder);
+    const [fate] = FATES.filter((_, number) => counters.packets(COUNT_SLOT, number) === 1);
+    const possible: readonly Fate[] = ACTION_TABLE[kind].fates;
+    assert.ok(
+      fate !== undefined && possible.includes(fate),
+      `a packet of action ${kind} is ${fate}: expected one of ${possible}, as steering/action.ts says, from process.ts`,
+    );
+  }
+});
 
 Deno.test("processBatch() gives every packet one fate under its rule", () => {
   const broadcast = to(7777, { destination: { ...SERVER, mac: "ff:ff:ff:ff:ff:ff", port: 7777 } });

@@ -33,12 +33,14 @@ function attached({ name }: InterfaceConfig, { starting }: Circumstances): Verdi
   const holders = linkHolders(link);
   const who = holders.map(({ pid, command }) => `, held by process ${pid} (${command})`).join("");
   const what = `(id ${programId}, ${mode} mode${who})`;
-  // A pinned link has no holder process, so there is nothing to stop.
-  const stop = `xdpsteer detach --interface ${name} ${holders.length > 0 ? "--stop" : "--force"}`;
+  // Without --stop or --force it ends nothing: it says who holds the program, and what each of the two would do.
+  const ask = `xdpsteer detach --interface ${name}`;
   if (program === OWN_PROGRAM && link !== undefined) {
     const text = `a running xdpsteer steers this interface ${what}`;
-    return starting ? problem(`${text}; a change of its configuration needs no second one`, stop) : ok(text);
+    const how =
+      "xdpsteer status shows what it does, xdpsteer reload changes it; how to end it, this says and does not do";
+    return starting ? problem(`${text}: ${how}`, ask) : ok(text);
   }
   const text = `the XDP program ${program === "" ? "" : `"${program}" `}sits on the interface already ${what}`;
-  return problem(text, link === undefined ? removeCommand(name, attachment) : stop);
+  return problem(text, link === undefined ? removeCommand(name, attachment) : ask);
 }

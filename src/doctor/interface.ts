@@ -7,6 +7,7 @@ import { type InterfaceConfig, XDP_PACKET_HEADROOM } from "../config/schema.ts";
 import { driverName, readChannels, readFeatures } from "../ffi/ethtool.ts";
 import { rxQueues } from "../engine/interface.ts";
 import { type InterfaceCheck, ok, problem, readText, type Verdict, warning } from "./finding.ts";
+import { plural } from "../text.ts";
 
 /** Bytes of an Ethernet header, and of the VLAN tags that are looked through. */
 const ETHERNET_BYTES = 14;
@@ -52,7 +53,7 @@ function driver({ name }: InterfaceConfig): Verdict {
 
 function queues({ name, queues: wanted }: InterfaceConfig): Verdict {
   const present = rxQueues(name);
-  const count = `${present.length} rx ${present.length === 1 ? "queue" : "queues"}`;
+  const count = plural(present.length, "rx queue");
   if (wanted === "all") return ok(count);
   const missing = wanted.filter((queue) => !present.includes(queue));
   if (missing.length > 0) return problem(`there is no rx queue ${missing.join(", ")}: ${count}`, "queues: all");

@@ -7,6 +7,7 @@ import type { InterfaceConfig } from "../config/schema.ts";
 import { CAP_IPC_LOCK, hasCapability, missingCapabilities } from "../host/privileges.ts";
 import { rxQueues } from "../engine/interface.ts";
 import { type Circumstances, formatBytes, type MachineCheck, ok, problem, readText, type Verdict } from "./finding.ts";
+import { plural } from "../text.ts";
 
 /** Of a configuration. */
 const LEAST_CHUNKS = 64;
@@ -85,6 +86,8 @@ function hugePages(): Verdict | undefined {
   return ok(
     total === "0"
       ? "no huge pages are reserved, and none are needed"
-      : `${total} huge pages of ${formatBytes(Number(kib) * 1024)} are reserved; packet memory does not use them`,
+      : `${plural(Number(total), "huge page")} of ${
+        formatBytes(Number(kib) * 1024)
+      } reserved; packet memory does not use them`,
   );
 }

@@ -15,6 +15,7 @@ import {
   type Verdict,
   warning,
 } from "./finding.ts";
+import { plural } from "../text.ts";
 
 export const CPU_CHECK: MachineCheck = { check: "machine.cpus", explains: ["EINVAL"], look: cpus };
 export const NUMA_CHECK: InterfaceCheck = { check: "interface.numa", explains: [], look: numa };
@@ -28,7 +29,7 @@ function usableCpus(online: readonly number[]): readonly number[] {
 function cpus({ workers }: Circumstances): Verdict {
   const online = parseList(readText("/sys/devices/system/cpu/online") ?? "");
   const usable = usableCpus(online);
-  const text = `${usable.length} CPUs`;
+  const text = plural(usable.length, "CPU");
   if (workers === undefined) return ok(text);
   const fix = `workers: { cpus: [${usable.slice(0, workers.count).join(", ")}] }`;
   const absent = workers.cpus.filter((cpu) => !online.includes(cpu));
@@ -45,7 +46,7 @@ function cpus({ workers }: Circumstances): Verdict {
       `workers: { count: ${usable.length} }`,
     );
   }
-  return ok(`${text} for ${workers.count} workers`);
+  return ok(`${text} for ${plural(workers.count, "worker")}`);
 }
 
 function numa({ name }: InterfaceConfig, { workers }: Circumstances): Verdict | undefined {

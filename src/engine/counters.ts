@@ -7,7 +7,7 @@
 import { REASON } from "../bpf/layout.gen.ts";
 import { RULE_COUNTER_FIELDS, RULE_PACKETS } from "../bpf/program.ts";
 import { fateAt } from "../dataplane/counters.ts";
-import { FATES } from "../dataplane/fate.ts";
+import { FATES } from "../steering/fate.ts";
 import type { WorkerCounters } from "../dataplane/counters.ts";
 import type { Change } from "../steering/published.ts";
 import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";

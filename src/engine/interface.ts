@@ -47,8 +47,8 @@ export function findInterface(config: InterfaceConfig): FoundInterface {
   const missing = queues.filter((queue) => !present.includes(queue));
   if (missing.length > 0) {
     throw new SteerError(
-      `Interface "${config.name}" has no rx queue ${missing.join(", ")}: it has ${present.length} (0 to ${
-        present.length - 1
+      `Interface "${config.name}" has no rx queue ${missing.join(", ")}: it has ${present.length} (${
+        present.length === 1 ? "0" : `0 to ${present.length - 1}`
       })`,
       { hint: `ethtool -L ${config.name} combined N changes how many there are` },
     );

@@ -5,7 +5,8 @@
  * @module
  */
 import { EventAccount } from "../bpf/event_account.ts";
-import { KIND_NAMES, openEvents, type SteerEvent } from "../bpf/events.ts";
+import { openEvents } from "../bpf/events.ts";
+import { EVENT_KINDS, type EventKind } from "../bpf/reasons.ts";
 import type { KernelTrace } from "../bpf/trace.ts";
 import { messageOf } from "../errors.ts";
 import type { BpfRingBuffer } from "../ffi/libbpf.ts";
@@ -13,6 +14,7 @@ import { interfaceIndex } from "../ffi/libc.ts";
 import { logger } from "../log.ts";
 import type { SteeredInterface } from "./interface.ts";
 import { reportRest, reportTrace } from "./trace_report.ts";
+import { nounFor } from "../text.ts";
 
 /** How often events are looked for. What they are limited to in the kernel fits its buffers for much longer. */
 const LOOK_MS = 1000;
@@ -39,7 +41,9 @@ export class KernelEvents implements Disposable {
   constructor(private readonly interfaces: readonly SteeredInterface[]) {
     this.#sources = interfaces.map(({ name, program }) => {
       const account = new EventAccount();
-      const ring = openEvents(program.eventsFd, (event) => report(name, event), account);
+      const ring = openEvents(program.eventsFd, (event) => {
+        log.warn(eventWords(event.kind) + MORE, { interface: name, ...event });
+      }, account);
       return { name, limitsFd: program.eventLimitsFd, account, ring };
     });
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
@@ -87,9 +91,10 @@ export class KernelEvents implements Disposable {
     for (const { name, limitsFd, account, ring } of this.#sources) {
       ring.consume();
       for (const { slot, suppressed } of account.settle(limitsFd, last)) {
-        log.warn("{suppressed} more events ({kind}) on {interface} were not reported since the last one", {
+        const events = `more ${nounFor(suppressed, "event")}`;
+        log.warn(`Not reported since the last one: {suppressed} ${events} ({kind}) on {interface}`, {
           interface: name,
-          kind: KIND_NAMES[slot],
+          kind: EVENT_KINDS[slot] ?? `kind ${slot}`,
           suppressed,
         });
       }
@@ -111,19 +116,21 @@ export class KernelEvents implements Disposable {
   }
 }
 
-function report(interfaceName: string, event: SteerEvent): void {
-  const facts = { interface: interfaceName, ...event };
-  if (event.kind === "uncovered_queue") {
-    log.warn(
-      "Packets for port {port} arrive on queue {queue} of {interface}, which has no sockets; the kernel stack gets them. " +
-        "Restart xdpsteer to cover it ({suppressed} more were not reported)",
-      facts,
-    );
-  } else {
-    log.warn(
-      "A malformed packet ({reason}, {length} bytes) on queue {queue} of {interface} went to the kernel stack " +
-        "({suppressed} more were not reported)",
-      facts,
-    );
-  }
+/** What an event means, and what to do about it. Names in braces are those of the event. */
+const EVENT_WORDS: Readonly<Record<EventKind, string>> = {
+  malformed: "A malformed packet ({reason}, {length} bytes) on queue {queue} of {interface} went to the kernel stack",
+  uncovered_queue:
+    "Packets for port {port} arrive on queue {queue} of {interface}, which has no sockets; the kernel stack gets them. " +
+    "Restart xdpsteer to cover it",
+};
+
+const UNKNOWN_WORDS =
+  "The XDP program on {interface} reports an event that this version of xdpsteer does not know ({reason}, {length} " +
+  "bytes, queue {queue})";
+
+const MORE = " ({suppressed} more were not reported)";
+
+/** The sentence for an event of a kind. */
+export function eventWords(kind: EventKind | undefined): string {
+  return kind === undefined ? UNKNOWN_WORDS : EVENT_WORDS[kind];
 }

@@ -5,6 +5,7 @@
  */
 import type { RedirectError, TraceEvent } from "../bpf/trace.ts";
 import { logger } from "../log.ts";
+import { nounFor } from "../text.ts";
 
 const log = logger("kernel");
 
@@ -71,7 +72,8 @@ function reportRedirect({ name, workers, xskMapId }: WatchedInterface, event: Re
 
 /** Says what was held back after the last event of a flood. */
 export function reportRest(interfaceName: string, what: string, suppressed: number): void {
-  log.warn("{suppressed} more packets dropped on {interface} for the same cause ({what}) were not reported", {
+  const packets = `more ${nounFor(suppressed, "packet")}`;
+  log.warn(`Not reported: {suppressed} ${packets} dropped on {interface} for the same cause ({what})`, {
     interface: interfaceName,
     what,
     suppressed,

@@ -86,6 +86,20 @@ export function readRegularFile(path: string, limit: number): Uint8Array<ArrayBu
   return file.read(limit);
 }
 
+/**
+ * Reads a descriptor to its end; it stays open. Waits for whoever writes to it, so this is not for the control thread.
+ *
+ * @param limit Most bytes there may be.
+ * @throws {UnreadableError}
+ */
+export function readToEnd(fd: number, limit: number): Uint8Array<ArrayBuffer> {
+  try {
+    return readAtMost(fd, limit, 0);
+  } catch (error) {
+    throw unreadable(error);
+  }
+}
+
 /** What a file is, to follow "is". */
 export function kindOf(info: Deno.FileInfo): string {
   if (info.isFile) return "a regular file";
@@ -96,7 +110,7 @@ export function kindOf(info: Deno.FileInfo): string {
   return info.isBlockDevice ? "a block device" : "a character device";
 }
 
-/** Files of /proc do not tell their size: room for one byte more than expected shows the end. */
+/** Pipes and files of /proc do not tell their size: room for one byte more than expected shows the end. */
 function readAtMost(fd: number, limit: number, expected: number): Uint8Array<ArrayBuffer> {
   let buffer = new Uint8Array(Math.min(Math.max(expected, 4095), limit) + 1);
   let length = 0;

@@ -4,43 +4,23 @@
  *
  * @module
  */
-import { REASON_NAMES } from "../bpf/events.ts";
-import { type Fate, FATES } from "../dataplane/fate.ts";
 import { messageOf } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { Appliance } from "../appliance/appliance.ts";
 import type { PacketSums } from "../engine/counters.ts";
+import { lostPackets, type SocketCounter, tells } from "../xsk/socket_counters.ts";
 import { SeriesRings } from "./series.ts";
-import { VERDICT_OF_REASON } from "./snapshot.ts";
+import { OUTCOMES } from "./vocabulary.ts";
 
 export const SAMPLE_MS = 1000;
 const SAMPLES_KEPT = 300;
 /** Rules whose past is told; all others are in the total. */
 const TOLD_RULES = 32;
 
-/** XDP_STATISTICS that count packets or descs thrown away, and `rx_fill_ring_empty_descs`, which says why. */
-const SOCKET_REASONS = [
-  "rx_dropped",
-  "rx_ring_full",
-  "rx_invalid_descs",
-  "tx_invalid_descs",
-  "rx_fill_ring_empty_descs",
-];
-
-/** Fates that a rule asked for. All others are drops. */
-const SERVED: ReadonlySet<string> = new Set(["counted", "echoed", "forwarded", "returned"] satisfies Fate[]);
-
-/** Where a packet's way can end, or not: names of what {@linkcode History.latest} counts, in its order. */
-export const REASONS: readonly {
-  readonly where: "xdp" | "socket" | "worker";
-  readonly verdict: string;
-  readonly reason: string;
-}[] = [
-  ...REASON_NAMES.map((reason, index) => ({ where: "xdp" as const, verdict: VERDICT_OF_REASON[index]!, reason })),
-  ...SOCKET_REASONS.map((reason) => ({ where: "socket" as const, verdict: "drop", reason })),
-  ...FATES.map((reason) => ({ where: "worker" as const, verdict: SERVED.has(reason) ? reason : "drop", reason })),
-];
+/** Where in {@linkcode OUTCOMES} those of the sockets and of the workers begin. */
+const SOCKETS_AT = OUTCOMES.findIndex(({ where }) => where === "socket");
+const FATES_AT = OUTCOMES.findIndex(({ where }) => where === "worker");
 
 /** Counters of one moment, and how fast they grew since the second before. Arrays are filled again by the next sample. */
 interface Moment {
@@ -99,7 +79,7 @@ export class History implements Disposable {
   past(): Record<string, unknown> {
     const rings = this.#rings;
     const told = (key: string): number[] => rings.values(key).map(Math.round);
-    const rules = rings.largest(TOLD_RULES + this.#workerCount * 2 + REASONS.length + 1)
+    const rules = rings.largest(TOLD_RULES + this.#workerCount * 2 + OUTCOMES.length + 1)
       .filter((key) => key.startsWith("rule ")).slice(0, TOLD_RULES);
     const workers = this.appliance.workers.counters;
     return {
@@ -108,7 +88,7 @@ export class History implements Disposable {
       rules: Object.fromEntries(rules.map((key) => [key.slice("rule ".length), told(key)])),
       workers: workers.map((_, worker) => told(`worker ${worker}`)),
       busyPercent: workers.map((_, worker) => told(`busy ${worker}`)),
-      reasons: REASONS.map((_, index) => told(`reason ${index}`)),
+      reasons: OUTCOMES.map((_, index) => told(`reason ${index}`)),
     };
   }
 
@@ -148,7 +128,7 @@ export class History implements Disposable {
     return {
       atMs: performance.now(),
       sums: this.appliance.counts.newSums(),
-      reasons: new Float64Array(REASONS.length),
+      reasons: new Float64Array(OUTCOMES.length),
       socketDrops: new Float64Array(this.#workerCount * this.#queuePorts),
       idleMs: new Float64Array(this.#workerCount),
       seen: 0,
@@ -188,7 +168,7 @@ export class History implements Disposable {
       rings.set(`worker ${worker}`, this.#rate(packets, 0));
       rings.set(`busy ${worker}`, this.#busy(worker) * 100);
     }
-    REASONS.forEach((_, index) =>
+    OUTCOMES.forEach((_, index) =>
       rings.set(`reason ${index}`, this.#rate(this.#now.reasons[index]!, this.#before.reasons[index]!))
     );
   }
@@ -211,22 +191,19 @@ export class History implements Disposable {
     for (const { queues } of interfaces) {
       for (const { sockets } of queues) {
         sockets.forEach((socket, worker) => {
-          const statistics: Readonly<Record<string, number>> = socket.statistics();
-          moment.socketDrops[worker * this.#queuePorts + place] = statistics["rx_dropped"]! +
-            statistics["rx_ring_full"]!;
-          SOCKET_REASONS.forEach((reason, index) => {
-            // The fill ring is the queue's, and each of its sockets reports the same number.
-            if (reason === "rx_fill_ring_empty_descs" && worker > 0) return;
-            moment.reasons[REASON_NAMES.length + index]! += statistics[reason]!;
-          });
+          const statistics = socket.statistics();
+          moment.socketDrops[worker * this.#queuePorts + place] = lostPackets(statistics);
+          for (let index = SOCKETS_AT; index < FATES_AT; index++) {
+            const counter = OUTCOMES[index]!.reason as SocketCounter;
+            if (tells(counter, worker)) moment.reasons[index]! += statistics[counter];
+          }
         });
         place++;
       }
     }
     moment.reasons.set(moment.sums.byReason);
     moment.seen = moment.sums.byReason.reduce((sum, packets) => sum + packets);
-    const fatesAt = REASON_NAMES.length + SOCKET_REASONS.length;
-    moment.sums.byFate.forEach((packets, fate) => moment.reasons[fatesAt + fate] = packets);
+    moment.reasons.set(moment.sums.byFate, FATES_AT);
     workers.counters.forEach((_, worker) => moment.idleMs[worker] = workers.idleMs(worker));
     moment.atMs = performance.now();
   }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { LOST_COUNTERS } from "../xsk/socket_counters.ts";
+
 export interface MetricFamily {
   readonly type: "counter" | "gauge";
   readonly help: string;
@@ -30,8 +32,8 @@ export const METRICS = {
     "reason",
   ),
   xdpsteer_xsk_drops_total: counter(
-    "XDP_STATISTICS of each AF_XDP socket, by the kernel's name of the reason. Lost packets are rx_dropped and " +
-      "rx_ring_full; rx_fill_ring_empty_descs says why rx_dropped grew, and tx_ring_empty_descs loses nothing",
+    "XDP_STATISTICS of each AF_XDP socket, by the kernel's name of the reason; lost packets are " +
+      LOST_COUNTERS.join(" and "),
     "interface",
     "queue",
     "worker",

@@ -7,6 +7,7 @@ import type { Snapshot } from "./observer.ts";
 import { CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
 import { interfaceIsUp, processStats } from "../host/process_stats.ts";
 import type { Reloader } from "../appliance/reload.ts";
+import { SOCKET_COUNTERS, tells } from "../xsk/socket_counters.ts";
 import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerStatus } from "./snapshot.ts";
 
 /** Label value of packets whose fate was decided in the XDP program. */
@@ -73,10 +74,9 @@ function addQueue(out: Exposition, name: string, { queue, zeroCopy, sockets, rin
     for (const ring of ["rx", "tx"] as const) {
       out.add("xdpsteer_socket_ring_used_ratio", socket[ring] / ringSizes[ring], `${place},ring="${ring}"`);
     }
-    for (const [reason, count] of Object.entries(socket.statistics)) {
-      // The fill ring is the queue's, and each of its sockets reports the same number: it is counted once.
-      if (reason === "rx_fill_ring_empty_descs" && socket.worker !== 0) continue;
-      out.add("xdpsteer_xsk_drops_total", count, `${place},reason="${reason}"`);
+    for (const reason of SOCKET_COUNTERS) {
+      if (!tells(reason, socket.worker)) continue; // counted once
+      out.add("xdpsteer_xsk_drops_total", socket.statistics[reason], `${place},reason="${reason}"`);
     }
   }
 }
@@ -122,10 +122,10 @@ function addWorker(out: Exposition, { worker, state, busyRatio, idleMs, loop }: 
   out.add("xdpsteer_worker_idle_seconds_total", idleMs / 1000, at);
   out.add("xdpsteer_worker_batches_total", loop.batches, at);
   out.add("xdpsteer_worker_sleeps_total", loop.sleeps, at);
-  out.add("xdpsteer_worker_tx_wakeups_total", loop.tx_wakeups, at);
-  out.add("xdpsteer_worker_lock_misses_total", loop.lock_misses, at);
+  out.add("xdpsteer_worker_tx_wakeups_total", loop.txWakeups, at);
+  out.add("xdpsteer_worker_lock_misses_total", loop.lockMisses, at);
   out.add("xdpsteer_worker_pauses_total", loop.pauses, at);
-  out.add("xdpsteer_worker_pause_seconds_total", loop.pause_ms / 1000, at);
+  out.add("xdpsteer_worker_pause_seconds_total", loop.pauseMs / 1000, at);
   out.add("xdpsteer_worker_sessions", loop.sessions, at);
   out.add("xdpsteer_worker_session_evictions_total", loop.evictions, at);
 }

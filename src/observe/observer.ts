@@ -6,6 +6,7 @@
 import type { Appliance } from "../appliance/appliance.ts";
 import type { BackendStatus } from "../backends/forwarding.ts";
 import type { CaptureStatus } from "../capture/captures.ts";
+import { roundMs } from "../text.ts";
 import {
   type InterfaceStatus,
   interfaceStatus,
@@ -77,8 +78,8 @@ export class Observer {
       cpu: workers.cpus[worker] ?? null,
       received: rules.reduce((sum, rule) => sum + rule.workers[worker]!.received.reduce((s, r) => s + r.packets, 0), 0),
       busyRatio: busy[worker]!,
-      idleMs: workers.idleMs(worker),
-      loop: loopNumbers(counters),
+      idleMs: roundMs(workers.idleMs(worker)),
+      loop: loopNumbers((counter) => counters.loop(counter)),
     }));
   }
 

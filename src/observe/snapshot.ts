@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { REASON } from "../bpf/layout.gen.ts";
-import { REASON_NAMES } from "../bpf/events.ts";
-import { LOOP_COUNTERS, type LoopCounter, type WorkerCounters } from "../dataplane/counters.ts";
-import { FATES } from "../dataplane/fate.ts";
+import { REASON_NAMES, type Verdict, VERDICT_OF_REASON, VERDICTS } from "../bpf/reasons.ts";
+import { LOOP_COUNTERS, type LoopCounter } from "../dataplane/counters.ts";
+import { FATES } from "../steering/fate.ts";
 import { formatPorts, type Rule } from "../steering/rule.ts";
+import { roundMs } from "../text.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
+import { lostPackets } from "../xsk/socket_counters.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
 import type { PacketsBytes, RuleCounts } from "../engine/counters.ts";
 import type { SteeredInterface } from "../engine/interface.ts";
@@ -48,7 +49,7 @@ export interface InterfaceStatus {
 
 export interface RuleStatus {
   readonly name: string;
-  /** False for a rule that an earlier generation had. */
+  /** False for a rule that an earlier generation had, and for what is counted under a name in parentheses. */
   readonly inForce: boolean;
   readonly ports: string;
   readonly worker: number | "hash" | null;
@@ -71,24 +72,25 @@ export interface WorkerStatus {
   readonly busyRatio: number;
   /** Time without packets in hand since the start, milliseconds. */
   readonly idleMs: number;
-  readonly loop: Readonly<Record<LoopCounter, number>>;
+  readonly loop: LoopNumbers;
 }
+
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${First}${Capitalize<CamelCase<Rest>>}`
+  : Name;
+
+/** The numbers about a worker's loop, under keys of the one case that all of our own have. */
+export type LoopNumbers = Readonly<Record<CamelCase<LoopCounter>, number>>;
 
 /** Sums over everything; under traffic they differ by what is in the rings at the moment. */
 export interface Totals {
   readonly seen: number;
   readonly verdicts: Readonly<Record<Verdict, number>>;
   readonly received: number;
-  /** Redirected packets the kernel dropped at a socket, counted in XDP_STATISTICS. */
+  /** Redirected packets the kernel dropped at a socket, counted in XDP_STATISTICS as LOST_COUNTERS. */
   readonly socketDrops: number;
   readonly fates: Readonly<Record<string, number>>;
 }
-
-export type Verdict = "redirect" | "pass" | "drop";
-
-export const VERDICT_OF_REASON: readonly Verdict[] = REASON_NAMES.map((_, reason) =>
-  reason === REASON.STEERED ? "redirect" : reason === REASON.RULE_DROP ? "drop" : "pass"
-);
 
 /** @param slots Rule slots in use. */
 export function interfaceStatus(steered: SteeredInterface, slots: number): InterfaceStatus {
@@ -115,7 +117,10 @@ export function interfaceStatus(steered: SteeredInterface, slots: number): Inter
   });
   const { program } = steered;
   const { seen, byReason } = program.readXdpCounters(program.readRuleCounters(0, slots));
-  const verdicts: Record<Verdict, Record<string, number>> = { redirect: {}, pass: {}, drop: {} };
+  const verdicts = Object.fromEntries(VERDICTS.map((verdict) => [verdict, {}])) as Record<
+    Verdict,
+    Record<string, number>
+  >;
   byReason.forEach((packets, reason) => verdicts[VERDICT_OF_REASON[reason]!][REASON_NAMES[reason]!] = packets);
   const { name, ifindex, link } = steered;
   return { name, ifindex, attach: link.granted, fallbackReason: link.fallbackReason, seen, verdicts, queues };
@@ -133,7 +138,7 @@ export function ruleStatus(
     inForce: rule !== undefined,
     ports: rule === undefined ? "" : formatPorts(rule.ports),
     worker: rule?.worker ?? null,
-    action: rule?.action ?? null,
+    action: rule?.action.kind ?? null,
     redirected: counts.redirected,
     dropped: counts.dropped,
     passed: counts.passed,
@@ -145,23 +150,25 @@ export function ruleStatus(
   };
 }
 
-export function loopNumbers(counters: WorkerCounters): Record<LoopCounter, number> {
-  return Object.fromEntries(LOOP_COUNTERS.map((name) => [name, counters.loop(name)])) as Record<LoopCounter, number>;
+/** @param value Of a counter, by its name. */
+export function loopNumbers(value: (counter: LoopCounter) => number): LoopNumbers {
+  const key = (name: string): string => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  return Object.fromEntries(LOOP_COUNTERS.map((name) => [key(name), roundMs(value(name))])) as LoopNumbers;
 }
 
 export function totals(interfaces: readonly InterfaceStatus[], rules: readonly RuleStatus[]): Totals {
-  const verdicts: Record<Verdict, number> = { redirect: 0, pass: 0, drop: 0 };
+  const verdicts = Object.fromEntries(VERDICTS.map((verdict) => [verdict, 0])) as Record<Verdict, number>;
   const fates: Record<string, number> = Object.fromEntries(FATES.map((name) => [name, 0]));
   let seen = 0;
   let socketDrops = 0;
   let received = 0;
   for (const status of interfaces) {
     seen += status.seen;
-    for (const verdict of Object.keys(verdicts) as Verdict[]) {
+    for (const verdict of VERDICTS) {
       for (const packets of Object.values(status.verdicts[verdict])) verdicts[verdict] += packets;
     }
     for (const { sockets } of status.queues) {
-      for (const { statistics } of sockets) socketDrops += statistics.rx_dropped + statistics.rx_ring_full;
+      for (const { statistics } of sockets) socketDrops += lostPackets(statistics);
     }
   }
   for (const { workers } of rules) {

@@ -4,7 +4,8 @@
  * @module
  */
 import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
-import { type Action, endsInKernel, type Rule } from "./rule.ts";
+import { endsInKernel } from "./action.ts";
+import type { Rule } from "./rule.ts";
 import { NO_RULE } from "./slots.ts";
 import { copyWorkerTable, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
@@ -24,8 +25,8 @@ export function compilePortMap(rules: readonly Rule[], slots: readonly number[])
 }
 
 function portAction({ action, worker }: Rule): PortAction {
-  if (action === "pass") return PORT_ACTION.pass;
-  if (action === "drop") return PORT_ACTION.drop;
+  const { kind } = action;
+  if (endsInKernel(kind)) return PORT_ACTION[kind];
   return worker === "hash" ? PORT_ACTION.spread : PORT_ACTION.redirect;
 }
 
@@ -54,18 +55,15 @@ export function compileWorkerTable(
   target.answersOnPort.fill(0);
   for (const port of REFLECTORS) target.answersOnPort[port] = 1;
   rules.forEach((rule, index) => {
-    if (endsInKernel(rule.action)) return;
-    target.actionOfRule[slots[index]!] = workerAction(rule.action);
-    const answers = rule.action === "echo" || rule.action === "forward";
+    const { kind } = rule.action;
+    if (endsInKernel(kind)) return;
+    target.actionOfRule[slots[index]!] = WORKER_ACTION[kind];
+    const answers = kind === "echo" || kind === "forward";
     for (const { first, last } of rule.ports) {
       target.ruleOfPort.fill(slots[index]!, first, last + 1);
       if (answers) target.answersOnPort.fill(1, first, last + 1);
     }
   });
-}
-
-function workerAction(action: Action): number {
-  return action === "pass" || action === "drop" ? WORKER_ACTION.none : WORKER_ACTION[action];
 }
 
 /**
@@ -76,8 +74,8 @@ export function soleRules(rules: readonly Rule[], slots: readonly number[], work
   const sole = new Array<number>(workers).fill(NO_RULE);
   const reached = new Array<boolean>(workers).fill(false);
   rules.forEach((rule, index) => {
-    if (endsInKernel(rule.action)) return;
-    const slot = rule.action === "count" ? slots[index]! : NO_RULE;
+    if (endsInKernel(rule.action.kind)) return;
+    const slot = rule.action.kind === "count" ? slots[index]! : NO_RULE;
     for (let worker = 0; worker < workers; worker++) {
       if (rule.worker !== "hash" && rule.worker !== worker) continue;
       sole[worker] = reached[worker] ? NO_RULE : slot;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Action } from "./action.ts";
 import { formatPorts, type Rule } from "./rule.ts";
 
 /** One line per rule that was added, removed or changed, in the order of the new rules, removed ones last. */
@@ -19,11 +20,11 @@ export function diffRules(before: readonly Rule[], after: readonly Rule[]): stri
     const changes = [
       change("ports", formatPorts(previous.ports), formatPorts(rule.ports)),
       change("worker", `${previous.worker}`, `${rule.worker}`),
-      change("action", describeAction(previous), describeAction(rule)),
+      change("action", describeAction(previous.action), describeAction(rule.action)),
       change("capture", describeCapture(previous), describeCapture(rule)),
     ].filter((text) => text !== "");
     if (changes.length === 0 && JSON.stringify(previous) !== JSON.stringify(rule)) {
-      changes.push(rule.forward === undefined ? "other options" : "other options of forward");
+      changes.push(`other settings of ${rule.action.kind}`);
     }
     if (changes.length > 0) lines.push(`~ ${rule.name}: ${changes.join(", ")}`);
   }
@@ -37,13 +38,15 @@ export function diffRules(before: readonly Rule[], after: readonly Rule[]): stri
 }
 
 function describe(rule: Rule): string {
-  return `worker ${rule.worker}, action ${describeAction(rule)}`;
+  return `worker ${rule.worker}, action ${describeAction(rule.action)}`;
 }
 
-function describeAction({ action, forward }: Rule): string {
-  if (forward === undefined) return action;
-  const backends = forward.to.map(({ name, weight }) => (weight === 1 ? name : `${name} (weight ${weight})`));
-  return `forward${forward.mode === "nat" ? "" : ` by ${forward.mode}`} to ${backends.join(" ")}`;
+/** `count`, `forward to 10.0.0.11:9000 10.0.0.12:9000 (weight 2)` */
+export function describeAction(action: Action): string {
+  if (action.kind !== "forward") return action.kind;
+  const { mode, to } = action;
+  const backends = to.map(({ name, weight }) => (weight === 1 ? name : `${name} (weight ${weight})`));
+  return `forward${mode === "nat" ? "" : ` by ${mode}`} to ${backends.join(" ")}`;
 }
 
 function describeCapture({ capture }: Rule): string {

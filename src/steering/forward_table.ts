@@ -9,6 +9,7 @@
  */
 import { finishHash, mix } from "../packet/flow_hash.ts";
 import { LINK_WORDS } from "../packet/link_header.ts";
+import { FORWARD_MODES, type ForwardMode } from "./forward.ts";
 
 /** Backends a configuration can have, in all rules together. */
 export const MAX_BACKENDS = 1024;
@@ -49,7 +50,9 @@ export const BACKEND_REACHABLE = 8;
 /** Words of a rule that forwards. `remapPort`: 0, or the port as it stands in a packet read as a little-endian halfword. */
 export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mode: 5, remapPort: 6 } as const;
 const FORWARD_SHIFT = 3;
-export const FORWARD_MODE = { nat: 0, dsr: 1 } as const;
+export const FORWARD_MODE = Object.fromEntries(FORWARD_MODES.map((mode, index) => [mode, index])) as Readonly<
+  Record<ForwardMode, number>
+>;
 
 /** Own addresses that sessions can be translated to, for each IP version. */
 export const MAX_SOURCES = 8;

@@ -1,35 +1,13 @@
 /**
- * A rule as steering sees it, free of where it was written.
+ * A rule, as every part of the program sees it.
  *
  * @module
  */
+import type { Action } from "./action.ts";
 
 export interface PortRange {
   readonly first: number;
   readonly last: number;
-}
-
-export const ACTIONS = ["pass", "drop", "count", "echo"] as const;
-/** `answer`: what comes to a worker's translation ports. */
-export type Action = (typeof ACTIONS)[number] | "forward" | "answer";
-
-/** Where packets of a rule go. */
-export interface ForwardSpec {
-  readonly to: readonly BackendSpec[];
-  readonly mode: "nat" | "dsr";
-  /** With dsr only; null: the port stays. */
-  readonly remapPort: number | null;
-  /** Seconds. */
-  readonly idleTimeout: number;
-  readonly noneLeft: "drop" | "pass";
-}
-
-export interface BackendSpec {
-  /** The same text on every machine that is to choose alike. */
-  readonly name: string;
-  readonly address: string;
-  readonly port: number;
-  readonly weight: number;
 }
 
 export interface Rule {
@@ -38,23 +16,26 @@ export interface Rule {
   /** A worker id, or `hash`: any worker, the same for all packets of a flow. */
   readonly worker: number | "hash";
   readonly action: Action;
-  /** With action forward only. */
-  readonly forward?: ForwardSpec;
-  readonly capture?: CaptureSpec;
+  /** Where its packets are copied to. */
+  readonly capture?: Capture | undefined;
 }
 
 /** Which of a rule's packets are copied to a file, and how much of each. */
-export interface CaptureSpec {
+export interface Capture {
+  /** Path of the file being written; finished ones have a number before `.pcapng`. */
   readonly file: string;
-  /** Bytes. */
+  /** Most bytes kept of each packet. */
   readonly snap: number;
+  /** Every how many packets of each worker one is captured. */
   readonly sample: number;
-  readonly rotate: { readonly size: number; readonly seconds: number | null; readonly keep: number };
-}
-
-/** Actions that end in the XDP program; the others reach a worker. */
-export function endsInKernel(action: Action): boolean {
-  return action === "pass" || action === "drop";
+  readonly rotate: {
+    /** Most bytes of a file. */
+    readonly size: number;
+    /** Most seconds of a file; null: no limit. */
+    readonly seconds: number | null;
+    /** Finished files that are kept. */
+    readonly keep: number;
+  };
 }
 
 /** `7777,27015-27030` */

@@ -10,6 +10,8 @@ import type { Change } from "./published.ts";
 export const NO_RULE = 0;
 /** Name under which the counts of rules that are gone for good are kept, so that sums still add up. */
 export const RETIRED = "(retired)";
+/** Name under which what comes to translation ports is counted: answers of backends. No rule of the operator's. */
+export const ANSWERS = "(answers)";
 
 /** Slots for the names of a generation, not in force yet. */
 export interface SlotPlan extends Change {
@@ -48,15 +50,20 @@ export class RuleSlots {
     let search = NO_RULE + 1;
     const isTaken = ({ name, lastSeen }: Holder): boolean =>
       lastSeen >= generation - 1 || wanted.has(name!) || kept.has(name!);
+    const given = new Map<string, number>();
     const slots = names.map((name) => {
-      const known = this.#slots.get(name);
+      const known = this.#slots.get(name) ?? given.get(name);
       if (known !== undefined) return known;
       // First the slots never used, so that counters of rules just gone can still be looked at.
-      if (fresh < this.capacity) return fresh++;
+      if (fresh < this.capacity) {
+        given.set(name, fresh);
+        return fresh++;
+      }
       // Packets steered under the previous generation may still be on their way, so its slots are not free yet.
       while (search < this.capacity && (search >= this.#holders.length || isTaken(this.#holders[search]!))) search++;
       if (search >= this.capacity) throw new RangeError(`More than ${this.capacity - 1} rules in two generations`);
       reused.add(search);
+      given.set(name, search);
       return search++;
     });
     const before = slots.map((slot) => this.#holders[slot]);

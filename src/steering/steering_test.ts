@@ -3,15 +3,26 @@ import fc from "fast-check";
 import { compilePortMap, compileWorkerTable, soleRules } from "./compile.ts";
 import { diffRules } from "./diff.ts";
 import { PORT_ACTION } from "./port_map.ts";
+import type { Forward } from "./forward.ts";
 import type { Rule } from "./rule.ts";
 import { NO_RULE, RuleSlots } from "./slots.ts";
 import { createWorkerTables, viewWorkerTables, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
+
+const FORWARD: Forward = {
+  to: [],
+  mode: "nat",
+  remapPort: null,
+  idleTimeout: 60,
+  drainTimeout: 600,
+  health: null,
+  noneLeft: "drop",
+};
 
 const rule = (name: string, first: number, more: Partial<Rule> = {}): Rule => ({
   name,
   ports: [{ first, last: first }],
   worker: 0,
-  action: "count",
+  action: { kind: "count" },
   ...more,
 });
 
@@ -19,8 +30,8 @@ Deno.test("compilePortMap() gives every range of a rule its slot, worker and act
   const rules = [
     rule("range", 0, { ports: [{ first: 100, last: 200 }, { first: 65535, last: 65535 }], worker: 3 }),
     rule("hash", 300, { worker: "hash" }),
-    rule("drop", 301, { action: "drop" }),
-    rule("pass", 302, { action: "pass" }),
+    rule("drop", 301, { action: { kind: "drop" } }),
+    rule("pass", 302, { action: { kind: "pass" } }),
   ];
   assert.deepEqual(compilePortMap(rules, [5, 6, 7, 8]), [
     { first: 100, last: 200, action: PORT_ACTION.redirect, rule: 5, worker: 3 },
@@ -33,7 +44,7 @@ Deno.test("compilePortMap() gives every range of a rule its slot, worker and act
 
 Deno.test("compileWorkerTable() keeps the last rule of a port that is no longer listed", () => {
   const [first, second] = viewWorkerTables(createWorkerTables(16));
-  compileWorkerTable(first!, second!, [rule("a", 10), rule("b", 20, { action: "echo" })], [1, 2], new Set());
+  compileWorkerTable(first!, second!, [rule("a", 10), rule("b", 20, { action: { kind: "echo" } })], [1, 2], new Set());
   compileWorkerTable(second!, first!, [rule("a", 30)], [1], new Set());
   assert.deepEqual([10, 20, 30].map((port) => second!.ruleOfPort[port]), [1, 2, 1]);
   assert.equal(second!.actionOfRule[2], WORKER_ACTION.echo);
@@ -53,22 +64,22 @@ Deno.test("compileWorkerTable() marks the ports that answer: those of its rules 
     Array.from(answersOnPort, (marked, port) => marked === 0 ? -1 : port).filter((port) => port >= 0);
   const wellKnown = [7, 9, 11, 13, 17, 19, 37, 53, 69, 123];
   const rules = [
-    rule("echo", 0, { action: "echo", ports: [{ first: 7777, last: 7779 }, { first: 65535, last: 65535 }] }),
-    rule("forward", 8080, { action: "forward" }),
+    rule("echo", 0, { action: { kind: "echo" }, ports: [{ first: 7777, last: 7779 }, { first: 65535, last: 65535 }] }),
+    rule("forward", 8080, { action: { kind: "forward", ...FORWARD } }),
     rule("count", 9000),
-    rule("pass", 9001, { action: "pass" }),
-    rule("answer", 61000, { action: "answer" }),
+    rule("pass", 9001, { action: { kind: "pass" } }),
+    rule("answer", 61000, { action: { kind: "answer" } }),
   ];
   compileWorkerTable(first!, second!, rules, [1, 2, 3, 4, 5], new Set());
   assert.deepEqual(answering(first!), [...wellKnown, 7777, 7778, 7779, 8080, 65535]);
-  compileWorkerTable(second!, first!, [rule("echo", 7777, { action: "echo" })], [1], new Set());
+  compileWorkerTable(second!, first!, [rule("echo", 7777, { action: { kind: "echo" } })], [1], new Set());
   assert.deepEqual(answering(second!), [...wellKnown, 7777]);
 });
 
 Deno.test("soleRules() names a worker's rule where it is the only one that can reach it, and only counts", () => {
   const sole = (rules: readonly Rule[]): number[] => soleRules(rules, rules.map((_, index) => index + 5), 3);
-  const pass = rule("pass", 1, { action: "pass" });
-  const drop = rule("drop", 2, { action: "drop" });
+  const pass = rule("pass", 1, { action: { kind: "pass" } });
+  const drop = rule("drop", 2, { action: { kind: "drop" } });
   const one = rule("one", 3, { worker: 1 });
   assert.deepEqual(sole([]), [NO_RULE, NO_RULE, NO_RULE]);
   assert.deepEqual(sole([pass, drop, one]), [NO_RULE, 7, NO_RULE]);
@@ -76,7 +87,7 @@ Deno.test("soleRules() names a worker's rule where it is the only one that can r
   assert.deepEqual(sole([one, rule("other", 4, { worker: 1 })]), [NO_RULE, NO_RULE, NO_RULE]);
   assert.deepEqual(sole([rule("all", 4, { worker: "hash" })]), [5, 5, 5]);
   assert.deepEqual(sole([one, rule("all", 4, { worker: "hash" })]), [6, NO_RULE, 6]);
-  assert.deepEqual(sole([rule("echo", 4, { action: "echo" })]), [NO_RULE, NO_RULE, NO_RULE]);
+  assert.deepEqual(sole([rule("echo", 4, { action: { kind: "echo" } })]), [NO_RULE, NO_RULE, NO_RULE]);
 });
 
 /** Puts the plan in force. @returns Its slots. */
@@ -161,9 +172,8 @@ Deno.test("diffRules() words also what has no words of its own", () => {
     "+ new: ports 9, worker 0, action count",
     "- b: ports 2, worker 0, action count",
   ]);
-  const forward = { to: [], mode: "nat", remapPort: null, idleTimeout: 60, noneLeft: "drop" } as const;
   const forwarding = (idleTimeout: number): Rule =>
-    rule("a", 1, { action: "forward", forward: { ...forward, idleTimeout } });
-  assert.deepEqual(diffRules([forwarding(60)], [forwarding(61)]), ["~ a: other options of forward"]);
-  assert.deepEqual(diffRules([a!], [{ ...a!, more: 1 } as Rule]), ["~ a: other options"]);
+    rule("a", 1, { action: { kind: "forward", ...FORWARD, idleTimeout } });
+  assert.deepEqual(diffRules([forwarding(60)], [forwarding(61)]), ["~ a: other settings of forward"]);
+  assert.deepEqual(diffRules([a!], [{ ...a!, more: 1 } as Rule]), ["~ a: other settings of count"]);
 });

@@ -4,18 +4,13 @@
  *
  * @module
  */
+import { WORKER_ACTIONS, type WorkerAction } from "./action.ts";
 import { PORT_COUNT } from "./port_map.ts";
 
-/** What a worker does with a packet of a rule. */
-export const WORKER_ACTION = {
-  none: 0,
-  count: 1,
-  echo: 2,
-  /** To a backend of the rule's. */
-  forward: 3,
-  /** From a backend back to its client: the action of the translation ports. */
-  answer: 4,
-} as const;
+/** What a worker does with a packet of a rule: the number of each action, 0 where there is none. */
+export const WORKER_ACTION = Object.fromEntries(WORKER_ACTIONS.map((kind, index) => [kind, index + 1])) as Readonly<
+  Record<WorkerAction, number>
+>;
 
 export interface WorkerTable {
   /** Rule slot by port. A port keeps its last rule after it is unlisted: packets steered before may still arrive. */

@@ -12,6 +12,7 @@ import { bindSocket, closeFd, getXdpOption, openXdpSocket, setXdpOption, trySetX
 import { MappedMemory } from "../ffi/memory.ts";
 import { SOCKADDR_XDP, UAPI, XDP_MMAP_OFFSETS, XDP_RING_OFFSET, XDP_STATISTICS, XDP_UMEM_REG } from "../ffi/uapi.ts";
 import type { RingAddress } from "./rings.ts";
+import type { SocketCounter } from "./socket_counters.ts";
 import type { Umem } from "./umem.ts";
 
 export interface RingSizes {
@@ -30,8 +31,8 @@ export interface SocketOptions {
   readonly zeroCopy: "auto" | "require" | "off";
 }
 
-/** The six counters of XDP_STATISTICS, in the kernel's words. */
-export type XskStatistics = Readonly<Record<Exclude<keyof typeof XDP_STATISTICS, "size">, number>>;
+/** The counters of XDP_STATISTICS, by the kernel's names. */
+export type XskStatistics = Readonly<Record<SocketCounter, number>>;
 
 /** Rings of which each queue has one. */
 export interface QueueRings {

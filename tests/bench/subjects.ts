@@ -101,7 +101,7 @@ control: { socket: ${socket}, http: "off" }
   const box = await Appliance.start(network, config, { as, ...(directory === undefined ? {} : { directory }) });
   const work = async (): Promise<Work> => {
     const { totals, workers: [first] } = await box.status();
-    const { pauses, pause_ms: pauseMs } = first!.loop;
+    const { pauses, pauseMs } = first!.loop;
     return { received: totals.received, sent: totals.fates["echoed"]!, pauses: pauses!, pauseMs: pauseMs! };
   };
   return { pid: box.pid, work, box, [Symbol.asyncDispose]: () => box[Symbol.asyncDispose]() };

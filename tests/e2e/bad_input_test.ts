@@ -64,7 +64,7 @@ Deno.test("check says the same of the same files, and accepts a good one", async
   await Deno.writeTextFile(file, good(directory.path));
   const { code, stdout, stderr } = await finish(network, check);
   assert.equal(code, 0, stderr);
-  assert.match(stdout, /is valid: 1 interface\(s\), 2 worker\(s\), 1 rule\(s\)/);
+  assert.match(stdout, /is valid: 1 interface, 2 workers, 1 rule$/m);
   assert.match(stdout, /^game +8080 +0 +count$/m);
   assert.equal(stderr, "");
 });

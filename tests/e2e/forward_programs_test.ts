@@ -52,14 +52,8 @@ function rule(name: string, port: number, addressOf: (family: Family) => string,
 
 const backend = (family: Family): string => backendAddress(family, 1);
 
-/** Fates of the answers, over the rules of all workers. */
-function answersOf(status: Status): Record<string, number> {
-  const sum: Record<string, number> = {};
-  for (const { name } of status.rules.filter(({ name }) => name.startsWith("(answers"))) {
-    for (const [fate, count] of Object.entries(fatesOf(status, name))) sum[fate] = (sum[fate] ?? 0) + count;
-  }
-  return sum;
-}
+/** Fates of backends' answers. */
+const answersOf = (status: Status): Record<string, number> => fatesOf(status, "(answers)");
 
 const ROUNDS = 5;
 const QUERIES = ROUNDS * NAMES;

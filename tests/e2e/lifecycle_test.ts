@@ -106,11 +106,20 @@ Deno.test("a second instance is refused, by interface or by control socket, and 
     `(id ${program.id}, native mode) sits on it already`;
   const byInterface = await start(socket);
   assert.ok(byInterface.includes(taken), byInterface);
-  assert.match(byInterface, /hint: a process holds it by link \d+, stop that process/);
+  assert.match(byInterface, /hint: a process holds it by link \d+; who, .*: xdpsteer detach --interface steer0\n/);
+  assert.match(byInterface, /xdpsteer status shows what it does, xdpsteer reload changes it/);
   assert.equal(await isThere(socket), false);
 
   const bySocket = await start(first.socket);
-  assert.ok(bySocket.includes(`Another xdpsteer answers on "${first.socket}"`), bySocket);
+  assert.ok(bySocket.includes(`Another xdpsteer answers on "${first.socket}", and goes on steering\n`), bySocket);
+  // What is advised can be followed to the letter, and the first goes on.
+  for (
+    const [, words] of `${byInterface}${bySocket}`.matchAll(
+      /xdpsteer ((?:status|reload|detach) -[^;,\n]*?)(?= shows| reads|\n)/g,
+    )
+  ) {
+    await finish(network, [...productCommand(), ...words!.split(" ")]);
+  }
   assert.deepEqual(await attachedTo(network), program);
   await assertSteers(network, first);
 });

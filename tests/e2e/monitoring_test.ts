@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { METRICS } from "../../src/observe/metric_families.ts";
-import { FATES } from "../../src/dataplane/fate.ts";
+import { KERNEL_FATES } from "../../src/observe/vocabulary.ts";
+import { FATES } from "../../src/steering/fate.ts";
 import { IPV4, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
-import { ROOT } from "./support/command.ts";
+import { ROOT, TempDir } from "./support/command.ts";
 import { assertExpressions, matches, parseSample, promtool, type Sample, selectorsOf } from "./support/promtool.ts";
 
 const ALERTS = `${ROOT}config/prometheus-alerts.yaml`;
@@ -133,10 +134,11 @@ Deno.test("the dashboard can be imported: its ids are unique, its panels do not 
 Deno.test("Prometheus reads every expression of the dashboard", () => assertExpressions(dashboardExpressions));
 
 Deno.test("what alerts and dashboard ask for is in the scrape of a running appliance", async () => {
+  await using directory = await TempDir.create();
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, {
     rules: [
-      "{ name: game, ports: 7777, worker: 0, action: echo }",
+      `{ name: game, ports: 7777, worker: 0, action: echo, capture: ${directory.path}/game.pcapng }`,
       "{ name: scanners, ports: 19, action: drop }",
       `{ name: dns, ports: 53, action: { forward: { to: ["${IPV4.client}:53"] } } }`,
     ],
@@ -149,7 +151,7 @@ Deno.test("what alerts and dashboard ask for is in the scrape of a running appli
     withoutVariables(JSON.stringify(query).replaceAll("\\", ""))
   );
   const expressions = [...alerts.map(({ expr }) => expr), ...dashboardExpressions, ...queries];
-  const fates = [...FATES, "dropped", "passed"];
+  const fates = [...FATES, ...KERNEL_FATES];
   for (const expression of expressions) {
     assert.ok(
       selectorsOf(expression).length > 0 || expression.includes("up{"),

@@ -133,8 +133,8 @@ Deno.test("GET /v1/config is the configuration in force, also after a refusal", 
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, GOOD);
   const rules = async (): Promise<string[]> => {
-    const { config } = JSON.parse((await box.request("GET", "/v1/config")).body);
-    return config.steering.map(({ name }: { name: string }) => name);
+    const { steering } = JSON.parse((await box.request("GET", "/v1/config")).body);
+    return steering.map(({ name }: { name: string }) => name);
   };
   assert.deepEqual(await rules(), ["game", "chat"]);
   assert.equal((await box.put("steering: [oops\n")).code, 422);

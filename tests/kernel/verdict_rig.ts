@@ -7,16 +7,14 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { REASON_NAMES } from "../../src/bpf/events.ts";
-import { REASON } from "../../src/bpf/layout.gen.ts";
+import { type REASON, VERDICT_OF } from "../../src/bpf/layout.gen.ts";
 import { PortTable } from "../../src/bpf/port_table.ts";
+import { REASON_NAMES } from "../../src/bpf/reasons.ts";
 import { SteeringProgram, type XdpCounters } from "../../src/bpf/program.ts";
 import { closeFd, openXdpSocket } from "../../src/ffi/libc.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";
 import { PORT_ACTION, type PortMap } from "../../src/steering/port_map.ts";
 import { requireKernel } from "../support/netns.ts";
-
-export const VERDICT = { drop: 1, pass: 2, redirect: 4 } as const;
 
 export type Reason = Exclude<keyof typeof REASON, "COUNT">;
 
@@ -25,12 +23,6 @@ export interface PortRule {
   readonly action: keyof typeof PORT_ACTION;
   readonly rule?: number;
   readonly worker?: number;
-}
-
-/** The verdict that goes with a reason: nothing but a steered packet leaves the kernel's path, nothing but a rule drops. */
-export function verdictOf(reason: Reason): number {
-  if (reason === "STEERED") return VERDICT.redirect;
-  return reason === "RULE_DROP" ? VERDICT.drop : VERDICT.pass;
 }
 
 export function portMap(rules: Readonly<Record<number, PortRule>>): PortMap {
@@ -91,7 +83,7 @@ export class VerdictRig implements AsyncDisposable {
     );
     assert.equal(counted.length, 1, "one reason counted");
     const reason = REASON_NAMES[counted[0]!]!.toUpperCase() as Reason;
-    assert.equal(verdict, verdictOf(reason), `the verdict for ${reason}`);
+    assert.equal(verdict, VERDICT_OF[reason], `the verdict for ${reason}`);
     return reason;
   }
 

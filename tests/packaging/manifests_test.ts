@@ -40,15 +40,15 @@ Deno.test("what is deployed passes the program's own check", async () => {
   for (const [name, text] of Object.entries(files)) {
     const file = join(folder.path, `${name}.yaml`);
     await Deno.writeTextFile(file, text);
-    const { rules } = JSON.parse(
+    const { steering } = JSON.parse(
       await succeed(Deno.execPath(), "run", "--quiet", "-A", "main.ts", "check", "-c", file, "--json"),
     );
-    assert.deepEqual(rules ?? [], [], `${name}: as delivered nothing may be steered`);
+    assert.deepEqual(steering, [], `${name}: as delivered nothing may be steered`);
     // The rules that are there as comments are the first thing that people use.
     await Deno.writeTextFile(file, text.replace("steering: []", "steering:").replaceAll(/^( *)# {2}- \{/gm, "$1  - {"));
     const used = await run(Deno.execPath(), "run", "--quiet", "-A", "main.ts", "check", "-c", file);
     assert.equal(used.code, 0, used.stdout + used.stderr);
-    assert.match(used.stdout, /3 rule\(s\)/);
+    assert.match(used.stdout, /, 3 rules\n/);
   }
 });
 

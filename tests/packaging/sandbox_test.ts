@@ -9,7 +9,7 @@ const PROBE = join(ROOT, "tests/packaging/sandbox_probe.py");
 /** Booting takes a second or two. */
 const LIMIT_S = 120;
 
-/** In place of the program, the probe; the rest of the unit as it is, with the group that the hint of control.group asks for. */
+/** Starts the probe in place of the program, with the group that the hint of control.group asks for. */
 const INSTEAD = `[Unit]
 Wants=
 [Service]

@@ -4,15 +4,21 @@
  *
  * @module
  */
-import { type BackendHealth, type HealthCheckConfig, HealthChecks } from "../../src/backends/health/checks.ts";
+import { type BackendHealth, HealthChecks } from "../../src/backends/health/checks.ts";
+import type { HealthCheckKind } from "../../src/steering/forward.ts";
 import { configureLog } from "../../src/log.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { PATIENCE_MS } from "../e2e/support/wait.ts";
 import { AnsweringProcess, answerRequests } from "./answering_process.ts";
 import type { Side, SpawnOptions, TestNetwork } from "./netns.ts";
 
-/** A backend and its check with bytes as text. */
-export interface BackendText extends Omit<HealthCheckConfig, "payload" | "expect" | "port"> {
+/** A backend and its check. */
+export interface BackendText {
+  readonly kind: HealthCheckKind;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly rise: number;
+  readonly fall: number;
   readonly name: string;
   readonly address: string;
   readonly port: number;
@@ -124,7 +130,6 @@ async function main(): Promise<void> {
 }
 
 function health(tell: (change: Change) => void): (request: Request) => Promise<unknown> {
-  const bytes = (text: string | undefined): Uint8Array => new TextEncoder().encode(text);
   let setAt = 0;
   const checks: HealthChecks = new HealthChecks((name, healthy, reason) => {
     const { checks: count } = checks.status().get(name)!;
@@ -134,14 +139,18 @@ function health(tell: (change: Change) => void): (request: Request) => Promise<u
     switch (request.call) {
       case "set":
         setAt = performance.now();
-        checks.set(request.backends.map(({ name, address, port, checkPort, payload, expect, ...check }) => ({
+        checks.set(request.backends.map(({ name, address, port, kind, rise, fall, ...more }) => ({
           key: name,
           backend: { name, address: parseAddress(address), port },
           check: {
-            ...check,
-            ...(checkPort === undefined ? {} : { port: checkPort }),
-            ...(payload === undefined ? {} : { payload: bytes(payload) }),
-            ...(expect === undefined ? {} : { expect: bytes(expect) }),
+            check: kind,
+            port: more.checkPort ?? null,
+            send: more.payload ?? "",
+            expect: more.expect ?? null,
+            interval: more.intervalMs / 1000,
+            timeout: more.timeoutMs / 1000,
+            rise,
+            fall,
           },
         })));
         return true;

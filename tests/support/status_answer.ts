@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { LOOP_COUNTERS, type LoopCounter } from "../../src/dataplane/counters.ts";
+import { loopNumbers } from "../../src/observe/snapshot.ts";
 import type { StatusAnswer } from "../../src/cli/top/rates.ts";
 
 export interface MadeUpRule {
@@ -31,7 +31,7 @@ export interface MadeUpStatus {
 
 const FRAME_BYTES = 100;
 const NONE = { packets: 0, bytes: 0 };
-const LOOP = Object.fromEntries(LOOP_COUNTERS.map((name) => [name, 0])) as Record<LoopCounter, number>;
+const LOOP = loopNumbers(() => 0);
 const STATISTICS = {
   rx_dropped: 0,
   rx_invalid_descs: 0,

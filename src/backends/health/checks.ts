@@ -2,21 +2,21 @@
  * Health checks: asks each backend every now and then whether it works, and says when that changes. All checks share one thread
  * that waits for their sockets; the control thread is busy only when something has come or is due.
  *
- * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot carry out at
- * all (no right to send ICMP, a packet filter, no port left) says nothing about the backend: its state stays, and the log says why.
+ * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot carry
+ * out (no right to send ICMP, a packet filter, no port left) says nothing about the backend: it keeps its state, and the log
+ * says why.
  *
  * @module
  */
+import { isDeepStrictEqual } from "node:util";
 import { messageOf, SteerError } from "../../errors.ts";
 import { AsyncPoll } from "../../ffi/async_poll.ts";
 import { logger } from "../../log.ts";
+import type { HealthCheck } from "../../steering/forward.ts";
 import type { Change } from "../../steering/published.ts";
-import { EchoProbe } from "./echo_probe.ts";
-import type { HealthCheckConfig, Outcome, Probe } from "./probe.ts";
+import type { Outcome, Probe } from "./probe.ts";
+import { openProbe } from "./probes.ts";
 import { RiseAndFall } from "./rise_and_fall.ts";
-import { TcpProbe, UdpProbe } from "./socket_probes.ts";
-
-export type { HealthCheckConfig } from "./probe.ts";
 
 export interface Backend {
   /** `10.0.0.11:9000`; what it is known by here. */
@@ -30,7 +30,7 @@ export interface CheckedBackend {
   /** Names this check of this backend: a backend may be checked in several ways, for several rules. */
   readonly key: string;
   readonly backend: Backend;
-  readonly check: HealthCheckConfig;
+  readonly check: HealthCheck;
 }
 
 export interface BackendHealth {
@@ -60,7 +60,7 @@ const log = logger("health");
 interface Entry {
   readonly key: string;
   readonly backend: Backend;
-  readonly check: HealthCheckConfig;
+  readonly check: HealthCheck;
   readonly probe: Probe;
   readonly state: RiseAndFall;
   readonly health: { -readonly [Key in keyof BackendHealth]: BackendHealth[Key] };
@@ -110,7 +110,7 @@ export class HealthChecks implements HealthSource {
           const { key, backend, check } = checked;
           const known = before.get(key) ?? [...before.values()].find((entry) => entry.backend.name === backend.name);
           const stays = known !== undefined && isSame(known.backend, backend);
-          if (stays && known.key === key && isSame(known.check, check)) return [key, known];
+          if (stays && known.key === key && isDeepStrictEqual(known.check, check)) return [key, known];
           return [key, newEntry(checked, stays ? known : undefined)];
         }));
         const poll = next.size > 0 && this.#running === undefined ? new AsyncPoll() : undefined; // may fail
@@ -162,7 +162,8 @@ export class HealthChecks implements HealthSource {
 
   #start(entry: Entry): void {
     if (!this.#isChecked(entry)) return;
-    const { probe, check: { intervalMs } } = entry;
+    const { probe } = entry;
+    const intervalMs = milliseconds(entry.check.interval);
     const now = performance.now();
     entry.startedMs = now;
     const next = entry.dueMs + intervalMs * (1 + JITTER * (2 * Math.random() - 1));
@@ -196,7 +197,8 @@ export class HealthChecks implements HealthSource {
   }
 
   #look(entry: Entry, isReady: boolean): void {
-    const { probe, check: { timeoutMs } } = entry;
+    const { probe } = entry;
+    const timeoutMs = milliseconds(entry.check.timeout);
     const isLate = performance.now() >= entry.startedMs! + timeoutMs;
     if (!this.#isChecked(entry) || !(isReady || isLate)) return;
     // A last look at a late one too: the delay may have been this thread's.
@@ -256,31 +258,26 @@ function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undef
     key,
     backend,
     check,
-    probe: openProbe(backend, check),
+    probe: openProbe({ address: backend.address, port: check.port ?? backend.port }, check),
     state: new RiseAndFall(check.rise, check.fall, healthy),
     health,
-    dueMs: performance.now() + Math.random() * Math.min(check.intervalMs, SPREAD_MS),
+    dueMs: performance.now() + Math.random() * Math.min(milliseconds(check.interval), SPREAD_MS),
     startedMs: undefined,
     hindrance: before?.hindrance ?? "",
   };
 }
 
-function openProbe({ address, port }: Backend, check: HealthCheckConfig): Probe {
-  const peer = { address, port: check.port ?? port };
-  if (check.kind === "icmp") return new EchoProbe(peer);
-  return check.kind === "tcp" ? new TcpProbe(peer) : new UdpProbe(peer, check);
-}
-
 /** When there is something to do for it though nothing has come. */
-function nextMs({ startedMs, dueMs, check: { timeoutMs } }: Entry): number {
-  return startedMs === undefined ? dueMs : startedMs + timeoutMs;
+function nextMs({ startedMs, dueMs, check: { timeout } }: Entry): number {
+  return startedMs === undefined ? dueMs : startedMs + milliseconds(timeout);
 }
 
-/** Whether two flat objects hold the same; bytes are compared one by one. */
-function isSame(one: Backend | HealthCheckConfig, other: Backend | HealthCheckConfig): boolean {
-  const text = (object: Backend | HealthCheckConfig): string =>
-    JSON.stringify(
-      Object.entries(object).map(([key, value]) => [key, value instanceof Uint8Array ? [...value] : value]).sort(),
-    );
-  return text(one) === text(other);
+/** Whether two backends are one. */
+function isSame(one: Backend, other: Backend): boolean {
+  return one.port === other.port && String(one.address) === String(other.address);
+}
+
+/** Whole ones: they are shown. */
+function milliseconds(seconds: number): number {
+  return Math.round(seconds * 1000);
 }

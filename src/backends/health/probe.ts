@@ -6,24 +6,6 @@
  */
 import { ERRNO, errnoName, syscallError } from "../../ffi/errno.ts";
 
-/** How a backend is checked. */
-export interface HealthCheckConfig {
-  readonly kind: "udp" | "tcp" | "icmp";
-  /** Default: the backend's own. */
-  readonly port?: number;
-  /** Of UDP: the datagram sent. Default: an empty one. */
-  readonly payload?: Uint8Array;
-  /** Of UDP: what the answer begins with. Default: any answer is good. */
-  readonly expect?: Uint8Array;
-  /** From the beginning of a check to that of the next, ± 5 %. */
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  /** Checks in a row that must succeed before an unhealthy backend is healthy. */
-  readonly rise: number;
-  /** Checks in a row that must fail before a healthy backend is unhealthy. */
-  readonly fall: number;
-}
-
 /** How a check ended. The reason is one short line, safe to print. */
 export interface Outcome {
   readonly succeeded: boolean;

@@ -7,7 +7,9 @@ import { ERRNO } from "../../ffi/errno.ts";
 import { IpSocket } from "../../ffi/ip_socket.ts";
 import type { SocketAddress } from "../../ffi/udp.ts";
 import { UAPI } from "../../ffi/uapi.ts";
-import { failure, type HealthCheckConfig, type Outcome, type Probe } from "./probe.ts";
+import type { HealthCheck } from "../../steering/forward.ts";
+import { failure, type Outcome, type Probe } from "./probe.ts";
+import { plural } from "../../text.ts";
 
 /** Answers are looked at to this length; what is expected is shorter. */
 const LONGEST_DATAGRAM = 65_536;
@@ -21,9 +23,9 @@ export class UdpProbe implements Probe {
   readonly #expect: Uint8Array;
   #socket: IpSocket | undefined;
 
-  constructor(private readonly peer: SocketAddress, { payload, expect }: HealthCheckConfig) {
-    this.#payload = new Uint8Array(payload ?? []);
-    this.#expect = expect ?? new Uint8Array();
+  constructor(private readonly peer: SocketAddress, { send, expect }: HealthCheck) {
+    this.#payload = new TextEncoder().encode(send);
+    this.#expect = new TextEncoder().encode(expect ?? "");
   }
 
   get fd(): number {
@@ -52,7 +54,7 @@ export class UdpProbe implements Probe {
     const shown = answer.subarray(0, Math.min(length, SHOWN_BYTES)).toHex();
     return {
       succeeded: false,
-      reason: `wrong answer of ${length} bytes: ${shown}${length > SHOWN_BYTES ? "..." : ""}`,
+      reason: `wrong answer of ${plural(length, "byte")}: ${shown}${length > SHOWN_BYTES ? "..." : ""}`,
     };
   }
 

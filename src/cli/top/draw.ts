@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { plural } from "../../text.ts";
 import { grouped } from "../output.ts";
 import { type Rates, TOTALS, type Trends } from "./rates.ts";
 import { alarm, queuesTable, rate, rulesTable, type TableLines, workersTable } from "./tables.ts";
@@ -51,11 +52,19 @@ const HELP = [
   "in which a spinning worker was kept from running. FILL, COMPLETION and RX are entries waiting in the rings.",
 ];
 
-/** One screen. */
+/** A row and its heading for each of the tables, and the blank lines between. */
+const ALL_TABLES_ROWS = 3 * SECTIONS.length - 1;
+/** A heading and some rows of one table. */
+const ONE_TABLE_ROWS = 4;
+/** With fewer rows a line of keys would take the place of the only row of a table. */
+const LEAST_ROWS_WITH_KEYS = 5;
+
+/** One screen. Where there is little room, the header gives way first, then the tables that do not have the focus, then the keys. */
 export function drawFrame(rates: Rates, trends: Trends, options: FrameOptions): Frame {
   const { columns, rows, view } = options;
-  const footer = footerLine(options);
-  const top = [...headerLines(rates, columns, stateOf(options)), []];
+  const footer = rows === 2 || rows >= LEAST_ROWS_WITH_KEYS ? [footerLine(options)] : [];
+  const top = headerThatFits(rates, options, rows - footer.length);
+  const left = rows - top.length - footer.length;
   const body = view.help ? { lines: HELP.map((text) => [span(text)]), offsets: view.offsets, page: 1 } : sectionLines(
     [
       rulesTable(rates, view, columns, trends),
@@ -64,11 +73,21 @@ export function drawFrame(rates: Rates, trends: Trends, options: FrameOptions): 
     ],
     view,
     columns,
-    rows - top.length - 1,
+    left,
   );
-  const lines = [...top, ...body.lines].slice(0, Math.max(0, rows - 1));
-  while (lines.length < rows - 1) lines.push([]);
-  return { ...body, lines: [...lines, footer].map((line) => fitLine(line, columns)) };
+  const lines = [...top, ...body.lines.slice(0, left)];
+  while (lines.length < rows - footer.length) lines.push([]);
+  return { ...body, lines: [...lines, ...footer].map((line) => fitLine(line, columns)) };
+}
+
+/** As much of the header as leaves room for what it is about. */
+function headerThatFits(rates: Rates, options: FrameOptions, rows: number): Line[] {
+  const { columns, view } = options;
+  const full = headerLines(rates, columns, stateOf(options));
+  const [title, , ...totals] = full.slice(0, -1);
+  if (rows - full.length - 1 >= (view.help ? HELP.length : ALL_TABLES_ROWS)) return [...full, []];
+  const short = [title!, ...totals, []];
+  return !view.help && rows - short.length >= ONE_TABLE_ROWS ? short : [title!];
 }
 
 /** Everything, one under the other, for whoever is not a terminal. */
@@ -108,13 +127,21 @@ function headerLines(rates: Rates, width: number, state: Line = []): Line[] {
   ];
 }
 
+const TITLES: Readonly<Record<typeof TOTALS[number], string>> = {
+  seen: "SEEN",
+  redirected: "REDIRECTED",
+  passed: "PASSED",
+  dropped: "DROPPED",
+  lostAtSockets: "LOST AT SOCKETS",
+};
+
 function totalsLines({ totals }: Rates, width: number): Line[] {
   const label = "per second";
   const cells = TOTALS.map((name) => {
     const count = totals[name];
-    const texts = [name.toUpperCase(), rate(count), grouped(count.total)] as const;
+    const texts = [TITLES[name], rate(count), grouped(count.total)] as const;
     // Dropping is what rules are for, losing is not.
-    return { texts, style: name === "lost at sockets" ? alarm(count) : undefined };
+    return { texts, style: name === "lostAtSockets" ? alarm(count) : undefined };
   });
   const gap = width < 90 ? 1 : 3;
   const line = (row: 0 | 1 | 2, title: string): Line => [
@@ -142,27 +169,35 @@ function reloadLine({ lastReload, reloads }: Rates): Line {
   ];
 }
 
-/** Lets the tables share the rows there are: what one does not need, the others get. */
+/**
+ * Lets the tables share the rows there are: what one does not need, the others get. Where not each can have a row, only the one with
+ * the focus is shown.
+ */
 function sectionLines(
   tables: readonly TableLines[],
   view: View,
   columns: number,
   rows: number,
 ): { lines: Line[]; offsets: number[]; page: number } {
-  const spacing = tables.length * 2 - 1; // a heading each, and a blank line between
-  const heights = shareRows(tables.map((table) => table.rows.length), rows - spacing);
+  const all = rows >= ALL_TABLES_ROWS;
+  const spacing = all ? tables.length * 2 - 1 : 1; // a heading each, and a blank line between
+  const isShown = (section: number): boolean => all || section === view.focus;
+  const needed = tables.map((table, section) => isShown(section) ? table.rows.length : 0);
+  const heights = shareRows(needed, rows - spacing);
   const offsets = tables.map((table, section) =>
-    Math.max(0, Math.min(view.offsets[section]!, table.rows.length - heights[section]!))
+    Math.max(0, Math.min(view.offsets[section]!, table.rows.length - Math.max(1, heights[section]!)))
   );
   const lines = tables.flatMap((table, section) => {
     const [offset, height] = [offsets[section]!, heights[section]!];
+    const count = table.rows.length;
+    // A heading alone tells nothing, unless there is nothing to tell.
+    if (!isShown(section) || (height === 0 && count > 0)) return [];
     const focused = section === view.focus;
-    const all = table.rows.length;
-    const range = height < all ? ` ${offset + 1}-${offset + height} of ${all} ${SECTIONS[section]}` : "";
+    const range = height < count ? ` ${offset + 1}-${offset + height} of ${plural(count, SECTIONS[section]!)}` : "";
     const mark = range === "" ? "" : focused ? `${range} ↑↓ ` : `${range} `;
     const heading = pad(fitText(table.heading, columns - mark.length), columns - mark.length, "left") + mark;
     return [
-      ...(section === 0 ? [] : [[]]),
+      ...(section === 0 || !all ? [] : [[]]),
       [span(heading, focused ? "focused" : "heading")],
       ...table.rows.slice(offset, offset + height),
     ];

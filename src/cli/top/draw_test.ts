@@ -43,6 +43,37 @@ Deno.test("drawFrame() fills the terminal exactly and is never wider, whatever i
   }
 });
 
+Deno.test("drawFrame() shows something sensible at any size from 1x1 to 200x60", () => {
+  const status = { rules: manyRules(14), workers: 5, queues: 3 };
+  for (const columns of [1, 2, 3, 5, 8, 13, 20, 30, 39, 40, 41, 60, 80, 132, 200]) {
+    for (const rows of [...Array.from({ length: 26 }, (_, index) => index + 1), 60]) {
+      for (let focus = 0; focus < 3; focus++) {
+        const view = { ...FIRST_VIEW, focus, offsets: [1e9, 1, 0] };
+        const { lines, offsets, page } = frame(status, { columns, rows, view });
+        const size = `${columns}x${rows}`;
+        assert.equal(lines.length, rows, size);
+        assert.ok(lines.every((line) => lineWidth(line) <= columns), size);
+        assert.ok(page >= 1 && offsets.every((offset) => offset >= 0 && offset < 14), size);
+        const all = texts(lines).join("\n");
+        for (const [, first, last, count] of all.matchAll(/(\d+)-(\d+) of (\d+) /g)) {
+          assert.ok(Number(first) >= 1 && Number(first) <= Number(last) && Number(last) <= Number(count), all);
+        }
+        if (columns < 40) continue;
+        assert.match(all, /^xdpsteer 1\.2\.3 /, size);
+        if (rows > 2) assert.match(all, [/^rule-\d+ /m, /^\d +running/m, /^eth7 +\d/m][focus]!, `${size}\n${all}`);
+        if (rows > 2) assert.match(all, [/^RULE/m, /^WORKER/m, /^INTERFACE/m][focus]!, size);
+      }
+    }
+  }
+});
+
+Deno.test("drawFrame() prints no control characters of names from elsewhere", () => {
+  const all = texts(frame({ rules: [{ name: "a\x1b[2Jb", packets: 1 }] }).lines).join("\n");
+  assert.ok(all.includes("a\\x1b[2Jb"), all);
+  // deno-lint-ignore no-control-regex
+  assert.doesNotMatch(all, /[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
+});
+
 Deno.test("drawFrame() shows rates, totals, drops and shares", () => {
   const all = texts(frame({ lost: 20 }).lines).join("\n");
   assert.match(all, /^xdpsteer 1\.2\.3 {2}up 01:02:03 {2}generation 7\neth7 \(native XDP\)\n/);

@@ -4,6 +4,8 @@
  * @module
  */
 import type { Snapshot } from "../../observe/observer.ts";
+import { isServed } from "../../steering/fate.ts";
+import { SOCKET_COUNTERS, type SocketCounter, tells } from "../../xsk/socket_counters.ts";
 
 /** What of GET /v1/status is shown. */
 export interface StatusAnswer extends Snapshot {
@@ -60,7 +62,7 @@ export interface QueueRates {
   readonly statistics: Readonly<Record<string, Count>>;
 }
 
-export const TOTALS = ["seen", "redirected", "passed", "dropped", "lost at sockets"] as const;
+export const TOTALS = ["seen", "redirected", "passed", "dropped", "lostAtSockets"] as const;
 
 export interface Rates {
   readonly version: string;
@@ -79,9 +81,6 @@ export interface Rates {
   readonly queues: readonly QueueRates[];
 }
 
-/** Fates of packets with which their rule's action was carried out. All others are drops: better one too many than one unseen. */
-const CARRIED_OUT: readonly string[] = ["counted", "echoed", "forwarded", "returned"];
-
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 type Rule = StatusAnswer["rules"][number];
@@ -93,7 +92,7 @@ const bytesOf = ({ redirected, dropped, passed }: Rule): number => redirected.by
 const dropsOf = ({ dropped, workers }: Rule): number =>
   dropped.packets + sum(workers.map(({ fates }) => droppedBy(fates)));
 const droppedBy = (fates: Rule["workers"][number]["fates"]): number =>
-  sum(Object.entries(fates).map(([fate, { packets }]) => CARRIED_OUT.includes(fate) ? 0 : packets));
+  sum(Object.entries(fates).map(([fate, { packets }]) => isServed(fate) ? 0 : packets));
 
 /** Compares two looks at the same process. Without an earlier one, or with one at another process, there are totals only. */
 export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
@@ -145,7 +144,6 @@ export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
     queues.map((queue, index): QueueRates => {
       const past = before?.interfaces[at]?.queues[index];
       const key = `${name} ${queue.queue}`;
-      const reasons = Object.keys(queue.sockets[0]?.statistics ?? {});
       return {
         interface: name,
         queue: queue.queue,
@@ -155,7 +153,9 @@ export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
         completion: { entries: queue.completion, size: queue.ringSizes.completion },
         rx: { entries: Math.max(0, ...queue.sockets.map(({ rx }) => rx)), size: queue.ringSizes.rx },
         statistics: Object.fromEntries(
-          reasons.map((reason) => [reason, count(statisticOf(queue, reason), past && statisticOf(past, reason))]),
+          SOCKET_COUNTERS.map((
+            reason,
+          ) => [reason, count(statisticOf(queue, reason), past && statisticOf(past, reason))]),
         ),
       };
     })
@@ -187,7 +187,7 @@ function totalOf({ totals }: StatusAnswer, name: typeof TOTALS[number]): number 
       return totals.verdicts.pass;
     case "dropped":
       return totals.verdicts.drop;
-    case "lost at sockets":
+    case "lostAtSockets":
       return totals.socketDrops;
   }
 }
@@ -206,10 +206,9 @@ function receivedByQueue({ rules }: StatusAnswer): Map<string, number> {
   return byQueue;
 }
 
-/** Over the sockets of a queue. The fill ring is the queue's: all its sockets report the same number. */
-function statisticOf({ sockets }: Queue, reason: string): number {
-  const numbers = sockets.map(({ statistics }) => (statistics as Readonly<Record<string, number>>)[reason] ?? 0);
-  return reason === "rx_fill_ring_empty_descs" ? Math.max(0, ...numbers) : sum(numbers);
+/** Over the sockets of a queue. */
+function statisticOf({ sockets }: Queue, counter: SocketCounter): number {
+  return sum(sockets.map(({ worker, statistics }) => tells(counter, worker) ? statistics[counter] : 0));
 }
 
 /** Samples of which a trend is drawn. */

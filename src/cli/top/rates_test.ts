@@ -14,7 +14,7 @@ Deno.test("computeRates() divides by the appliance's own time", () => {
     "redirected": { total: 1125, perSecond: 2050 },
     "passed": { total: 0, perSecond: 0 },
     "dropped": { total: 250, perSecond: 500 },
-    "lost at sockets": { total: 25, perSecond: 50 },
+    lostAtSockets: { total: 25, perSecond: 50 },
   });
   const [a, b] = rates.rules;
   assert.deepEqual(a!.packets, { total: 1100, perSecond: 2000 });

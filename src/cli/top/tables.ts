@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../../xsk/socket_counters.ts";
 import { grouped } from "../output.ts";
 import type { Count, QueueRates, Rates, RingFill, RuleRates, Trends, WorkerRates } from "./rates.ts";
 import { TREND_SAMPLES } from "./rates.ts";
@@ -172,11 +173,9 @@ export function workersTable({ workers }: Rates, width: number, trends?: Trends)
   return layOut(columns, workers, width, trends && (({ worker }) => trends.ofWorker(worker)));
 }
 
-/** A look into an empty tx ring is the kernel's ordinary way to find out that it is done. */
-const ORDINARY = "tx_ring_empty_descs";
-
 function dropsOf({ statistics }: QueueRates): Span {
-  const counted = Object.entries(statistics).filter(([reason, { total }]) => reason !== ORDINARY && total > 0);
+  const counted = SOCKET_COUNTERS.filter((name) => SOCKET_COUNTER_TABLE[name].unusual)
+    .map((name) => [name, statistics[name]!] as const).filter(([, { total }]) => total > 0);
   if (counted.length === 0) return span("none");
   const texts = counted.map(([reason, count]) =>
     (count.perSecond ?? 0) > 0

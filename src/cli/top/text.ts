@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { escapeControls } from "../../text.ts";
 
 const STYLES = {
   bold: { colour: "1", plain: "1" },
@@ -26,8 +27,9 @@ export interface Span {
 }
 export type Line = readonly Span[];
 
+/** Text that comes from elsewhere cannot steer the terminal: control characters become escapes. */
 export function span(text: string, style?: Style): Span {
-  return { text, style };
+  return { text: escapeControls(text), style };
 }
 
 const WIDE =

@@ -5,7 +5,8 @@
  */
 
 export const SORTS = ["rate", "total", "name", "drops"] as const;
-export const SECTIONS = ["rules", "workers", "queues"] as const;
+/** What a row of each table is. */
+export const SECTIONS = ["rule", "worker", "queue"] as const;
 
 export interface View {
   /** Index in SORTS. */

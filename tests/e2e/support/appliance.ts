@@ -33,6 +33,7 @@ export interface LogLine {
 export interface Answer {
   readonly code: number;
   readonly body: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
 export interface ApplianceOptions {
@@ -125,15 +126,16 @@ export class Appliance implements AsyncDisposable {
     return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
   }
 
-  request(method: string, path: string, body = ""): Promise<Answer> {
+  request(method: string, path: string, body = "", headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const { socket: socketPath } = this;
-      const call = request({ socketPath, path, method, agent: false, timeout: REQUEST_MS }, (response) => {
+      const options = { socketPath, path, method, headers, agent: false, timeout: REQUEST_MS };
+      const call = request(options, (response) => {
         let text = "";
         response.setEncoding("utf8");
         response.on("data", (part: string) => text += part);
         response.on("error", reject);
-        response.on("end", () => resolve({ code: response.statusCode ?? 0, body: text }));
+        response.on("end", () => resolve({ code: response.statusCode ?? 0, body: text, headers: response.headers }));
       });
       call.on("timeout", () => call.destroy(new Error(`${method} ${path} is not answered`)));
       call.on("error", reject);

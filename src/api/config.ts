@@ -1,0 +1,30 @@
+/**
+ * `/v1/config`: the configuration in force, in the form in which it can be put back.
+ *
+ * @module
+ */
+import type { IncomingMessage } from "node:http";
+import { writeConfig } from "../config/parse.ts";
+import { type Answer, readBody } from "./answers.ts";
+import { conditionsOf, generationTag, ofGeneration } from "./conditions.ts";
+import type { HttpOptions } from "./wire.ts";
+
+/** GET: the configuration as JSON, which is YAML; its generation is the ETag. */
+export function read({ appliance, reloader }: HttpOptions): Answer {
+  return {
+    status: 200,
+    headers: { "content-type": "application/json", ...generationTag(appliance.steering.generation) },
+    body: `${writeConfig(reloader.config, 2)}\n`,
+  };
+}
+
+/** PUT a whole configuration, YAML or JSON. `If-Match`: only on top of that generation. `?dry_run`: says what would change. */
+export async function put(
+  { reloader }: HttpOptions,
+  query: URLSearchParams,
+  request: IncomingMessage,
+): Promise<Answer> {
+  const conditions = conditionsOf(request, query);
+  const applied = await reloader.applyText(await readBody(request), "request body", conditions);
+  return ofGeneration(applied.generation, { ...applied, dryRun: conditions.dryRun });
+}

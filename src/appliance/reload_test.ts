@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { FakePortTable } from "../../tests/support/fake_engine.ts";
+import { SteeringRig } from "../../tests/support/steering_rig.ts";
+import { loadConfig } from "../config/load.ts";
+import { TABLE } from "../dataplane/control_words.ts";
+import { Reloader } from "./reload.ts";
+
+const CPUS = 2;
+const text = (...rules: readonly string[]): string =>
+  ["version: 1", "interfaces: [{ name: eth0 }]", "workers: { count: 2 }", `steering: [${rules.join(", ")}]`, ""].join(
+    "\n",
+  );
+const GAME = "{ name: game, ports: 7777 }";
+const CHAT = "{ name: chat, ports: 9090 }";
+
+/** A file in force, and whoever reloads it. */
+class Rig implements AsyncDisposable {
+  readonly manager: string[] = [];
+
+  private constructor(
+    readonly directory: string,
+    readonly steering: SteeringRig<FakePortTable>,
+    readonly file: string,
+  ) {}
+
+  reloader!: Reloader;
+
+  static async create(): Promise<Rig> {
+    const directory = await Deno.makeTempDir();
+    const rig = new Rig(directory, new SteeringRig(new FakePortTable()), `${directory}/steering.yaml`);
+    await rig.write(text(GAME));
+    const loaded = await loadConfig(rig.file, { cpuCount: CPUS });
+    const { queue, steering, timers } = rig.steering;
+    await queue.run(() => steering.apply(loaded.config.steering));
+    rig.reloader = new Reloader({
+      steering,
+      queue,
+      manager: { reloading: () => rig.manager.push("reloading"), ready: (status) => rig.manager.push(status) },
+      file: rig.file,
+      cpuCount: CPUS,
+      loaded,
+      timers,
+    });
+    return rig;
+  }
+
+  write(content: string): Promise<void> {
+    return Deno.writeTextFile(this.file, content);
+  }
+
+  /** What the watch does: it looks at the file, and nobody hears of a refusal but the log and the status. */
+  look(): Promise<unknown> {
+    return this.reloader.reloadFile(true).catch((error: Error) => error.message);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.steering[Symbol.asyncDispose]();
+    await Deno.remove(this.directory, { recursive: true });
+  }
+}
+
+Deno.test("Reloader tries a file again that was refused since a worker hung, and puts it in force when that is over", async () => {
+  await using rig = await Rig.create();
+  const { steering: { workers, steering }, reloader } = rig;
+  await rig.write(text(GAME, CHAT));
+  workers.hung.add(TABLE.rules);
+  for (let turn = 1; turn <= 2; turn++) {
+    assert.match(await rig.look() as string, /A worker has not answered/);
+    assert.deepEqual(reloader.counts, { applied: 0, unchanged: 0, refused: turn });
+  }
+  assert.deepEqual([steering.generation, reloader.config.steering.length], [1, 1]);
+  workers.hung.clear();
+  await rig.look();
+  assert.deepEqual([steering.generation, reloader.config.steering.length], [2, 2]);
+  assert.deepEqual(reloader.last, {
+    time: "1970-01-01T00:00:00.000Z",
+    result: "applied",
+    message: "+ chat: ports 9090, worker hash, action count",
+  });
+  assert.equal(await rig.look(), undefined);
+  assert.deepEqual(reloader.counts, { applied: 1, unchanged: 0, refused: 2 });
+});
+
+Deno.test("Reloader refuses a file once for what it holds", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { steering } } = rig;
+  const bad = { "nonsense: 1": /unknown key/, "log: { level: debug }": /^log cannot change/ };
+  let refused = 0;
+  for (const [line, says] of Object.entries(bad)) {
+    await rig.write(`${text(GAME, CHAT)}${line}\n`);
+    assert.match(await rig.look() as string, says);
+    assert.equal(await rig.look(), undefined);
+    assert.equal(reloader.counts.refused, ++refused);
+  }
+  await Deno.remove(rig.file);
+  assert.match(await rig.look() as string, /does not exist/);
+  assert.equal(await rig.look(), undefined);
+  assert.equal(reloader.counts.refused, ++refused);
+  assert.equal(steering.generation, 1);
+  assert.match(rig.manager.at(-1)!, /^Generation 1 is in force; refused: /);
+});
+
+Deno.test("Reloader counts what changes nothing as unchanged, and a new order as a change", async () => {
+  await using rig = await Rig.create();
+  const { reloader } = rig;
+  await rig.write(`# a comment\n${text(GAME)}`);
+  await rig.look();
+  await rig.write(text(GAME, CHAT));
+  await rig.look();
+  await rig.write(text(CHAT, GAME));
+  await rig.look();
+  assert.deepEqual(reloader.counts, { applied: 2, unchanged: 1, refused: 0 });
+  assert.deepEqual([reloader.last!.message, rig.steering.steering.generation], ["~ the order of the rules", 3]);
+});
+
+Deno.test("Reloader and Steering share one queue: a change of health in the middle of a reload comes after it", async () => {
+  await using rig = await Rig.create();
+  const { queue, steering } = rig.steering;
+  await rig.write(text(GAME, CHAT));
+  const generations: number[] = [];
+  const reload = rig.look();
+  await queue.run(() => Promise.resolve(void generations.push(steering.generation)));
+  await reload;
+  assert.deepEqual(generations, [2]);
+});

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { FakePortTable } from "../../tests/support/fake_engine.ts";
+import { forwardRule, SteeringRig } from "../../tests/support/steering_rig.ts";
+import { TABLE } from "../dataplane/control_words.ts";
+import { parseAddress } from "../packet/address.ts";
+import { BACKEND, BACKEND_KNOWN, BACKEND_REACHABLE, backendAt } from "../steering/forward_table.ts";
+
+const ADDRESS = "10.9.0.1";
+type Rig = SteeringRig<FakePortTable>;
+
+/** A rule with one backend is in force. */
+async function newRig(): Promise<Rig> {
+  const rig = new SteeringRig(new FakePortTable());
+  await rig.change(forwardRule("web", 8080, [1]));
+  return rig;
+}
+
+/** Flags and source address of the backend in the table in force. */
+function rowOf({ forwardTable: { backends } }: Rig, row = 1): { flags: number; source: string } {
+  const at = backendAt(row);
+  const bytes = new Uint8Array(backends.buffer, backends.byteOffset + at * 4);
+  return {
+    flags: backends[at + BACKEND.flags]! & (BACKEND_KNOWN | BACKEND_REACHABLE),
+    source: bytes.subarray(BACKEND.source * 4, BACKEND.source * 4 + 4).join("."),
+  };
+}
+
+const keyOf = (address: string): string => parseAddress(address).join(".");
+const REACHABLE = { flags: BACKEND_KNOWN | BACKEND_REACHABLE, source: "10.9.0.1" };
+
+Deno.test("Forwarding follows the kernel's next hops, some milliseconds after they change", async () => {
+  await using rig = await newRig();
+  assert.deepEqual(rowOf(rig), REACHABLE);
+  const version = rig.workers.versions[TABLE.forward]!;
+  for (const mac of ["02:00:00:00:00:04", "02:00:00:00:00:05"]) rig.nextHops!.change(keyOf(ADDRESS), mac);
+  await rig.timers.pass(4);
+  assert.equal(rig.forwarding.status()[0]!.nextHop!.mac, "02:00:00:00:00:03");
+  await rig.timers.pass(1);
+  assert.equal(rig.forwarding.status()[0]!.nextHop!.mac, "02:00:00:00:00:05");
+  assert.equal(rig.workers.versions[TABLE.forward]! - version, 1, "changes that come together are one");
+});
+
+Deno.test("Forwarding still knows the answers of a backend to which no way leads, whichever table is in force", async () => {
+  await using rig = await newRig();
+  for (let turn = 0; turn < 3; turn++) {
+    rig.nextHops!.change(keyOf(ADDRESS), null);
+    await rig.timers.pass(5);
+    assert.deepEqual(rowOf(rig), { ...REACHABLE, flags: BACKEND_KNOWN });
+  }
+  rig.nextHops!.change(keyOf(ADDRESS), "02:00:00:00:00:04");
+  await rig.timers.pass(5);
+  assert.deepEqual(rowOf(rig), REACHABLE);
+});
+
+Deno.test("Forwarding leaves no row of a backend whose change failed", async () => {
+  await using rig = await newRig();
+  rig.portTable.fails = "prepare";
+  await assert.rejects(rig.change(forwardRule("web", 8080, [1, 7])));
+  for (const mac of ["02:00:00:00:00:04", "02:00:00:00:00:05"]) {
+    rig.nextHops!.change(keyOf(ADDRESS), mac);
+    await rig.timers.pass(5);
+    assert.equal(rowOf(rig, 2).flags, 0);
+  }
+});
+
+Deno.test("Forwarding whose workers hang tries again until they know of the change", async () => {
+  await using rig = await newRig();
+  rig.workers.hung.add(TABLE.forward);
+  rig.nextHops!.change(keyOf(ADDRESS), null);
+  await rig.timers.pass(3000);
+  assert.deepEqual(rowOf(rig), REACHABLE);
+  rig.workers.hung.clear();
+  await rig.timers.pass(1000);
+  assert.equal(rowOf(rig).flags, BACKEND_KNOWN);
+});
+
+Deno.test("Forwarding asks for neighbours twice a second, and goes on when that fails", async () => {
+  await using rig = await newRig();
+  const { provoked } = rig.nextHops!;
+  rig.nextHops!.provoke = () => {
+    rig.nextHops!.provoked++;
+    throw new Error("no buffer");
+  };
+  await rig.timers.pass(2000);
+  assert.equal(rig.nextHops!.provoked - provoked, 4);
+});

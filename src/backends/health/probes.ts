@@ -1,0 +1,21 @@
+/**
+ * The probe of each kind of check. What there is to choose from is in steering/forward.ts.
+ *
+ * @module
+ */
+import type { SocketAddress } from "../../ffi/udp.ts";
+import type { HealthCheck, HealthCheckKind } from "../../steering/forward.ts";
+import { EchoProbe } from "./echo_probe.ts";
+import type { Probe } from "./probe.ts";
+import { TcpProbe, UdpProbe } from "./socket_probes.ts";
+
+const PROBES: Readonly<Record<HealthCheckKind, new (peer: SocketAddress, check: HealthCheck) => Probe>> = {
+  udp: UdpProbe,
+  tcp: TcpProbe,
+  icmp: EchoProbe,
+};
+
+/** @param peer The backend, with the port that is checked. */
+export function openProbe(peer: SocketAddress, check: HealthCheck): Probe {
+  return new PROBES[check.check](peer, check);
+}

@@ -1,0 +1,91 @@
+/**
+ * The actions of rules, in one table. The configuration's schema, the port map, the worker table, `ports`, `top`, the dashboard and the
+ * documents come from it. An action that workers carry out has its code in dataplane/process.ts.
+ *
+ * @module
+ */
+import type { Fate } from "./fate.ts";
+import type { Forward } from "./forward.ts";
+
+interface ActionEntry {
+  /** Where its packets end. Those that end in the kernel never reach a worker: what the XDP program does with them is its name. */
+  readonly ends: "kernel" | "worker";
+  /** What can become of its packets in a worker. */
+  readonly fates: readonly Fate[];
+  /** For operators: begins small and ends without a full stop. */
+  readonly words: string;
+  /** True where it has settings of its own: a map in YAML, and not a word. */
+  readonly settings?: true;
+  /** True for what no rule of the operator's can have. */
+  readonly internal?: true;
+}
+
+export const ACTION_TABLE = {
+  pass: { ends: "kernel", fates: [], words: "leave to the kernel stack" },
+  drop: { ends: "kernel", fates: [], words: "discard in the driver" },
+  count: { ends: "worker", fates: ["counted"], words: "receive, count and discard" },
+  echo: {
+    ends: "worker",
+    fates: ["echoed", "unanswerable", "hops_exceeded", "tx_ring_full"],
+    words: "send back to where it came from, with the TTL decremented",
+  },
+  forward: {
+    ends: "worker",
+    fates: [
+      "forwarded",
+      "no_backend",
+      "no_neighbour",
+      "sessions_full",
+      "hops_exceeded",
+      "too_big",
+      "unanswerable",
+      "tx_ring_full",
+    ],
+    words: "send to backends",
+    settings: true,
+  },
+  answer: {
+    ends: "worker",
+    fates: ["returned", "no_session", "hops_exceeded", "too_big", "tx_ring_full"],
+    words: "bring a backend's answer back to its client: the action of the translation ports",
+    internal: true,
+  },
+} as const satisfies Readonly<Record<string, ActionEntry>>;
+
+/** The settings of the actions that have some. Their schemas are in config/actions.ts. */
+export interface ActionSettings extends Readonly<Record<KindsWith<{ readonly settings: true }>, object>> {
+  readonly forward: Forward;
+}
+
+export type ActionKind = keyof typeof ACTION_TABLE;
+export type KernelAction = KindsWith<{ readonly ends: "kernel" }>;
+export type WorkerAction = KindsWith<{ readonly ends: "worker" }>;
+/** What a rule of the operator's can ask for. */
+export type RuleAction = Exclude<ActionKind, KindsWith<{ readonly internal: true }>>;
+
+type KindsWith<Part> = { [Kind in ActionKind]: (typeof ACTION_TABLE)[Kind] extends Part ? Kind : never }[ActionKind];
+type SettingsOf<Kind> = Kind extends keyof ActionSettings ? ActionSettings[Kind] : unknown;
+
+/** What is done with a rule's packets: `{ kind: "count" }`, `{ kind: "forward", to: [...], ... }`. */
+export type Action = { [Kind in ActionKind]: { readonly kind: Kind } & SettingsOf<Kind> }[ActionKind];
+
+export const ACTION_KINDS = Object.keys(ACTION_TABLE) as readonly ActionKind[];
+function entryOf(kind: ActionKind): ActionEntry {
+  return ACTION_TABLE[kind];
+}
+
+export const KERNEL_ACTIONS = ACTION_KINDS.filter((kind): kind is KernelAction => entryOf(kind).ends === "kernel");
+export const WORKER_ACTIONS = ACTION_KINDS.filter((kind): kind is WorkerAction => entryOf(kind).ends === "worker");
+export const RULE_ACTIONS = ACTION_KINDS.filter((kind): kind is RuleAction => entryOf(kind).internal !== true);
+
+/** Actions that a word names: those without settings. */
+export const PLAIN_ACTIONS = RULE_ACTIONS.filter((kind) => !hasSettings(kind));
+
+export function hasSettings(kind: ActionKind): kind is keyof ActionSettings {
+  return entryOf(kind).settings === true;
+}
+
+/** Whether packets end in the XDP program; those of the other actions reach a worker. */
+export function endsInKernel(kind: ActionKind): kind is KernelAction {
+  return (KERNEL_ACTIONS as readonly ActionKind[]).includes(kind);
+}

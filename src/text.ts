@@ -1,0 +1,52 @@
+/**
+ * Words and numbers for people, and text that comes from elsewhere made safe to print.
+ *
+ * @module
+ */
+
+/** C0 and C1 controls, the line separators of Unicode, and what changes the direction of writing. */
+const CONTROLS = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu;
+const ANY_CONTROL = new RegExp(CONTROLS.source, "u");
+const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/** True for text that could end a line, steer a terminal, or turn the direction of writing. */
+export function hasControls(text: string): boolean {
+  return ANY_CONTROL.test(text);
+}
+
+/** The text on one line, safe to print: each control character as an escape, `\x1b`. */
+export function escapeControls(text: string): string {
+  return text.replace(CONTROLS, (character) => {
+    const code = character.charCodeAt(0);
+    return SHORT_ESCAPES[character] ??
+      (code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`);
+  });
+}
+
+/** As {@linkcode escapeControls}, but line breaks stay. */
+export function escapeLines(text: string): string {
+  return text.split("\n").map(escapeControls).join("\n");
+}
+
+/** JSON that is safe to print: JSON leaves some control characters as they are. They stand in strings, where the escape is the same. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    CONTROLS,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** `1 rule`, `2 rules`, `2 entries`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${nounFor(count, noun)}`;
+}
+
+/** The noun alone, for where the number stands elsewhere. */
+export function nounFor(count: number, noun: string): string {
+  return count === 1 ? noun : `${noun.replace(/([^aeiou])y$/, "$1ie").replace(/(ch|sh|s|x)$/, "$1e")}s`;
+}
+
+/** Milliseconds to the microsecond: more digits are noise of the clock. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
