@@ -99,12 +99,13 @@ export class Appliance {
       }
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
       const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
-      const [seed] = crypto.getRandomValues(new Int32Array(1));
+      const [low, high] = crypto.getRandomValues(new Int32Array(2));
+      const key = { low: low!, high: high! };
       const running = workers.begin({
         ruleSlots: LIMIT.RULE_SLOTS,
         tables,
         forwardTables,
-        sessions: (worker) => sessionOptions(config.forwarding, worker, workers.count, seed!),
+        sessions: (worker) => sessionOptions(config.forwarding, worker, workers.count, key, LIMIT.RULE_SLOTS),
         describePorts: (worker) => parts.interfaces.flatMap((steered) => steered.describePorts(worker)),
       });
       const ready = running.then(() => {

@@ -11,7 +11,6 @@ import {
   BACKEND_KNOWN,
   BACKEND_REACHABLE,
   BACKEND_ROWS,
-  BACKEND_USABLE,
   backendAt,
   FORWARD,
   FORWARD_MODE,
@@ -20,20 +19,33 @@ import {
   type ForwardTable,
   indexBackends,
   MAGLEV_ROOM,
+  usableAt,
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
 import type { Backend as ConfiguredBackend, Forward } from "../steering/forward.ts";
+import { checkOf } from "./health/backend_checks.ts";
+import type { CheckedBackend } from "./health/checks.ts";
 import type { NextHop, NextHopSource } from "./next_hop/next_hops.ts";
 
 export interface Backend {
   readonly spec: Omit<ConfiguredBackend, "weight">;
   readonly address: Uint8Array;
   readonly row: number;
-  healthy: boolean;
+  /** Of the row; 0 ends the sessions that the backend has. */
+  readonly generation: number;
+  /** When the rules stopped naming it; undefined while they do. */
+  readonly leftMs: number | undefined;
+  /** How it may be checked: by every rule that names it, or did last. */
+  readonly checks: readonly CheckedBackend[];
+  /** How long it may drain when it is no longer named, ms. */
+  readonly drainMs: number;
   nextHop: NextHop | undefined;
   /** What the box sends from to it; stays known while there is no way to it, so that its answers are. */
   source: Uint8Array | undefined;
 }
+
+/** What checks say of backends, by the checks' keys. What is not checked yet is healthy. */
+export type Health = ReadonlyMap<string, { readonly healthy: boolean }>;
 
 export interface ForwardRule {
   readonly name: string;
@@ -48,6 +60,16 @@ export interface Forwards {
   readonly retired: readonly ForwardRule[];
   /** By name: all that have a row, those too that are only kept for the sessions they have. */
   readonly backends: ReadonlyMap<string, Backend>;
+}
+
+/** Whether a rule takes one of its backends to be healthy. */
+export function isHealthy({ health: asked }: Forward, backend: ConfiguredBackend, health: Health): boolean {
+  return asked === null || (health.get(checkOf(backend, asked).key)?.healthy ?? true);
+}
+
+/** Whether all checks of a backend succeed, whichever rules they are for. */
+export function allSucceed({ checks }: Backend, health: Health): boolean {
+  return checks.every(({ key }) => health.get(key)?.healthy ?? true);
 }
 
 export class ForwardWriter {
@@ -70,7 +92,7 @@ export class ForwardWriter {
    *
    * @throws {SyscallError} when the kernel cannot be asked for a route.
    */
-  write(table: ForwardTable, { rules, retired, backends }: Forwards, nextHops: NextHopSource): void {
+  write(table: ForwardTable, { rules, retired, backends }: Forwards, nextHops: NextHopSource, health: Health): void {
     const rows = new Set<number>();
     for (const backend of backends.values()) {
       rows.add(backend.row);
@@ -78,14 +100,16 @@ export class ForwardWriter {
     }
     const { backends: words } = table;
     for (let row = 0; row < BACKEND_ROWS; row++) {
-      if (!rows.has(row)) words[backendAt(row) + BACKEND.flags] = 0;
+      if (rows.has(row)) continue;
+      words[backendAt(row) + BACKEND.flags] = 0;
+      words[backendAt(row) + BACKEND.generation] = 0;
     }
     indexBackends(table);
-    this.#writeRules(table, [...rules, ...retired], backends);
+    this.#writeRules(table, [...rules, ...retired], backends, health);
   }
 
   #writeBackend({ backends: words }: ForwardTable, backend: Backend, nextHops: NextHopSource): void {
-    const { spec, address, healthy, row } = backend;
+    const { spec, address, row } = backend;
     const nextHop = backend.nextHop = nextHops.lookup(address);
     if (nextHop !== undefined) backend.source = nextHop.source;
     const at = backendAt(row);
@@ -95,9 +119,9 @@ export class ForwardWriter {
     const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && networkInterface >= 0;
     bytes.set(address, BACKEND.address * 4);
     if (backend.source !== undefined) bytes.set(backend.source, BACKEND.source * 4);
+    words[at + BACKEND.generation] = backend.generation;
     words[at + BACKEND.port] = portInPacket(spec.port);
-    words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (healthy ? BACKEND_USABLE : 0) |
-      (reachable ? BACKEND_REACHABLE : 0);
+    words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (reachable ? BACKEND_REACHABLE : 0);
     if (!reachable) return;
     words[at + BACKEND.interface] = networkInterface;
     words[at + BACKEND.mtu] = nextHop.mtu;
@@ -113,8 +137,9 @@ export class ForwardWriter {
     table: ForwardTable,
     rules: readonly ForwardRule[],
     known: ReadonlyMap<string, Backend>,
+    health: Health,
   ): void {
-    const { forwardOfRule, forwards, maglev } = table;
+    const { forwardOfRule, forwards, maglev, usable } = table;
     const filled = this.#filled.get(table) ?? new Map<number, string>();
     this.#filled.set(table, filled);
     forwardOfRule.fill(0);
@@ -125,10 +150,18 @@ export class ForwardWriter {
       forwards[at + FORWARD.idle] = spec.idleTimeout;
       forwards[at + FORWARD.mode] = FORWARD_MODE[spec.mode];
       forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
+      // Sessions with backends that the rule does not name any more go on while all checks of those succeed.
+      for (const backend of known.values()) usable[usableAt(index) + backend.row] = allSucceed(backend, health) ? 1 : 0;
+      for (const backend of spec.to) {
+        usable[usableAt(index) + known.get(backend.name)!.row] = isHealthy(spec, backend, health) ? 1 : 0;
+      }
       for (const isIpv6 of [false, true]) {
-        const backends = spec.to.flatMap(({ name, weight }) => {
-          const { healthy, address, row } = known.get(name)!;
-          return healthy && (address.length === 16) === isIpv6 ? [{ id: row, name, weight }] : [];
+        const backends = spec.to.flatMap((backend) => {
+          const { address, row } = known.get(backend.name)!;
+          const { name, weight } = backend;
+          return isHealthy(spec, backend, health) && (address.length === 16) === isIpv6
+            ? [{ id: row, name, weight }]
+            : [];
         });
         const size = backends.length === 0 ? 0 : this.tableSize;
         forwards[at + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = entry;

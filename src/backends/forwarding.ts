@@ -7,7 +7,6 @@
 import type { Config } from "../config/schema.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
-import { orRefused } from "../engine/room.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
 import { warnOfPrograms } from "../host/local_ports.ts";
@@ -17,16 +16,26 @@ import { parseAddress } from "../packet/address.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
-import { RuleSlots } from "../steering/slots.ts";
-import { type ForwardRule, type Forwards, ForwardWriter } from "./forward_writer.ts";
+import {
+  allSucceed,
+  type Backend,
+  type ForwardRule,
+  type Forwards,
+  ForwardWriter,
+  type Health,
+  isHealthy,
+} from "./forward_writer.ts";
 import { checksOf } from "./health/backend_checks.ts";
-import type { BackendHealth, HealthSource } from "./health/checks.ts";
+import type { BackendHealth, CheckedBackend, HealthSource } from "./health/checks.ts";
 import type { NextHopSource } from "./next_hop/next_hops.ts";
+import { BackendRows } from "./rows.ts";
 
 /** Between two looks at neighbours that are missing or not confirmed. */
 const PROVOKE_MS = 500;
 /** Changes that come together are one. */
 const GATHER_MS = 5;
+/** Rows kept free for the backends of the next change: sessions of those that have been leaving for longest end for them. */
+const SPARE_ROWS = 256;
 /** After a failure, such as a worker that does not answer. */
 const RETRY_MS = 1000;
 
@@ -37,6 +46,11 @@ export interface BackendStatus {
   readonly name: string;
   /** Rules that name it; none: it is only kept for the sessions it has. */
   readonly rules: readonly string[];
+  /** Forwarding sessions with it. */
+  readonly sessions: number;
+  /** Seconds since the rules stopped naming it; null while they do. */
+  readonly leavingSeconds: number | null;
+  /** Of several checks, for several rules, that of one that fails; null where it is not checked. */
   readonly health: BackendHealth | null;
   /** How it is reached; null where there is no way by a steered interface. */
   readonly nextHop: { readonly interface: string; readonly mac: string | null; readonly mtu: number } | null;
@@ -44,7 +58,7 @@ export interface BackendStatus {
 
 /** Where health and next hops come from. */
 export interface ForwardingSources {
-  health(onChange: (name: string, healthy: boolean) => void): HealthSource;
+  health(onChange: () => void): HealthSource;
   nextHops(onChange: () => void): NextHopSource;
 }
 
@@ -87,10 +101,10 @@ export class Forwarding implements AsyncDisposable {
   readonly #timers: Timers;
   readonly #tables: Published<ForwardTable>;
   readonly #writer: ForwardWriter;
-  /** Rows that backends have, by name; as with rules, a row is given to another only long after. */
-  readonly #rows = new RuleSlots(BACKEND_ROWS);
+  readonly #rows = new BackendRows(BACKEND_ROWS);
   #inForce: Forwards = NO_FORWARDS;
-  #generation = 0;
+  /** By which the last table was written. */
+  #writtenHealth = wordsOf(new Map());
   #gathering: Disposable | undefined;
   #provoking: Disposable | undefined;
   #nextHops: NextHopSource | undefined;
@@ -133,39 +147,30 @@ export class Forwarding implements AsyncDisposable {
     const taken = new Set(forwards.map(({ slot }) => slot));
     const retired = [...before.rules, ...before.retired].filter(({ slot }) => !taken.has(slot));
     const specs = new Map(forwards.flatMap(({ spec }) => spec.to).map((spec) => [spec.name, spec]));
-    const kept = new Set(retired.flatMap(({ spec }) => spec.to.map(({ name }) => name)));
-    const names = [...specs.keys()];
-    const rows = changes.add(orRefused("backends", () => this.#rows.plan(names, this.#generation + 1, kept)));
-    const checks = checksOf(rules);
-    changes.add(this.#health!.change(checks));
-    const checked = new Set(checks.map(({ backend }) => backend.name));
-    const health = this.#health!.status();
-    const backends = new Map([...before.backends].filter(([, { row }]) => !rows.reused.has(row)));
-    names.forEach((name, index) => {
-      const spec = specs.get(name)!;
-      const known = backends.get(name) ??
-        { spec, address: parseAddress(spec.address), row: rows.slots[index]!, nextHop: undefined, source: undefined };
-      // Who is not checked is taken to be healthy. The health of others may change before the flip, and is looked at again then.
-      backends.set(name, { ...known, healthy: !checked.has(name) || (health.get(name)?.healthy ?? true) });
-    });
+    const plan = changes.add(this.#rows.plan(new Set(specs.keys()), this.#timers.now()));
+    const ruled = checksOf(rules);
+    const backends = new Map([...plan.rows].map(([name, row]) => {
+      const known = before.backends.get(name);
+      const spec = specs.get(name) ?? known!.spec;
+      const checks = row.leftMs === undefined ? ruled.filter(({ backend }) => backend.name === name) : known!.checks;
+      const drains = forwards.filter(({ spec: { to } }) => to.some((backend) => backend.name === name));
+      const drainMs = drains.length === 0
+        ? known?.drainMs ?? 0
+        : Math.max(...drains.map(({ spec: { drainTimeout } }) => drainTimeout)) * 1000;
+      const { address = parseAddress(spec.address), nextHop, source } = known ?? {};
+      const backend: Backend = { spec, address, ...row, checks, drainMs, nextHop, source };
+      // One whose sessions have been ended stays so until the rules name it again.
+      return [name, row.leftMs !== undefined && known?.generation === 0 ? { ...backend, generation: 0 } : backend];
+    }));
     const next: Forwards = { rules: forwards, retired, backends };
+    changes.add(this.#health!.change(checksIn(backends)));
     changes.add(await this.#prepareTable(next));
-    const generation = this.#generation;
-    changes.add({ flip: () => this.#generation = generation + 1, back: () => this.#generation = generation });
-    return { passing: passingOf(next), flip: () => changes.flip(), back: () => changes.back() };
+    return { passing: passingOf(next, this.#healthNow), flip: () => changes.flip(), back: () => changes.back() };
   }
 
   /** To be called when changed rules have come into force. */
   begin(): void {
-    const health = this.#health?.status();
-    let isOld = false;
-    for (const [name, backend] of this.#inForce.backends) {
-      const healthy = health?.get(name)?.healthy ?? backend.healthy;
-      if (healthy === backend.healthy) continue;
-      backend.healthy = healthy;
-      isOld = true;
-    }
-    if (isOld) this.#changed();
+    if (wordsOf(this.#healthNow) !== this.#writtenHealth) this.#changed();
     this.#provoke();
   }
 
@@ -177,22 +182,28 @@ export class Forwarding implements AsyncDisposable {
 
   /** Rules in force that leave their packets to the kernel stack, since no backend is healthy. */
   get passing(): ReadonlySet<string> {
-    return passingOf(this.#inForce);
+    return passingOf(this.#inForce, this.#healthNow);
   }
 
   status(): BackendStatus[] {
     const health = this.#health?.status();
     const { backends, rules } = this.#inForce;
-    return [...backends.values()].map(({ spec: { name }, nextHop }) => ({
-      name,
-      rules: rules.filter(({ spec }) => spec.to.some((backend) => backend.name === name)).map((rule) => rule.name),
-      health: health?.get(name) ?? null,
-      nextHop: nextHop === undefined ? null : {
-        interface: nextHop.interfaceName,
-        mac: nextHop.mac === null ? null : formatMac(nextHop.mac),
-        mtu: nextHop.mtu,
-      },
-    }));
+    const now = this.#timers.now();
+    return [...backends.values()].map(({ spec: { name }, row, leftMs, checks, nextHop }) => {
+      const checked = checks.flatMap(({ key }) => health?.get(key) ?? []);
+      return {
+        name,
+        rules: rules.filter(({ spec }) => spec.to.some((backend) => backend.name === name)).map((rule) => rule.name),
+        sessions: this.#options.workers.sessionsWith(row),
+        leavingSeconds: leftMs === undefined ? null : Math.round((now - leftMs) / 1000),
+        health: checked.find(({ healthy }) => !healthy) ?? checked[0] ?? null,
+        nextHop: nextHop === undefined ? null : {
+          interface: nextHop.interfaceName,
+          mac: nextHop.mac === null ? null : formatMac(nextHop.mac),
+          mtu: nextHop.mtu,
+        },
+      };
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -207,7 +218,10 @@ export class Forwarding implements AsyncDisposable {
   /** Writes the idle table. The change puts it in force. */
   async #prepareTable(next: Forwards): Promise<Change> {
     const before = this.#inForce;
-    this.#writer.write(await this.#tables.idle(), next, this.#nextHops!);
+    const table = await this.#tables.idle();
+    const health = this.#healthNow;
+    this.#writer.write(table, next, this.#nextHops!, health);
+    this.#writtenHealth = wordsOf(health);
     return {
       flip: () => {
         this.#tables.flip();
@@ -226,14 +240,58 @@ export class Forwarding implements AsyncDisposable {
     const sources = await (this.#options.sources ?? kernelSources)();
     warnOfPrograms(this.#options.config.ports);
     const nextHops = sources.nextHops(() => this.#changed());
-    this.#health = sources.health((name, healthy) => {
-      const backend = this.#inForce.backends.get(name);
-      if (backend === undefined) return;
-      backend.healthy = healthy;
-      this.#changed();
-    });
+    this.#health = sources.health(() => this.#changed());
     this.#nextHops = nextHops;
-    this.#provoking = this.#timers.every(PROVOKE_MS, () => this.#provoke());
+    this.#provoking = this.#timers.every(PROVOKE_MS, () => {
+      this.#provoke();
+      this.#supervise();
+    });
+  }
+
+  get #healthNow(): Health {
+    return this.#health?.status() ?? new Map();
+  }
+
+  /** Looks after backends that the rules do not name any more, until no session uses them. */
+  #supervise(): void {
+    if ([...this.#inForce.backends.values()].every(({ leftMs }) => leftMs === undefined)) return;
+    this.#options.queue.run(() => this.#forgetBackends()).catch((error) => {
+      log.error("Backends that are not in the rules any more are not forgotten: {error}", { error: messageOf(error) });
+    });
+  }
+
+  /**
+   * Ends the sessions of backends that have drained for long enough, or fail, or whose rows are needed; forgets those without
+   * sessions. In a turn of the queue.
+   */
+  async #forgetBackends(): Promise<void> {
+    const { rules, retired, backends } = this.#inForce;
+    // A table with rules of before still makes sessions with their backends.
+    if (this.#disposed || retired.length > 0) return;
+    const now = this.#timers.now();
+    const health = this.#healthNow;
+    const leaving = [...backends].filter(([, { leftMs }]) => leftMs !== undefined)
+      .sort(([, one], [, other]) => one.leftMs! - other.leftMs!);
+    let needed = SPARE_ROWS - this.#rows.free;
+    const gone: string[] = [];
+    const ended = new Map<string, Backend>();
+    for (const [name, backend] of leaving) {
+      if (this.#options.workers.sessionsWith(backend.row) === 0) gone.push(name);
+      else if (
+        backend.generation !== 0 &&
+        (needed > 0 || now - backend.leftMs! >= backend.drainMs || !allSucceed(backend, health))
+      ) ended.set(name, { ...backend, generation: 0 });
+      else continue;
+      needed--;
+    }
+    if (gone.length === 0 && ended.size === 0) return;
+    const kept = new Map([...backends, ...ended]);
+    for (const name of gone) kept.delete(name);
+    const changes = new Changes();
+    changes.add(this.#health!.change(checksIn(kept)));
+    changes.add(await this.#prepareTable({ rules, retired, backends: kept }));
+    changes.flip();
+    this.#rows.release(gone);
   }
 
   /** Asks the kernel for neighbours that are missing, and keeps those in use confirmed. */
@@ -268,11 +326,23 @@ export class Forwarding implements AsyncDisposable {
   }
 }
 
-function passingOf({ rules, backends }: Forwards): ReadonlySet<string> {
+function passingOf({ rules }: Forwards, health: Health): ReadonlySet<string> {
   const passing = rules.filter(({ spec }) =>
-    spec.noneLeft === "pass" && !spec.to.some(({ name }) => backends.get(name)!.healthy)
+    spec.noneLeft === "pass" && !spec.to.some((backend) => isHealthy(spec, backend, health))
   );
   return new Set(passing.map(({ name }) => name));
+}
+
+/** What fails: what is not checked yet counts as healthy. */
+function wordsOf(health: Health): string {
+  return [...health].filter(([, { healthy }]) => !healthy).map(([key]) => key).sort().join("\n");
+}
+
+/** All checks of backends, each once. */
+function checksIn(backends: ReadonlyMap<string, Backend>): CheckedBackend[] {
+  return [
+    ...new Map([...backends.values()].flatMap(({ checks }) => checks).map((check) => [check.key, check])).values(),
+  ];
 }
 
 function formatMac(mac: Uint8Array): string {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Config } from "../config/schema.ts";
+import type { FlowKey } from "../packet/flow_key.ts";
 import { FORWARD_MODE_TABLE } from "../steering/forward.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
@@ -32,10 +33,11 @@ export function sessionOptions(
   { ports, sessions }: Config["forwarding"],
   worker: number,
   workers: number,
-  seed: number,
+  key: FlowKey,
+  ruleSlots: number,
 ): SessionTableOptions {
   const { first, last } = shareOf(ports.first, ports.last, worker, workers);
-  return { capacity: sessions, firstPort: first, portCount: Math.max(1, last - first + 1), seed };
+  return { capacity: sessions, firstPort: first, portCount: Math.max(1, last - first + 1), key, ruleSlots };
 }
 
 /** A worker's share of the translation ports. */

@@ -103,6 +103,9 @@ export const forwardSchema: z.ZodType<Forward> = map("forward", {
     ),
   idle_timeout: whole(complainAboutNumber("idle_timeout", "1 to 86400 seconds"), 1, 86_400).default(60)
     .describe("Seconds without a packet after which a session ends. Default 60."),
+  drain_timeout: whole(complainAboutNumber("drain_timeout", "0 to 86400 seconds"), 0, 86_400).default(600).describe(
+    "Seconds that sessions may continue with a backend that is removed from the rule; 0: they move at once. Default 600.",
+  ),
   health: orNull(health).describe("How backends are checked. Without it they count as healthy."),
   none_left: choice("none_left", ["drop", "pass"]).default("drop").describe(
     "What happens to packets while no backend is healthy: drop, or pass to the kernel stack.",

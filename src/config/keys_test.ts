@@ -96,7 +96,7 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegEx
   ],
   [
     "steering: [{ name: a, ports: 53, action: { block: 1 } }]",
-    '3:42 missing key "forward": expected a map with to, mode, remap_port, idle_timeout, health, none_left',
+    '3:42 missing key "forward": expected a map with to, mode, remap_port, idle_timeout, drain_timeout, health, none_left',
     '3:44 unknown key "block": expected one of: forward',
   ],
 

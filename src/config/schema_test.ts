@@ -101,6 +101,7 @@ Deno.test("parseConfig() reads every key", () => {
           mode: "dsr",
           remapPort: 9,
           idleTimeout: 5,
+          drainTimeout: 600,
           health: { check: "udp", port: 9, send: "hi", expect: "ho", interval: 2, timeout: 0.1, rise: 1, fall: 4 },
           noneLeft: "pass",
         },

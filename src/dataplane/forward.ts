@@ -15,16 +15,18 @@ import { FATE } from "../steering/fate.ts";
 import {
   BACKEND,
   BACKEND_REACHABLE,
-  BACKEND_USABLE,
   backendAt,
   findBackend,
   FORWARD,
   FORWARD_MODE,
   forwardAt,
   type ForwardTable,
+  sourceAt,
+  SOURCES,
+  usableAt,
 } from "../steering/forward_table.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
-import { sameAddress, SESSION } from "../steering/session_row.ts";
+import { sameAddress, SESSION, ticksOf } from "../steering/session_row.ts";
 import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
@@ -38,6 +40,7 @@ const FLOW_SEED = 0;
 const EXPIRE_LOOKS = 16;
 /** ICMP errors one worker sends at most. */
 const ERRORS_PER_SECOND = 100;
+const SECOND_TICKS = ticksOf(1000);
 
 /** Sends a packet out of another interface than it came by. */
 export interface Egress {
@@ -49,9 +52,7 @@ export interface Egress {
 
 export class Forwarder {
   readonly sessions: SessionTable;
-  /** In force; set by the loop. */
-  table: ForwardTable;
-  /** Seconds, of any clock that only goes forward; set by the loop before each batch. */
+  /** Ticks (session_row.ts) of any clock that only goes forward; set before each batch. */
   now = 0;
   /** Of the packet that was last decided on: where its frame starts now, and how long it is. */
   addr = 0;
@@ -63,16 +64,28 @@ export class Forwarder {
   /** False while packets are decided on that have waited long enough. */
   mayPark = true;
   readonly #egress: Egress;
-  #errorsAt = 0;
+  #table: ForwardTable;
+  #errorsAt = -SECOND_TICKS;
   #errors = 0;
 
   constructor(table: ForwardTable, egress: Egress, options: SessionTableOptions) {
-    this.table = table;
+    this.#table = table;
     this.#egress = egress;
     this.sessions = new SessionTable(options);
+    this.sessions.follow(table);
   }
 
-  /** To be called once per batch. */
+  /** The forward table in force. */
+  get table(): ForwardTable {
+    return this.#table;
+  }
+
+  set table(table: ForwardTable) {
+    this.#table = table;
+    this.sessions.follow(table);
+  }
+
+  /** To be called once per batch. @param now Ticks. */
   startBatch(now: number): void {
     this.now = now;
     this.sessions.expire(now, EXPIRE_LOOKS);
@@ -105,12 +118,10 @@ export class Forwarder {
     if (!isAnswerable(view, packet)) return unanswerable;
     if (hopsLeft(view, packet) <= 1) return hops_exceeded;
 
+    const { words } = sessions;
     const hash = sessions.hashOf(view, packet);
     let session = sessions.findByClient(view, packet, hash);
-    // Also one without a translation port that a rule of mode dsr has made, where the rule now translates.
-    const isOver = session >= 0 && (sessions.isExpired(session, now) ||
-      (isNat && sessions.words[session + SESSION.translationPort] === 0));
-    if (isOver) {
+    if (session >= 0 && sessions.isOver(session, now)) {
       sessions.remove(session);
       session = -1;
     }
@@ -118,19 +129,19 @@ export class Forwarder {
     if (session < 0) {
       row = this.#choose(view, packet, forwardWords);
       if (row === NO_BACKEND) return no_backend;
-      const idle = table.forwards[forwardWords + FORWARD.idle]!;
-      session = sessions.add(view, packet, hash, row, rule, idle, now, isNat);
+      session = sessions.add(view, packet, hash, row, rule, now, isNat ? this.#addresses(packet) : 0);
       if (session < 0) return sessions_full;
     } else {
-      row = sessions.words[session + SESSION.backend]!;
-      if ((table.backends[backendAt(row) + BACKEND.flags]! & BACKEND_USABLE) === 0) {
-        row = this.#choose(view, packet, forwardWords);
+      row = words[session + SESSION.backend]!;
+      const isUsable = table.usable[usableAt(forward - 1) + row] !== 0;
+      // The rule's mode may have changed since the session began.
+      if (!isUsable || (words[session + SESSION.translationPort] !== 0) !== isNat) {
+        if (!isUsable) row = this.#choose(view, packet, forwardWords);
         if (row === NO_BACKEND) return no_backend;
-        if (!sessions.move(session, row)) return sessions_full;
+        if (!sessions.move(session, row, now, isNat ? this.#addresses(packet) : 0)) return sessions_full;
       }
-      sessions.touchByClient(session, now);
+      sessions.touchByClient(session, rule, now);
     }
-    const { words } = sessions;
     words[session + SESSION.interface] = from;
     words[session + SESSION.linkBytes] = keepReturnLink(view, packet, sessions.bytes, (session + SESSION.link) << 2);
 
@@ -155,7 +166,10 @@ export class Forwarder {
     if (isNat) {
       const source = portInPacket(words[session + SESSION.translationPort]!);
       const ports = source | (backends[backend + BACKEND.port]! << 16);
-      translateUdp(view, packet, backends, backend + BACKEND.source, backends, backend + BACKEND.address, ports);
+      const count = table.sources[packet.isIpv6 ? SOURCES.count6 : SOURCES.count4]!;
+      const sources = count === 0 ? backends : table.sources;
+      const at = count === 0 ? backend + BACKEND.source : sourceAt(packet.isIpv6, words[session + SESSION.address]!);
+      translateUdp(view, packet, sources, at, backends, backend + BACKEND.address, ports);
     } else {
       const port = table.forwards[forwardWords + FORWARD.remapPort]!;
       if (port === 0) finishUdpChecksum(view, packet);
@@ -174,10 +188,12 @@ export class Forwarder {
     const source = ip + (isIpv6 ? IPV6.source : IPV4.source);
     const row = findBackend(table, view, source, view.getUint16(udp, LITTLE), isIpv6);
     if (row < 0) return no_session;
-    const session = sessions.findByAnswer(packet.destinationPort, row);
-    const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
-    if (!sameAddress(view, destination, table.backends, backendAt(row) + BACKEND.source, isIpv6)) return no_session;
-    if (session < 0 || sessions.isExpired(session, now)) return no_session;
+    // Only by the interface that leads to the backend: a client's side cannot forge its answers.
+    if (table.backends[backendAt(row) + BACKEND.interface] !== from) return no_session;
+    const address = this.#addressOf(view, packet, row);
+    if (address < 0) return no_session;
+    const session = sessions.findByAnswer(packet.destinationPort, row, address);
+    if (session < 0 || sessions.isOver(session, now)) return no_session;
     if (hopsLeft(view, packet) <= 1) return hops_exceeded;
     const { words } = sessions;
     const to = words[session + SESSION.interface]!;
@@ -187,6 +203,23 @@ export class Forwarder {
     const back = (ports << 16) | (ports >>> 16);
     translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
     return this.#send(view, packet, length, from, to, words, session + SESSION.link, returned);
+  }
+
+  /** How many addresses of the box a session can be translated to. */
+  #addresses({ isIpv6 }: UdpPacket): number {
+    return this.table.sources[isIpv6 ? SOURCES.count6 : SOURCES.count4]! || 1; // 0: the one that the route names
+  }
+
+  /** Which of those addresses a packet is for, or -1. */
+  #addressOf(view: DataView, { ip, isIpv6 }: UdpPacket, row: number): number {
+    const { backends, sources } = this.table;
+    const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
+    const count = sources[isIpv6 ? SOURCES.count6 : SOURCES.count4]!;
+    if (count === 0) return sameAddress(view, destination, backends, backendAt(row) + BACKEND.source, isIpv6) ? 0 : -1;
+    for (let address = 0; address < count; address++) {
+      if (sameAddress(view, destination, sources, sourceAt(isIpv6, address), isIpv6)) return address;
+    }
+    return -1;
   }
 
   /** The backend row that a new flow belongs to, or NO_BACKEND. */
@@ -200,7 +233,7 @@ export class Forwarder {
 
   /** Makes the ICMP error of the packet, where not too many have been sent this second. */
   #tellTooBig(view: DataView, packet: UdpPacket, bytes: number, mtu: number, session: number): void {
-    if (this.#errorsAt !== this.now) {
+    if (this.now - this.#errorsAt >= SECOND_TICKS) {
       this.#errorsAt = this.now;
       this.#errors = 0;
     }

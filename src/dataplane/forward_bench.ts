@@ -6,7 +6,6 @@ import {
   BACKEND,
   BACKEND_KNOWN,
   BACKEND_REACHABLE,
-  BACKEND_USABLE,
   backendAt,
   createForwardTables,
   FORWARD,
@@ -32,7 +31,9 @@ const at = backendAt(1);
 new Uint8Array(bytes.buffer, bytes.byteOffset + at * 4).set(parseAddress("10.9.0.11"));
 new Uint8Array(bytes.buffer, bytes.byteOffset + (at + BACKEND.source) * 4).set(parseAddress("10.9.0.1"));
 table!.backends[at + BACKEND.port] = portInPacket(9000);
-table!.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_USABLE | BACKEND_REACHABLE;
+table!.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_REACHABLE;
+table!.backends[at + BACKEND.generation] = 1;
+table!.usable[1] = 1;
 table!.backends[at + BACKEND.mtu] = 1500;
 table!.backends[at + BACKEND.linkBytes] = keepLink(bytes, (at + BACKEND.link) * 4, {
   destination: parseMac("02:00:00:00:00:03"),
@@ -45,7 +46,7 @@ table!.forwards[forwardAt(0) + FORWARD.size4] = SIZE;
 table!.forwards[forwardAt(0) + FORWARD.idle] = 60;
 fillMaglev(table!.maglev.subarray(0, SIZE), [{ id: 1, name: "10.9.0.11:9000", weight: 1 }]);
 
-const options = { capacity: 65_536, firstPort: 20_000, portCount: 20_000, seed: 7 };
+const options = { capacity: 65_536, firstPort: 20_000, portCount: 20_000, key: { low: 7, high: 8 }, ruleSlots: 16 };
 const forwarder = new Forwarder(table!, { largest: () => 1792, send: () => false }, options);
 const packet = new UdpPacket();
 const clients = new Uint8Array(PACKETS * CHUNK);

@@ -8,7 +8,6 @@ import {
   BACKEND_IPV6,
   BACKEND_KNOWN,
   BACKEND_REACHABLE,
-  BACKEND_USABLE,
   backendAt,
   createForwardTables,
   FORWARD,
@@ -16,10 +15,13 @@ import {
   forwardAt,
   type ForwardTable,
   indexBackends,
+  sourceAt,
+  SOURCES,
+  usableAt,
   viewForwardTables,
 } from "../steering/forward_table.ts";
 import { fillMaglev } from "../steering/maglev.ts";
-import { SESSION } from "../steering/session_row.ts";
+import { SESSION, ticksOf } from "../steering/session_row.ts";
 import {
   addWords,
   buildFrame,
@@ -75,8 +77,10 @@ class Bench {
         const at = backendAt(row++);
         new Uint8Array(bytes.buffer, bytes.byteOffset + at * 4).set(parseAddress(address));
         new Uint8Array(bytes.buffer, bytes.byteOffset + (at + BACKEND.source) * 4).set(parseAddress(box));
+        this.table.backends[at + BACKEND.generation] = 1;
+        this.table.usable[usableAt(0) + row - 1] = 1;
         this.table.backends[at + BACKEND.port] = portInPacket(BACKEND_PORT);
-        this.table.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_USABLE | BACKEND_REACHABLE |
+        this.table.backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_REACHABLE |
           (family === "IPv6" ? BACKEND_IPV6 : 0);
         this.table.backends[at + BACKEND.interface] = options.interface ?? 0;
         this.table.backends[at + BACKEND.mtu] = mtu;
@@ -106,7 +110,9 @@ class Bench {
       return this.room;
     };
     const largest = (): number => this.largest;
-    this.forwarder = new Forwarder(this.table, { largest, send }, { capacity, firstPort: 20000, portCount, seed: 7 });
+    const key = { low: 7, high: 8 };
+    const sessions = { capacity, firstPort: 20000, portCount, key, ruleSlots: 16 };
+    this.forwarder = new Forwarder(this.table, { largest, send }, sessions);
   }
 
   /** Lets new flows go to these rows only. */
@@ -239,7 +245,7 @@ Deno.test("a mode of forwarding translates where its table says so, and nowhere 
     assert.equal(fate, "forwarded", mode);
     const { source, destination } = sent;
     const moved = { source: { ...source, mac: BOX_MAC }, destination: { ...destination, mac: BACKEND_MAC } };
-    const untranslated = buildFrame({ ...sent, ...moved }).bytes;
+    const untranslated = buildFrame({ ...sent, ...moved, hops: 63 }).bytes;
     const translates = !untranslated.every((byte, index) => byte === bytes![index]);
     assert.equal(translates, FORWARD_MODE_TABLE[mode].translates, `${mode}, by dataplane/forward.ts`);
   }
@@ -280,7 +286,7 @@ Deno.test("sessions keep their backend when the table changes, and leave one tha
   bench.pass("toBackend", other);
   assert.equal(bench.session(1).backend, 1, "a new one follows the new table");
 
-  bench.setFlags(0, (flags) => flags & ~BACKEND_USABLE);
+  bench.table.usable[usableAt(0)] = 0;
   const moved = bench.pass("toBackend", frame);
   assert.equal(moved.fate, "forwarded");
   assert.equal(bench.session().backend, 1);
@@ -289,7 +295,7 @@ Deno.test("sessions keep their backend when the table changes, and leave one tha
   const answer = buildFrame({ source: expected.destination, destination: expected.source }).bytes;
   assert.equal(bench.pass("toClient", answer).fate, "returned");
   bench.choose([], []);
-  bench.setFlags(1, (flags) => flags & ~BACKEND_USABLE);
+  bench.table.usable[usableAt(0) + 1] = 0;
   assert.equal(bench.pass("toBackend", frame).fate, "no_backend");
 });
 
@@ -434,7 +440,7 @@ Deno.test("an answer from anybody but the session's backend belongs to no sessio
   assert.equal(answer(destination, { ...source, port: source.port! + 1 }), "no_session");
   assert.equal(answer(destination, { ...source, address: "10.9.0.2" }), "no_session");
   assert.equal(answer(destination, source), "returned");
-  bench.forwarder.now = 61;
+  bench.forwarder.now = ticksOf(61_000);
   assert.equal(answer(destination, source), "no_session", "it has expired");
 });
 
@@ -452,21 +458,28 @@ Deno.test("what leaves by another interface is copied there, or counted when the
   assert.equal(bench.pass("toBackend", buildFrame(sent).bytes, 0).fate, "tx_ring_full");
 });
 
-Deno.test("a full table: silent strangers make room, conversations stay, and nothing else is taken", () => {
+Deno.test("a full table: strangers make room, conversations stay, and nothing else is taken", () => {
   const bench = new Bench({ capacity: 32, portCount: 100 });
   const client = (port: number): string => bench.pass("toBackend", buildFrame(fromClient("IPv4", {}, port)).bytes).fate;
+  const answer = (row: number): string => {
+    const { port, backend } = bench.session(row);
+    return bench.pass(
+      "toClient",
+      buildFrame({
+        source: { mac: BACKEND_MAC, address: addressOf(backend), port: BACKEND_PORT },
+        destination: { mac: BOX_MAC, address: FAMILIES.IPv4.box, port },
+      }).bytes,
+    ).fate;
+  };
+  const converse = (port: number, row: number): void => {
+    for (let round = 0; round < 3; round++) {
+      assert.equal(client(port), "forwarded");
+      assert.equal(answer(row), "returned");
+    }
+    assert.equal(client(port), "forwarded");
+  };
   const { sessions } = bench.forwarder;
-  // Eight conversations: a packet, an answer, and a packet again.
-  for (let port = 1; port <= 8; port++) {
-    assert.equal(client(port), "forwarded");
-    const { port: translation, backend } = bench.session(port - 1);
-    const answer = buildFrame({
-      source: { mac: BACKEND_MAC, address: addressOf(backend), port: BACKEND_PORT },
-      destination: { mac: BOX_MAC, address: FAMILIES.IPv4.box, port: translation },
-    });
-    assert.equal(bench.pass("toClient", answer.bytes).fate, "returned");
-    assert.equal(client(port), "forwarded");
-  }
+  for (let port = 1; port <= 8; port++) converse(port, port - 1);
   for (let port = 1000; port < 3000; port++) {
     bench.forwarder.now = Math.floor(port / 500);
     assert.equal(client(port), "forwarded");
@@ -476,23 +489,77 @@ Deno.test("a full table: silent strangers make room, conversations stay, and not
   for (let row = 0; row < 8; row++) assert.equal(sessions.words[row * 32 + SESSION.ports]! & 0xffff, (row + 1) << 8);
 
   // Everybody converses: a stranger is refused.
-  for (let row = 8; row < 32; row++) sessions.words[row * 32 + SESSION.flags]! |= 12;
+  for (let row = 8; row < 32; row++) {
+    const inPacket = sessions.words[row * 32 + SESSION.ports]! & 0xffff;
+    converse((inPacket & 0xff) << 8 | inPacket >> 8, row);
+  }
   assert.equal(client(5000), "sessions_full");
-  bench.forwarder.now = 1000;
+  assert.deepEqual([...sessions.refused], [1, 0]);
+  bench.forwarder.now = ticksOf(100_000);
   assert.equal(client(5000), "forwarded", "all have expired");
-  for (let batch = 0; batch < 4; batch++) bench.forwarder.startBatch(1000);
+  for (let batch = 0; batch < 4; batch++) bench.forwarder.startBatch(bench.forwarder.now);
   assert.equal(sessions.live, 1);
 });
 
-Deno.test("no translation port left for a backend: refused, and the row is given back", () => {
+Deno.test("no translation port left for a backend: a stranger makes room", () => {
   const bench = new Bench({ capacity: 64, portCount: 4 });
   bench.choose([0], []);
-  const fates = Array.from(
-    { length: 6 },
-    (_, index) => bench.pass("toBackend", buildFrame(fromClient("IPv4", {}, 100 + index)).bytes).fate,
-  );
-  assert.deepEqual(fates, [...Array(4).fill("forwarded"), ...Array(2).fill("sessions_full")]);
+  const client = (port: number): string => bench.pass("toBackend", buildFrame(fromClient("IPv4", {}, port)).bytes).fate;
+  for (let port = 100; port < 106; port++) assert.equal(client(port), "forwarded");
   assert.equal(bench.forwarder.sessions.live, 4);
-  bench.choose([1], []);
-  assert.equal(bench.pass("toBackend", buildFrame(fromClient("IPv4", {}, 105)).bytes).fate, "forwarded");
+  assert.equal(bench.forwarder.sessions.evicted, 2);
 });
+
+Deno.test("a session goes on when its rule's mode changes, with a translation port or without", () => {
+  const bench = new Bench();
+  const client = (): { fate: string; bytes: Uint8Array | undefined } =>
+    bench.pass("toBackend", buildFrame(fromClient("IPv4")).bytes);
+  for (const mode of ["dsr", "nat", "dsr", "nat"] as const) {
+    bench.table.forwards[forwardAt(0) + FORWARD.mode] = FORWARD_MODE[mode];
+    assert.equal(client().fate, "forwarded");
+    assert.equal(bench.session().port !== 0, mode === "nat");
+    assert.equal(bench.forwarder.sessions.live, 1);
+  }
+});
+
+Deno.test("an answer by another interface than the one that leads to the backend belongs to no session", () => {
+  const bench = new Bench({ interface: 1 });
+  assert.equal(bench.pass("toBackend", buildFrame(fromClient("IPv4")).bytes, 0).fate, "forwarded");
+  const { port, backend } = bench.session();
+  const answer = buildFrame({
+    source: { mac: BACKEND_MAC, address: addressOf(backend), port: BACKEND_PORT },
+    destination: { mac: BOX_MAC, address: FAMILIES.IPv4.box, port },
+  }).bytes;
+  assert.equal(bench.pass("toClient", answer, 0).fate, "no_session");
+  assert.equal(bench.pass("toClient", answer, 1).fate, "returned");
+});
+
+for (const family of ["IPv4", "IPv6"] as const) {
+  Deno.test(`several translation addresses: each packet leaves from its session's, and answers find it there: ${family}`, () => {
+    const bench = new Bench({ portCount: 2 });
+    const [first, second] = family === "IPv4" ? ["10.9.0.5", "10.9.0.6"] : ["fd00:9::5", "fd00:9::6"];
+    const isIpv6 = family === "IPv6";
+    bench.table.sources[isIpv6 ? SOURCES.count6 : SOURCES.count4] = 2;
+    const bytes = new Uint8Array(bench.table.sources.buffer, bench.table.sources.byteOffset);
+    [first!, second!].forEach((address, index) => bytes.set(parseAddress(address), sourceAt(isIpv6, index) * 4));
+    bench.choose([0], [2]);
+    const seen = new Set<string>();
+    for (let port = 1; port <= 4; port++) {
+      const sent = bench.pass("toBackend", buildFrame(fromClient(family, {}, port)).bytes);
+      assert.equal(sent.fate, "forwarded");
+      const { port: translation } = bench.session(port - 1);
+      const address = [first!, second!][bench.forwarder.sessions.words[(port - 1) * 32 + SESSION.address]!]!;
+      seen.add(`${address} ${translation}`);
+      const headers = sent.bytes!.subarray(14);
+      const source = isIpv6 ? headers.subarray(8, 24) : headers.subarray(12, 16);
+      assert.deepEqual([...source], [...parseAddress(address)]);
+      const answer = buildFrame({
+        source: { mac: BACKEND_MAC, address: addressOf(bench.session(port - 1).backend), port: BACKEND_PORT },
+        destination: { mac: BOX_MAC, address, port: translation },
+      }).bytes;
+      assert.equal(bench.pass("toClient", answer).fate, "returned");
+    }
+    assert.equal(seen.size, 4);
+    assert.equal(bench.forwarder.sessions.evicted, 0);
+  });
+}

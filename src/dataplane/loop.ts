@@ -7,6 +7,7 @@
  * @module
  */
 import type { ForwardTable } from "../steering/forward_table.ts";
+import { TICK_MS } from "../steering/session_row.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
@@ -212,7 +213,7 @@ export class Loop {
   }
 
   #beginForwarding(forwarder: Forwarder, nowMs: number, mayPark: boolean): void {
-    forwarder.startBatch(Math.trunc(nowMs / 1000));
+    forwarder.startBatch(Math.trunc(nowMs / TICK_MS));
     forwarder.mayPark = mayPark;
   }
 
@@ -257,7 +258,7 @@ export class Loop {
     const nowMs = this.#context.now();
     if (nowMs - this.#expiredAtMs < EXPIRE_MS) return;
     this.#expiredAtMs = nowMs;
-    sessions.expire(Math.trunc(nowMs / 1000), EXPIRE_LOOKS);
+    sessions.expire(Math.trunc(nowMs / TICK_MS), EXPIRE_LOOKS);
     this.#context.counters.values[SESSIONS_AT] = sessions.live;
   }
 

@@ -68,7 +68,7 @@ Deno.test("processBatch() carries out every action: a packet of its rule has one
   const forwarder = new Forwarder(
     viewForwardTables(createForwardTables(SLOTS), SLOTS)[0]!,
     { largest: () => 1792, send: () => false },
-    { capacity: 64, firstPort: 61000, portCount: 64, seed: 1 },
+    { capacity: 64, firstPort: 61000, portCount: 64, key: { low: 1, high: 2 }, ruleSlots: SLOTS },
   );
   for (const kind of WORKER_ACTIONS) {
     const [first, second] = viewWorkerTables(createWorkerTables(SLOTS));

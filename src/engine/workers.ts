@@ -12,7 +12,7 @@ import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/co
 import { WorkerCounters } from "../dataplane/counters.ts";
 import { SteerError } from "../errors.ts";
 import type { Readers } from "../steering/published.ts";
-import type { SessionTableOptions } from "../steering/sessions.ts";
+import { liveOfBackendMemory, type SessionTableOptions } from "../steering/sessions.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
 import { closeFd, keepThreadOff, openEventFd, signalEventFd } from "../ffi/libc.ts";
@@ -45,6 +45,8 @@ export interface ReadingWorkers {
   passed(): Promise<void>;
   /** Forwarding sessions there are. */
   readonly sessions: number;
+  /** Forwarding sessions there are with the backend in a row of the forward table. */
+  sessionsWith(row: number): number;
 }
 
 const START_MS = 5000;
@@ -70,6 +72,8 @@ export class WorkerPool implements ReadingWorkers {
   readonly #wait: WaitMode;
   readonly #threads: Worker[] = [];
   readonly #eventFds: number[] = [];
+  /** By worker: its sessions with each backend, by row. */
+  readonly #liveOfBackend: Int32Array[] = [];
   readonly #startedMs = performance.now();
   #running: Promise<void> = Promise.resolve();
   /** By worker, as last told: this may never go down. */
@@ -115,6 +119,8 @@ export class WorkerPool implements ReadingWorkers {
       const ring = createCaptureRing(ports.length);
       rings.push(ring);
       const counters = WorkerCounters.create(ruleSlots, ports.length);
+      const liveOfBackend = liveOfBackendMemory();
+      this.#liveOfBackend.push(new Int32Array(liveOfBackend));
       const eventFd = openEventFd();
       const cpu = this.cpus[worker];
       this.counters.push(counters);
@@ -126,7 +132,7 @@ export class WorkerPool implements ReadingWorkers {
           control: this.control.memory,
           tables,
           forwardTables,
-          sessions: sessions(worker),
+          sessions: { ...sessions(worker), liveOfBackend },
           counters: counters.memory,
           ruleSlots,
           capture: { plans, ring, ports: ports.length },
@@ -202,6 +208,10 @@ export class WorkerPool implements ReadingWorkers {
 
   get sessions(): number {
     return this.counters.reduce((sum, counters) => sum + counters.loop("sessions"), 0);
+  }
+
+  sessionsWith(row: number): number {
+    return this.#liveOfBackend.reduce((sum, live) => sum + Atomics.load(live, row), 0);
   }
 
   /** The size of each worker's heap in KiB, as it is now. */

@@ -34,8 +34,15 @@ function busyBox(): FakeAppliance {
   box.captures = [{ rule: "game", written: 3, dropped: 2 } as FakeAppliance["captures"][number]];
   const way = { interface: "lo", mac: "02:00:00:00:00:01", mtu: 1500 };
   box.backends = [
-    { name: "10.0.0.1:53", rules: ["dns"], health: null, nextHop: way },
-    { name: "10.0.0.2:53", rules: ["dns"], health: null, nextHop: { ...way, mac: null } },
+    { name: "10.0.0.1:53", rules: ["dns"], sessions: 0, leavingSeconds: null, health: null, nextHop: way },
+    {
+      name: "10.0.0.2:53",
+      rules: ["dns"],
+      sessions: 0,
+      leavingSeconds: null,
+      health: null,
+      nextHop: { ...way, mac: null },
+    },
   ];
   return box;
 }

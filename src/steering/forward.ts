@@ -44,6 +44,8 @@ export interface Forward {
   readonly remapPort: number | null;
   /** Seconds without a packet after which a session ends. */
   readonly idleTimeout: number;
+  /** Seconds that sessions may continue with a backend that is removed from the rule. */
+  readonly drainTimeout: number;
   /** Null: backends count as healthy. */
   readonly health: HealthCheck | null;
   /** What happens to packets while no backend is healthy: drop, or pass to the kernel stack. */

@@ -36,14 +36,14 @@ export const BACKEND = {
   /** Link header to its next hop; see packet/link_header.ts. */
   link: 12,
   linkBytes: 12 + LINK_WORDS,
+  /** Differs for each backend that has the row after another; 0 where it has none. */
+  generation: 13 + LINK_WORDS,
 } as const;
 const BACKEND_SHIFT = 5;
 
 /** The row has been given to a backend. */
 export const BACKEND_KNOWN = 1;
 export const BACKEND_IPV6 = 2;
-/** May have sessions: it is healthy. One that is only removed from the rules keeps those it has. */
-export const BACKEND_USABLE = 4;
 /** The next hop's link address is known, and its interface is one of ours. */
 export const BACKEND_REACHABLE = 8;
 
@@ -53,6 +53,12 @@ const FORWARD_SHIFT = 3;
 export const FORWARD_MODE = Object.fromEntries(FORWARD_MODES.map((mode, index) => [mode, index])) as Readonly<
   Record<ForwardMode, number>
 >;
+
+/** Own addresses that sessions can be translated to, for each IP version. */
+export const MAX_SOURCES = 8;
+/** Words about them: how many of each IP version there are (0: the one that the route to a backend names), then the addresses. */
+export const SOURCES = { count4: 0, count6: 1, first4: 4, first6: 4 + MAX_SOURCES * 4 } as const;
+const SOURCE_WORDS = SOURCES.first6 + MAX_SOURCES * 4;
 
 /** A power of two, so large that searches are short. */
 const INDEX_SIZE = 8 * MAX_BACKENDS;
@@ -68,6 +74,9 @@ export interface ForwardTable {
   /** Rows by address and port, plus one: open addressing. */
   readonly index: Uint16Array;
   readonly maglev: Uint16Array;
+  readonly sources: Int32Array;
+  /** By forward and backend's row ({@linkcode usableAt}): 1 where the rule's sessions with the backend may go on. */
+  readonly usable: Uint8Array;
 }
 
 function bytesOf(ruleSlots: number): readonly number[] {
@@ -78,6 +87,8 @@ function bytesOf(ruleSlots: number): readonly number[] {
     BACKEND_ROWS << (BACKEND_SHIFT + 2),
     INDEX_SIZE * 2,
     MAGLEV_ROOM * 2,
+    SOURCE_WORDS * 4,
+    FORWARD_ROWS * BACKEND_ROWS,
   ];
 }
 
@@ -96,6 +107,8 @@ export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number):
     backends: new Int32Array(...next(2), BACKEND_ROWS << BACKEND_SHIFT),
     index: new Uint16Array(...next(3), INDEX_SIZE),
     maglev: new Uint16Array(...next(4), MAGLEV_ROOM),
+    sources: new Int32Array(...next(5), SOURCE_WORDS),
+    usable: new Uint8Array(...next(6), FORWARD_ROWS * BACKEND_ROWS),
   }));
 }
 
@@ -107,6 +120,16 @@ export function backendAt(row: number): number {
 /** Index of the first word of a forward. */
 export function forwardAt(forward: number): number {
   return forward << FORWARD_SHIFT;
+}
+
+/** Index in {@linkcode ForwardTable.usable} of a forward's first backend; add the row. Hot path: no allocation. */
+export function usableAt(forward: number): number {
+  return forward * BACKEND_ROWS;
+}
+
+/** Index of the first word of a translation address. Hot path: no allocation. */
+export function sourceAt(isIpv6: boolean, index: number): number {
+  return (isIpv6 ? SOURCES.first6 : SOURCES.first4) + (index << 2);
 }
 
 /** Makes the rows that are given away findable by address and port. */

@@ -1,9 +1,13 @@
 /**
- * What a forwarding session consists of: a row of 32 words.
+ * What a forwarding session consists of: a row of 32 words. Rows are all that has to outlive a process; the indexes of a session
+ * table can be made from them.
  *
  * @module
  */
 import { LINK_WORDS } from "../packet/link_header.ts";
+
+/** log2 of the words of a session. */
+export const SESSION_SHIFT = 5;
 
 /** Words of a session. Addresses are as they stand in packets, an IPv4 address in the first of four. */
 export const SESSION = {
@@ -13,32 +17,46 @@ export const SESSION = {
   ports: 8,
   /** Port that the backend sees and answers to; 0 where it sees the client itself. */
   translationPort: 9,
-  /** Row of the backend table. */
-  backend: 10,
-  /** Rule slot. */
-  rule: 11,
-  /** When a packet was last seen in either direction, in seconds. */
-  lastSeen: 12,
-  flags: 13,
-  /** Seconds of silence after which it is over. */
-  idle: 14,
-  /** Which of the worker's interfaces the client is behind. */
-  interface: 15,
-  /** Link header of packets to the client; see packet/link_header.ts. */
+  /** Which of the box's translation addresses the backend sees. */
+  address: 10,
+  /** Row of the backend table, and the generation of that row which is meant. */
+  backend: 11,
+  backendGeneration: 12,
+  /** Slot of the rule of the client's last packet. */
+  rule: 13,
+  /** Tick of the last packet in either direction. */
+  lastSeen: 14,
+  /** Tick of the client's last packet; not kept up for a conversation. */
+  clientSeen: 15,
   link: 16,
   linkBytes: 16 + LINK_WORDS,
-  hash: 23,
-  nextByClient: 24,
-  nextByAnswer: 25,
-  answerHash: 26,
+  flags: 23,
+  hash: 24,
+  nextByClient: 25,
+  /** Which of the worker's interfaces the client is behind. */
+  interface: 26,
+  /** Differs each time the row is used: a session is its row and this. */
+  generation: 27,
 } as const;
 
 export const FLAG_LIVE = 1;
 export const FLAG_IPV6 = 2;
-/** The backend has answered. */
+/** The backend has answered since the client's last packet. */
 export const FLAG_ANSWERED = 4;
-/** The client has sent again after an answer: the source is no invention. */
-export const FLAG_ASSURED = 8;
+/** Two bits for the session's rank, and four for how often its client has come back. */
+export const RANK_SHIFT = 4;
+export const EVIDENCE_SHIFT = 8;
+
+/**
+ * Time is counted in ticks of 2^26 ns, a fifteenth of a second: a shift of the kernel's clock, which a BPF program can afford too. An
+ * int32 of them lasts four years.
+ */
+export const TICK_MS = 2 ** 26 / 1e6;
+
+/** Whole ticks that are not less than a time. @param ms Milliseconds. */
+export function ticksOf(ms: number): number {
+  return Math.ceil(ms / TICK_MS);
+}
 
 const LITTLE = true;
 

@@ -2,26 +2,55 @@
  * One worker's forwarding sessions: which client talks to which backend through which translation port. Both directions of a
  * session meet in one worker, so nothing here is shared and nothing locks.
  *
- * A session is a row of 32 words, found by two hash chains: by the client's packet, and by the backend's answer. When all rows are
- * taken, a new session replaces one that has expired, else the longest silent of those whose client has not come back after an
- * answer: a flood of packets from made-up sources fills the table, and cannot push out a conversation.
+ * A session is a row, found by a hash chain for the client's packets and by its translation port for the backend's answers. Two things
+ * can run out: rows, and the ports with one backend. Room is made in the one that did: a session that has expired, else one of the
+ * lowest rank there (see ranked_set.ts), else the longest silent conversation, but none that was heard of within the last seconds.
  *
  * @module
  */
-import { finishHash, flowHash, mix } from "../packet/flow_hash.ts";
+import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
-import { copyAddress, FLAG_ANSWERED, FLAG_ASSURED, FLAG_IPV6, FLAG_LIVE, sameAddress, SESSION } from "./session_row.ts";
+import {
+  BACKEND,
+  BACKEND_ROWS,
+  backendAt,
+  FORWARD,
+  forwardAt,
+  type ForwardTable,
+  MAX_SOURCES,
+} from "./forward_table.ts";
+import { PortPool } from "./port_pool.ts";
+import { RANK, RankedSet } from "./ranked_set.ts";
+import {
+  copyAddress,
+  EVIDENCE_SHIFT,
+  FLAG_ANSWERED,
+  FLAG_IPV6,
+  FLAG_LIVE,
+  RANK_SHIFT,
+  sameAddress,
+  SESSION,
+  SESSION_SHIFT,
+  ticksOf,
+} from "./session_row.ts";
 
-/** log2 of the words of a session. */
-const SHIFT = 5;
 const NONE = -1;
 
-/** Rows looked at to find room for a session when all are taken. */
-const EVICT_LOOKS = 64;
-/** Translation ports tried for a session. */
-const PORT_TRIES = 32;
+/** How often a client has to come back to be in a conversation. */
+const CONVERSATION_EVIDENCE = 3;
+/** A client that comes back after so long counts as having come back, answered or not: one-way services are conversations too. */
+const COME_BACK_TICKS = ticksOf(1000);
+/** A conversation that was heard of within this time is never replaced. */
+const SPOKE_TICKS = ticksOf(5000);
+/** A session whose rule is no longer there ends after this time of silence. */
+const ORPHAN_TICKS = ticksOf(30_000);
+/** Sessions of one rank looked at to find the one that was silent for longest. */
+const RANK_LOOKS = 4;
+const CONVERSATION_LOOKS = 64;
 
 const LITTLE = true;
+// An import is looked up at each use, a module's own constant is part of the code.
+const SHIFT = SESSION_SHIFT;
 const { source: IPV4_SOURCE, destination: IPV4_DESTINATION } = IPV4;
 const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
 const {
@@ -29,14 +58,20 @@ const {
   service: SERVICE,
   ports: PORTS,
   translationPort: TRANSLATION_PORT,
+  address: ADDRESS,
+  backend: BACKEND_ROW,
+  backendGeneration: BACKEND_GENERATION,
+  rule: RULE,
   lastSeen: LAST_SEEN,
+  clientSeen: CLIENT_SEEN,
   flags: FLAGS,
-  idle: IDLE,
   hash: HASH,
   nextByClient: NEXT_BY_CLIENT,
-  nextByAnswer: NEXT_BY_ANSWER,
-  answerHash: ANSWER_HASH,
+  generation: GENERATION,
 } = SESSION;
+const { stranger, guest, conversation } = RANK;
+const RANK_BITS = 3;
+const EVIDENCE_BITS = 15;
 
 export interface SessionTableOptions {
   /** A power of two. */
@@ -44,8 +79,26 @@ export interface SessionTableOptions {
   /** Translation ports of this worker. */
   readonly firstPort: number;
   readonly portCount: number;
-  /** Unknown to senders: they cannot choose flows that meet in one chain. */
-  readonly seed: number;
+  /** Unknown to senders: they cannot choose flows that meet in one chain, nor guess ports. */
+  readonly key: FlowKey;
+  readonly ruleSlots: number;
+  /** Memory for rows, from {@linkcode sessionMemory}: whoever takes it over takes the sessions over. Default: memory of its own. */
+  readonly memory?: SharedArrayBuffer;
+  /** Memory for {@linkcode SessionTable.liveOfBackend}, that others read. Default: memory of its own. */
+  readonly liveOfBackend?: SharedArrayBuffer;
+}
+
+/** What sessions ran out of when {@linkcode SessionTable.add} refused one. */
+export const REFUSED = { rows: 0, ports: 1 } as const;
+
+/** Memory for the rows of one worker; pages nobody writes to cost nothing. */
+export function sessionMemory(capacity: number): SharedArrayBuffer {
+  return new SharedArrayBuffer((capacity << SHIFT) * Int32Array.BYTES_PER_ELEMENT);
+}
+
+/** Memory for the number of sessions with each backend, by row. */
+export function liveOfBackendMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(BACKEND_ROWS * Int32Array.BYTES_PER_ELEMENT);
 }
 
 export class SessionTable {
@@ -56,35 +109,62 @@ export class SessionTable {
   live = 0;
   /** Sessions that were replaced before their time. */
   evicted = 0;
+  /** New sessions that were refused, by {@linkcode REFUSED}. */
+  readonly refused = new Float64Array(2);
+  /** Sessions there are with each backend, by row. */
+  readonly liveOfBackend: Int32Array;
   readonly #capacity: number;
   readonly #firstPort: number;
   readonly #portCount: number;
-  readonly #seed: number;
+  readonly #key: FlowKey;
   readonly #mask: number;
   readonly #byClient: Int32Array;
-  readonly #byAnswer: Int32Array;
-  /** Where the search for expired sessions goes on. */
+  readonly #ranks: RankedSet;
+  /** By backend row and address. Made with the first session that needs it. */
+  readonly #pools: (PortPool | undefined)[] = [];
+  /** Of the forward table in force: ticks of silence by rule slot, and the backends' rows. */
+  readonly #idle: Int32Array;
+  #backends: Int32Array = new Int32Array(0);
+  #random: number;
+  /** Where the search for expired sessions goes on, and that for silent conversations. */
   #hand = 0;
+  #conversationHand = 0;
   /** Rows never used so far start here. */
   #fresh = 0;
   /** First of the rows given back, chained by nextByClient. */
   #free = NONE;
+  /** When the last search for a row that may be taken was in vain. */
+  #refusedAt = -1;
 
-  constructor({ capacity, firstPort, portCount, seed }: SessionTableOptions) {
-    this.words = new Int32Array(capacity << SHIFT);
+  constructor({ capacity, firstPort, portCount, key, ruleSlots, memory, liveOfBackend }: SessionTableOptions) {
+    this.words = new Int32Array(memory ?? sessionMemory(capacity));
     this.bytes = new DataView(this.words.buffer);
+    this.liveOfBackend = new Int32Array(liveOfBackend ?? liveOfBackendMemory());
     this.#capacity = capacity;
     this.#firstPort = firstPort;
     this.#portCount = portCount;
-    this.#seed = seed;
+    this.#key = key;
     this.#mask = capacity - 1;
     this.#byClient = new Int32Array(capacity).fill(NONE);
-    this.#byAnswer = new Int32Array(capacity).fill(NONE);
+    this.#ranks = new RankedSet(capacity);
+    this.#idle = new Int32Array(ruleSlots).fill(ORPHAN_TICKS);
+    this.#random = key.low ^ key.high | 1;
+  }
+
+  /** Takes what decides how long sessions last from a forward table that is now in force. */
+  follow({ forwardOfRule, forwards, backends }: ForwardTable): void {
+    this.#backends = backends;
+    for (let rule = 0; rule < this.#idle.length; rule++) {
+      const forward = forwardOfRule[rule]!;
+      this.#idle[rule] = forward === 0
+        ? ORPHAN_TICKS
+        : ticksOf(forwards[forwardAt(forward - 1) + FORWARD.idle]! * 1000);
+    }
   }
 
   /** The hash that {@linkcode findByClient} and {@linkcode add} want. Hot path: no allocation. */
   hashOf(view: DataView, packet: UdpPacket): number {
-    return flowHash(view, packet, this.#seed);
+    return keyedFlowHash(view, packet, this.#key);
   }
 
   /** The session a client's packet belongs to, as the index of its first word, or -1. Hot path: no allocation. */
@@ -105,25 +185,24 @@ export class SessionTable {
     return NONE;
   }
 
-  /** The session an answer of a backend to a translation port belongs to, or -1. Hot path: no allocation. */
-  findByAnswer(port: number, backendRow: number): number {
-    const { words } = this;
-    const hash = answerHash(this.#seed, port, backendRow);
-    for (let row = this.#byAnswer[hash & this.#mask]!; row !== NONE;) {
-      const at = row << SHIFT;
-      if (words[at + TRANSLATION_PORT] === port && words[at + SESSION.backend] === backendRow) {
-        return at;
-      }
-      row = words[at + NEXT_BY_ANSWER]!;
-    }
-    return NONE;
+  /**
+   * The session an answer of a backend to a translation port belongs to, or -1; it may be over. Hot path: no allocation.
+   *
+   * @param address Which of the translation addresses the answer went to.
+   */
+  findByAnswer(port: number, backendRow: number, address: number): number {
+    const pool = this.#pools[backendRow * MAX_SOURCES + address];
+    const index = port - this.#firstPort;
+    if (pool === undefined || index < 0 || index >= this.#portCount) return NONE;
+    const row = pool.ownerOf(index);
+    return row === NONE ? NONE : row << SHIFT;
   }
 
   /**
    * Makes a session for a client's packet. The caller fills in the link and the interface.
    *
-   * @param translate False where the backend sees the client's own address.
-   * @returns -1 when there is no room, or no translation port for this backend.
+   * @param addresses How many translation addresses there are for it; 0 where the backend sees the client's own address.
+   * @returns -1 when there is no room: {@linkcode refused} counts why.
    */
   add(
     view: DataView,
@@ -131,101 +210,193 @@ export class SessionTable {
     hash: number,
     backendRow: number,
     rule: number,
-    idle: number,
     now: number,
-    translate: boolean,
+    addresses: number,
   ): number {
+    const pool = addresses === 0 ? NONE : this.#poolWithRoom(backendRow, addresses, now);
+    if (addresses !== 0 && pool === NONE) return this.#refuse(REFUSED.ports);
     const row = this.#takeRow(now);
-    if (row === NONE) return NONE;
+    if (row === NONE) return this.#refuse(REFUSED.rows);
     const { words } = this;
     const at = row << SHIFT;
-    const port = translate ? this.#findPort(hash, backendRow) : 0;
-    if (port < 0) {
-      this.#giveRow(row);
-      return NONE;
-    }
     const { ip, udp, isIpv6 } = packet;
     copyAddress(view, ip + (isIpv6 ? IPV6_SOURCE : IPV4_SOURCE), words, at + CLIENT, isIpv6);
     copyAddress(view, ip + (isIpv6 ? IPV6_DESTINATION : IPV4_DESTINATION), words, at + SERVICE, isIpv6);
     words[at + PORTS] = view.getInt32(udp, LITTLE);
-    words[at + TRANSLATION_PORT] = port;
-    words[at + SESSION.backend] = backendRow;
-    words[at + SESSION.rule] = rule;
+    words[at + RULE] = rule;
     words[at + LAST_SEEN] = now;
+    words[at + CLIENT_SEEN] = now;
     words[at + FLAGS] = FLAG_LIVE | (isIpv6 ? FLAG_IPV6 : 0);
-    words[at + IDLE] = idle;
     words[at + HASH] = hash;
+    words[at + GENERATION] = (words[at + GENERATION]! + 1) | 0;
     words[at + NEXT_BY_CLIENT] = this.#byClient[hash & this.#mask]!;
     this.#byClient[hash & this.#mask] = row;
-    if (port > 0) this.#chainAnswer(row, answerHash(this.#seed, port, backendRow));
+    this.#ranks.add(row);
     this.live++;
+    this.#join(at, backendRow, pool);
     return at;
   }
 
-  /** Gives a session to another backend, as its first did not stay. @returns False when that has no translation port left. */
-  move(at: number, backendRow: number): boolean {
-    const { words } = this;
-    words[at + FLAGS] = words[at + FLAGS]! & ~(FLAG_ANSWERED | FLAG_ASSURED);
-    if (words[at + TRANSLATION_PORT] === 0) {
-      words[at + SESSION.backend] = backendRow;
-      return true;
+  /**
+   * Gives a session to another backend, or another way of reaching the one it has. Its rank stays.
+   *
+   * @param addresses As for {@linkcode add}.
+   * @returns False when that has no translation port left; then nothing has changed.
+   */
+  move(at: number, backendRow: number, now: number, addresses: number): boolean {
+    const pool = addresses === 0 ? NONE : this.#poolWithRoom(backendRow, addresses, now);
+    if (addresses !== 0 && pool === NONE) {
+      this.#refuse(REFUSED.ports);
+      return false;
     }
-    const port = this.#findPort(words[at + HASH]!, backendRow);
-    if (port < 0) return false;
-    this.#unchain(this.#byAnswer, words[at + ANSWER_HASH]!, at >> SHIFT, NEXT_BY_ANSWER);
-    words[at + TRANSLATION_PORT] = port;
-    words[at + SESSION.backend] = backendRow;
-    this.#chainAnswer(at >> SHIFT, answerHash(this.#seed, port, backendRow));
+    this.#leave(at);
+    this.words[at + FLAGS] = this.words[at + FLAGS]! & ~FLAG_ANSWERED;
+    this.#join(at, backendRow, pool);
     return true;
   }
 
-  /** Notes a packet from the client. Hot path. */
-  touchByClient(at: number, now: number): void {
-    const flags = this.words[at + FLAGS]!;
-    if ((flags & FLAG_ANSWERED) !== 0) this.words[at + FLAGS] = flags | FLAG_ASSURED;
-    this.words[at + LAST_SEEN] = now;
+  /** Notes a packet from the client. Hot path: no allocation. */
+  touchByClient(at: number, rule: number, now: number): void {
+    const { words } = this;
+    const flags = words[at + FLAGS]!;
+    if (((flags >> RANK_SHIFT) & RANK_BITS) !== conversation) {
+      if ((flags & FLAG_ANSWERED) !== 0 || now - words[at + CLIENT_SEEN]! >= COME_BACK_TICKS) this.#cameBack(at);
+      words[at + CLIENT_SEEN] = now;
+    }
+    words[at + RULE] = rule;
+    words[at + LAST_SEEN] = now;
   }
 
-  /** Notes a packet from the backend. Hot path. */
+  /** Notes a packet from the backend. Hot path: no allocation. */
   touchByAnswer(at: number, now: number): void {
-    this.words[at + FLAGS] = this.words[at + FLAGS]! | FLAG_ANSWERED;
-    this.words[at + LAST_SEEN] = now;
+    const { words } = this;
+    const flags = words[at + FLAGS]!;
+    const rank = (flags >> RANK_SHIFT) & RANK_BITS;
+    if (rank !== conversation) {
+      words[at + FLAGS] = flags | FLAG_ANSWERED;
+      if (rank === stranger) this.#raise(at, stranger);
+    }
+    words[at + LAST_SEEN] = now;
   }
 
-  /** True for a session that has been silent for too long, and is as good as gone. */
-  isExpired(at: number, now: number): boolean {
-    return now - this.words[at + LAST_SEEN]! > this.words[at + IDLE]!;
+  /** True for a session that has been silent for too long, or whose backend is gone: it is as good as gone. Hot path. */
+  isOver(at: number, now: number): boolean {
+    const { words } = this;
+    return now - words[at + LAST_SEEN]! > this.#idle[words[at + RULE]!]! || !this.#isWithBackend(at);
   }
 
   remove(at: number): void {
     const { words } = this;
     const row = at >> SHIFT;
-    this.#unchain(this.#byClient, words[at + HASH]!, row, NEXT_BY_CLIENT);
-    if (words[at + TRANSLATION_PORT] !== 0) {
-      this.#unchain(this.#byAnswer, words[at + ANSWER_HASH]!, row, NEXT_BY_ANSWER);
-    }
+    this.#unchain(words[at + HASH]!, row);
+    this.#leave(at);
+    this.#ranks.remove(row, this.#rankOf(at));
     words[at + FLAGS] = 0;
     this.live--;
-    this.#giveRow(row);
+    words[at + NEXT_BY_CLIENT] = this.#free;
+    this.#free = row;
   }
 
-  /** Removes the expired among the next `looks` rows. Called every now and then, it goes round all of them. */
+  /** Removes those that are over among the next `looks` rows. Called every now and then, it goes round all of them. */
   expire(now: number, looks: number): void {
     const used = this.#fresh;
     for (let look = Math.min(looks, used); look > 0; look--) {
-      const at = this.#nextRow(used) << SHIFT;
-      if ((this.words[at + FLAGS]! & FLAG_LIVE) !== 0 && this.isExpired(at, now)) this.remove(at);
+      const row = this.#hand < used ? this.#hand : 0;
+      this.#hand = row + 1;
+      const at = row << SHIFT;
+      if ((this.words[at + FLAGS]! & FLAG_LIVE) !== 0 && this.isOver(at, now)) this.remove(at);
     }
   }
 
-  #nextRow(used: number): number {
-    const row = this.#hand < used ? this.#hand : 0;
-    this.#hand = row + 1;
-    return row;
+  /** Whether the backend that a session was given is still the one in its row. */
+  #isWithBackend(at: number): boolean {
+    const { words } = this;
+    const generation = this.#backends[backendAt(words[at + BACKEND_ROW]!) + BACKEND.generation]!;
+    return generation === words[at + BACKEND_GENERATION] && generation !== 0;
+  }
+
+  #rankOf(at: number): number {
+    return (this.words[at + FLAGS]! >> RANK_SHIFT) & RANK_BITS;
+  }
+
+  /** The client has come back. */
+  #cameBack(at: number): void {
+    const { words } = this;
+    const flags = words[at + FLAGS]!;
+    const evidence = Math.min(((flags >> EVIDENCE_SHIFT) & EVIDENCE_BITS) + 1, CONVERSATION_EVIDENCE);
+    words[at + FLAGS] = (flags & ~(FLAG_ANSWERED | EVIDENCE_BITS << EVIDENCE_SHIFT)) | evidence << EVIDENCE_SHIFT;
+    const rank = this.#rankOf(at);
+    if (rank === stranger) this.#raise(at, stranger);
+    if (evidence === CONVERSATION_EVIDENCE) this.#raise(at, guest);
+  }
+
+  #raise(at: number, rank: number): void {
+    const { words } = this;
+    words[at + FLAGS] = words[at + FLAGS]! + (1 << RANK_SHIFT);
+    this.#ranks.raise(at >> SHIFT, rank);
+    if (words[at + TRANSLATION_PORT] !== 0) {
+      this.#poolOf(at).ranks.raise(words[at + TRANSLATION_PORT]! - this.#firstPort, rank);
+    }
+  }
+
+  /** Gives a session its backend, and one of the free ports of a pool where it is translated. */
+  #join(at: number, backendRow: number, pool: number): void {
+    const { words } = this;
+    words[at + BACKEND_ROW] = backendRow;
+    words[at + BACKEND_GENERATION] = this.#backends[backendAt(backendRow) + BACKEND.generation]!;
+    words[at + TRANSLATION_PORT] = 0;
+    words[at + ADDRESS] = 0;
+    this.liveOfBackend[backendRow] = this.liveOfBackend[backendRow]! + 1;
+    if (pool === NONE) return;
+    const { ranks } = this.#pools[pool]!;
+    const port = this.#pools[pool]!.take(at >> SHIFT);
+    words[at + TRANSLATION_PORT] = this.#firstPort + port;
+    words[at + ADDRESS] = pool % MAX_SOURCES;
+    for (let rank = 0; rank < this.#rankOf(at); rank++) ranks.raise(port, rank);
+  }
+
+  #leave(at: number): void {
+    const { words } = this;
+    const row = words[at + BACKEND_ROW]!;
+    this.liveOfBackend[row] = this.liveOfBackend[row]! - 1;
+    const port = words[at + TRANSLATION_PORT]!;
+    if (port !== 0) this.#poolOf(at).give(port - this.#firstPort, this.#rankOf(at));
+  }
+
+  #poolOf(at: number): PortPool {
+    return this.#pools[this.words[at + BACKEND_ROW]! * MAX_SOURCES + this.words[at + ADDRESS]!]!;
+  }
+
+  /** The number of a pool of a backend that has a free port, made free if need be; or -1. */
+  #poolWithRoom(backendRow: number, addresses: number, now: number): number {
+    const base = backendRow * MAX_SOURCES;
+    const first = addresses === 1 ? 0 : (this.#nextRandom() >>> 0) % addresses;
+    for (let index = 0; index < addresses; index++) {
+      const number = base + (first + index) % addresses;
+      const pool = this.#pools[number] ??= new PortPool(this.#portCount, () => this.#nextRandom());
+      if (pool.free > 0) return number;
+    }
+    for (let index = 0; index < addresses; index++) {
+      const number = base + (first + index) % addresses;
+      const pool = this.#pools[number]!;
+      if (pool.refusedAt === now) continue;
+      const victim = this.#victim(pool.ranks, pool, now);
+      if (victim === NONE) {
+        pool.refusedAt = now;
+        continue;
+      }
+      this.#evict(victim, now);
+      return number;
+    }
+    return NONE;
   }
 
   #takeRow(now: number): number {
-    if (this.#free === NONE && this.#fresh === this.#capacity) this.#makeRoom(now);
+    if (this.#free === NONE && this.#fresh === this.#capacity && this.#refusedAt !== now) {
+      const victim = this.#victim(this.#ranks, undefined, now);
+      if (victim === NONE) this.#refusedAt = now;
+      else this.#evict(victim, now);
+    }
     const row = this.#free;
     if (row !== NONE) {
       this.#free = this.words[(row << SHIFT) + NEXT_BY_CLIENT]!;
@@ -234,58 +405,63 @@ export class SessionTable {
     return this.#fresh < this.#capacity ? this.#fresh++ : NONE;
   }
 
-  #giveRow(row: number): void {
-    this.words[(row << SHIFT) + NEXT_BY_CLIENT] = this.#free;
-    this.#free = row;
+  #evict(at: number, now: number): void {
+    if (!this.isOver(at, now)) this.evicted++;
+    this.remove(at);
   }
 
-  #makeRoom(now: number): void {
-    const { words } = this;
-    let victim = NONE;
-    for (let look = 0; look < EVICT_LOOKS; look++) {
-      const at = this.#nextRow(this.#capacity) << SHIFT;
-      if (this.isExpired(at, now)) {
-        this.remove(at);
-        return;
-      }
-      if ((words[at + FLAGS]! & FLAG_ASSURED) !== 0) continue;
-      if (victim === NONE || words[at + LAST_SEEN]! < words[victim + LAST_SEEN]!) victim = at;
-    }
-    if (victim === NONE) return;
-    this.remove(victim);
-    this.evicted++;
-  }
-
-  /** A translation port that no session uses with this backend, or -1. */
-  #findPort(hash: number, backendRow: number): number {
-    const start = finishHash(hash) >>> 0;
-    for (let attempt = 0; attempt < PORT_TRIES; attempt++) {
-      const port = this.#firstPort + (start + attempt) % this.#portCount;
-      if (this.findByAnswer(port, backendRow) === NONE) return port;
-    }
+  #refuse(reason: number): number {
+    this.refused[reason] = this.refused[reason]! + 1;
     return NONE;
   }
 
-  #chainAnswer(row: number, hash: number): void {
-    const at = row << SHIFT;
-    this.words[at + ANSWER_HASH] = hash;
-    this.words[at + NEXT_BY_ANSWER] = this.#byAnswer[hash & this.#mask]!;
-    this.#byAnswer[hash & this.#mask] = row;
+  /** The session that gives way to a new one, or -1. @param pool Whose ports the set is of; undefined: it is of rows. */
+  #victim(set: RankedSet, pool: PortPool | undefined, now: number): number {
+    for (let rank: number = stranger; rank < conversation; rank++) {
+      const count = set.count(rank);
+      if (count === 0) continue;
+      let victim = NONE;
+      for (let look = 0; look < RANK_LOOKS; look++) {
+        victim = this.#moreSilent(victim, set.at(rank, (this.#nextRandom() >>> 0) % count), pool, now);
+      }
+      return victim;
+    }
+    const count = set.count(conversation);
+    let victim = NONE;
+    for (let look = Math.min(CONVERSATION_LOOKS, count); look > 0; look--) {
+      this.#conversationHand = (this.#conversationHand + 1) % count;
+      victim = this.#moreSilent(victim, set.at(conversation, this.#conversationHand), pool, now);
+    }
+    if (victim === NONE || this.isOver(victim, now)) return victim;
+    return now - this.words[victim + LAST_SEEN]! < SPOKE_TICKS ? NONE : victim;
   }
 
-  #unchain(heads: Int32Array, hash: number, row: number, next: number): void {
+  /** Which of two sessions is to give way: one that is over, else the one that was silent for longer. */
+  #moreSilent(at: number, member: number, pool: PortPool | undefined, now: number): number {
+    const other = (pool === undefined ? member : pool.ownerOf(member)) << SHIFT;
+    if (at === NONE || this.isOver(other, now)) return other;
+    if (this.isOver(at, now)) return at;
+    return this.words[other + LAST_SEEN]! < this.words[at + LAST_SEEN]! ? other : at;
+  }
+
+  #nextRandom(): number {
+    let bits = this.#random;
+    bits ^= bits << 13;
+    bits ^= bits >>> 17;
+    bits ^= bits << 5;
+    return this.#random = bits;
+  }
+
+  #unchain(hash: number, row: number): void {
     const { words } = this;
-    const after = words[(row << SHIFT) + next]!;
+    const heads = this.#byClient;
+    const after = words[(row << SHIFT) + NEXT_BY_CLIENT]!;
     let at = heads[hash & this.#mask]!;
     if (at === row) {
       heads[hash & this.#mask] = after;
       return;
     }
-    while (words[(at << SHIFT) + next] !== row) at = words[(at << SHIFT) + next]!;
-    words[(at << SHIFT) + next] = after;
+    while (words[(at << SHIFT) + NEXT_BY_CLIENT] !== row) at = words[(at << SHIFT) + NEXT_BY_CLIENT]!;
+    words[(at << SHIFT) + NEXT_BY_CLIENT] = after;
   }
-}
-
-function answerHash(seed: number, port: number, backendRow: number): number {
-  return finishHash(mix(mix(seed, port), backendRow));
 }

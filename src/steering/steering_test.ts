@@ -8,7 +8,15 @@ import type { Rule } from "./rule.ts";
 import { NO_RULE, RuleSlots, SlotsExhausted } from "./slots.ts";
 import { createWorkerTables, viewWorkerTables, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
-const FORWARD: Forward = { to: [], mode: "nat", remapPort: null, idleTimeout: 60, health: null, noneLeft: "drop" };
+const FORWARD: Forward = {
+  to: [],
+  mode: "nat",
+  remapPort: null,
+  idleTimeout: 60,
+  drainTimeout: 600,
+  health: null,
+  noneLeft: "drop",
+};
 
 const rule = (name: string, first: number, more: Partial<Rule> = {}): Rule => ({
   name,

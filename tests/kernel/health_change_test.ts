@@ -4,6 +4,7 @@ import { type CheckedBackend, HealthChecks } from "../../src/backends/health/che
 /** A backend that is checked far too seldom for a test to see it. */
 function backend(port: number, fall = 1): CheckedBackend {
   return {
+    key: `127.0.0.1:${port}`,
     backend: { name: `127.0.0.1:${port}`, address: Uint8Array.of(127, 0, 0, 1), port },
     check: { check: "tcp", port: null, send: "", expect: null, interval: 1e6, timeout: 1, rise: 1, fall },
   };

@@ -26,6 +26,8 @@ export class FakeWorkers implements ReadingWorkers {
   /** How many of the workers' answers to {@linkcode passed} are withheld: they come with {@linkcode answer}. */
   withheld: (() => void)[] | undefined;
   sessions = 0;
+  /** By row of the forward table. */
+  readonly sessionsOfRow = new Map<number, number>();
   /** How often it was waited for the packets that workers have in hand. */
   asked = 0;
 
@@ -42,6 +44,10 @@ export class FakeWorkers implements ReadingWorkers {
       caughtUp: () =>
         this.hung.has(table) ? Promise.reject(new SteerError("A worker has not answered")) : Promise.resolve(),
     };
+  }
+
+  sessionsWith(row: number): number {
+    return this.sessionsOfRow.get(row) ?? 0;
   }
 
   passed(): Promise<void> {
@@ -92,19 +98,21 @@ export class FakePortTable implements PortSteering {
 export class FakeHealth implements HealthSource {
   /** Names of backends that are checked. */
   checked: readonly string[] = [];
+  #keys: readonly string[] = [];
   readonly unhealthy = new Set<string>();
   failsToFlip = false;
 
-  constructor(private readonly onChange: (name: string, healthy: boolean) => void) {}
+  constructor(private readonly onChange: () => void) {}
 
   change(backends: Parameters<HealthSource["change"]>[0]): Change {
-    const before = this.checked;
+    const [before, keys] = [this.checked, this.#keys];
     return {
       flip: () => {
         if (this.failsToFlip) throw new SteerError("No file descriptor is left");
         this.checked = backends.map(({ backend }) => backend.name);
+        this.#keys = backends.map(({ key }) => key);
       },
-      back: () => this.checked = before,
+      back: () => [this.checked, this.#keys] = [before, keys],
     };
   }
 
@@ -112,12 +120,18 @@ export class FakeHealth implements HealthSource {
   set(name: string, healthy: boolean): void {
     if (healthy) this.unhealthy.delete(name);
     else this.unhealthy.add(name);
-    this.onChange(name, healthy);
+    this.onChange();
+  }
+
+  /** The same of one of a backend's checks. */
+  setCheck(name: string, kind: string, healthy: boolean): void {
+    const key = this.#keys.find((each) => each.startsWith(`${name} `) && each.includes(`"${kind}"`));
+    this.set(key!, healthy);
   }
 
   status(): ReturnType<HealthSource["status"]> {
-    return new Map(this.checked.map((name) => [name, {
-      healthy: !this.unhealthy.has(name),
+    return new Map(this.checked.map((name, index) => [this.#keys[index]!, {
+      healthy: !this.unhealthy.has(name) && !this.unhealthy.has(this.#keys[index]!),
       lastMs: null,
       reason: "",
       since: "",

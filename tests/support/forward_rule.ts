@@ -10,12 +10,12 @@ import {
   BACKEND,
   BACKEND_KNOWN,
   BACKEND_REACHABLE,
-  BACKEND_USABLE,
   backendAt,
   FORWARD,
   forwardAt,
   type ForwardTable,
   indexBackends,
+  usableAt,
 } from "../../src/steering/forward_table.ts";
 import { fillMaglev } from "../../src/steering/maglev.ts";
 
@@ -46,8 +46,10 @@ export function writeForwardRule(table: ForwardTable, options: ForwardRuleOption
     new Uint8Array(bytes.buffer, bytes.byteOffset + word * 4).set(parseAddress(address));
   put(backend.address, at + BACKEND.address);
   put(box.address, at + BACKEND.source);
+  backends[at + BACKEND.generation] = 1;
+  table.usable[usableAt(0) + ROW] = 1;
   backends[at + BACKEND.port] = portInPacket(backend.port);
-  backends[at + BACKEND.flags] = BACKEND_KNOWN | BACKEND_USABLE | (reachable ? BACKEND_REACHABLE : 0);
+  backends[at + BACKEND.flags] = BACKEND_KNOWN | (reachable ? BACKEND_REACHABLE : 0);
   backends[at + BACKEND.interface] = networkInterface;
   backends[at + BACKEND.mtu] = 1500;
   backends[at + BACKEND.linkBytes] = keepLink(bytes, (at + BACKEND.link) * 4, {

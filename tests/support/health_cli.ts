@@ -140,6 +140,7 @@ function health(tell: (change: Change) => void): (request: Request) => Promise<u
       case "set":
         setAt = performance.now();
         checks.set(request.backends.map(({ name, address, port, kind, rise, fall, ...more }) => ({
+          key: name,
           backend: { name, address: parseAddress(address), port },
           check: {
             check: kind,

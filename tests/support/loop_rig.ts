@@ -109,7 +109,7 @@ export class LoopRig {
       ports: queues.map(({ sockets }) => sockets[worker]!.port),
       tables: this.tables,
       forwardTables: this.forwardTables,
-      sessions: { capacity: 256, firstPort: 20_000, portCount: 1000, seed: 7 },
+      sessions: { capacity: 256, firstPort: 20_000, portCount: 1000, key: { low: 7, high: 8 }, ruleSlots: RULE_SLOTS },
       interfaceOfPort: interfaces,
       control: this.control,
       counters: this.counters,

@@ -4,18 +4,21 @@
  * @module
  */
 import { parseAddress } from "../../packet/address.ts";
+import type { Backend, HealthCheck } from "../../steering/forward.ts";
 import type { Rule } from "../../steering/rule.ts";
 import type { CheckedBackend } from "./checks.ts";
 
-/** One check per backend: of rules that check the same backend differently, the first counts. */
+/** What rules ask of each backend: one check for each way in which it is checked. */
 export function checksOf(rules: readonly Rule[]): CheckedBackend[] {
-  const checks = new Map<string, CheckedBackend>();
-  for (const { action } of rules) {
-    if (action.kind !== "forward" || action.health === null) continue;
-    for (const { name, address, port } of action.to) {
-      if (checks.has(name)) continue;
-      checks.set(name, { backend: { name, address: parseAddress(address), port }, check: action.health });
-    }
-  }
-  return [...checks.values()];
+  const checks = rules.flatMap(({ action }) =>
+    action.kind === "forward" && action.health !== null
+      ? action.to.map((backend) => checkOf(backend, action.health!))
+      : []
+  );
+  return [...new Map(checks.map((check) => [check.key, check])).values()];
+}
+
+/** How a rule checks a backend. */
+export function checkOf({ name, address, port }: Omit<Backend, "weight">, check: HealthCheck): CheckedBackend {
+  return { key: `${name} ${JSON.stringify(check)}`, backend: { name, address: parseAddress(address), port }, check };
 }

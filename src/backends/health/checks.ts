@@ -27,6 +27,8 @@ export interface Backend {
 }
 
 export interface CheckedBackend {
+  /** Names this check of this backend: a backend may be checked in several ways, for several rules. */
+  readonly key: string;
   readonly backend: Backend;
   readonly check: HealthCheck;
 }
@@ -56,6 +58,7 @@ const log = logger("health");
 
 /** A backend, its state, and the check that goes on. */
 interface Entry {
+  readonly key: string;
   readonly backend: Backend;
   readonly check: HealthCheck;
   readonly probe: Probe;
@@ -73,7 +76,7 @@ interface Entry {
 export interface HealthSource extends AsyncDisposable {
   /** Says, as part of a change, what is to be checked from then on. */
   change(backends: readonly CheckedBackend[]): Change;
-  /** Every backend that is checked, by its name. */
+  /** Every check, by its key. */
   status(): ReadonlyMap<string, BackendHealth>;
 }
 
@@ -84,12 +87,12 @@ export class HealthChecks implements HealthSource {
   #poll: AsyncPoll | undefined;
   #running: Promise<void> | undefined;
 
-  /** @param onChange Called once for each change of a backend's health, after it is in {@linkcode status}. */
-  constructor(private readonly onChange: (name: string, healthy: boolean, reason: string) => void) {}
+  /** @param onChange Called once for each change of a backend's health by a check, after it is in {@linkcode status}. */
+  constructor(private readonly onChange: (key: string, healthy: boolean, reason: string) => void) {}
 
   /**
    * Says what is to be checked from now on. A backend that stays keeps its health, also where its check changes; one that comes is
-   * healthy. Of two with one name the later counts.
+   * healthy. Of two with one key the later counts.
    *
    * @throws {SyscallError} where the process has no file descriptor or memory left to begin with; nothing has changed then.
    */
@@ -103,11 +106,12 @@ export class HealthChecks implements HealthSource {
     return {
       flip: () => {
         before = this.#entries;
-        const next = new Map(backends.map(({ backend, check }) => {
-          const known = before.get(backend.name);
+        const next = new Map(backends.map((checked) => {
+          const { key, backend, check } = checked;
+          const known = before.get(key) ?? [...before.values()].find((entry) => entry.backend.name === backend.name);
           const stays = known !== undefined && isSame(known.backend, backend);
-          if (stays && isDeepStrictEqual(known.check, check)) return [backend.name, known];
-          return [backend.name, newEntry(backend, check, stays ? known : undefined)];
+          if (stays && known.key === key && isDeepStrictEqual(known.check, check)) return [key, known];
+          return [key, newEntry(checked, stays ? known : undefined)];
         }));
         const poll = next.size > 0 && this.#running === undefined ? new AsyncPoll() : undefined; // may fail
         this.#replace(next);
@@ -126,9 +130,9 @@ export class HealthChecks implements HealthSource {
     this.#poll?.wake();
   }
 
-  /** Every backend that is checked, by its name. */
+  /** Every check, by its key. */
   status(): ReadonlyMap<string, BackendHealth> {
-    return new Map([...this.#entries].map(([name, { health }]) => [name, { ...health }]));
+    return new Map([...this.#entries].map(([key, { health }]) => [key, { ...health }]));
   }
 
   /** Ends all checks. Nothing is called, and no socket is open, afterwards. */
@@ -208,7 +212,7 @@ export class HealthChecks implements HealthSource {
   }
 
   #end(entry: Entry, { succeeded, reason }: Outcome): void {
-    const { backend: { name }, check: { rise, fall }, health, probe, state } = entry;
+    const { key, backend: { name }, check: { rise, fall }, health, probe, state } = entry;
     const elapsedMs = performance.now() - entry.startedMs!;
     entry.startedMs = undefined;
     if (entry.hindrance !== "") log.info("Backend {backend} can be checked again", { backend: name });
@@ -225,7 +229,7 @@ export class HealthChecks implements HealthSource {
       log.info("Backend {backend} is healthy again: {reason}, {rise} in a row", { backend: name, reason, rise });
     } else log.warn("Backend {backend} is unhealthy: {reason}, {fall} in a row", { backend: name, reason, fall });
     try {
-      this.onChange(name, succeeded, reason);
+      this.onChange(key, succeeded, reason);
     } catch (error) {
       // The checks of the others go on.
       log.error("The change of backend {backend} could not be followed: {error}", {
@@ -237,7 +241,7 @@ export class HealthChecks implements HealthSource {
 
   /** False once it has been replaced, by whoever heard of a change for example. */
   #isChecked(entry: Entry): boolean {
-    return this.#entries.get(entry.backend.name) === entry;
+    return this.#entries.get(entry.key) === entry;
   }
 
   #closeRetired(): void {
@@ -245,12 +249,13 @@ export class HealthChecks implements HealthSource {
   }
 }
 
-function newEntry(backend: Backend, check: HealthCheck, before: Entry | undefined): Entry {
+function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undefined): Entry {
   const healthy = before?.health.healthy ?? true;
   const health = before === undefined
     ? { healthy, lastMs: null, reason: "not checked yet", since: new Date().toISOString(), checks: 0, failures: 0 }
     : { ...before.health };
   return {
+    key,
     backend,
     check,
     probe: openProbe({ address: backend.address, port: check.port ?? backend.port }, check),

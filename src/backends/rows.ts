@@ -1,0 +1,83 @@
+/**
+ * Which row of the workers' forward table a backend has. Sessions hold rows, so a row outlives its backend's name in the
+ * configuration: it is kept while sessions use it, and given away only when no worker has a session of it. Each use of a row has a
+ * generation of its own.
+ *
+ * @module
+ */
+import { SteerError } from "../errors.ts";
+import type { Change } from "../steering/published.ts";
+
+/** A backend's row. */
+export interface BackendRow {
+  readonly row: number;
+  /** Never the same for two backends, of this row or another; never 0. */
+  readonly generation: number;
+  /** When the rules stopped naming it; undefined while they do. */
+  readonly leftMs: number | undefined;
+}
+
+/** Rows for the backends of changed rules, not in force yet. */
+export interface RowPlan extends Change {
+  /** By backend's name: those named, and those that leave. */
+  readonly rows: ReadonlyMap<string, BackendRow>;
+}
+
+export class BackendRows {
+  #rows: ReadonlyMap<string, BackendRow> = new Map();
+  /** Of the last row that was given. */
+  #generation = 0;
+
+  /** @param capacity How many rows there are; row 0 is given to nobody. */
+  constructor(private readonly capacity: number) {}
+
+  /** By backend's name: those named, and those that leave. */
+  get all(): ReadonlyMap<string, BackendRow> {
+    return this.#rows;
+  }
+
+  /** Rows that could be given to backends now. */
+  get free(): number {
+    return this.capacity - 1 - this.#rows.size;
+  }
+
+  /**
+   * Finds a row for every backend that the rules are to name. One that has a row keeps it, also if it was leaving. Nothing changes
+   * before the plan flips; one plan at a time.
+   *
+   * @param nowMs Of any clock that only goes forward.
+   * @throws {SteerError} when there are not enough rows, since sessions of earlier backends still use them.
+   */
+  plan(names: ReadonlySet<string>, nowMs: number): RowPlan {
+    const rows = new Map<string, BackendRow>();
+    for (const [name, row] of this.#rows) {
+      rows.set(name, { ...row, leftMs: names.has(name) ? undefined : row.leftMs ?? nowMs });
+    }
+    const taken = new Set([...rows.values()].map(({ row }) => row));
+    let row = 0;
+    let generation = this.#generation;
+    for (const name of names) {
+      if (rows.has(name)) continue;
+      do row++; while (taken.has(row));
+      if (row >= this.capacity) {
+        throw new SteerError(`There is no room for ${names.size} backends: sessions still use ${rows.size} others`, {
+          hint: "wait until they have drained, or set drain_timeout lower",
+        });
+      }
+      rows.set(name, { row, generation: ++generation, leftMs: undefined });
+    }
+    const before = { rows: this.#rows, generation: this.#generation };
+    const set = (to: typeof before): void => {
+      this.#rows = to.rows;
+      this.#generation = to.generation;
+    };
+    return { rows, flip: () => set({ rows, generation }), back: () => set(before) };
+  }
+
+  /** Gives the rows of backends back. No session may use them, and no packet be on its way that could make one. */
+  release(names: Iterable<string>): void {
+    const rows = new Map(this.#rows);
+    for (const name of names) rows.delete(name);
+    this.#rows = rows;
+  }
+}

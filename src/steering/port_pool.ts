@@ -1,0 +1,63 @@
+/**
+ * The translation ports that a worker has with one backend from one of the box's addresses. Each belongs to one session or to none.
+ *
+ * @module
+ */
+import { RankedSet } from "./ranked_set.ts";
+
+const FREE = -1;
+
+export class PortPool {
+  /** Taken ports, as numbers from 0, with the rank of their sessions. */
+  readonly ranks: RankedSet;
+  /** When the last search for a port that may be taken was in vain. */
+  refusedAt = -1;
+  readonly #owner: Int32Array;
+  /** Free ports, those given back last at the end: what answers late finds nobody there for as long as possible. */
+  readonly #free: Uint16Array;
+  #head = 0;
+  #freeCount: number;
+
+  /** @param random Gives 32 random bits: the order in which ports are taken cannot be guessed. */
+  constructor(readonly count: number, random: () => number) {
+    this.ranks = new RankedSet(count);
+    this.#owner = new Int32Array(count).fill(FREE);
+    this.#free = Uint16Array.from({ length: count }, (_, port) => port);
+    this.#freeCount = count;
+    for (let left = count - 1; left > 0; left--) {
+      const other = (random() >>> 0) % (left + 1);
+      const port = this.#free[left]!;
+      this.#free[left] = this.#free[other]!;
+      this.#free[other] = port;
+    }
+  }
+
+  /** Ports that belong to no session. */
+  get free(): number {
+    return this.#freeCount;
+  }
+
+  /** The session that a port belongs to, or -1. Hot path: no allocation. @param port Less than the count. */
+  ownerOf(port: number): number {
+    return this.#owner[port]!;
+  }
+
+  /** Takes the port that has been free for longest. Hot path: no allocation. @returns -1 when none is free. */
+  take(session: number): number {
+    if (this.#freeCount === 0) return FREE;
+    const port = this.#free[this.#head]!;
+    this.#head = this.#head + 1 === this.count ? 0 : this.#head + 1;
+    this.#freeCount--;
+    this.#owner[port] = session;
+    this.ranks.add(port);
+    return port;
+  }
+
+  /** Takes a port back. Hot path: no allocation. @param rank Of the session that had it. */
+  give(port: number, rank: number): void {
+    this.ranks.remove(port, rank);
+    this.#owner[port] = FREE;
+    const tail = this.#head + this.#freeCount++;
+    this.#free[tail < this.count ? tail : tail - this.count] = port;
+  }
+}
