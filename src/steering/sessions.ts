@@ -42,8 +42,6 @@ const CONVERSATION_EVIDENCE = 3;
 const COME_BACK_TICKS = ticksOf(1000);
 /** A conversation that was heard of within this time is never replaced. */
 const SPOKE_TICKS = ticksOf(5000);
-/** A session whose rule is no longer there ends after this time of silence. */
-const ORPHAN_TICKS = ticksOf(30_000);
 /** Sessions of one rank looked at to find the one that was silent for longest. */
 const RANK_LOOKS = 4;
 const CONVERSATION_LOOKS = 64;
@@ -147,7 +145,7 @@ export class SessionTable {
     this.#mask = capacity - 1;
     this.#byClient = new Int32Array(capacity).fill(NONE);
     this.#ranks = new RankedSet(capacity);
-    this.#idle = new Int32Array(ruleSlots).fill(ORPHAN_TICKS);
+    this.#idle = new Int32Array(ruleSlots);
     this.#random = key.low ^ key.high | 1;
   }
 
@@ -156,9 +154,8 @@ export class SessionTable {
     this.#backends = backends;
     for (let rule = 0; rule < this.#idle.length; rule++) {
       const forward = forwardOfRule[rule]!;
-      this.#idle[rule] = forward === 0
-        ? ORPHAN_TICKS
-        : ticksOf(forwards[forwardAt(forward - 1) + FORWARD.idle]! * 1000);
+      // The sessions of a rule that is gone keep the time that it had last.
+      if (forward !== 0) this.#idle[rule] = ticksOf(forwards[forwardAt(forward - 1) + FORWARD.idle]! * 1000);
     }
   }
 
