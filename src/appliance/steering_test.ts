@@ -4,6 +4,7 @@ import { quiet } from "../../tests/support/fake_timers.ts";
 import { forwardRule, rulesOf, SteeringRig } from "../../tests/support/steering_rig.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { PORT_ACTION, type PortOwner } from "../steering/port_map.ts";
+import type { Change } from "../steering/published.ts";
 import { WORKER_ACTION } from "../steering/worker_table.ts";
 
 type Rig = SteeringRig<FakePortTable>;
@@ -189,9 +190,13 @@ Deno.test("a rule without healthy backends is passed where it says so, in the ch
   // A rule of another name for the same backends begins as the first has ended: not one packet goes astray.
   const history: number[] = [];
   const { prepare } = rig.portTable;
-  rig.portTable.prepare = async function (ports, generation) {
+  rig.portTable.prepare = async function (ports, generation): Promise<Change> {
     const change = await prepare.call(this, ports, generation);
-    return { ...change, flip: () => (change.flip(), history.push(actionOf(8080))) };
+    const flip = (): void => {
+      change.flip();
+      history.push(actionOf(8080));
+    };
+    return { ...change, flip };
   };
   await rig.change(forwardRule("other", 8080, [1, 2], `${CHECK}, none_left: pass`));
   assert.deepEqual(history, [PORT_ACTION.pass]);
