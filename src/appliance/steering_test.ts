@@ -192,7 +192,11 @@ Deno.test("a rule without healthy backends is passed where it says so, in the ch
   const { prepare } = rig.portTable;
   rig.portTable.prepare = async function (ports, generation): Promise<Change> {
     const change = await prepare.call(this, ports, generation);
-    return { ...change, flip: () => (change.flip(), history.push(actionOf(8080))) };
+    const flip = (): void => {
+      change.flip();
+      history.push(actionOf(8080));
+    };
+    return { ...change, flip };
   };
   await rig.change(forwardRule("other", 8080, [1, 2], `${CHECK}, none_left: pass`));
   assert.deepEqual(history, [PORT_ACTION.pass]);

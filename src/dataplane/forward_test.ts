@@ -251,6 +251,18 @@ Deno.test("a mode of forwarding translates where its table says so, and nowhere 
   }
 });
 
+Deno.test("a session that began with direct server return is translated when its rule does, from a port of its own", () => {
+  const bench = new Bench({ mode: "dsr" });
+  const sent = fromClient("IPv4");
+  assert.equal(bench.pass("toBackend", buildFrame(sent).bytes).fate, "forwarded");
+  bench.table.forwards[forwardAt(0) + FORWARD.mode] = FORWARD_MODE.nat;
+  const { fate, bytes } = bench.pass("toBackend", buildFrame(sent).bytes);
+  assert.equal(fate, "forwarded");
+  assert.ok(bench.session().port >= 20000);
+  assert.deepEqual(bytes, buildFrame(atBackend("IPv4", sent, bench)).bytes);
+  assert.equal(bench.forwarder.sessions.live, 1);
+});
+
 for (const checksum of ["full", "partial", "none"] as const) {
   Deno.test(`direct server return may remap the port, too: checksum ${checksum}`, () => {
     const sent = fromClient("IPv4", { checksum: checksum !== "none" });
