@@ -39,25 +39,28 @@ const STATIC: readonly Stage[] = [
 const COMPILE = "compile";
 const MAKE_ROOT = "empty root for the one file";
 
-/** Files whose tests take longest. They start first, so that none of them is left running alone at the end. */
-const LONGEST = ["hot_loop", "remap", "forward", "forward_change", "kernel_events", "lifecycle", "deb", "health"];
+/** Stages that take longest. They start first, so that none of them is left running alone at the end. */
+const LONGEST = [
+  ...["packaging/deb", "e2e/dashboard", "e2e/forward_change", "kernel/health", "e2e/top", "e2e/lifecycle"],
+  ...["e2e/echo", "e2e/forward_programs", "e2e/ports", "e2e/remap", "e2e/capture", "e2e/capture_files"],
+];
 
-/** Every `*_test.ts` of a folder below tests/, those that take longest first. */
-function testFiles(folder: string): string[] {
-  const names = [...Deno.readDirSync(`${ROOT}tests/${folder}`)].map(({ name }) => name).sort();
-  const rank = (name: string): number => LONGEST.indexOf(basename(name, "_test.ts")) >>> 0;
-  return names.filter((name) => name.endsWith("_test.ts")).sort((one, other) => rank(one) - rank(other));
-}
-
-/** A stage for each test file of a folder: each file is a process of its own, and can run beside others. */
+/** A stage for each test file of a folder below tests/: each is a process of its own, and can run beside others. */
 function perFile(folder: string, more: Partial<Stage> = {}): Stage[] {
-  return testFiles(folder).map((file) => ({
+  const names = [...Deno.readDirSync(`${ROOT}tests/${folder}`)].map(({ name }) => name).sort();
+  return names.filter((name) => name.endsWith("_test.ts")).map((file) => ({
     name: `${folder}/${basename(file, "_test.ts")}`,
     argv: deno(...TEST, WITH_LIBRARIES, `tests/${folder}/${file}`),
     isTest: true,
     isolated: true,
     ...more,
   }));
+}
+
+/** The same stages, those that take longest first. */
+function longestFirst(stages: readonly Stage[]): Stage[] {
+  const rank = ({ name }: Stage): number => LONGEST.indexOf(name) >>> 0;
+  return stages.toSorted((one, other) => rank(one) - rank(other));
 }
 
 /** All stages, in the order in which they start where nothing else decides. */
@@ -70,13 +73,15 @@ export function allStages(): readonly Stage[] {
     { name: COMPILE, argv: script("compile") },
     { name: MAKE_ROOT, argv: [EMPTY_ROOT, "make"], after: [COMPILE] },
     ...STATIC,
-    ...oneFile,
-    ...perFile("packaging", { after: [COMPILE] }),
-    ...perFile("kernel"),
-    ...perFile("source"),
     { name: "unit", argv: deno(...TEST, WITH_LIBRARIES, "src", "scripts/test"), isTest: true },
     { name: "uapi", argv: deno(...TEST, "tests/uapi"), isTest: true },
-    ...perFile("bench"),
+    ...longestFirst([
+      ...oneFile,
+      ...perFile("packaging", { after: [COMPILE] }),
+      ...perFile("kernel"),
+      ...perFile("source"),
+      ...perFile("bench"),
+    ]),
     {
       name: "the empty root, as it was but for the cache",
       argv: [EMPTY_ROOT, "check"],
