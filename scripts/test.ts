@@ -3,7 +3,7 @@
  *
  *     scripts/dev test                     all, in the default sizes
  *     scripts/dev test --full              all, in the sizes that a release is tested with (tests/support/sizes.ts)
- *     scripts/dev test --only PATTERN      the stages whose name contains PATTERN, and what they need; may be repeated
+ *     scripts/dev test --only PATTERN      stages with PATTERN in their name or file, and what they need; may be repeated
  *     scripts/dev test --list              the stages, and what each waits for
  *     scripts/dev test --lanes N           stages beside each other; default: one more than there are CPUs
  */
@@ -42,10 +42,12 @@ function readOptions(): { full: boolean; list: boolean; only: readonly string[];
 function choose(only: readonly string[]): Stage[] {
   const all = allStages();
   if (only.length === 0) return [...all];
+  const fits = ({ name, argv }: Stage, pattern: string): boolean =>
+    name.includes(pattern) || argv.at(-1)!.includes(pattern);
   for (const pattern of only) {
-    if (!all.some(({ name }) => name.includes(pattern))) fail(`no stage has "${pattern}" in its name: see --list`);
+    if (!all.some((stage) => fits(stage, pattern))) fail(`no stage has "${pattern}" in its name or file: see --list`);
   }
-  return withNeeded(all, all.filter(({ name }) => only.some((pattern) => name.includes(pattern))));
+  return withNeeded(all, all.filter((stage) => only.some((pattern) => fits(stage, pattern))));
 }
 
 const { full, list, only, lanes } = readOptions();

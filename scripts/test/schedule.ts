@@ -10,8 +10,6 @@ export interface Node {
   readonly after?: readonly string[];
   /** Stages that must have ended before this one starts, whatever came of them. */
   readonly afterEnd?: readonly string[];
-  /** True if nothing may run beside it. */
-  readonly alone?: boolean;
 }
 
 export interface Hooks<S extends Node> {
@@ -24,7 +22,7 @@ export interface Hooks<S extends Node> {
 }
 
 /**
- * Runs all stages, at most `lanes` at once. The first in the list goes first; one that runs alone waits until no other is left.
+ * Runs all stages, at most `lanes` at once. Of those that can start, the first in the list goes first.
  *
  * @throws {Error} for a stage that waits for itself, or for one that is not in the list.
  */
@@ -33,7 +31,6 @@ export async function schedule<S extends Node>(stages: readonly S[], lanes: numb
   const waiting = new Set(stages);
   const running = new Map<S, Promise<void>>();
   const outcomes = new Map<string, boolean>();
-  const fits = (stage: S): boolean => stage.alone ? running.size === 0 : running.size < lanes;
   const isReady = ({ after = [], afterEnd = [] }: S): boolean =>
     [...after, ...afterEnd].every((name) => outcomes.has(name));
 
@@ -46,10 +43,8 @@ export async function schedule<S extends Node>(stages: readonly S[], lanes: numb
       hooks.cannotRun(doomed, doomed.after!.find((name) => !outcomes.get(name))!);
       continue;
     }
-    const others = ready.filter(({ alone }) => !alone);
-    const isLast = [...waiting].every(({ alone }) => alone);
-    const next = others.find(fits) ?? (isLast || others.length === 0 ? ready.find(fits) : undefined);
-    if (next === undefined) {
+    const [next] = ready;
+    if (next === undefined || running.size === lanes) {
       await Promise.race(running.values());
       continue;
     }

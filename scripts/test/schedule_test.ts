@@ -45,15 +45,6 @@ Deno.test("a stage waits for what it needs, and does not run if that failed", as
   assert.ok(failed.indexOf("e2e ends") < failed.indexOf("check starts"), "it waits for the end only");
 });
 
-Deno.test("a stage that runs alone has nothing beside it, and comes when all others have ended", async () => {
-  const stages = [{ name: "quiet", alone: true }, { name: "a" }, { name: "b" }, { name: "c", after: ["b"] }];
-  const lines = await log(stages, 3);
-  assert.deepEqual(lines.slice(-2), ["quiet starts", "quiet ends"]);
-  assert.deepEqual(await log([{ name: "quiet", alone: true }, { name: "after", after: ["quiet"] }], 2), [
-    ...["quiet starts", "quiet ends", "after starts", "after ends"],
-  ]);
-});
-
 Deno.test("an interrupted schedule starts nothing more, and waits for what runs", async () => {
   const interrupt = new AbortController();
   const started: string[] = [];

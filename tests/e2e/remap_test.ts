@@ -100,7 +100,10 @@ async function swapUnderLoad(
   const status = await settled(box);
   assertNothingLost(status, report);
   assert.equal(status.generation, 2);
-  assert.deepEqual(status.reloads, { applied: 1, unchanged: 0, refused: 0 });
+  // Whoever watches the file may have been faster; what was asked for then finds nothing to change.
+  const { unchanged, ...reloads } = status.reloads;
+  assert.deepEqual(reloads, { applied: 1, refused: 0 });
+  assert.ok(unchanged <= 1);
 }
 
 const SWAPS = SIZE.swaps;

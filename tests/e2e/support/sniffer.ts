@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { TempDir } from "./command.ts";
 import { Program } from "./programs.ts";
+import { until } from "./wait.ts";
 
 const FIELDS = ["ip.checksum.status", "udp.checksum.status", "udp.checksum", "ipv6.src", "udp.length"];
 /** tshark's numbers. */
@@ -26,12 +27,18 @@ export class Sniffer implements AsyncDisposable {
   /** @param filter In the language of pcap-filter(7). */
   static async start(namespace: string, device: string, filter: string): Promise<Sniffer> {
     const directory = await TempDir.create();
-    const argv = ["dumpcap", "-q", "-i", device, "-f", filter, "-w", `${directory.path}/packets.pcapng`];
+    const argv = ["dumpcap", "-i", device, "-f", filter, "-w", `${directory.path}/packets.pcapng`];
     return new Sniffer(await Program.start(namespace, argv, "File: "), directory);
   }
 
-  /** Stops listening. @returns all that was heard; fails where something was missed. */
-  async packets(): Promise<SniffedPacket[]> {
+  /**
+   * Stops listening, once `count` packets were heard: the kernel hands them over in blocks, not at once.
+   *
+   * @returns all that was heard; fails where something was missed.
+   */
+  async packets(count: number): Promise<SniffedPacket[]> {
+    const heard = (): number => Number([...this.dumpcap.output.matchAll(/Packets: (\d+)/g)].at(-1)?.[1] ?? 0);
+    await until(`${count} packets`, () => heard() >= count, { describe: heard });
     const report = await this.dumpcap.interrupt();
     assert.match(report, /received\/dropped on interface '.*': \d+\/0 /);
     const checks = ["ip.check_checksum:TRUE", "udp.check_checksum:TRUE"].flatMap((option) => ["-o", option]);
