@@ -4,41 +4,9 @@
  * @module
  */
 import type { Snapshot } from "../observe/observer.ts";
+import { deliveries, type Delivery, type DemoSummary, isPerfect } from "./demo_account.ts";
 import { overwriting, upOver } from "./live_screen.ts";
 import { grouped, print, table, write } from "./output.ts";
-
-/** Packets of one port that one worker took from one queue. */
-export interface Delivery {
-  readonly port: number;
-  readonly worker: number;
-  readonly queue: number;
-  readonly packets: number;
-}
-
-export interface DemoSummary {
-  readonly generation: number;
-  readonly ports: readonly {
-    readonly port: number;
-    readonly sent: number;
-    readonly before: { readonly worker: number; readonly packets: number };
-    readonly after: { readonly worker: number; readonly packets: number };
-    /** Packets the old worker got after the change was in force. */
-    readonly late: number;
-  }[];
-  readonly sent: number;
-  readonly received: number;
-  readonly lost: number;
-  readonly misdirected: number;
-  readonly socketDrops: number;
-}
-
-export function deliveries({ rules }: Snapshot): Delivery[] {
-  return rules.filter(({ inForce }) => inForce).flatMap(({ ports, workers }) =>
-    workers.flatMap(({ worker, received }) =>
-      received.map(({ queue, packets }) => ({ port: Number(ports), worker, queue, packets }))
-    )
-  );
-}
 
 export class DemoScreen {
   readonly #terminal = Deno.stdout.isTerminal();
@@ -48,10 +16,16 @@ export class DemoScreen {
 
   constructor(private readonly silent: boolean) {}
 
-  /** Something the viewer should know, shown above the table from now on. */
-  note(text: string): void {
+  /** Something the viewer should know, shown above the table from now on. Rates are counted from `snapshot` on. */
+  note(text: string, snapshot: Snapshot): void {
     this.#notes.push(text);
-    if (!this.silent && !this.#terminal) print(`\n${text}`);
+    this.#last = { atMs: performance.now(), rows: deliveries(snapshot) };
+    if (!this.silent && !this.#terminal) print(`\n${text}\n`);
+  }
+
+  /** The last numbers; on paper the summary has them. */
+  end(snapshot: Snapshot): void {
+    if (this.#terminal) this.show(snapshot);
   }
 
   show(snapshot: Snapshot): void {
@@ -80,17 +54,17 @@ export class DemoScreen {
 
   /** One line for each look: who gets each port now. */
   #line(generation: number, rows: readonly Delivery[], rates: readonly number[]): void {
-    const moving = rows.map((row, index) => ({ ...row, rate: rates[index]! })).filter(({ rate }) => rate > 0);
+    if (rates.every((rate) => rate === 0)) return;
     const ports = [...new Set(rows.map(({ port }) => port))].map((port) => {
-      const workers = [...new Set(moving.filter((row) => row.port === port).map(({ worker }) => worker))];
-      const to = workers.map((worker) => {
-        const from = moving.filter((row) => row.port === port && row.worker === worker);
-        const rate = from.reduce((sum, row) => sum + row.rate, 0);
-        return `worker ${worker} (${grouped(rate)}/s from queues ${from.map(({ queue }) => queue).join(", ")})`;
-      });
-      return `${port} -> ${to.join(" and ") || "nobody"}`;
+      const byWorker = new Map<number, number>();
+      for (const [index, row] of rows.entries()) {
+        if (row.port === port) byWorker.set(row.worker, (byWorker.get(row.worker) ?? 0) + rates[index]!);
+      }
+      const moving = [...byWorker].filter(([, rate]) => rate > 0);
+      const to = moving.map(([worker, rate]) => `worker ${worker} ${grouped(rate).padStart(7)}/s`);
+      return `${port} -> ${to.join(" + ") || "nobody"}`;
     });
-    print(`generation ${generation}: ${ports.join("; ")}`);
+    print([`generation ${generation}:`, ...ports].join("   "));
   }
 }
 
@@ -103,10 +77,14 @@ export function summaryText(summary: DemoSummary): string {
     sent - before.packets - after.packets,
     late,
   ]);
-  return `
-${table(["PORT", "SENT", "BEFORE THE CHANGE", "AFTER", "LOST", "TO THE OLD WORKER AFTERWARDS"], rows)}
+  const queues = summary.receivedByQueue.map((packets, queue) => `${grouped(packets)} from queue ${queue}`);
+  const { sent, received, lost } = summary;
+  const sums = `
+${table(["PORT", "SENT", "BEFORE THE CHANGE", "AFTER IT", "LOST", "TO OLD WORKER"], rows)}
 
-${grouped(summary.sent)} packets sent, ${grouped(summary.received)} received by the workers, ${summary.lost} lost.
+${grouped(sent)} packets sent, ${grouped(received)} received by the workers, ${grouped(lost)} lost.
+Received: ${queues.join(", ")}.`;
+  return !isPerfect(summary) ? sums : `${sums}
 Whichever queue a packet arrived on, it reached the worker that its port names.
 Saving the file moved both ports to other workers, and lost nothing.`;
 }

@@ -12,7 +12,7 @@ import { interfaceIndex } from "../ffi/libc.ts";
 import { PassProgram } from "../ffi/pass_program.ts";
 import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
-import { XskSocket } from "../xsk/socket.ts";
+import { OwnerSocket } from "../xsk/socket.ts";
 import { Umem } from "../xsk/umem.ts";
 import { type Finding, finding, ok, problem, type Verdict, warning } from "./finding.ts";
 import { driverOf, keepsQueuesBack } from "./interface.ts";
@@ -89,8 +89,8 @@ async function bindSocket(config: InterfaceConfig, granted: AttachMode, risky: b
   using umem = new Umem({ chunks: CHUNKS, chunkSize, headroom });
   try {
     const options = { interfaceName: name, ifindex: interfaceIndex(name), queue, rings: RINGS, zeroCopy: allowed };
-    using socket = new XskSocket(options, umem);
-    const { fill, completion } = socket.queueRings!;
+    using socket = new OwnerSocket(options, umem);
+    const { fill, completion } = socket.queueRings;
     const state = createQueueState(CHUNKS);
     new ChunkExchange(state, producerRing(fill), consumerRing(completion), chunkSize, CHUNKS).seed();
     await socket.bind();

@@ -10,7 +10,7 @@ import type { QueuePortDescription } from "../dataplane/queue_port.ts";
 import { messageOf, SteerError, UnsupportedError } from "../errors.ts";
 import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
-import { XskSocket } from "../xsk/socket.ts";
+import { OwnerSocket, SharedSocket } from "../xsk/socket.ts";
 import { Umem } from "../xsk/umem.ts";
 import { requireInterface } from "../host/interface_index.ts";
 
@@ -19,8 +19,8 @@ export interface SteeredQueue {
   readonly id: number;
   readonly umem: Umem;
   readonly state: SharedArrayBuffer;
-  /** By worker; the first owns the queue's rings. */
-  readonly sockets: readonly XskSocket[];
+  /** By worker. */
+  readonly sockets: readonly [OwnerSocket, ...SharedSocket[]];
 }
 
 /** The rx queues of an interface, by sysfs. Ascending. */
@@ -146,7 +146,7 @@ export class SteeredInterface {
       zeroCopy: sockets[worker]!.zeroCopy!,
       rx: sockets[worker]!.rx,
       tx: sockets[worker]!.tx,
-      ...sockets[0]!.queueRings!,
+      ...sockets[0].queueRings,
       umem: { memory: umem.memory, chunkSize: umem.chunkSize, chunks: umem.chunks },
       state,
       reserve: this.#reserve,
@@ -180,23 +180,24 @@ export class SteeredInterface {
     const allowed = this.link.granted === "generic" ? "off" : zeroCopy;
     const options = { interfaceName: name, ifindex: this.ifindex, queue: id, rings, zeroCopy: allowed };
     const umem = new Umem(umemConfig);
-    const sockets: XskSocket[] = [];
+    const shared: SharedSocket[] = [];
+    let owner: OwnerSocket | undefined;
     try {
-      const first = new XskSocket(options, umem);
-      sockets.push(first);
+      owner = new OwnerSocket(options, umem);
       const state = createQueueState(umem.chunks);
-      const { fill, completion } = first.queueRings!;
+      const { fill, completion } = owner.queueRings;
       const { chunkSize, chunks } = umem;
       new ChunkExchange(state, producerRing(fill), consumerRing(completion), chunkSize, chunks, this.#reserve).seed();
-      await first.bind();
+      await owner.bind();
       for (let worker = 1; worker < this.#workers; worker++) {
-        const socket = new XskSocket(options);
-        sockets.push(socket);
-        await socket.bind(first);
+        const socket = new SharedSocket(options);
+        shared.push(socket);
+        await socket.bind(owner);
       }
-      return { id, umem, state, sockets };
+      return { id, umem, state, sockets: [owner, ...shared] };
     } catch (error) {
-      for (const socket of sockets) socket.close();
+      for (const socket of shared) socket.close();
+      owner?.close();
       umem.close();
       throw error;
     }

@@ -95,15 +95,15 @@ export interface Totals {
 /** @param slots Rule slots in use. */
 export function interfaceStatus(steered: ObservedInterface, slots: number): InterfaceStatus {
   const queues = steered.queues.map(({ id, sockets }): QueueStatus => {
-    const { fill, completion } = sockets[0]!.queueRings!;
+    const { fill, completion } = sockets[0].queueRings;
     return {
       queue: id,
       zeroCopy: sockets.every(({ zeroCopy }) => zeroCopy === true),
       fill: producerRing(fill).pending(),
       completion: consumerRing(completion).pending(),
       ringSizes: {
-        rx: sockets[0]!.rx.layout.size,
-        tx: sockets[0]!.tx.layout.size,
+        rx: sockets[0].rx.layout.size,
+        tx: sockets[0].tx.layout.size,
         fill: fill.layout.size,
         completion: completion.layout.size,
       },

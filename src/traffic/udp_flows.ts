@@ -27,6 +27,7 @@ export interface UdpFlowsOptions {
   readonly ports: readonly number[];
   /** Source sockets. Default 1. */
   readonly flows?: number;
+  /** Infinity: until `signal` ends it. */
   readonly packetsPerFlow: number;
   /** 8 and more: the payload starts with a 64-bit sequence number in network byte order. Default 18. */
   readonly payloadBytes?: number;
@@ -37,6 +38,8 @@ export interface UdpFlowsOptions {
   readonly segments?: number;
   /** Packets per second over all flows. As fast as can be where undefined. */
   readonly ratePps?: number;
+  /** Datagrams that may have been sent by now, counted from the start. The sender waits until it grows. Default no limit. */
+  readonly granted?: () => number;
   /** The first flow's source port, the others count up from it. The kernel chooses where undefined. */
   readonly sourcePort?: number;
   /** How long to wait for replies after the last datagram, until as many came as were sent. Default 0. */
@@ -112,7 +115,7 @@ class FlowSender implements Disposable {
   }
 
   async run(): Promise<UdpFlowsResult> {
-    const { packetsPerFlow, ratePps, replyTimeoutMs = 0, signal } = this.#options;
+    const { packetsPerFlow, ratePps, granted = () => Infinity, replyTimeoutMs = 0, signal } = this.#options;
     const pacer = new Pacer(ratePps);
     const burst = Math.ceil(pacer.burst(BATCH_DATAGRAMS) / this.#segments);
     const messagesPerFlow = Math.ceil(packetsPerFlow / this.#segments);
@@ -122,7 +125,8 @@ class FlowSender implements Disposable {
       const before = this.#sent;
       for (const [flow, socket] of this.#sockets.entries()) {
         const already = sentByFlow[flow]!;
-        const count = Math.min(burst, messagesPerFlow - already);
+        const allowed = Math.floor((granted() - this.#sent) / this.#segments);
+        const count = Math.min(burst, messagesPerFlow - already, allowed);
         if (count > 0) sentByFlow[flow] = already + this.#sendBatch(socket, already, count);
         if (replyTimeoutMs > 0) this.#receive(socket);
         await pacer.keep(this.#sent);

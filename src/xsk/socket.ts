@@ -1,11 +1,11 @@
 /**
- * AF_XDP sockets by plain system calls: one per (queue, worker). The first socket of a queue registers the queue's UMEM and owns
- * its fill and completion ring; the others share them (XDP_SHARED_UMEM).
+ * AF_XDP sockets by plain system calls: one per (queue, worker). A queue's {@linkcode OwnerSocket} registers its UMEM and
+ * has its fill and completion ring; a {@linkcode SharedSocket} joins them (XDP_SHARED_UMEM).
  *
  * @see {@link https://docs.kernel.org/networking/af_xdp.html}
  * @module
  */
-import { UnsupportedError } from "../errors.ts";
+import { messageOf, UnsupportedError } from "../errors.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { bindSocket, closeFd, getXdpOption, openXdpSocket, setXdpOption, trySetXdpOption } from "../ffi/libc.ts";
@@ -80,20 +80,20 @@ const RINGS: Readonly<
   },
 };
 
-export class XskSocket implements Disposable {
+/** What both kinds have: an rx and a tx ring of their own. */
+abstract class XskSocket implements Disposable {
   readonly fd: number;
   readonly queue: number;
   readonly rx: RingAddress;
   readonly tx: RingAddress;
-  /** Only the first socket of a queue has them. */
-  readonly queueRings: QueueRings | undefined;
   readonly #where: string;
+  readonly #offsets: DataView;
   readonly #mappings: MappedMemory[] = [];
   #zeroCopy: boolean | undefined;
   #closed = false;
 
-  /** Opens and sizes a socket; {@linkcode bind} makes it live. Give `umem` for the first socket of a queue only. */
-  constructor(private readonly options: SocketOptions, umem?: Umem) {
+  /** Opens a socket and makes its rings, those of its queue too if it registers `umem`. */
+  protected constructor(private readonly options: SocketOptions, umem?: Umem) {
     this.queue = options.queue;
     this.#where = `interface "${options.interfaceName}" queue ${options.queue}`;
     this.fd = openXdpSocket();
@@ -102,37 +102,24 @@ export class XskSocket implements Disposable {
       const kinds: RingKind[] = umem === undefined ? ["rx", "tx"] : ["fill", "completion", "rx", "tx"];
       for (const kind of kinds) this.#sizeRing(kind);
       trySetXdpOption(this.fd, UAPI.XDP_MAX_TX_SKB_BUDGET, TX_BUDGET);
-      const offsets = this.#mmapOffsets();
-      this.rx = this.#mapRing("rx", offsets);
-      this.tx = this.#mapRing("tx", offsets);
-      if (umem !== undefined) {
-        this.queueRings = { fill: this.#mapRing("fill", offsets), completion: this.#mapRing("completion", offsets) };
-      }
+      this.#offsets = this.#mmapOffsets();
+      this.rx = this.mapRing("rx");
+      this.tx = this.mapRing("tx");
     } catch (error) {
       this.close();
       throw error;
     }
   }
 
-  /**
-   * Binds to the queue, or to the queue and UMEM of `first`.
-   *
-   * @throws {UnsupportedError} when zero-copy is required and the driver has none.
-   * @throws {SyscallError} EBUSY when another program owns the queue.
-   */
-  async bind(first?: XskSocket): Promise<void> {
-    const { ifindex, queue, zeroCopy } = this.options;
-    const mode = zeroCopy === "require" ? UAPI.XDP_ZEROCOPY : zeroCopy === "off" ? UAPI.XDP_COPY : 0;
+  /** Binds to the queue, and waits where it is busy for a moment. @throws {SyscallError} */
+  protected async bindToQueue(flags: number, umemFd: number): Promise<void> {
+    const { ifindex, queue } = this.options;
     const address = new DataView(new ArrayBuffer(SOCKADDR_XDP.size));
     address.setUint16(SOCKADDR_XDP.sxdp_family, UAPI.AF_XDP, true);
-    address.setUint16(
-      SOCKADDR_XDP.sxdp_flags,
-      first === undefined ? UAPI.XDP_USE_NEED_WAKEUP | mode : UAPI.XDP_SHARED_UMEM,
-      true,
-    );
+    address.setUint16(SOCKADDR_XDP.sxdp_flags, flags, true);
     address.setUint32(SOCKADDR_XDP.sxdp_ifindex, ifindex, true);
     address.setUint32(SOCKADDR_XDP.sxdp_queue_id, queue, true);
-    address.setUint32(SOCKADDR_XDP.sxdp_shared_umem_fd, first?.fd ?? 0, true);
+    address.setUint32(SOCKADDR_XDP.sxdp_shared_umem_fd, umemFd, true);
 
     const what = `bind an AF_XDP socket to ${this.#where}`;
     for (let waitedMs = 0;; waitedMs += BUSY_STEP_MS) {
@@ -142,11 +129,7 @@ export class XskSocket implements Disposable {
         await pause(BUSY_STEP_MS);
         continue;
       }
-      const error = syscallError("bind", -result, what);
-      if (zeroCopy !== "require" || first !== undefined) throw error;
-      throw new UnsupportedError(`${error.message} (zero_copy: require)`, {
-        hint: "the driver has no zero-copy on this queue: set zero_copy: auto or off",
-      });
+      throw syscallError("bind", -result, what);
     }
     this.#zeroCopy = (this.#readOptions() & UAPI.XDP_OPTIONS_ZEROCOPY) !== 0;
   }
@@ -209,10 +192,11 @@ export class XskSocket implements Disposable {
     return new DataView(bytes.buffer);
   }
 
-  #mapRing(kind: RingKind, offsets: DataView): RingAddress {
+  /** Maps a ring that the socket has made. It is unmapped by {@linkcode close}. */
+  protected mapRing(kind: RingKind): RingAddress {
     const { offsets: base, page, entryBytes } = RINGS[kind];
     const size = this.options.rings[kind];
-    const offset = (field: number): number => Number(offsets.getBigUint64(base + field, true));
+    const offset = (field: number): number => Number(this.#offsets.getBigUint64(base + field, true));
     const entries = offset(XDP_RING_OFFSET.desc);
     const what = `map the ${kind} ring of ${this.#where}`;
     const mapping = MappedMemory.shared(this.fd, entries + size * entryBytes, page, what);
@@ -233,5 +217,55 @@ export class XskSocket implements Disposable {
     const bytes = new Uint8Array(new ArrayBuffer(4));
     getXdpOption(this.fd, UAPI.XDP_OPTIONS, "XDP_OPTIONS", bytes, `read the bind mode of ${this.#where}`);
     return new DataView(bytes.buffer).getUint32(0, true);
+  }
+}
+
+/** A queue's first socket. The queue's UMEM and rings live as long as it does. */
+export class OwnerSocket extends XskSocket {
+  readonly queueRings: QueueRings;
+  readonly #zeroCopyWanted: SocketOptions["zeroCopy"];
+
+  /** Opens a socket that registers `umem`; {@linkcode bind} makes it live. */
+  constructor(options: SocketOptions, umem: Umem) {
+    super(options, umem);
+    this.#zeroCopyWanted = options.zeroCopy;
+    try {
+      this.queueRings = { fill: this.mapRing("fill"), completion: this.mapRing("completion") };
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Binds to the queue.
+   *
+   * @throws {UnsupportedError} when zero-copy is required and the driver has none.
+   * @throws {SyscallError} EBUSY when another program owns the queue.
+   */
+  async bind(): Promise<void> {
+    const wanted = this.#zeroCopyWanted;
+    const mode = wanted === "require" ? UAPI.XDP_ZEROCOPY : wanted === "off" ? UAPI.XDP_COPY : 0;
+    try {
+      await this.bindToQueue(UAPI.XDP_USE_NEED_WAKEUP | mode, 0);
+    } catch (error) {
+      if (wanted !== "require") throw error;
+      throw new UnsupportedError(`${messageOf(error)} (zero_copy: require)`, {
+        hint: "the driver has no zero-copy on this queue: set zero_copy: auto or off",
+      });
+    }
+  }
+}
+
+/** A further socket of a queue: it receives into the owner's UMEM. */
+export class SharedSocket extends XskSocket {
+  /** Opens a socket; {@linkcode bind} makes it live. */
+  constructor(options: SocketOptions) {
+    super(options);
+  }
+
+  /** Binds to the queue and UMEM of `owner`, which is bound. @throws {SyscallError} */
+  bind(owner: OwnerSocket): Promise<void> {
+    return this.bindToQueue(UAPI.XDP_SHARED_UMEM, owner.fd);
   }
 }

@@ -18,7 +18,7 @@ const NOT_RUN: readonly (readonly [command: RegExp, reason: string])[] = [
   [/\b(systemctl|journalctl)\b|system\.slice/, "needs systemd as process 1; systemd_test.ts has the unit checked"],
   [/^kubectl /, "needs a cluster; manifests_test.ts checks the manifests"],
   [/^(podman|skopeo) /, "needs a container engine and a registry; manifests_test.ts checks the Containerfile"],
-  [/^scripts\/dev demo$|^ssh box xdpsteer demo$/, "15 seconds; launcher_test.ts runs the demo"],
+  [/^scripts\/dev demo$|^ssh box xdpsteer demo$/, "15 seconds; e2e/demo_test.ts runs the demo"],
   [/^scripts\/dev (test|release)\b/, "runs this test"],
   [/^scripts\/dev compile$/, "has made the file that this test runs"],
   [/^deno test /, "Deno is not on a box, and the test is one of the suite"],
