@@ -10,12 +10,13 @@ import type { CountedInterface, RuleTotals } from "../engine/counters.ts";
 import type { SteeredInterface, SteeredQueue } from "../engine/interface.ts";
 import type { WorkerPool } from "../engine/workers.ts";
 import type { XdpLink } from "../bpf/link.ts";
-import type { XskSocket } from "../xsk/socket.ts";
+import type { OwnerSocket, SharedSocket } from "../xsk/socket.ts";
 
-export type ObservedSocket = Pick<XskSocket, "queueRings" | "rx" | "statistics" | "tx" | "zeroCopy">;
+export type ObservedSocket = Pick<SharedSocket, "rx" | "statistics" | "tx" | "zeroCopy">;
+export type ObservedOwner = ObservedSocket & Pick<OwnerSocket, "queueRings">;
 
 export interface ObservedQueue extends Pick<SteeredQueue, "id"> {
-  readonly sockets: readonly ObservedSocket[];
+  readonly sockets: readonly [ObservedOwner, ...ObservedSocket[]];
 }
 
 export interface ObservedInterface extends CountedInterface, Pick<SteeredInterface, "ifindex" | "name"> {

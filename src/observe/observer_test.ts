@@ -29,7 +29,7 @@ function busyBox(): FakeAppliance {
   });
   Object.assign(second!.numbers!, { rx_dropped: 10, rx_ring_full: 20, rx_fill_ring_empty_descs: 5 });
   for (let entry = 0; entry < 16; entry++) second!.rxRing.produce(0);
-  for (let entry = 0; entry < 4; entry++) first!.fill!.produce(0);
+  for (let entry = 0; entry < 4; entry++) first.fill.produce(0);
   box.workers.counters[1]!.values[0] = 77; // turns
   box.captures = [{ rule: "game", written: 3, dropped: 2 } as FakeAppliance["captures"][number]];
   const way = { interface: "lo", mac: "02:00:00:00:00:01", mtu: 1500 };

@@ -10,7 +10,7 @@ import { RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/b
 import type { CaptureStatus } from "../../src/capture/captures.ts";
 import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { RuleTotals } from "../../src/engine/counters.ts";
-import type { ObservedInterface, ObservedSocket } from "../../src/observe/observed.ts";
+import type { ObservedInterface, ObservedOwner, ObservedSocket } from "../../src/observe/observed.ts";
 import type { Rule } from "../../src/steering/rule.ts";
 import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
 import type { XskStatistics } from "../../src/xsk/socket.ts";
@@ -63,7 +63,6 @@ export class FakeXskSocket implements ObservedSocket {
   readonly txRing = new FakeRing(RING_SIZE, "desc");
   readonly rx = ringAddress(this.rxRing);
   readonly tx = ringAddress(this.txRing);
-  readonly queueRings: ObservedSocket["queueRings"];
   zeroCopy = false;
   /** Undefined while the kernel does not answer. */
   numbers: Record<keyof XskStatistics, number> | undefined = {
@@ -75,20 +74,22 @@ export class FakeXskSocket implements ObservedSocket {
     tx_ring_empty_descs: 0,
   };
 
-  constructor(readonly fill?: FakeRing, readonly completion?: FakeRing) {
-    if (fill === undefined || completion === undefined) return;
-    this.queueRings = { fill: ringAddress(fill), completion: ringAddress(completion) };
-  }
-
   statistics(): XskStatistics {
     if (this.numbers === undefined) throw new Error("getsockopt failed with EBADF");
     return { ...this.numbers };
   }
 }
 
+/** The same, with the rings of its queue. */
+export class FakeOwnerSocket extends FakeXskSocket implements ObservedOwner {
+  readonly fill = new FakeRing(RING_SIZE, "addr");
+  readonly completion = new FakeRing(RING_SIZE, "addr");
+  readonly queueRings = { fill: ringAddress(this.fill), completion: ringAddress(this.completion) };
+}
+
 export interface FakeInterface extends ObservedInterface {
   readonly program: FakeProgram;
-  readonly queues: readonly { readonly id: number; readonly sockets: readonly FakeXskSocket[] }[];
+  readonly queues: readonly { readonly id: number; readonly sockets: readonly [FakeOwnerSocket, ...FakeXskSocket[]] }[];
 }
 
 export interface FakeApplianceOptions {
@@ -187,12 +188,8 @@ export class FakeAppliance implements AskedAppliance {
   }
 }
 
-function fakeSockets(workers: number): FakeXskSocket[] {
-  const [fill, completion] = [new FakeRing(RING_SIZE, "addr"), new FakeRing(RING_SIZE, "addr")];
-  return Array.from(
-    { length: workers },
-    (_, worker) => worker === 0 ? new FakeXskSocket(fill, completion) : new FakeXskSocket(),
-  );
+function fakeSockets(workers: number): [FakeOwnerSocket, ...FakeXskSocket[]] {
+  return [new FakeOwnerSocket(), ...Array.from({ length: workers - 1 }, () => new FakeXskSocket())];
 }
 
 /** A rule with one port. */
