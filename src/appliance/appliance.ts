@@ -106,7 +106,7 @@ export class Appliance {
         tables,
         forwardTables,
         sessions: (worker) => sessionOptions(config.forwarding, worker, workers.count, key, LIMIT.RULE_SLOTS),
-        describePorts: (worker) => parts.interfaces.flatMap((steered) => steered.describePorts(worker)),
+        describeEnds: (worker) => parts.interfaces.flatMap((steered) => steered.describeEnds(worker)),
       });
       const ready = running.then(() => {
         for (const steered of parts.interfaces) steered.fillXskMap();

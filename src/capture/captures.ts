@@ -89,7 +89,7 @@ export class Captures {
   readonly #queue: ChangeQueue;
   readonly #slotOf: (rule: string) => number | undefined;
   readonly #counts = CaptureCounts.create(CAPTURE_IDS);
-  readonly #queuePorts: number;
+  readonly #queueEnds: number;
   /** For their counts only: the thread takes the packets out. */
   readonly #rings: readonly CaptureRingReader[];
   readonly #writer: WriterThread;
@@ -111,7 +111,7 @@ export class Captures {
     const ports = interfaces.flatMap(({ queues }, networkInterface) =>
       queues.map(({ id }) => ({ networkInterface, queue: id }))
     );
-    this.#queuePorts = ports.length;
+    this.#queueEnds = ports.length;
     this.#rings = rings.map((ring) => new CaptureRingReader(ring, ports.length));
     this.#writer = new WriterThread(entry, {
       begin: {
@@ -306,7 +306,7 @@ export class Captures {
   #rawCounts(id: number): Counts {
     let dropped = this.#counts.lost[id]!;
     for (const ring of this.#rings) {
-      for (let port = 0; port < this.#queuePorts; port++) dropped += ring.dropped(id, port);
+      for (let port = 0; port < this.#queueEnds; port++) dropped += ring.dropped(id, port);
     }
     return { written: this.#counts.written[id]!, dropped };
   }

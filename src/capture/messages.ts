@@ -7,7 +7,7 @@
 /** Name of the thread; the entry module knows it by this. */
 export const CAPTURE_THREAD = "capture";
 
-/** Where a worker's queue port is. */
+/** Where a worker's queue end is. */
 export interface PortPlace {
   /** Number of the interface. */
   readonly networkInterface: number;
@@ -28,7 +28,7 @@ export type ToWriter =
     readonly type: "begin";
     /** By worker. */
     readonly rings: readonly SharedArrayBuffer[];
-    /** By queue port: the same for every worker. */
+    /** By queue end: the same for every worker. */
     readonly ports: readonly PortPlace[];
     readonly interfaces: readonly string[];
     /** For {@linkcode CaptureCounts}. */

@@ -105,8 +105,8 @@ export class Model {
 }
 
 function workerRates({ workers }, { places }) {
-  const queuePorts = places.length / workers.length;
+  const queueEnds = places.length / workers.length;
   return workers.map((_, worker) =>
-    places.slice(worker * queuePorts, (worker + 1) * queuePorts).reduce((sum, [, rate]) => sum + rate, 0)
+    places.slice(worker * queueEnds, (worker + 1) * queueEnds).reduce((sum, [, rate]) => sum + rate, 0)
   );
 }

@@ -22,7 +22,7 @@ const DROPPED_AT = 32;
 const RECORD = { captured: 0, length: 1, id: 2, port: 3, seconds: 4, nanoseconds: 5 } as const;
 const RECORD_WORDS = 6;
 
-/** A ring's memory. `ports`: how many queue ports the worker has; drops are counted for each. */
+/** A ring's memory. `ports`: how many queue ends the worker has; drops are counted for each. */
 export function createCaptureRing(ports: number, bytes: number = CAPTURE_RING_BYTES): SharedArrayBuffer {
   return new SharedArrayBuffer(headBytes(ports) + bytes);
 }
@@ -36,7 +36,7 @@ class Ring {
   protected readonly control: Int32Array;
   protected readonly words: Int32Array;
   protected readonly mask: number;
-  /** Packets that found no room, by capture, then by queue port. Written by the worker. */
+  /** Packets that found no room, by capture, then by queue end. Written by the worker. */
   protected readonly drops: Float64Array;
 
   constructor(memory: SharedArrayBuffer, protected readonly ports: number) {
@@ -65,7 +65,7 @@ export class CaptureRingWriter extends Ring {
    * Puts the first `captured` bytes of a packet in, for {@linkcode publish} to show. Hot path: no allocation.
    *
    * @param id Of the capture.
-   * @param port The worker's queue port it came by.
+   * @param port The worker's queue end it came by.
    * @param time Of CLOCK_MONOTONIC, as {@linkcode Clock.time} has it.
    * @returns False when there is no room: it is counted.
    */
@@ -178,7 +178,7 @@ export class CaptureRingReader extends Ring {
     return Atomics.load(this.control, PLAN_SEEN_WORD);
   }
 
-  /** Packets of a capture that found no room, by one queue port. */
+  /** Packets of a capture that found no room, by one queue end. */
   dropped(id: number, port: number): number {
     return this.drops[id * this.ports + port]!;
   }

@@ -43,7 +43,7 @@ export interface CaptureMemory {
   readonly plans: SharedArrayBuffer;
   /** From createCaptureRing(). */
   readonly ring: SharedArrayBuffer;
-  readonly ports: number;
+  readonly ends: number;
 }
 
 export class CaptureTap {
@@ -55,10 +55,10 @@ export class CaptureTap {
   /** By capture: packets until the next one is captured; 0 before the first. */
   readonly #due = new Int32Array(CAPTURE_IDS);
 
-  constructor({ plans, ring, ports }: CaptureMemory, clock: Pick<Clock, "time" | "read">) {
+  constructor({ plans, ring, ends }: CaptureMemory, clock: Pick<Clock, "time" | "read">) {
     this.#plans = viewCapturePlans(plans);
     this.#plan = this.#plans[0]!;
-    this.#ring = new CaptureRingWriter(ring, ports);
+    this.#ring = new CaptureRingWriter(ring, ends);
     this.#clock = clock;
   }
 
@@ -73,7 +73,7 @@ export class CaptureTap {
     return captureOfRule.some((id) => id !== 0);
   }
 
-  /** Captures what is to be captured of a batch that came by queue port `port`. Hot path: no allocation. */
+  /** Captures what is to be captured of a batch that came by queue end `port`. Hot path: no allocation. */
   tap(umem: DataView, batch: Batch, { ruleOfPort }: WorkerTable, port: number): void {
     const { captureOfRule, sample, snap } = this.#plan;
     const ring = this.#ring;

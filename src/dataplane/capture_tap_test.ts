@@ -36,7 +36,7 @@ class Rig {
     this.plans = viewCapturePlans(plans);
     this.reader = new CaptureRingReader(ring, PORTS);
     const time = Int32Array.of(0, 0, 5, 0);
-    this.tap = new CaptureTap({ plans, ring, ports: PORTS }, { time, read: () => void time[0]!++ });
+    this.tap = new CaptureTap({ plans, ring, ends: PORTS }, { time, read: () => void time[0]!++ });
     const [first, second] = viewWorkerTables(createWorkerTables(SLOTS));
     const rules = [["game", 7777], ["chat", 9090]] as const;
     compileWorkerTable(

@@ -47,7 +47,7 @@ const FATE_COUNT = FATES.length;
 /**
  * One worker's counters: doubles, exact to 2^53, written by that worker only, never reset.
  *
- * Layout: the loop's numbers, then packets and bytes by (rule slot, fate), then packets received by (queue port, rule slot).
+ * Layout: the loop's numbers, then packets and bytes by (rule slot, fate), then packets received by (queue end, rule slot).
  */
 export class WorkerCounters {
   readonly values: Float64Array;
@@ -58,8 +58,8 @@ export class WorkerCounters {
     this.#receivedAt = FATES_AT + ruleSlots * FATE_COUNT * 2;
   }
 
-  static create(ruleSlots: number, queuePorts: number): WorkerCounters {
-    const doubles = FATES_AT + ruleSlots * (FATE_COUNT * 2 + queuePorts);
+  static create(ruleSlots: number, queueEnds: number): WorkerCounters {
+    const doubles = FATES_AT + ruleSlots * (FATE_COUNT * 2 + queueEnds);
     return new WorkerCounters(new SharedArrayBuffer(doubles * Float64Array.BYTES_PER_ELEMENT), ruleSlots);
   }
 
@@ -75,13 +75,13 @@ export class WorkerCounters {
     return this.values[fateAt(slot, fate) + 1]!;
   }
 
-  received(queuePort: number, slot: number): number {
-    return this.values[this.receivedAt(queuePort) + slot]!;
+  received(queueEnd: number, slot: number): number {
+    return this.values[this.receivedAt(queueEnd) + slot]!;
   }
 
-  /** Index of a queue port's received counters; add the rule slot. */
-  receivedAt(queuePort: number): number {
-    return this.#receivedAt + queuePort * this.ruleSlots;
+  /** Index of a queue end's received counters; add the rule slot. */
+  receivedAt(queueEnd: number): number {
+    return this.#receivedAt + queueEnd * this.ruleSlots;
   }
 }
 

@@ -5,30 +5,30 @@
  * @module
  */
 import type { Egress } from "./forward.ts";
-import type { QueuePort } from "./queue_port.ts";
+import type { QueueEnd } from "./queue_end.ts";
 
-/** What it takes of a {@linkcode QueuePort} to copy packets to it. */
-export type EgressPort = Pick<QueuePort, "copyIn" | "largestCopy" | "submitCopied">;
+/** What it takes of a {@linkcode QueueEnd} to copy packets to it. */
+export type EgressEnd = Pick<QueueEnd, "copyIn" | "largestCopy" | "submitCopied">;
 
 export class CopyingEgress implements Egress {
-  /** By interface; undefined for one without a queue port. */
-  readonly #ports: readonly (EgressPort | undefined)[];
+  /** By interface; undefined for one without a queue end. */
+  readonly #ends: readonly (EgressEnd | undefined)[];
   /** By interface. */
   readonly #largest: Int32Array;
 
   /**
-   * @param ports All of the worker's.
-   * @param interfaceOfPort Number of each port's interface.
+   * @param ends All of the worker's.
+   * @param interfaceOfEnd Number of each end's interface.
    * @param worker Workers share an interface's queues out between them.
    */
-  constructor(ports: readonly EgressPort[], interfaceOfPort: readonly number[], worker: number) {
-    const count = Math.max(...interfaceOfPort) + 1;
-    this.#ports = Array.from({ length: count }, (_, wanted) => {
-      const ofInterface = ports.filter((_, index) => interfaceOfPort[index] === wanted);
+  constructor(ends: readonly EgressEnd[], interfaceOfEnd: readonly number[], worker: number) {
+    const count = Math.max(...interfaceOfEnd) + 1;
+    this.#ends = Array.from({ length: count }, (_, wanted) => {
+      const ofInterface = ends.filter((_, index) => interfaceOfEnd[index] === wanted);
       return ofInterface[worker % ofInterface.length];
     });
-    // Without a queue port nothing is sent, whatever its size.
-    this.#largest = Int32Array.from(this.#ports, (port) => port?.largestCopy ?? 0x7fffffff);
+    // Without a queue end nothing is sent, whatever its size.
+    this.#largest = Int32Array.from(this.#ends, (end) => end?.largestCopy ?? 0x7fffffff);
   }
 
   /** Hot path: no allocation. */
@@ -38,12 +38,12 @@ export class CopyingEgress implements Egress {
 
   /** Hot path: no allocation. What was copied goes out at the next {@linkcode submit}. */
   send(networkInterface: number, umem: DataView, addr: number, length: number): boolean {
-    return this.#ports[networkInterface]?.copyIn(umem, addr, length) ?? false;
+    return this.#ends[networkInterface]?.copyIn(umem, addr, length) ?? false;
   }
 
   /** Hands all that was copied to the kernel. Once per batch. */
   submit(): void {
-    const ports = this.#ports;
-    for (let index = 0; index < ports.length; index++) ports[index]?.submitCopied();
+    const ends = this.#ends;
+    for (let index = 0; index < ends.length; index++) ends[index]?.submitCopied();
   }
 }

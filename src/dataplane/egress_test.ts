@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { FakeQueue, type FakeQueueOptions } from "../../tests/support/fake_queue.ts";
-import { CopyingEgress, type EgressPort } from "./egress.ts";
+import { CopyingEgress, type EgressEnd } from "./egress.ts";
 
-/** A port that only notes what it is asked. */
-class NotingPort implements EgressPort {
+/** A end that only notes what it is asked. */
+class NotingEnd implements EgressEnd {
   readonly copied: number[] = [];
   submitted = 0;
 
@@ -23,33 +23,33 @@ const UMEM = new DataView(new ArrayBuffer(8192));
 
 Deno.test("CopyingEgress sends to the interface it is told, and workers take its queues in turn", () => {
   for (let worker = 0; worker < 5; worker++) {
-    const ports = [1, 2, 3, 4, 5].map((size) => new NotingPort(size));
-    const egress = new CopyingEgress(ports, [0, 0, 1, 1, 1], worker);
+    const ends = [1, 2, 3, 4, 5].map((size) => new NotingEnd(size));
+    const egress = new CopyingEgress(ends, [0, 0, 1, 1, 1], worker);
     assert.ok(egress.send(1, UMEM, 700, 60));
     assert.ok(egress.send(0, UMEM, 800, 60));
     const first = worker % 2;
     const second = 2 + worker % 3;
     assert.deepEqual(
-      ports.map(({ copied }) => copied),
-      ports.map((_, index) => index === first ? [800] : index === second ? [700] : []),
+      ends.map(({ copied }) => copied),
+      ends.map((_, index) => index === first ? [800] : index === second ? [700] : []),
       `worker ${worker}`,
     );
     assert.deepEqual([egress.largest(0), egress.largest(1)], [1 + first, 1 + second]);
   }
 });
 
-Deno.test("CopyingEgress sends nothing to an interface without a queue port, whatever its size", () => {
-  const ports = [new NotingPort(1792), new NotingPort(1792)];
-  const egress = new CopyingEgress(ports, [0, 2], 3);
+Deno.test("CopyingEgress sends nothing to an interface without a queue end, whatever its size", () => {
+  const ends = [new NotingEnd(1792), new NotingEnd(1792)];
+  const egress = new CopyingEgress(ends, [0, 2], 3);
   assert.equal(egress.largest(1), 0x7fffffff);
   assert.equal(egress.send(1, UMEM, 700, 60), false);
-  assert.deepEqual(ports.map(({ copied }) => copied), [[], []]);
+  assert.deepEqual(ends.map(({ copied }) => copied), [[], []]);
   egress.submit();
-  assert.deepEqual(ports.map(({ submitted }) => submitted), [1, 1]);
+  assert.deepEqual(ends.map(({ submitted }) => submitted), [1, 1]);
 });
 
-Deno.test("CopyingEgress says so when a port has no room", () => {
-  assert.equal(new CopyingEgress([new NotingPort(1792, false)], [0], 0).send(0, UMEM, 700, 60), false);
+Deno.test("CopyingEgress says so when a end has no room", () => {
+  assert.equal(new CopyingEgress([new NotingEnd(1792, false)], [0], 0).send(0, UMEM, 700, 60), false);
 });
 
 /** An egress over one queue, and frames in a UMEM of another. */

@@ -1,11 +1,11 @@
 /**
- * What a worker does while no packets come: spin, look at the clock, or sleep. The policy sees a clock and its ports through two
+ * What a worker does while no packets come: spin, look at the clock, or sleep. The policy sees a clock and its ends through two
  * small interfaces, so tests run it without a kernel.
  *
  * @module
  */
 import { PAUSE_MS_AT, PAUSES_AT, SLEEPS_AT, SPUN_MS_AT } from "./counters.ts";
-import { REST, type Rest } from "./queue_port.ts";
+import { REST, type Rest } from "./queue_end.ts";
 
 export type WaitMode = "adaptive" | "poll" | "busy";
 
@@ -21,7 +21,7 @@ export interface Waiter {
   readonly elapsed: Float64Array;
 }
 
-/** What the policy has to know of the worker's ports. */
+/** What the policy has to know of the worker's ends. */
 export interface Idlers {
   /** How long the worker may sleep. */
   rest(): Rest;
@@ -56,7 +56,7 @@ export class Idle {
   /** True if something may need a look without a wakeup: no sleep is longer than {@linkcode SLEEP_MS} then. */
   looksUp = false;
   readonly #waiter: Waiter;
-  readonly #ports: Idlers;
+  readonly #ends: Idlers;
   /** The worker's counters. */
   readonly #values: Float64Array;
   readonly #adaptive: boolean = false;
@@ -68,9 +68,9 @@ export class Idle {
   /** Since packets came last; an array, since a number of its own would be put on the heap. */
   readonly #spunMs = new Float64Array(1);
 
-  constructor(wait: WaitMode, waiter: Waiter, ports: Idlers, values: Float64Array) {
+  constructor(wait: WaitMode, waiter: Waiter, ends: Idlers, values: Float64Array) {
     this.#waiter = waiter;
-    this.#ports = ports;
+    this.#ends = ends;
     this.#values = values;
     this.#adaptive = wait === "adaptive";
     this.#spinMs = wait === "busy" ? Infinity : ADAPTIVE_SPIN_MS;
@@ -99,12 +99,12 @@ export class Idle {
    */
   pass(waiting: boolean): boolean {
     let rest: Rest;
-    if ((!this.#spins || this.#spunMs[0]! >= this.#spinMs) && (rest = this.#ports.rest()) !== REST.none) {
+    if ((!this.#spins || this.#spunMs[0]! >= this.#spinMs) && (rest = this.#ends.rest()) !== REST.none) {
       this.#sleep(rest, waiting);
       this.#emptyTurns = 0;
       return true;
     }
-    if (this.#ports.fillNeedsWakeup()) this.#waiter.wait(0); // poll(2) also tells a zero-copy driver to look at its fill ring
+    if (this.#ends.fillNeedsWakeup()) this.#waiter.wait(0); // poll(2) also tells a zero-copy driver to look at its fill ring
     if (!this.#spins || this.#emptyTurns % CLOCK_TURNS !== 0) return false;
     this.#addSpun();
     return true;

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { LOOP_COUNTERS, PAUSES_AT, SLEEPS_AT, SPUN_MS_AT } from "./counters.ts";
 import { Idle, type WaitMode } from "./idle.ts";
-import { REST, type Rest } from "./queue_port.ts";
+import { REST, type Rest } from "./queue_end.ts";
 
 /** Turns until 30 microseconds have passed: one look at the clock in 128. */
 const SPIN_TURNS = 31 * 128 + 1;
 
-/** A clock that moves when told to, ports that allow what they are told to, and a record of the sleeps. */
+/** A clock that moves when told to, ends that allow what they are told to, and a record of the sleeps. */
 class Rig {
   readonly values = new Float64Array(LOOP_COUNTERS.length);
   readonly sleeps: number[] = [];
@@ -34,8 +34,8 @@ class Rig {
       },
       elapsed: this.elapsed,
     };
-    const ports = { rest: () => this.rest, fillNeedsWakeup: () => this.wakesFill };
-    this.idle = new Idle(wait, waiter, ports, this.values);
+    const ends = { rest: () => this.rest, fillNeedsWakeup: () => this.wakesFill };
+    this.idle = new Idle(wait, waiter, ends, this.values);
   }
 
   /** Empty turns until one sleeps, at most `limit`. @returns How many there were. */
@@ -93,7 +93,7 @@ Deno.test("Idle times one sleep in sixteen after large batches", () => {
   assert.equal(rig.emptyUntilSleep(100_000), SPIN_TURNS);
 });
 
-Deno.test("Idle sleeps as long as its ports allow", () => {
+Deno.test("Idle sleeps as long as its ends allow", () => {
   for (
     const { rest, looksUp, waiting, ms } of [
       { rest: REST.full, looksUp: false, waiting: false, ms: -1 },

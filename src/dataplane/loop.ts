@@ -1,5 +1,5 @@
 /**
- * The data path: one loop per worker over its queue ports.
+ * The data path: one loop per worker over its queue ends.
  *
  * A turn takes a batch from each rx ring, processes it, sends or gives back its chunks, and keeps the chunks moving. When
  * nothing comes, the worker waits in the way the operator chose.
@@ -19,7 +19,7 @@ import { Parking } from "./parking.ts";
 import { PassMark } from "./pass_mark.ts";
 import { countBatch, processBatch, processParked } from "./process.ts";
 import { Idle, SHORT_SLEEP_MS, type Waiter, type WaitMode } from "./idle.ts";
-import { fillNeedsWakeup, type QueuePort, REST, restOf } from "./queue_port.ts";
+import { fillNeedsWakeup, type QueueEnd, REST, restOf } from "./queue_end.ts";
 import { COMMAND, type ControlWords, TABLE } from "./control_words.ts";
 import {
   BATCHES_AT,
@@ -36,13 +36,13 @@ export type Tap = Pick<CaptureTap, "note" | "tap">;
 
 export interface LoopContext {
   readonly worker: number;
-  readonly ports: readonly QueuePort[];
+  readonly ends: readonly QueueEnd[];
   readonly tables: readonly WorkerTable[];
   readonly forwardTables: readonly ForwardTable[];
   /** Made when the first rule forwards. */
   readonly sessions: SessionTableOptions;
-  /** Number of each port's interface, in the order of the configuration. */
-  readonly interfaceOfPort: readonly number[];
+  /** Number of each end's interface, in the order of the configuration. */
+  readonly interfaceOfEnd: readonly number[];
   readonly control: ControlWords;
   readonly counters: WorkerCounters;
   /** Called when the first rule is captured. */
@@ -73,7 +73,7 @@ export function runLoop(context: LoopContext): void {
 export class Loop {
   readonly #context: LoopContext;
   readonly #batch = new Batch();
-  /** By port. */
+  /** By end. */
   readonly #receivedAt: readonly number[];
   /** As last read from the control words. */
   #changes = 0;
@@ -102,12 +102,12 @@ export class Loop {
 
   constructor(context: LoopContext) {
     this.#context = context;
-    this.#receivedAt = context.ports.map((_, index) => context.counters.receivedAt(index));
+    this.#receivedAt = context.ends.map((_, index) => context.counters.receivedAt(index));
     this.#table = context.tables[0]!;
-    const { ports, waiter } = context;
-    const idlers = { rest: () => restOf(ports), fillNeedsWakeup: () => fillNeedsWakeup(ports) };
+    const { ends, waiter } = context;
+    const idlers = { rest: () => restOf(ends), fillNeedsWakeup: () => fillNeedsWakeup(ends) };
     this.#idle = new Idle(context.wait, waiter, idlers, context.counters.values);
-    this.#idle.looksUp = ports.some(({ zeroCopy }) => zeroCopy);
+    this.#idle.looksUp = ends.some(({ zeroCopy }) => zeroCopy);
     this.#noteChanges();
   }
 
@@ -116,16 +116,16 @@ export class Loop {
   }
 
   /**
-   * One turn: a batch of each queue port, or what a turn without packets is for. Hot path: no allocation.
+   * One turn: a batch of each queue end, or what a turn without packets is for. Hot path: no allocation.
    *
    * @returns False when the loop is at its end.
    */
   step(): boolean {
     if (this.#command === COMMAND.stop) return false;
-    const { ports, counters: { values } } = this.#context;
+    const { ends, counters: { values } } = this.#context;
     const idle = this.#idle;
     let received = 0;
-    for (let index = 0; index < ports.length; index++) received += this.#turn(index);
+    for (let index = 0; index < ends.length; index++) received += this.#turn(index);
     if (this.#parking.count > 0) this.#unpark(Parking.overSince(this.#context.now()), false);
     values[TURNS_AT] = values[TURNS_AT]! + 1;
 
@@ -142,49 +142,49 @@ export class Loop {
 
   /** A turn without packets after the command to drain. @returns False when nothing is left to do, or it takes too long. */
   #drain(): boolean {
-    const { ports, waiter } = this.#context;
+    const { ends, waiter } = this.#context;
     if (this.#parking.count > 0) this.#unpark(Infinity, false);
-    if (restOf(ports) > REST.short || this.#drainTurns++ === DRAIN_TURNS_MAX) return false;
+    if (restOf(ends) > REST.short || this.#drainTurns++ === DRAIN_TURNS_MAX) return false;
     waiter.wait(SHORT_SLEEP_MS);
     return true;
   }
 
-  /** One batch of one queue port. Hot path: no allocation. */
+  /** One batch of one queue end. Hot path: no allocation. */
   #turn(index: number): number {
-    const { control, counters: { values }, ports } = this.#context;
-    const port = ports[index]!;
+    const { control, counters: { values }, ends } = this.#context;
+    const end = ends[index]!;
     const batch = this.#batch;
-    const received = port.receive(batch);
+    const received = end.receive(batch);
     // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force before it.
     if (control.changesHint !== this.#changes) this.#noteChanges();
     if (received > 0) {
       const tap = this.#tap;
-      if (tap !== undefined) tap.tap(port.umem, batch, this.#table, index);
+      if (tap !== undefined) tap.tap(end.umem, batch, this.#table, index);
       const forwarder = this.#forwarder;
-      if (this.#soleRule !== NO_RULE) this.#count(index, port, batch);
-      else if (forwarder === undefined) this.#process(index, port, batch);
-      else this.#forward(index, port, forwarder);
+      if (this.#soleRule !== NO_RULE) this.#count(index, end, batch);
+      else if (forwarder === undefined) this.#process(index, end, batch);
+      else this.#forward(index, end, forwarder);
       values[BATCHES_AT] = values[BATCHES_AT]! + 1;
     }
     if (this.#passMark.pending) this.#lookAtMark();
-    if (port.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + port.flushTx();
-    if (port.exchange.due && !port.exchange.exchange()) values[LOCK_MISSES_AT] = values[LOCK_MISSES_AT]! + 1;
+    if (end.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + end.flushTx();
+    if (end.exchange.due && !end.exchange.exchange()) values[LOCK_MISSES_AT] = values[LOCK_MISSES_AT]! + 1;
     return received;
   }
 
   #lookAtMark(): void {
-    const { control, ports, worker } = this.#context;
+    const { control, ends, worker } = this.#context;
     const mark = this.#passMark;
-    if (mark.look(ports, this.#parking, this.#context.now())) control.setPassed(worker, mark.asked);
+    if (mark.look(ends, this.#parking, this.#context.now())) control.setPassed(worker, mark.asked);
   }
 
-  #process(index: number, port: QueuePort, batch: Batch): void {
-    const { counters: { values }, interfaceOfPort } = this.#context;
-    const txRoom = port.txRoom(batch.count);
+  #process(index: number, end: QueueEnd, batch: Batch): void {
+    const { counters: { values }, interfaceOfEnd } = this.#context;
+    const txRoom = end.txRoom(batch.count);
     const receivedAt = this.#receivedAt[index]!;
-    const from = interfaceOfPort[index]!;
+    const from = interfaceOfEnd[index]!;
     const transmitted = processBatch(
-      port.umem,
+      end.umem,
       batch,
       this.#table,
       values,
@@ -193,21 +193,21 @@ export class Loop {
       this.#forwarder,
       from,
     );
-    port.dispose(batch, transmitted);
+    end.dispose(batch, transmitted);
   }
 
   /** As {@linkcode #process}, where all packets are of one rule that only counts them. */
-  #count(index: number, port: QueuePort, batch: Batch): void {
+  #count(index: number, end: QueueEnd, batch: Batch): void {
     countBatch(batch, this.#soleRule, this.#context.counters.values, this.#receivedAt[index]!);
-    port.dispose(batch, 0);
+    end.dispose(batch, 0);
   }
 
   /** As {@linkcode #process}, while there are rules that forward. */
-  #forward(index: number, port: QueuePort, forwarder: Forwarder): void {
+  #forward(index: number, end: QueueEnd, forwarder: Forwarder): void {
     const nowMs = this.#context.now();
     const mayPark = this.#parking.hasRoom(this.#batch.count);
     this.#beginForwarding(forwarder, nowMs, mayPark);
-    this.#process(index, port, this.#batch);
+    this.#process(index, end, this.#batch);
     this.#endForwarding(forwarder);
     if (mayPark) this.#parking.keep(this.#batch, index, nowMs);
   }
@@ -230,26 +230,26 @@ export class Loop {
    * @param mayPark False for those that are not to wait any longer.
    */
   #unpark(sinceMs: number, mayPark: boolean): void {
-    const { ports } = this.#context;
+    const { ends } = this.#context;
     const batch = this.#parkedBatch;
-    for (let index = 0; index < ports.length && this.#parking.count > 0; index++) {
+    for (let index = 0; index < ends.length && this.#parking.count > 0; index++) {
       this.#parking.takeInto(batch, index, sinceMs);
       if (batch.count === 0) continue;
       const forwarder = this.#forwarder!;
       this.#beginForwarding(forwarder, this.#context.now(), mayPark);
-      this.#processParked(index, ports[index]!, forwarder);
+      this.#processParked(index, ends[index]!, forwarder);
       this.#endForwarding(forwarder);
       if (mayPark) this.#parking.keepOn(batch, index);
     }
   }
 
-  #processParked(index: number, port: QueuePort, forwarder: Forwarder): void {
-    const { counters: { values }, interfaceOfPort } = this.#context;
+  #processParked(index: number, end: QueueEnd, forwarder: Forwarder): void {
+    const { counters: { values }, interfaceOfEnd } = this.#context;
     const batch = this.#parkedBatch;
-    const txRoom = port.txRoom(batch.count);
+    const txRoom = end.txRoom(batch.count);
     const receivedAt = this.#receivedAt[index]!;
-    const from = interfaceOfPort[index]!;
-    port.dispose(batch, processParked(port.umem, batch, values, receivedAt, txRoom, forwarder, from));
+    const from = interfaceOfEnd[index]!;
+    end.dispose(batch, processParked(end.umem, batch, values, receivedAt, txRoom, forwarder, from));
   }
 
   /** Ends sessions also while no packets come, or none that are forwarded. */
@@ -264,10 +264,10 @@ export class Loop {
 
   /** Takes the forward table in force. The first one brings the memory for sessions with it. */
   #noteForwarding(version: number): void {
-    const { control, forwardTables, interfaceOfPort, ports, sessions, worker } = this.#context;
+    const { control, forwardTables, interfaceOfEnd, ends, sessions, worker } = this.#context;
     const table = forwardTables[version & 1]!;
     if (this.#forwarder === undefined) {
-      this.#egress = new CopyingEgress(ports, interfaceOfPort, worker);
+      this.#egress = new CopyingEgress(ends, interfaceOfEnd, worker);
       this.#forwarder = new Forwarder(table, this.#egress, sessions);
       this.#idle.looksUp = true;
     }
@@ -286,7 +286,7 @@ export class Loop {
   }
 
   #noteChanges(): void {
-    const { control, heapUsed, ports, tables, worker } = this.#context;
+    const { control, heapUsed, ends, tables, worker } = this.#context;
     this.#changes = control.changes;
     this.#command = control.command;
     // Read first: what the rules need was put in force before them.
@@ -299,7 +299,7 @@ export class Loop {
     if (capture !== this.#captureVersion) this.#noteCaptures(capture);
     control.setSeen(worker, TABLE.rules, rules);
     const asked = control.passAsked;
-    if (asked !== this.#passMark.asked) this.#passMark.note(asked, ports);
+    if (asked !== this.#passMark.asked) this.#passMark.note(asked, ends);
     if (control.heapAsked(worker)) control.answerHeap(worker, heapUsed() >> 10);
   }
 }

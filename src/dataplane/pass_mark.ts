@@ -5,9 +5,9 @@
  * @module
  */
 import type { Parking } from "./parking.ts";
-import type { QueuePort } from "./queue_port.ts";
+import type { QueueEnd } from "./queue_end.ts";
 
-type Port = Pick<QueuePort, "markReceived" | "isPastMark">;
+type End = Pick<QueueEnd, "markReceived" | "isPastMark">;
 
 export class PassMark {
   /** Number of the control thread's question. */
@@ -17,17 +17,17 @@ export class PassMark {
   #ringsPassed = false;
   #ringsPassedMs = 0;
 
-  note(asked: number, ports: readonly Port[]): void {
+  note(asked: number, ends: readonly End[]): void {
     this.asked = asked;
     this.pending = true;
     this.#ringsPassed = false;
-    for (const port of ports) port.markReceived();
+    for (const end of ends) end.markReceived();
   }
 
   /** @returns True when it can be answered. To be called when all that was received has been decided on, or parked. */
-  look(ports: readonly Port[], parking: Pick<Parking, "hasSince">, nowMs: number): boolean {
+  look(ends: readonly End[], parking: Pick<Parking, "hasSince">, nowMs: number): boolean {
     if (!this.#ringsPassed) {
-      if (!ports.every((port) => port.isPastMark)) return false;
+      if (!ends.every((end) => end.isPastMark)) return false;
       this.#ringsPassed = true;
       this.#ringsPassedMs = nowMs;
     }

@@ -13,14 +13,14 @@ import { viewWorkerTables } from "../steering/worker_table.ts";
 import { type CaptureMemory, CaptureTap } from "./capture_tap.ts";
 import type { WaitMode } from "./idle.ts";
 import { runLoop } from "./loop.ts";
-import { QueuePort, type QueuePortDescription } from "./queue_port.ts";
+import { QueueEnd, type QueueEndDescription } from "./queue_end.ts";
 import { ControlWords, WORKER_STATE } from "./control_words.ts";
 import { WorkerCounters } from "./counters.ts";
 
 /** What a worker is started with; can be posted. */
 export interface WorkerOptions {
   readonly worker: number;
-  readonly ports: readonly QueuePortDescription[];
+  readonly ends: readonly QueueEndDescription[];
   readonly control: SharedArrayBuffer;
   readonly tables: SharedArrayBuffer;
   readonly forwardTables: SharedArrayBuffer;
@@ -36,9 +36,9 @@ export interface WorkerOptions {
 }
 
 /** Interfaces in the order in which they first appear. */
-function numberInterfaces(ports: readonly QueuePortDescription[]): number[] {
-  const names = [...new Set(ports.map(({ interfaceName }) => interfaceName))];
-  return ports.map(({ interfaceName }) => names.indexOf(interfaceName));
+function numberInterfaces(ends: readonly QueueEndDescription[]): number[] {
+  const names = [...new Set(ends.map(({ interfaceName }) => interfaceName))];
+  return ends.map(({ interfaceName }) => names.indexOf(interfaceName));
 }
 
 /** What a worker posts when it cannot go on. */
@@ -55,17 +55,17 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
     const control = new ControlWords(data.control);
     try {
       if (data.cpu !== undefined) pinThread(data.cpu);
-      const ports = data.ports.map((description) => new QueuePort(description));
-      const pollSet = new PollSet([data.eventFd, ...ports.map(({ fd }) => fd)]);
+      const ends = data.ends.map((description) => new QueueEnd(description));
+      const pollSet = new PollSet([data.eventFd, ...ends.map(({ fd }) => fd)]);
       control.setThread(data.worker, threadId());
       control.setState(data.worker, WORKER_STATE.running);
       runLoop({
         worker: data.worker,
-        ports,
+        ends,
         tables: viewWorkerTables(data.tables),
         forwardTables: viewForwardTables(data.forwardTables, data.ruleSlots),
         sessions: data.sessions,
-        interfaceOfPort: numberInterfaces(data.ports),
+        interfaceOfEnd: numberInterfaces(data.ends),
         control,
         counters: new WorkerCounters(data.counters, data.ruleSlots),
         openTap: () => new CaptureTap(data.capture, new Clock()),

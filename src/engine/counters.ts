@@ -31,7 +31,7 @@ export interface RuleCounts {
 export interface WorkerRuleCounts {
   /** By fate, in the order of FATES. */
   readonly fates: readonly PacketsBytes[];
-  /** Packets received, by queue port: queues in order, interface after interface. */
+  /** Packets received, by queue end: queues in order, interface after interface. */
   readonly received: readonly number[];
 }
 
@@ -41,7 +41,7 @@ export interface PacketSums {
   readonly received: Float64Array;
   readonly dropped: Float64Array;
   readonly passed: Float64Array;
-  /** Received, by worker, then queue port. */
+  /** Received, by worker, then queue end. */
   readonly byPlace: Float64Array;
   /** Over all workers, in the order of FATES. */
   readonly byFate: Float64Array;
@@ -107,7 +107,7 @@ export class RuleTotals {
       received: slots(),
       dropped: slots(),
       passed: slots(),
-      byPlace: new Float64Array(this.workers.length * this.#queuePorts),
+      byPlace: new Float64Array(this.workers.length * this.#queueEnds),
       byFate: new Float64Array(FATES.length),
       byReason: new Float64Array(REASON.COUNT),
     };
@@ -117,11 +117,11 @@ export class RuleTotals {
   readSums(sums: PacketSums): void {
     const { received, dropped, passed, byPlace, byFate, byReason } = sums;
     for (const array of Object.values(sums)) array.fill(0);
-    const queuePorts = this.#queuePorts;
+    const queueEnds = this.#queueEnds;
     const used = this.slots.used;
     this.workers.forEach((counters, worker) => {
       const { values } = counters;
-      for (let port = 0; port < queuePorts; port++) {
+      for (let port = 0; port < queueEnds; port++) {
         const at = counters.receivedAt(port);
         let sum = 0;
         for (let slot = 0; slot < used; slot++) {
@@ -129,7 +129,7 @@ export class RuleTotals {
           received[slot] = received[slot]! + packets;
           sum += packets;
         }
-        byPlace[worker * queuePorts + port] = sum;
+        byPlace[worker * queueEnds + port] = sum;
       }
       for (let fate = 0; fate < FATES.length; fate++) {
         for (let slot = 0; slot < used; slot++) byFate[fate] = byFate[fate]! + values[fateAt(slot, fate)]!;
@@ -156,14 +156,14 @@ export class RuleTotals {
     return this.slots.slotOf(rule);
   }
 
-  get #queuePorts(): number {
+  get #queueEnds(): number {
     return this.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
   }
 
   /** Rows of slots. Workers first: what a worker has counted was redirected before, so no sum looks larger than what it came from. */
   #rows(first: number, count: number): Float64Array[] {
-    const queuePorts = this.#queuePorts;
-    const kernelAt = this.workers.length * (FATES.length * 2 + queuePorts);
+    const queueEnds = this.#queueEnds;
+    const kernelAt = this.workers.length * (FATES.length * 2 + queueEnds);
     const rows = Array.from({ length: count }, (_, index) => {
       const row = new Float64Array(kernelAt + KERNEL_NUMBERS);
       let at = 0;
@@ -172,7 +172,7 @@ export class RuleTotals {
           row[at++] = counters.packets(first + index, fate);
           row[at++] = counters.bytes(first + index, fate);
         }
-        for (let port = 0; port < queuePorts; port++) row[at++] = counters.received(port, first + index);
+        for (let port = 0; port < queueEnds; port++) row[at++] = counters.received(port, first + index);
       }
       return row;
     });
@@ -194,12 +194,12 @@ export class RuleTotals {
   }
 
   #counts(name: string, row: Float64Array): RuleCounts {
-    const queuePorts = this.#queuePorts;
+    const queueEnds = this.#queueEnds;
     let at = 0;
     const pair = (): PacketsBytes => ({ packets: row[at++]!, bytes: row[at++]! });
     const workers = this.workers.map(() => ({
       fates: FATES.map(pair),
-      received: Array.from({ length: queuePorts }, () => row[at++]!),
+      received: Array.from({ length: queueEnds }, () => row[at++]!),
     }));
     return { name, workers, redirected: pair(), dropped: pair(), passed: pair() };
   }

@@ -6,7 +6,7 @@
 import { XdpLink } from "../bpf/link.ts";
 import { SteeringProgram } from "../bpf/program.ts";
 import type { InterfaceConfig } from "../config/schema.ts";
-import type { QueuePortDescription } from "../dataplane/queue_port.ts";
+import type { QueueEndDescription } from "../dataplane/queue_end.ts";
 import { messageOf, SteerError, UnsupportedError } from "../errors.ts";
 import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
@@ -138,7 +138,7 @@ export class SteeredInterface {
   }
 
   /** What `worker` needs to serve its sockets, one per queue. */
-  describePorts(worker: number): QueuePortDescription[] {
+  describeEnds(worker: number): QueueEndDescription[] {
     return this.queues.map(({ id, umem, state, sockets }) => ({
       interfaceName: this.name,
       queue: id,

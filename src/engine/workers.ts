@@ -6,7 +6,7 @@
 import { createCaptureRing } from "../dataplane/capture_ring.ts";
 import { createCapturePlans } from "../dataplane/capture_tap.ts";
 import type { WaitMode } from "../dataplane/idle.ts";
-import type { QueuePortDescription } from "../dataplane/queue_port.ts";
+import type { QueueEndDescription } from "../dataplane/queue_end.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/control_words.ts";
 import { WorkerCounters } from "../dataplane/counters.ts";
@@ -33,7 +33,7 @@ export interface WorkerTask {
   /** From createForwardTables(). */
   readonly forwardTables: SharedArrayBuffer;
   readonly sessions: (worker: number) => SessionTableOptions;
-  readonly describePorts: (worker: number) => QueuePortDescription[];
+  readonly describeEnds: (worker: number) => QueueEndDescription[];
 }
 
 /** The workers as those who read what is published, for what has nothing else to do with them. */
@@ -110,15 +110,15 @@ export class WorkerPool implements ReadingWorkers {
     return this.#running = this.#begin(task);
   }
 
-  async #begin({ ruleSlots, tables, forwardTables, sessions, describePorts }: WorkerTask): Promise<void> {
+  async #begin({ ruleSlots, tables, forwardTables, sessions, describeEnds }: WorkerTask): Promise<void> {
     const plans = createCapturePlans(ruleSlots);
     const rings: SharedArrayBuffer[] = [];
     this.capture = { plans, rings };
     this.#threads.forEach((thread, worker) => {
-      const ports = describePorts(worker);
-      const ring = createCaptureRing(ports.length);
+      const ends = describeEnds(worker);
+      const ring = createCaptureRing(ends.length);
       rings.push(ring);
-      const counters = WorkerCounters.create(ruleSlots, ports.length);
+      const counters = WorkerCounters.create(ruleSlots, ends.length);
       const liveOfBackend = liveOfBackendMemory();
       this.#liveOfBackend.push(new Int32Array(liveOfBackend));
       const eventFd = openEventFd();
@@ -128,14 +128,14 @@ export class WorkerPool implements ReadingWorkers {
       thread.postMessage(
         {
           worker,
-          ports,
+          ends,
           control: this.control.memory,
           tables,
           forwardTables,
           sessions: { ...sessions(worker), liveOfBackend },
           counters: counters.memory,
           ruleSlots,
-          capture: { plans, ring, ports: ports.length },
+          capture: { plans, ring, ends: ends.length },
           eventFd,
           wait: this.#wait,
           ...(cpu === undefined ? {} : { cpu }),

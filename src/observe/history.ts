@@ -27,7 +27,7 @@ interface Moment {
   atMs: number;
   readonly sums: PacketSums;
   readonly reasons: Float64Array;
-  /** By worker, then queue port. */
+  /** By worker, then queue end. */
   readonly socketDrops: Float64Array;
   readonly idleMs: Float64Array;
   seen: number;
@@ -70,7 +70,7 @@ export class History implements Disposable {
   #before: Moment;
   /** Read next: a sample that fails leaves the last two as they were. */
   #next: Moment;
-  readonly #queuePorts: number;
+  readonly #queueEnds: number;
   readonly #rings = new SeriesRings<string>(SAMPLES_KEPT);
   readonly #watchers = new Set<HistoryWatcher>();
   readonly #stopClock: () => void;
@@ -78,7 +78,7 @@ export class History implements Disposable {
   #failed = false;
 
   constructor(private readonly appliance: ObservedAppliance, private readonly clock = CLOCK) {
-    this.#queuePorts = appliance.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
+    this.#queueEnds = appliance.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
     this.#now = this.#moment();
     this.#before = this.#moment();
     this.#next = this.#moment();
@@ -148,7 +148,7 @@ export class History implements Disposable {
       atMs: this.clock.now(),
       sums: this.appliance.counts.newSums(),
       reasons: new Float64Array(OUTCOMES.length),
-      socketDrops: new Float64Array(this.#workerCount * this.#queuePorts),
+      socketDrops: new Float64Array(this.#workerCount * this.#queueEnds),
       idleMs: new Float64Array(this.#workerCount),
       seen: 0,
     };
@@ -181,7 +181,7 @@ export class History implements Disposable {
     });
     for (let worker = 0; worker < this.#workerCount; worker++) {
       let packets = 0;
-      for (let port = worker * this.#queuePorts; port < (worker + 1) * this.#queuePorts; port++) {
+      for (let port = worker * this.#queueEnds; port < (worker + 1) * this.#queueEnds; port++) {
         packets += this.#now.sums.byPlace[port]! - this.#before.sums.byPlace[port]!;
       }
       rings.set(`worker ${worker}`, this.#rate(packets, 0));
@@ -211,7 +211,7 @@ export class History implements Disposable {
       for (const { sockets } of queues) {
         sockets.forEach((socket, worker) => {
           const statistics = socket.statistics();
-          moment.socketDrops[worker * this.#queuePorts + place] = lostPackets(statistics);
+          moment.socketDrops[worker * this.#queueEnds + place] = lostPackets(statistics);
           for (let index = SOCKETS_AT; index < FATES_AT; index++) {
             const counter = OUTCOMES[index]!.reason as SocketCounter;
             if (tells(counter, worker)) moment.reasons[index]! += statistics[counter];

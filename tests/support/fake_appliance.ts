@@ -167,7 +167,7 @@ export class FakeAppliance implements AskedAppliance {
    * Packets that are redirected to a worker and meet a fate there.
    *
    * @param rule Its name; "": of no rule.
-   * @param place Queue port: queues in order, interface after interface.
+   * @param place Queue end: queues in order, interface after interface.
    */
   serve(rule: string, worker: number, place: number, fate: Fate, packets: number, bytes = packets * 60): void {
     const slot = this.#slot(rule);

@@ -1,9 +1,9 @@
 /**
- * A queue over plain memory: its UMEM, its rings, and a queue port for each of its workers. The test is the kernel.
+ * A queue over plain memory: its UMEM, its rings, and a queue end for each of its workers. The test is the kernel.
  *
  * @module
  */
-import { QueuePort } from "../../src/dataplane/queue_port.ts";
+import { QueueEnd } from "../../src/dataplane/queue_end.ts";
 import { createQueueState } from "../../src/xsk/chunks.ts";
 import type { RingAddress } from "../../src/xsk/rings.ts";
 import { FakeRing } from "./fake_kernel.ts";
@@ -25,14 +25,14 @@ export interface FakeQueueOptions {
   readonly zeroCopy?: boolean;
 }
 
-/** A queue port sees its rings by their addresses only: they live for as long as it does. */
-const QUEUE_OF_PORT = new WeakMap<QueuePort, FakeQueue>();
+/** A queue end sees its rings by their addresses only: they live for as long as it does. */
+const QUEUE_OF_PORT = new WeakMap<QueueEnd, FakeQueue>();
 
 /** One worker's socket. */
 export interface FakeSocket {
   readonly rx: FakeRing;
   readonly tx: FakeRing;
-  readonly port: QueuePort;
+  readonly port: QueueEnd;
 }
 
 export class FakeQueue {
@@ -56,7 +56,7 @@ export class FakeQueue {
     this.state = createQueueState(chunks);
     this.sockets = Array.from({ length: workers }, () => {
       const [rx, tx] = [new FakeRing(ring, "desc"), new FakeRing(txSize, "desc")];
-      const port = new QueuePort({
+      const port = new QueueEnd({
         interfaceName,
         queue,
         fd: -1,

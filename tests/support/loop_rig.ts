@@ -68,7 +68,7 @@ export function assertAllChunks(queue: FakeQueue): void {
 const LOOK_MS = 2 ** -10;
 
 export interface LoopRigOptions {
-  /** One per queue port; the same for all workers. */
+  /** One per queue end; the same for all workers. */
   readonly queues?: readonly FakeQueue[];
   /** Number of each queue's interface. */
   readonly interfaces?: readonly number[];
@@ -106,11 +106,11 @@ export class LoopRig {
     this.forwardTables = viewForwardTables(createForwardTables(RULE_SLOTS), RULE_SLOTS);
     this.loop = new Loop({
       worker,
-      ports: queues.map(({ sockets }) => sockets[worker]!.port),
+      ends: queues.map(({ sockets }) => sockets[worker]!.port),
       tables: this.tables,
       forwardTables: this.forwardTables,
       sessions: { capacity: 256, firstPort: 20_000, portCount: 1000, key: { low: 7, high: 8 }, ruleSlots: RULE_SLOTS },
-      interfaceOfPort: interfaces,
+      interfaceOfEnd: interfaces,
       control: this.control,
       counters: this.counters,
       openTap: options.openTap ?? (() => {
@@ -170,7 +170,7 @@ export class LoopRig {
     return packetsByFate(this.counters, slot === undefined ? [...Array(RULE_SLOTS).keys()] : [slot]);
   }
 
-  /** Packets received by queue port, all rules together. */
+  /** Packets received by queue end, all rules together. */
   received(): number[] {
     return this.queues.map((_, port) => {
       let sum = 0;

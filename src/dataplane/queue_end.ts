@@ -11,7 +11,7 @@ import { consumerRing, producerRing, type RingAddress } from "../xsk/rings.ts";
 import { type Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 
 /** Everything a worker needs to rebuild its view of a queue; can be posted. */
-export interface QueuePortDescription {
+export interface QueueEndDescription {
   readonly interfaceName: string;
   readonly queue: number;
   readonly fd: number;
@@ -41,7 +41,7 @@ const batchSize = BATCH_SIZE;
 const lengthWord = DESC_LENGTH;
 const { recycle, transmit } = DISPOSAL;
 
-export class QueuePort {
+export class QueueEnd {
   readonly umem: DataView;
   readonly exchange: ChunkExchange;
   readonly fd: number = 0;
@@ -56,7 +56,7 @@ export class QueuePort {
   #copied = 0;
   #mark = 0;
 
-  constructor(description: QueuePortDescription) {
+  constructor(description: QueueEndDescription) {
     const { umem } = description;
     this.fd = description.fd;
     this.zeroCopy = description.zeroCopy;
@@ -218,7 +218,7 @@ export type Rest = typeof REST[keyof typeof REST];
 const { none, short, limited, full } = REST;
 
 /** What the port allows that allows least. Hot path: no allocation. */
-export function restOf(ports: readonly Pick<QueuePort, "exchange" | "unsent">[]): Rest {
+export function restOf(ports: readonly Pick<QueueEnd, "exchange" | "unsent">[]): Rest {
   let rest: Rest = full;
   for (let index = 0; index < ports.length; index++) {
     const port = ports[index]!;
@@ -231,7 +231,7 @@ export function restOf(ports: readonly Pick<QueuePort, "exchange" | "unsent">[])
   return rest;
 }
 
-export function fillNeedsWakeup(ports: readonly QueuePort[]): boolean {
+export function fillNeedsWakeup(ports: readonly QueueEnd[]): boolean {
   for (let index = 0; index < ports.length; index++) {
     if (ports[index]!.exchange.needsWakeup()) return true;
   }

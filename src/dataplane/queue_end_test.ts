@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { FakeRing } from "../../tests/support/fake_kernel.ts";
 import { FakeQueue } from "../../tests/support/fake_queue.ts";
 import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
-import { REST, restOf } from "./queue_port.ts";
+import { REST, restOf } from "./queue_end.ts";
 
 for (const chunkSize of [2048, 4096]) {
   Deno.test(`copyIn() writes into one chunk of ${chunkSize} bytes only, and refuses what does not fit it`, () => {
