@@ -15,8 +15,8 @@
 
 #include "steer.h"
 
-#define VLAN_TAGS_MAX 2
-#define IPV6_EXTENSIONS_MAX 6
+#define MAX_VLAN_TAGS 2
+#define MAX_IPV6_EXTENSIONS 6
 #define IPV4_FRAGMENT_BITS 0x3fff /* MF or a non-zero offset */
 #define IPV6_FRAGMENT_BITS 0xfff9
 /* Two words of a plain packet: EtherType IPv4, version 4, a header of five words; then no fragment, and UDP. */
@@ -144,7 +144,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	proto = eth->h_proto;
 
 #pragma unroll
-	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
+	for (int i = 0; i < MAX_VLAN_TAGS; i++) {
 		struct vlan_tag *tag = cursor;
 
 		if (proto != bpf_htons(ETH_P_8021Q) && proto != bpf_htons(ETH_P_8021AD))
@@ -192,7 +192,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		cursor = ip + 1;
 
 #pragma unroll
-		for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
+		for (int i = 0; i < MAX_IPV6_EXTENSIONS; i++) {
 			if (next == IPPROTO_FRAGMENT) {
 				struct ipv6_fragment *fragment = cursor;
 

@@ -30,7 +30,7 @@ type Option = readonly [code: number, value: Uint8Array];
 
 const encoder = new TextEncoder();
 /** Longest text of an option, in bytes. */
-const TEXT_BYTES_MAX = 65_532;
+const MAX_TEXT_BYTES = 65_532;
 
 /** Where a section begins, and what wrote it on what. */
 export function sectionHeader(about: Readonly<Record<keyof typeof SHB, string>>): Uint8Array<ArrayBuffer> {
@@ -150,7 +150,7 @@ function count(value: number): Uint8Array {
 }
 
 function text(value: string): Uint8Array {
-  return encoder.encode(value).subarray(0, TEXT_BYTES_MAX);
+  return encoder.encode(value).subarray(0, MAX_TEXT_BYTES);
 }
 
 function block(type: number, head: DataView<ArrayBuffer>, options: readonly Option[]): Uint8Array<ArrayBuffer> {

@@ -14,7 +14,7 @@ const IPV4_QUOTED_PAYLOAD = 8;
 const IPV4_FRAGMENTATION_NEEDED = 0x0304;
 const IPV6_HEADER_BYTES = 40;
 /** An error must not be larger than every link carries. */
-const IPV6_ERROR_BYTES_MAX = 1280;
+const MAX_IPV6_ERROR_BYTES = 1280;
 const IPV6_PACKET_TOO_BIG = 0x0200;
 const PROTOCOL_ICMPV6 = 58;
 const HOPS = 64;
@@ -58,7 +58,7 @@ function writeIpv4(view: DataView, quoted: number, mtu: number): boolean {
 }
 
 function writeIpv6(view: DataView, quoted: number, ipBytes: number, mtu: number): boolean {
-  const icmpBytes = ICMP_BYTES + Math.min(ipBytes, IPV6_ERROR_BYTES_MAX - IPV6_HEADER_BYTES - ICMP_BYTES);
+  const icmpBytes = ICMP_BYTES + Math.min(ipBytes, MAX_IPV6_ERROR_BYTES - IPV6_HEADER_BYTES - ICMP_BYTES);
   const icmp = quoted - ICMP_BYTES;
   const ip = icmp - IPV6_HEADER_BYTES;
   view.setInt32(ip, 0x60000000);

@@ -14,7 +14,7 @@ const ETHERTYPE_IPV6 = 0x86dd;
 const ETHERTYPE_VLAN = 0x8100;
 const ETHERTYPE_QINQ = 0x88a8;
 const VLAN_TAG_BYTES = 4;
-const VLAN_TAGS_MAX = 2;
+const MAX_VLAN_TAGS = 2;
 
 const PROTOCOL_UDP = 17;
 const IPV6_HOP_BY_HOP = 0;
@@ -22,7 +22,7 @@ const IPV6_ROUTING = 43;
 const IPV6_FRAGMENT = 44;
 const IPV6_AUTHENTICATION = 51;
 const IPV6_DESTINATION = 60;
-const IPV6_EXTENSIONS_MAX = 6;
+const MAX_IPV6_EXTENSIONS = 6;
 const IPV6_HEADER_BYTES = 40;
 const UDP_HEADER_BYTES = 8;
 
@@ -74,7 +74,7 @@ export function readUdp(view: DataView, at: number, length: number, out: UdpPack
   if (ip > end) return false;
   let etherType = view.getUint16(ip - 2);
   for (let tags = 0; etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_QINQ; tags++) {
-    if (tags === VLAN_TAGS_MAX || ip + VLAN_TAG_BYTES > end) return false;
+    if (tags === MAX_VLAN_TAGS || ip + VLAN_TAG_BYTES > end) return false;
     ip += VLAN_TAG_BYTES;
     etherType = view.getUint16(ip - 2);
   }
@@ -142,7 +142,7 @@ function skipIpv6Headers(view: DataView, ip: number, end: number): number {
   let next = view.getUint8(ip + 6);
   let at = ip + IPV6_HEADER_BYTES;
   for (let walked = 0; next !== PROTOCOL_UDP; walked++) {
-    if (walked === IPV6_EXTENSIONS_MAX || at + 8 > end) return -1;
+    if (walked === MAX_IPV6_EXTENSIONS || at + 8 > end) return -1;
     const length = view.getUint8(at + 1);
     switch (next) {
       case IPV6_FRAGMENT:

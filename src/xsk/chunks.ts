@@ -21,16 +21,16 @@ const LENT = 2;
 const SPARES = 3;
 
 /** Chunks that make the lock and four atomics worth it. A worker keeps fewer than these, and less than 1/64 of the queue's. */
-const KEEP_MAX = 64;
+const MAX_KEEP = 64;
 /** Chunks a worker has in hand to copy packets into. As long as they last, it does not matter who holds the lock. */
-const STOCK_MAX = 512;
+const MAX_STOCK = 512;
 
 /**
  * How many chunks are to be lent where the kernel copies packets: what `workers` rx rings of `rxSize` hold, and what each worker may have
  * in hand, in a batch and returned.
  */
 export function lendableChunks(rxSize: number, workers: number): number {
-  return workers * (rxSize + 2 * KEEP_MAX);
+  return workers * (rxSize + 2 * MAX_KEEP);
 }
 
 /** Makes the shared state of one queue: the lock, and room for every chunk to be a spare. */
@@ -82,14 +82,14 @@ export class ChunkExchange {
     this.#shared = shared;
     this.#lendable = lendable;
     this.#reserve = reserve;
-    this.#stock = new Int32Array(Math.min(STOCK_MAX, reserve >> 3));
+    this.#stock = new Int32Array(Math.min(MAX_STOCK, reserve >> 3));
     this.#state = new Int32Array(state);
     this.#fill = fill;
     this.#completion = completion;
     this.chunkMask = ~(chunkSize - 1);
     this.#chunks = chunks;
     this.quarter = Math.min(chunks, fill.size, lendable) >> 2;
-    this.#keep = Math.min(KEEP_MAX, Math.max(1, chunks >> 6));
+    this.#keep = Math.min(MAX_KEEP, Math.max(1, chunks >> 6));
     this.returned = new Int32Array(chunks);
   }
 
