@@ -68,7 +68,7 @@ steering:
 version: 1
 interfaces:
   - name: eth0
-    attach: native # rather no start than a slow one
+    attach: native # refuse to start rather than run slowly
 workers: { cpus: [2, 3] }
 steering:
   - { name: arena, ports: 7777, worker: 0, action: echo }
@@ -166,7 +166,7 @@ told at once, each with its place; the exit code is 3:
 
 ## What changes live
 
-\`steering\` changes while packets flow, whole or not at all, and no packet is lost. The change begins with any of these:
+\`steering\` changes while packets flow, atomically, and no packet is lost. The change begins with any of these:
 
 - the file is saved, in place or by rename, or a ConfigMap's link is swapped;
 - \`xdpsteer reload\`, or SIGHUP (\`systemctl reload xdpsteer\`);

@@ -31,6 +31,7 @@ const STATIC: readonly Stage[] = [
   { name: "format", argv: deno("fmt", "--quiet", "--check") },
   { name: "lint", argv: deno("lint", "--quiet") },
   { name: "layers", argv: deno("run", "--quiet", "--allow-read=.", "scripts/check_layers.ts") },
+  { name: "text", argv: script("check_text") },
   { name: "BPF layouts", argv: script("gen_bpf_layout", "--check") },
   { name: "JSON schema", argv: script("gen_schema", "--check") },
   { name: "generated documents", argv: script("gen_config_docs", "--check") },

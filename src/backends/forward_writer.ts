@@ -31,7 +31,7 @@ export interface Backend {
   readonly row: number;
   healthy: boolean;
   nextHop: NextHop | undefined;
-  /** What the box sends from to it; stays known while there is no way to it, so that its answers are. */
+  /** What the box sends from to it; stays known while there is no route to it, so that its answers are. */
   source: Uint8Array | undefined;
 }
 

@@ -37,7 +37,7 @@ export interface BackendStatus {
   /** Rules that name it; none: it is only kept for the sessions it has. */
   readonly rules: readonly string[];
   readonly health: BackendHealth | null;
-  /** How it is reached; null where there is no way by a steered interface. */
+  /** How it is reached; null where there is no route by a steered interface. */
   readonly nextHop: { readonly interface: string; readonly mac: string | null; readonly mtu: number } | null;
 }
 

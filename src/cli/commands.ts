@@ -64,7 +64,7 @@ export function buildProgram(entry: URL): Command {
 
   program.command("top")
     .description(
-      "watch rules, workers and queues live: rates, drops, load; elsewhere than on a terminal, as plain tables",
+      "watch rules, workers and queues live: rates, drops, load; plain tables if the output is not a terminal",
     )
     .addOption(socketOption("its control socket"))
     .option("--interval <seconds>", "time between two looks, 0.2 to 60", "1")
@@ -114,7 +114,7 @@ export function buildProgram(entry: URL): Command {
     .action(async (...words: Parameters<typeof detach>) => await (await import("./detach.ts")).detach(...words));
 
   program.command("doctor")
-    .description("say whether this machine can steer packets, how well, and what mends it; ends with 1 on a problem")
+    .description("say whether this machine can steer packets, how well, and what fixes it; ends with 1 on a problem")
     .option("-i, --interface <name>", "look at this interface; default: those of the configuration, or all that are up")
     .option("-c, --config <file>", "look at its interfaces, with the settings they have there")
     .option(

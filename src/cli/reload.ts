@@ -14,7 +14,7 @@ export async function reload({ socket, json = false }: { socket: string; json?: 
     change = await callJson<Change>(socket, "POST", "/v1/reload");
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 422) throw error;
-    const { message, hint = "nothing was changed; mend the file and reload again" } = error;
+    const { message, hint = "nothing was changed; fix the file and reload again" } = error;
     throw new SteerError(message, { hint, exitCode: EXIT.configInvalid });
   }
   printChange(change, json);

@@ -51,12 +51,12 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
   if (backends.length > 0) {
     print("");
     print(table(
-      ["BACKEND", "RULES", "HEALTH", "BY", "NEXT HOP", "LAST CHECK"],
+      ["BACKEND", "RULES", "HEALTH", "VIA", "NEXT HOP", "LAST CHECK"],
       backends.map(({ name, rules: ofRules, health, nextHop }) => [
         name,
         ofRules.length === 0 ? "(removed)" : ofRules.join(","),
         health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
-        nextHop?.interface ?? "no way",
+        nextHop?.interface ?? "no route",
         nextHop?.mac ?? "unknown",
         health?.reason ?? "",
       ]),

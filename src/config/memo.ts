@@ -37,7 +37,7 @@ export class ConfigMemo {
     }
   }
 
-  /** Remembers that `content` passed as `config`. Whole or not at all, also when the power fails; where it can't be written, not. */
+  /** Remembers that `content` passed as `config`: atomically, also when the power fails. Does nothing if it cannot write. */
   remember(content: Uint8Array, cpuCount: number, config: Config): Promise<void> {
     return this.#writing = this.#writing.then(() => this.#write(content, cpuCount, config));
   }

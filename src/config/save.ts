@@ -47,7 +47,7 @@ export function prepareSave(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new SteerError(`Cannot save to "${file}": it is not valid\n${error.message}`, {
-      hint: "mend the file first, or make the change without --save",
+      hint: "fix the file first, or make the change without --save",
     });
   }
   const differs = !isDeepStrictEqual(content, before);

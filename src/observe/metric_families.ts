@@ -97,7 +97,7 @@ export const METRICS = {
   xdpsteer_worker_busy_ratio: gauge("Share of the last second or more in which the worker had packets", "worker"),
   xdpsteer_worker_idle_seconds_total: counter("Time in which the worker had no packets, asleep or spinning", "worker"),
   xdpsteer_worker_batches_total: counter("Batches a worker took from rx rings, 1 to 64 packets each", "worker"),
-  xdpsteer_worker_sleeps_total: counter("Times a worker went to sleep for want of packets", "worker"),
+  xdpsteer_worker_sleeps_total: counter("Times a worker went to sleep because there were no packets", "worker"),
   xdpsteer_worker_tx_wakeups_total: counter("System calls a worker made to have its tx rings sent", "worker"),
   xdpsteer_worker_lock_misses_total: counter(
     "Times a worker found a queue's fill and completion rings in another's hands, and came back later",

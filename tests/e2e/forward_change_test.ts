@@ -236,7 +236,7 @@ time.sleep(0.3)
 print(client.getsockopt(level, mtu))
 `;
 
-Deno.test("no way to a backend at the start: counted as such, and it works as soon as there is one", async () => {
+Deno.test("no route to a backend at the start: counted as such, and it works as soon as there is one", async () => {
   await using scene = await setScene(forwardTo(PORT, [1], IPV4_ONLY), 1);
   const { box, network } = scene;
   assert.ok(await oneAnswer(scene, 2000));
@@ -269,7 +269,7 @@ Deno.test("sessions end after their time, also when nothing else comes", async (
   await scene.box.untilStatus("no session left", (status) => sessions(status) === 0);
 });
 
-Deno.test("translation ports that the kernel also gives to programs are complained of, with what mends it", async () => {
+Deno.test("translation ports that the kernel also gives to programs are complained of, with what fixes it", async () => {
   await using network = await TestNetwork.create();
   await using host = await BackendHost.create(network);
   await host.serve("IPv4", 1);

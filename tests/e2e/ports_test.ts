@@ -195,7 +195,7 @@ const UNSAVABLE: Readonly<
       await box.writeConfig(`${configText(RULES, box.socket)}nonsense: 1\n`);
       await box.untilStatus("the refusal", ({ reloads }) => reloads.refused === 1);
     },
-    says: /it is not valid\n.*unknown key "nonsense"[\s\S]*hint: mend the file first/,
+    says: /it is not valid\n.*unknown key "nonsense"[\s\S]*hint: fix the file first/,
   },
   "a file with another change that cannot be applied": {
     spoil: async (box) => {

@@ -134,7 +134,7 @@ export class FakeHealth implements HealthSource {
 
 /** Every destination is a neighbour behind `back0`. */
 export class FakeNextHops implements NextHopSource {
-  /** As they are now: null where no way leads there. */
+  /** As they are now: null where there is no route. */
   readonly macs = new Map<string, string | null>();
   fails = false;
   provoked = 0;

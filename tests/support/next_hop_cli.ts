@@ -109,7 +109,7 @@ async function main(): Promise<void> {
     }
     const nextHop = nextHops!.lookup(destination);
     if (request.call === "lookup") return nextHop === undefined ? null : asText(nextHop);
-    if (nextHop === undefined) throw new Error(`There is no way to ${request.destination}`);
+    if (nextHop === undefined) throw new Error(`There is no route to ${request.destination}`);
     return request.call === "failed"
       ? nextHops!.neighbourFailed(nextHop, destination)
       : nextHops!.provoke(nextHop, destination) ?? true;
