@@ -33,8 +33,8 @@ enum steer_verdict {
 };
 
 /*
- * Why a packet got its verdict, and which verdict that is. Every packet has exactly one reason. New ones go last. Their words for
- * operators are in src/observe/vocabulary.ts.
+ * Why a packet got its verdict, and which verdict that is. Every packet has exactly one reason. New ones go last. Their
+ * words for operators are in src/observe/vocabulary.ts.
  */
 #define STEER_REASONS(REASON) \
 	REASON(STEERED, REDIRECT) \

@@ -1,5 +1,6 @@
 /**
- * Everything that has to hold: format, lint, layers, types, generated files, then the tests. The last line is `N passed, N failed`.
+ * Everything that has to hold: format, lint, layers, types, generated files, then the tests. The last line is
+ * `N passed, N failed`.
  *
  *     scripts/dev test                     all, in the default sizes
  *     scripts/dev test --full              all, in the sizes that a release is tested with (tests/support/sizes.ts)

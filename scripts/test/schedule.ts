@@ -24,7 +24,8 @@ export interface Hooks<S extends Node> {
 }
 
 /**
- * Runs all stages, at most `lanes` at once. The first in the list goes first; one that runs alone waits until no other is left.
+ * Runs all stages, at most `lanes` at once. The first in the list goes first; one that runs alone waits until no other
+ * is left.
  *
  * @throws {Error} for a stage that waits for itself, or for one that is not in the list.
  */

@@ -11,7 +11,10 @@ export interface Stage extends Node {
   readonly argv: readonly string[];
   /** True for `deno test`: its tests are counted instead of the stage. */
   readonly isTest?: boolean;
-  /** True for what makes network namespaces: it runs in process and mount namespaces of its own, and leaves nothing behind. */
+  /**
+   * True for what makes network namespaces: it runs in process and mount namespaces of its own, and leaves nothing
+   * behind.
+   */
   readonly isolated?: boolean;
   readonly env?: Readonly<Record<string, string>>;
 }

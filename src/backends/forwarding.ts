@@ -1,6 +1,6 @@
 /**
- * Forwarding, seen from the control thread: keeps the workers' forward table in step with the rules, the backends' health and the
- * kernel's next hops.
+ * Forwarding, seen from the control thread: keeps the workers' forward table in step with the rules, the backends'
+ * health and the kernel's next hops.
  *
  * @module
  */
@@ -114,8 +114,8 @@ export class Forwarding implements AsyncDisposable {
   }
 
   /**
-   * Prepares new rules. The table that is then in force has the rules of before too, until {@linkcode forget}: packets that were
-   * steered by them may still be on their way.
+   * Prepares new rules. The table that is then in force has the rules of before too, until {@linkcode forget}: packets
+   * that were steered by them may still be on their way.
    *
    * @param slots Slot of each rule, in the same order.
    */
@@ -144,7 +144,8 @@ export class Forwarding implements AsyncDisposable {
       const spec = specs.get(name)!;
       const known = backends.get(name) ??
         { spec, address: parseAddress(spec.address), row: rows.slots[index]!, nextHop: undefined, source: undefined };
-      // Who is not checked is taken to be healthy. The health of others may change before the flip, and is looked at again then.
+      // Who is not checked is taken to be healthy. The health of others may change before the flip, and is looked at
+      // again then.
       backends.set(name, { ...known, healthy: !checked.has(name) || (health.get(name)?.healthy ?? true) });
     });
     const next: Forwards = { rules: forwards, retired, backends };

@@ -1,8 +1,8 @@
 /**
  * The data path: one loop per worker over its queue ports.
  *
- * A turn takes a batch from each rx ring, processes it, sends or gives back its chunks, and keeps the chunks moving. When
- * nothing comes, the worker waits in the way the operator chose.
+ * A turn takes a batch from each rx ring, processes it, sends or gives back its chunks, and keeps the chunks moving.
+ * When nothing comes, the worker waits in the way the operator chose.
  *
  * @module
  */
@@ -132,7 +132,8 @@ class Loop {
     const port = ports[index]!;
     const batch = this.#batch;
     const received = port.receive(batch);
-    // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force before it.
+    // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force
+    // before it.
     if (control.changesHint !== this.#changes) this.#noteChanges();
     if (received > 0) {
       const tap = this.#tap;
@@ -270,7 +271,8 @@ class Loop {
     this.#table = tables[rules & 1]!;
     this.#soleRule = this.#table.soleOfWorker[worker]!;
     const forward = control.version(TABLE.forward);
-    if (forward !== this.#forwardVersion) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
+    // Before the table whose rules it carries out is acknowledged.
+    if (forward !== this.#forwardVersion) this.#noteForwarding(forward);
     const capture = control.version(TABLE.capture);
     if (capture !== this.#captureVersion) this.#noteCaptures(capture);
     control.setSeen(worker, TABLE.rules, rules);

@@ -1,11 +1,15 @@
 /**
- * Checks up front that the process may do what it is about to do, so that the answer is one sentence and not a failed call.
+ * Checks up front that the process may do what it is about to do, so that the answer is one sentence and not a failed
+ * call.
  *
  * @module
  */
 import { SteerError } from "../errors.ts";
 
-/** Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_SYS_ADMIN includes the last two, which are of Linux 5.8. */
+/**
+ * Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_SYS_ADMIN includes the last two, which are of Linux
+ * 5.8.
+ */
 const CAP_NET_ADMIN = 12n;
 const CAP_NET_RAW = 13n;
 export const CAP_SYS_ADMIN = 21n;

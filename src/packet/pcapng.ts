@@ -1,6 +1,6 @@
 /**
- * Blocks of a pcapng file (draft-ietf-opsawg-pcapng), in little-endian order: pure functions over bytes. Times are nanoseconds since
- * 1970, packets are Ethernet frames without their checksum.
+ * Blocks of a pcapng file (draft-ietf-opsawg-pcapng), in little-endian order: pure functions over bytes. Times are
+ * nanoseconds since 1970, packets are Ethernet frames without their checksum.
  *
  * @module
  */
@@ -92,7 +92,8 @@ export function packetBlockBytes(captured: number): number {
 }
 
 /**
- * Writes a packet block around a packet that stands, or will stand, at `at + PACKET_AT`, filled up with zeros to a whole word.
+ * Writes a packet block around a packet that stands, or will stand, at `at + PACKET_AT`, filled up with zeros to a
+ * whole word.
  *
  * @param captured Bytes that are kept, of `length`.
  * @param direction One of {@linkcode DIRECTION}.

@@ -1,6 +1,7 @@
 /**
- * The ICMP error that tells a sender how large its packets may be: "fragmentation needed" (RFC 792, RFC 1191) and "packet too big"
- * (RFC 4443). It is written in front of the packet it is about, whose first bytes it quotes where they are.
+ * The ICMP error that tells a sender how large its packets may be: "fragmentation needed" (RFC 792, RFC 1191) and
+ * "packet too big" (RFC 4443). It is written in front of the packet it is about, whose first bytes it quotes where they
+ * are.
  *
  * @module
  */
@@ -24,7 +25,8 @@ const LITTLE = true;
 export const tooBig = { ip: 0, bytes: 0 };
 
 /**
- * Writes the error into {@linkcode tooBig}'s place, from the packet's destination to its source. Hot path: no allocation.
+ * Writes the error into {@linkcode tooBig}'s place, from the packet's destination to its source. Hot path: no
+ * allocation.
  *
  * @param ipBytes Of the packet it is about.
  * @param mtu What would have gone through, bytes.

@@ -1,9 +1,9 @@
 /**
- * Finds the headers of a UDP packet in packet memory. Reads in place, through one long-lived DataView over the whole UMEM; the
- * result goes into a reused object, so nothing is allocated per packet.
+ * Finds the headers of a UDP packet in packet memory. Reads in place, through one long-lived DataView over the whole
+ * UMEM; the result goes into a reused object, so nothing is allocated per packet.
  *
- * The XDP program has checked the packet already, but what is read here decides where this process writes, so every bound is
- * checked again.
+ * The XDP program has checked the packet already, but what is read here decides where this process writes, so every
+ * bound is checked again.
  *
  * @module
  */
@@ -107,8 +107,8 @@ export function readUdp(view: DataView, at: number, length: number, out: UdpPack
 }
 
 /**
- * The destination port of a packet of the plain kind: IPv4 without VLAN tags, options or fragments. Nearly all packets are, and for
- * those this is three loads. Hot path: no allocation.
+ * The destination port of a packet of the plain kind: IPv4 without VLAN tags, options or fragments. Nearly all packets
+ * are, and for those this is three loads. Hot path: no allocation.
  *
  * @returns -1 for all others, which {@linkcode readUdp} has to look at.
  */

@@ -1,6 +1,6 @@
 /**
- * The actions of rules, in one table. The configuration's schema, the port map, the worker table, `ports`, `top`, the dashboard and the
- * documents come from it. An action that workers carry out has its code in dataplane/process.ts.
+ * The actions of rules, in one table. The configuration's schema, the port map, the worker table, `ports`, `top`, the
+ * dashboard and the documents come from it. An action that workers carry out has its code in dataplane/process.ts.
  *
  * @module
  */
@@ -8,7 +8,10 @@ import type { Fate } from "./fate.ts";
 import type { Forward } from "./forward.ts";
 
 interface ActionEntry {
-  /** Where its packets end. Those that end in the kernel never reach a worker: what the XDP program does with them is its name. */
+  /**
+   * Where its packets end. Those that end in the kernel never reach a worker: what the XDP program does with them is
+   * its name.
+   */
   readonly ends: "kernel" | "worker";
   /** What can become of its packets in a worker. */
   readonly fates: readonly Fate[];

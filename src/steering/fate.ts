@@ -1,5 +1,6 @@
 /**
- * The fates of packets that reach a worker, in one table. Counters, metrics, `top`, the dashboard and the documents come from it.
+ * The fates of packets that reach a worker, in one table. Counters, metrics, `top`, the dashboard and the documents
+ * come from it.
  *
  * @module
  */
@@ -12,7 +13,10 @@ export interface FateEntry {
   readonly words: string;
 }
 
-/** What finally became of a packet that reached a worker. Each packet has exactly one. New ones go last: counters are in this order. */
+/**
+ * What finally became of a packet that reached a worker. Each packet has exactly one. New ones go last: counters are in
+ * this order.
+ */
 export const FATE_TABLE = {
   counted: { served: true, words: "counted and discarded" },
   echoed: { served: true, words: "sent back to where it came from" },

@@ -18,7 +18,10 @@ export const FORWARD_MODE_TABLE = {
 } as const satisfies Readonly<Record<string, ForwardModeEntry>>;
 
 interface ForwardModeEntry {
-  /** True: backends see a translation port and answer to it. False: they see the client, and the service's port or `remap_port`. */
+  /**
+   * True: backends see a translation port and answer to it. False: they see the client, and the service's port or
+   * `remap_port`.
+   */
   readonly translates: boolean;
   /** For operators: begins small and ends without a full stop. */
   readonly words: string;
@@ -40,7 +43,10 @@ export const HEALTH_CHECKS = Object.keys(HEALTH_CHECK_TABLE) as readonly HealthC
 export interface Forward {
   readonly to: readonly Backend[];
   readonly mode: ForwardMode;
-  /** In a mode that does not translate: the destination port that backends see instead of the service's; null: the service's. */
+  /**
+   * In a mode that does not translate: the destination port that backends see instead of the service's; null: the
+   * service's.
+   */
   readonly remapPort: number | null;
   /** Seconds of silence after which a session is over. */
   readonly idleTimeout: number;

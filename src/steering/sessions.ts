@@ -1,10 +1,11 @@
 /**
- * One worker's forwarding sessions: which client talks to which backend through which translation port. Both directions of a
- * session meet in one worker, so nothing here is shared and nothing locks.
+ * One worker's forwarding sessions: which client talks to which backend through which translation port. Both directions
+ * of a session meet in one worker, so nothing here is shared and nothing locks.
  *
- * A session is a row of 32 words, found by two hash chains: by the client's packet, and by the backend's answer. When all rows are
- * taken, a new session replaces one that has expired, else the longest silent of those whose client has not come back after an
- * answer: a flood of packets from made-up sources fills the table, and cannot push out a conversation.
+ * A session is a row of 32 words, found by two hash chains: by the client's packet, and by the backend's answer. When
+ * all rows are taken, a new session replaces one that has expired, else the longest silent of those whose client has
+ * not come back after an answer: a flood of packets from made-up sources fills the table, and cannot push out a
+ * conversation.
  *
  * @module
  */
@@ -162,7 +163,10 @@ export class SessionTable {
     return at;
   }
 
-  /** Gives a session to another backend, as its first did not stay. @returns False when that has no translation port left. */
+  /**
+   * Gives a session to another backend, as its first did not stay. @returns False when that has no translation port
+   * left.
+   */
   move(at: number, backendRow: number): boolean {
     const { words } = this;
     words[at + FLAGS] = words[at + FLAGS]! & ~(FLAG_ANSWERED | FLAG_ASSURED);

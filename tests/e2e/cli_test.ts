@@ -211,7 +211,10 @@ function printing(at: readonly string[], file: readonly string[]): readonly (rea
   ];
 }
 
-/** Maps whose keys are names of their own, the same as the label values of metrics: fates, reasons, the kernel's statistics. */
+/**
+ * Maps whose keys are names of their own, the same as the label values of metrics: fates, reasons, the kernel's
+ * statistics.
+ */
 const NAMED = /^(fates|redirect|pass|drop|statistics|lost)$/;
 
 /** Keys that are not in camelCase, and durations with more digits than a clock has. */

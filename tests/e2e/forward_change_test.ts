@@ -151,7 +151,8 @@ Deno.test("no healthy backend left: dropped and counted, or left to the kernel s
 const EVENTS: Readonly<Record<string, { options?: BackendOptions; happen: (scene: Scene) => Promise<unknown> }>> = {
   "the backends' MAC address changes": {
     happen: async ({ host }) => {
-      await host.exec(["sysctl", "-q", "-w", `net.ipv4.conf.${FAR}.arp_notify=1`]); // as whoever takes an address over does
+      // As whoever takes an address over does.
+      await host.exec(["sysctl", "-q", "-w", `net.ipv4.conf.${FAR}.arp_notify=1`]);
       await host.exec(["ip", "link", "set", FAR, "address", "02:00:00:00:99:99"]);
     },
   },

@@ -1,4 +1,7 @@
-/** Every relative link of every document leads somewhere: in the repository, and where the Debian package puts the document. */
+/**
+ * Every relative link of every document leads somewhere: in the repository, and where the Debian package puts the
+ * document.
+ */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";

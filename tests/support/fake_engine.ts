@@ -1,6 +1,6 @@
 /**
- * What stands below the rules in force, without a kernel: workers that read what is published, a port table, health, next hops.
- * Each can be made to fail.
+ * What stands below the rules in force, without a kernel: workers that read what is published, a port table, health,
+ * next hops. Each can be made to fail.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * NextHops as a program, since a process is in one network namespace only. It reads requests, a JSON line each, and answers
- * each with one; a line for each change comes in between. Tests use {@linkcode NextHopProcess}.
+ * NextHops as a program, since a process is in one network namespace only. It reads requests, a JSON line each, and
+ * answers each with one; a line for each change comes in between. Tests use {@linkcode NextHopProcess}.
  *
  * @module
  */
