@@ -14,6 +14,8 @@ const LINE = /^(\s*(?:\*|\/\/)) (\s*)(\S.*)$/;
 const BLOCK = /^(\s*)(\/\*\*?) (.*) \*\/$/;
 /** A comment that is a directive to a tool, or has nothing to break at. */
 const UNBREAKABLE = /^\s*\/\/ deno-(lint|fmt|coverage)-ignore|^\s*(\*|\/\/) \S+$/;
+/** Text in columns, or a command: it cannot be wrapped. */
+const LAID_OUT = /^\s*(\*|\/\/) ( {3}|.*\S {2})/;
 /** A line of text that does not go on with the sentence before it. */
 const BEGINS = /^(@|- |\* |\d+\. |\||```|#)/;
 /** A line comment behind code. One in a string is not meant. */
@@ -31,7 +33,10 @@ function isComment(line: string): boolean {
   return LINE.test(line) || /^\s*\/\*/.test(line);
 }
 
-/** The same code, its comments wrapped where they are too wide. Text within template literals is left as it is. */
+/**
+ * The same code, its comments wrapped where they are too wide. What is laid out in columns and what is within template
+ * literals is left as it is.
+ */
 export function wrapComments(code: string): string {
   const from = code.split("\n");
   const done: string[] = [];
@@ -39,7 +44,7 @@ export function wrapComments(code: string): string {
   while (from.length > 0) {
     const line = from.shift()!;
     const alone = isComment(line);
-    if (literal || !alone || !isTooWide(line)) {
+    if (literal || !alone || !isTooWide(line) || LAID_OUT.test(line)) {
       done.push(line);
       if (!alone && ticks(line) % 2 === 1) literal = !literal;
       continue;
@@ -58,7 +63,6 @@ function wrapLine(line: string, rest: string[]): string[] {
   const words = text.match(WORD)!;
   let kept = `${lead} ${indent}${words.shift()}`;
   while (words.length > 0 && columns(`${kept} ${words[0]}`) <= MAX_COLUMNS) kept += ` ${words.shift()}`;
-  if (words.length === 0) throw new Error(`This comment cannot be wrapped: ${line}`);
   const hanging = /^- /.test(text) ? `${indent}  ` : indent!;
   const [, nextLead, nextIndent, nextText] = LINE.exec(rest[0] ?? "") ?? [];
   const goesOn = nextLead === lead && nextIndent === hanging && !BEGINS.test(nextText!) && !nextText!.endsWith("*/");

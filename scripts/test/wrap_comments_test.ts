@@ -29,11 +29,14 @@ Deno.test("wrapComments() makes lines of a comment that had one, and breaks no l
   assert.equal(wrapComments(`// ${words}`), `// ${"x".repeat(110)}\n// ${words.slice(111)}`);
 });
 
-Deno.test("wrapComments() leaves code, directives and template literals alone, and does nothing twice", () => {
+Deno.test("wrapComments() leaves code, directives, columns and template literals alone, and does nothing twice", () => {
   const code = ["const a = `", ` * ${LONG}`, "`;", `const b = "${LONG}";`, `// deno-lint-ignore x -- ${LONG}`].join(
     "\n",
   );
   assert.equal(wrapComments(code), code);
+  const columns = ` *     command    ${LONG}`;
+  assert.equal(wrapComments(columns), columns);
+  assert.ok(isTooWide(columns));
   const once = wrapComments(`// ${LONG}\n// ${LONG}\n`);
   assert.equal(wrapComments(once), once);
   assert.ok(once.split("\n").every((line) => line.length <= MAX_COLUMNS));
