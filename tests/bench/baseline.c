@@ -3,8 +3,8 @@
  * What xdpsteer's data path is measured against: the best plain C one would write, with libxdp's own inline ring
  * functions. One queue, one socket, one thread.
  *
- *   baseline -i IFACE -o OBJECT [-q QUEUE] [-m drop|count|echo] [-w busy|poll|adaptive] [-z] [-c CPU] [-p FIRST-LAST -r
- *   RULES]
+ *   baseline -i IFACE -o OBJECT [-q QUEUE] [-m drop|count|echo] [-w busy|poll|adaptive] [-z] [-c CPU]
+ *            [-p FIRST-LAST -r RULES]
  *
  * drop never looks at a packet; count reads its port and counts it under that, as xdpsteer's count does. -p is for
  * xdpsteer's own BPF object: it lists the ports, spread over a number of rules, all for this one socket.
