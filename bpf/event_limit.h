@@ -14,8 +14,8 @@
 #define EVENT_INTERVAL_NS 1000000000ULL
 
 /*
- * Counts one more. True where it is to be reported, with the time. Otherwise, in a flood, it costs some loads and stores:
- * the clock, which may be slow to read, is looked at once a tick.
+ * Counts one more. True where it is to be reported, with the time. Otherwise, in a flood, it costs some loads and
+ * stores: the clock, which may be slow to read, is looked at once a tick.
  */
 static __always_inline bool event_due(struct steer_event_limit *limit, __u64 *now)
 {
@@ -28,7 +28,10 @@ static __always_inline bool event_due(struct steer_event_limit *limit, __u64 *no
 	*now = bpf_ktime_get_ns();
 	if (limit->last_ns != 0 && *now - limit->last_ns < EVENT_INTERVAL_NS)
 		return false;
-	/* Also where the ring buffer turns out to be full: the count is not lost, and a flood does not try again at once. */
+	/*
+	 * Also where the ring buffer turns out to be full: the count is not lost, and a flood does not try again at
+	 * once.
+	 */
 	limit->last_ns = *now;
 	return true;
 }

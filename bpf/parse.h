@@ -15,8 +15,8 @@
 
 #include "steer.h"
 
-#define VLAN_TAGS_MAX 2
-#define IPV6_EXTENSIONS_MAX 6
+#define MAX_VLAN_TAGS 2
+#define MAX_IPV6_EXTENSIONS 6
 #define IPV4_FRAGMENT_BITS 0x3fff /* MF or a non-zero offset */
 #define IPV6_FRAGMENT_BITS 0xfff9
 /* Two words of a plain packet: EtherType IPv4, version 4, a header of five words; then no fragment, and UDP. */
@@ -62,7 +62,10 @@ static __always_inline __u32 mix(__u32 hash, __u32 value)
 	return hash ^ (hash >> 15);
 }
 
-/* The same for every packet of a flow. That the addresses are there was seen when they were found; the verifier may have forgotten. */
+/*
+ * The same for every packet of a flow. That the addresses are there was seen when they were found; the verifier may
+ * have forgotten.
+ */
 static __always_inline __u32 flow_hash(const struct packet *packet, void *data_end)
 {
 	__u32 hash = mix(mix(0, packet->addresses[0]), packet->addresses[1]);
@@ -88,9 +91,10 @@ static __always_inline __u64 host16(__be16 field)
 }
 
 /*
- * The same place, of which the verifier knows no more than that it may be within the packet, by whatever way the program came to it. It
- * then checks what follows once, and not for each combination of headers before it, which took most of the time of loading. VLAN
- * tags, IPv6 and all its extensions take less than 16 KiB, so the mask changes nothing.
+ * The same place, of which the verifier knows no more than that it may be within the packet, by whatever way the
+ * program came to it. It then checks what follows once, and not for each combination of headers before it, which took
+ * most of the time of loading. VLAN tags, IPv6 and all its extensions take less than 16 KiB, so the mask changes
+ * nothing.
  */
 static __always_inline void *forget(void *data, void *place)
 {
@@ -101,8 +105,8 @@ static __always_inline void *forget(void *data, void *place)
 }
 
 /*
- * IPv4 without VLAN tags, options, fragments or bytes behind the datagram, as nearly all packets are, all in one go. False leaves it to
- * parse().
+ * IPv4 without VLAN tags, options, fragments or bytes behind the datagram, as nearly all packets are, all in one go.
+ * False leaves it to parse().
  */
 static __always_inline bool parse_plain(void *data, void *data_end, struct packet *packet)
 {
@@ -144,7 +148,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	proto = eth->h_proto;
 
 #pragma unroll
-	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
+	for (int i = 0; i < MAX_VLAN_TAGS; i++) {
 		struct vlan_tag *tag = cursor;
 
 		if (proto != bpf_htons(ETH_P_8021Q) && proto != bpf_htons(ETH_P_8021AD))
@@ -192,7 +196,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		cursor = ip + 1;
 
 #pragma unroll
-		for (int i = 0; i < IPV6_EXTENSIONS_MAX; i++) {
+		for (int i = 0; i < MAX_IPV6_EXTENSIONS; i++) {
 			if (next == IPPROTO_FRAGMENT) {
 				struct ipv6_fragment *fragment = cursor;
 

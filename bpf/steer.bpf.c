@@ -3,9 +3,9 @@
  * xdp_port_redirect: reads the UDP destination port of every packet, looks it up in a table of all 65,536 ports, and
  * redirects the packet to the AF_XDP socket of (this queue, the worker that owns the port).
  *
- * Only listed UDP ports leave the kernel's path: whatever is not understood, fragmented, malformed or unlisted is passed
- * to the kernel stack and counted by reason. What a rule decides is counted with the rule. Every return does one of the
- * two, so the sum of both is what was seen.
+ * Only listed UDP ports leave the kernel's path: whatever is not understood, fragmented, malformed or unlisted is
+ * passed to the kernel stack and counted by reason. What a rule decides is counted with the rule. Every return does one
+ * of the two, so the sum of both is what was seen.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
@@ -89,8 +89,8 @@ static __noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 p
 }
 
 /*
- * Counts a packet that no rule decided. The reason says whether it is dropped or left to the kernel stack. Not inlined: packets that
- * are redirected go past it faster.
+ * Counts a packet that no rule decided. The reason says whether it is dropped or left to the kernel stack. Not inlined:
+ * packets that are redirected go past it faster.
  */
 static __noinline int decided(enum steer_reason reason)
 {
@@ -129,8 +129,8 @@ static __noinline int uncovered(struct xdp_md *ctx, __u32 port)
 }
 
 /*
- * What becomes of a UDP packet that is all there. What is rare is in functions of its own and the counting comes last, so that all that
- * is needed of a packet that is redirected stays in registers.
+ * What becomes of a UDP packet that is all there. What is rare is in functions of its own and the counting comes last,
+ * so that all that is needed of a packet that is redirected stays in registers.
  */
 static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end, const struct packet *packet)
 {
@@ -147,8 +147,8 @@ static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end,
 		return decide_here(ctx, entry->rule, entry->action);
 
 	/*
-	 * With one worker the socket does not depend on what was read of the packet: the CPU need not wait for the packet, the table and
-	 * the map one after the other before it knows the socket.
+	 * With one worker the socket does not depend on what was read of the packet: the CPU need not wait for the
+	 * packet, the table and the map one after the other before it knows the socket.
 	 */
 	socket = ctx->rx_queue_index;
 	if (parameters.worker_count != 1)
@@ -167,7 +167,10 @@ static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end,
 	return XDP_REDIRECT;
 }
 
-/* All packets that are not of the plain kind: a function of its own, so that its variables take no registers from the plain ones. */
+/*
+ * All packets that are not of the plain kind: a function of its own, so that its variables take no registers from the
+ * plain ones.
+ */
 static __noinline int steer_others(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;

@@ -82,8 +82,8 @@ static long is_due(__u32 round __attribute__((unused)), void *context __attribut
 }
 
 /*
- * Keeps to the rate by spinning: between two runs of the program there is nowhere to sleep. A source that fell behind by
- * little catches up; one that was stopped starts anew.
+ * Keeps to the rate by spinning: between two runs of the program there is nowhere to sleep. A source that fell behind
+ * by little catches up; one that was stopped starts anew.
  */
 static __always_inline void wait_for_burst(void)
 {

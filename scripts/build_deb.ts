@@ -1,8 +1,8 @@
 /**
  * Builds dist/xdpsteer_VERSION_ARCH.deb from dist/xdpsteer: `deno run -A scripts/build_deb.ts [BINARY]`.
  *
- * Two builds of one commit are the same to the byte: every time is that of the commit (or SOURCE_DATE_EPOCH), and nothing
- * of the building machine goes in.
+ * Two builds of one commit are the same to the byte: every time is that of the commit (or SOURCE_DATE_EPOCH), and
+ * nothing of the building machine goes in.
  */
 // deno-lint-ignore-file no-console
 import { createHash } from "node:crypto";
@@ -68,8 +68,8 @@ export async function buildDeb(options: DebOptions): Promise<string> {
 
     await Deno.mkdir(options.directory, { recursive: true });
     const deb = join(options.directory, `xdpsteer_${version}_${architecture}.deb`);
-    // Lintian wants xz. Hard work would gain little: what is big in the binary is compressed already. And one thread, since
-    // with several xz cuts the stream into blocks, and other bytes come out.
+    // Lintian wants xz. Hard work would gain little: what is big in the binary is compressed already. And one thread,
+    // since with several xz cuts the stream into blocks, and other bytes come out.
     await run("dpkg-deb", ["--root-owner-group", "-Zxz", "-z0", "--threads-max=1", "--build", tree, deb], {
       SOURCE_DATE_EPOCH: String(epoch),
     });

@@ -9,8 +9,8 @@
 import { dirname, join, normalize, relative } from "node:path";
 
 /**
- * The parts of src/ from top to bottom: a part is a folder, or a file at the top. A part may import what stands in any row below
- * its own, and nothing in its own row.
+ * The parts of src/ from top to bottom: a part is a folder, or a file at the top. A part may import what stands in any
+ * row below its own, and nothing in its own row.
  */
 const ROWS: readonly (readonly string[])[] = [
   ["cli"],

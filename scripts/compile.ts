@@ -1,7 +1,8 @@
 /**
  * Builds dist/xdpsteer, the one file that is copied to a box: `scripts/dev compile`.
  *
- * With a `denort` (DENORT_BIN) by `deno compile`; else a self-extracting file around the deno binary that runs this script.
+ * With a `denort` (DENORT_BIN) by `deno compile`; else a self-extracting file around the deno binary that runs this
+ * script.
  */
 // deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
 import project from "../deno.json" with { type: "json" };
@@ -12,8 +13,8 @@ import { pack, type PackedFile } from "./pack.ts";
 const OUT = "dist/xdpsteer";
 const PARTS = "build/package";
 /**
- * The loop of a worker becomes one piece of code, without calls, and an addition to a counter one instruction: after each sleep code is
- * cold. CPU time per packet at 500 kpps is an eighth less for it.
+ * The loop of a worker becomes one piece of code, without calls, and an addition to a counter one instruction: after
+ * each sleep code is cold. CPU time per packet at 500 kpps is an eighth less for it.
  */
 const V8_FLAGS = "--v8-flags=--max-inlined-bytecode-size=1000,--max-inlined-bytecode-size-cumulative=4000," +
   "--no-additive-safe-int-feedback";

@@ -1,6 +1,7 @@
 /**
  * Writes the layout.gen.ts files: the sizes and offsets of the structs, and the values of the enums, that a BPF program
- * shares with TypeScript, read from the BTF of the compiled object. With `--check` it compares instead, and fails on drift.
+ * shares with TypeScript, read from the BTF of the compiled object. With `--check` it compares instead, and fails on
+ * drift.
  */
 // deno-lint-ignore-file no-console
 interface BtfMember {

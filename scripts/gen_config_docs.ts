@@ -1,6 +1,8 @@
 /**
- * Writes the documents that follow from the code: docs/configuration.md from the configuration's schema, docs/metrics.md from the
- * tables of metrics, reasons, socket counters and fates, and the table of fates in docs/forwarding.md. Every example in them is parsed first. With `--check` it compares instead, and fails when a file is stale.
+ * Writes the documents that follow from the code: docs/configuration.md from the configuration's schema,
+ * docs/metrics.md from the tables of metrics, reasons, socket counters and fates, and the table of fates in
+ * docs/forwarding.md. Every example in them is parsed first. With `--check` it compares instead, and fails when a file
+ * is stale.
  */
 // deno-lint-ignore-file no-console
 import { z } from "zod";

@@ -1,5 +1,6 @@
 /**
- * The licences of all that is in the one file: our own, of the npm packages that are bundled, of Deno, and of the native libraries.
+ * The licences of all that is in the one file: our own, of the npm packages that are bundled, of Deno, and of the
+ * native libraries.
  */
 import project from "../deno.json" with { type: "json" };
 import { dirname } from "node:path";
@@ -11,7 +12,10 @@ export interface Component {
   /** SPDX expression, or what comes nearest to it. */
   readonly licence: string;
   readonly text: string;
-  /** What is known by content: of an npm package the archive, of a native one the file that goes in; undefined for ourselves. */
+  /**
+   * What is known by content: of an npm package the archive, of a native one the file that goes in; undefined for
+   * ourselves.
+   */
   readonly hash?: { readonly alg: "SHA-256" | "SHA-512"; readonly content: string };
 }
 

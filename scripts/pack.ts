@@ -1,6 +1,6 @@
 /**
- * The self-extracting file: packaging/launcher's program, then files in zstd frames, an index and a trailer. Its head comment has the
- * format. The same input gives the same bytes.
+ * The self-extracting file: packaging/launcher's program, then files in zstd frames, an index and a trailer. Its head
+ * comment has the format. The same input gives the same bytes.
  */
 import { constants, zstdCompressSync } from "node:zlib";
 import { run } from "./package_parts.ts";

@@ -1,4 +1,6 @@
-/** What goes into the one file: the program's code, and the libraries it needs that a bare glibc system does not have. */
+/**
+ * What goes into the one file: the program's code, and the libraries it needs that a bare glibc system does not have.
+ */
 import { basename, resolve } from "node:path";
 
 /** What every glibc system has: its own libraries, and the loader. */
@@ -18,17 +20,20 @@ export async function run(
 }
 
 /**
- * Bundles an entry and what it imports into a folder. With a cache within the project: the names of pieces are hashes that include
- * where their sources are, seen from here.
+ * Bundles an entry and what it imports into a folder. With a cache within the project: the names of pieces are hashes
+ * that include where their sources are, seen from here.
  *
- * For the browser as far as packages have a choice: what they import of Node is loaded at every start, and costs more than they do.
+ * For the browser as far as packages have a choice: what they import of Node is loaded at every start, and costs more
+ * than they do.
  */
 export async function bundle(entry: string, folder: string, ...options: string[]): Promise<void> {
   const args = ["bundle", "--quiet", "--minify", "--platform=browser", ...options, "--outdir", folder, entry];
   await run(Deno.execPath(), args, { DENO_DIR: resolve("build/deno") });
 }
 
-/** The time that a build gives everything it makes, in seconds since 1970: SOURCE_DATE_EPOCH, else that of the commit. */
+/**
+ * The time that a build gives everything it makes, in seconds since 1970: SOURCE_DATE_EPOCH, else that of the commit.
+ */
 export async function sourceDate(): Promise<number> {
   const given = Deno.env.get("SOURCE_DATE_EPOCH");
   return Number(given ?? await run("git", ["-C", import.meta.dirname!, "log", "-1", "--format=%ct"]));

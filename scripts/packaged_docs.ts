@@ -4,7 +4,9 @@ import { dirname, join, normalize, relative } from "node:path";
 const ROOT = join(import.meta.dirname!, "..");
 /** Folders of the source tree, by their names within the package's documentation. */
 const FOLDERS: Readonly<Record<string, string>> = { docs: "docs", config: "examples" };
-/** What the package has under another name. Debian wants licences in one file, and examples in a folder of that name. */
+/**
+ * What the package has under another name. Debian wants licences in one file, and examples in a folder of that name.
+ */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "LICENSE": "copyright",
   "bpf/LICENSE": "copyright",

@@ -1,9 +1,9 @@
 /**
  * Makes a release of the version in deno.json, in dist/: `scripts/dev release`.
  *
- * Tests everything in the full sizes, builds the one file and the Debian package twice to see that they come out the same, and
- * writes a CycloneDX SBOM and the checksums. Refuses a tree with uncommitted changes, and a version that CHANGELOG.md does not
- * tell of.
+ * Tests everything in the full sizes, builds the one file and the Debian package twice to see that they come out the
+ * same, and writes a CycloneDX SBOM and the checksums. Refuses a tree with uncommitted changes, and a version that
+ * CHANGELOG.md does not tell of.
  */
 // deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
 import { basename } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * Makes docs/images/top.png: `xdpsteer top` on a terminal of 110 x 32, over a real appliance under real traffic. Needs root and
- * chromium.
+ * Makes docs/images/top.png: `xdpsteer top` on a terminal of 110 x 32, over a real appliance under real traffic. Needs
+ * root and chromium.
  *
  *     deno run -A scripts/screenshot_top.ts
  */

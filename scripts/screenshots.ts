@@ -1,5 +1,6 @@
 /**
- * Takes the pictures of the dashboard in docs/images: a real appliance with real traffic in namespaces, seen by headless Chromium.
+ * Takes the pictures of the dashboard in docs/images: a real appliance with real traffic in namespaces, seen by
+ * headless Chromium.
  */
 // deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
 import "../tests/support/libraries.ts";

@@ -1,9 +1,10 @@
 /**
- * Everything that has to hold: format, lint, layers, types, generated files, then the tests. The last line is `N passed, N failed`.
+ * Everything that has to hold: format, lint, layers, types, generated files, then the tests. The last line is
+ * `N passed, N failed`.
  *
  *     scripts/dev test                     all, in the default sizes
  *     scripts/dev test --full              all, in the sizes that a release is tested with (tests/support/sizes.ts)
- *     scripts/dev test --only PATTERN      stages with PATTERN in their name or file, and what they need; may be repeated
+ *     scripts/dev test --only PATTERN      stages with PATTERN in name or file, and what they need; may be repeated
  *     scripts/dev test --list              the stages, and what each waits for
  *     scripts/dev test --lanes N           stages beside each other; default: one more than there are CPUs
  */

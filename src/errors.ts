@@ -1,6 +1,6 @@
 /**
- * The errors a user of xdpsteer can meet. Each carries a sentence that says what failed, what was expected and, where one
- * is known, what to do next; the command line prints exactly that and never a stack.
+ * The errors a user of xdpsteer can meet. Each carries a sentence that says what failed, what was expected and, where
+ * one is known, what to do next; the command line prints exactly that and never a stack.
  *
  * @module
  */

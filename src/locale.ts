@@ -1,5 +1,6 @@
 /**
- * What the user's locale allows text for people to hold. JSON, and all else that programs read, is UTF-8 whatever the locale is.
+ * What the user's locale allows text for people to hold. JSON, and all else that programs read, is UTF-8 whatever the
+ * locale is.
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
- * The log: structured records, as text for people or JSON lines for programs, always to standard error; the last of them are
- * kept for whoever asks. The only place that sets logging up; everything else asks {@linkcode logger} for its category.
+ * The log: structured records, as text for people or JSON lines for programs, always to standard error; the last of
+ * them are kept for whoever asks. The only place that sets logging up; everything else asks {@linkcode logger} for its
+ * category.
  *
  * @module
  */

@@ -28,7 +28,10 @@ export function escapeLines(text: string): string {
   return text.split("\n").map(escapeControls).join("\n");
 }
 
-/** JSON that is safe to print: JSON leaves some control characters as they are. They stand in strings, where the escape is the same. */
+/**
+ * JSON that is safe to print: JSON leaves some control characters as they are. They stand in strings, where the escape
+ * is the same.
+ */
 export function toJson(value: unknown): string {
   return JSON.stringify(value).replace(
     CONTROLS,

@@ -18,7 +18,9 @@
 #define STAMP "checked"
 #define TICK_MS 20 /* at least two of any clock */
 
-/* The hash of what is in a file. Read, not mapped: the page tables of 96 MB take longer to make than the bytes to copy. */
+/*
+ * The hash of what is in a file. Read, not mapped: the page tables of 96 MB take longer to make than the bytes to copy.
+ */
 static unsigned long long hash_of(int fd)
 {
 	static unsigned char buffer[1 << 18]; /* stays in a cache */
@@ -64,8 +66,9 @@ static long long milliseconds(const struct timespec *time)
 }
 
 /*
- * A hash of what would be another if any file had been changed or replaced: which inode it is, and its times. And of which run of the
- * system this is, since a power failure can take contents and leave times. 0 where all that does not tell, or not yet.
+ * A hash of what would be another if any file had been changed or replaced: which inode it is, and its times. And of
+ * which run of the system this is, since a power failure can take contents and leave times. 0 where all that does not
+ * tell, or not yet.
  */
 static unsigned long long stamp_of(int directory, const struct packed *files, unsigned int count)
 {

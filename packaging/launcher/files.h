@@ -12,8 +12,9 @@ struct packed {
 };
 
 /*
- * Checks that all files in a directory are what was unpacked. By their hashes, the first time since the system runs; as long as the stamp
- * stays the same they are not read again, which would take longer than all else that is done at a start.
+ * Checks that all files in a directory are what was unpacked. By their hashes, the first time since the system runs; as
+ * long as the stamp stays the same they are not read again, which would take longer than all else that is done at a
+ * start.
  */
 bool files_are_whole(int directory, const struct packed *files, unsigned int count);
 

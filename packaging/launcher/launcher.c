@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The head of the single file: unpacks what is behind it once, into a private directory, checks that at every start, and becomes
- * the program in there. Static, so that it needs nothing of the system but a kernel.
+ * The head of the single file: unpacks what is behind it once, into a private directory, checks that at every start,
+ * and becomes the program in there. Static, so that it needs nothing of the system but a kernel.
  *
- * Behind the launcher come the files, a zstd frame each, then the index, then the trailer (scripts/pack.ts writes them):
+ * Behind the launcher come the files, a zstd frame each, then the index, then the trailer (scripts/pack.ts writes
+ * them):
  *
  *   index:    the id, then a line per file: mode, offset, packed size, size, XXH64, path
  *   trailer:  offset of the index, its size, its XXH64: 16 hex digits each, then "XDPSTEER"
  *
- * The cache is DIRECTORY/ID, where the id is a hash of all that is in it. It is made under another name and a lock, and renamed when
- * it is whole, so that any number of first starts at once is safe; it belongs to the caller alone (0700), and nothing on the way to a file in it
- * may be a link. A running program holds a shared lock on its directory, so that a newer one removes only what nobody uses.
+ * The cache is DIRECTORY/ID, where the id is a hash of all that is in it. It is made under another name and a lock, and
+ * renamed when it is whole, so that any number of first starts at once is safe; it belongs to the caller alone (0700),
+ * and nothing on the way to a file in it may be a link. A running program holds a shared lock on its directory, so that
+ * a newer one removes only what nobody uses.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -178,7 +180,10 @@ static int cache_in(const char *path)
 	return directory;
 }
 
-/* Where caches may be, in this order. An environment variable that names one, what is added to it, and whether only root uses it. */
+/*
+ * Where caches may be, in this order. An environment variable that names one, what is added to it, and whether only
+ * root uses it.
+ */
 static const struct {
 	const char *variable, *path;
 	bool root_only;
@@ -222,10 +227,15 @@ static int find_cache(char *path, size_t size)
 	return directory;
 }
 
-/* One arena of the program's malloc, on huge pages where the kernel has them: a tenth of a start is page faults in it. */
+/*
+ * One arena of the program's malloc, on huge pages where the kernel has them: a tenth of a start is page faults in it.
+ */
 #define MALLOC "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1:glibc.malloc.top_pad=4194304"
 
-/* Sets what the dynamic loader reads when the program starts, and keeps what it was: what the program starts is to get that. */
+/*
+ * Sets what the dynamic loader reads when the program starts, and keeps what it was: what the program starts is to get
+ * that.
+ */
 static void set_for_program(const char *name, const char *kept, const char *value)
 {
 	const char *before = getenv(name);

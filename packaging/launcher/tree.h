@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Opens a directory, made if missing (its parent too), of the caller's own and closed to others. -1 and errno otherwise. */
+/*
+ * Opens a directory, made if missing (its parent too), of the caller's own and closed to others. -1 and errno
+ * otherwise.
+ */
 int tree_open_private(const char *path);
 
 /* True when a directory is the caller's and nobody else can look into it. */

@@ -11,7 +11,10 @@ export interface Stage extends Node {
   readonly argv: readonly string[];
   /** True for `deno test`: its tests are counted instead of the stage. */
   readonly isTest?: boolean;
-  /** True for what makes network namespaces: it runs in process and mount namespaces of its own, and leaves nothing behind. */
+  /**
+   * True for what makes network namespaces: it runs in process and mount namespaces of its own, and leaves nothing
+   * behind.
+   */
   readonly isolated?: boolean;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -31,6 +34,7 @@ const STATIC: readonly Stage[] = [
   { name: "format", argv: deno("fmt", "--quiet", "--check") },
   { name: "lint", argv: deno("lint", "--quiet") },
   { name: "layers", argv: deno("run", "--quiet", "--allow-read=.", "scripts/check_layers.ts") },
+  { name: "text", argv: script("check_text") },
   { name: "BPF layouts", argv: script("gen_bpf_layout", "--check") },
   { name: "JSON schema", argv: script("gen_schema", "--check") },
   { name: "generated documents", argv: script("gen_config_docs", "--check") },

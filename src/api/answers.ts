@@ -45,7 +45,10 @@ export function health(good: boolean, yes: string, no: string): Answer {
   };
 }
 
-/** 412 with the generation that is in force, 422 with all there is to say for what the operator can mend, 500 and a line in the log for our own mistakes. */
+/**
+ * 412 with the generation that is in force, 422 with all there is to say for what the operator can fix, 500 and a line
+ * in the log for our own mistakes.
+ */
 export function answerError(error: unknown): Answer {
   if (error instanceof HttpError) return json({ error: error.message }, error.status, error.headers);
   if (error instanceof StaleError) {

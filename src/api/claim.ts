@@ -1,6 +1,6 @@
 /**
- * The addresses of the HTTP interface, looked at before anything is touched: the listeners themselves come when packets are steered,
- * since Node's server takes longer to load than a packet may wait.
+ * The addresses of the HTTP interface, looked at before anything is touched: the listeners themselves come when packets
+ * are steered, since Node's server takes longer to load than a packet may wait.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import { HeldFile, kindOf, UnreadableError } from "../ffi/held_file.ts";
 /**
  * Makes sure that the control socket and the TCP address can be had.
  *
- * @throws {SteerError} when another xdpsteer answers on the socket, something else is in its place, an address is taken,
- * or there is no such group.
+ * @throws {SteerError} when another xdpsteer answers on the socket, something else is in its place, an address is
+ * taken, or there is no such group.
  */
 export async function claimAddresses({ socket, group, http }: ControlConfig): Promise<void> {
   await claimSocket(socket);

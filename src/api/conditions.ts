@@ -26,7 +26,10 @@ export function generationTag(generation: number): Readonly<Record<string, strin
   return { etag: `"${generation}"` };
 }
 
-/** By RFC 9110: `*`, or a list of tags, of which one must be that of the generation in force. A tag of another kind is none. */
+/**
+ * By RFC 9110: `*`, or a list of tags, of which one must be that of the generation in force. A tag of another kind is
+ * none.
+ */
 function readGenerations(header: string | undefined): readonly number[] | undefined {
   if (header === undefined || header.trim() === "*") return undefined;
   return header.split(",").map((tag) => Number(/^\s*"?(\d{1,15})"?\s*$/.exec(tag)?.[1] ?? NaN));

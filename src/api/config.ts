@@ -18,7 +18,10 @@ export function read({ appliance, reloader }: HttpOptions): Answer {
   };
 }
 
-/** PUT a whole configuration, YAML or JSON. `If-Match`: only on top of that generation. `?dry_run`: says what would change. */
+/**
+ * PUT a whole configuration, YAML or JSON. `If-Match`: only on top of that generation. `?dry_run`: says what would
+ * change.
+ */
 export async function put(
   { reloader }: HttpOptions,
   query: URLSearchParams,

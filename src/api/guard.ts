@@ -1,6 +1,6 @@
 /**
- * What a browser on this machine must not be talked into: the TCP listener asks for no password, so it answers only who names it
- * by a loopback name (a page that rebinds its own name to 127.0.0.1 does not), and no page of another origin.
+ * What a browser on this machine must not be talked into: the TCP listener asks for no password, so it answers only who
+ * names it by a loopback name (a page that rebinds its own name to 127.0.0.1 does not), and no page of another origin.
  *
  * @module
  */

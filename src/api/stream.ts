@@ -1,9 +1,10 @@
 /**
- * `/v1/stream`: what the dashboard shows, as server-sent events. A new watcher gets `hello` (who this is, and the past), `config`
- * and `tick`; then a `tick` each second, `config` when the rules changed, and `log` for each line of the log.
+ * `/v1/stream`: what the dashboard shows, as server-sent events. A new watcher gets `hello` (who this is, and the
+ * past), `config` and `tick`; then a `tick` each second, `config` when the rules changed, and `log` for each line of
+ * the log.
  *
- * Each message is encoded once for all watchers; nothing is encoded while there are none. A tick is whole in itself, so a watcher who
- * reads slowly is not given more until it has read what it has, and is cut off after some seconds.
+ * Each message is encoded once for all watchers; nothing is encoded while there are none. A tick is whole in itself, so
+ * a watcher who reads slowly is not given more until it has read what it has, and is cut off after some seconds.
  *
  * @module
  */

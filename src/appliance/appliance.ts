@@ -1,8 +1,9 @@
 /**
  * The whole appliance: interfaces, workers and rules, brought up and taken down in the right order.
  *
- * Up: programs attached with an empty port table (everything passes) -> sockets bound -> workers running -> xsk_map filled -> the
- * first generation put in force, last. Down: programs detached first -> workers drain what is in their rings -> everything closed.
+ * Up: programs attached with an empty port table (everything passes) -> sockets bound -> workers running -> xsk_map
+ * filled -> the first generation put in force, last. Down: programs detached first -> workers drain what is in their
+ * rings -> everything closed.
  *
  * @module
  */
@@ -41,7 +42,9 @@ interface Parts {
   captures?: Captures;
 }
 
-/** Where a CPU is short, packets go before whoever asks about them: a worker outweighs the control thread three to one. */
+/**
+ * Where a CPU is short, packets go before whoever asks about them: a worker outweighs the control thread three to one.
+ */
 const CONTROL_NICENESS = 5;
 
 const log = logger("appliance");
@@ -81,7 +84,8 @@ export class Appliance {
         shareWith,
         alone: config.interfaces.length === 1,
       });
-    // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has to wait.
+    // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has
+    // to wait.
     const first = attach(config.interfaces[0]!);
     const workers = new WorkerPool({ ...config.workers, entry });
     const parts: Parts = { interfaces: [], workers };

@@ -72,8 +72,8 @@ export class Reloader {
   last: LastReload | undefined;
   #config: Config;
   /**
-   * What the file held when it was put in force, or refused for what it holds, so that one save is one reload, and one refusal one line
-   * in the log. Undefined after a failure that had another cause: the same content is tried again.
+   * What the file held when it was put in force, or refused for what it holds, so that one save is one reload, and one
+   * refusal one line in the log. Undefined after a failure that had another cause: the same content is tried again.
    */
   #seen: string | Uint8Array | undefined;
   readonly #options: ReloaderOptions;
@@ -94,7 +94,8 @@ export class Reloader {
   /**
    * Reads the file again and puts it in force.
    *
-   * @param onlyIfChanged Does nothing when the file holds what it held last time, and that was put in force or refused for what it is.
+   * @param onlyIfChanged Does nothing when the file holds what it held last time, and that was put in force or refused
+   * for what it is.
    * @throws {SteerError} when it is refused; the configuration before stays in force.
    */
   reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
@@ -134,7 +135,8 @@ export class Reloader {
   }
 
   /**
-   * Puts changed rules in force. To save it, the same change is made in the file first, which then holds what is in force.
+   * Puts changed rules in force. To save it, the same change is made in the file first, which then holds what is in
+   * force.
    *
    * @param change Given the rules in force and, to save, those of the file.
    * @throws {SteerError} when it is refused, or cannot be saved; then nothing changes, neither here nor there.

@@ -1,9 +1,9 @@
 /**
  * The rules in force: puts a new set in force in the workers and in the kernel, all of it or nothing.
  *
- * Each part is prepared first: counter slots, forward table, captures, worker table, port table. Preparing may fail, and changes
- * nothing that a packet meets. Then all parts flip, the port table last. The old rules are forgotten when no packet is left that
- * was steered by them.
+ * Each part is prepared first: counter slots, forward table, captures, worker table, port table. Preparing may fail,
+ * and changes nothing that a packet meets. Then all parts flip, the port table last. The old rules are forgotten when
+ * no packet is left that was steered by them.
  *
  * @module
  */
@@ -44,7 +44,9 @@ export interface CaptureSteering {
 
 export interface SteeringOptions {
   readonly portTable: PortSteering;
-  /** False where packets may reach a worker that the port table does not send there: an XDP program of the operator's. */
+  /**
+   * False where packets may reach a worker that the port table does not send there: an XDP program of the operator's.
+   */
   readonly exact: boolean;
   readonly tables: readonly WorkerTable[];
   readonly slots: RuleSlots;
@@ -109,8 +111,8 @@ export class Steering implements AsyncDisposable {
   /**
    * Puts `rules` in force. To be called in a turn of the queue.
    *
-   * The workers learn of new ports before the kernel steers any of them, and remember old ports after it has stopped, so that a
-   * packet steered under one generation can be processed under the next.
+   * The workers learn of new ports before the kernel steers any of them, and remember old ports after it has stopped,
+   * so that a packet steered under one generation can be processed under the next.
    *
    * @param ready What has to be done before a packet is steered.
    * @throws {SteerError} when any part cannot be prepared; everything is as before then.
@@ -154,7 +156,10 @@ export class Steering implements AsyncDisposable {
     return { generation, changes: words, elapsedMs };
   }
 
-  /** Leaves the packets of rules without a healthy backend to the kernel stack, where they say so. In a turn of the queue. */
+  /**
+   * Leaves the packets of rules without a healthy backend to the kernel stack, where they say so. In a turn of the
+   * queue.
+   */
   async followHealth(): Promise<void> {
     const { passing } = this.#options.forwarding;
     if (passing.symmetricDifference(this.#passing).size === 0) return;
@@ -236,7 +241,10 @@ export class Steering implements AsyncDisposable {
     return this.#rules.length > this.#configured.length && !translates(this.#configured);
   }
 
-  /** Puts the rules in force without those of before. In a turn of the queue. @returns False when there is more to forget later. */
+  /**
+   * Puts the rules in force without those of before. In a turn of the queue. @returns False when there is more to
+   * forget later.
+   */
   async #forget(): Promise<boolean> {
     const { exact, forwarding, workers } = this.#options;
     const changes = new Changes();

@@ -18,7 +18,10 @@ const BEFORE = [
   "{ name: game, ports: 7777, worker: 0, action: echo, capture: /tmp/game.pcapng }",
   "{ name: flood, ports: 19, action: drop }",
 ];
-/** A rule that is renamed, one whose action changes, one that is gone, one that is new: every part of what is in force changes. */
+/**
+ * A rule that is renamed, one whose action changes, one that is gone, one that is new: every part of what is in force
+ * changes.
+ */
 const AFTER = [
   forwardRule("web-2", 8080, [2, 4], `${CHECK}, none_left: pass`),
   "{ name: dns, ports: 53, action: echo }",

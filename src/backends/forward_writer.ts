@@ -40,7 +40,7 @@ export interface Backend {
   /** How long it may drain when it is no longer named, ms. */
   readonly drainMs: number;
   nextHop: NextHop | undefined;
-  /** What the box sends from to it; stays known while there is no way to it, so that its answers are. */
+  /** What the box sends from to it; stays known while there is no route to it, so that its answers are. */
   source: Uint8Array | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Forwarding, seen from the control thread: keeps the workers' forward table in step with the rules, the backends' health and the
- * kernel's next hops.
+ * Forwarding, seen from the control thread: keeps the workers' forward table in step with the rules, the backends'
+ * health and the kernel's next hops.
  *
  * @module
  */
@@ -34,7 +34,10 @@ import { BackendRows } from "./rows.ts";
 const PROVOKE_MS = 500;
 /** Changes that come together are one. */
 const GATHER_MS = 5;
-/** Rows kept free for the backends of the next change: sessions of those that have been leaving for longest end for them. */
+/**
+ * Rows kept free for the backends of the next change: sessions of those that have been leaving for longest end for
+ * them.
+ */
 const SPARE_ROWS = 256;
 /** After a failure, such as a worker that does not answer. */
 const RETRY_MS = 1000;
@@ -52,7 +55,7 @@ export interface BackendStatus {
   readonly leavingSeconds: number | null;
   /** Of several checks, for several rules, that of one that fails; null where it is not checked. */
   readonly health: BackendHealth | null;
-  /** How it is reached; null where there is no way by a steered interface. */
+  /** How it is reached; null where there is no route by a steered interface. */
   readonly nextHop: { readonly interface: string; readonly mac: string | null; readonly mtu: number } | null;
 }
 
@@ -129,8 +132,8 @@ export class Forwarding implements AsyncDisposable {
   }
 
   /**
-   * Prepares new rules. The table that is then in force has the rules of before too, until {@linkcode forget}: packets that were
-   * steered by them may still be on their way.
+   * Prepares new rules. The table that is then in force has the rules of before too, until {@linkcode forget}: packets
+   * that were steered by them may still be on their way.
    *
    * @param slots Slot of each rule, in the same order.
    */
@@ -261,8 +264,8 @@ export class Forwarding implements AsyncDisposable {
   }
 
   /**
-   * Ends the sessions of backends that have drained for long enough, or fail, or whose rows are needed; forgets those without
-   * sessions. In a turn of the queue.
+   * Ends the sessions of backends that have drained for long enough, or fail, or whose rows are needed; forgets those
+   * without sessions. In a turn of the queue.
    */
   async #forgetBackends(): Promise<void> {
     const { rules, retired, backends } = this.#inForce;

@@ -40,7 +40,7 @@ Deno.test("Forwarding follows the kernel's next hops, some milliseconds after th
   assert.equal(rig.workers.versions[TABLE.forward]! - version, 1, "changes that come together are one");
 });
 
-Deno.test("Forwarding still knows the answers of a backend to which no way leads, whichever table is in force", async () => {
+Deno.test("Forwarding still knows the answers of a backend to which there is no route, whichever table is in force", async () => {
   await using rig = await newRig();
   for (let turn = 0; turn < 3; turn++) {
     rig.nextHops!.change(keyOf(ADDRESS), null);

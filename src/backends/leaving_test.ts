@@ -1,4 +1,6 @@
-/** Backends that the rules do not name any more: looked after while sessions use them, forgotten completely afterwards. */
+/**
+ * Backends that the rules do not name any more: looked after while sessions use them, forgotten completely afterwards.
+ */
 import assert from "node:assert/strict";
 import { FakePortTable } from "../../tests/support/fake_engine.ts";
 import { forwardRule, SteeringRig } from "../../tests/support/steering_rig.ts";

@@ -1,7 +1,7 @@
 /**
- * Which row of the workers' forward table a backend has. Sessions hold rows, so a row outlives its backend's name in the
- * configuration: it is kept while sessions use it, and given away only when no worker has a session of it. Each use of a row has a
- * generation of its own.
+ * Which row of the workers' forward table a backend has. Sessions hold rows, so a row outlives its backend's name in
+ * the configuration: it is kept while sessions use it, and given away only when no worker has a session of it. Each use
+ * of a row has a generation of its own.
  *
  * @module
  */
@@ -42,8 +42,8 @@ export class BackendRows {
   }
 
   /**
-   * Finds a row for every backend that the rules are to name. One that has a row keeps it, also if it was leaving. Nothing changes
-   * before the plan flips; one plan at a time.
+   * Finds a row for every backend that the rules are to name. One that has a row keeps it, also if it was leaving.
+   * Nothing changes before the plan flips; one plan at a time.
    *
    * @param nowMs Of any clock that only goes forward.
    * @throws {SteerError} when there are not enough rows, since sessions of earlier backends still use them.

@@ -10,7 +10,10 @@ import type { PortRange, Rule } from "../steering/rule.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { ANSWERS } from "../steering/slots.ts";
 
-/** Rules for the translation ports: each worker's share of them is steered to that worker, but for ports that other rules have. */
+/**
+ * Rules for the translation ports: each worker's share of them is steered to that worker, but for ports that other
+ * rules have.
+ */
 export function answerRules(
   { ports: { first, last } }: Config["forwarding"],
   workers: number,

@@ -1,6 +1,6 @@
 /**
- * Who sits on an interface, and who holds it there: the XDP program, its link, and the processes that keep the link open. The
- * kernel detaches a program when its link's last holder is gone.
+ * Who sits on an interface, and who holds it there: the XDP program, its link, and the processes that keep the link
+ * open. The kernel detaches a program when its link's last holder is gone.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * How many events there were of which nobody has been told. The BPF programs count every event per slot and CPU, and report
- * one a second with the count so far; nothing is ever reset, so no event is lost or told twice.
+ * How many events there were of which nobody has been told. The BPF programs count every event per slot and CPU, and
+ * report one a second with the count so far; nothing is ever reset, so no event is lost or told twice.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import { lookupElement, possibleCpus } from "../ffi/libbpf.ts";
 import { EVENT_LIMIT } from "./layout.gen.ts";
 
 /**
- * A flood counts as ended when nothing was reported for this long: longer than the programs wait between two reports and the control
- * thread between two looks.
+ * A flood counts as ended when nothing was reported for this long: longer than the programs wait between two reports
+ * and the control thread between two looks.
  */
 const QUIET_MS = 2500;
 

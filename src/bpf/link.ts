@@ -1,5 +1,6 @@
 /**
- * Attaching to an interface by bpf_link: the kernel detaches when the link's fd closes, also when the process is killed.
+ * Attaching to an interface by bpf_link: the kernel detaches when the link's fd closes, also when the process is
+ * killed.
  *
  * @module
  */

@@ -1,9 +1,10 @@
 /**
- * The kernel's port table: two halves of one variable, written through mmap, one in force at a time (steering/published.ts).
+ * The kernel's port table: two halves of one variable, written through mmap, one in force at a time
+ * (steering/published.ts).
  *
- * A change is written into the half that no packet reads, compared with what the kernel then has, and put in force by one
- * 32-bit store. A packet reads the index once, so it is decided by one half only. The half that went out of force may
- * still be in use by a program run on another CPU, so it is written again only after an RCU grace period.
+ * A change is written into the half that no packet reads, compared with what the kernel then has, and put in force by
+ * one 32-bit store. A packet reads the index once, so it is decided by one half only. The half that went out of force
+ * may still be in use by a program run on another CPU, so it is written again only after an RCU grace period.
  *
  * @module
  */
@@ -118,7 +119,9 @@ export function readPortTable(
   return table.subarray(half * TABLE_BYTES, (half + 1) * TABLE_BYTES);
 }
 
-/** Fills a whole half, by copying: a loop over all ports, in code that has hardly run before, takes some milliseconds. */
+/**
+ * Fills a whole half, by copying: a loop over all ports, in code that has hardly run before, takes some milliseconds.
+ */
 function pack(ports: PortMap, bytes: Uint8Array<ArrayBuffer>): void {
   bytes.fill(0);
   const words = new Uint32Array(bytes.buffer);

@@ -1,6 +1,6 @@
 /**
- * One loaded instance of the steering program: one per interface, since queues differ, with the port table shared by all
- * instances, so that one store flips every interface at once.
+ * One loaded instance of the steering program: one per interface, since queues differ, with the port table shared by
+ * all instances, so that one store flips every interface at once.
  *
  * @module
  */
@@ -49,7 +49,9 @@ export interface XdpCounters {
   readonly byReason: readonly number[];
 }
 
-/** Counters of rule slots, one after the other: each in the order of {@linkcode RULE_COUNTER_FIELDS}, summed over CPUs. */
+/**
+ * Counters of rule slots, one after the other: each in the order of {@linkcode RULE_COUNTER_FIELDS}, summed over CPUs.
+ */
 export type RuleCounters = Float64Array;
 
 /** Order of the numbers in {@linkcode RuleCounters}. */
@@ -144,7 +146,9 @@ export class SteeringProgram implements Disposable {
     return this.#fds.xsk;
   }
 
-  /** Makes a socket the target of packets that arrive on `queue` for `worker`. The socket must be bound to that queue. */
+  /**
+   * Makes a socket the target of packets that arrive on `queue` for `worker`. The socket must be bound to that queue.
+   */
   setSocket(queue: number, worker: number, socketFd: number): void {
     const key = u32(queue * this.workerCount + worker);
     const result = updateElement(this.#fds.xsk, key, u32(socketFd));
@@ -156,7 +160,8 @@ export class SteeringProgram implements Disposable {
   /**
    * What became of all packets, by reason.
    *
-   * @param rules From {@linkcode readRuleCounters}, all slots in use: what a rule decided is counted by rule and nowhere else.
+   * @param rules From {@linkcode readRuleCounters}, all slots in use: what a rule decided is counted by rule and
+   * nowhere else.
    */
   readXdpCounters(rules: RuleCounters): XdpCounters {
     const words = this.#readPerCpu(this.#fds.xdp, 0, XDP_COUNTERS.size);

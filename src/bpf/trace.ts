@@ -1,6 +1,6 @@
 /**
- * What the kernel itself says of XDP on the steered interfaces: its tracepoints xdp_redirect_err and xdp_exception, limited
- * to one event a second for each interface, kind, code and CPU.
+ * What the kernel itself says of XDP on the steered interfaces: its tracepoints xdp_redirect_err and xdp_exception,
+ * limited to one event a second for each interface, kind, code and CPU.
  *
  * @module
  */

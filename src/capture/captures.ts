@@ -1,5 +1,6 @@
 /**
- * The captures in force: their numbers, their files, their counts, and the thread that writes them. Loaded with the first one.
+ * The captures in force: their numbers, their files, their counts, and the thread that writes them. Loaded with the
+ * first one.
  *
  * @module
  */
@@ -60,7 +61,10 @@ interface Capture {
 
 /** Captures that changed rules ask for, prepared. */
 export interface CaptureChange extends Change {
-  /** To be called when they are in force: begins those that are new. Resolves when they have begun, or the log says why not. */
+  /**
+   * To be called when they are in force: begins those that are new. Resolves when they have begun, or the log says why
+   * not.
+   */
   begin(): Promise<void>;
 }
 
@@ -213,7 +217,10 @@ export class Captures {
     await this.#queue.run(() => this.#plan(added));
   }
 
-  /** Captures packets for those of these that have a file and are not over. Tries again until it is done. In a turn of the queue. */
+  /**
+   * Captures packets for those of these that have a file and are not over. Tries again until it is done. In a turn of
+   * the queue.
+   */
   async #plan(added: readonly Capture[]): Promise<void> {
     const begun = added.filter(({ id, closing }) => id > 0 && !closing);
     if (begun.length === 0) return;

@@ -1,6 +1,6 @@
 /**
- * One capture on disk: a pcapng file that is appended to, finished and followed by the next. Writing waits for the disk, so this
- * belongs to a thread of its own.
+ * One capture on disk: a pcapng file that is appended to, finished and followed by the next. Writing waits for the
+ * disk, so this belongs to a thread of its own.
  *
  * @module
  */

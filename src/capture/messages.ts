@@ -1,5 +1,6 @@
 /**
- * What the control thread and the thread that writes captures tell each other. Packets go through shared memory, never through here.
+ * What the control thread and the thread that writes captures tell each other. Packets go through shared memory, never
+ * through here.
  *
  * @module
  */
@@ -36,7 +37,9 @@ export type ToWriter =
     readonly about: { readonly hardware: string; readonly os: string; readonly userappl: string };
   }
   | { readonly type: "open"; readonly id: number; readonly order: FileOrder }
-  /** Ends a capture once all workers go by the plan `version` or a later one, and what they put in before is written. */
+  /**
+   * Ends a capture once all workers go by the plan `version` or a later one, and what they put in before is written.
+   */
   | { readonly type: "close"; readonly id: number; readonly version: number }
   /** Writes what is in the rings, whose workers have ended, and closes all files. */
   | { readonly type: "stop" };
@@ -50,7 +53,10 @@ export type FileMessage =
 
 export type FromWriter = FileMessage | { readonly type: "ready" } | { readonly type: "stopped" };
 
-/** Packets by capture: those in files, and those that reached the writer but no file. Written by the writer's thread only. */
+/**
+ * Packets by capture: those in files, and those that reached the writer but no file. Written by the writer's thread
+ * only.
+ */
 export class CaptureCounts {
   readonly written: Float64Array;
   readonly lost: Float64Array;

@@ -1,6 +1,6 @@
 /**
- * Names of capture files: the one being written has the name of the configuration, `game.pcapng`; finished ones are numbered from the
- * newest, `game.1.pcapng`, `game.2.pcapng` and so on.
+ * Names of capture files: the one being written has the name of the configuration, `game.pcapng`; finished ones are
+ * numbered from the newest, `game.1.pcapng`, `game.2.pcapng` and so on.
  *
  * @module
  */
@@ -13,7 +13,8 @@ export function finishedName(path: string, number: number): string {
 }
 
 /**
- * Makes the name `path` free: the file there becomes number 1, number 1 becomes number 2, and the one after number `keep` is removed.
+ * Makes the name `path` free: the file there becomes number 1, number 1 becomes number 2, and the one after number
+ * `keep` is removed.
  *
  * @param keep How many finished files may be there afterwards.
  */

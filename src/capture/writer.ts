@@ -1,5 +1,6 @@
 /**
- * The thread that writes captures: it looks into the workers' rings every few milliseconds and waits for nobody but the disk.
+ * The thread that writes captures: it looks into the workers' rings every few milliseconds and waits for nobody but the
+ * disk.
  *
  * @module
  */

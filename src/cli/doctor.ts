@@ -1,5 +1,5 @@
 /**
- * `xdpsteer doctor`: says whether this machine can steer packets, how well, and what mends it.
+ * `xdpsteer doctor`: says whether this machine can steer packets, how well, and what fixes it.
  *
  * @module
  */

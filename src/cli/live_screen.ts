@@ -10,7 +10,10 @@ export function upOver(rows: number): string {
   return rows === 0 ? "" : `\x1b[${rows}A`;
 }
 
-/** The lines, each to replace what stands in its row. Erasing comes first: after a line of full width it would take its end. */
+/**
+ * The lines, each to replace what stands in its row. Erasing comes first: after a line of full width it would take its
+ * end.
+ */
 export function overwriting(lines: readonly string[]): string {
   return lines.map((line) => `\x1b[2K${line}`).join("\r\n");
 }

@@ -38,7 +38,10 @@ function report(error: unknown): number {
   return known.exitCode;
 }
 
-/** What of the errors of Deno itself is the machine's state: its memory, its files, its limits. Undefined for a fault of ours. */
+/**
+ * What of the errors of Deno itself is the machine's state: its memory, its files, its limits. Undefined for a fault of
+ * ours.
+ */
 function fromMachine(error: unknown): SteerError | undefined {
   if (error instanceof RangeError && /allocation failed/i.test(error.message)) {
     return new SteerError("Not enough memory", {
@@ -64,8 +67,8 @@ async function parsed(args: string[], entry: URL): Promise<number> {
 }
 
 /**
- * The options of `run` as a service starts it: each a word of its own, its value the next one. The first packet is not to wait for the
- * parser of command lines and all that it loads, which takes longer than to read the configuration.
+ * The options of `run` as a service starts it: each a word of its own, its value the next one. The first packet is not
+ * to wait for the parser of command lines and all that it loads, which takes longer than to read the configuration.
  *
  * @returns Undefined for everything else, which the parser has to look at.
  */

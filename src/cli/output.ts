@@ -59,7 +59,10 @@ function writeOut(text: string): void {
   }
 }
 
-/** Syslog's priority of an error, which the journal takes off each line again: `journalctl -p err` shows why a start failed. */
+/**
+ * Syslog's priority of an error, which the journal takes off each line again: `journalctl -p err` shows why a start
+ * failed.
+ */
 const ERROR_PRIORITY = "<3>";
 
 /** Prints one or more lines; control characters in them as escapes. Says nothing where standard error takes nothing. */

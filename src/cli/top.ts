@@ -1,5 +1,6 @@
 /**
- * `xdpsteer top`: what a running xdpsteer does right now: a live screen on a terminal, blocks of tables or JSON elsewhere.
+ * `xdpsteer top`: what a running xdpsteer does right now: a live screen on a terminal, blocks of tables or JSON
+ * elsewhere.
  *
  * @module
  */

@@ -1,4 +1,7 @@
-/** Every bound of the program, just at it and just over it: what `check` accepts there is room for, and nothing more is accepted. */
+/**
+ * Every bound of the program, just at it and just over it: what `check` accepts there is room for, and nothing more is
+ * accepted.
+ */
 import assert from "node:assert/strict";
 import { LIMIT } from "../bpf/layout.gen.ts";
 import { orRefused } from "../engine/room.ts";

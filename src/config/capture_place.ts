@@ -1,6 +1,6 @@
 /**
- * Whether the files that rules are captured in can be made on this machine. `run` steers all the same and logs an error, so here it is
- * a warning.
+ * Whether the files that rules are captured in can be made on this machine. `run` steers all the same and logs an
+ * error, so here it is a warning.
  *
  * @module
  */
@@ -12,8 +12,8 @@ import { show } from "./wording.ts";
 import { type Finding, YamlFile } from "./yaml_file.ts";
 
 /**
- * What is in the way of capture files, each at its place in the file. Whether the user that runs the service may write there is not
- * known here.
+ * What is in the way of capture files, each at its place in the file. Whether the user that runs the service may write
+ * there is not known here.
  *
  * @param content A valid configuration.
  * @param rules What it holds.

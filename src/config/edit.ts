@@ -1,8 +1,9 @@
 /**
- * Changes the rules in the text of a configuration file and leaves every other byte as it is: comments, order, quotes, spaces.
+ * Changes the rules in the text of a configuration file and leaves every other byte as it is: comments, order, quotes,
+ * spaces.
  *
- * Nothing is printed from a parsed document. Each change replaces, inserts or removes the characters of one value, one line or
- * one item, and the outcome is parsed again and compared with what was wanted before anybody sees it.
+ * Nothing is printed from a parsed document. Each change replaces, inserts or removes the characters of one value, one
+ * line or one item, and the outcome is parsed again and compared with what was wanted before anybody sees it.
  *
  * @module
  */

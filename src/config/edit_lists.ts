@@ -1,7 +1,8 @@
 /**
  * Takes items out of YAML lists, changes them and adds some, in the text.
  *
- * A plan says for each item what it becomes: undefined leaves it alone, no text takes it out, several texts follow one another.
+ * A plan says for each item what it becomes: undefined leaves it alone, no text takes it out, several texts follow one
+ * another.
  *
  * @module
  */
@@ -74,7 +75,9 @@ export function editPortLines(
   return true;
 }
 
-/** The lines of an item of a block list, and what stands before its dash; undefined where that is more than white space. */
+/**
+ * The lines of an item of a block list, and what stands before its dash; undefined where that is more than white space.
+ */
 export function removeLines(
   text: string,
   list: YAMLSeq,

@@ -8,7 +8,10 @@ import * as z from "zod";
 
 type Value = string | number | boolean | null | readonly Value[] | { readonly [key: string]: Value };
 
-/** `{ to: ["10.0.0.11:9000"], mode: dsr }`; texts in quotes where YAML would not read them as text, or somebody might not. */
+/**
+ * `{ to: ["10.0.0.11:9000"], mode: dsr }`; texts in quotes where YAML would not read them as text, or somebody might
+ * not.
+ */
 export function flowText(value: Value): string {
   if (typeof value === "string") return /^[a-z]+$/.test(value) && !isWord(value) ? value : JSON.stringify(value);
   if (typeof value !== "object" || value === null) return `${value}`;

@@ -1,9 +1,9 @@
 /**
- * The last configuration that passed its checks, kept in a private directory beside the program, so that the next start does not have to
- * check it again. What checks and the parser load takes a fifth of a start.
+ * The last configuration that passed its checks, kept in a private directory beside the program, so that the next start
+ * does not have to check it again. What checks and the parser load takes a fifth of a start.
  *
- * A configuration is a pure function of the file's bytes, the number of CPUs and the program. The first two are compared byte for byte; the
- * directory is the program's own, and another version has another one.
+ * A configuration is a pure function of the file's bytes, the number of CPUs and the program. The first two are
+ * compared byte for byte; the directory is the program's own, and another version has another one.
  *
  * @module
  */
@@ -37,7 +37,10 @@ export class ConfigMemo {
     }
   }
 
-  /** Remembers that `content` passed as `config`. Whole or not at all, also when the power fails; where it can't be written, not. */
+  /**
+   * Remembers that `content` passed as `config`: atomically, also when the power fails. Does nothing if it cannot
+   * write.
+   */
   remember(content: Uint8Array, cpuCount: number, config: Config): Promise<void> {
     return this.#writing = this.#writing.then(() => this.#write(content, cpuCount, config));
   }

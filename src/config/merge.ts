@@ -1,6 +1,6 @@
 /**
- * Merge keys of YAML: `<<: *defaults` brings the keys of another map into this one. A key of the map itself goes before a merged one,
- * and of several sources the first that has the key.
+ * Merge keys of YAML: `<<: *defaults` brings the keys of another map into this one. A key of the map itself goes before
+ * a merged one, and of several sources the first that has the key.
  *
  * @module
  */
@@ -9,7 +9,10 @@ import { EXTENSION_PREFIX } from "./wording.ts";
 
 export const MERGE_KEY = "<<";
 
-/** Keys that may be brought in by all merge keys together: a map can be merged into a map that is merged, each time twice. */
+/**
+ * Keys that may be brought in by all merge keys together: a map can be merged into a map that is merged, each time
+ * twice.
+ */
 export const MAX_MERGED_KEYS = 1_000_000;
 
 /** More than {@linkcode MAX_MERGED_KEYS}. */

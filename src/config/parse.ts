@@ -112,8 +112,8 @@ function schemaFindings(file: YamlFile, issues: readonly z.core.$ZodIssue[]): Fi
 }
 
 /**
- * Checks a configuration as a file that says the same is checked: whoever changes rules in another way than by a file goes through the
- * same checks.
+ * Checks a configuration as a file that says the same is checked: whoever changes rules in another way than by a file
+ * goes through the same checks.
  *
  * @throws {SteerError} in the file's words, without the places.
  */
@@ -121,7 +121,10 @@ export function recheck(config: Config): Config {
   return recheckText(writeConfig(config), config);
 }
 
-/** The same for rules that are only asked for, as they would be in the file: checked as the only ones of a configuration. */
+/**
+ * The same for rules that are only asked for, as they would be in the file: checked as the only ones of a
+ * configuration.
+ */
 export function checkRules(rules: readonly unknown[], config: Config): readonly Rule[] {
   const file = JSON.parse(writeConfig({ ...config, steering: [] }));
   return recheckText(JSON.stringify({ ...file, steering: rules }), config).steering;

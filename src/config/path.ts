@@ -5,8 +5,8 @@
  */
 
 /**
- * A path without `.`, `..` and empty parts where they can be done without, as `normalize` of node:path: that module takes the start of
- * the process fifteen milliseconds to load.
+ * A path without `.`, `..` and empty parts where they can be done without, as `normalize` of node:path: that module
+ * takes the start of the process fifteen milliseconds to load.
  */
 export function normalizePath(path: string): string {
   const root = path.startsWith("/") ? "/" : "";

@@ -116,6 +116,7 @@ Deno.test("parseConfig() takes 4,096 rules with 65,535 ports, and refuses 100,00
   const config = parseConfig(`${HEAD}steering:\n${rules.join("")}`, OPTIONS);
   assert.equal(expand(config.steering).size, 65535);
   assert.equal(parseOrRefuse(`${HEAD}steering: [{ name: a, ports: [${"1-65535,".repeat(100_000)}] }]`), undefined);
-  // Of CPU time, as the machine may have more to do; and generous, as machines differ: what this guards against takes minutes.
+  // Of CPU time, as the machine may have more to do; and generous, as machines differ: what this guards against takes
+  // minutes.
   assert.ok(process.cpuUsage(start).user < 20_000_000);
 });

@@ -1,5 +1,6 @@
 /**
- * Moves ports from rule to rule: what `xdpsteer ports set` and `ports unset` mean. Only the rules that gain or lose a port change.
+ * Moves ports from rule to rule: what `xdpsteer ports set` and `ports unset` mean. Only the rules that gain or lose a
+ * port change.
  *
  * @module
  */
@@ -18,7 +19,10 @@ export interface PortsOrder {
   /** `7777`, `7777,27015-27030`, or a list of ports and ranges. */
   readonly ports?: unknown;
   readonly worker?: unknown;
-  /** A word, or a map as in the file. Default: what the ports have; for those that no rule has what `rule` does, or `count`. */
+  /**
+   * A word, or a map as in the file. Default: what the ports have; for those that no rule has what `rule` does, or
+   * `count`.
+   */
   readonly action?: unknown;
   /** The rule that gets the ports. Default: the one that has exactly these, else a new one named after them. */
   readonly rule?: unknown;

@@ -2,8 +2,8 @@
  * The configuration language: every key with its limits, its default and its description. Types, checks and the JSON
  * schema for editors all come from here.
  *
- * Sizes are per queue. Keys are snake_case in YAML and camelCase in the checked {@linkcode Config}. Each schema goes both ways: what it
- * makes of a file, z.encode() makes a file of again.
+ * Sizes are per queue. Keys are snake_case in YAML and camelCase in the checked {@linkcode Config}. Each schema goes
+ * both ways: what it makes of a file, z.encode() makes a file of again.
  *
  * @module
  */
@@ -18,7 +18,10 @@ import { portsSchema } from "./ports.ts";
 import { choice, map, powerOfTwo, section, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, type Wording } from "./wording.ts";
 
-/** A configuration that has passed every check: what {@linkcode configSchema} makes of a file, with `workers.count` resolved. */
+/**
+ * A configuration that has passed every check: what {@linkcode configSchema} makes of a file, with `workers.count`
+ * resolved.
+ */
 export type Config = Omit<CheckedFile, "workers"> & { readonly workers: WorkersConfig };
 
 /** One network interface whose packets are steered. Sizes in bytes; rings in entries of each socket. */

@@ -42,7 +42,8 @@ export function harmless(line: string): string {
 }
 
 /**
- * The usual sentence: `NOUN VALUE FAULT: expected EXPECTED`, with variants for a missing key, no value, a list or a map.
+ * The usual sentence: `NOUN VALUE FAULT: expected EXPECTED`, with variants for a missing key, no value, a list or a
+ * map.
  *
  * @param fault What is wrong with a plain value: `is not a name`.
  */

@@ -53,8 +53,8 @@ export const DIALECT = {
 /** A parsed file. */
 export class YamlFile {
   /**
-   * The content as plain maps, lists, texts, numbers and booleans, with what merge keys bring in and without the `x-` keys of the top;
-   * null where there is none to be had.
+   * The content as plain maps, lists, texts, numbers and booleans, with what merge keys bring in and without the `x-`
+   * keys of the top; null where there is none to be had.
    */
   readonly value: unknown = null;
   /** What is wrong with the text as YAML. */

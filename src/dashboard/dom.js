@@ -17,8 +17,8 @@ export function make(tag, className = "", text = "") {
 }
 
 /**
- * Brings the rows of a table body in line with `rows`: each a list of cells, a string or { text, className, header, swatch, spark }. Cells
- * stay where they are and only their text changes, so that a selection survives.
+ * Brings the rows of a table body in line with `rows`: each a list of cells, a string or { text, className, header,
+ * swatch, spark }. Cells stay where they are and only their text changes, so that a selection survives.
  */
 export function fillRows(body, rows) {
   while (body.rows.length > rows.length) body.deleteRow(-1);

@@ -105,7 +105,10 @@ export function showConfig({ generation, rules, interfaces, workers, control, lo
 
 const EVENTS_SHOWN = 50;
 
-/** Puts an event on top, in lines again where the log has it in one; only newcomers are added, so that a screen reader says each once. */
+/**
+ * Puts an event on top, in lines again where the log has it in one; only newcomers are added, so that a screen reader
+ * says each once.
+ */
 export function addEvent({ id, time, level, message }) {
   const item = make("li");
   item.dataset.id = id;

@@ -1,4 +1,6 @@
-/** Light, dark, or as the system has it. Loaded first and at once, so that the page never shows in the wrong colours. */
+/**
+ * Light, dark, or as the system has it. Loaded first and at once, so that the page never shows in the wrong colours.
+ */
 
 const KEY = "xdpsteer-theme";
 const THEMES = ["auto", "light", "dark"];

@@ -1,6 +1,6 @@
 /**
- * The way of captured packets from one worker to the thread that writes them: a ring of bytes in shared memory with one writer and one
- * reader. The worker never waits: where there is no room, the packet is counted as dropped.
+ * The way of captured packets from one worker to the thread that writes them: a ring of bytes in shared memory with one
+ * writer and one reader. The worker never waits: where there is no room, the packet is counted as dropped.
  *
  * Each worker has one. Its memory is reserved at the start and costs nothing before the first packet is put in.
  *

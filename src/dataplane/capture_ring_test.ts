@@ -104,7 +104,10 @@ Deno.test("put() fills a ring to its last word, and not one more", () => {
   assert.equal(reader.dropped(1, 0), 2);
 });
 
-/** Puts `count` packets in as fast as it can, 64 at a time, each with its number as time and at a place that depends on it. */
+/**
+ * Puts `count` packets in as fast as it can, 64 at a time, each with its number as time and at a place that depends on
+ * it.
+ */
 const PRODUCER = `
 import { CaptureRingWriter } from "${new URL("./capture_ring.ts", import.meta.url)}";
 self.onmessage = ({ data: { memory, count, bytes } }) => {

@@ -13,7 +13,9 @@ import { CAPTURE_IDS, CaptureRingWriter } from "./capture_ring.ts";
 export interface CapturePlan {
   /** Number of the capture, by rule slot; 0: none. */
   readonly captureOfRule: Uint16Array;
-  /** By number: every how many packets one is captured, 0 while the number is not in use; and most bytes kept of each. */
+  /**
+   * By number: every how many packets one is captured, 0 while the number is not in use; and most bytes kept of each.
+   */
   readonly sample: Int32Array;
   readonly snap: Int32Array;
 }

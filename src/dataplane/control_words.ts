@@ -1,5 +1,6 @@
 /**
- * The words through which the control thread and the workers talk, each with one writer. One definition serves both sides.
+ * The words through which the control thread and the workers talk, each with one writer. One definition serves both
+ * sides.
  *
  * @module
  */
@@ -99,7 +100,10 @@ export class ControlWords {
     return asked;
   }
 
-  /** The last {@linkcode askPass} after which a worker has decided on all packets that were in its rings, or parked, by then. */
+  /**
+   * The last {@linkcode askPass} after which a worker has decided on all packets that were in its rings, or parked, by
+   * then.
+   */
   passed(worker: number): number {
     return Atomics.load(this.#words, line(worker) + PASSED_WORD);
   }

@@ -6,8 +6,8 @@
 import { FATES } from "../steering/fate.ts";
 
 /**
- * Numbers about a worker's loop, at the start of its counters. A pause is a millisecond or more in which a spinning loop did not get
- * round: it was kept from running.
+ * Numbers about a worker's loop, at the start of its counters. A pause is a millisecond or more in which a spinning
+ * loop did not get round: it was kept from running.
  */
 export const LOOP_COUNTERS = [
   "turns",
@@ -47,7 +47,8 @@ const FATE_COUNT = FATES.length;
 /**
  * One worker's counters: doubles, exact to 2^53, written by that worker only, never reset.
  *
- * Layout: the loop's numbers, then packets and bytes by (rule slot, fate), then packets received by (queue end, rule slot).
+ * Layout: the loop's numbers, then packets and bytes by (rule slot, fate), then packets received by (queue end, rule
+ * slot).
  */
 export class WorkerCounters {
   readonly values: Float64Array;

@@ -1,6 +1,6 @@
 /**
- * The way out by another interface: packets are copied into a chunk of a queue of that interface, because a chunk belongs to the UMEM
- * of its queue for good.
+ * The way out by another interface: packets are copied into a chunk of a queue of that interface, because a chunk
+ * belongs to the UMEM of its queue for good.
  *
  * @module
  */

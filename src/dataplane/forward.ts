@@ -1,5 +1,6 @@
 /**
- * Forwarding of one worker: client's packets to backends, their answers back to clients. Pure, as processing is: no clock, no FFI.
+ * Forwarding of one worker: client's packets to backends, their answers back to clients. Pure, as processing is: no
+ * clock, no FFI.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What a worker does while no packets come: spin, look at the clock, or sleep. The policy sees a clock and its ends through two
- * small interfaces, so tests run it without a kernel.
+ * What a worker does while no packets come: spin, look at the clock, or sleep. The policy sees a clock and its ends
+ * through two small interfaces, so tests run it without a kernel.
  *
  * @module
  */
@@ -31,11 +31,15 @@ export interface Idlers {
 
 /** How long an adaptive worker spins before it goes to sleep, while packets come quickly. */
 const ADAPTIVE_SPIN_MS = 0.03;
-/** What "quickly" is, sleep and wakeup included: after a longer sleep, an adaptive worker no longer spins before it sleeps. */
+/**
+ * What "quickly" is, sleep and wakeup included: after a longer sleep, an adaptive worker no longer spins before it
+ * sleeps.
+ */
 const SPIN_WORTH_MS = 0.04;
 /**
- * After a batch of at most so many packets, an adaptive worker times its sleep: whether it should spin is for those who wait for each
- * packet. After a larger one it does so now and then, for two looks at the clock cost as much as some packets.
+ * After a batch of at most so many packets, an adaptive worker times its sleep: whether it should spin is for those who
+ * wait for each packet. After a larger one it does so now and then, for two looks at the clock cost as much as some
+ * packets.
  */
 const FEW_PACKETS = 8;
 const TIMED_SLEEPS = 16;
@@ -44,8 +48,9 @@ const CLOCK_TURNS = 128;
 /** What a spinning loop notes as a pause. */
 const PAUSE_MS = 1;
 /**
- * Longest sleep if something has to be looked at without a wakeup: sessions that expire, completions, and a zero-copy driver that
- * asked for chunks just when the worker fell asleep. Others sleep until they are woken: a timer is a tenth of what a short sleep costs.
+ * Longest sleep if something has to be looked at without a wakeup: sessions that expire, completions, and a zero-copy
+ * driver that asked for chunks just when the worker fell asleep. Others sleep until they are woken: a timer is a tenth
+ * of what a short sleep costs.
  */
 const SLEEP_MS = 100;
 const FOR_EVER_MS = -1;
@@ -104,7 +109,8 @@ export class Idle {
       this.#emptyTurns = 0;
       return true;
     }
-    if (this.#ends.fillNeedsWakeup()) this.#waiter.wait(0); // poll(2) also tells a zero-copy driver to look at its fill ring
+    // poll(2) also tells a zero-copy driver to look at its fill ring.
+    if (this.#ends.fillNeedsWakeup()) this.#waiter.wait(0);
     if (!this.#spins || this.#emptyTurns % CLOCK_TURNS !== 0) return false;
     this.#addSpun();
     return true;
@@ -126,7 +132,9 @@ export class Idle {
     this.#spins = waiter.elapsed[0]! < SPIN_WORTH_MS;
   }
 
-  /** Counts the time spun since the last look at the clock: at most {@linkcode CLOCK_TURNS} turns, far less than 1 ms. */
+  /**
+   * Counts the time spun since the last look at the clock: at most {@linkcode CLOCK_TURNS} turns, far less than 1 ms.
+   */
   #addSpun(): void {
     const values = this.#values;
     this.#waiter.readElapsed();

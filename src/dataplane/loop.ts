@@ -1,8 +1,8 @@
 /**
  * The data path: one loop per worker over its queue ends.
  *
- * A turn takes a batch from each rx ring, processes it, sends or gives back its chunks, and keeps the chunks moving. When
- * nothing comes, the worker waits in the way the operator chose.
+ * A turn takes a batch from each rx ring, processes it, sends or gives back its chunks, and keeps the chunks moving.
+ * When nothing comes, the worker waits in the way the operator chose.
  *
  * @module
  */
@@ -140,7 +140,9 @@ export class Loop {
     return true;
   }
 
-  /** A turn without packets after the command to drain. @returns False when nothing is left to do, or it takes too long. */
+  /**
+   * A turn without packets after the command to drain. @returns False when nothing is left to do, or it takes too long.
+   */
   #drain(): boolean {
     const { ends, waiter } = this.#context;
     if (this.#parking.count > 0) this.#unpark(Infinity, false);
@@ -155,7 +157,8 @@ export class Loop {
     const end = ends[index]!;
     const batch = this.#batch;
     const received = end.receive(batch);
-    // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force before it.
+    // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force
+    // before it.
     if (control.changesHint !== this.#changes) this.#noteChanges();
     if (received > 0) {
       const tap = this.#tap;
@@ -294,7 +297,8 @@ export class Loop {
     this.#table = tables[rules & 1]!;
     this.#soleRule = this.#table.soleOfWorker[worker]!;
     const forward = control.version(TABLE.forward);
-    if (forward !== this.#forwardVersion) this.#noteForwarding(forward); // before the table whose rules it carries out is acknowledged
+    // Before the table whose rules it carries out is acknowledged.
+    if (forward !== this.#forwardVersion) this.#noteForwarding(forward);
     const capture = control.version(TABLE.capture);
     if (capture !== this.#captureVersion) this.#noteCaptures(capture);
     control.setSeen(worker, TABLE.rules, rules);

@@ -1,6 +1,6 @@
 /**
- * Packets that wait for the link address of their backend's next hop: a few of each worker, for a short time. Each is decided on
- * again by the rule for which it came, whatever rules are in force by then.
+ * Packets that wait for the link address of their backend's next hop: a few of each worker, for a short time. Each is
+ * decided on again by the rule for which it came, whatever rules are in force by then.
  *
  * @module
  */
@@ -63,7 +63,10 @@ export class Parking {
     return nowMs - PARK_MS;
   }
 
-  /** Moves the packets of a port that have waited since `sinceMs` or longer into a batch, in the order in which they came. */
+  /**
+   * Moves the packets of a port that have waited since `sinceMs` or longer into a batch, in the order in which they
+   * came.
+   */
   takeInto(batch: Batch, port: number, sinceMs: number): void {
     batch.count = 0;
     let left = 0;

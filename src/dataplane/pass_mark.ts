@@ -1,6 +1,6 @@
 /**
- * How a worker tells that it has decided on every packet that it had when the control thread asked. After a change, and an RCU grace
- * period, it has no packet any more that was steered by what was in force before.
+ * How a worker tells that it has decided on every packet that it had when the control thread asked. After a change, and
+ * an RCU grace period, it has no packet any more that was steered by what was in force before.
  *
  * @module
  */

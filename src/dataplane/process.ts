@@ -1,6 +1,6 @@
 /**
- * What happens to packets: a pure function over packet memory, a batch and a table. No rings, no FFI, no clock, so it runs
- * the same in a test over an ordinary ArrayBuffer.
+ * What happens to packets: a pure function over packet memory, a batch and a table. No rings, no FFI, no clock, so it
+ * runs the same in a test over an ordinary ArrayBuffer.
  *
  * @module
  */
@@ -120,8 +120,8 @@ export function processBatch(
 }
 
 /**
- * Decides once more on packets that were parked, each by the rule that it was parked for: its port may have another one by now.
- * Parameters and result are those of {@linkcode processBatch}.
+ * Decides once more on packets that were parked, each by the rule that it was parked for: its port may have another one
+ * by now. Parameters and result are those of {@linkcode processBatch}.
  */
 export function processParked(
   umem: DataView,
@@ -158,8 +158,8 @@ export function processParked(
 }
 
 /**
- * The same for a batch whose packets are all of one rule that only counts them: they are not looked at, so none is brought into this CPU's
- * cache. Hot path: no allocation.
+ * The same for a batch whose packets are all of one rule that only counts them: they are not looked at, so none is
+ * brought into this CPU's cache. Hot path: no allocation.
  */
 export function countBatch(batch: Batch, rule: number, counters: Float64Array, receivedAt: number): void {
   const { count, length: lengths, disposal: disposals } = batch;

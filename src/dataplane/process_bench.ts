@@ -1,6 +1,6 @@
 /**
- * Cost of processing a batch of 64 packets, for each action and size, over plain memory: `scripts/dev bench:micro`. Their headers are
- * put back before each batch, which is measured alone too.
+ * Cost of processing a batch of 64 packets, for each action and size, over plain memory: `scripts/dev bench:micro`.
+ * Their headers are put back before each batch, which is measured alone too.
  */
 import { compileWorkerTable } from "../steering/compile.ts";
 import { createWorkerTables, viewWorkerTables } from "../steering/worker_table.ts";

@@ -107,7 +107,10 @@ export class QueueEnd {
     return ((this.#rx.consumer - this.#mark) | 0) >= 0;
   }
 
-  /** How many of `count` packets the tx ring has room for, until {@linkcode dispose}; nothing may be copied in between the two. */
+  /**
+   * How many of `count` packets the tx ring has room for, until {@linkcode dispose}; nothing may be copied in between
+   * the two.
+   */
   txRoom(count: number): number {
     return this.#tx.room(count);
   }
@@ -147,8 +150,8 @@ export class QueueEnd {
   }
 
   /**
-   * Copies a frame from another UMEM into a chunk of this one and puts it in the tx ring, where it waits for {@linkcode submitCopied}.
-   * Hot path: no allocation.
+   * Copies a frame from another UMEM into a chunk of this one and puts it in the tx ring, where it waits for
+   * {@linkcode submitCopied}. Hot path: no allocation.
    *
    * @returns False when the frame is larger than {@linkcode largestCopy}, there is no room in the ring, or no chunk.
    */
@@ -157,7 +160,8 @@ export class QueueEnd {
     if (length > this.largestCopy || tx.room(1) === 0) return false;
     const chunk = this.exchange.take();
     if (chunk < 0) return false;
-    // Whole words, the first and last of which may be more than the frame: both ends are within its chunk, here and there.
+    // Whole words, the first and last of which may be more than the frame: both ends are within its chunk, here and
+    // there.
     const skew = addr & 3;
     const to = (chunk + COPY_AT) >> 2;
     const words = (skew + length + 3) >> 2;

@@ -17,7 +17,7 @@ export interface Finding {
   readonly status: FindingStatus;
   /** A sentence without a final period. */
   readonly text: string;
-  /** The command, or the YAML of the configuration, that mends it. */
+  /** The command, or the YAML of the configuration, that fixes it. */
   readonly fix?: string;
   /** Symbolic errnos that calls fail with because of it, as long as it is not ok. */
   readonly explains: readonly string[];

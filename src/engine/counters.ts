@@ -1,6 +1,6 @@
 /**
- * All counts of a rule in one row of numbers, wherever they are kept: the XDP program of each interface and each worker. Rows
- * can be subtracted and added, which is how a slot changes hands without a counter ever going back.
+ * All counts of a rule in one row of numbers, wherever they are kept: the XDP program of each interface and each
+ * worker. Rows can be subtracted and added, which is how a slot changes hands without a counter ever going back.
  *
  * @module
  */
@@ -35,7 +35,10 @@ export interface WorkerRuleCounts {
   readonly received: readonly number[];
 }
 
-/** Packets of one moment in flat arrays that are kept and filled again: a look at everything each second makes no objects. */
+/**
+ * Packets of one moment in flat arrays that are kept and filled again: a look at everything each second makes no
+ * objects.
+ */
 export interface PacketSums {
   /** By rule slot: what workers received, and what ended in the XDP program. */
   readonly received: Float64Array;
@@ -72,12 +75,16 @@ export class RuleTotals {
     return this.slots.used;
   }
 
-  /** As a change: moves the counts of slots to the retired ones, so that the slots start again from zero for other rules. */
+  /**
+   * As a change: moves the counts of slots to the retired ones, so that the slots start again from zero for other
+   * rules.
+   */
   retirement(slots: Iterable<number>): Change {
     const before = { base: this.#base, retired: this.#retired };
     return {
       flip: () => {
-        const rows = Array.from(slots, (slot) => [slot, this.#rows(slot, 1)[0]!] as const); // may fail: nothing is changed yet
+        // May fail: nothing is changed yet.
+        const rows = Array.from(slots, (slot) => [slot, this.#rows(slot, 1)[0]!] as const);
         this.#base = new Map(this.#base);
         for (const [slot, row] of rows) {
           this.#retired = sumOf(this.#retired, row);
@@ -160,7 +167,10 @@ export class RuleTotals {
     return this.interfaces.reduce((sum, { queues }) => sum + queues.length, 0);
   }
 
-  /** Rows of slots. Workers first: what a worker has counted was redirected before, so no sum looks larger than what it came from. */
+  /**
+   * Rows of slots. Workers first: what a worker has counted was redirected before, so no sum looks larger than what it
+   * came from.
+   */
   #rows(first: number, count: number): Float64Array[] {
     const queueEnds = this.#queueEnds;
     const kernelAt = this.workers.length * (FATES.length * 2 + queueEnds);

@@ -104,8 +104,8 @@ export class SteeredInterface {
   }
 
   /**
-   * Loads and attaches the program with an empty port table, so that every packet still passes to the kernel stack. It is loaded on
-   * another thread.
+   * Loads and attaches the program with an empty port table, so that every packet still passes to the kernel stack. It
+   * is loaded on another thread.
    */
   static async attach(options: SteeredInterfaceOptions): Promise<SteeredInterface> {
     const { config, workers, object, shareWith } = options;

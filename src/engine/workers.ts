@@ -148,7 +148,10 @@ export class WorkerPool implements ReadingWorkers {
     }
   }
 
-  /** Keeps all other threads of the process, and those they start from now on, off the CPUs of pinned workers, where there are others. */
+  /**
+   * Keeps all other threads of the process, and those they start from now on, off the CPUs of pinned workers, where
+   * there are others.
+   */
   keepOthersOff(): void {
     if (this.cpus.length === 0) return;
     const mine = new Set(this.#threads.map((_, worker) => this.control.thread(worker)));
@@ -162,8 +165,8 @@ export class WorkerPool implements ReadingWorkers {
   }
 
   /**
-   * Time in which a worker had no packets in hand, in milliseconds: it slept, or it spun. It measures the latter only; a look at the clock
-   * at every sleep would cost as much as some packets.
+   * Time in which a worker had no packets in hand, in milliseconds: it slept, or it spun. It measures the latter only;
+   * a look at the clock at every sleep would cost as much as some packets.
    */
   idleMs(worker: number): number {
     const livedMs = performance.now() - this.#startedMs;

@@ -1,6 +1,6 @@
 /**
- * poll(2) beside the event loop: it waits in a thread of its own, so that timers, HTTP and everything else go on. For control
- * work; the data path waits in its own thread with PollSet.
+ * poll(2) beside the event loop: it waits in a thread of its own, so that timers, HTTP and everything else go on. For
+ * control work; the data path waits in its own thread with PollSet.
  *
  * @module
  */
@@ -20,8 +20,8 @@ const PAGE_BYTES = 4096;
 const COUNT_BYTES = 8;
 
 /**
- * Resolves after some milliseconds. For the way to the first packet: the first `setTimeout` of a process loads Node's timers, which takes
- * 12 ms and with busy CPUs 30.
+ * Resolves after some milliseconds. For the way to the first packet: the first `setTimeout` of a process loads Node's
+ * timers, which takes 12 ms and with busy CPUs 30.
  */
 export async function pause(milliseconds: number): Promise<void> {
   await libc().symbols.poll_elsewhere(null, 0, milliseconds);
@@ -37,8 +37,8 @@ export class AsyncPoll implements Disposable {
   #waiting = false;
 
   /**
-   * Waits until something happens to one of the sockets, for a time at most, or until {@linkcode wake}. One wait at a time; no
-   * socket may be closed meanwhile.
+   * Waits until something happens to one of the sockets, for a time at most, or until {@linkcode wake}. One wait at a
+   * time; no socket may be closed meanwhile.
    *
    * @param timeoutMs Rounded up to whole milliseconds.
    * @returns for each socket whether anything happened to it.

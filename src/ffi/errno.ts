@@ -31,8 +31,8 @@ export const ERRNO = {
 } as const;
 
 /**
- * By number, from 1 (asm-generic/errno-base.h, errno.h); EAGAIN and EOPNOTSUPP stand for what has two names. Not from node:os, which takes
- * every thread ten milliseconds to load.
+ * By number, from 1 (asm-generic/errno-base.h, errno.h); EAGAIN and EOPNOTSUPP stand for what has two names. Not from
+ * node:os, which takes every thread ten milliseconds to load.
  */
 const NAMES = (
   "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST " +

@@ -1,7 +1,7 @@
 /**
- * Sockets of the kernel's own stack that are connected to one peer and never wait: UDP, TCP, and ICMP echo. With one peer each,
- * a UDP or ICMP socket hears what the network says of that peer (a port or host that is unreachable), which Deno's own
- * do not tell. For control work, a few calls a second.
+ * Sockets of the kernel's own stack that are connected to one peer and never wait: UDP, TCP, and ICMP echo. With one
+ * peer each, a UDP or ICMP socket hears what the network says of that peer (a port or host that is unreachable), which
+ * Deno's own do not tell. For control work, a few calls a second.
  *
  * @module
  */
@@ -55,8 +55,9 @@ export class IpSocket implements Disposable {
   }
 
   /**
-   * An ICMP socket that gets echo replies. `isRaw` says of which kind: a raw one needs CAP_NET_RAW, sees the replies to everybody's
-   * requests to this peer, and over IPv4 begins each message with the IP header and leaves the checksum to us.
+   * An ICMP socket that gets echo replies. `isRaw` says of which kind: a raw one needs CAP_NET_RAW, sees the replies to
+   * everybody's requests to this peer, and over IPv4 begins each message with the IP header and leaves the checksum to
+   * us.
    *
    * @throws {SyscallError} where this process gets neither.
    */
@@ -66,7 +67,8 @@ export class IpSocket implements Disposable {
     let socket: IpSocket;
     let isRaw = false;
     try {
-      // The kernel hands such a one its own replies only. Who may have one is in net.ipv4.ping_group_range: often nobody.
+      // The kernel hands such a one its own replies only. Who may have one is in net.ipv4.ping_group_range: often
+      // nobody.
       socket = IpSocket.#open(peer, UAPI.SOCK_DGRAM, protocol, "open an ICMP echo socket");
     } catch {
       socket = IpSocket.#open(peer, UAPI.SOCK_RAW, protocol, "open a raw ICMP socket");
@@ -132,7 +134,10 @@ export class IpSocket implements Disposable {
     return result < 0 ? -errno[0]! : result;
   }
 
-  /** Takes one message, or as much of it as there is room for. @returns bytes, or `-errno`: `-EAGAIN` where there is none. */
+  /**
+   * Takes one message, or as much of it as there is room for. @returns bytes, or `-errno`: `-EAGAIN` where there is
+   * none.
+   */
   receive(into: Uint8Array<ArrayBuffer>): number {
     const { symbols, errno } = libc();
     const result = symbols.recv(this.#fd, into, BigInt(into.byteLength), UAPI.MSG_DONTWAIT);

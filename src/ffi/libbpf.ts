@@ -1,6 +1,6 @@
 /**
- * libbpf through FFI: loading an object from bytes, reading and writing maps, attaching by link. Set-up and control only;
- * nothing here is called per packet.
+ * libbpf through FFI: loading an object from bytes, reading and writing maps, attaching by link. Set-up and control
+ * only; nothing here is called per packet.
  *
  * @module
  */
@@ -24,8 +24,8 @@ export type BpfObjectHandle = Deno.PointerObject<"bpf_object">;
 export type BpfMapHandle = Deno.PointerObject<"bpf_map">;
 
 /**
- * Reads an ELF object, creates its maps and loads its programs. The kernel takes some tens of milliseconds, on another thread: this one
- * can go on meanwhile.
+ * Reads an ELF object, creates its maps and loads its programs. The kernel takes some tens of milliseconds, on another
+ * thread: this one can go on meanwhile.
  *
  * @param prepare Sizes and fills maps before that. It may be called twice.
  * @throws {SteerError} with libbpf's and the verifier's words in full.
@@ -140,7 +140,10 @@ export function createXdpLink(program: number, ifindex: number, flags: number): 
   return libbpf().bpf_link_create(program, ifindex, UAPI.BPF_XDP, options);
 }
 
-/** Attaches a program of type tp_btf, which names its tracepoint. @returns the link's fd (closing it detaches), or `-errno`. */
+/**
+ * Attaches a program of type tp_btf, which names its tracepoint. @returns the link's fd (closing it detaches), or
+ * `-errno`.
+ */
 export function createTracepointLink(program: number): number {
   return libbpf().bpf_raw_tracepoint_open(null, program);
 }

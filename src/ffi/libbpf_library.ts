@@ -41,7 +41,8 @@ const SYMBOLS = {
     parameters: ["i32", "buffer", "buffer", "buffer", "buffer", "buffer", "pointer"],
     result: "i32",
   },
-  // int bpf_prog_load(enum bpf_prog_type type, const char *name, const char *license, const struct bpf_insn *instructions,
+  // int bpf_prog_load(enum bpf_prog_type type, const char *name, const char *license, const struct bpf_insn
+  // *instructions,
   //                   size_t count, struct bpf_prog_load_opts *opts)
   bpf_prog_load: { parameters: ["i32", "buffer", "buffer", "buffer", "usize", "pointer"], result: "i32" },
   // int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const struct bpf_link_create_opts *opts)
@@ -92,8 +93,9 @@ export function libbpf(): Libbpf {
 }
 
 /**
- * The library to open. The one file brings its own: a self-extracting one by the loader's search path, one of `deno compile` among
- * its embedded files, where libbpf finds what it needs only if that is open already. XDPSTEER_SYSTEM_LIBRARIES asks for the system's.
+ * The library to open. The one file brings its own: a self-extracting one by the loader's search path, one of
+ * `deno compile` among its embedded files, where libbpf finds what it needs only if that is open already.
+ * XDPSTEER_SYSTEM_LIBRARIES asks for the system's.
  */
 function findLibrary(): string {
   if (!Deno.build.standalone || Deno.env.has("XDPSTEER_SYSTEM_LIBRARIES")) return "libbpf.so.1";
@@ -102,14 +104,18 @@ function findLibrary(): string {
   return embedded("libbpf.so.1");
 }
 
-/** Where libbpf prints to while {@linkcode messagesOf} listens. Made once, and never closed: libbpf may be printing on another thread. */
+/**
+ * Where libbpf prints to while {@linkcode messagesOf} listens. Made once, and never closed: libbpf may be printing on
+ * another thread.
+ */
 let printer: Deno.UnsafeCallback<typeof PRINT> | undefined;
 let messages: string[] = [];
 
 function makePrinter(): Deno.UnsafeCallback<typeof PRINT> {
   const { vsnprintf } = libc().symbols;
   let text: Uint8Array<ArrayBuffer> | undefined;
-  // A va_list parameter is a pointer in both the x86-64 and the AArch64 calling convention, so it can be handed on as one.
+  // A va_list parameter is a pointer in both the x86-64 and the AArch64 calling convention, so it can be handed on as
+  // one.
   return new Deno.UnsafeCallback(PRINT, (level, format, list) => {
     if (level === LEVEL_DEBUG) return 0;
     text ??= new Uint8Array(MESSAGE_BYTES); // pages that are not written to take no memory
@@ -120,8 +126,8 @@ function makePrinter(): Deno.UnsafeCallback<typeof PRINT> {
 }
 
 /**
- * What libbpf prints during a call: the reason for a failure, and the verifier's log where that is the reason. At all other times it
- * prints nothing, since a call on another thread would have to wait for this one to hear it.
+ * What libbpf prints during a call: the reason for a failure, and the verifier's log where that is the reason. At all
+ * other times it prints nothing, since a call on another thread would have to wait for this one to hear it.
  */
 export function messagesOf(call: () => void): string {
   printer ??= makePrinter();

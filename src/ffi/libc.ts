@@ -1,6 +1,6 @@
 /**
- * libc through FFI: the calls AF_XDP needs. Functions that return `-errno` are safe on the data path: they allocate nothing
- * and throw nothing. The others are for set-up and throw {@linkcode SyscallError}.
+ * libc through FFI: the calls AF_XDP needs. Functions that return `-errno` are safe on the data path: they allocate
+ * nothing and throw nothing. The others are for set-up and throw {@linkcode SyscallError}.
  *
  * @module
  */
@@ -79,8 +79,8 @@ type Libc = Functions<typeof SYMBOLS>;
 let opened: { readonly symbols: Libc; readonly errno: Int32Array } | undefined;
 
 /**
- * The calls and errno, for the modules of src/ffi. libc itself is never closed: it is part of the process. One view of errno per
- * thread, since each thread has its own; it is read before anything else can change it.
+ * The calls and errno, for the modules of src/ffi. libc itself is never closed: it is part of the process. One view of
+ * errno per thread, since each thread has its own; it is read before anything else can change it.
  */
 export function libc(): { readonly symbols: Libc; readonly errno: Int32Array } {
   if (opened === undefined) {
@@ -183,7 +183,10 @@ export function closeFd(fd: number): void {
   libc().symbols.close(fd);
 }
 
-/** Whether two pieces of memory of the same length hold the same. A loop, in code that has hardly run before, takes milliseconds. */
+/**
+ * Whether two pieces of memory of the same length hold the same. A loop, in code that has hardly run before, takes
+ * milliseconds.
+ */
 export function equalBytes(left: Uint8Array<ArrayBuffer>, right: Uint8Array<ArrayBuffer>): boolean {
   return libc().symbols.memcmp(left, right, BigInt(left.byteLength)) === 0;
 }
@@ -249,7 +252,10 @@ export function threadId(): number {
 
 const CPU_SET_BYTES = 128; // cpu_set_t: 1,024 bits
 
-/** Keeps a thread of this process off some CPUs, unless there would be none left. Does nothing for a thread that has ended. */
+/**
+ * Keeps a thread of this process off some CPUs, unless there would be none left. Does nothing for a thread that has
+ * ended.
+ */
 export function keepThreadOff(cpus: readonly number[], thread: number): void {
   const { symbols } = libc();
   const set = new Uint8Array(CPU_SET_BYTES);
@@ -266,7 +272,10 @@ export function pinThread(cpu: number): void {
   checked(result, "sched_setaffinity", `pin a worker to CPU ${cpu}`);
 }
 
-/** Lets other threads go before the calling one, and those it starts from now on: on Linux, niceness is a thread's own (nice(2)). */
+/**
+ * Lets other threads go before the calling one, and those it starts from now on: on Linux, niceness is a thread's own
+ * (nice(2)).
+ */
 export function yieldPriority(niceness: number): void {
   libc().symbols.nice(niceness);
 }

@@ -1,5 +1,6 @@
 /**
- * Shared libraries whose functions are made ready when they are first used: Deno takes 0.2 ms for each, and no thread needs all of them.
+ * Shared libraries whose functions are made ready when they are first used: Deno takes 0.2 ms for each, and no thread
+ * needs all of them.
  *
  * @module
  */

@@ -13,8 +13,8 @@ export interface MemoryAddress {
 }
 
 /**
- * One mapping, owned by the object. Closing it unmaps: no view of it, in any thread, may be touched afterwards (a stale view
- * is a segmentation fault, not an exception), so workers are joined first.
+ * One mapping, owned by the object. Closing it unmaps: no view of it, in any thread, may be touched afterwards (a stale
+ * view is a segmentation fault, not an exception), so workers are joined first.
  */
 export class MappedMemory implements Disposable {
   readonly length: number;

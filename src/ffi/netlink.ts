@@ -1,6 +1,6 @@
 /**
- * rtnetlink sockets through FFI: requests with their answers, and the kernel's word of what changes. For set-up and control
- * only.
+ * rtnetlink sockets through FFI: requests with their answers, and the kernel's word of what changes. For set-up and
+ * control only.
  *
  * @module
  */
@@ -114,8 +114,8 @@ export class NetlinkSocket implements Disposable {
   /**
    * What the kernel told the groups, one batch a call.
    *
-   * @returns The messages; undefined where there are none now; "overrun" where the kernel had to leave some out, so that what
-   * is known of it is no longer true.
+   * @returns The messages; undefined where there are none now; "overrun" where the kernel had to leave some out, so
+   * that what is known of it is no longer true.
    * @throws {SyscallError}
    */
   receive(): Iterable<NetlinkMessage> | "overrun" | undefined {

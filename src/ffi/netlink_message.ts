@@ -1,6 +1,6 @@
 /**
- * Netlink messages and their attributes, written and read: pure functions over bytes. The machines that xdpsteer runs on are
- * little-endian, and so is netlink there.
+ * Netlink messages and their attributes, written and read: pure functions over bytes. The machines that xdpsteer runs
+ * on are little-endian, and so is netlink there.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * Constants and struct offsets of rtnetlink(7) in their C spelling; tests/uapi checks them against the kernel's headers.
+ * Constants and struct offsets of rtnetlink(7) in their C spelling; tests/uapi checks them against the kernel's
+ * headers.
  *
  * @module
  */

@@ -12,8 +12,8 @@ const CLOCK_BYTES = 64;
 /**
  * A poll(2) set and a clock in memory that C can see. Belongs to one thread.
  *
- * Not epoll(7), which sleeps for a little less: a socket it watches calls it for every packet sent, sleeping or not, and an echo came to
- * cost 5 % more.
+ * Not epoll(7), which sleeps for a little less: a socket it watches calls it for every packet sent, sleeping or not,
+ * and an echo came to cost 5 % more.
  */
 export class PollSet {
   readonly #pointer: Deno.PointerObject;
@@ -65,8 +65,8 @@ export class PollSet {
   }
 
   /**
-   * Puts the time since the last mark into {@linkcode elapsed}, and marks anew. Hot path: no allocation, which is why no number is
-   * returned: a double that leaves a function may be put on the heap.
+   * Puts the time since the last mark into {@linkcode elapsed}, and marks anew. Hot path: no allocation, which is why
+   * no number is returned: a double that leaves a function may be put on the heap.
    */
   readElapsed(): void {
     const before = this.#mark[0]!;

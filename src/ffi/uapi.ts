@@ -1,6 +1,6 @@
 /**
- * Constants and struct offsets of the kernel's and libc's interfaces, in their C spelling. tests/uapi compiles a C program
- * against the installed headers and fails when one of these numbers is wrong.
+ * Constants and struct offsets of the kernel's and libc's interfaces, in their C spelling. tests/uapi compiles a C
+ * program against the installed headers and fails when one of these numbers is wrong.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * UDP sockets through FFI, many datagrams to a call (sendmmsg, recvmmsg): a source of test traffic fast enough to matter,
- * that knows exactly how many datagrams the kernel took. Nothing of the packet path uses it.
+ * UDP sockets through FFI, many datagrams to a call (sendmmsg, recvmmsg): a source of test traffic fast enough to
+ * matter, that knows exactly how many datagrams the kernel took. Nothing of the packet path uses it.
  *
  * @module
  */
@@ -130,7 +130,9 @@ export class UdpSocket implements Disposable {
   }
 }
 
-/** Messages in memory that C sees: per slot a peer's address and room for a payload. Shared by any number of sockets. */
+/**
+ * Messages in memory that C sees: per slot a peer's address and room for a payload. Shared by any number of sockets.
+ */
 export class MessageBatch implements Disposable {
   readonly slots: number;
   /** Where each slot's `struct mmsghdr` is. */

@@ -1,12 +1,16 @@
 /**
- * Checks up front that the process may do what it is about to do, so that the answer is one sentence and not a failed call.
+ * Checks up front that the process may do what it is about to do, so that the answer is one sentence and not a failed
+ * call.
  *
  * @module
  */
 import { SteerError } from "../errors.ts";
 import { plural } from "../text.ts";
 
-/** Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_SYS_ADMIN includes the last two, which are of Linux 5.8. */
+/**
+ * Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_SYS_ADMIN includes the last two, which are of Linux
+ * 5.8.
+ */
 const CAP_NET_ADMIN = 12n;
 const CAP_NET_RAW = 13n;
 export const CAP_SYS_ADMIN = 21n;
@@ -44,11 +48,15 @@ export function requirePrivileges(): void {
   });
 }
 
-/** File descriptors of the process itself, and of a worker's thread besides its sockets, with some to spare: 40 and 7 were counted. */
+/**
+ * File descriptors of the process itself, and of a worker's thread besides its sockets, with some to spare: 40 and 7
+ * were counted.
+ */
 const FILES = { process: 64, worker: 8 } as const;
 
 /**
- * Makes sure that all sockets can be open at once. A thread that finds no file descriptor left ends the process without a word of ours.
+ * Makes sure that all sockets can be open at once. A thread that finds no file descriptor left ends the process without
+ * a word of ours.
  *
  * @param queues Of all interfaces.
  * @throws {SteerError}

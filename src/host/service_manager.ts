@@ -1,6 +1,6 @@
 /**
- * What the service manager is told: sd_notify(3), one datagram a message. Nothing is sent where none asks to be told, and no
- * message that fails is a reason to stop: packets matter more than who knows of them.
+ * What the service manager is told: sd_notify(3), one datagram a message. Nothing is sent where none asks to be told,
+ * and no message that fails is a reason to stop: packets matter more than who knows of them.
  *
  * @module
  */
@@ -34,7 +34,10 @@ export class ServiceManager implements Disposable {
     this.#beatMs = beatMs;
   }
 
-  /** The one that started this process, if it wants to be told. A child of ours must not speak for us, so the variables go. */
+  /**
+   * The one that started this process, if it wants to be told. A child of ours must not speak for us, so the variables
+   * go.
+   */
   static fromEnvironment(): ServiceManager {
     const variables: Partial<Record<Variable, string>> = {};
     for (const name of VARIABLES) {
@@ -69,7 +72,10 @@ export class ServiceManager implements Disposable {
     clearInterval(this.#timer);
   }
 
-  /** Beats from now on as often as wanted, for as long as `isHealthy`: a service manager that misses beats starts us anew. */
+  /**
+   * Beats from now on as often as wanted, for as long as `isHealthy`: a service manager that misses beats starts us
+   * anew.
+   */
   beatWhile(isHealthy: () => boolean): void {
     if (this.#send === undefined || this.#beatMs === undefined) return;
     const beat = (): void => {

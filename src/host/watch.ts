@@ -1,6 +1,6 @@
 /**
- * Notices that a file has new content: saved in place, replaced by rename, or reached through a symbolic link that was swapped
- * (the way Kubernetes updates a ConfigMap).
+ * Notices that a file has new content: saved in place, replaced by rename, or reached through a symbolic link that was
+ * swapped (the way Kubernetes updates a ConfigMap).
  *
  * @module
  */
@@ -10,12 +10,18 @@ import { logger } from "../log.ts";
 
 /** Quiet time after the last event before the file is read, so that a save in several steps is seen whole. */
 const SETTLE_MS = 60;
-/** How often the file is looked at anyway, for changes no event tells of (a network file system, a link target elsewhere). */
+/**
+ * How often the file is looked at anyway, for changes no event tells of (a network file system, a link target
+ * elsewhere).
+ */
 const LOOK_MS = 2000;
 
 const log = logger("watch");
 
-/** Calls `onChange` after the directory of `path` has changed in any way, and every now and then; it is to compare contents. */
+/**
+ * Calls `onChange` after the directory of `path` has changed in any way, and every now and then; it is to compare
+ * contents.
+ */
 export class FileWatch implements Disposable {
   /** Undefined where the kernel has none left: the file is looked at every now and then all the same. */
   readonly #watcher: Deno.FsWatcher | undefined;

@@ -1,6 +1,6 @@
 /**
- * Writing the Prometheus text format, version 0.0.4. A scrape shares the CPUs with the workers, so it is strings put together,
- * and no more.
+ * Writing the Prometheus text format, version 0.0.4. A scrape shares the CPUs with the workers, so it is strings put
+ * together, and no more.
  *
  * @see {@link https://prometheus.io/docs/instrumenting/exposition_formats/}
  * @module
@@ -30,7 +30,10 @@ export class Exposition {
     else samples.push(name, "{", labels, "} ", `${value}`, "\n"); // joined once: no string for each sample
   }
 
-  /** All samples, each family's together and under its head, in the order of the table. A family without samples has its head. */
+  /**
+   * All samples, each family's together and under its head, in the order of the table. A family without samples has its
+   * head.
+   */
   text(): string {
     const families = Object.entries<MetricFamily>(METRICS).map(([name, { type, help }]) =>
       `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${this.#samples.get(name as MetricName)?.join("") ?? ""}`

@@ -1,6 +1,7 @@
 /**
- * The last minutes: the control thread takes a sample of all counters each second, so that whoever looks now sees the past. A
- * sample reads shared memory, makes one system call per interface for the rules and one per socket, and makes few objects.
+ * The last minutes: the control thread takes a sample of all counters each second, so that whoever looks now sees the
+ * past. A sample reads shared memory, makes one system call per interface for the rules and one per socket, and makes
+ * few objects.
  *
  * @module
  */
@@ -22,7 +23,9 @@ const TOLD_RULES = 32;
 const SOCKETS_AT = OUTCOMES.findIndex(({ where }) => where === "socket");
 const FATES_AT = OUTCOMES.findIndex(({ where }) => where === "worker");
 
-/** Counters of one moment, and how fast they grew since the second before. Arrays are filled again by the next sample. */
+/**
+ * Counters of one moment, and how fast they grew since the second before. Arrays are filled again by the next sample.
+ */
 interface Moment {
   atMs: number;
   readonly sums: PacketSums;
@@ -94,7 +97,9 @@ export class History implements Disposable {
     return () => void this.#watchers.delete(watcher);
   }
 
-  /** The past as plain numbers, rounded: packets per second, and busy ratios in percent. Not cheap: for a new watcher. */
+  /**
+   * The past as plain numbers, rounded: packets per second, and busy ratios in percent. Not cheap: for a new watcher.
+   */
   past(): Record<string, unknown> {
     const rings = this.#rings;
     const told = (key: string): number[] => rings.values(key).map(Math.round);

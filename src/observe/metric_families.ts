@@ -1,6 +1,6 @@
 /**
- * Every metric of `/metrics`: name, type, labels, and what it means. The scrape, docs/metrics.md and the tests read this one
- * table. Names and labels are a contract: they may be added to, never changed.
+ * Every metric of `/metrics`: name, type, labels, and what it means. The scrape, docs/metrics.md and the tests read
+ * this one table. Names and labels are a contract: they may be added to, never changed.
  *
  * @module
  */

@@ -8,7 +8,10 @@ import { Observer } from "./observer.ts";
 const RELOADS = { counts: { applied: 2, unchanged: 1, refused: 0 }, last: undefined };
 const BUILD = { version: "1.2.3" };
 
-/** A box that has something of everything. The first interface is lo: whether an interface is there is read from the kernel. */
+/**
+ * A box that has something of everything. The first interface is lo: whether an interface is there is read from the
+ * kernel.
+ */
 function busyBox(): FakeAppliance {
   const box = new FakeAppliance({ interfaces: [["lo", 2], ["no-such0", 1]] });
   box.setRules([countRule("game", 8080), countRule("chat", 9090, "hash")]);

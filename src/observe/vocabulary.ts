@@ -1,6 +1,7 @@
 /**
- * What can become of a packet, wherever its way ends: the XDP program's reasons, the sockets' counters and the workers' fates, in one
- * list with their words. The dashboard, the metrics' documentation and the checks of alerts and Grafana's dashboard read it.
+ * What can become of a packet, wherever its way ends: the XDP program's reasons, the sockets' counters and the workers'
+ * fates, in one list with their words. The dashboard, the metrics' documentation and the checks of alerts and Grafana's
+ * dashboard read it.
  *
  * @module
  */

@@ -16,9 +16,9 @@ const IPV6_GROUP = 0xff;
 const IPV6_MAPPED = 0xffff;
 
 /**
- * False for a packet without a source port, from or to a group or broadcast MAC address, or from or to an IP address that no single
- * host on a network has: group, broadcast, loopback, unspecified, or an IPv4 address mapped into IPv6. Hot path: no
- * allocation.
+ * False for a packet without a source port, from or to a group or broadcast MAC address, or from or to an IP address
+ * that no single host on a network has: group, broadcast, loopback, unspecified, or an IPv4 address mapped into IPv6.
+ * Hot path: no allocation.
  */
 export function isAnswerable(view: DataView, packet: UdpPacket): boolean {
   const { ethernet, ip } = packet;

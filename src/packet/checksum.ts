@@ -1,8 +1,8 @@
 /**
  * The Internet checksum over packet memory (RFC 1071), and the state a UDP checksum can be in.
  *
- * Sums are taken over little-endian halfwords: a one's complement sum does not depend on byte order as long as it is read and
- * written the same way.
+ * Sums are taken over little-endian halfwords: a one's complement sum does not depend on byte order as long as it is
+ * read and written the same way.
  *
  * @module
  */
@@ -54,9 +54,10 @@ export function udpChecksum(view: DataView, packet: UdpPacket): number {
 /**
  * Completes a checksum that the sender's stack left for hardware to finish. Hot path: no allocation.
  *
- * A local sender on a virtual device leaves only the pseudo-header's sum in the field; sent back like that, the packet would be
- * dropped. A field that holds exactly that sum is such a one, and computing the full checksum then is always right: were it a
- * finished checksum that happens to look the same, the result would be the same number. A zero (IPv4: no checksum) stays.
+ * A local sender on a virtual device leaves only the pseudo-header's sum in the field; sent back like that, the packet
+ * would be dropped. A field that holds exactly that sum is such a one, and computing the full checksum then is always
+ * right: were it a finished checksum that happens to look the same, the result would be the same number. A zero (IPv4:
+ * no checksum) stays.
  */
 export function finishUdpChecksum(view: DataView, packet: UdpPacket): void {
   const at = packet.udp + CHECKSUM;

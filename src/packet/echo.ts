@@ -14,8 +14,8 @@ const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
 const PORTS = UDP.source;
 
 /**
- * Swaps MAC addresses, IP addresses and ports, decrements the TTL or hop limit, and completes an unfinished UDP checksum; a swap
- * leaves a finished one as right as it was. VLAN tags and payload stay. Hot path: no allocation.
+ * Swaps MAC addresses, IP addresses and ports, decrements the TTL or hop limit, and completes an unfinished UDP
+ * checksum; a swap leaves a finished one as right as it was. VLAN tags and payload stay. Hot path: no allocation.
  *
  * The packet must be answerable and have hops left.
  */

@@ -1,6 +1,6 @@
 /**
- * A keyed hash of a packet's flow that a sender cannot aim at: HalfSipHash-1-3, the one that Linux keys its own hash tables with
- * (Documentation/security/siphash.rst). Without the key nobody can choose flows that meet.
+ * A keyed hash of a packet's flow that a sender cannot aim at: HalfSipHash-1-3, the one that Linux keys its own hash
+ * tables with (Documentation/security/siphash.rst). Without the key nobody can choose flows that meet.
  *
  * @module
  */

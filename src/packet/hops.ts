@@ -24,7 +24,8 @@ export function decrementHops(view: DataView, { ip, isIpv6 }: UdpPacket): void {
   const at = ip + (isIpv6 ? IPV6_HOP_LIMIT : IPV4_TTL);
   view.setUint8(at, view.getUint8(at) - 1);
   if (isIpv6) return;
-  // The TTL is the low byte of its little-endian halfword: its sum is 1 less, so the checksum is 1 more, with end-around carry.
+  // The TTL is the low byte of its little-endian halfword: its sum is 1 less, so the checksum is 1 more, with
+  // end-around carry.
   const checksum = view.getUint16(ip + IPV4_CHECKSUM, LITTLE) + 1;
   view.setUint16(ip + IPV4_CHECKSUM, checksum < 0xffff ? checksum : checksum + 1, LITTLE);
 }

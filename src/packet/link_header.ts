@@ -1,6 +1,7 @@
 /**
- * Link headers as they are kept for writing: 24 bytes that end where the IP header begins, whatever their real length. Six words
- * are then written in front of any packet, with or without VLAN tags; what comes before the real header is headroom.
+ * Link headers as they are kept for writing: 24 bytes that end where the IP header begins, whatever their real length.
+ * Six words are then written in front of any packet, with or without VLAN tags; what comes before the real header is
+ * headroom.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Blocks of a pcapng file (draft-ietf-opsawg-pcapng), in little-endian order: pure functions over bytes. Times are nanoseconds since
- * 1970, packets are Ethernet frames without their checksum.
+ * Blocks of a pcapng file (draft-ietf-opsawg-pcapng), in little-endian order: pure functions over bytes. Times are
+ * nanoseconds since 1970, packets are Ethernet frames without their checksum.
  *
  * @module
  */
@@ -30,7 +30,7 @@ type Option = readonly [code: number, value: Uint8Array];
 
 const encoder = new TextEncoder();
 /** Longest text of an option, in bytes. */
-const TEXT_BYTES_MAX = 65_532;
+const MAX_TEXT_BYTES = 65_532;
 
 /** Where a section begins, and what wrote it on what. */
 export function sectionHeader(about: Readonly<Record<keyof typeof SHB, string>>): Uint8Array<ArrayBuffer> {
@@ -92,7 +92,8 @@ export function packetBlockBytes(captured: number): number {
 }
 
 /**
- * Writes a packet block around a packet that stands, or will stand, at `at + PACKET_AT`, filled up with zeros to a whole word.
+ * Writes a packet block around a packet that stands, or will stand, at `at + PACKET_AT`, filled up with zeros to a
+ * whole word.
  *
  * @param captured Bytes that are kept, of `length`.
  * @param direction One of {@linkcode DIRECTION}.
@@ -150,7 +151,7 @@ function count(value: number): Uint8Array {
 }
 
 function text(value: string): Uint8Array {
-  return encoder.encode(value).subarray(0, TEXT_BYTES_MAX);
+  return encoder.encode(value).subarray(0, MAX_TEXT_BYTES);
 }
 
 function block(type: number, head: DataView<ArrayBuffer>, options: readonly Option[]): Uint8Array<ArrayBuffer> {

@@ -1,6 +1,7 @@
 /**
- * The ICMP error that tells a sender how large its packets may be: "fragmentation needed" (RFC 792, RFC 1191) and "packet too big"
- * (RFC 4443). It is written in front of the packet it is about, whose first bytes it quotes where they are.
+ * The ICMP error that tells a sender how large its packets may be: "fragmentation needed" (RFC 792, RFC 1191) and
+ * "packet too big" (RFC 4443). It is written in front of the packet it is about, whose first bytes it quotes where they
+ * are.
  *
  * @module
  */
@@ -14,7 +15,7 @@ const IPV4_QUOTED_PAYLOAD = 8;
 const IPV4_FRAGMENTATION_NEEDED = 0x0304;
 const IPV6_HEADER_BYTES = 40;
 /** An error must not be larger than every link carries. */
-const IPV6_ERROR_BYTES_MAX = 1280;
+const MAX_IPV6_ERROR_BYTES = 1280;
 const IPV6_PACKET_TOO_BIG = 0x0200;
 const PROTOCOL_ICMPV6 = 58;
 const HOPS = 64;
@@ -24,7 +25,8 @@ const LITTLE = true;
 export const tooBig = { ip: 0, bytes: 0 };
 
 /**
- * Writes the error into {@linkcode tooBig}'s place, from the packet's destination to its source. Hot path: no allocation.
+ * Writes the error into {@linkcode tooBig}'s place, from the packet's destination to its source. Hot path: no
+ * allocation.
  *
  * @param ipBytes Of the packet it is about.
  * @param mtu What would have gone through, bytes.
@@ -58,7 +60,7 @@ function writeIpv4(view: DataView, quoted: number, mtu: number): boolean {
 }
 
 function writeIpv6(view: DataView, quoted: number, ipBytes: number, mtu: number): boolean {
-  const icmpBytes = ICMP_BYTES + Math.min(ipBytes, IPV6_ERROR_BYTES_MAX - IPV6_HEADER_BYTES - ICMP_BYTES);
+  const icmpBytes = ICMP_BYTES + Math.min(ipBytes, MAX_IPV6_ERROR_BYTES - IPV6_HEADER_BYTES - ICMP_BYTES);
   const icmp = quoted - ICMP_BYTES;
   const ip = icmp - IPV6_HEADER_BYTES;
   view.setInt32(ip, 0x60000000);

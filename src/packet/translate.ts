@@ -1,6 +1,6 @@
 /**
- * Network address translation of one UDP packet, in place: both addresses, both ports and the TTL, with the checksums adjusted by
- * what has changed (RFC 1624).
+ * Network address translation of one UDP packet, in place: both addresses, both ports and the TTL, with the checksums
+ * adjusted by what has changed (RFC 1624).
  *
  * @module
  */
@@ -8,7 +8,9 @@ import { finishUdpChecksum, fold } from "./checksum.ts";
 import { decrementHops } from "./hops.ts";
 import { IPV4, IPV6, UDP, type UdpPacket } from "./udp.ts";
 
-/** Sums do not depend on byte order as long as it is read and written the same way; the machine's own is the fast one. */
+/**
+ * Sums do not depend on byte order as long as it is read and written the same way; the machine's own is the fast one.
+ */
 const LITTLE = true;
 const { source: IPV4_SOURCE, destination: IPV4_DESTINATION } = IPV4;
 const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
@@ -21,10 +23,11 @@ export function ipBytes(view: DataView, { ip, isIpv6 }: UdpPacket): number {
 }
 
 /**
- * Gives a packet new ends. Addresses are words as they stand in packets (one for IPv4, four for IPv6). Hot path: no allocation.
+ * Gives a packet new ends. Addresses are words as they stand in packets (one for IPv4, four for IPv6). Hot path: no
+ * allocation.
  *
- * A checksum that the sender left to hardware is completed first; an IPv4 checksum of zero, "none", stays; a result of zero is
- * sent as its equal 0xffff (RFC 768).
+ * A checksum that the sender left to hardware is completed first; an IPv4 checksum of zero, "none", stays; a result of
+ * zero is sent as its equal 0xffff (RFC 768).
  *
  * @param words Where both new addresses are, the source at word `source`, the destination at word `destination`.
  * @param ports The new ports: both halfwords as they stand in the packet, read as one little-endian word.

@@ -1,9 +1,9 @@
 /**
- * Finds the headers of a UDP packet in packet memory. Reads in place, through one long-lived DataView over the whole UMEM; the
- * result goes into a reused object, so nothing is allocated per packet.
+ * Finds the headers of a UDP packet in packet memory. Reads in place, through one long-lived DataView over the whole
+ * UMEM; the result goes into a reused object, so nothing is allocated per packet.
  *
- * The XDP program has checked the packet already, but what is read here decides where this process writes, so every bound is
- * checked again.
+ * The XDP program has checked the packet already, but what is read here decides where this process writes, so every
+ * bound is checked again.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const ETHERTYPE_IPV6 = 0x86dd;
 const ETHERTYPE_VLAN = 0x8100;
 const ETHERTYPE_QINQ = 0x88a8;
 const VLAN_TAG_BYTES = 4;
-const VLAN_TAGS_MAX = 2;
+const MAX_VLAN_TAGS = 2;
 
 const PROTOCOL_UDP = 17;
 const IPV6_HOP_BY_HOP = 0;
@@ -22,7 +22,7 @@ const IPV6_ROUTING = 43;
 const IPV6_FRAGMENT = 44;
 const IPV6_AUTHENTICATION = 51;
 const IPV6_DESTINATION = 60;
-const IPV6_EXTENSIONS_MAX = 6;
+const MAX_IPV6_EXTENSIONS = 6;
 const IPV6_HEADER_BYTES = 40;
 const UDP_HEADER_BYTES = 8;
 
@@ -74,7 +74,7 @@ export function readUdp(view: DataView, at: number, length: number, out: UdpPack
   if (ip > end) return false;
   let etherType = view.getUint16(ip - 2);
   for (let tags = 0; etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_QINQ; tags++) {
-    if (tags === VLAN_TAGS_MAX || ip + VLAN_TAG_BYTES > end) return false;
+    if (tags === MAX_VLAN_TAGS || ip + VLAN_TAG_BYTES > end) return false;
     ip += VLAN_TAG_BYTES;
     etherType = view.getUint16(ip - 2);
   }
@@ -107,8 +107,8 @@ export function readUdp(view: DataView, at: number, length: number, out: UdpPack
 }
 
 /**
- * The destination port of a packet of the plain kind: IPv4 without VLAN tags, options or fragments. Nearly all packets are, and for
- * those this is three loads. Hot path: no allocation.
+ * The destination port of a packet of the plain kind: IPv4 without VLAN tags, options or fragments. Nearly all packets
+ * are, and for those this is three loads. Hot path: no allocation.
  *
  * @returns -1 for all others, which {@linkcode readUdp} has to look at.
  */
@@ -142,7 +142,7 @@ function skipIpv6Headers(view: DataView, ip: number, end: number): number {
   let next = view.getUint8(ip + 6);
   let at = ip + IPV6_HEADER_BYTES;
   for (let walked = 0; next !== PROTOCOL_UDP; walked++) {
-    if (walked === IPV6_EXTENSIONS_MAX || at + 8 > end) return -1;
+    if (walked === MAX_IPV6_EXTENSIONS || at + 8 > end) return -1;
     const length = view.getUint8(at + 1);
     switch (next) {
       case IPV6_FRAGMENT:

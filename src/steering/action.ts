@@ -1,6 +1,6 @@
 /**
- * The actions of rules. The configuration schema, port map, worker table, `ports`, `top`, the dashboard and the documents
- * are derived from this table. dataplane/process.ts implements the actions that workers execute.
+ * The actions of rules. The configuration schema, port map, worker table, `ports`, `top`, the dashboard and the
+ * documents are derived from this table. dataplane/process.ts implements the actions that workers execute.
  *
  * @module
  */
@@ -8,7 +8,10 @@ import type { Fate } from "./fate.ts";
 import type { Forward } from "./forward.ts";
 
 interface ActionEntry {
-  /** Where its packets end. Packets that end in the kernel never reach a worker; the action's name says what happens to them. */
+  /**
+   * Where its packets end. Packets that end in the kernel never reach a worker; the action's name says what happens to
+   * them.
+   */
   readonly ends: "kernel" | "worker";
   /** The fates that its packets can have in a worker. */
   readonly fates: readonly Fate[];

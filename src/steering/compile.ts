@@ -10,8 +10,8 @@ import { NO_RULE } from "./slots.ts";
 import { copyWorkerTable, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
 /**
- * Services that answer nearly any datagram, error messages among them: an echo to one never ends. echo, discard, systat, daytime, qotd,
- * chargen, time, DNS, TFTP, NTP.
+ * Services that answer nearly any datagram, error messages among them: an echo to one never ends. echo, discard,
+ * systat, daytime, qotd, chargen, time, DNS, TFTP, NTP.
  */
 const REFLECTORS = [7, 9, 11, 13, 17, 19, 37, 53, 69, 123];
 
@@ -31,8 +31,8 @@ function portAction({ action, worker }: Rule): PortAction {
 }
 
 /**
- * Writes the worker table of a new generation. Packets of the generation before may be in the workers' rings, so no worker has a rule
- * of all its packets.
+ * Writes the worker table of a new generation. Packets of the generation before may be in the workers' rings, so no
+ * worker has a rule of all its packets.
  *
  * @param target The idle table.
  * @param previous The table in force, whose ports stay known where the new rules do not name them.
@@ -67,8 +67,8 @@ export function compileWorkerTable(
 }
 
 /**
- * For each worker the slot of the one rule whose packets it gets, where that rule only counts them; else {@linkcode NO_RULE}. Such a
- * packet need not be looked at.
+ * For each worker the slot of the one rule whose packets it gets, where that rule only counts them; else
+ * {@linkcode NO_RULE}. Such a packet need not be looked at.
  */
 export function soleRules(rules: readonly Rule[], slots: readonly number[], workers: number): number[] {
   const sole = new Array<number>(workers).fill(NO_RULE);

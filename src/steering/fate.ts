@@ -12,7 +12,10 @@ export interface FateEntry {
   readonly words: string;
 }
 
-/** The fate of a packet that reached a worker; each packet has exactly one. Append new fates: counters are in this order. */
+/**
+ * The fate of a packet that reached a worker; each packet has exactly one. Append new fates: counters are in this
+ * order.
+ */
 export const FATE_TABLE = {
   counted: { served: true, words: "counted and discarded" },
   echoed: { served: true, words: "sent back to where it came from" },

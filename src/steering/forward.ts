@@ -18,7 +18,10 @@ export const FORWARD_MODE_TABLE = {
 } as const satisfies Readonly<Record<string, ForwardModeEntry>>;
 
 interface ForwardModeEntry {
-  /** True: backends see a translation port and answer to it. False: they see the client's address, and the service's port or `remap_port`. */
+  /**
+   * True: backends see a translation port and answer to it. False: they see the client's address, and the service's
+   * port or `remap_port`.
+   */
   readonly translates: boolean;
   /** For operators: lower case, without a full stop. */
   readonly words: string;
@@ -40,7 +43,9 @@ export const HEALTH_CHECKS = Object.keys(HEALTH_CHECK_TABLE) as readonly HealthC
 export interface Forward {
   readonly to: readonly Backend[];
   readonly mode: ForwardMode;
-  /** In a mode that does not translate: the destination port that backends receive packets on; null: the service's port. */
+  /**
+   * In a mode that does not translate: the destination port that backends receive packets on; null: the service's port.
+   */
   readonly remapPort: number | null;
   /** Seconds without a packet after which a session ends. */
   readonly idleTimeout: number;

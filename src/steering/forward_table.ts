@@ -1,9 +1,10 @@
 /**
- * What workers need to know to forward: rules, backends, and how to reach them. There are two in shared memory, of which one is in force
- * (published.ts): the control thread writes the idle one whenever rules, health or next hops change.
+ * What workers need to know to forward: rules, backends, and how to reach them. There are two in shared memory, of
+ * which one is in force (published.ts): the control thread writes the idle one whenever rules, health or next hops
+ * change.
  *
- * After a change of rules a table has those of before too, for packets that were steered by them: there is room for twice what a
- * configuration may have.
+ * After a change of rules a table has those of before too, for packets that were steered by them: there is room for
+ * twice what a configuration may have.
  *
  * @module
  */
@@ -47,7 +48,9 @@ export const BACKEND_IPV6 = 2;
 /** The next hop's link address is known, and its interface is one of ours. */
 export const BACKEND_REACHABLE = 8;
 
-/** Words of a rule that forwards. `remapPort`: 0, or the port as it stands in a packet read as a little-endian halfword. */
+/**
+ * Words of a rule that forwards. `remapPort`: 0, or the port as it stands in a packet read as a little-endian halfword.
+ */
 export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mode: 5, remapPort: 6 } as const;
 const FORWARD_SHIFT = 3;
 export const FORWARD_MODE = Object.fromEntries(FORWARD_MODES.map((mode, index) => [mode, index])) as Readonly<
@@ -56,7 +59,10 @@ export const FORWARD_MODE = Object.fromEntries(FORWARD_MODES.map((mode, index) =
 
 /** Own addresses that sessions can be translated to, for each IP version. */
 export const MAX_SOURCES = 8;
-/** Words about them: how many of each IP version there are (0: the one that the route to a backend names), then the addresses. */
+/**
+ * Words about them: how many of each IP version there are (0: the one that the route to a backend names), then the
+ * addresses.
+ */
 export const SOURCES = { count4: 0, count6: 1, first4: 4, first6: 4 + MAX_SOURCES * 4 } as const;
 const SOURCE_WORDS = SOURCES.first6 + MAX_SOURCES * 4;
 

@@ -1,8 +1,8 @@
 /**
- * Maglev hashing: a table that tells which backend a flow goes to (Eisenbud and others, "Maglev: A Fast and Reliable Software
- * Network Load Balancer", NSDI 2016, section 3.4). It depends on nothing but the names and weights of the backends, so
- * machines beside each other that know the same backends choose alike without talking, and it changes little when one comes
- * or goes.
+ * Maglev hashing: a table that tells which backend a flow goes to (Eisenbud and others, "Maglev: A Fast and Reliable
+ * Software Network Load Balancer", NSDI 2016, section 3.4). It depends on nothing but the names and weights of the
+ * backends, so machines beside each other that know the same backends choose alike without talking, and it changes
+ * little when one comes or goes.
  *
  * What {@linkcode fillMaglev} makes of given backends is a contract between versions: a golden test holds it.
  *
@@ -40,8 +40,8 @@ interface Turn {
 }
 
 /**
- * Fills a table with the ids of backends, each in proportion to its weight; all entries are {@linkcode NO_BACKEND} where no
- * backend has a weight. It writes entry by entry: a table that others read is to be filled apart and copied.
+ * Fills a table with the ids of backends, each in proportion to its weight; all entries are {@linkcode NO_BACKEND}
+ * where no backend has a weight. It writes entry by entry: a table that others read is to be filled apart and copied.
  *
  * A backend with a weight gets at least one entry as long as there are no more backends than entries.
  *

@@ -144,7 +144,10 @@ Deno.test("the smallest of weights gets an entry of a small table", () => {
   assert.ok(all.every((share) => share > 0), `${all}`);
 });
 
-/** Moves that are not the removed or added backend's own, at most: small tables are coarse, and the product's bound is 2 %. */
+/**
+ * Moves that are not the removed or added backend's own, at most: small tables are coarse, and the product's bound is 2
+ * %.
+ */
 const DISRUPTION: readonly { readonly size: number; readonly most: number }[] = [
   { size: 251, most: 0.15 },
   { size: 1009, most: 0.05 },

@@ -5,7 +5,10 @@
  */
 export const PORT_COUNT = 65536;
 
-/** What the XDP program does with a port. The order is this module's own; bpf/port_table.ts maps it to the kernel's enum. */
+/**
+ * What the XDP program does with a port. The order is this module's own; bpf/port_table.ts maps it to the kernel's
+ * enum.
+ */
 export const PORT_ACTION = { pass: 0, drop: 1, redirect: 2, spread: 3 } as const;
 export type PortAction = typeof PORT_ACTION[keyof typeof PORT_ACTION];
 

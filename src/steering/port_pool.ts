@@ -1,5 +1,6 @@
 /**
- * The translation ports that a worker has with one backend from one of the box's addresses. Each belongs to one session or to none.
+ * The translation ports that a worker has with one backend from one of the box's addresses. Each belongs to one session
+ * or to none.
  *
  * @module
  */

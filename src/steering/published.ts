@@ -1,9 +1,9 @@
 /**
- * The one way to put something in force: two halves in memory that others read. One half is in force; the other is written, and
- * one store flips them.
+ * The one way to put something in force: two halves in memory that others read. One half is in force; the other is
+ * written, and one store flips them.
  *
- * A change of several such things is all or nothing: each part is prepared first, which readers do not notice and which may fail;
- * then all parts flip. See {@linkcode Changes}.
+ * A change of several such things is all or nothing: each part is prepared first, which readers do not notice and which
+ * may fail; then all parts flip. See {@linkcode Changes}.
  *
  * @module
  */
@@ -42,8 +42,8 @@ export class Published<Half> {
   }
 
   /**
-   * Puts the other half in force. Flipping twice in a row restores what was in force, under a new number, so that a reader that has
-   * seen neither flip is not taken for one that has seen both.
+   * Puts the other half in force. Flipping twice in a row restores what was in force, under a new number, so that a
+   * reader that has seen neither flip is not taken for one that has seen both.
    */
   flip(): void {
     this.readers.publish(this.readers.version + 1);

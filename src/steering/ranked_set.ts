@@ -16,8 +16,9 @@ export const RANK = {
 const RANKS = 3;
 
 /**
- * Numbers below a bound, each with a rank. Adding, removing, ranking and picking one of a rank take constant time: the members
- * stand in one array, the highest rank first, and a move between ranks is an exchange with the one at the border.
+ * Numbers below a bound, each with a rank. Adding, removing, ranking and picking one of a rank take constant time: the
+ * members stand in one array, the highest rank first, and a move between ranks is an exchange with the one at the
+ * border.
  */
 export class RankedSet {
   readonly #order: Int32Array;

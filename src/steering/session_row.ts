@@ -1,6 +1,6 @@
 /**
- * What a forwarding session consists of: a row of 32 words. Rows are all that has to outlive a process; the indexes of a session
- * table can be made from them.
+ * What a forwarding session consists of: a row of 32 words. Rows are all that has to outlive a process; the indexes of
+ * a session table can be made from them.
  *
  * @module
  */
@@ -48,8 +48,8 @@ export const RANK_SHIFT = 4;
 export const EVIDENCE_SHIFT = 8;
 
 /**
- * Time is counted in ticks of 2^26 ns, a fifteenth of a second: a shift of the kernel's clock, which a BPF program can afford too. An
- * int32 of them lasts four years.
+ * Time is counted in ticks of 2^26 ns, a fifteenth of a second: a shift of the kernel's clock, which a BPF program can
+ * afford too. An int32 of them lasts four years.
  */
 export const TICK_MS = 2 ** 26 / 1e6;
 

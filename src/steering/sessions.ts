@@ -1,10 +1,11 @@
 /**
- * One worker's forwarding sessions: which client talks to which backend through which translation port. Both directions of a
- * session meet in one worker, so nothing here is shared and nothing locks.
+ * One worker's forwarding sessions: which client talks to which backend through which translation port. Both directions
+ * of a session meet in one worker, so nothing here is shared and nothing locks.
  *
- * A session is a row, found by a hash chain for the client's packets and by its translation port for the backend's answers. Two things
- * can run out: rows, and the ports with one backend. Room is made in the one that did: a session that has expired, else one of the
- * lowest rank there (see ranked_set.ts), else the longest silent conversation, but none that was heard of within the last seconds.
+ * A session is a row, found by a hash chain for the client's packets and by its translation port for the backend's
+ * answers. Two things can run out: rows, and the ports with one backend. Room is made in the one that did: a session
+ * that has expired, else one of the lowest rank there (see ranked_set.ts), else the longest silent conversation, but
+ * none that was heard of within the last seconds.
  *
  * @module
  */
@@ -38,7 +39,10 @@ const NONE = -1;
 
 /** How often a client has to come back to be in a conversation. */
 const CONVERSATION_EVIDENCE = 3;
-/** A client that comes back after so long counts as having come back, answered or not: one-way services are conversations too. */
+/**
+ * A client that comes back after so long counts as having come back, answered or not: one-way services are
+ * conversations too.
+ */
 const COME_BACK_TICKS = ticksOf(1000);
 /** A conversation that was heard of within this time is never replaced. */
 const SPOKE_TICKS = ticksOf(5000);
@@ -80,7 +84,10 @@ export interface SessionTableOptions {
   /** Unknown to senders: they cannot choose flows that meet in one chain, nor guess ports. */
   readonly key: FlowKey;
   readonly ruleSlots: number;
-  /** Memory for rows, from {@linkcode sessionMemory}: whoever takes it over takes the sessions over. Default: memory of its own. */
+  /**
+   * Memory for rows, from {@linkcode sessionMemory}: whoever takes it over takes the sessions over. Default: memory of
+   * its own.
+   */
   readonly memory?: SharedArrayBuffer;
   /** Memory for {@linkcode SessionTable.liveOfBackend}, that others read. Default: memory of its own. */
   readonly liveOfBackend?: SharedArrayBuffer;
@@ -183,7 +190,8 @@ export class SessionTable {
   }
 
   /**
-   * The session an answer of a backend to a translation port belongs to, or -1; it may be over. Hot path: no allocation.
+   * The session an answer of a backend to a translation port belongs to, or -1; it may be over. Hot path: no
+   * allocation.
    *
    * @param address Which of the translation addresses the answer went to.
    */
@@ -198,7 +206,8 @@ export class SessionTable {
   /**
    * Makes a session for a client's packet. The caller fills in the link and the interface.
    *
-   * @param addresses How many translation addresses there are for it; 0 where the backend sees the client's own address.
+   * @param addresses How many translation addresses there are for it; 0 where the backend sees the client's own
+   * address.
    * @returns -1 when there is no room: {@linkcode refused} counts why.
    */
   add(
@@ -276,7 +285,9 @@ export class SessionTable {
     words[at + LAST_SEEN] = now;
   }
 
-  /** True for a session that has been silent for too long, or whose backend is gone: it is as good as gone. Hot path. */
+  /**
+   * True for a session that has been silent for too long, or whose backend is gone: it is as good as gone. Hot path.
+   */
   isOver(at: number, now: number): boolean {
     const { words } = this;
     return now - words[at + LAST_SEEN]! > this.#idle[words[at + RULE]!]! || !this.#isWithBackend(at);
@@ -412,7 +423,9 @@ export class SessionTable {
     return NONE;
   }
 
-  /** The session that gives way to a new one, or -1. @param pool Whose ports the set is of; undefined: it is of rows. */
+  /**
+   * The session that gives way to a new one, or -1. @param pool Whose ports the set is of; undefined: it is of rows.
+   */
   #victim(set: RankedSet, pool: PortPool | undefined, now: number): number {
     for (let rank: number = stranger; rank < conversation; rank++) {
       const count = set.count(rank);

@@ -1,6 +1,6 @@
 /**
- * What a worker needs to know about ports and rules: two tables in shared memory, of which one is in force (published.ts). Workers
- * look once per batch which it is.
+ * What a worker needs to know about ports and rules: two tables in shared memory, of which one is in force
+ * (published.ts). Workers look once per batch which it is.
  *
  * @module
  */
@@ -19,7 +19,10 @@ export interface WorkerTable {
   readonly answersOnPort: Uint8Array;
   /** One of {@linkcode WORKER_ACTION} by rule slot. */
   readonly actionOfRule: Uint8Array;
-  /** By worker: slot of the rule that all packets in its rings belong to, and that only counts them; 0 where there is none. */
+  /**
+   * By worker: slot of the rule that all packets in its rings belong to, and that only counts them; 0 where there is
+   * none.
+   */
   readonly soleOfWorker: Uint16Array;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Builds Ethernet frames byte by byte: VLAN tags, IPv4 with options and fragments, IPv6 with extension headers, UDP with
- * correct checksums. Pure, and independent of src/packet, so that tests can hold one against the other.
+ * Builds Ethernet frames byte by byte: VLAN tags, IPv4 with options and fragments, IPv6 with extension headers, UDP
+ * with correct checksums. Pure, and independent of src/packet, so that tests can hold one against the other.
  *
  * @module
  */
@@ -116,7 +116,9 @@ export function pseudoHeaderSum(source: Uint8Array, destination: Uint8Array, udp
   return addWords(destination, addWords(source, PROTOCOL.udp + udpBytes));
 }
 
-/** The frame as a virtual device carries it from a local sender: only the pseudo-header summed, and not complemented. */
+/**
+ * The frame as a virtual device carries it from a local sender: only the pseudo-header summed, and not complemented.
+ */
 export function withPartialChecksum({ bytes, transportAt }: Frame, { source, destination }: FrameOptions): Uint8Array {
   const view = new DataView(bytes.slice().buffer);
   let sum = pseudoHeaderSum(

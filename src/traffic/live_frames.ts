@@ -2,8 +2,9 @@
  * The fast traffic source: a BPF program that the kernel runs on frames of its own (BPF_PROG_TEST_RUN with live frames)
  * and that sends them out of an interface, with no socket and no copy.
  *
- * On a veth the frames go straight into the other end's ring, which needs an XDP program (or GRO) there; the other end's rx
- * queue is the number of the sending CPU modulo its queues. Needs kernel 5.18, and the network namespace of the interface.
+ * On a veth the frames go straight into the other end's ring, which needs an XDP program (or GRO) there; the other
+ * end's rx queue is the number of the sending CPU modulo its queues. Needs kernel 5.18, and the network namespace of
+ * the interface.
  *
  * @module
  */
@@ -101,8 +102,9 @@ export class LiveFrames implements Disposable {
   }
 
   /**
-   * Sends frames as fast as the interface takes them; returns when all are out. What the other end had no room for counts
-   * as sent, as on any wire. Setting up takes the kernel some 20 ms, so a few large counts are better than many small ones.
+   * Sends frames as fast as the interface takes them; returns when all are out. What the other end had no room for
+   * counts as sent, as on any wire. Setting up takes the kernel some 20 ms, so a few large counts are better than many
+   * small ones.
    *
    * @param count At most 2^31 - 1. The calling thread does nothing else meanwhile.
    * @param cpu Pins the calling thread there first, which on a veth chooses the receiver's queue.

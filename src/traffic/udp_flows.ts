@@ -1,6 +1,6 @@
 /**
- * The plain traffic source: UDP sockets, one for each flow, as an ordinary sender has them. Counts are exact: a datagram
- * that the kernel had no room for is not counted and sent again later.
+ * The plain traffic source: UDP sockets, one for each flow, as an ordinary sender has them. Counts are exact: a
+ * datagram that the kernel had no room for is not counted and sent again later.
  *
  * @module
  */
@@ -38,7 +38,10 @@ export interface UdpFlowsOptions {
   readonly segments?: number;
   /** Packets per second over all flows. As fast as can be where undefined. */
   readonly ratePps?: number;
-  /** Datagrams that may have been sent by now, counted from the start. The sender waits until it grows. Default no limit. */
+  /**
+   * Datagrams that may have been sent by now, counted from the start. The sender waits until it grows. Default no
+   * limit.
+   */
   readonly granted?: () => number;
   /** The first flow's source port, the others count up from it. The kernel chooses where undefined. */
   readonly sourcePort?: number;

@@ -1,6 +1,6 @@
 /**
- * Two hosts on one machine: a client and a steer network namespace with a veth pair between them, gone again at the end. The
- * demo, the tests and the benchmarks run on it. Needs root and iproute2; options may need more.
+ * Two hosts on one machine: a client and a steer network namespace with a veth pair between them, gone again at the
+ * end. The demo, the tests and the benchmarks run on it. Needs root and iproute2; options may need more.
  *
  * @module
  */
@@ -15,13 +15,13 @@ export interface VethNetworkOptions {
   /** Default 1500. */
   readonly mtu?: number;
   /**
-   * Packets the client's queueing discipline holds. A veth with one makes the sender wait when the receiver's ring is full
-   * (kernel 6.16 and later), where a veth without drops: exact counts need it. Default 10,000.
+   * Packets the client's queueing discipline holds. A veth with one makes the sender wait when the receiver's ring is
+   * full (kernel 6.16 and later), where a veth without drops: exact counts need it. Default 10,000.
    */
   readonly clientQueuePackets?: number;
   /**
-   * False makes the senders compute checksums, which takes ethtool. True leaves the kernel's default: locally sent packets cross a veth with
-   * the sum of the pseudo header only. Default true.
+   * False makes the senders compute checksums, which takes ethtool. True leaves the kernel's default: locally sent
+   * packets cross a veth with the sum of the pseudo header only. Default true.
    */
   readonly checksumOffload?: boolean;
   /** True lets the namespaces send IPv6 packets of their own accord; keeping them quiet takes procps. Default false. */
@@ -113,7 +113,10 @@ export class VethNetwork implements AsyncDisposable {
     }
   }
 
-  /** An IPv6 address given to an interface before its carrier is noticed, up to a second late, answers nobody until then. */
+  /**
+   * An IPv6 address given to an interface before its carrier is noticed, up to a second late, answers nobody until
+   * then.
+   */
   async #untilUp(side: Side): Promise<void> {
     const deadline = performance.now() + UP_MS;
     while (!(await this.exec(side, ["ip", "link", "show", INTERFACES[side]])).includes("state UP")) {

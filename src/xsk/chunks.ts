@@ -1,14 +1,16 @@
 /**
  * How the chunks of one queue's UMEM find their way back to its fill ring.
  *
- * The queue's workers share one fill and one completion ring, so where there are several, whoever touches them holds the queue's
- * try-lock: a word in shared memory. A worker that does not get it keeps its chunks for its next turn and never waits.
+ * The queue's workers share one fill and one completion ring, so where there are several, whoever touches them holds
+ * the queue's try-lock: a word in shared memory. A worker that does not get it keeps its chunks for its next turn and
+ * never waits.
  *
- * A chunk has one owner at any time: the fill ring, the kernel, an rx ring, a worker's batch, a tx ring, the completion ring,
- * a worker's list of returned chunks, or the queue's spares.
+ * A chunk has one owner at any time: the fill ring, the kernel, an rx ring, a worker's batch, a tx ring, the completion
+ * ring, a worker's list of returned chunks, or the queue's spares.
  *
- * A chunk is lent from when it goes into the fill ring until its packet is taken out of an rx ring. No more are lent than the rx rings
- * can hold packets, since the kernel would have no use for more: the fewer chunks take turns, the more of them are in a cache.
+ * A chunk is lent from when it goes into the fill ring until its packet is taken out of an rx ring. No more are lent
+ * than the rx rings can hold packets, since the kernel would have no use for more: the fewer chunks take turns, the
+ * more of them are in a cache.
  *
  * @module
  */
@@ -20,17 +22,20 @@ const SPARE_COUNT = 1;
 const LENT = 2;
 const SPARES = 3;
 
-/** Chunks that make the lock and four atomics worth it. A worker keeps fewer than these, and less than 1/64 of the queue's. */
-const KEEP_MAX = 64;
+/**
+ * Chunks that make the lock and four atomics worth it. A worker keeps fewer than these, and less than 1/64 of the
+ * queue's.
+ */
+const MAX_KEEP = 64;
 /** Chunks a worker has in hand to copy packets into. As long as they last, it does not matter who holds the lock. */
-const STOCK_MAX = 512;
+const MAX_STOCK = 512;
 
 /**
- * How many chunks are to be lent where the kernel copies packets: what `workers` rx rings of `rxSize` hold, and what each worker may have
- * in hand, in a batch and returned.
+ * How many chunks are to be lent where the kernel copies packets: what `workers` rx rings of `rxSize` hold, and what
+ * each worker may have in hand, in a batch and returned.
  */
 export function lendableChunks(rxSize: number, workers: number): number {
-  return workers * (rxSize + 2 * KEEP_MAX);
+  return workers * (rxSize + 2 * MAX_KEEP);
 }
 
 /** Makes the shared state of one queue: the lock, and room for every chunk to be a spare. */
@@ -66,7 +71,8 @@ export class ChunkExchange {
    * @param chunkSize Bytes per chunk, a power of two.
    * @param chunks How many chunks the queue's UMEM has.
    * @param reserve How many of them stay out of the fill ring, for {@linkcode take}.
-   * @param shared False where no other worker has this queue: there is no lock to take, and what is cached of the rings stays true.
+   * @param shared False where no other worker has this queue: there is no lock to take, and what is cached of the rings
+   * stays true.
    * @param lendable How many chunks are lent at most. All where a driver fills a ring of its own with them (zero-copy).
    */
   constructor(
@@ -82,14 +88,14 @@ export class ChunkExchange {
     this.#shared = shared;
     this.#lendable = lendable;
     this.#reserve = reserve;
-    this.#stock = new Int32Array(Math.min(STOCK_MAX, reserve >> 3));
+    this.#stock = new Int32Array(Math.min(MAX_STOCK, reserve >> 3));
     this.#state = new Int32Array(state);
     this.#fill = fill;
     this.#completion = completion;
     this.chunkMask = ~(chunkSize - 1);
     this.#chunks = chunks;
     this.quarter = Math.min(chunks, fill.size, lendable) >> 2;
-    this.#keep = Math.min(KEEP_MAX, Math.max(1, chunks >> 6));
+    this.#keep = Math.min(MAX_KEEP, Math.max(1, chunks >> 6));
     this.returned = new Int32Array(chunks);
   }
 
@@ -108,7 +114,10 @@ export class ChunkExchange {
     return this.#stockCount === 0 ? -1 : this.#stock[--this.#stockCount]!;
   }
 
-  /** Makes up for what {@linkcode take} took, in time: when the stock is empty, another worker may hold the lock. Hot path. */
+  /**
+   * Makes up for what {@linkcode take} took, in time: when the stock is empty, another worker may hold the lock. Hot
+   * path.
+   */
   restock(): void {
     if (this.#stockCount <= this.#stock.length >> 1) this.#fillStock();
   }
@@ -152,7 +161,8 @@ export class ChunkExchange {
   }
 
   /**
-   * Moves returned chunks, completed chunks and spares to the fill ring, as many as may be lent; the rest become spares. Hot path.
+   * Moves returned chunks, completed chunks and spares to the fill ring, as many as may be lent; the rest become
+   * spares. Hot path.
    *
    * @returns False when another worker holds the lock: nothing was moved.
    */

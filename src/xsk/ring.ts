@@ -1,11 +1,13 @@
 /**
  * The two sides of an AF_XDP ring over mapped memory. The kernel owns the other side.
  *
- * Indexes run freely over 32 bits and are kept as int32, where subtraction wraps as it should; masked, they name an entry. The
- * peer's index is cached and loaded again only when the cached one is not enough; our own is published once per batch.
+ * Indexes run freely over 32 bits and are kept as int32, where subtraction wraps as it should; masked, they name an
+ * entry. The peer's index is cached and loaded again only when the cached one is not enough; our own is published once
+ * per batch.
  *
- * There is an acquire or release where net/xdp/xsk_queue.h asks for one: before entries are read that the kernel wrote, and after ours
- * were written or read. Everything else is a plain load. It may be out of date, which is found out at the next turn.
+ * There is an acquire or release where net/xdp/xsk_queue.h asks for one: before entries are read that the kernel wrote,
+ * and after ours were written or read. Everything else is a plain load. It may be out of date, which is found out at
+ * the next turn.
  *
  * @see {@link https://docs.kernel.org/networking/af_xdp.html#rings}
  * @module
@@ -35,9 +37,9 @@ const addrShift = ADDR_SHIFT;
 const needWakeup = UAPI.XDP_RING_NEED_WAKEUP;
 
 /**
- * On x86-64 every store is a release and every load an acquire, and V8 emits them in the order of the program, as the kernel's own
- * smp_store_release() is a plain store there. Atomics.store would be a locked exchange on a cache line that another CPU has, which
- * stands still until the line has come.
+ * On x86-64 every store is a release and every load an acquire, and V8 emits them in the order of the program, as the
+ * kernel's own smp_store_release() is a plain store there. Atomics.store would be a locked exchange on a cache line
+ * that another CPU has, which stands still until the line has come.
  */
 const totalStoreOrder = Deno.build.arch === "x86_64";
 
@@ -98,7 +100,10 @@ abstract class Ring {
 export class ProducerRing extends Ring {
   /** Next index to reserve. */
   producer = 0;
-  /** The kernel's consumer index as last seen, plus the size: what the producer may grow to. Itself where it was not seen yet. */
+  /**
+   * The kernel's consumer index as last seen, plus the size: what the producer may grow to. Itself where it was not
+   * seen yet.
+   */
   #limit = 0;
 
   constructor(words: Int32Array, layout: RingLayout) {
@@ -107,7 +112,9 @@ export class ProducerRing extends Ring {
     this.#limit = this.producer;
   }
 
-  /** Forgets what is cached. For a ring that several threads produce into, after taking its lock: that was the acquire. */
+  /**
+   * Forgets what is cached. For a ring that several threads produce into, after taking its lock: that was the acquire.
+   */
   resync(): void {
     this.producer = this.words[this.producerAt]!;
     this.#limit = this.producer;
@@ -117,7 +124,8 @@ export class ProducerRing extends Ring {
   room(count: number): number {
     let free = (this.#limit - this.producer) | 0;
     if (free < count) {
-      // Plain: that entries are written only where this says there is room keeps the order (xsk_queue.h's control dependency).
+      // Plain: that entries are written only where this says there is room keeps the order (xsk_queue.h's control
+      // dependency).
       this.#limit = (this.words[this.consumerAt]! + this.size) | 0;
       free = (this.#limit - this.producer) | 0;
     }
@@ -125,8 +133,8 @@ export class ProducerRing extends Ring {
   }
 
   /**
-   * Reserves up to `count` entries, to be written at `descAt(first + i)` or `addrAt(first + i)`, where `first` was `producer` before
-   * the call. The kernel made the ring of zeros, so words that are to be 0 need not be written.
+   * Reserves up to `count` entries, to be written at `descAt(first + i)` or `addrAt(first + i)`, where `first` was
+   * `producer` before the call. The kernel made the ring of zeros, so words that are to be 0 need not be written.
    *
    * @returns How many were reserved.
    */
@@ -155,15 +163,17 @@ export class ConsumerRing extends Ring {
     this.#available = this.consumer;
   }
 
-  /** Forgets what is cached. For a ring that several threads consume from, after taking its lock: that was the acquire. */
+  /**
+   * Forgets what is cached. For a ring that several threads consume from, after taking its lock: that was the acquire.
+   */
   resync(): void {
     this.consumer = this.words[this.consumerAt]!;
     this.#available = this.consumer;
   }
 
   /**
-   * Takes up to `count` entries, to be read at `descAt(first + i)` or `addrAt(first + i)`, where `first` was `consumer` before the
-   * call. They stay the ring's until {@linkcode release}.
+   * Takes up to `count` entries, to be read at `descAt(first + i)` or `addrAt(first + i)`, where `first` was `consumer`
+   * before the call. They stay the ring's until {@linkcode release}.
    *
    * @returns How many there are, down to 0.
    */

@@ -1,6 +1,6 @@
 /**
- * AF_XDP sockets by plain system calls: one per (queue, worker). A queue's {@linkcode OwnerSocket} registers its UMEM and
- * has its fill and completion ring; a {@linkcode SharedSocket} joins them (XDP_SHARED_UMEM).
+ * AF_XDP sockets by plain system calls: one per (queue, worker). A queue's {@linkcode OwnerSocket} registers its UMEM
+ * and has its fill and completion ring; a {@linkcode SharedSocket} joins them (XDP_SHARED_UMEM).
  *
  * @see {@link https://docs.kernel.org/networking/af_xdp.html}
  * @module

@@ -47,7 +47,10 @@ export function lostPackets(statistics: Readonly<Record<SocketCounter, number>>)
   return LOST_COUNTERS.reduce((sum, name) => sum + statistics[name], 0);
 }
 
-/** Where several sockets of a queue are counted: whether this worker's socket tells something that the first one's does not. */
+/**
+ * Where several sockets of a queue are counted: whether this worker's socket tells something that the first one's does
+ * not.
+ */
 export function tells(counter: SocketCounter, worker: number): boolean {
   return worker === 0 || SOCKET_COUNTER_TABLE[counter].of === "socket";
 }

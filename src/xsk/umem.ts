@@ -16,8 +16,8 @@ export interface UmemOptions {
 }
 
 /**
- * Chunks in one mapping, less than 2 GiB, so that an address is one non-negative int32. Owned by the object; close it after the
- * sockets that registered it.
+ * Chunks in one mapping, less than 2 GiB, so that an address is one non-negative int32. Owned by the object; close it
+ * after the sockets that registered it.
  */
 export class Umem implements Disposable {
   readonly chunks: number;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What xdpsteer's data path is measured against: the best plain C one would write, with libxdp's own inline ring functions.
- * One queue, one socket, one thread.
+ * What xdpsteer's data path is measured against: the best plain C one would write, with libxdp's own inline ring
+ * functions. One queue, one socket, one thread.
  *
- *   baseline -i IFACE -o OBJECT [-q QUEUE] [-m drop|count|echo] [-w busy|poll|adaptive] [-z] [-c CPU] [-p FIRST-LAST -r RULES]
+ *   baseline -i IFACE -o OBJECT [-q QUEUE] [-m drop|count|echo] [-w busy|poll|adaptive] [-z] [-c CPU]
+ *            [-p FIRST-LAST -r RULES]
  *
- * drop never looks at a packet; count reads its port and counts it under that, as xdpsteer's count does. -p is for xdpsteer's own
- * BPF object: it lists the ports, spread over a number of rules, all for this one socket.
+ * drop never looks at a packet; count reads its port and counts it under that, as xdpsteer's count does. -p is for
+ * xdpsteer's own BPF object: it lists the ports, spread over a number of rules, all for this one socket.
  *
  * Prints "ready" when it receives, and at SIGUSR1 and SIGTERM one line of JSON with what it did so far.
  */
@@ -102,7 +103,9 @@ static unsigned short fold(unsigned int sum)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
-/* The same work as xdpsteer's echo, IPv4 without VLAN: swap addresses and ports, complete an unfinished UDP checksum. */
+/*
+ * The same work as xdpsteer's echo, IPv4 without VLAN: swap addresses and ports, complete an unfinished UDP checksum.
+ */
 static bool echo(unsigned char *packet, unsigned int length)
 {
 	struct ethhdr *eth = (void *)packet;

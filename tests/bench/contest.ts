@@ -1,8 +1,8 @@
 /**
  * Subjects against each other, in short slices that alternate: a slow moment of the machine meets all of them.
  *
- * Each has a network and a sender of its own, and all are started before the first slice. The next round starts them anew and on
- * another network, for memory may lie better or worse.
+ * Each has a network and a sender of its own, and all are started before the first slice. The next round starts them
+ * anew and on another network, for memory may lie better or worse.
  */
 import { createNetwork } from "./rig.ts";
 import type { Effort, Report } from "./results.ts";

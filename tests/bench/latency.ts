@@ -7,12 +7,18 @@ import { startAppliance, startBaseline, startKernelEcho, type Subject } from "./
 
 const PERCENTILES = { p50: 0.5, p99: 0.99, p999: 0.999, max: 1 } as const;
 const KERNEL = "kernel UDP echo";
-/** Each packet right after the last answer; and at a pace, as a player's or a caller's, so that who waits for one can fall asleep. */
+/**
+ * Each packet right after the last answer; and at a pace, as a player's or a caller's, so that who waits for one can
+ * fall asleep.
+ */
 const PACES = [
   { name: "", intervalUs: 0, share: 1 },
   { name: ", a packet every ms", intervalUs: 1000, share: 1 / 20 },
 ] as const;
-/** Round trips before the first slice, in slices' worth: until then code is being compiled, which an appliance does once. */
+/**
+ * Round trips before the first slice, in slices' worth: until then code is being compiled, which an appliance does
+ * once.
+ */
 const WARM_UP = 5;
 
 export async function latency(effort: Effort, report: Report): Promise<Result[]> {

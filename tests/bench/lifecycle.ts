@@ -6,8 +6,8 @@ import { Sender } from "./sender.ts";
 import { startAppliance } from "./subjects.ts";
 
 /**
- * Between one change and the next, which waits until the kernel has let go of the half of the table that it will write: an RCU grace
- * period, long beside a sender that spins in the kernel.
+ * Between one change and the next, which waits until the kernel has let go of the half of the table that it will write:
+ * an RCU grace period, long beside a sender that spins in the kernel.
  */
 const SETTLE_MS = 300;
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A real client: sends one datagram, waits for its echo, and again. Spins on its socket, so that what is measured is the other side.
+ * A real client: sends one datagram, waits for its echo, and again. Spins on its socket, so that what is measured is
+ * the other side.
  *
  *   ping_pong ADDRESS PORT COUNT CPU [INTERVAL_US]
  *
- * With INTERVAL_US it sleeps until that long after the last datagram was due, on average; without, the next one follows the answer.
- * Prints the round trips of all that were answered, in nanoseconds, as JSON. With COUNT 0 it sends a datagram every millisecond,
- * sleeping in between, until the first answer, and prints when that was: milliseconds since boot.
+ * With INTERVAL_US it sleeps until that long after the last datagram was due, on average; without, the next one follows
+ * the answer. Prints the round trips of all that were answered, in nanoseconds, as JSON. With COUNT 0 it sends a
+ * datagram every millisecond, sleeping in between, until the first answer, and prints when that was: milliseconds since
+ * boot.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The least an XDP program can do for AF_XDP: every packet to the socket of its queue. What steering is measured against. */
+/*
+ * The least an XDP program can do for AF_XDP: every packet to the socket of its queue. What steering is measured
+ * against.
+ */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

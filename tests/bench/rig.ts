@@ -1,7 +1,9 @@
 /**
- * What the benchmarks run on: a veth between two namespaces, one subject at a time on the one side, a sender on the other.
+ * What the benchmarks run on: a veth between two namespaces, one subject at a time on the one side, a sender on the
+ * other.
  *
- * CPU 1 sends, and with it, in its softirq, the kernel receives; CPU 0 runs the subject. All subjects are treated the same.
+ * CPU 1 sends, and with it, in its softirq, the kernel receives; CPU 0 runs the subject. All subjects are treated the
+ * same.
  */
 import { INTERFACES, IPV4, MACS, VethNetwork } from "../../src/traffic/veth_network.ts";
 

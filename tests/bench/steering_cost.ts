@@ -14,8 +14,8 @@ import { type Listed, startBaseline } from "./subjects.ts";
 const PORTS = [7000, 7001, 7123, 7200, 7456, 7600, PORT, 7999];
 
 /**
- * What the port table costs, seen from the sender, whose CPU runs the XDP program: nanoseconds per packet in all. The same C program
- * receives behind all of them.
+ * What the port table costs, seen from the sender, whose CPU runs the XDP program: nanoseconds per packet in all. The
+ * same C program receives behind all of them.
  */
 export async function steeringCost(effort: Effort, report: Report): Promise<Result[]> {
   const tables: Readonly<Record<string, Listed>> = {

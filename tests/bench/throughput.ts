@@ -55,7 +55,10 @@ export async function cpuPerPacket(effort: Effort, report: Report): Promise<Resu
   return results;
 }
 
-/** C that does the same work, xdpsteer, and for count C that never looks at a packet, as upstream's rx-drop, and two rules. */
+/**
+ * C that does the same work, xdpsteer, and for count C that never looks at a packet, as upstream's rx-drop, and two
+ * rules.
+ */
 function subjects(action: Action, wait: Wait): Readonly<Record<string, Start>> {
   const same: Readonly<Record<string, Start>> = {
     [C]: (network) => startBaseline(network, action, wait),
@@ -101,7 +104,9 @@ async function rate(
   return packets / elapsedMs / 1000;
 }
 
-/** @param warmUp As fast as can be: code is compiled after some thousand sleeps, which take seconds at the fixed rate. */
+/**
+ * @param warmUp As fast as can be: code is compiled after some thousand sleeps, which take seconds at the fixed rate.
+ */
 async function cpuCost({ subject, sender }: Lane, durationMs: number, warmUp: boolean): Promise<number> {
   const before = cpuMs(subject.pid);
   const { sent } = await sender.send({ durationMs, ...(warmUp ? {} : { ratePps: FIXED_PPS }) });

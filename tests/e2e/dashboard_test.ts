@@ -98,8 +98,8 @@ async function assertShows(page: Page, status: Status): Promise<void> {
 }
 
 /**
- * Waits until the page shows what the counters say. Now and then the kernel sends a packet of its own, such as an ICMP message about
- * an echo nobody waited for, so the status is read anew each time.
+ * Waits until the page shows what the counters say. Now and then the kernel sends a packet of its own, such as an ICMP
+ * message about an echo nobody waited for, so the status is read anew each time.
  */
 async function untilShown(page: Page, box: Appliance): Promise<Status> {
   let failure: unknown;
@@ -139,7 +139,8 @@ Deno.test("the page's numbers are the counters, under traffic and exactly at its
     "rates that have come to rest",
     async () => /game 0, chat 0, scanners 0$/.test(await label("#rule-chart") ?? ""),
   );
-  // Whoever comes now sees what went before: rates by rule, each times the time since the one before, add up to what was sent.
+  // Whoever comes now sees what went before: rates by rule, each times the time since the one before, add up to what
+  // was sent.
   const past = await page.evaluate(`new Promise((resolve) => {
     const source = new EventSource("/v1/stream");
     source.addEventListener("hello", ({ data }) => (source.close(), resolve(JSON.parse(data).past)));
@@ -254,7 +255,8 @@ Deno.test("the page can be read by everybody: light, dark, phone, keyboard, scre
         "[document.activeElement.id || document.activeElement.className, getComputedStyle(document.activeElement).outlineStyle]",
       ),
     );
-    if (press === 1) { for (let theme = 0; theme < 2; theme++) await page.keyboard.press("Enter"); } // auto, light, dark
+    // Auto, light, dark.
+    if (press === 1) { for (let theme = 0; theme < 2; theme++) await page.keyboard.press("Enter"); }
   }
   const order = ["skip", "theme", "", "rule-filter", "scroll", "map-port", ""];
   assert.deepEqual(

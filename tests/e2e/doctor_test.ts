@@ -97,7 +97,7 @@ Deno.test("doctor tries a driver only where the interface was named, and not wit
   }
 });
 
-Deno.test("a device without native XDP: a warning, or a problem where it is demanded; the fix mends it", async () => {
+Deno.test("a device without native XDP: a warning, or a problem where it is demanded; the fix works", async () => {
   await using network = await TestNetwork.create();
   await using directory = await TempDir.create();
   const slow = { interface: "slow0" };
@@ -114,9 +114,9 @@ Deno.test("a device without native XDP: a warning, or a problem where it is dema
   const { status, fix } = demanded.found("interface.native_xdp");
   assert.deepEqual({ status, fix }, { status: "problem", fix: "attach: generic" });
 
-  const mended = await doctor(network, await configFile(directory, { ...GOOD, ...slow, attach: "generic" }), slow);
-  assert.deepEqual(notOk(mended), []);
-  assert.match(mended.found("interface.zero_copy").text, /packets are copied: generic mode/);
+  const fixed = await doctor(network, await configFile(directory, { ...GOOD, ...slow, attach: "generic" }), slow);
+  assert.deepEqual(notOk(fixed), []);
+  assert.match(fixed.found("interface.zero_copy").text, /packets are copied: generic mode/);
 });
 
 /** Ways to run a command without being root. */
@@ -242,8 +242,8 @@ Deno.test("an MTU too large for the chunk: the fix is the largest MTU that fits,
   assert.deepEqual(notOk(larger), ["interface.mtu"]);
   const { fix } = larger.found("interface.mtu");
   assert.equal(fix, "umem: { chunk_size: 4096 }");
-  const mended = await configFile(directory, GOOD, (text) => text.replace(/umem: \{[^}]*\}/, fix));
-  assert.deepEqual(notOk(await doctor(network, mended)), []);
+  const fixed = await configFile(directory, GOOD, (text) => text.replace(/umem: \{[^}]*\}/, fix));
+  assert.deepEqual(notOk(await doctor(network, fixed)), []);
 });
 
 Deno.test("what else a configuration asks for that is not there: queues, CPUs, an interface that is up", async () => {

@@ -155,7 +155,8 @@ Deno.test("no healthy backend left: dropped and counted, or left to the kernel s
 const EVENTS: Readonly<Record<string, { options?: BackendOptions; happen: (scene: Scene) => Promise<unknown> }>> = {
   "the backends' MAC address changes": {
     happen: async ({ host }) => {
-      await host.exec(["sysctl", "-q", "-w", `net.ipv4.conf.${FAR}.arp_notify=1`]); // as whoever takes an address over does
+      // As whoever takes an address over does.
+      await host.exec(["sysctl", "-q", "-w", `net.ipv4.conf.${FAR}.arp_notify=1`]);
       await host.exec(["ip", "link", "set", FAR, "address", "02:00:00:00:99:99"]);
     },
   },
@@ -234,7 +235,7 @@ time.sleep(0.3)
 print(client.getsockopt(level, mtu))
 `;
 
-Deno.test("no way to a backend at the start: counted as such, and it works as soon as there is one", async () => {
+Deno.test("no route to a backend at the start: counted as such, and it works as soon as there is one", async () => {
   await using scene = await setScene(forwardTo(PORT, [1], IPV4_ONLY), 1);
   const { box, network } = scene;
   assert.ok(await oneAnswer(scene, PATIENCE_MS));
@@ -254,7 +255,7 @@ Deno.test("no way to a backend at the start: counted as such, and it works as so
   assert.ok(status.generation === 1);
 });
 
-Deno.test("translation ports that the kernel also gives to programs are complained of, with what mends it", async () => {
+Deno.test("translation ports that the kernel also gives to programs are complained of, with the fix", async () => {
   await using network = await TestNetwork.create();
   await using host = await BackendHost.create(network);
   await host.serve("IPv4", 1);

@@ -55,7 +55,8 @@ Deno.test(`${FLOODS} floods of ${FLOWS * PORTS.length} flows from made-up source
   const { wrong, moved } = report;
   assert.deepEqual({ wrong, moved }, { wrong: 0, moved: 0 });
   const status = await settled(box);
-  // What leads to the box and from it is flooded too, and counts what it loses. A conversation without its session loses all.
+  // What leads to the box and from it is flooded too, and counts what it loses. A conversation without its session
+  // loses all.
   const refused = await refusedFrames(network);
   const lostBehind = await lossesOf(host.name, FAR) + await lossesOf(network.names.client, INTERFACES.client);
   const { forwarded = 0, sessions_full = 0, tx_ring_full = 0, ...others } = fatesOf(status, "web");

@@ -167,8 +167,8 @@ const SIZES = [...Array.from({ length: 40 }, (_, size) => size), 255, 256, 511, 
 const [NAT_PORT, DSR_PORT] = [7000, 7001];
 
 /**
- * All that the box has sent out of an interface, where a sniffer listens, is right: checksums, and that there is a packet of every size, of each
- * family.
+ * All that the box has sent out of an interface, where a sniffer listens, is right: checksums, and that there is a
+ * packet of every size, of each family.
  */
 async function assertRight(sniffer: Sniffer, times: { readonly [family in Family | "plain"]: number }): Promise<void> {
   const packets = await sniffer.packets((times.IPv4 + times.IPv6 + times.plain) * SIZES.length);

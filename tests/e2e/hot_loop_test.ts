@@ -8,12 +8,15 @@ import { refusedFrames } from "./support/link.ts";
 import { sleep } from "./support/wait.ts";
 
 const WARM_PACKETS = SIZE.warmPackets;
-/** Code that is compiled late comes once (half a megabyte or more, in one run of ten); what is allocated for packets comes each time. */
+/**
+ * Code that is compiled late comes once (half a megabyte or more, in one run of ten); what is allocated for packets
+ * comes each time.
+ */
 const TRIES = 3;
 const SAMPLE_MS = 200;
 /**
- * Optimized code, and the answers to how large the heap is. One object, of 16 bytes at least, for every twentieth of a worker's
- * million packets would already be more; for every hundredth of the five million of the full size.
+ * Optimized code, and the answers to how large the heap is. One object, of 16 bytes at least, for every twentieth of a
+ * worker's million packets would already be more; for every hundredth of the five million of the full size.
  */
 const GROWTH_KIB = 512;
 /** A worker that must wait for a CPU loses packets, which are then sent again. */
@@ -24,7 +27,9 @@ const CASES = {
   "half of them echoed": { ports: [8080, 7777], packets: SIZE.echoedPackets },
 } as const;
 
-/** How much each worker's heap has grown, all in all: what garbage collections took away in between is not taken off. */
+/**
+ * How much each worker's heap has grown, all in all: what garbage collections took away in between is not taken off.
+ */
 class HeapGrowth {
   readonly grownKib: number[] = [];
   #last: readonly number[] = [];

@@ -59,7 +59,10 @@ async function dropsOf(box: Appliance, reason: string): Promise<{ queue: number;
   return { queue: label("queue"), worker: label("worker"), packets };
 }
 
-/** Sends while the process stands still, which the kernel does not, and lets it tell of it. @returns the seconds it took. */
+/**
+ * Sends while the process stands still, which the kernel does not, and lets it tell of it. @returns the seconds it
+ * took.
+ */
 async function sendToStopped(network: TestNetwork, box: Appliance, packets: number): Promise<number> {
   await untilWatched(box);
   box.signal("SIGSTOP");

@@ -43,7 +43,8 @@ const STOPS = [
 for (const { signal, wait, attach } of STOPS) {
   Deno.test(`${signal} under load ends it with 0, and leaves nothing: ${wait}, ${attach}`, async () => {
     await using network = await TestNetwork.create();
-    await network.exec("steer", ["ethtool", "-K", INTERFACES.steer, "gro", "on"]); // live frames also without native XDP
+    // Live frames also without native XDP.
+    await network.exec("steer", ["ethtool", "-K", INTERFACES.steer, "gro", "on"]);
     await using pinger = new Pinger(network);
     await using box = await startAppliance(network, { ...CONFIG, wait, attach });
     const program = await attachedTo(network);

@@ -13,7 +13,10 @@ const FORGED = "12:00:00.000 [ERROR] xdpsteer.run: forged";
 const STEERS_TERMINAL = /[\x00-\x1f\x7f-\x9f\u202e]/;
 const TEXT_LINE = /^\d\d:\d\d:\d\d\.\d{3} \[(INFO|WARNING|ERROR)\] xdpsteer\.\w+: ./;
 
-/** Gives the product a terminal, or a socket that stands for the journal's, as standard error, and passes on what it writes. */
+/**
+ * Gives the product a terminal, or a socket that stands for the journal's, as standard error, and passes on what it
+ * writes.
+ */
 const STDERR = `
 import os, pty, signal, socket, subprocess, sys
 kind, *argv = sys.argv[1:]
@@ -43,7 +46,9 @@ interface Start {
   readonly noColor?: string;
 }
 
-/** Starts an appliance, lets it refuse a configuration that tries to forge a line, and stops it. @returns all it wrote. */
+/**
+ * Starts an appliance, lets it refuse a configuration that tries to forge a line, and stops it. @returns all it wrote.
+ */
 async function wordsOf({ stderr, format, noColor }: Start): Promise<string> {
   await using network = await TestNetwork.create();
   await using directory = await TempDir.create();

@@ -1,4 +1,7 @@
-/** The alerts and the dashboard that come with xdpsteer, against Prometheus's checker and a scrape of a running appliance. */
+/**
+ * The alerts and the dashboard that come with xdpsteer, against Prometheus's checker and a scrape of a running
+ * appliance.
+ */
 import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { METRICS } from "../../src/observe/metric_families.ts";

@@ -48,7 +48,10 @@ function printing(at: readonly string[], file: readonly string[]): readonly (rea
   ];
 }
 
-/** Maps whose keys are names of their own, the same as the label values of metrics: fates, reasons, the kernel's statistics. */
+/**
+ * Maps whose keys are names of their own, the same as the label values of metrics: fates, reasons, the kernel's
+ * statistics.
+ */
 const NAMED = /^(fates|redirect|pass|drop|statistics|lost)$/;
 
 /** Keys of JSON are in camelCase, except where it is a configuration: that has the keys of the file. */

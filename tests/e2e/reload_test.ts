@@ -18,7 +18,9 @@ const LOOK_MS = 300;
 
 const refusals = (box: Appliance): LogLine[] => box.log.filter(({ message }) => message.includes("is refused"));
 
-/** Something else happens in the file's directory: the product looks at the file again, and finds what it knows already. */
+/**
+ * Something else happens in the file's directory: the product looks at the file again, and finds what it knows already.
+ */
 async function promptLook(box: Appliance): Promise<void> {
   await Deno.writeTextFile(`${box.configFile}.bak`, "what an editor leaves");
   await sleep(LOOK_MS);

@@ -29,8 +29,8 @@ const CASES = [
 ] as const;
 
 /**
- * Queues that packets arrive on. Without NAPI a veth leaves the sender's tx queue in the packet, and the kernel's common path
- * reads a tx queue number as the rx queue before it: the last one gets none.
+ * Queues that packets arrive on. Without NAPI a veth leaves the sender's tx queue in the packet, and the kernel's
+ * common path reads a tx queue number as the rx queue before it: the last one gets none.
  */
 const reachedQueues = (queues: number, attach: string): number => attach === "generic" ? queues - 1 : queues;
 

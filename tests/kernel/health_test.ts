@@ -176,7 +176,8 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
     await network.exec("steer", ["ip", "route", "add", "unreachable", beyond]);
     await network.exec("client", ["ip", "route", "add", beyond, "via", peer]);
     await using health = await HealthProcess.start(network);
-    // A router says so five times and then once a second only: what it does not say, ends with "no answer" after a minute.
+    // A router says so five times and then once a second only: what it does not say, ends with "no answer" after a
+    // minute.
     const patient = { ...QUICK, intervalMs: 1000, fall: 1, timeoutMs: 60_000, address: beyond, port: 5001 };
     const kinds = ["udp", "tcp", "icmp"] as const;
     await health.set(kinds.filter((kind) => kind !== "tcp").map((kind) => ({ ...patient, name: kind, kind })));

@@ -1,6 +1,7 @@
 /**
- * Frames, and why the XDP program must decide on them as it does. Port {@linkcode LISTED} is steered to a worker, and so are
- * the ports 0, 1 and 65535; {@linkcode PASSED} and {@linkcode DROPPED} have rules of that kind; all others are unlisted.
+ * Frames, and why the XDP program must decide on them as it does. Port {@linkcode LISTED} is steered to a worker, and
+ * so are the ports 0, 1 and 65535; {@linkcode PASSED} and {@linkcode DROPPED} have rules of that kind; all others are
+ * unlisted.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * The steering program, loaded and ready to be asked for its verdict on single frames (BPF_PROG_TEST_RUN).
  *
- * The kernel runs it as if the frame came in on queue 0. A redirect needs no more than an AF_XDP socket in xsk_map, bound or
- * not; what becomes of a redirected packet is for the end-to-end tests.
+ * The kernel runs it as if the frame came in on queue 0. A redirect needs no more than an AF_XDP socket in xsk_map,
+ * bound or not; what becomes of a redirected packet is for the end-to-end tests.
  *
  * @module
  */
@@ -72,7 +72,10 @@ export class VerdictRig implements AsyncDisposable {
     return this.program.readXdpCounters(Float64Array.from([...first, ...this.program.readRuleCounters(LAST_SLOT)]));
   }
 
-  /** Runs the program on one frame; checks that it counted one packet, for one reason, and that the verdict is that reason's. */
+  /**
+   * Runs the program on one frame; checks that it counted one packet, for one reason, and that the verdict is that
+   * reason's.
+   */
   run(frame: Uint8Array<ArrayBuffer>): Reason {
     const before = this.counters();
     const verdict = testRun(this.program.fd, { data: frame, repeat: 1 });

@@ -1,6 +1,6 @@
 /**
- * The Debian package, really installed, on top of this machine's own files: XDPSTEER_BINARY names the file to pack, else it is
- * dist/xdpsteer. Starting the service is not tested here, since that needs systemd as process 1.
+ * The Debian package, really installed, on top of this machine's own files: XDPSTEER_BINARY names the file to pack,
+ * else it is dist/xdpsteer. Starting the service is not tested here, since that needs systemd as process 1.
  */
 import assert from "node:assert/strict";
 import { buildDeb, debianVersion, dependencies } from "../../scripts/build_deb.ts";

@@ -1,6 +1,6 @@
 /**
- * The commands in documents do what they say: every line of every `sh` block is run, or is in NOT_RUN with the reason. Needs root and
- * dist/xdpsteer.
+ * The commands in documents do what they say: every line of every `sh` block is run, or is in NOT_RUN with the reason.
+ * Needs root and dist/xdpsteer.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,6 +1,7 @@
 /**
- * Kubernetes manifests against the types of Kubernetes itself, which the npm package kubernetes-types makes from its OpenAPI
- * description. The compiler does the check, so that a misspelt field is found as well: a schema would let it pass.
+ * Kubernetes manifests against the types of Kubernetes itself, which the npm package kubernetes-types makes from its
+ * OpenAPI description. The compiler does the check, so that a misspelt field is found as well: a schema would let it
+ * pass.
  */
 import type { DaemonSet } from "npm:kubernetes-types@1.30.0/apps/v1";
 import type { ConfigMap, ServiceAccount } from "npm:kubernetes-types@1.30.0/core/v1";

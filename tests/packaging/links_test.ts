@@ -1,6 +1,6 @@
 /**
- * Every relative link of every document leads somewhere: in the repository, and where the Debian package puts the document. Paths that
- * the documents for contributors name exist.
+ * Every relative link of every document leads somewhere: in the repository, and where the Debian package puts the
+ * document. Paths that the documents for contributors name exist.
  */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";

@@ -1,4 +1,7 @@
-/** The files for Kubernetes and for container images: right by the rules of their makers, and with the properties that matter. */
+/**
+ * The files for Kubernetes and for container images: right by the rules of their makers, and with the properties that
+ * matter.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { validate } from "npm:dockerfile-utils@0.16.3";

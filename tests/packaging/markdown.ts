@@ -68,8 +68,8 @@ export function relativeLinks(markdown: string): Link[] {
 }
 
 /**
- * The paths in prose and code spans that look like the repository's: below a folder in `tops`, or a source file's bare name. Words in
- * capitals stand for something else.
+ * The paths in prose and code spans that look like the repository's: below a folder in `tops`, or a source file's bare
+ * name. Words in capitals stand for something else.
  */
 export function namedPaths(markdown: string, tops: readonly string[]): Link[] {
   const below = new RegExp(

@@ -19,7 +19,10 @@ mount -t tmpfs -o mode=755 tmpfs /run
 echo ready
 exec sleep infinity`;
 
-/** A mount namespace in which /etc, /usr, /var and /run can be changed, and nobody else sees it. Needs root and overlayfs. */
+/**
+ * A mount namespace in which /etc, /usr, /var and /run can be changed, and nobody else sees it. Needs root and
+ * overlayfs.
+ */
 export class PrivateRoot implements AsyncDisposable {
   private constructor(private readonly holder: Deno.ChildProcess, private readonly upper: string) {}
 

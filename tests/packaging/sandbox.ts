@@ -1,6 +1,6 @@
 /**
- * A machine for the commands in documents: this one's files with a layer above that is thrown away, and a network of its own with an
- * interface eth0 of two queues. xdpsteer is installed as the documents say, and running. Needs root.
+ * A machine for the commands in documents: this one's files with a layer above that is thrown away, and a network of
+ * its own with an interface eth0 of two queues. xdpsteer is installed as the documents say, and running. Needs root.
  */
 import { ROOT } from "./support.ts";
 

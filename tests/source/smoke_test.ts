@@ -1,6 +1,6 @@
 /**
- * The product from source: that it loads, steers, changes and ends as the one file does, on which all of tests/e2e runs.
- * What differs between the two is how modules, workers and libraries are found.
+ * The product from source: that it loads, steers, changes and ends as the one file does, on which all of tests/e2e
+ * runs. What differs between the two is how modules, workers and libraries are found.
  */
 import assert from "node:assert/strict";
 import { fatesOf, receivedByWorker, settled } from "../e2e/support/accounts.ts";

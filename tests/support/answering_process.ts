@@ -1,6 +1,6 @@
 /**
- * A part of the product as a program of its own, since a process is in one network namespace only: it reads requests, a JSON line
- * each, and answers each with one; a line for each event comes in between.
+ * A part of the product as a program of its own, since a process is in one network namespace only: it reads requests, a
+ * JSON line each, and answers each with one; a line for each event comes in between.
  *
  * @module
  */

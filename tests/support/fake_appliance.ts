@@ -1,5 +1,6 @@
 /**
- * An appliance that steers nothing, for what looks at one: real counters and rings over plain memory, which the test moves.
+ * An appliance that steers nothing, for what looks at one: real counters and rings over plain memory, which the test
+ * moves.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What stands below the rules in force, without a kernel: workers that read what is published, a port table, health, next hops.
- * Each can be made to fail.
+ * What stands below the rules in force, without a kernel: workers that read what is published, a port table, health,
+ * next hops. Each can be made to fail.
  *
  * @module
  */
@@ -148,7 +148,7 @@ export class FakeHealth implements HealthSource {
 
 /** Every destination is a neighbour behind `back0`. */
 export class FakeNextHops implements NextHopSource {
-  /** As they are now: null where no way leads there. */
+  /** As they are now: null where there is no route. */
   readonly macs = new Map<string, string | null>();
   fails = false;
   provoked = 0;

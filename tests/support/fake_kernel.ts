@@ -1,6 +1,6 @@
 /**
- * The kernel's side of a ring over plain memory, for tests of our side: produces into rx and completion rings, consumes from
- * fill and tx rings.
+ * The kernel's side of a ring over plain memory, for tests of our side: produces into rx and completion rings, consumes
+ * from fill and tx rings.
  *
  * @module
  */

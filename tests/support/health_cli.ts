@@ -1,6 +1,7 @@
 /**
- * HealthChecks as a program, since a process is in one network namespace only. It reads requests, a JSON line each, and answers
- * each with one; a line for each change of a backend's health comes in between. Tests use {@linkcode HealthProcess}.
+ * HealthChecks as a program, since a process is in one network namespace only. It reads requests, a JSON line each, and
+ * answers each with one; a line for each change of a backend's health comes in between. Tests use
+ * {@linkcode HealthProcess}.
  *
  * @module
  */
@@ -88,7 +89,10 @@ export class HealthProcess extends AnsweringProcess<Request, Change> {
     return this.ask({ call: "openFiles" }) as Promise<string[]>;
   }
 
-  /** Disposes of the checks. @returns what is open then. @throws {Error} where the process does not end by itself, with 0. */
+  /**
+   * Disposes of the checks. @returns what is open then. @throws {Error} where the process does not end by itself, with
+   * 0.
+   */
   async end(): Promise<readonly string[]> {
     const open = await this.ask({ call: "dispose" }) as string[];
     const patience = setTimeout(() => this.child.kill("SIGKILL"), PATIENCE_MS);
@@ -108,7 +112,9 @@ export class HealthProcess extends AnsweringProcess<Request, Change> {
   }
 }
 
-/** Sockets, eventfds and the like: what of a check could be left open. Deno opens Unix sockets of its own when it likes. */
+/**
+ * Sockets, eventfds and the like: what of a check could be left open. Deno opens Unix sockets of its own when it likes.
+ */
 function openFiles(): string[] {
   const unix = new Set(Deno.readTextFileSync("/proc/net/unix").split("\n").map((line) => line.split(/\s+/)[6]));
   return [...Deno.readDirSync("/proc/self/fd")].flatMap(({ name }) => {

@@ -6,7 +6,10 @@
 import { LinePrinter } from "../e2e/support/line_printer.ts";
 import type { TestNetwork } from "./netns.ts";
 
-/** What a UDP port does with a datagram. A pattern has a character a datagram, `1` a good answer, `0` a bad one; the last goes on. */
+/**
+ * What a UDP port does with a datagram. A pattern has a character a datagram, `1` a good answer, `0` a bad one; the
+ * last goes on.
+ */
 export type UdpManner =
   | "echo"
   | "twice"
@@ -19,7 +22,10 @@ export interface Servers {
   readonly udp?: Readonly<Record<number, UdpManner>>;
   /** Ports that take connections. */
   readonly tcp?: readonly number[];
-  /** Answers every echo request with somebody else's answer, as long and with the same numbers; the kernel is to be kept from it. */
+  /**
+   * Answers every echo request with somebody else's answer, as long and with the same numbers; the kernel is to be kept
+   * from it.
+   */
   readonly falseEcho?: boolean;
 }
 

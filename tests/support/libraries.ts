@@ -1,6 +1,6 @@
 /**
- * Makes all functions ready of the libraries that stay open for the life of the process, before any test begins: Deno's leak check would
- * take the first test that uses one for its owner.
+ * Makes all functions ready of the libraries that stay open for the life of the process, before any test begins: Deno's
+ * leak check would take the first test that uses one for its owner.
  */
 import { libbpf, messagesOf } from "../../src/ffi/libbpf_library.ts";
 import { libc } from "../../src/ffi/libc.ts";

@@ -129,7 +129,9 @@ export class LoopRig {
     this.#publishRules((idle, current) => compileWorkerTable(idle, current, rules, slots, new Set()));
   }
 
-  /** Tells this worker that all its packets are of one rule, which only counts them. @param slot NO_RULE: they are not. */
+  /**
+   * Tells this worker that all its packets are of one rule, which only counts them. @param slot NO_RULE: they are not.
+   */
   setSoleRule(slot: number): void {
     this.#publishRules((idle, current) => {
       copyWorkerTable(current, idle);

@@ -1,6 +1,6 @@
 /**
- * NextHops as a program, since a process is in one network namespace only. It reads requests, a JSON line each, and answers
- * each with one; a line for each change comes in between. Tests use {@linkcode NextHopProcess}.
+ * NextHops as a program, since a process is in one network namespace only. It reads requests, a JSON line each, and
+ * answers each with one; a line for each change comes in between. Tests use {@linkcode NextHopProcess}.
  *
  * @module
  */
@@ -95,7 +95,7 @@ async function main(): Promise<void> {
     const destination = parseAddress(request.destination);
     const nextHop = nextHops!.lookup(destination);
     if (request.call === "lookup") return nextHop === undefined ? null : asText(nextHop);
-    if (nextHop === undefined) throw new Error(`There is no way to ${request.destination}`);
+    if (nextHop === undefined) throw new Error(`There is no route to ${request.destination}`);
     return request.call === "failed"
       ? nextHops!.neighbourFailed(nextHop, destination)
       : nextHops!.provoke(nextHop, destination) ?? true;

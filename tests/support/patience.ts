@@ -1,6 +1,6 @@
 /**
- * How one thread waits for another that does not wake it: it spins, and leaves the CPU before it has spun for long. The other thread may
- * need that CPU.
+ * How one thread waits for another that does not wake it: it spins, and leaves the CPU before it has spun for long. The
+ * other thread may need that CPU.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * How much each large test does: by default, and with `scripts/dev test --full`, as before a release. A size is a number of
- * things, never a time or a rate; what a test asserts holds for either.
+ * How much each large test does: by default, and with `scripts/dev test --full`, as before a release. A size is a
+ * number of things, never a time or a rate; what a test asserts holds for either.
  *
  * @module
  */

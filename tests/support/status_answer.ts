@@ -12,7 +12,7 @@ export interface MadeUpRule {
   readonly packets: number;
   readonly action?: "count" | "drop";
   readonly ports?: string;
-  /** Dropped by the first worker for want of room in its tx ring. */
+  /** Dropped by the first worker because its tx ring was full. */
   readonly tooMany?: number;
 }
 

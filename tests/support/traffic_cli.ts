@@ -14,7 +14,9 @@ import { LiveFrames, type LiveFramesOptions } from "../../src/traffic/live_frame
 import { sendFlows, type UdpFlowsOptions } from "../../src/traffic/udp_flows.ts";
 import { INTERFACES, IPV4, IPV6, MACS, type Side, type TestNetwork } from "./netns.ts";
 
-/** What `live` takes: as {@linkcode LiveFramesOptions}, from the client to the steer namespace where nothing is said. */
+/**
+ * What `live` takes: as {@linkcode LiveFramesOptions}, from the client to the steer namespace where nothing is said.
+ */
 export type LiveTraffic =
   & Partial<Omit<LiveFramesOptions, "ifindex">>
   & Pick<LiveFramesOptions, "ports">

@@ -1,6 +1,6 @@
 /*
- * Prints what the C headers say about the names in LAYOUT_ENTRIES, a file that uapi_test.ts writes with one line for every
- * entry of the tables in src/ffi: as JSON, { "TABLE.key": number, ... }.
+ * Prints what the C headers say about the names in LAYOUT_ENTRIES, a file that uapi_test.ts writes with one line for
+ * every entry of the tables in src/ffi: as JSON, { "TABLE.key": number, ... }.
  */
 #define _GNU_SOURCE
 #include <linux/bpf.h>

@@ -12,7 +12,9 @@ type Table = Readonly<Record<string, number>>;
 interface StructTable {
   readonly type: string;
   readonly table: Table;
-  /** True where the table describes the beginning of a struct that has grown since, and its size is of that beginning. */
+  /**
+   * True where the table describes the beginning of a struct that has grown since, and its size is of that beginning.
+   */
   readonly beginning?: boolean;
   /** Fields that are in a struct inside the struct, by the name of the table. */
   readonly inside?: Readonly<Record<string, string>>;

@@ -1,10 +1,10 @@
 /**
- * Health checks: asks each backend every now and then whether it works, and says when that changes. All checks share one thread
- * that waits for their sockets; the control thread is busy only when something has come or is due.
+ * Health checks: asks each backend every now and then whether it works, and says when that changes. All checks share
+ * one thread that waits for their sockets; the control thread is busy only when something has come or is due.
  *
- * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot carry
- * out (no right to send ICMP, a packet filter, no port left) says nothing about the backend: it keeps its state, and the log
- * says why.
+ * A backend is healthy until checks say otherwise, so that a start refuses nobody. A check that this machine cannot
+ * carry out (no right to send ICMP, a packet filter, no port left) says nothing about the backend: it keeps its state,
+ * and the log says why.
  *
  * @module
  */
@@ -87,14 +87,17 @@ export class HealthChecks implements HealthSource {
   #poll: AsyncPoll | undefined;
   #running: Promise<void> | undefined;
 
-  /** @param onChange Called once for each change of a backend's health by a check, after it is in {@linkcode status}. */
+  /**
+   * @param onChange Called once for each change of a backend's health by a check, after it is in {@linkcode status}.
+   */
   constructor(private readonly onChange: (key: string, healthy: boolean, reason: string) => void) {}
 
   /**
-   * Says what is to be checked from now on. A backend that stays keeps its health, also where its check changes; one that comes is
-   * healthy. Of two with one key the later counts.
+   * Says what is to be checked from now on. A backend that stays keeps its health, also where its check changes; one
+   * that comes is healthy. Of two with one key the later counts.
    *
-   * @throws {SyscallError} where the process has no file descriptor or memory left to begin with; nothing has changed then.
+   * @throws {SyscallError} where the process has no file descriptor or memory left to begin with; nothing has changed
+   * then.
    */
   set(backends: readonly CheckedBackend[]): void {
     this.change(backends).flip();

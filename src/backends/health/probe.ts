@@ -1,6 +1,6 @@
 /**
- * One way to ask one backend whether it works. A probe never waits: it begins a check, and looks whether it is decided when its
- * socket has something to say. Who waits, and for how long, is the caller's matter (checks.ts).
+ * One way to ask one backend whether it works. A probe never waits: it begins a check, and looks whether it is decided
+ * when its socket has something to say. Who waits, and for how long, is the caller's matter (checks.ts).
  *
  * @module
  */
@@ -31,7 +31,9 @@ export interface Probe extends Disposable {
   readonly events: number;
   /** What to say of a backend that says nothing. */
   readonly silence: string;
-  /** Forgets the socket: a late answer to this check must not pass for one to the next, nor an old route for today's. */
+  /**
+   * Forgets the socket: a late answer to this check must not pass for one to the next, nor an old route for today's.
+   */
   reset(): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * When a backend counts as healthy: one that is stays so until `fall` checks in a row have failed, one that is not becomes so
- * once `rise` checks in a row have succeeded.
+ * When a backend counts as healthy: one that is stays so until `fall` checks in a row have failed, one that is not
+ * becomes so once `rise` checks in a row have succeeded.
  *
  * @module
  */

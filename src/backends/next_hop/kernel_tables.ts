@@ -1,6 +1,6 @@
 /**
- * The kernel's devices and neighbours as rtnetlink told of them, kept up to date message by message, and what a route means
- * in terms of them.
+ * The kernel's devices and neighbours as rtnetlink told of them, kept up to date message by message, and what a route
+ * means in terms of them.
  *
  * @module
  */
@@ -30,7 +30,9 @@ export interface NextHop {
   readonly source: Uint8Array;
   /** Of the device that the route names. */
   readonly sourceMac: Uint8Array;
-  /** 16 bytes for an IPv6 gateway, also on the way to an IPv4 destination; null where the destination is a neighbour. */
+  /**
+   * 16 bytes for an IPv6 gateway, also on the way to an IPv4 destination; null where the destination is a neighbour.
+   */
   readonly gateway: Uint8Array | null;
   /** The largest IP packet that may go this way. */
   readonly mtu: number;
@@ -62,7 +64,8 @@ export class KernelTables {
   /**
    * Takes note of a message.
    *
-   * @returns True where a next hop may now be another than before. That a neighbour goes stale, or is confirmed, is no change.
+   * @returns True where a next hop may now be another than before. That a neighbour goes stale, or is confirmed, is no
+   * change.
    */
   apply({ type, body }: NetlinkMessage): boolean {
     switch (type) {
@@ -101,8 +104,8 @@ export class KernelTables {
   /**
    * What a route means for frames.
    *
-   * @returns Undefined where no Ethernet frame can be made for it: the packet stays on this box, the device or a parent of it
-   * is not known or has no Ethernet address, or the route wraps its packets in something.
+   * @returns Undefined where no Ethernet frame can be made for it: the packet stays on this box, the device or a parent
+   * of it is not known or has no Ethernet address, or the route wraps its packets in something.
    */
   nextHop(route: Route, destination: Uint8Array): NextHop | undefined {
     const device = this.#links.get(route.ifindex);

@@ -1,6 +1,7 @@
 /**
- * Next hops from the kernel: which device, addresses and tags a packet to a destination leaves with. The kernel's own route
- * lookup decides, so its rules, metrics and multipath hold; devices and neighbours are kept here and follow its word.
+ * Next hops from the kernel: which device, addresses and tags a packet to a destination leaves with. The kernel's own
+ * route lookup decides, so its rules, metrics and multipath hold; devices and neighbours are kept here and follow its
+ * word.
  *
  * @module
  */
@@ -92,8 +93,9 @@ export class NextHops implements NextHopSource {
   /**
    * Reads the kernel's devices and neighbours, and follows what changes of them and of its routes. Takes no privilege.
    *
-   * @param options.onChange Called once for a batch of changes, any of which may have changed the answer of {@linkcode lookup}
-   * or of {@linkcode neighbourFailed}; never from within a call of this object, and never after it was disposed of.
+   * @param options.onChange Called once for a batch of changes, any of which may have changed the answer of
+   * {@linkcode lookup} or of {@linkcode neighbourFailed}; never from within a call of this object, and never after it
+   * was disposed of.
    * @throws {SyscallError}
    */
   static open({ onChange }: { readonly onChange: () => void }): NextHops {
@@ -104,7 +106,8 @@ export class NextHops implements NextHopSource {
    * Asks the kernel for the way to a destination: one system call to ask and one to hear.
    *
    * @param destination 4 or 16 bytes.
-   * @returns Undefined where there is none over Ethernet: unreachable, blackhole, prohibited, multicast, or this box itself.
+   * @returns Undefined where there is none over Ethernet: unreachable, blackhole, prohibited, multicast, or this box
+   * itself.
    * @throws {SyscallError}
    */
   lookup(destination: Uint8Array): NextHop | undefined {
@@ -119,12 +122,13 @@ export class NextHops implements NextHopSource {
   }
 
   /**
-   * Makes the kernel look for the neighbour of a next hop where that is missing or failed, and confirm it where it is stale:
-   * frames that xdpsteer sends are none the kernel knows of, so that it would forget a neighbour only they need. Does nothing
-   * where the kernel is at it already, or knows the neighbour: call it as often as you like. What comes of it is a change.
+   * Makes the kernel look for the neighbour of a next hop where that is missing or failed, and confirm it where it is
+   * stale: frames that xdpsteer sends are none the kernel knows of, so that it would forget a neighbour only they need.
+   * Does nothing where the kernel is at it already, or knows the neighbour: call it as often as you like. What comes of
+   * it is a change.
    *
-   * Without CAP_NET_ADMIN, and for IPv6 on a device without a link-local address, an empty UDP datagram goes to port 9 (discard)
-   * of the destination, which has the same effect.
+   * Without CAP_NET_ADMIN, and for IPv6 on a device without a link-local address, an empty UDP datagram goes to port 9
+   * (discard) of the destination, which has the same effect.
    *
    * @param destination What the next hop was looked up for.
    */
@@ -136,7 +140,8 @@ export class NextHops implements NextHopSource {
     const request = useNeighbourRequest(nextHop.routeIfindex, address);
     const { errno } = this.#requests.request(request, "look for a neighbour");
     if (errno === ERRNO.EPERM) pokeDestination(destination);
-    // Else the device went down or away, or the table is full for now: the next call finds it better, or the route changes.
+    // Else the device went down or away, or the table is full for now: the next call finds it better, or the route
+    // changes.
     else if (errno !== 0) log.debug("The kernel does not look for a neighbour: errno {errno}", { errno });
   }
 
@@ -169,7 +174,8 @@ export class NextHops implements NextHopSource {
   #read(): boolean {
     let changed = false;
     let overrun = false;
-    // After an overrun all is read anew: what is still there is not looked at, but until it is gone the kernel leaves out more.
+    // After an overrun all is read anew: what is still there is not looked at, but until it is gone the kernel leaves
+    // out more.
     for (let left = MOST_RECEIVES; left > 0 || overrun; left--) {
       const messages = this.#events.receive();
       if (messages === undefined) break;

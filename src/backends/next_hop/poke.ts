@@ -1,6 +1,6 @@
 /**
- * Resolving a neighbour by a packet: where the kernel has one to send, it looks for the next hop. The way for a process that
- * may not touch the neighbour tables, and for what they do not do by themselves.
+ * Resolving a neighbour by a packet: where the kernel has one to send, it looks for the next hop. The way for a process
+ * that may not touch the neighbour tables, and for what they do not do by themselves.
  *
  * @module
  */
@@ -30,8 +30,8 @@ export function pokeDestination(destination: Uint8Array): void {
 }
 
 /**
- * True where the kernel would look for a neighbour without a packet at hand. For IPv6 it then asks from the device's link-local
- * address only, and sends nothing where there is none, or it is not known to be nobody else's yet.
+ * True where the kernel would look for a neighbour without a packet at hand. For IPv6 it then asks from the device's
+ * link-local address only, and sends nothing where there is none, or it is not known to be nobody else's yet.
  */
 export function canSolicit(ifindex: number, neighbour: Uint8Array): boolean {
   if (neighbour.length === 4) return true;

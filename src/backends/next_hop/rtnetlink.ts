@@ -52,7 +52,8 @@ export interface Route {
 const MAC_BYTES = 6;
 const IPV6_BYTES = 16;
 /**
- * Set up and with a carrier. Not IFF_RUNNING: the kernel may set that a second late, as it takes note of carriers once a second.
+ * Set up and with a carrier. Not IFF_RUNNING: the kernel may set that a second late, as it takes note of carriers once
+ * a second.
  */
 const UP = NETLINK.IFF_UP | NETLINK.IFF_LOWER_UP;
 /** States in which the kernel itself would send to the neighbour's address. */

@@ -59,7 +59,10 @@ const ONE_TABLE_ROWS = 4;
 /** With fewer rows a line of keys would take the place of the only row of a table. */
 const LEAST_ROWS_WITH_KEYS = 5;
 
-/** One screen. Where there is little room, the header gives way first, then the tables that do not have the focus, then the keys. */
+/**
+ * One screen. Where there is little room, the header gives way first, then the tables that do not have the focus, then
+ * the keys.
+ */
 export function drawFrame(rates: Rates, trends: Trends, options: FrameOptions): Frame {
   const { columns, rows, view } = options;
   const footer = rows === 2 || rows >= LEAST_ROWS_WITH_KEYS ? [footerLine(options)] : [];
@@ -170,8 +173,8 @@ function reloadLine({ lastReload, reloads }: Rates): Line {
 }
 
 /**
- * Lets the tables share the rows there are: what one does not need, the others get. Where not each can have a row, only the one with
- * the focus is shown.
+ * Lets the tables share the rows there are: what one does not need, the others get. Where not each can have a row, only
+ * the one with the focus is shown.
  */
 function sectionLines(
   tables: readonly TableLines[],

@@ -94,7 +94,10 @@ const dropsOf = ({ dropped, workers }: Rule): number =>
 const droppedBy = (fates: Rule["workers"][number]["fates"]): number =>
   sum(Object.entries(fates).map(([fate, { packets }]) => isServed(fate) ? 0 : packets));
 
-/** Compares two looks at the same process. Without an earlier one, or with one at another process, there are totals only. */
+/**
+ * Compares two looks at the same process. Without an earlier one, or with one at another process, there are totals
+ * only.
+ */
 export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
   const before = earlier?.pid === now.pid && earlier.uptimeMs < now.uptimeMs ? earlier : undefined;
   const intervalMs = before === undefined ? null : now.uptimeMs - before.uptimeMs;

@@ -104,7 +104,9 @@ export function renderLine(line: Line, palette: Palette): string {
 /** Without the full block: the trends of two rows would run into each other. */
 const LEVELS = "▁▂▃▄▅▆▇";
 
-/** The last `width` numbers, each as a block of its share of the greatest. The lowest block is zero and nothing else. */
+/**
+ * The last `width` numbers, each as a block of its share of the greatest. The lowest block is zero and nothing else.
+ */
 export function sparkline(numbers: readonly number[], width: number): string {
   const shown = numbers.slice(-width);
   const most = Math.max(...shown, 0);

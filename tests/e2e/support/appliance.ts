@@ -43,7 +43,10 @@ export interface ApplianceOptions {
   readonly args?: readonly string[];
   /** File name of the configuration below the appliance's directory. The file is there already where this is said. */
   readonly configFile?: string;
-  /** Lets it run before everything else on the machine: for tests in which no packet may be lost for want of a CPU. */
+  /**
+   * Lets it run before everything else on the machine: for tests in which no packet may be lost because it waits for a
+   * CPU.
+   */
   readonly favoured?: boolean;
   /** Words before the product's: another user, fewer capabilities. */
   readonly as?: readonly string[];

@@ -68,13 +68,15 @@ export class BackgroundTraffic implements AsyncDisposable {
   }
 }
 
-/** Frames that may be on their way at once: room is left for other traffic in the rx rings of config.ts, of 32,768 each. */
+/**
+ * Frames that may be on their way at once: room is left for other traffic in the rx rings of config.ts, of 32,768 each.
+ */
 const WINDOW_FRAMES = 24_576;
 const LOOK_MS = 5;
 
 /**
- * Live frames as fast as the appliance takes them: none is lost because a worker has to wait for a CPU, however long. What
- * is missing at the end was lost by the product.
+ * Live frames as fast as the appliance takes them: none is lost because a worker has to wait for a CPU, however long.
+ * What is missing at the end was lost by the product.
  */
 export class SteadyTraffic implements AsyncDisposable {
   readonly #sending: Promise<void>;
@@ -122,7 +124,10 @@ export class SteadyTraffic implements AsyncDisposable {
     for (const goal = this.sent + frames; this.sent < goal;) await Promise.race([this.#sending, sleep(LOOK_MS)]);
   }
 
-  /** Holds the next frames back until a worker has taken each of those before, then goes on. @returns the status between. */
+  /**
+   * Holds the next frames back until a worker has taken each of those before, then goes on. @returns the status
+   * between.
+   */
   async drained(): Promise<Status> {
     const status = new Promise<Status>((resolve) => this.#drained = resolve);
     await Promise.race([this.#sending, status]);

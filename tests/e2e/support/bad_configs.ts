@@ -11,7 +11,9 @@ export interface BadConfig {
   readonly says: RegExp;
 }
 
-/** Broken versions of a good file, each refused for another reason. The good one must have a rule `game` for port 8080. */
+/**
+ * Broken versions of a good file, each refused for another reason. The good one must have a rule `game` for port 8080.
+ */
 export function badConfigs(good: string): BadConfig[] {
   const edit = (from: string, to: string): string => {
     if (!good.includes(from)) throw new Error(`"${from}" is not in the configuration`);

@@ -45,8 +45,8 @@ char _license[] SEC("license") = "GPL";
 `;
 
 /**
- * Makes the client's end of the veth the access port of a VLAN: every IP packet leaves it with tags in its frame, and comes in
- * only with as many. A kernel without 802.1Q interfaces can do this too.
+ * Makes the client's end of the veth the access port of a VLAN: every IP packet leaves it with tags in its frame, and
+ * comes in only with as many. A kernel without 802.1Q interfaces can do this too.
  *
  * @param types EtherTypes of the tags in C, innermost first.
  */

@@ -1,6 +1,6 @@
 /**
- * Headless Chromium inside a namespace of a test network: the dashboard is on that namespace's loopback. Driven over a pipe, so that no
- * port is opened.
+ * Headless Chromium inside a namespace of a test network: the dashboard is on that namespace's loopback. Driven over a
+ * pipe, so that no port is opened.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A directory as Kubernetes mounts a ConfigMap: `steering.yaml -> ..data/steering.yaml`, `..data -> ..<version>`, and an
- * update that puts a new directory in place by renaming a symbolic link.
+ * A directory as Kubernetes mounts a ConfigMap: `steering.yaml -> ..data/steering.yaml`, `..data -> ..<version>`, and
+ * an update that puts a new directory in place by renaming a symbolic link.
  *
  * @module
  */

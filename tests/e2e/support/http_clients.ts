@@ -149,7 +149,10 @@ export interface CrowdReport {
   readonly streamed: readonly number[];
 }
 
-/** Scrapes from many connections at once, and listens on others until that is done. With low priority: the box's work counts, not theirs. */
+/**
+ * Scrapes from many connections at once, and listens on others until that is done. With low priority: the box's work
+ * counts, not theirs.
+ */
 export function crowd(
   network: TestNetwork,
   options: {
@@ -235,7 +238,10 @@ while waiting and time.monotonic() < end:
 print(json.dumps(ended))
 `;
 
-/** Sends requests, given by their index, on one connection at once, ends its own direction, and reads. @returns all that came. */
+/**
+ * Sends requests, given by their index, on one connection at once, ends its own direction, and reads. @returns all that
+ * came.
+ */
 export function pipeline(
   network: TestNetwork,
   options: { readonly to: number | string; readonly requests: readonly string[]; readonly order: readonly number[] },

@@ -47,7 +47,9 @@ export async function assertDetached(network: TestNetwork, program: Attached): P
   });
 }
 
-/** Packets that reached an interface of a namespace and no socket, by the kernel's own counts: backlog and buffers full. */
+/**
+ * Packets that reached an interface of a namespace and no socket, by the kernel's own counts: backlog and buffers full.
+ */
 export async function lossesOf(namespace: string, device: string): Promise<number> {
   await using program = Program.run(namespace, ["ip", "-j", "-s", "link", "show", "dev", device]);
   const [{ stats64 }] = JSON.parse(await program.result());

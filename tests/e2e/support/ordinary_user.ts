@@ -24,7 +24,9 @@ export async function giveToOrdinaryUser(directory: string): Promise<void> {
   await Deno.chown(directory, USER, USER);
 }
 
-/** Makes a cache of Deno's with the packages of this one, that anybody can use: the one of root is not for everybody. */
+/**
+ * Makes a cache of Deno's with the packages of this one, that anybody can use: the one of root is not for everybody.
+ */
 export async function copyPackages(directory: string): Promise<void> {
   const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
   const { npmCache } = JSON.parse(new TextDecoder().decode(stdout));

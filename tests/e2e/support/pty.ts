@@ -1,5 +1,6 @@
 /**
- * A program on a real pseudo-terminal, whose output goes through a terminal emulator (python3-pyte): tests see what a viewer sees.
+ * A program on a real pseudo-terminal, whose output goes through a terminal emulator (python3-pyte): tests see what a
+ * viewer sees.
  *
  * @module
  */
@@ -121,7 +122,10 @@ export class Terminal implements AsyncDisposable {
   #output = "";
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** Starts a command line in the steer namespace, on a terminal of its own: 110 columns and 32 rows where nothing is said. */
+  /**
+   * Starts a command line in the steer namespace, on a terminal of its own: 110 columns and 32 rows where nothing is
+   * said.
+   */
   constructor(network: TestNetwork, argv: readonly string[], options: TerminalOptions = {}) {
     const { columns = 110, rows = 32, env = {} } = options;
     const words = [PYTHON, "-c", SCRIPT, JSON.stringify({ argv, columns, rows })];

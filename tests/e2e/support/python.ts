@@ -1,5 +1,6 @@
 /**
- * Programs in Python inside a namespace: ordinary sockets of an ordinary kernel stack, written by nobody of this project.
+ * Programs in Python inside a namespace: ordinary sockets of an ordinary kernel stack, written by nobody of this
+ * project.
  *
  * @module
  */

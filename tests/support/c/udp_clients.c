@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Many clients of one UDP service, each on a socket of its own: every one sends a request, waits for the answer, compares it, and
- * sends the next. The first byte of an answer says which backend it is from.
+ * Many clients of one UDP service, each on a socket of its own: every one sends a request, waits for the answer,
+ * compares it, and sends the next. The first byte of an answer says which backend it is from.
  *
  *   udp_clients ADDRESS PORT CLIENTS REQUESTS BYTES WINDOW TIMEOUT_MS
  *
- * REQUESTS of each client; 0: until SIGTERM. At most WINDOW requests are under way. Prints "ready" after each client's first answer
- * (or its loss), and at the end one line of JSON. An answer after its timeout is "late": neither lost twice nor right.
+ * REQUESTS of each client; 0: until SIGTERM. At most WINDOW requests are under way. Prints "ready" after each client's
+ * first answer (or its loss), and at the end one line of JSON. An answer after its timeout is "late": neither lost
+ * twice nor right.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
