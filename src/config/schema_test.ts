@@ -153,6 +153,12 @@ Deno.test("the example file spells out the defaults and shows all actions", asyn
   assert.deepEqual(actions, new Set<string>(RULE_ACTIONS));
 });
 
+Deno.test("the README's table of keys has all actions", async () => {
+  const [row] = (await readFile("../README.md")).match(/^\| `steering\[\]\.action`.*$/m)!;
+  const missing = RULE_ACTIONS.filter((kind) => !new RegExp(`\`${kind}\\b`).test(row));
+  assert.deepEqual(missing, [], "add them to README.md");
+});
+
 Deno.test("the minimal file has at most ten lines", async () => {
   const text = await readFile("steering.minimal.yaml");
   assert.ok(text.trimEnd().split("\n").length <= 10);

@@ -76,12 +76,16 @@ Deno.test("processBatch() carries out every action: a packet of its rule has one
     compileWorkerTable(second!, first!, [rule], [COUNT_SLOT], new Set());
     const { batch, view } = batchOf([to(53)]);
     const counters = WorkerCounters.create(SLOTS, 1);
-    processBatch(view, batch, second!, counters.values, counters.receivedAt(0), BATCH_SIZE, forwarder);
+    const sent = processBatch(view, batch, second!, counters.values, counters.receivedAt(0), BATCH_SIZE, forwarder);
     const [fate] = FATES.filter((_, number) => counters.packets(COUNT_SLOT, number) === 1);
     const possible: readonly Fate[] = ACTION_TABLE[kind].fates;
     assert.ok(
       fate !== undefined && possible.includes(fate),
       `a packet of action ${kind} is ${fate}: expected one of ${possible}, as steering/action.ts says, from process.ts`,
+    );
+    assert.ok(
+      sent === 0 || ACTION_TABLE[kind].answered,
+      `action ${kind} sends packets back: it needs "answered: true"`,
     );
   }
 });

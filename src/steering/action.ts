@@ -15,6 +15,11 @@ interface ActionEntry {
   readonly ends: "kernel" | "worker";
   /** The fates that its packets can have in a worker. */
   readonly fates: readonly Fate[];
+  /**
+   * True if who sends to its ports may get an answer. An echo to such a port would never end, so packets that come from one
+   * are not echoed.
+   */
+  readonly answered: boolean;
   /** For operators: lower case, without a full stop. */
   readonly words: string;
   /** True if it has settings: a map in YAML, not a word. */
@@ -24,12 +29,13 @@ interface ActionEntry {
 }
 
 export const ACTION_TABLE = {
-  pass: { ends: "kernel", fates: [], words: "to the kernel stack" },
-  drop: { ends: "kernel", fates: [], words: "discard in the driver" },
-  count: { ends: "worker", fates: ["counted"], words: "receive, count and discard" },
+  pass: { ends: "kernel", fates: [], answered: false, words: "to the kernel stack" },
+  drop: { ends: "kernel", fates: [], answered: false, words: "discard in the driver" },
+  count: { ends: "worker", fates: ["counted"], answered: false, words: "receive, count and discard" },
   echo: {
     ends: "worker",
     fates: ["echoed", "unanswerable", "hops_exceeded", "tx_ring_full"],
+    answered: true,
     words: "send back to where it came from, with the TTL decremented",
   },
   forward: {
@@ -44,12 +50,14 @@ export const ACTION_TABLE = {
       "unanswerable",
       "tx_ring_full",
     ],
+    answered: true,
     words: "send to backends",
     settings: true,
   },
   answer: {
     ends: "worker",
     fates: ["returned", "no_session", "hops_exceeded", "too_big", "tx_ring_full"],
+    answered: false,
     words: "return a backend's answer to its client; the action of the translation ports",
     internal: true,
   },

@@ -4,7 +4,7 @@
  * @module
  */
 import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
-import { endsInKernel } from "./action.ts";
+import { ACTION_TABLE, endsInKernel } from "./action.ts";
 import type { Rule } from "./rule.ts";
 import { NO_RULE } from "./slots.ts";
 import { copyWorkerTable, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
@@ -58,10 +58,9 @@ export function compileWorkerTable(
     const { kind } = rule.action;
     if (endsInKernel(kind)) return;
     target.actionOfRule[slots[index]!] = WORKER_ACTION[kind];
-    const answers = kind === "echo" || kind === "forward";
     for (const { first, last } of rule.ports) {
       target.ruleOfPort.fill(slots[index]!, first, last + 1);
-      if (answers) target.answersOnPort.fill(1, first, last + 1);
+      if (ACTION_TABLE[kind].answered) target.answersOnPort.fill(1, first, last + 1);
     }
   });
 }

@@ -117,7 +117,8 @@ const STEERED: Readonly<Record<string, Frame>> = {
   "port 65535": ipv6({ port: 65535 }),
 };
 
-const PASSED_ON: Readonly<Partial<Record<Reason, Readonly<Record<string, Frame>>>>> = {
+/** By reason: of each at least one. The reason uncovered_queue depends on the sockets, not on the frame. */
+const NOT_STEERED: Readonly<Record<Exclude<Reason, "STEERED" | "UNCOVERED_QUEUE">, Readonly<Record<string, Frame>>>> = {
   RULE_PASS: { "a port with a pass rule": ipv4({ port: PASSED }), "the same over IPv6": ipv6({ port: PASSED }) },
   RULE_DROP: {
     "a port with a drop rule": ipv4({ port: DROPPED }),
@@ -218,6 +219,6 @@ const PASSED_ON: Readonly<Partial<Record<Reason, Readonly<Record<string, Frame>>
 /** Whole datagrams for {@linkcode LISTED} and other steered ports. */
 export const STEERED_FRAMES: readonly (readonly [name: string, frame: Frame])[] = Object.entries(STEERED);
 
-export const FRAME_CASES: readonly FrameCase[] = Object.entries({ STEERED, ...PASSED_ON }).flatMap(([reason, frames]) =>
-  Object.entries(frames).map(([name, { bytes }]) => ({ name, reason: reason as Reason, bytes }))
-);
+export const FRAME_CASES: readonly FrameCase[] = Object.entries({ STEERED, ...NOT_STEERED }).flatMap((
+  [reason, frames],
+) => Object.entries(frames).map(([name, { bytes }]) => ({ name, reason: reason as Reason, bytes })));

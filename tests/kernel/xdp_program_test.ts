@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { RULE_COUNTERS } from "../../src/bpf/layout.gen.ts";
+import { REASON, RULE_COUNTERS } from "../../src/bpf/layout.gen.ts";
 import { RULE_COUNTER_FIELDS } from "../../src/bpf/program.ts";
+import { VERDICT_OF_REASON } from "../../src/bpf/reasons.ts";
 import { openEvents, type SteerEvent } from "../../src/bpf/events.ts";
 import { possibleCpus } from "../../src/ffi/libbpf.ts";
 import { readUdp, UdpPacket } from "../../src/packet/udp.ts";
@@ -24,12 +25,13 @@ async function loadRig(covered?: readonly number[]): Promise<VerdictRig> {
   return rig;
 }
 
-const VERB: Readonly<Record<string, string>> = { STEERED: "steers", RULE_DROP: "drops" };
+const VERB = { redirect: "steers", drop: "drops", pass: "passes" } as const;
 
 Deno.test("xdp_port_redirect", async (test) => {
   await using rig = await loadRig();
   for (const { name, reason, bytes } of FRAME_CASES) {
-    await test.step(`xdp_port_redirect ${VERB[reason] ?? "passes"} ${name} (${reason.toLowerCase()})`, () => {
+    const verb = VERB[VERDICT_OF_REASON[REASON[reason]]!];
+    await test.step(`xdp_port_redirect ${verb} ${name} (${reason.toLowerCase()})`, () => {
       assert.equal(rig.run(bytes), reason);
     });
   }
