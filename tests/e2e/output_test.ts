@@ -1,5 +1,7 @@
 /** What the command line prints: where it goes, what is in it, and what becomes of it when it cannot be written. */
 import assert from "node:assert/strict";
+import type { Command } from "commander";
+import { buildProgram } from "../../src/cli/commands.ts";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { assertNoStack } from "./support/bad_start.ts";
@@ -32,6 +34,26 @@ Deno.test("what is printed has no escape sequence where there is no terminal, an
     assert.deepEqual(oddities(JSON.parse((await box.request("GET", path)).body), key), [], path);
   }
   await until("the box", async () => (await box.status()).ready);
+});
+
+/** Commands with --json that are tested elsewhere: they change something, or make a machine of their own. */
+const ELSEWHERE = ["demo", "ports set", "ports unset"];
+
+/** The commands below one, as they are written, that print JSON. */
+function printingJson(parent: Command): string[] {
+  return parent.createHelp().visibleCommands(parent).flatMap((command) => {
+    if (command.commands.length > 0) return printingJson(command).map((name) => `${command.name()} ${name}`);
+    return command.options.some(({ long }) => long === "--json") ? [command.name()] : [];
+  });
+}
+
+Deno.test("these tests know every command that prints JSON", () => {
+  const known = printing([], []).map((words) => words.join(" ").split(" --")[0]!);
+  assert.deepEqual(
+    [...known, ...ELSEWHERE].sort(),
+    printingJson(buildProgram(new URL(import.meta.url))).sort(),
+    "add new commands to printing()",
+  );
 });
 
 /** Command lines that print and end, of all commands that need no machine of their own. */
