@@ -36,7 +36,8 @@ export class Executor implements AsyncDisposable {
 
   /** @param env Added to the environment of every stage. */
   static async create(env: Readonly<Record<string, string>>): Promise<Executor> {
-    const directory = await Deno.makeTempDir({ prefix: "xdpsteer-test-" });
+    // Short: sockets below it have paths of at most 107 bytes.
+    const directory = await Deno.makeTempDir({ prefix: "xt-" });
     await Deno.chmod(directory, 0o755); // some tests run the product as an ordinary user
     return new Executor(directory, env);
   }

@@ -55,7 +55,7 @@ Deno.test("missingPackets() names each place on a packet's way, and they add up"
     "4 queue 0, worker 1, rx_dropped: no free chunk, or the packet is larger than a chunk",
     "5 queue 1, worker 0, rx_ring_full: the rx ring was full: the worker is too slow",
     "9 redirected to a socket, and neither received nor dropped there",
-    '7 rule "web", worker 0, unlisted: its port has no rule any more',
+    '7 rule "web", worker 0, unlisted: its port no longer has a rule',
   ]);
   assert.equal(missing.reduce((sum, { packets }) => sum + packets, 0), 100 - fates.counted);
 });

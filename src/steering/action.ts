@@ -16,8 +16,8 @@ interface ActionEntry {
   /** The fates that its packets can have in a worker. */
   readonly fates: readonly Fate[];
   /**
-   * True if who sends to its ports may get an answer. An echo to such a port would never end, so packets that come from one
-   * are not echoed.
+   * True if who sends to its ports may get an answer. An echo to such a port would never end, so packets that come from
+   * one are not echoed.
    */
   readonly answered: boolean;
   /** For operators: lower case, without a full stop. */
