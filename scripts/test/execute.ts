@@ -87,6 +87,7 @@ export class Executor implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
     await Deno.remove(this.directory, { recursive: true });
   }
 }

@@ -5,6 +5,7 @@ import { runTraffic } from "../support/traffic_cli.ts";
 import { receivedByWorker, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
 import { BackgroundTraffic, SteadyTraffic } from "./support/background.ts";
+import { swallowAnswers } from "./support/bpf.ts";
 import { Browser, type Page, show, type View } from "./support/browser.ts";
 import { TempDir } from "./support/command.ts";
 import type { TestConfig } from "./support/config.ts";
@@ -116,6 +117,7 @@ async function untilShown(page: Page, box: Appliance): Promise<Status> {
 
 Deno.test("the page's numbers are the counters, under traffic and exactly at its end, and the past is there", async () => {
   await using network = await TestNetwork.create();
+  await swallowAnswers(network);
   await using box = await startAppliance(network, BEFORE);
   await using browser = await Browser.start(network);
   const page = await browser.open(PAGE, DESK);

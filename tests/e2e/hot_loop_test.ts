@@ -4,6 +4,7 @@ import { SIZE } from "../support/sizes.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { swallowAnswers } from "./support/bpf.ts";
 import { refusedFrames } from "./support/link.ts";
 import { sleep } from "./support/wait.ts";
 
@@ -65,6 +66,7 @@ for (const [what, { ports, packets }] of Object.entries(CASES)) {
       "{ name: last, ports: 9090, worker: 1 }",
       "{ name: echo, ports: 7777, worker: 1, action: echo }",
     ];
+    await swallowAnswers(network);
     await using box = await startAppliance(network, { rules });
     const send = (count: number): Promise<unknown> =>
       runTraffic(network, "live", { ports, flows: 200, count, cpus: [0, 1] });

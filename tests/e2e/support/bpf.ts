@@ -4,6 +4,7 @@
  * @module
  */
 import { INTERFACES, IPV6, MACS, type TestNetwork } from "../../support/netns.ts";
+import { TempDir } from "./command.ts";
 
 /** Compiles C with clang, as `name` says: `DIRECTORY/NAME.o`. @returns the object's path. */
 export async function compileBpf(directory: string, name: string, source: string): Promise<string> {
@@ -24,6 +25,23 @@ export const OTHER_XDP = `
 SEC("xdp") int other_program(struct xdp_md *ctx) { return XDP_PASS; }
 char _license[] SEC("license") = "GPL";
 `;
+
+const DROP_XDP = `
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int drop_all(struct xdp_md *ctx) { return XDP_DROP; }
+char _license[] SEC("license") = "GPL";
+`;
+
+/**
+ * Has the client's end of the veth drop all that comes, at its driver: for floods that are answered. In the stack they
+ * would fill the backlog of a CPU, which all namespaces share, and so disturb other tests.
+ */
+export async function swallowAnswers(network: TestNetwork): Promise<void> {
+  await using directory = await TempDir.create();
+  const object = await compileBpf(directory.path, "drop", DROP_XDP);
+  await network.exec("client", ["ip", "link", "set", "dev", INTERFACES.client, "xdpdrv", "obj", object, "sec", "xdp"]);
+}
 
 const tagging = (types: readonly string[]): string => `
 #include <linux/bpf.h>

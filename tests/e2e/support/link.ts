@@ -51,9 +51,21 @@ export async function assertDetached(network: TestNetwork, program: Attached): P
  * Packets that reached an interface of a namespace and no socket, by the kernel's own counts: backlog and buffers full.
  */
 export async function lossesOf(namespace: string, device: string): Promise<number> {
+  return (await statisticsOf(namespace, device)).rx.dropped + await overflows(namespace);
+}
+
+/** Packets that left an interface of a namespace for the ring of the veth's other end, and found it full. */
+export async function unsentBy(namespace: string, device: string): Promise<number> {
+  return (await statisticsOf(namespace, device)).tx.dropped;
+}
+
+async function statisticsOf(
+  namespace: string,
+  device: string,
+): Promise<Readonly<Record<"rx" | "tx", { readonly dropped: number }>>> {
   await using program = Program.run(namespace, ["ip", "-j", "-s", "link", "show", "dev", device]);
   const [{ stats64 }] = JSON.parse(await program.result());
-  return stats64.rx.dropped + await overflows(namespace);
+  return stats64;
 }
 
 /** Live frames that found the ring of the veth's other end full: it is shared with all other traffic. */

@@ -32,6 +32,8 @@ export interface Screen {
 }
 
 const PYTHON = "/usr/bin/python3";
+/** Looks at the screen, one after the other, that are the same when nothing is being drawn. */
+const STILL_LOOKS = 3;
 
 const SCRIPT = `
 import fcntl, json, os, pty, select, struct, subprocess, sys, termios, pyte
@@ -162,6 +164,18 @@ export class Terminal implements AsyncDisposable {
       const state = JSON.stringify({ ...rest, styled: undefined });
       throw new Error(`${(error as Error).message}:\n${lines.join("\n")}\n${state}`, { cause: error });
     }
+  }
+
+  /** Waits for a screen that fits and that stays as it is: what is drawn in part changes soon. @returns it. */
+  async untilStill(what: string, fits: (screen: Screen) => boolean): Promise<Screen> {
+    let last = "";
+    let same = 0;
+    return await this.untilScreen(what, (screen) => {
+      const lines = screen.lines.join("\n");
+      same = lines === last ? same + 1 : 0;
+      last = lines;
+      return same >= STILL_LOOKS && fits(screen);
+    });
   }
 
   /** Waits for the program's end. @returns the screen it left. */
