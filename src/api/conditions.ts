@@ -10,9 +10,20 @@ import { type Answer, HttpError, json } from "./answers.ts";
 /**
  * What a request asks for beside its change.
  *
- * @throws {HttpError} 400 for a `dry_run` that is neither yes nor no.
+ * @param more Words that the query may have besides `dry_run`.
+ * @throws {HttpError} 400 for a `dry_run` that is neither yes nor no, and for words that mean nothing here: a change that
+ * was only to be tried must not be made because of a slip.
  */
-export function conditionsOf({ headers }: IncomingMessage, query: URLSearchParams): Conditions {
+export function conditionsOf(
+  { headers }: IncomingMessage,
+  query: URLSearchParams,
+  more: readonly string[] = [],
+): Conditions {
+  const known = ["dry_run", ...more];
+  const unknown = [...query.keys()].find((word) => !known.includes(word));
+  if (unknown !== undefined) {
+    throw new HttpError(400, `unknown word ${JSON.stringify(unknown)} in the query: expected ${known.join(", ")}`);
+  }
   return { generations: readGenerations(headers["if-match"]), dryRun: readSwitch(query, "dry_run") };
 }
 

@@ -43,7 +43,7 @@ export async function unset(
   query: URLSearchParams,
   request: IncomingMessage,
 ): Promise<Answer> {
-  const conditions = conditionsOf(request, query);
+  const conditions = conditionsOf(request, query, ["ports", "save"]);
   const save = readSwitch(query, "save");
   const ports = readPortList(query.get("ports") ?? "");
   return changed(await reloader.changeRules((rules) => unsetPorts(rules, ports), save, conditions), save, conditions);

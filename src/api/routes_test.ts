@@ -279,10 +279,22 @@ Deno.test("POST /v1/ports says what is wrong with an order, and changes nothing"
     assert.match(answer.json.error, says, body);
   }
   for (
-    const query of ["", "?ports=", "?ports=x", "?ports=0", "?ports=1-", "?port=8080", "?ports=70000"]
+    const query of ["", "?ports=", "?ports=x", "?ports=0", "?ports=1-", "?ports=70000"]
   ) {
     const answer = await ask(api, { method: "DELETE", url: `/v1/ports${query}` });
     assert.equal(answer.status, 422, `${query}: ${JSON.stringify(answer.json)}`);
+  }
+  for (
+    const { method, url, body = "" } of [
+      { method: "DELETE", url: "/v1/ports?port=8080" },
+      { method: "DELETE", url: "/v1/ports?ports=8080&dryrun" },
+      { method: "POST", url: "/v1/ports?dryrun", body: JSON.stringify({ ports: 8080, worker: 0 }) },
+      { method: "PUT", url: "/v1/config?dryrun", body: "version: 1" },
+    ]
+  ) {
+    const answer = await ask(api, { method, url, body });
+    assert.equal(answer.status, 400, url);
+    assert.match(answer.json.error, /unknown word "(port|dryrun)" in the query: expected dry_run/);
   }
   assert.equal(api.appliance.steering.generation, 1);
 });

@@ -2,70 +2,57 @@
  * Notices that a file has new content: saved in place, replaced by rename, or reached through a symbolic link that was
  * swapped (the way Kubernetes updates a ConfigMap).
  *
+ * It looks at the file's inode several times a second. Not by inotify(7): the library behind Deno.watchFs opens what
+ * appears in the directory, waits for ever for the other end of a FIFO, and then the process never ends.
+ *
  * @module
  */
-import { dirname } from "node:path";
-import { messageOf } from "../errors.ts";
-import { logger } from "../log.ts";
+import { SYSTEM_TIMERS, type Timers } from "./timers.ts";
 
-/** Quiet time after the last event before the file is read, so that a save in several steps is seen whole. */
+/** Between two looks at the inode: one system call each. */
+const LOOK_MS = 100;
+/** Quiet time after the last change before the file is read, so that a save in several steps is seen whole. */
 const SETTLE_MS = 60;
-/**
- * How often the file is looked at anyway, for changes no event tells of (a network file system, a link target
- * elsewhere).
- */
-const LOOK_MS = 2000;
+/** How often the content is compared anyway, for changes that the inode does not tell of. */
+const COMPARE_MS = 2000;
 
-const log = logger("watch");
-
-/**
- * Calls `onChange` after the directory of `path` has changed in any way, and every now and then; it is to compare
- * contents.
- */
+/** Calls `onChange` after the file at `path` has changed in any way, and every now and then; it is to compare contents. */
 export class FileWatch implements Disposable {
-  /** Undefined where the kernel has none left: the file is looked at every now and then all the same. */
-  readonly #watcher: Deno.FsWatcher | undefined;
-  readonly #look: ReturnType<typeof setInterval>;
-  #settle: ReturnType<typeof setTimeout> | undefined;
+  readonly #path: string;
+  readonly #onChange: () => void;
+  readonly #timers: Timers;
+  readonly #repeated: readonly Disposable[];
+  #settle: Disposable | undefined;
+  #seen: string;
 
-  constructor(path: string, private readonly onChange: () => void) {
-    // The directory, not the file: a rename puts another inode in the file's place.
-    this.#watcher = watcherOf(dirname(path));
-    this.#look = setInterval(onChange, LOOK_MS);
-    this.#follow().catch(giveUp);
+  constructor(path: string, onChange: () => void, timers: Timers = SYSTEM_TIMERS) {
+    this.#path = path;
+    this.#onChange = onChange;
+    this.#timers = timers;
+    this.#seen = signatureOf(path);
+    this.#repeated = [timers.every(LOOK_MS, () => this.#look()), timers.every(COMPARE_MS, onChange)];
   }
 
-  async #follow(): Promise<void> {
-    for await (const { kind } of this.#watcher ?? []) {
-      if (kind === "access") continue;
-      clearTimeout(this.#settle);
-      this.#settle = setTimeout(this.onChange, SETTLE_MS);
-    }
+  #look(): void {
+    const now = signatureOf(this.#path);
+    if (now === this.#seen) return;
+    this.#seen = now;
+    this.#settle?.[Symbol.dispose]();
+    this.#settle = this.#timers.after(SETTLE_MS, this.#onChange);
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#look);
-    clearTimeout(this.#settle);
-    this.#watcher?.close();
+    for (const timer of this.#repeated) timer[Symbol.dispose]();
+    this.#settle?.[Symbol.dispose]();
   }
 }
 
-function watcherOf(directory: string): Deno.FsWatcher | undefined {
+/** Differs when the file, or what its name leads to, has changed. Opens nothing. */
+function signatureOf(path: string): string {
   try {
-    return Deno.watchFs(directory, { recursive: false });
-  } catch (error) {
-    giveUp(error);
-    return undefined;
+    const { dev, ino, size, mtime, ctime } = Deno.statSync(path);
+    return [dev, ino, size, mtime?.getTime(), ctime?.getTime()].join(" ");
+  } catch {
+    return "";
   }
-}
-
-function giveUp(error: unknown): void {
-  log.warn(
-    "A save of the configuration is noticed up to {seconds} s late, since its directory cannot be watched: {reason}",
-    {
-      seconds: LOOK_MS / 1000,
-      reason: messageOf(error),
-      hint: "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches",
-    },
-  );
 }

@@ -83,6 +83,12 @@ Deno.test("a FIFO in the file's place is refused by whoever reads it, and the ne
   assert.equal((await Deno.lstat(box.configFile)).isFifo, true);
   await box.writeConfig(BETTER);
   await box.waitForGeneration(2);
+  // One that is made in its place or beside it is not opened by whoever watches, and holds nothing up.
+  await Deno.remove(box.configFile);
+  for (const name of [box.configFile, `${box.configFile}.beside`]) await makeFifo(name);
+  await box.untilStatus("its refusal", ({ lastReload }) => lastReload!.message.includes("is a FIFO"));
+  box.signal("SIGTERM");
+  assert.equal((await box.ended()).code, 0);
 });
 
 const FIXED: Readonly<Record<string, (good: string) => string>> = {
