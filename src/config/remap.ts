@@ -82,7 +82,7 @@ export function readOrder(order: PortsOrder, config: Config): PortsChange {
 /** Checks ports alone. @throws {SteerError} for what is no port. */
 export function readPortList(ports: unknown): PortRange[] {
   const { success, data, error } = portsSchema.safeParse(portItems(ports));
-  if (!success) throw new SteerError(error.issues.map(({ message }) => message).join("\n"));
+  if (!success) throw new SteerError([...new Set(error.issues.map(({ message }) => message))].join("\n"));
   return merged(data);
 }
 
