@@ -144,7 +144,11 @@ function parse(text: string, what: string): void {
   try {
     parseConfig(text, { file: what, cpuCount: CPU_COUNT });
   } catch (error) {
-    throw new Error(`An example of docs/configuration.md is wrong:\n${(error as Error).message}`);
+    throw new Error(
+      `An example of docs/configuration.md is missing or wrong, see scripts/config_docs_text.ts:\n${
+        (error as Error).message
+      }`,
+    );
   }
 }
 

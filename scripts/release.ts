@@ -13,6 +13,9 @@ import { buildDeb } from "./build_deb.ts";
 import { run, sha256 } from "./package_parts.ts";
 import { sbom } from "./sbom.ts";
 
+/** What builds each package from the one file, into a folder. */
+const PACKAGES = [buildDeb];
+
 const { values: options } = parseArgs({ options: { "skip-tests": { type: "boolean", default: false } } });
 const { version } = project;
 
@@ -35,11 +38,12 @@ const lines = sums.map(([name, sum]) => `${sum}  ${name}\n`);
 await Deno.writeTextFile("dist/SHA256SUMS", lines.join(""));
 console.log(`xdpsteer ${version} is in dist/:\n${lines.join("")}`);
 
-/** The file and the package, with their checksums, by name. */
+/** The file and the packages, with their checksums, by name. */
 async function buildAll(): Promise<ReadonlyMap<string, string>> {
   await script("scripts/compile.ts");
-  const deb = basename(await buildDeb({ binary: "dist/xdpsteer", directory: "dist" }));
-  return new Map([["xdpsteer", await sha256("dist/xdpsteer")], [deb, await sha256(`dist/${deb}`)]]);
+  const paths = ["dist/xdpsteer"];
+  for (const build of PACKAGES) paths.push(await build({ binary: "dist/xdpsteer", directory: "dist" }));
+  return new Map(await Promise.all(paths.map(async (path) => [basename(path), await sha256(path)] as const)));
 }
 
 async function script(file: string, ...options: string[]): Promise<void> {

@@ -11,8 +11,8 @@ import { type Answer, HttpError, json } from "./answers.ts";
  * What a request asks for beside its change.
  *
  * @param more Words that the query may have besides `dry_run`.
- * @throws {HttpError} 400 for a `dry_run` that is neither yes nor no, and for words that mean nothing here: a change that
- * was only to be tried must not be made because of a slip.
+ * @throws {HttpError} 400 for a `dry_run` that is neither yes nor no, and for words that mean nothing here: a change
+ * that was only to be tried must not be made because of a slip.
  */
 export function conditionsOf(
   { headers }: IncomingMessage,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { REACHING_WORKERS } from "./actions.ts";
 import { parseConfig } from "./parse.ts";
-import { complaints, HEAD } from "./testing.ts";
+import { complaints, HEAD, keysOf } from "./testing.ts";
 
 const rule = (capture: string, more = ""): string => `steering: [{ name: a, ports: 53${more}, capture: ${capture} }]`;
 const FILE = 'expected an absolute path that ends in ".pcapng"';
@@ -27,7 +27,7 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
     "3:81 seconds 0 is out of range: expected 1 to 604800 seconds",
   ],
   [rule("{ file: /a.pcapng, snaplen: 1 }")]: [
-    '3:62 unknown key "snaplen": expected one of: file, snap, sample, rotate',
+    `3:62 unknown key "snaplen": expected one of: ${keysOf("steering", "capture")}`,
   ],
   [rule("/a.pcapng", ", action: drop")]: [
     `3:57 capture is not possible with action "drop": expected ${REACHING_WORKERS}, since only their packets reach a worker`,

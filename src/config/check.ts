@@ -8,11 +8,10 @@
  */
 
 import { MAGLEV_ENTRIES, MAX_BACKENDS, MAX_FORWARDS } from "../steering/forward_table.ts";
-import { FORWARD_MODE_TABLE, FORWARD_MODES } from "../steering/forward.ts";
 import { REACHING_WORKERS, staysInKernel } from "./actions.ts";
 import { captureFamily, capturePath, MAX_CAPTURES } from "./capture.ts";
 import { readBackend } from "./backend.ts";
-import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS } from "./forward.ts";
+import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS, KEEPING, TRANSLATING } from "./forward.ts";
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
 import { show } from "./wording.ts";
@@ -124,10 +123,6 @@ function checkWorkersExist(file: YamlFile, { count, because }: WorkerCount, repo
     report(place, `worker ${worker} does not exist: expected ${expected}, since ${because}`);
   }
 }
-
-/** Modes of forwarding that translate addresses and ports, and those that do not. */
-const TRANSLATING: readonly string[] = FORWARD_MODES.filter((mode) => FORWARD_MODE_TABLE[mode].translates);
-const KEEPING: readonly string[] = FORWARD_MODES.filter((mode) => !FORWARD_MODE_TABLE[mode].translates);
 
 /** Translation ports belong to no rule, and every worker needs some; all tables together have a bound. */
 function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report): void {

@@ -82,6 +82,10 @@ const backends = z.array(
   .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] });
 
 /** Schema of the settings of `action: forward`. */
+/** Modes of forwarding that translate addresses and ports, and those that do not. */
+export const TRANSLATING: readonly string[] = FORWARD_MODES.filter((mode) => FORWARD_MODE_TABLE[mode].translates);
+export const KEEPING: readonly string[] = FORWARD_MODES.filter((mode) => !FORWARD_MODE_TABLE[mode].translates);
+
 export const forwardSchema: z.ZodType<Forward> = map("forward", {
   to: written<typeof backends, readonly Backend[]>(
     backends,
@@ -98,8 +102,10 @@ export const forwardSchema: z.ZodType<Forward> = map("forward", {
   ),
   remap_port: orNull(whole(complainAboutNumber("remap_port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
     .describe(
-      "With dsr: the destination port that backends receive packets on. They still answer from the service's " +
-        "port. With nat each backend has its own port. Default: the service's port.",
+      `With ${
+        KEEPING.join(" or ")
+      }: the destination port that backends receive packets on. They still answer from the service's ` +
+        `port. With ${TRANSLATING.join(" or ")} each backend has its own port. Default: the service's port.`,
     ),
   idle_timeout: whole(complainAboutNumber("idle_timeout", "1 to 86400 seconds"), 1, 86_400).default(60)
     .describe("Seconds without a packet after which a session ends. Default 60."),

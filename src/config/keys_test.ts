@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { PLAIN_ACTIONS } from "../steering/action.ts";
-import { complaints, HEAD } from "./testing.ts";
+import { complaints, HEAD, keysOf } from "./testing.ts";
 
 const RANGE = 'expected 1 to 65535, or a range like "27015-27030"';
 const RULE_NAME = "expected 1 to 64 characters of A-Z a-z 0-9 _ . -";
@@ -18,12 +18,12 @@ const CONTROLLED = [
 const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegExp)[]])[] = [
   [
     "prots: 1",
-    '3:1 unknown key "prots": expected one of: version, interfaces, workers, steering, forwarding, control, log',
+    `3:1 unknown key "prots": expected one of: ${keysOf()}`,
   ],
   ["sterring: []", '3:1 unknown key "sterring": did you mean "steering"?'],
   [
     "__proto__: 1",
-    '3:1 unknown key "__proto__": expected one of: version, interfaces, workers, steering, forwarding, control, log',
+    `3:1 unknown key "__proto__": expected one of: ${keysOf()}`,
   ],
   ["<<: {}"],
   ["<<:", "3:1 << is empty: expected a map, an alias of one, or a list of these"],
@@ -35,7 +35,7 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegEx
   ],
   ["{a: 1}: b", "3:1 not a plain key: expected a word before the colon"],
 
-  ["workers: 4", "3:10 workers is a number: expected a map with count, cpus, wait"],
+  ["workers: 4", `3:10 workers is a number: expected a map with ${keysOf("workers")}`],
   ["workers: { count: 0 }", "3:19 count 0 is out of range: expected a number from 1 to 64, or auto"],
   ["workers: { count: 65 }", "3:19 count 65 is out of range: expected a number from 1 to 64, or auto"],
   ["workers: { count: 1.5 }", "3:19 count 1.5 is not a whole number: expected a number from 1 to 64, or auto"],
@@ -51,7 +51,7 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegEx
   ["workers: { wait: sleep }", '3:18 wait "sleep" is not known: expected one of: adaptive, poll, busy'],
 
   ["steering: 1", "3:11 steering is a number: expected a list of rules"],
-  ["steering: [53]", "3:12 rule is a number: expected a map with name, ports, worker, action, capture"],
+  ["steering: [53]", `3:12 rule is a number: expected a map with ${keysOf("steering")}`],
   [
     "steering: [{ name: a, prots: 53 }]",
     `3:12 missing key "ports": ${PORTS_LIST}`,
@@ -96,7 +96,7 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegEx
   ],
   [
     "steering: [{ name: a, ports: 53, action: { block: 1 } }]",
-    '3:42 missing key "forward": expected a map with to, mode, remap_port, idle_timeout, drain_timeout, health, none_left',
+    `3:42 missing key "forward": expected a map with ${keysOf("steering", "action", "forward")}`,
     '3:44 unknown key "block": expected one of: forward',
   ],
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { parseConfig } from "./parse.ts";
-import { complaints, HEAD, problemsOf } from "./testing.ts";
+import { complaints, HEAD, keysOf, problemsOf } from "./testing.ts";
 
 const MAP = "expected a map with version, interfaces and steering";
 
@@ -97,7 +97,7 @@ log: { level: "info }
     "1:10 version 2 is not supported: expected 1",
     "4:17 queue 900 is out of range: expected 0 to 255",
     "9:13 worker 2 does not exist: expected 0 to 1, or hash, since workers.count is 2",
-    '10:5 unknown key "colour": expected one of: name, ports, worker, action, capture',
+    `10:5 unknown key "colour": expected one of: ${keysOf("steering")}`,
     '11:11 rule name "a" is used twice: expected another, line 7 has it already',
     '12:13 port 80 of rule "a" is already in rule "a" on line 8: expected each port once',
     '12:17 port "x" is not a port: expected 1 to 65535, or a range like "27015-27030"',

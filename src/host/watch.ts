@@ -16,7 +16,9 @@ const SETTLE_MS = 60;
 /** How often the content is compared anyway, for changes that the inode does not tell of. */
 const COMPARE_MS = 2000;
 
-/** Calls `onChange` after the file at `path` has changed in any way, and every now and then; it is to compare contents. */
+/**
+ * Calls `onChange` after the file at `path` has changed in any way, and every now and then; it is to compare contents.
+ */
 export class FileWatch implements Disposable {
   readonly #path: string;
   readonly #onChange: () => void;

@@ -6,6 +6,14 @@
 import type { Action } from "./action.ts";
 import { formatPorts, type Rule } from "./rule.ts";
 
+/** What the log says of a rule, by key. */
+const RULE_WORDS: Readonly<Record<Exclude<keyof Rule, "name">, (rule: Rule) => string>> = {
+  ports: ({ ports }) => formatPorts(ports),
+  worker: ({ worker }) => `${worker}`,
+  action: ({ action }) => describeAction(action),
+  capture: describeCapture,
+};
+
 /** One line per rule that was added, removed or changed, in the order of the new rules, removed ones last. */
 export function diffRules(before: readonly Rule[], after: readonly Rule[]): string[] {
   const old = new Map(before.map((rule) => [rule.name, rule]));
@@ -17,13 +25,9 @@ export function diffRules(before: readonly Rule[], after: readonly Rule[]): stri
       lines.push(`+ ${rule.name}: ports ${formatPorts(rule.ports)}, ${describe(rule)}`);
       continue;
     }
-    const changes = [
-      change("ports", formatPorts(previous.ports), formatPorts(rule.ports)),
-      change("worker", `${previous.worker}`, `${rule.worker}`),
-      change("action", describeAction(previous.action), describeAction(rule.action)),
-      change("capture", describeCapture(previous), describeCapture(rule)),
-    ].filter((text) => text !== "");
-    if (changes.length === 0 && JSON.stringify(previous) !== JSON.stringify(rule)) { // keys that have no words above
+    const changes = Object.entries(RULE_WORDS).map(([key, wordsFor]) => change(key, wordsFor(previous), wordsFor(rule)))
+      .filter((text) => text !== "");
+    if (changes.length === 0 && JSON.stringify(previous) !== JSON.stringify(rule)) { // what describeAction() leaves out
       changes.push(`other settings of ${rule.action.kind}`);
     }
     if (changes.length > 0) lines.push(`~ ${rule.name}: ${changes.join(", ")}`);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { BackendHealth } from "../../src/backends/health/checks.ts";
+import { HEALTH_CHECKS } from "../../src/steering/forward.ts";
 import { TempDir } from "../e2e/support/command.ts";
 import { asOrdinaryUser, copyPackages } from "../e2e/support/ordinary_user.ts";
 import { sleep, until } from "../e2e/support/wait.ts";
@@ -73,6 +74,7 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
       { ...QUICK, name: "tcp", address: peer, port: 5001, kind: "tcp" },
       { ...QUICK, name: "icmp", address: peer, port: 9, kind: "icmp" },
     ];
+    assert.deepEqual(new Set<string>(HEALTH_CHECKS).difference(new Set(backends.map(({ kind }) => kind))), new Set());
     await health.set(backends);
     for (const { name, kind } of backends) {
       const status = await untilChecked(health, name, 10);

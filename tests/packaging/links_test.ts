@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
+import project from "../../deno.json" with { type: "json" };
 import { packagedDocuments } from "../../scripts/packaged_docs.ts";
 import { anchors, namedPaths, relativeLinks } from "./markdown.ts";
 import { exists, ROOT, succeed, temporaryFolder } from "./support.ts";
@@ -54,6 +55,20 @@ Deno.test("paths that CONTRIBUTING.md and docs/architecture.md name exist", asyn
   const wrong =
     "`src/control/`, src/errors.ts, `bpf/*.bpf.c`, `nothing.ts`, and src/cli/VERB.ts.\n`log.ts` tests/none.ts.";
   assert.deepEqual(missingPaths(wrong, files), ["1: src/control/", "1: nothing.ts", "2: tests/none.ts"]);
+});
+
+Deno.test("docs/deploy.md names every file that a task builds, and a release builds them all", async () => {
+  const page = await Deno.readTextFile(join(ROOT, "docs/deploy.md"));
+  const release = await Deno.readTextFile(join(ROOT, "scripts/release.ts"));
+  const builders = Object.values(project.tasks).flatMap(({ description, command }) => {
+    const [built] = /^Build (dist\/\w[\w.]*\w)/.exec(description)?.slice(1) ?? [];
+    return built === undefined ? [] : [{ built, script: /scripts\/(\w+)\.ts/.exec(command)![1]! }];
+  });
+  assert.ok(builders.length >= 2);
+  for (const { built, script } of builders) {
+    assert.ok(page.includes(`\`${built}\``), `docs/deploy.md does not name ${built}`);
+    assert.ok(release.includes(`${script}.ts"`), `scripts/release.ts does not use ${script}.ts`);
+  }
 });
 
 Deno.test("the package has docs/ and the examples, and no link in them is dead", async () => {

