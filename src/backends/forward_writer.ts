@@ -42,6 +42,8 @@ export interface Backend {
   nextHop: NextHop | undefined;
   /** What the box sends from to it; stays known while there is no route to it, so that its answers are. */
   source: Uint8Array | undefined;
+  /** The interface by which it answers, as workers number them; -1 before one is known. Stays known like {@linkcode source}. */
+  interface: number;
 }
 
 /** What checks say of backends, by the checks' keys. What is not checked yet is healthy. */
@@ -111,19 +113,21 @@ export class ForwardWriter {
   #writeBackend({ backends: words }: ForwardTable, backend: Backend, nextHops: NextHopSource): void {
     const { spec, address, row } = backend;
     const nextHop = backend.nextHop = nextHops.lookup(address);
-    if (nextHop !== undefined) backend.source = nextHop.source;
+    if (nextHop !== undefined) {
+      backend.source = nextHop.source;
+      backend.interface = this.interfaces.indexOf(nextHop.interfaceName);
+    }
     const at = backendAt(row);
     const bytes = new Uint8Array(words.buffer, words.byteOffset + at * 4);
     const isIpv6 = address.length === 16;
-    const networkInterface = nextHop === undefined ? -1 : this.interfaces.indexOf(nextHop.interfaceName);
-    const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && networkInterface >= 0;
+    const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && backend.interface >= 0;
     bytes.set(address, BACKEND.address * 4);
     if (backend.source !== undefined) bytes.set(backend.source, BACKEND.source * 4);
+    words[at + BACKEND.interface] = backend.interface;
     words[at + BACKEND.generation] = backend.generation;
     words[at + BACKEND.port] = portInPacket(spec.port);
     words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (reachable ? BACKEND_REACHABLE : 0);
     if (!reachable) return;
-    words[at + BACKEND.interface] = networkInterface;
     words[at + BACKEND.mtu] = nextHop.mtu;
     words[at + BACKEND.linkBytes] = keepLink(new DataView(words.buffer, words.byteOffset), (at + BACKEND.link) * 4, {
       destination: nextHop.mac!,

@@ -15,18 +15,25 @@ async function newRig(): Promise<Rig> {
   return rig;
 }
 
-/** Flags and source address of the backend in the table in force. */
-function rowOf({ forwardTable: { backends } }: Rig, row = 1): { flags: number; source: string } {
+interface Row {
+  flags: number;
+  source: string;
+  interface: number;
+}
+
+/** Of the backend in the table in force. */
+function rowOf({ forwardTable: { backends } }: Rig, row = 1): Row {
   const at = backendAt(row);
   const bytes = new Uint8Array(backends.buffer, backends.byteOffset + at * 4);
   return {
     flags: backends[at + BACKEND.flags]! & (BACKEND_KNOWN | BACKEND_REACHABLE),
     source: bytes.subarray(BACKEND.source * 4, BACKEND.source * 4 + 4).join("."),
+    interface: backends[at + BACKEND.interface]!,
   };
 }
 
 const keyOf = (address: string): string => parseAddress(address).join(".");
-const REACHABLE = { flags: BACKEND_KNOWN | BACKEND_REACHABLE, source: "10.9.0.1" };
+const REACHABLE = { flags: BACKEND_KNOWN | BACKEND_REACHABLE, source: "10.9.0.1", interface: 1 };
 
 Deno.test("Forwarding follows the kernel's next hops, some milliseconds after they change", async () => {
   await using rig = await newRig();
