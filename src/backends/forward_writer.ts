@@ -42,7 +42,7 @@ export interface Backend {
   nextHop: NextHop | undefined;
   /** What the box sends from to it; stays known while there is no route to it, so that its answers are. */
   source: Uint8Array | undefined;
-  /** The interface by which it answers, as workers number them; -1 before one is known. Stays known like {@linkcode source}. */
+  /** By which it answers, as workers number them; -1 before one is known. Stays known like {@linkcode source}. */
   interface: number;
 }
 
