@@ -13,7 +13,7 @@ const WORKERS = 2;
 /** Source ports of a flood; each sends to all ports: so many flows times four, of a packet each. */
 const FLOWS = SIZE.floodFlows;
 const FLOODS = 3;
-/** 128 bytes for each flow of a flood of the default size, 2 of the full. */
+/** 128 bytes for each flow of a flood of the default size, 6 of the full. */
 const GROWTH_KIB = 2048;
 /** Fewer than the backlog of a CPU holds, which all namespaces share: what the box forwards in one go ends there. */
 const WINDOW_FRAMES = 800;

@@ -25,7 +25,7 @@ export const SIZE = {
   /** forward: requests of each of a thousand clients, over IPv4 and again over IPv6. */
   requestsPerClient: size(50, 1000),
   /** forward_flood: source ports that each send a packet to each of four ports, three times. */
-  floodFlows: size(4096, 262_144),
+  floodFlows: size(4096, 87_382),
   /** remap: changes in a row under load. */
   swaps: size(40, 100),
   /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once. */
