@@ -57,9 +57,9 @@ export interface ApplianceOptions {
 }
 
 /** Far more than each takes, for the machine may be slow. */
-const START_MS = 60_000;
-const REQUEST_MS = 30_000;
-const STOP_MS = 30_000;
+const START_MS = 180_000;
+const REQUEST_MS = 60_000;
+const STOP_MS = 60_000;
 
 export class Appliance implements AsyncDisposable {
   readonly configFile: string;

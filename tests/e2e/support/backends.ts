@@ -5,7 +5,7 @@
  */
 import { cProgram } from "../../support/c_programs.ts";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
-import { PATIENCE_MS, until } from "./wait.ts";
+import { until } from "./wait.ts";
 
 export const BACKEND_PORT = 9000;
 export const FAMILIES = {
@@ -23,6 +23,8 @@ export const FAR = "back0";
 export const BACK_2 = "steer2";
 const FAR_2 = "back1";
 const BOX_HOST = 2;
+/** Later than this no answer comes, also where the machine is slow. */
+const LOST_MS = 20_000;
 /** Host numbers of backends start behind this. */
 const FIRST_HOST = 10;
 
@@ -208,7 +210,7 @@ export class Clients implements AsyncDisposable {
   private constructor(private readonly running: Running) {}
 
   static async start(network: TestNetwork, options: ClientsOptions): Promise<Clients> {
-    const { address, port, clients, requests = 0, bytes = 64, window = 32, timeoutMs = PATIENCE_MS } = options;
+    const { address, port, clients, requests = 0, bytes = 64, window = 32, timeoutMs = LOST_MS } = options;
     const numbers = [port, clients, requests, bytes, window, timeoutMs].map(String);
     const argv = [await cProgram("udp_clients"), address, ...numbers];
     return new Clients(await start(argv, (words) => network.spawn("client", words, { stderr: "inherit" })));

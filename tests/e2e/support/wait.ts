@@ -5,7 +5,7 @@
  */
 
 /** How long anything may take where nothing else is said: far more than it takes, for the machine may be slow. */
-export const PATIENCE_MS = 30_000;
+export const PATIENCE_MS = 60_000;
 const STEP_MS = 5;
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
