@@ -148,14 +148,15 @@ export class Reloader {
     conditions: Conditions = {},
   ): Promise<Applied> {
     const { cpuCount, file } = this.#options;
-    const plan = async (): Promise<{ readonly next: Config; readonly saving?: Saving }> => {
-      const next = recheck({ ...this.#config, steering: change(this.#config.steering) });
-      if (!save) return { next };
-      const { prepareSave } = await import("../config/save.ts"); // loaded when first used
-      return { next, saving: prepareSave({ file, cpuCount }, next, change) };
-    };
     return this.#inTurn(async () => {
       this.#require(conditions);
+      using held = new DisposableStack();
+      const plan = async (): Promise<{ readonly next: Config; readonly saving?: Saving }> => {
+        const next = recheck({ ...this.#config, steering: change(this.#config.steering) });
+        if (!save) return { next };
+        const { prepareSave } = await import("../config/save.ts"); // loaded when first used
+        return { next, saving: held.use(prepareSave({ file, cpuCount }, next, change)) };
+      };
       if (conditions.dryRun) return this.#preview((await plan()).next);
       return await this.#change(async () => {
         const { next, saving } = await plan();

@@ -3,6 +3,7 @@ import { FakePortTable } from "../../tests/support/fake_engine.ts";
 import { SteeringRig } from "../../tests/support/steering_rig.ts";
 import { loadConfig } from "../config/load.ts";
 import { TABLE } from "../dataplane/control_words.ts";
+import type { Rule } from "../steering/rule.ts";
 import { Reloader } from "./reload.ts";
 
 const CPUS = 2;
@@ -122,4 +123,24 @@ Deno.test("Reloader and Steering share one queue: a change of health in the midd
   await queue.run(() => Promise.resolve(void generations.push(steering.generation)));
   await reload;
   assert.deepEqual(generations, [2]);
+});
+
+Deno.test("Reloader holds nothing open after a change that was saved, refused, or only tried", async () => {
+  await using rig = await Rig.create();
+  const held = (): number =>
+    [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
+      try {
+        return Deno.readLinkSync(`/proc/self/fd/${name}`) === rig.directory;
+      } catch {
+        return false; // the descriptor by which the list was read
+      }
+    }).length;
+  const swap = (worker: number) => (rules: readonly Rule[]): Rule[] => rules.map((rule) => ({ ...rule, worker }));
+  const before = held();
+  for (const worker of [1, 0]) await rig.reloader.changeRules(swap(worker), true);
+  await rig.reloader.changeRules(swap(1), true, { dryRun: true });
+  await assert.rejects(rig.reloader.changeRules(swap(7), true));
+  await rig.write(text(GAME, CHAT));
+  await assert.rejects(rig.reloader.changeRules(swap(1), true), /differs from the active configuration/);
+  assert.equal(held(), before);
 });
