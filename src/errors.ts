@@ -69,6 +69,11 @@ export function formatProblem(file: string, problem: ConfigProblem): string {
   return `${place}: ${problem.message}${problem.snippet === "" ? "" : `\n${problem.snippet}`}`;
 }
 
+/** Node's and Deno's name of the errno, `ENOENT`; "" for what has none. */
+export function codeOf(error: unknown): string {
+  return (error as { readonly code?: string }).code ?? "";
+}
+
 /** The message of anything thrown, for places that only report it. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -12,12 +12,11 @@ import { messageOf } from "../errors.ts";
 import { warnOfPrograms } from "../host/local_ports.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
-import { parseAddress } from "../packet/address.ts";
+import { formatMac, parseAddress } from "../packet/address.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
 import {
-  allSucceed,
   type Backend,
   type ForwardRule,
   type Forwards,
@@ -25,8 +24,9 @@ import {
   type Health,
   isHealthy,
 } from "./forward_writer.ts";
-import { checksOf } from "./health/backend_checks.ts";
+import { checksOf, eachOnce } from "./health/backend_checks.ts";
 import type { BackendHealth, CheckedBackend, HealthSource } from "./health/checks.ts";
+import { settleLeaving } from "./leaving.ts";
 import type { NextHopSource } from "./next_hop/next_hops.ts";
 import { BackendRows } from "./rows.ts";
 
@@ -263,30 +263,17 @@ export class Forwarding implements AsyncDisposable {
     });
   }
 
-  /**
-   * Ends the sessions of backends that have drained for long enough, or fail, or whose rows are needed; forgets those
-   * without sessions. In a turn of the queue.
-   */
+  /** Ends sessions as {@linkcode settleLeaving} says, and forgets backends without one. In a turn of the queue. */
   async #forgetBackends(): Promise<void> {
     const { rules, retired, backends } = this.#inForce;
     // A table with rules of before still makes sessions with their backends.
     if (this.#disposed || retired.length > 0) return;
-    const now = this.#timers.now();
-    const health = this.#healthNow;
-    const leaving = [...backends].filter(([, { leftMs }]) => leftMs !== undefined)
-      .sort(([, one], [, other]) => one.leftMs! - other.leftMs!);
-    let needed = SPARE_ROWS - this.#rows.free;
-    const gone: string[] = [];
-    const ended = new Map<string, Backend>();
-    for (const [name, backend] of leaving) {
-      if (this.#options.workers.sessionsWith(backend.row) === 0) gone.push(name);
-      else if (
-        backend.generation !== 0 &&
-        (needed > 0 || now - backend.leftMs! >= backend.drainMs || !allSucceed(backend, health))
-      ) ended.set(name, { ...backend, generation: 0 });
-      else continue;
-      needed--;
-    }
+    const { gone, ended } = settleLeaving(backends, {
+      now: this.#timers.now(),
+      health: this.#healthNow,
+      sessionsWith: (row) => this.#options.workers.sessionsWith(row),
+      needed: SPARE_ROWS - this.#rows.free,
+    });
     if (gone.length === 0 && ended.size === 0) return;
     const kept = new Map([...backends, ...ended]);
     for (const name of gone) kept.delete(name);
@@ -343,11 +330,5 @@ function wordsOf(health: Health): string {
 
 /** All checks of backends, each once. */
 function checksIn(backends: ReadonlyMap<string, Backend>): CheckedBackend[] {
-  return [
-    ...new Map([...backends.values()].flatMap(({ checks }) => checks).map((check) => [check.key, check])).values(),
-  ];
-}
-
-function formatMac(mac: Uint8Array): string {
-  return [...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+  return eachOnce([...backends.values()].flatMap(({ checks }) => checks));
 }

@@ -6,6 +6,7 @@
 import type { Config } from "../config/schema.ts";
 import type { FlowKey } from "../packet/flow_key.ts";
 import { FORWARD_MODE_TABLE } from "../steering/forward.ts";
+import { without } from "../steering/port_set.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
 import type { SessionTableOptions } from "../steering/sessions.ts";
 import { ANSWERS } from "../steering/slots.ts";
@@ -21,7 +22,7 @@ export function answerRules(
 ): Rule[] {
   const taken = others.flatMap(({ ports }) => ports);
   return Array.from({ length: workers }, (_, worker) => {
-    const ports = without(shareOf(first, last, worker, workers), taken);
+    const ports = without([shareOf(first, last, worker, workers)], taken);
     return { name: ANSWERS, ports, worker, action: { kind: "answer" } };
   });
 }
@@ -48,17 +49,4 @@ function shareOf(first: number, last: number, worker: number, workers: number): 
   const count = last - first + 1;
   const from = first + Math.floor(count * worker / workers);
   return { first: from, last: first + Math.floor(count * (worker + 1) / workers) - 1 };
-}
-
-function without(ports: PortRange, taken: readonly PortRange[]): PortRange[] {
-  let left = [ports];
-  for (const { first, last } of taken) {
-    left = left.flatMap((range) =>
-      last < range.first || first > range.last ? [range] : [
-        { first: range.first, last: first - 1 },
-        { first: last + 1, last: range.last },
-      ].filter((part) => part.first <= part.last)
-    );
-  }
-  return left;
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { CaptureRingReader } from "../dataplane/capture_ring.ts";
-import { messageOf } from "../errors.ts";
+import { codeOf, messageOf } from "../errors.ts";
 import { CaptureFile } from "./file.ts";
 import { CaptureCounts, type FileOrder, type FromWriter, type PortPlace, type ToWriter } from "./messages.ts";
 
@@ -150,7 +150,7 @@ class CaptureWriter {
 
 /** What the operator can do about it. */
 function hintFor(error: unknown): string {
-  const { code } = error as { code?: string };
+  const code = codeOf(error);
   const again = "then restart xdpsteer, or take the capture out of the configuration and put it back";
   if (code === "ENOSPC" || code === "EDQUOT") return `the disk is full: make room, or rotate smaller files, ${again}`;
   if (error instanceof Deno.errors.NotFound) return `its directory does not exist: make it, ${again}`;

@@ -4,7 +4,7 @@
  * @module
  */
 import { request } from "node:http";
-import { EXIT, messageOf, SteerError } from "../errors.ts";
+import { codeOf, EXIT, messageOf, SteerError } from "../errors.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
@@ -67,8 +67,7 @@ const CAUSES: Readonly<Record<string, readonly [message: string, hint: string]>>
 };
 
 function unreachable(socketPath: string, error: unknown): SteerError {
-  const code = (error as { code?: string }).code ?? "";
-  const [message, hint] = CAUSES[code] ?? [messageOf(error), `is it running? ${ANOTHER}`];
+  const [message, hint] = CAUSES[codeOf(error)] ?? [messageOf(error), `is it running? ${ANOTHER}`];
   return new SteerError(`Cannot reach xdpsteer at "${socketPath}": ${message}`, { cause: error, hint });
 }
 

@@ -5,6 +5,7 @@
  */
 import type { SteeredPorts } from "../config/remap.ts";
 import { endsInKernel } from "../steering/action.ts";
+import { rangeText } from "../steering/rule.ts";
 import { callJson } from "./client.ts";
 import { type Change, printChange } from "./reload.ts";
 import { print, printJson, table } from "./output.ts";
@@ -27,8 +28,8 @@ export async function list({ socket, json }: CommonOptions): Promise<void> {
   if (ports.length === 0) {
     return print(`generation ${generation}: no port is steered; all packets pass to the kernel stack`);
   }
-  const rows = ports.map(({ first, last, rule, worker, action }) => [
-    first === last ? `${first}` : `${first}-${last}`,
+  const rows = ports.map(({ rule, worker, action, ...ports }) => [
+    rangeText(ports),
     rule,
     endsInKernel(action) ? "-" : `${worker}`,
     action,

@@ -15,7 +15,7 @@ import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS, KEEPING, TRANSLATING } f
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
 import { show } from "./wording.ts";
-import type { Finding, Path, Place, YamlFile } from "./yaml_file.ts";
+import { type Finding, type Path, type Place, valueAt, type YamlFile } from "./yaml_file.ts";
 
 /** What the checks across keys have found. */
 export interface CrossCheck {
@@ -44,13 +44,8 @@ export function crossCheck(file: YamlFile, cpuCount: number): CrossCheck {
 
 type Report = (place: Place, message: string) => void;
 
-/** The value at the end of a path; undefined where there is none. */
 function at(value: unknown, ...path: (string | number)[]): unknown {
-  for (const step of path) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Record<string | number, unknown>)[step];
-  }
-  return value;
+  return valueAt(value, path);
 }
 
 function listAt(value: unknown, ...path: (string | number)[]): readonly unknown[] {

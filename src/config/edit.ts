@@ -12,12 +12,12 @@ import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, v
 import type { YAMLMap, YAMLSeq } from "yaml";
 import { ConfigError, SteerError } from "../errors.ts";
 import type { Action } from "../steering/action.ts";
-import type { PortRange, Rule } from "../steering/rule.ts";
+import { without } from "../steering/port_set.ts";
+import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
 import { actionSchema } from "./actions.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
 import { flowText, isWord, shortest } from "./flow.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
-import { rangeText, without } from "./port_set.ts";
 import { contentEnd, lineEnd, lineStart, Splices } from "./splices.ts";
 import { isMergeKey } from "./merge.ts";
 import { DIALECT } from "./yaml_file.ts";

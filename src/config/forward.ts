@@ -18,9 +18,6 @@ import { LAST_PORT, type PortRange, readPorts } from "./ports.ts";
 import { choice, map, orNull, powerOfTwo, section, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, show } from "./wording.ts";
 
-/** What all rules that forward share. */
-export type ForwardingConfig = z.output<typeof forwardingMap>;
-
 const aboutBackend = complainAboutText("backend", BACKEND, backendFault);
 const aboutWeight = complainAboutNumber("weight", "1 to 1000");
 const address = z.string({ error: aboutBackend })

@@ -5,7 +5,7 @@
  */
 
 import * as z from "zod";
-import type { PortRange } from "../steering/rule.ts";
+import { type PortRange, rangeText } from "../steering/rule.ts";
 import { written } from "./shapes.ts";
 import { complain, complainAboutNumber, show, startsWithZero, type Wording, ZERO } from "./wording.ts";
 
@@ -82,7 +82,7 @@ export const portsSchema = written<typeof forms, readonly PortRange[]>(
   forms,
   (value) => portItems(value).map(({ ports }) => ports),
   (ranges) => {
-    const items = ranges.map(({ first, last }) => first === last ? first : `${first}-${last}`);
+    const items = ranges.map((range) => range.first === range.last ? range.first : rangeText(range));
     return items.length === 1 ? items[0]! : items;
   },
 );

@@ -8,9 +8,9 @@ import { isDeepStrictEqual } from "node:util";
 import { SteerError } from "../errors.ts";
 import type { Action } from "../steering/action.ts";
 import { describeAction } from "../steering/diff.ts";
-import type { PortRange, Rule } from "../steering/rule.ts";
+import { common, merged, portsText, samePorts, without } from "../steering/port_set.ts";
+import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
 import { checkRules } from "./parse.ts";
-import { common, merged, portsText, rangeText, samePorts, without } from "./port_set.ts";
 import { portsSchema, readPorts } from "./ports.ts";
 import type { Config } from "./schema.ts";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { parseConfig, recheck } from "./parse.ts";
-import { common, merged, samePorts, without } from "./port_set.ts";
+import { common, merged, samePorts, without } from "../steering/port_set.ts";
 import { listPorts, readOrder, readPortList, setPorts, unsetPorts } from "./remap.ts";
 import type { Config } from "./schema.ts";
 import { HEAD } from "./testing.ts";

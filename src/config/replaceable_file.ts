@@ -8,7 +8,7 @@
  */
 import { closeSync, fchmodSync, fchownSync, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { messageOf, SteerError } from "../errors.ts";
+import { codeOf, messageOf, SteerError } from "../errors.ts";
 import { HeldFile, kindOf } from "../ffi/held_file.ts";
 import { readConfig } from "./load.ts";
 
@@ -111,10 +111,6 @@ function removeQuietly(path: string): void {
   } catch {
     // It has been renamed, or the directory cannot be written any more.
   }
-}
-
-function codeOf(error: unknown): string {
-  return (error as { readonly code?: string }).code ?? "";
 }
 
 function reason(error: unknown): string {

@@ -93,12 +93,7 @@ export class YamlFile {
 
   /** The value at the end of a path; undefined where there is none. */
   valueAt(path: Path): unknown {
-    let value = this.value;
-    for (const step of path) {
-      if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
-      value = (value as Record<PropertyKey, unknown>)[step];
-    }
-    return value;
+    return valueAt(this.value, path);
   }
 
   /** Place of a value: of its key where nothing follows it, of the map around it where the key is missing. */
@@ -287,6 +282,15 @@ export class YamlFile {
     }
     return {};
   }
+}
+
+/** What stands in a value at the end of a path; undefined where there is nothing. */
+export function valueAt(value: unknown, path: Path): unknown {
+  for (const step of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Record<PropertyKey, unknown>)[step];
+  }
+  return value;
 }
 
 const NOWHERE: Place = { start: 0, end: 0 };

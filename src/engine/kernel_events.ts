@@ -13,7 +13,7 @@ import type { BpfRingBuffer } from "../ffi/libbpf.ts";
 import { interfaceIndex } from "../ffi/libc.ts";
 import { logger } from "../log.ts";
 import type { SteeredInterface } from "./interface.ts";
-import { reportRest, reportTrace } from "./trace_report.ts";
+import { MORE, reportRest, reportTrace } from "./trace_report.ts";
 import { nounFor } from "../text.ts";
 
 /** How often events are looked for. What they are limited to in the kernel fits its buffers for much longer. */
@@ -127,8 +127,6 @@ const EVENT_WORDS: Readonly<Record<EventKind, string>> = {
 const UNKNOWN_WORDS =
   "The XDP program on {interface} reports an event that this version of xdpsteer does not know ({reason}, {length} " +
   "bytes, queue {queue})";
-
-const MORE = " ({suppressed} more were not reported)";
 
 /** The sentence for an event of a kind. */
 export function eventWords(kind: EventKind | undefined): string {

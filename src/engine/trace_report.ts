@@ -16,7 +16,8 @@ export interface WatchedInterface {
   readonly xskMapId: number;
 }
 
-const MORE = " ({suppressed} more were not reported)";
+/** Ends the sentence for an event of which there may have been others. */
+export const MORE = " ({suppressed} more were not reported)";
 
 /** By errno, as xsk_rcv() of Linux 5.19 and later returns them; before, ENOSPC stands for ENOBUFS and ENOMEM too. */
 const REDIRECT_MEANINGS: Readonly<Record<string, string>> = {

@@ -10,6 +10,11 @@ export function parseMac(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text.split(":"), (part) => parseInt(part, 16));
 }
 
+/** Six bytes as `02:00:00:00:00:01`. */
+export function formatMac(mac: Uint8Array): string {
+  return [...mac].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+}
+
 /** An IPv4 address as 4 bytes, an IPv6 address as 16. @throws {TypeError} for anything else. */
 export function parseAddress(text: string): Uint8Array<ArrayBuffer> {
   const bytes = text.includes(":") ? parseIpv6(text) : parseIpv4(text);

@@ -61,12 +61,6 @@ export class RankedSet {
     this.#put(member, border);
   }
 
-  /** Lowers a member to the lowest rank. Hot path: no allocation. */
-  reset(member: number, rank: number): void {
-    this.remove(member, rank);
-    this.add(member);
-  }
-
   /** Hot path: no allocation. */
   remove(member: number, rank: number): void {
     let hole = this.#place[member]!;

@@ -22,7 +22,8 @@ Deno.test("RankedSet keeps every member with its rank, whatever is added, raised
         set.raise(member, rank);
         model.set(member, rank + 1);
       } else {
-        set.reset(member, rank);
+        set.remove(member, rank);
+        set.add(member);
         model.set(member, RANK.stranger);
       }
       assert.equal(set.size, model.size);

@@ -40,5 +40,10 @@ export interface Capture {
 
 /** `7777,27015-27030` */
 export function formatPorts(ports: readonly PortRange[]): string {
-  return ports.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
+  return ports.map(rangeText).join(",");
+}
+
+/** `7777` or `27015-27030` */
+export function rangeText({ first, last }: PortRange): string {
+  return first === last ? `${first}` : `${first}-${last}`;
 }

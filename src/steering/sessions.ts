@@ -84,22 +84,12 @@ export interface SessionTableOptions {
   /** Unknown to senders: they cannot choose flows that meet in one chain, nor guess ports. */
   readonly key: FlowKey;
   readonly ruleSlots: number;
-  /**
-   * Memory for rows, from {@linkcode sessionMemory}: whoever takes it over takes the sessions over. Default: memory of
-   * its own.
-   */
-  readonly memory?: SharedArrayBuffer;
   /** Memory for {@linkcode SessionTable.liveOfBackend}, that others read. Default: memory of its own. */
   readonly liveOfBackend?: SharedArrayBuffer;
 }
 
 /** What sessions ran out of when {@linkcode SessionTable.add} refused one. */
 export const REFUSED = { rows: 0, ports: 1 } as const;
-
-/** Memory for the rows of one worker; pages nobody writes to cost nothing. */
-export function sessionMemory(capacity: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((capacity << SHIFT) * Int32Array.BYTES_PER_ELEMENT);
-}
 
 /** Memory for the number of sessions with each backend, by row. */
 export function liveOfBackendMemory(): SharedArrayBuffer {
@@ -141,8 +131,9 @@ export class SessionTable {
   /** When the last search for a row that may be taken was in vain. */
   #refusedAt = -1;
 
-  constructor({ capacity, firstPort, portCount, key, ruleSlots, memory, liveOfBackend }: SessionTableOptions) {
-    this.words = new Int32Array(memory ?? sessionMemory(capacity));
+  constructor({ capacity, firstPort, portCount, key, ruleSlots, liveOfBackend }: SessionTableOptions) {
+    // Shared, for whoever is to take the rows over; pages nobody writes to cost nothing.
+    this.words = new Int32Array(new SharedArrayBuffer((capacity << SHIFT) * Int32Array.BYTES_PER_ELEMENT));
     this.bytes = new DataView(this.words.buffer);
     this.liveOfBackend = new Int32Array(liveOfBackend ?? liveOfBackendMemory());
     this.#capacity = capacity;

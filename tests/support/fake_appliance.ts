@@ -18,6 +18,7 @@ import type { XskStatistics } from "../../src/xsk/socket.ts";
 import { FakeRing } from "./fake_kernel.ts";
 import { ringAddress } from "./fake_queue.ts";
 import { FATE, type Fate } from "./fates.ts";
+import { STATISTICS } from "./status_answer.ts";
 
 const FIELDS = RULE_COUNTER_FIELDS.length;
 export const RING_SIZE = 64;
@@ -66,14 +67,7 @@ export class FakeXskSocket implements ObservedSocket {
   readonly tx = ringAddress(this.txRing);
   zeroCopy = false;
   /** Undefined while the kernel does not answer. */
-  numbers: Record<keyof XskStatistics, number> | undefined = {
-    rx_dropped: 0,
-    rx_invalid_descs: 0,
-    tx_invalid_descs: 0,
-    rx_ring_full: 0,
-    rx_fill_ring_empty_descs: 0,
-    tx_ring_empty_descs: 0,
-  };
+  numbers: Record<keyof XskStatistics, number> | undefined = { ...STATISTICS };
 
   statistics(): XskStatistics {
     if (this.numbers === undefined) throw new Error("getsockopt failed with EBADF");

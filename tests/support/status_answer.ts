@@ -5,6 +5,7 @@
  */
 import { loopNumbers } from "../../src/observe/snapshot.ts";
 import type { StatusAnswer } from "../../src/cli/top/rates.ts";
+import type { XskStatistics } from "../../src/xsk/socket.ts";
 
 export interface MadeUpRule {
   readonly name: string;
@@ -32,7 +33,8 @@ export interface MadeUpStatus {
 const FRAME_BYTES = 100;
 const NONE = { packets: 0, bytes: 0 };
 const LOOP = loopNumbers(() => 0);
-const STATISTICS = {
+/** Of a socket to which nothing has happened. */
+export const STATISTICS: XskStatistics = {
   rx_dropped: 0,
   rx_invalid_descs: 0,
   tx_invalid_descs: 0,

@@ -15,6 +15,11 @@ export function checksOf(rules: readonly Rule[]): CheckedBackend[] {
       ? action.to.map((backend) => checkOf(backend, action.health!))
       : []
   );
+  return eachOnce(checks);
+}
+
+/** Of checks with the same key the last. */
+export function eachOnce(checks: readonly CheckedBackend[]): CheckedBackend[] {
   return [...new Map(checks.map((check) => [check.key, check])).values()];
 }
 

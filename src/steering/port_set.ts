@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { PortRange } from "./ports.ts";
+import { type PortRange, rangeText } from "./rule.ts";
 
 /** The same ports in ascending order, each once, runs that touch as one. */
 export function merged(ranges: readonly PortRange[]): PortRange[] {
@@ -45,9 +45,4 @@ export function samePorts(one: readonly PortRange[], other: readonly PortRange[]
 /** `7777, 27015-27030` */
 export function portsText(ranges: readonly PortRange[]): string {
   return ranges.map(rangeText).join(", ");
-}
-
-/** `7777` or `27015-27030` */
-export function rangeText({ first, last }: PortRange): string {
-  return first === last ? `${first}` : `${first}-${last}`;
 }
