@@ -15,14 +15,6 @@ import { FULL, QUICK, type Result, type Workload } from "./results.ts";
 import { steeringCost } from "./steering_cost.ts";
 import { cpuPerPacket, throughput } from "./throughput.ts";
 
-const { values: options, positionals: chosen } = parseArgs({
-  allowPositionals: true,
-  options: {
-    quick: { type: "boolean", default: false },
-    out: { type: "string", default: "build/bench" },
-  },
-});
-
 const WORKLOADS: Readonly<Record<string, Workload>> = {
   throughput,
   cpu: cpuPerPacket,
@@ -35,6 +27,29 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
   soak,
 };
 
+const USAGE = `scripts/dev bench [--quick] [--out DIRECTORY] [WORKLOAD...]
+Workloads, all of them where none is named: ${Object.keys(WORKLOADS).join(", ")}`;
+
+function readArguments(): { options: { quick: boolean; out: string }; chosen: readonly string[] } {
+  try {
+    const { values: { help, ...options }, positionals } = parseArgs({
+      allowPositionals: true,
+      options: {
+        help: { type: "boolean", short: "h", default: false },
+        quick: { type: "boolean", default: false },
+        out: { type: "string", default: "build/bench" },
+      },
+    });
+    if (!help) return { options, chosen: positionals };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    Deno.exit(2);
+  }
+  console.log(USAGE);
+  Deno.exit(0);
+}
+
+const { options, chosen } = readArguments();
 for (const name of chosen) {
   if (!Object.hasOwn(WORKLOADS, name)) {
     console.error(`There is no workload "${name}": there are ${Object.keys(WORKLOADS).join(", ")}`);
