@@ -6,18 +6,17 @@
  */
 import { isAnswerable } from "../packet/answerable.ts";
 import { finishUdpChecksum } from "../packet/checksum.ts";
-import { flowHash } from "../packet/flow_hash.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
 import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import { tooBig, writeTooBig } from "../packet/too_big.ts";
 import { ipBytes, remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
 import { FATE } from "../steering/fate.ts";
+import { chooseBackend, countSources, findBackend, findSource } from "../steering/forward_lookup.ts";
 import {
   BACKEND,
   BACKEND_REACHABLE,
   backendAt,
-  findBackend,
   FORWARD,
   FORWARD_MODE,
   forwardAt,
@@ -27,7 +26,7 @@ import {
   usableAt,
 } from "../steering/forward_table.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
-import { sameAddress, SESSION, ticksOf } from "../steering/session_row.ts";
+import { SESSION, ticksOf } from "../steering/session_row.ts";
 import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
@@ -35,8 +34,6 @@ const { hops_exceeded, too_big, tx_ring_full, unanswerable } = FATE;
 const { dsr } = FORWARD_MODE;
 const LITTLE = true;
 
-/** The same on every box, so that boxes side by side choose the same backend. */
-const FLOW_SEED = 0;
 /** Sessions looked at for expiry with each batch. */
 const EXPIRE_LOOKS = 16;
 /** ICMP errors one worker sends at most. */
@@ -128,18 +125,18 @@ export class Forwarder {
     }
     let row: number;
     if (session < 0) {
-      row = this.#choose(view, packet, forwardWords);
+      row = chooseBackend(table, view, packet, forwardWords);
       if (row === NO_BACKEND) return no_backend;
-      session = sessions.add(view, packet, hash, row, rule, now, isNat ? this.#addresses(packet) : 0);
+      session = sessions.add(view, packet, hash, row, rule, now, isNat ? countSources(table, packet.isIpv6) : 0);
       if (session < 0) return sessions_full;
     } else {
       row = words[session + SESSION.backend]!;
       const isUsable = table.usable[usableAt(forward - 1) + row] !== 0;
       // The rule's mode may have changed since the session began.
       if (!isUsable || (words[session + SESSION.translationPort] !== 0) !== isNat) {
-        if (!isUsable) row = this.#choose(view, packet, forwardWords);
+        if (!isUsable) row = chooseBackend(table, view, packet, forwardWords);
         if (row === NO_BACKEND) return no_backend;
-        if (!sessions.move(session, row, now, isNat ? this.#addresses(packet) : 0)) return sessions_full;
+        if (!sessions.move(session, row, now, isNat ? countSources(table, packet.isIpv6) : 0)) return sessions_full;
       }
       sessions.touchByClient(session, rule, now);
     }
@@ -191,7 +188,7 @@ export class Forwarder {
     if (row < 0) return no_session;
     // Only by the interface that leads to the backend: a client's side cannot forge its answers.
     if (table.backends[backendAt(row) + BACKEND.interface] !== from) return no_session;
-    const address = this.#addressOf(view, packet, row);
+    const address = findSource(table, view, packet, row);
     if (address < 0) return no_session;
     const session = sessions.findByAnswer(packet.destinationPort, row, address);
     if (session < 0 || sessions.isOver(session, now)) return no_session;
@@ -204,32 +201,6 @@ export class Forwarder {
     const back = (ports << 16) | (ports >>> 16);
     translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
     return this.#send(view, packet, length, from, to, words, session + SESSION.link, returned);
-  }
-
-  /** How many addresses of the box a session can be translated to. */
-  #addresses({ isIpv6 }: UdpPacket): number {
-    return this.table.sources[isIpv6 ? SOURCES.count6 : SOURCES.count4]! || 1; // 0: the one that the route names
-  }
-
-  /** Which of those addresses a packet is for, or -1. */
-  #addressOf(view: DataView, { ip, isIpv6 }: UdpPacket, row: number): number {
-    const { backends, sources } = this.table;
-    const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
-    const count = sources[isIpv6 ? SOURCES.count6 : SOURCES.count4]!;
-    if (count === 0) return sameAddress(view, destination, backends, backendAt(row) + BACKEND.source, isIpv6) ? 0 : -1;
-    for (let address = 0; address < count; address++) {
-      if (sameAddress(view, destination, sources, sourceAt(isIpv6, address), isIpv6)) return address;
-    }
-    return -1;
-  }
-
-  /** The backend row that a new flow belongs to, or NO_BACKEND. */
-  #choose(view: DataView, packet: UdpPacket, forward: number): number {
-    const { forwards, maglev } = this.table;
-    const at = forwards[forward + (packet.isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)]!;
-    const size = forwards[forward + (packet.isIpv6 ? FORWARD.size6 : FORWARD.size4)]!;
-    if (size === 0) return NO_BACKEND;
-    return maglev[at + (flowHash(view, packet, FLOW_SEED) >>> 0) % size]!;
   }
 
   /** Makes the ICMP error of the packet, where not too many have been sent this second. */

@@ -68,7 +68,7 @@ const SOURCE_WORDS = SOURCES.first6 + MAX_SOURCES * 4;
 
 /** A power of two, so large that searches are short. */
 const INDEX_SIZE = 8 * MAX_BACKENDS;
-const INDEX_MASK = INDEX_SIZE - 1;
+export const INDEX_MASK = INDEX_SIZE - 1;
 const HALVES = 2;
 
 /** One of the two tables. */
@@ -151,39 +151,8 @@ export function indexBackends({ backends, index }: ForwardTable): void {
   }
 }
 
-function hashOfWords(words: Int32Array, at: number, port: number, isIpv6: boolean): number {
+export function hashOfWords(words: Int32Array, at: number, port: number, isIpv6: boolean): number {
   let hash = mix(port, words[at]!);
   for (let word = 1; isIpv6 && word < 4; word++) hash = mix(hash, words[at + word]!);
   return finishHash(hash);
-}
-
-/**
- * The row of the backend with this address and port, or -1. Hot path: no allocation.
- *
- * @param address Where the address stands in `view`.
- * @param port As it stands in the packet, as a little-endian halfword.
- */
-export function findBackend(
-  table: ForwardTable,
-  view: DataView,
-  address: number,
-  port: number,
-  isIpv6: boolean,
-): number {
-  const { backends, index } = table;
-  const first = view.getInt32(address, true);
-  let hash = mix(port, first);
-  for (let word = 4; isIpv6 && word < 16; word += 4) hash = mix(hash, view.getInt32(address + word, true));
-  for (let slot = finishHash(hash) & INDEX_MASK; index[slot] !== 0; slot = (slot + 1) & INDEX_MASK) {
-    const row = index[slot]! - 1;
-    const at = backendAt(row);
-    if (
-      backends[at] === first && backends[at + BACKEND.port] === port &&
-      ((backends[at + BACKEND.flags]! & BACKEND_IPV6) !== 0) === isIpv6 &&
-      (!isIpv6 || (backends[at + 1] === view.getInt32(address + 4, true) &&
-        backends[at + 2] === view.getInt32(address + 8, true) &&
-        backends[at + 3] === view.getInt32(address + 12, true)))
-    ) return row;
-  }
-  return -1;
 }

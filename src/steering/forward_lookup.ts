@@ -1,0 +1,83 @@
+/**
+ * What a worker looks up in the forward table for a packet.
+ *
+ * @module
+ */
+import { finishHash, flowHash, mix } from "../packet/flow_hash.ts";
+import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
+import {
+  BACKEND,
+  BACKEND_IPV6,
+  backendAt,
+  FORWARD,
+  type ForwardTable,
+  INDEX_MASK,
+  sourceAt,
+  SOURCES,
+} from "./forward_table.ts";
+import { NO_BACKEND } from "./maglev.ts";
+import { sameAddress } from "./session_row.ts";
+
+/** The same on every box, so that boxes side by side choose the same backend. */
+const FLOW_SEED = 0;
+
+/**
+ * The row of the backend with this address and port, or -1. Hot path: no allocation.
+ *
+ * @param address Where the address stands in `view`.
+ * @param port As it stands in the packet, as a little-endian halfword.
+ */
+export function findBackend(
+  table: ForwardTable,
+  view: DataView,
+  address: number,
+  port: number,
+  isIpv6: boolean,
+): number {
+  const { backends, index } = table;
+  const first = view.getInt32(address, true);
+  let hash = mix(port, first);
+  for (let word = 4; isIpv6 && word < 16; word += 4) hash = mix(hash, view.getInt32(address + word, true));
+  for (let slot = finishHash(hash) & INDEX_MASK; index[slot] !== 0; slot = (slot + 1) & INDEX_MASK) {
+    const row = index[slot]! - 1;
+    const at = backendAt(row);
+    if (
+      backends[at] === first && backends[at + BACKEND.port] === port &&
+      ((backends[at + BACKEND.flags]! & BACKEND_IPV6) !== 0) === isIpv6 &&
+      (!isIpv6 || (backends[at + 1] === view.getInt32(address + 4, true) &&
+        backends[at + 2] === view.getInt32(address + 8, true) &&
+        backends[at + 3] === view.getInt32(address + 12, true)))
+    ) return row;
+  }
+  return -1;
+}
+
+/**
+ * The backend row that a new flow belongs to, or NO_BACKEND. Hot path: no allocation.
+ *
+ * @param forward Index of the first word of the rule's forward.
+ */
+export function chooseBackend(table: ForwardTable, view: DataView, packet: UdpPacket, forward: number): number {
+  const { forwards, maglev } = table;
+  const at = forwards[forward + (packet.isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)]!;
+  const size = forwards[forward + (packet.isIpv6 ? FORWARD.size6 : FORWARD.size4)]!;
+  if (size === 0) return NO_BACKEND;
+  return maglev[at + (flowHash(view, packet, FLOW_SEED) >>> 0) % size]!;
+}
+
+/** How many addresses of the box a session can be translated to. Hot path. */
+export function countSources({ sources }: ForwardTable, isIpv6: boolean): number {
+  return sources[isIpv6 ? SOURCES.count6 : SOURCES.count4]! || 1; // 0: the one that the route names
+}
+
+/** Which of those addresses a backend's packet is for, or -1. Hot path: no allocation. */
+export function findSource(table: ForwardTable, view: DataView, { ip, isIpv6 }: UdpPacket, row: number): number {
+  const { backends, sources } = table;
+  const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
+  const count = sources[isIpv6 ? SOURCES.count6 : SOURCES.count4]!;
+  if (count === 0) return sameAddress(view, destination, backends, backendAt(row) + BACKEND.source, isIpv6) ? 0 : -1;
+  for (let address = 0; address < count; address++) {
+    if (sameAddress(view, destination, sources, sourceAt(isIpv6, address), isIpv6)) return address;
+  }
+  return -1;
+}
