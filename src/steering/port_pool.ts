@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Random } from "./random.ts";
 import { RankedSet } from "./ranked_set.ts";
 
 const FREE = -1;
@@ -19,14 +20,14 @@ export class PortPool {
   #head = 0;
   #freeCount: number;
 
-  /** @param random Gives 32 random bits: the order in which ports are taken cannot be guessed. */
-  constructor(readonly count: number, random: () => number) {
+  /** @param random The order in which ports are taken cannot be guessed. */
+  constructor(readonly count: number, random: Pick<Random, "below">) {
     this.ranks = new RankedSet(count);
     this.#owner = new Int32Array(count).fill(FREE);
     this.#free = Uint16Array.from({ length: count }, (_, port) => port);
     this.#freeCount = count;
     for (let left = count - 1; left > 0; left--) {
-      const other = (random() >>> 0) % (left + 1);
+      const other = random.below(left + 1);
       const port = this.#free[left]!;
       this.#free[left] = this.#free[other]!;
       this.#free[other] = port;

@@ -3,25 +3,18 @@
  * of a session meet in one worker, so nothing here is shared and nothing locks.
  *
  * A session is a row, found by a hash chain for the client's packets and by its translation port for the backend's
- * answers. Two things can run out: rows, and the ports with one backend. Room is made in the one that did: a session
- * that has expired, else one of the lowest rank there (see ranked_set.ts), else the longest silent conversation, but
- * none that was heard of within the last seconds.
+ * answers. Two things can run out: rows, and the ports with one backend. Room is made in the one that did (victims.ts).
  *
  * @module
  */
 import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
-import {
-  BACKEND,
-  BACKEND_ROWS,
-  backendAt,
-  FORWARD,
-  forwardAt,
-  type ForwardTable,
-  MAX_SOURCES,
-} from "./forward_table.ts";
+import { BACKEND_ROWS, type ForwardTable, MAX_SOURCES } from "./forward_table.ts";
 import { PortPool } from "./port_pool.ts";
+import { Random } from "./random.ts";
 import { RANK, RankedSet } from "./ranked_set.ts";
+import { SessionChains } from "./session_chains.ts";
+import { SessionLife } from "./session_life.ts";
 import {
   copyAddress,
   EVIDENCE_SHIFT,
@@ -29,11 +22,11 @@ import {
   FLAG_IPV6,
   FLAG_LIVE,
   RANK_SHIFT,
-  sameAddress,
   SESSION,
   SESSION_SHIFT,
   ticksOf,
 } from "./session_row.ts";
+import { Victims } from "./victims.ts";
 
 const NONE = -1;
 
@@ -44,12 +37,6 @@ const CONVERSATION_EVIDENCE = 3;
  * conversations too.
  */
 const COME_BACK_TICKS = ticksOf(1000);
-/** A conversation that was heard of within this time is never replaced. */
-const SPOKE_TICKS = ticksOf(5000);
-/** Sessions of one rank looked at to find the one that was silent for longest. */
-const RANK_LOOKS = 4;
-const CONVERSATION_LOOKS = 64;
-
 const LITTLE = true;
 // An import is looked up at each use, a module's own constant is part of the code.
 const SHIFT = SESSION_SHIFT;
@@ -112,18 +99,15 @@ export class SessionTable {
   readonly #firstPort: number;
   readonly #portCount: number;
   readonly #key: FlowKey;
-  readonly #mask: number;
-  readonly #byClient: Int32Array;
+  readonly #random: Random;
+  readonly #life: SessionLife;
+  readonly #chains: SessionChains;
+  readonly #victims: Victims;
   readonly #ranks: RankedSet;
   /** By backend row and address. Made with the first session that needs it. */
   readonly #pools: (PortPool | undefined)[] = [];
-  /** Of the forward table in force: ticks of silence by rule slot, and the backends' rows. */
-  readonly #idle: Int32Array;
-  #backends: Int32Array = new Int32Array(0);
-  #random: number;
-  /** Where the search for expired sessions goes on, and that for silent conversations. */
+  /** Where the search for expired sessions goes on. */
   #hand = 0;
-  #conversationHand = 0;
   /** Rows never used so far start here. */
   #fresh = 0;
   /** First of the rows given back, chained by nextByClient. */
@@ -140,21 +124,16 @@ export class SessionTable {
     this.#firstPort = firstPort;
     this.#portCount = portCount;
     this.#key = key;
-    this.#mask = capacity - 1;
-    this.#byClient = new Int32Array(capacity).fill(NONE);
+    this.#random = new Random(key.low ^ key.high);
+    this.#life = new SessionLife(this.words, ruleSlots);
+    this.#chains = new SessionChains(this.words, capacity);
+    this.#victims = new Victims(this.words, this.#life, this.#random);
     this.#ranks = new RankedSet(capacity);
-    this.#idle = new Int32Array(ruleSlots);
-    this.#random = key.low ^ key.high | 1;
   }
 
   /** Takes what decides how long sessions last from a forward table that is now in force. */
-  follow({ forwardOfRule, forwards, backends }: ForwardTable): void {
-    this.#backends = backends;
-    for (let rule = 0; rule < this.#idle.length; rule++) {
-      const forward = forwardOfRule[rule]!;
-      // The sessions of a rule that is gone keep the time that it had last.
-      if (forward !== 0) this.#idle[rule] = ticksOf(forwards[forwardAt(forward - 1) + FORWARD.idle]! * 1000);
-    }
+  follow(table: ForwardTable): void {
+    this.#life.follow(table);
   }
 
   /** The hash that {@linkcode findByClient} and {@linkcode add} want. Hot path: no allocation. */
@@ -164,20 +143,7 @@ export class SessionTable {
 
   /** The session a client's packet belongs to, as the index of its first word, or -1. Hot path: no allocation. */
   findByClient(view: DataView, packet: UdpPacket, hash: number): number {
-    const { words } = this;
-    const { ip, udp, isIpv6 } = packet;
-    const ports = view.getInt32(udp, LITTLE);
-    for (let row = this.#byClient[hash & this.#mask]!; row !== NONE;) {
-      const at = row << SHIFT;
-      if (
-        words[at + HASH] === hash && words[at + PORTS] === ports &&
-        ((words[at + FLAGS]! & FLAG_IPV6) !== 0) === isIpv6 &&
-        sameAddress(view, ip + (isIpv6 ? IPV6_SOURCE : IPV4_SOURCE), words, at + CLIENT, isIpv6) &&
-        sameAddress(view, ip + (isIpv6 ? IPV6_DESTINATION : IPV4_DESTINATION), words, at + SERVICE, isIpv6)
-      ) return at;
-      row = words[at + NEXT_BY_CLIENT]!;
-    }
-    return NONE;
+    return this.#chains.find(view, packet, hash);
   }
 
   /**
@@ -226,8 +192,7 @@ export class SessionTable {
     words[at + FLAGS] = FLAG_LIVE | (isIpv6 ? FLAG_IPV6 : 0);
     words[at + HASH] = hash;
     words[at + GENERATION] = (words[at + GENERATION]! + 1) | 0;
-    words[at + NEXT_BY_CLIENT] = this.#byClient[hash & this.#mask]!;
-    this.#byClient[hash & this.#mask] = row;
+    this.#chains.add(at);
     this.#ranks.add(row);
     this.live++;
     this.#join(at, backendRow, pool);
@@ -280,14 +245,13 @@ export class SessionTable {
    * True for a session that has been silent for too long, or whose backend is gone: it is as good as gone. Hot path.
    */
   isOver(at: number, now: number): boolean {
-    const { words } = this;
-    return now - words[at + LAST_SEEN]! > this.#idle[words[at + RULE]!]! || !this.#isWithBackend(at);
+    return this.#life.isOver(at, now);
   }
 
   remove(at: number): void {
     const { words } = this;
     const row = at >> SHIFT;
-    this.#unchain(words[at + HASH]!, row);
+    this.#chains.remove(at);
     this.#leave(at);
     this.#ranks.remove(row, this.#rankOf(at));
     words[at + FLAGS] = 0;
@@ -305,13 +269,6 @@ export class SessionTable {
       const at = row << SHIFT;
       if ((this.words[at + FLAGS]! & FLAG_LIVE) !== 0 && this.isOver(at, now)) this.remove(at);
     }
-  }
-
-  /** Whether the backend that a session was given is still the one in its row. */
-  #isWithBackend(at: number): boolean {
-    const { words } = this;
-    const generation = this.#backends[backendAt(words[at + BACKEND_ROW]!) + BACKEND.generation]!;
-    return generation === words[at + BACKEND_GENERATION] && generation !== 0;
   }
 
   #rankOf(at: number): number {
@@ -342,7 +299,7 @@ export class SessionTable {
   #join(at: number, backendRow: number, pool: number): void {
     const { words } = this;
     words[at + BACKEND_ROW] = backendRow;
-    words[at + BACKEND_GENERATION] = this.#backends[backendAt(backendRow) + BACKEND.generation]!;
+    words[at + BACKEND_GENERATION] = this.#life.generationOf(backendRow);
     words[at + TRANSLATION_PORT] = 0;
     words[at + ADDRESS] = 0;
     this.liveOfBackend[backendRow] = this.liveOfBackend[backendRow]! + 1;
@@ -369,17 +326,17 @@ export class SessionTable {
   /** The number of a pool of a backend that has a free port, made free if need be; or -1. */
   #poolWithRoom(backendRow: number, addresses: number, now: number): number {
     const base = backendRow * MAX_SOURCES;
-    const first = addresses === 1 ? 0 : (this.#nextRandom() >>> 0) % addresses;
+    const first = addresses === 1 ? 0 : this.#random.below(addresses);
     for (let index = 0; index < addresses; index++) {
       const number = base + (first + index) % addresses;
-      const pool = this.#pools[number] ??= new PortPool(this.#portCount, () => this.#nextRandom());
+      const pool = this.#pools[number] ??= new PortPool(this.#portCount, this.#random);
       if (pool.free > 0) return number;
     }
     for (let index = 0; index < addresses; index++) {
       const number = base + (first + index) % addresses;
       const pool = this.#pools[number]!;
       if (pool.refusedAt === now) continue;
-      const victim = this.#victim(pool.ranks, pool, now);
+      const victim = this.#victims.find(pool.ranks, pool, now);
       if (victim === NONE) {
         pool.refusedAt = now;
         continue;
@@ -392,7 +349,7 @@ export class SessionTable {
 
   #takeRow(now: number): number {
     if (this.#free === NONE && this.#fresh === this.#capacity && this.#refusedAt !== now) {
-      const victim = this.#victim(this.#ranks, undefined, now);
+      const victim = this.#victims.find(this.#ranks, undefined, now);
       if (victim === NONE) this.#refusedAt = now;
       else this.#evict(victim, now);
     }
@@ -412,57 +369,5 @@ export class SessionTable {
   #refuse(reason: number): number {
     this.refused[reason] = this.refused[reason]! + 1;
     return NONE;
-  }
-
-  /**
-   * The session that gives way to a new one, or -1. @param pool Whose ports the set is of; undefined: it is of rows.
-   */
-  #victim(set: RankedSet, pool: PortPool | undefined, now: number): number {
-    for (let rank: number = stranger; rank < conversation; rank++) {
-      const count = set.count(rank);
-      if (count === 0) continue;
-      let victim = NONE;
-      for (let look = 0; look < RANK_LOOKS; look++) {
-        victim = this.#moreSilent(victim, set.at(rank, (this.#nextRandom() >>> 0) % count), pool, now);
-      }
-      return victim;
-    }
-    const count = set.count(conversation);
-    let victim = NONE;
-    for (let look = Math.min(CONVERSATION_LOOKS, count); look > 0; look--) {
-      this.#conversationHand = (this.#conversationHand + 1) % count;
-      victim = this.#moreSilent(victim, set.at(conversation, this.#conversationHand), pool, now);
-    }
-    if (victim === NONE || this.isOver(victim, now)) return victim;
-    return now - this.words[victim + LAST_SEEN]! < SPOKE_TICKS ? NONE : victim;
-  }
-
-  /** Which of two sessions is to give way: one that is over, else the one that was silent for longer. */
-  #moreSilent(at: number, member: number, pool: PortPool | undefined, now: number): number {
-    const other = (pool === undefined ? member : pool.ownerOf(member)) << SHIFT;
-    if (at === NONE || this.isOver(other, now)) return other;
-    if (this.isOver(at, now)) return at;
-    return this.words[other + LAST_SEEN]! < this.words[at + LAST_SEEN]! ? other : at;
-  }
-
-  #nextRandom(): number {
-    let bits = this.#random;
-    bits ^= bits << 13;
-    bits ^= bits >>> 17;
-    bits ^= bits << 5;
-    return this.#random = bits;
-  }
-
-  #unchain(hash: number, row: number): void {
-    const { words } = this;
-    const heads = this.#byClient;
-    const after = words[(row << SHIFT) + NEXT_BY_CLIENT]!;
-    let at = heads[hash & this.#mask]!;
-    if (at === row) {
-      heads[hash & this.#mask] = after;
-      return;
-    }
-    while (words[(at << SHIFT) + NEXT_BY_CLIENT] !== row) at = words[(at << SHIFT) + NEXT_BY_CLIENT]!;
-    words[(at << SHIFT) + NEXT_BY_CLIENT] = after;
   }
 }
