@@ -55,7 +55,7 @@ for (const { queues, workers, attach } of CASES) {
     const packetsPerFlow = PACKETS_PER_FLOW * ports.length;
     const { sentPerPort } = await runTraffic(network, "udp", { ports, flows: FLOWS, packetsPerFlow });
     for (const port of ports) assert.equal(sentPerPort[port], PACKETS, `sent to port ${port}`);
-    const status = await settled(box);
+    const status = await settled(box, ports.length * PACKETS);
 
     assert.equal(status.interfaces[0]!.attach, attach);
     assert.equal(status.interfaces[0]!.queues.length, queues);
