@@ -26,6 +26,7 @@ export const KEY_EXAMPLES: Readonly<Record<string, string>> = {
   "steering[].ports": '[7777, "27015-27030"]',
   "steering[].worker": "0",
   "steering[].action": "echo",
+  "steering[].action.forward.health.expect": '{ hex: "ff ff ff ff 49" }',
   "steering[].capture": "/var/lib/xdpsteer/game.pcapng",
   "control.socket": "/run/xdpsteer/edge.sock",
   "control.group": "netops",
@@ -42,6 +43,12 @@ export const KEY_VALUES: Readonly<Record<string, string>> = {
   "steering[].capture": "a path, or a map with `file`, `snap`, `sample`, `rotate`",
   "steering[].capture.file": "a path",
   "steering[].capture.rotate.size": "a number of bytes, with `KiB`, `MiB`, `GiB` or `TiB` after it or nothing",
+  "steering[].action.forward.health.send": "text, or a map with `hex` or `base64`",
+  "steering[].action.forward.health.expect": "text, or a map with `hex` or `base64`",
+  "steering[].action.forward.health.send.hex": "hex digits, two a byte",
+  "steering[].action.forward.health.expect.hex": "hex digits, two a byte",
+  "steering[].action.forward.health.send.base64": "base64",
+  "steering[].action.forward.health.expect.base64": "base64",
   "control.socket": "an absolute path",
   "control.group": "`none`, the name of a group, or its number",
   "control.http": "`off`, or a loopback address and a port",
@@ -112,6 +119,26 @@ interfaces: [{ name: eth0 }]
 workers: { cpus: [3], wait: busy }
 steering:
   - { name: game, ports: 7777, worker: 0, action: echo }
+`,
+  },
+  {
+    title: "Game servers of the Source engine behind the box",
+    text:
+      'Text is sent as UTF-8, where `"\\xFF"` is the two bytes `c3 bf`. The query that these servers answer begins ' +
+      "with four bytes `ff`, so it is written in hex: `ff ff ff ff`, the text `TSource Engine Query` and a zero byte.",
+    yaml: `
+version: 1
+interfaces: [{ name: eth0 }]
+steering:
+  - name: source
+    ports: "27015-27030"
+    action:
+      forward:
+        to: ["10.0.0.11:27015", "10.0.0.12:27015"]
+        health:
+          check: udp
+          send: { hex: ff ff ff ff 54 53 6f 75 72 63 65 20 45 6e 67 69 6e 65 20 51 75 65 72 79 00 }
+          expect: { hex: ff ff ff ff }
 `,
   },
   {

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { captureWarnings } from "../config/capture_place.ts";
 import { readConfig, readStandardInput } from "../config/load.ts";
 import { parseConfig, writeConfig } from "../config/parse.ts";
+import { configWarnings } from "../config/warnings.ts";
 import { EXIT, formatProblem, SteerError } from "../errors.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { plural } from "../text.ts";
@@ -35,7 +35,7 @@ export function check(given: string | undefined, { config: option, json }: Check
   const content = path === STANDARD_INPUT ? readStandardInput() : readConfig(path);
   const file = path === STANDARD_INPUT ? "standard input" : path;
   const config = parseConfig(content, { file, cpuCount: navigator.hardwareConcurrency });
-  for (const warning of captureWarnings(content, config.steering)) {
+  for (const warning of configWarnings(content, config.steering)) {
     printError(`warning: ${formatProblem(file, warning)}`);
   }
   if (json) return print(writeConfig(config));

@@ -199,6 +199,14 @@ const BOUNDS: Readonly<Record<string, Bound>> = {
       says: new RegExp(`${key} ".*" is not possible`),
     } satisfies Bound,
   ])),
+  ...Object.fromEntries(["send", "expect"].map((key) => [
+    `bytes of ${key}`,
+    {
+      text: (length) => health(`${key}: { hex: "${"ff".repeat(length)}" }`),
+      most: 512,
+      says: /hex ".*" is 513 bytes long/,
+    } satisfies Bound,
+  ])),
   "sessions": {
     text: (count) => `${HEAD}forwarding: { sessions: ${count} }`,
     most: 1_048_576,

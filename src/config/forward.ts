@@ -14,6 +14,7 @@ import {
   HEALTH_CHECKS,
 } from "../steering/forward.ts";
 import { BACKEND, backendFault, readBackend } from "./backend.ts";
+import { payloadSchema } from "./payload.ts";
 import { LAST_PORT, type PortRange, readPorts } from "./ports.ts";
 import { choice, map, orNull, powerOfTwo, section, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, show } from "./wording.ts";
@@ -32,10 +33,6 @@ const seconds = (noun: string, from: number, to: number): z.ZodNumber => {
   return z.number({ error }).min(from, { error }).max(to, { error });
 };
 const times = (noun: string): z.ZodInt => whole(complainAboutNumber(noun, "1 to 100"), 1, 100);
-const message = (noun: string): z.ZodString => {
-  const error = complainAboutText(noun, "1 to 512 characters", "is not possible");
-  return z.string({ error }).min(1, { error }).max(512, { error });
-};
 
 const health = map("health", {
   check: choice("check", HEALTH_CHECKS).describe(
@@ -43,9 +40,13 @@ const health = map("health", {
   ),
   port: orNull(whole(complainAboutNumber("port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
     .describe("Port to check. Default: the backend's port."),
-  send: message("send").default("xdpsteer").describe('Payload of a UDP check. Default "xdpsteer".'),
-  expect: orNull(message("expect")).describe(
-    "What the answer to a UDP check must begin with. Default: any answer is accepted.",
+  send: payloadSchema("send").default("xdpsteer").describe(
+    "Payload of a UDP check: text, which is sent as UTF-8, or a map with hex or base64 for bytes of any value. " +
+      'Default "xdpsteer".',
+  ),
+  expect: orNull(payloadSchema("expect")).describe(
+    "What the answer to a UDP check must begin with: text, or a map with hex or base64. Default: any answer is " +
+      "accepted.",
   ),
   interval: seconds("interval", 0.1, 300).default(1).describe("Seconds between two checks. Default 1."),
   timeout: seconds("timeout", 0.01, 60).default(0.5).describe("Seconds to wait for an answer. Default 0.5."),

@@ -61,7 +61,7 @@ steering:
         mode: dsr
         remap_port: 9
         idle_timeout: 5
-        health: { check: udp, port: 9, send: hi, expect: ho, interval: 2, timeout: 0.1, rise: 1, fall: 4 }
+        health: { check: udp, port: 9, send: { hex: "ff 00" }, expect: ho, interval: 2, timeout: 0.1, rise: 1, fall: 4 }
         none_left: pass
 forwarding: { ports: 1000-1999, sessions: 1024, table_size: 251 }
 control: { socket: /tmp/s, group: 7, http: off }
@@ -102,7 +102,16 @@ Deno.test("parseConfig() reads every key", () => {
           remapPort: 9,
           idleTimeout: 5,
           drainTimeout: 600,
-          health: { check: "udp", port: 9, send: "hi", expect: "ho", interval: 2, timeout: 0.1, rise: 1, fall: 4 },
+          health: {
+            check: "udp",
+            port: 9,
+            send: { hex: "ff 00" },
+            expect: "ho",
+            interval: 2,
+            timeout: 0.1,
+            rise: 1,
+            fall: 4,
+          },
           noneLeft: "pass",
         },
       },

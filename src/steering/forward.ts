@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Payload } from "./payload.ts";
 
 /** How packets are sent to a backend. Workers know a mode by its position in this table. */
 export const FORWARD_MODE_TABLE = {
@@ -70,9 +71,9 @@ export interface HealthCheck {
   /** Null: the backend's port. */
   readonly port: number | null;
   /** For udp: the payload of the datagram. */
-  readonly send: string;
+  readonly send: Payload;
   /** For udp: what the answer must begin with; null: any answer is accepted. */
-  readonly expect: string | null;
+  readonly expect: Payload | null;
   /** Seconds from the start of one check to the start of the next, ± 5 %. */
   readonly interval: number;
   /** Seconds to wait for an answer. */

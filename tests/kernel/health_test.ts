@@ -99,6 +99,31 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
     assert.deepEqual(await health.end(), before, "no socket is left");
   });
 
+  Deno.test(`a game server is healthy with the bytes of its protocol, which text cannot say, over ${family}`, async () => {
+    await using network = await healthNetwork();
+    await using servers = await HealthServers.start(network, { udp: { 27015: "a2s" } });
+    await using health = await HealthProcess.start(network);
+    const query = new TextEncoder().encode("....TSource Engine Query\0").fill(0xff, 0, 4);
+    const server = { ...SHORT, timeoutMs: 1000, address: peer, port: 27015, kind: "udp" } as const;
+    const good = { payload: { hex: query.toHex() }, expect: { hex: "ff ff ff ff 49" } };
+    await health.set([
+      { ...server, ...good, name: "hex" },
+      { ...server, name: "base64", payload: { base64: query.toBase64() }, expect: { base64: "/////0k=" } },
+      { ...server, ...good, name: "another answer", expect: { hex: "ff ff ff ff 41" } },
+      { ...server, ...SHORT, name: "text", payload: "\xff\xff\xff\xffTSource Engine Query\0" },
+    ]);
+    for (const name of ["hex", "base64"]) {
+      const { healthy, failures, reason } = await untilChecked(health, name, 5);
+      assert.deepEqual({ healthy, failures, reason }, { healthy: true, failures: 0, reason: "answered" }, name);
+    }
+    const { reason } = await untilChanged(health, "another answer", 1);
+    assert.equal(reason, "wrong answer of 22 bytes: ffffffff491173746565726564006465...");
+    assert.equal((await untilChanged(health, "text", 1)).reason, "no answer in 100 ms");
+    const data = servers.requests("udp", 27015).map((request) => request.data);
+    assert.ok(data.some((bytes) => bytes.startsWith("\\xff\\xff\\xff\\xffTSource")), "bytes as they were written");
+    assert.ok(data.some((bytes) => bytes.startsWith("ÿÿÿÿT")), "text as UTF-8");
+  });
+
   Deno.test(`a port nobody listens on fails at once, and its server is found when it comes, over ${family}`, async () => {
     await using network = await healthNetwork();
     await using health = await HealthProcess.start(network);

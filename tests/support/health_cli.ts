@@ -7,6 +7,7 @@
  */
 import { type BackendHealth, HealthChecks } from "../../src/backends/health/checks.ts";
 import type { HealthCheckKind } from "../../src/steering/forward.ts";
+import type { Payload } from "../../src/steering/payload.ts";
 import { configureLog } from "../../src/log.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { PATIENCE_MS } from "../e2e/support/wait.ts";
@@ -24,8 +25,8 @@ export interface BackendText {
   readonly address: string;
   readonly port: number;
   readonly checkPort?: number;
-  readonly payload?: string;
-  readonly expect?: string;
+  readonly payload?: Payload;
+  readonly expect?: Payload;
 }
 
 export interface Change {

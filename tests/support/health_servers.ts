@@ -15,6 +15,8 @@ export type UdpManner =
   | "twice"
   | "silent"
   | "empty"
+  /** Answers a query of the Source engine's servers, byte for byte, and nothing else. */
+  | "a2s"
   | { readonly delayMs: number }
   | { readonly pattern: string };
 
@@ -49,10 +51,13 @@ def udp(port, manner):
         count = 0
         while True:
             data, peer = server.recvfrom(65535)
-            tell(f"udp {port} {peer[1]} {data.decode()}")
+            tell(f"udp {port} {peer[1]} {data.decode(errors='backslashreplace')}")
             answer = b"pong " + data
             if manner == "silent": continue
             if manner == "empty": answer = b""
+            if manner == "a2s":
+                if data != b"\\xff\\xff\\xff\\xffTSource Engine Query\\0": continue
+                answer = b"\\xff\\xff\\xff\\xffI\\x11steered\\0de_edge\\0"
             if isinstance(manner, dict) and "delayMs" in manner:
                 threading.Timer(manner["delayMs"] / 1000, server.sendto, (answer, peer)).start()
                 continue

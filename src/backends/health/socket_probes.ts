@@ -8,6 +8,7 @@ import { IpSocket } from "../../ffi/ip_socket.ts";
 import type { SocketAddress } from "../../ffi/udp.ts";
 import { UAPI } from "../../ffi/uapi.ts";
 import type { HealthCheck } from "../../steering/forward.ts";
+import { payloadBytes } from "../../steering/payload.ts";
 import { failure, type Outcome, type Probe } from "./probe.ts";
 import { plural } from "../../text.ts";
 
@@ -24,8 +25,8 @@ export class UdpProbe implements Probe {
   #socket: IpSocket | undefined;
 
   constructor(private readonly peer: SocketAddress, { send, expect }: HealthCheck) {
-    this.#payload = new TextEncoder().encode(send);
-    this.#expect = new TextEncoder().encode(expect ?? "");
+    this.#payload = payloadBytes(send);
+    this.#expect = payloadBytes(expect ?? "");
   }
 
   get fd(): number {

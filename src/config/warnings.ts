@@ -1,0 +1,48 @@
+/**
+ * What is odd in a valid configuration: `run` takes it, so these are warnings.
+ *
+ * @module
+ */
+import type { ConfigProblem } from "../errors.ts";
+import type { HealthCheck } from "../steering/forward.ts";
+import type { Rule } from "../steering/rule.ts";
+import { capturePath } from "./capture.ts";
+import { captureObstacle } from "./capture_place.ts";
+import { payloadDoubt } from "./payload.ts";
+import { toProblems } from "./problems.ts";
+import { show } from "./wording.ts";
+import { type Finding, YamlFile } from "./yaml_file.ts";
+
+/**
+ * All that is odd, each at its place in the file.
+ *
+ * @param content A valid configuration.
+ * @param rules What it holds.
+ */
+export function configWarnings(content: Uint8Array, rules: readonly Rule[]): ConfigProblem[] {
+  const text = new TextDecoder().decode(content);
+  const file = new YamlFile(text);
+  const findings = rules.flatMap(({ action, capture }, index) => [
+    ...capture === undefined ? [] : captureFindings(file, index, capture.file),
+    ...action.kind !== "forward" || action.health === null ? [] : payloadFindings(file, text, index, action.health),
+  ]);
+  return toProblems(text, file, findings);
+}
+
+function captureFindings(file: YamlFile, rule: number, captureFile: string): Finding[] {
+  const message = captureObstacle(captureFile);
+  if (message === undefined) return [];
+  const path = ["steering", rule, "capture"];
+  const place = file.usePlace(capturePath(file.valueAt(path)) === file.valueAt(path) ? path : [...path, "file"]);
+  return [{ ...place, message: `${message}: run would steer, but not capture` }];
+}
+
+function payloadFindings(file: YamlFile, text: string, rule: number, check: HealthCheck): Finding[] {
+  return (["send", "expect"] as const).flatMap((key) => {
+    const place = file.place(["steering", rule, "action", "forward", "health", key]);
+    const payload = check[key];
+    const doubt = payload === null ? undefined : payloadDoubt(payload, text.slice(place.start, place.end));
+    if (doubt === undefined) return [];
+    return [{ ...place, message: `${key} ${show(payload)} ${doubt}: for bytes expected { hex: DIGITS }` }];
+  });
+}
