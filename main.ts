@@ -1,11 +1,13 @@
 /**
- * The entry of the process, and of its thread that writes captures.
+ * The entry of the process, and of its threads but the workers.
  *
  * @module
  */
 if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) {
-  const { serveAsCaptureWriter } = await import("./src/capture/writer.ts");
-  serveAsCaptureWriter(self as unknown as DedicatedWorkerGlobalScope);
+  const scope = self as unknown as DedicatedWorkerGlobalScope;
+  // Names of threads: CAPTURE_THREAD in src/capture/messages.ts, CHECK_THREAD in src/config/check_thread.ts.
+  if (scope.name === "check") (await import("./src/config/check_thread.ts")).serveAsChecker(scope);
+  else (await import("./src/capture/writer.ts")).serveAsCaptureWriter(scope);
 } else {
   const { main } = await import("./src/cli/main.ts");
   await main(Deno.args, new URL(import.meta.url));

@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { type LoadedConfig, readConfig } from "../config/load.ts";
 import type { ConfigMemo } from "../config/memo.ts";
-import { parseConfig, recheck } from "../config/parse.ts";
+import { recheck } from "../config/parse.ts";
 import type { Saving } from "../config/save.ts";
 import type { Config } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
@@ -16,6 +16,7 @@ import { diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import type { Check } from "./checker.ts";
 import type { Applied, Steering } from "./steering.ts";
 
 /** Configurations offered since the start, by what became of them. */
@@ -60,6 +61,7 @@ export interface ReloaderOptions {
   readonly manager: Pick<ServiceManager, "ready" | "reloading">;
   readonly file: string;
   readonly cpuCount: number;
+  readonly check: Check;
   /** What is in force, and what the file held. */
   readonly loaded: LoadedConfig;
   /** Told what the file holds when it is put in force, for the next start. */
@@ -104,10 +106,10 @@ export class Reloader {
       const found = content ?? `unreadable: ${messageOf(failure)}`;
       if (onlyIfChanged && isDeepStrictEqual(found, this.#seen)) return undefined;
       this.#seen = found;
-      const { cpuCount, file, memo } = this.#options;
+      const { check, cpuCount, file, memo } = this.#options;
       return await this.#change(async () => {
         if (content === undefined) throw failure;
-        const config = parseConfig(content, { file, cpuCount });
+        const config = await check(content, file);
         try {
           const applied = await this.#apply(config);
           void memo?.remember(content, cpuCount, config);
@@ -126,11 +128,12 @@ export class Reloader {
    * @throws {StaleError} where the conditions are not met.
    */
   applyText(text: string | Uint8Array, name: string, conditions: Conditions = {}): Promise<Applied> {
-    const parse = (): Config => parseConfig(text, { file: name, cpuCount: this.#options.cpuCount });
+    const content = typeof text === "string" ? new TextEncoder().encode(text) : text;
+    const { check } = this.#options;
     return this.#inTurn(async () => {
       this.#require(conditions);
-      if (conditions.dryRun) return this.#preview(parse());
-      return await this.#change(async () => await this.#apply(parse()));
+      if (conditions.dryRun) return this.#preview(await check(content, name));
+      return await this.#change(async () => await this.#apply(await check(content, name)));
     });
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { FakePortTable } from "../../tests/support/fake_engine.ts";
 import { SteeringRig } from "../../tests/support/steering_rig.ts";
 import { loadConfig } from "../config/load.ts";
+import { parseConfig } from "../config/parse.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { Rule } from "../steering/rule.ts";
 import { Reloader } from "./reload.ts";
@@ -39,6 +40,7 @@ class Rig implements AsyncDisposable {
       manager: { reloading: () => rig.manager.push("reloading"), ready: (status) => rig.manager.push(status) },
       file: rig.file,
       cpuCount: CPUS,
+      check: (content, file) => parseConfig(content, { file, cpuCount: CPUS }),
       loaded,
       timers,
     });

@@ -51,17 +51,28 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   let server: ControlServer | undefined;
   try {
     // What packets do not wait for is loaded while they are steered.
-    const [{ Reloader }, { History }, { Observer }, { ControlServer }, { FileWatch }, { KernelEvents }] = await Promise
-      .all([
-        import("../appliance/reload.ts"),
-        import("../observe/history.ts"),
-        import("../observe/observer.ts"),
-        import("../api/server.ts"),
-        import("../host/watch.ts"),
-        import("../engine/kernel_events.ts"),
-      ]);
+    const [{ checkerOf }, { Reloader }, { History }, { Observer }, { ControlServer }, { FileWatch }, { KernelEvents }] =
+      await Promise
+        .all([
+          import("../appliance/checker.ts"),
+          import("../appliance/reload.ts"),
+          import("../observe/history.ts"),
+          import("../observe/observer.ts"),
+          import("../api/server.ts"),
+          import("../host/watch.ts"),
+          import("../engine/kernel_events.ts"),
+        ]);
     const { queue, steering } = appliance;
-    reloader = new Reloader({ steering, queue, manager, file, cpuCount, loaded, memo });
+    reloader = new Reloader({
+      steering,
+      queue,
+      manager,
+      file,
+      cpuCount,
+      check: checkerOf({ entry, cpuCount }),
+      loaded,
+      memo,
+    });
     using history = new History(appliance);
     server = await ControlServer.open(config.control, {
       appliance,

@@ -1,0 +1,61 @@
+/**
+ * Checks configurations while packets are steered: a small one at once, a large one in a thread of its own that can be
+ * ended. A mebibyte of quotation marks takes the YAML parser ten seconds, and the control thread has a watchdog to feed.
+ *
+ * @module
+ */
+import { CHECK_THREAD, type CheckOrder, type CheckResult } from "../config/check_thread.ts";
+import { parseConfig } from "../config/parse.ts";
+import { wholeFile } from "../config/problems.ts";
+import type { Config } from "../config/schema.ts";
+import { ConfigError, SteerError } from "../errors.ts";
+
+/** Bytes that are checked at once: some tens of milliseconds, whatever they say. To start a thread takes as long. */
+const MAX_AT_ONCE = 8 * 1024;
+/** Far more than the largest configuration takes. */
+const LIMIT_MS = 20_000;
+
+/** Checks a configuration. @throws {ConfigError} with all that is wrong with it. */
+export type Check = (content: Uint8Array, file: string) => Config | Promise<Config>;
+
+export interface CheckerOptions {
+  /** The module of the process. */
+  readonly entry: URL;
+  readonly cpuCount: number;
+  readonly limitMs?: number;
+}
+
+/** @returns A check that holds up the calling thread for a few milliseconds at most. */
+export function checkerOf({ entry, cpuCount, limitMs = LIMIT_MS }: CheckerOptions): Check {
+  return (content, file) => {
+    const options = { file, cpuCount };
+    if (content.length <= MAX_AT_ONCE) return parseConfig(content, options);
+    return checkInThread(entry, { content, ...options }, limitMs);
+  };
+}
+
+async function checkInThread(entry: URL, order: CheckOrder, limitMs: number): Promise<Config> {
+  const { file } = order;
+  const { promise, resolve, reject } = Promise.withResolvers<CheckResult>();
+  const thread = new Worker(entry, { type: "module", name: CHECK_THREAD });
+  thread.onerror = (event) => {
+    event.preventDefault();
+    reject(new SteerError(`"${file}" cannot be checked: the thread that does it has failed: ${event.message}`));
+  };
+  thread.onmessage = ({ data }: MessageEvent<"ready" | CheckResult>) => {
+    if (data === "ready") thread.postMessage(order);
+    else resolve(data);
+  };
+  const limit = setTimeout(() => {
+    const expected = "expected a configuration, which takes less than one";
+    reject(new ConfigError(file, [wholeFile(`checking it was given up after ${limitMs / 1000} s: ${expected}`)]));
+  }, limitMs);
+  try {
+    const result = await promise;
+    if ("problems" in result) throw new ConfigError(file, result.problems);
+    return result.config;
+  } finally {
+    clearTimeout(limit);
+    thread.terminate();
+  }
+}

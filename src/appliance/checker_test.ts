@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { parseConfig } from "../config/parse.ts";
+import { ConfigError } from "../errors.ts";
+import { checkerOf } from "./checker.ts";
+
+const ENTRY = new URL("../../main.ts", import.meta.url);
+const FILE = "steering.yaml";
+const CPUS = 2;
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+const check = checkerOf({ entry: ENTRY, cpuCount: CPUS });
+const GOOD = "version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: game, ports: 7777, action: echo }]\n";
+/** Makes a file so large that a thread checks it. */
+const COMMENT = `# ${"a".repeat(10_000)}\n`;
+
+Deno.test("a small and a large configuration come out the same, good or bad", async () => {
+  const expected = parseConfig(GOOD, { file: FILE, cpuCount: CPUS });
+  assert.deepEqual(await check(encode(GOOD), FILE), expected);
+  assert.deepEqual(await check(encode(GOOD + COMMENT), FILE), expected);
+
+  const bad = GOOD.replace("7777", "70000");
+  const refusal = async (text: string): Promise<ConfigError> => {
+    const error = await Promise.try(() => check(encode(text), FILE)).then(() => undefined, (error) => error);
+    assert.ok(error instanceof ConfigError, `${error}`);
+    return error;
+  };
+  const [small, large] = [await refusal(bad), await refusal(bad + COMMENT)];
+  assert.deepEqual(large.problems, small.problems);
+  assert.equal(large.message, small.message);
+});
+
+Deno.test("what takes too long to check is given up, and this thread was free all the while", async () => {
+  const limited = checkerOf({ entry: ENTRY, cpuCount: CPUS, limitMs: 1 });
+  await assert.rejects(
+    async () => await limited(encode('"'.repeat(1_000_000)), FILE),
+    /^ConfigError: steering.yaml: checking it was given up after 0.001 s: expected a configuration/,
+  );
+});
