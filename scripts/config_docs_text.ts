@@ -31,6 +31,7 @@ export const KEY_EXAMPLES: Readonly<Record<string, string>> = {
   "control.socket": "/run/xdpsteer/edge.sock",
   "control.group": "netops",
   "control.http": '"[::1]:9469"',
+  "control.settle": "0",
   "log.level": "warn",
   "log.format": "json",
 };
@@ -204,6 +205,11 @@ triggers a change:
   also in the file;
 - \`PUT /v1/config\` on the control socket, with a file or with an answer of \`GET /v1/config\`;
 - \`POST\` and \`DELETE /v1/ports\` on the control socket.
+
+A file counts when two reads 200 ms apart have found the same in it, so a save in several steps is seen whole. A file
+that loses more than half of at least four rules may still be half of what is being written: the log says so, and it is
+put in force when it still says so after \`control.settle\` seconds. The safest way to save is to write another file and
+rename it.
 
 The answer to \`GET /v1/config\` has the generation as its \`ETag\`. A program that sends this tag back with its change, as
 \`If-Match\`, changes only what it has read: if another generation is active, the answer is 412 and nothing changes. With

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { claimAddresses } from "./claim.ts";
 
-const claim = (socket: string): Promise<void> => claimAddresses({ socket, group: null, http: null });
+const claim = (socket: string): Promise<void> => claimAddresses({ socket, group: null, http: null, settle: 5 });
 
 async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();

@@ -228,7 +228,7 @@ Deno.test("a client on a socket that does not read its stream is cut off, and on
   api.appliance.setRules(rules);
   const socket = await Deno.makeTempFile({ prefix: "xdpsteer-stream-" });
   await Deno.remove(socket);
-  const server = await ControlServer.open({ socket, group: null, http: null }, api);
+  const server = await ControlServer.open({ socket, group: null, http: null, settle: 5 }, api);
   const open = async (): Promise<Deno.UnixConn> => {
     const connection = await Deno.connect({ transport: "unix", path: socket });
     await connection.write(new TextEncoder().encode("GET /v1/stream HTTP/1.1\r\nhost: localhost\r\n\r\n"));

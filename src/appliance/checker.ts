@@ -1,6 +1,6 @@
 /**
  * Checks configurations while packets are steered: a small one at once, a large one in a thread of its own that can be
- * ended. A mebibyte of quotation marks takes the YAML parser ten seconds, and the control thread has a watchdog to feed.
+ * ended. A mebibyte of quotation marks takes the YAML parser ten seconds, and this thread has a watchdog to feed.
  *
  * @module
  */

@@ -4,7 +4,7 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import { type LoadedConfig, readConfig } from "../config/load.ts";
+import type { LoadedConfig } from "../config/load.ts";
 import type { ConfigMemo } from "../config/memo.ts";
 import { recheck } from "../config/parse.ts";
 import type { Saving } from "../config/save.ts";
@@ -15,8 +15,9 @@ import type { ChangeQueue } from "../engine/change_queue.ts";
 import { diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
-import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { Check } from "./checker.ts";
+import { type FileContent, type Found, readFound } from "./found_file.ts";
 import type { Applied, Steering } from "./steering.ts";
 
 /** Configurations offered since the start, by what became of them. */
@@ -53,6 +54,14 @@ export class StaleError extends SteerError {
 /** Keys of the configuration that are fixed for the life of the process. */
 export const FIXED = ["interfaces", "workers", "forwarding", "control", "log"] as const;
 
+/** Between two reads of the file that have to find the same. */
+const SETTLE_MS = 200;
+/** A file that is never the same twice for so long is not waited for. */
+const GIVE_UP_MS = 10_000;
+const SLOWLY = "write another file, and rename it to this name when it is complete";
+/** With fewer rules, to lose most of them is a change like any other. */
+const MIN_RULES_TO_LOSE = 4;
+
 const log = logger("reload");
 
 export interface ReloaderOptions {
@@ -77,12 +86,14 @@ export class Reloader {
    * What the file held when it was put in force, or refused for what it holds, so that one save is one reload, and one
    * refusal one line in the log. Undefined after a failure that had another cause: the same content is tried again.
    */
-  #seen: string | Uint8Array | undefined;
+  #seen: FileContent | undefined;
+  readonly #timers: Timers;
   readonly #options: ReloaderOptions;
 
   constructor(options: ReloaderOptions) {
     const { loaded: { config, content }, cpuCount, memo } = options;
     this.#options = options;
+    this.#timers = options.timers ?? SYSTEM_TIMERS;
     this.#config = config;
     this.#seen = content;
     void memo?.remember(content, cpuCount, config);
@@ -94,32 +105,82 @@ export class Reloader {
   }
 
   /**
-   * Reads the file again and puts it in force.
+   * Reads the file again and puts it in force, once two reads some time apart have found the same. A file that loses
+   * most of its rules is put in force only when it still says so after `control.settle` seconds.
    *
    * @param onlyIfChanged Does nothing when the file holds what it held last time, and that was put in force or refused
    * for what it is.
    * @throws {SteerError} when it is refused; the configuration before stays in force.
    */
-  reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
-    return this.#inTurn(async () => {
-      const { content, failure } = this.#read();
-      const found = content ?? `unreadable: ${messageOf(failure)}`;
-      if (onlyIfChanged && isDeepStrictEqual(found, this.#seen)) return undefined;
-      this.#seen = found;
-      const { check, cpuCount, file, memo } = this.#options;
-      return await this.#change(async () => {
-        if (content === undefined) throw failure;
-        const config = await check(content, file);
-        try {
-          const applied = await this.#apply(config);
-          void memo?.remember(content, cpuCount, config);
-          return applied;
-        } catch (error) {
-          if (!isAboutContent(error)) this.#seen = undefined;
-          throw error;
-        }
-      });
+  async reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
+    const { file } = this.#options;
+    const giveUpMs = this.#timers.now() + GIVE_UP_MS;
+    let confirmed: FileContent | undefined;
+    while (true) {
+      const found = readFound(file);
+      if (onlyIfChanged && confirmed === undefined && isDeepStrictEqual(found.identity, this.#seen)) return undefined;
+      const isLate = this.#timers.now() > giveUpMs;
+      await pause(this.#timers, SETTLE_MS);
+      const outcome = await this.#inTurn(() => this.#takeOver(found, { onlyIfChanged, confirmed, isLate }));
+      if (outcome === "still changing") continue;
+      if (outcome !== "suspicious") return outcome;
+      confirmed = found.identity;
+      await pause(this.#timers, this.#config.control.settle * 1000);
+    }
+  }
+
+  /** Puts in force what the file held a moment ago, if it still does. */
+  async #takeOver(
+    { identity, content, failure }: Found,
+    { onlyIfChanged, confirmed, isLate }: {
+      readonly onlyIfChanged: boolean;
+      readonly confirmed: FileContent | undefined;
+      readonly isLate: boolean;
+    },
+  ): Promise<Applied | undefined | "still changing" | "suspicious"> {
+    const { check, cpuCount, file, memo } = this.#options;
+    if (!isDeepStrictEqual(readFound(file).identity, identity)) {
+      if (!isLate) return "still changing";
+      return await this.#change(() =>
+        Promise.reject(new SteerError(`"${file}" changes all the time`, { hint: SLOWLY }))
+      );
+    }
+    const isConfirmed = isDeepStrictEqual(confirmed, identity);
+    if (onlyIfChanged && !isConfirmed && isDeepStrictEqual(identity, this.#seen)) return undefined;
+    this.#seen = identity;
+    if (!isConfirmed && content !== undefined && await this.#isSuspicious(content)) return "suspicious";
+    return await this.#change(async () => {
+      if (content === undefined) throw failure;
+      const config = await check(content, file);
+      try {
+        const applied = await this.#apply(config);
+        void memo?.remember(content, cpuCount, config);
+        return applied;
+      } catch (error) {
+        if (!isAboutContent(error)) this.#seen = undefined;
+        throw error;
+      }
     });
+  }
+
+  /** Whether a file that is good loses so many rules that it may be half of what is being written; says so. */
+  async #isSuspicious(content: Uint8Array): Promise<boolean> {
+    const { check, file } = this.#options;
+    const { control: { settle }, steering } = this.#config;
+    if (settle === 0 || steering.length < MIN_RULES_TO_LOSE) return false;
+    // What is wrong with it is told by #change().
+    const next = await Promise.try(() => check(content, file)).catch(() => undefined);
+    if (next === undefined) return false;
+    const names = new Set(next.steering.map(({ name }) => name));
+    const lost = steering.filter(({ name }) => !names.has(name)).length;
+    if (2 * lost <= steering.length) return false;
+    log.warn("The file loses {lost} of {rules} rules: it is put in force in {seconds} s if it still says so", {
+      lost,
+      rules: steering.length,
+      seconds: settle,
+      hint: "rename a complete file into place, or set control.settle to 0",
+    });
+    return true;
   }
 
   /**
@@ -189,14 +250,6 @@ export class Reloader {
     return { generation, changes: diffRules(rules, next.steering), elapsedMs: 0 };
   }
 
-  #read(): { readonly content?: Uint8Array; readonly failure?: unknown } {
-    try {
-      return { content: readConfig(this.#options.file) };
-    } catch (failure) {
-      return { failure };
-    }
-  }
-
   /** Whatever comes of a change, the service manager hears when it began and when it was over. */
   async #change(work: () => Promise<Applied>): Promise<Applied> {
     const { manager, steering } = this.#options;
@@ -260,7 +313,7 @@ export class Reloader {
 
   #record(result: keyof ReloadCounts, message: string): void {
     this.counts[result]++;
-    const time = (this.#options.timers ?? SYSTEM_TIMERS).date().toISOString();
+    const time = this.#timers.date().toISOString();
     this.last = { time, result, message };
   }
 }

@@ -8,6 +8,8 @@ import type { Rule } from "../steering/rule.ts";
 import { Reloader } from "./reload.ts";
 
 const CPUS = 2;
+/** What a file that has been saved takes to count. */
+const SETTLED_MS = 200;
 const text = (...rules: readonly string[]): string =>
   ["version: 1", "interfaces: [{ name: eth0 }]", "workers: { count: 2 }", `steering: [${rules.join(", ")}]`, ""].join(
     "\n",
@@ -52,8 +54,10 @@ class Rig implements AsyncDisposable {
   }
 
   /** What the watch does: it looks at the file, and nobody hears of a refusal but the log and the status. */
-  look(): Promise<unknown> {
-    return this.reloader.reloadFile(true).catch((error: Error) => error.message);
+  async look(passMs = SETTLED_MS): Promise<unknown> {
+    const outcome = this.reloader.reloadFile(true).catch((error: Error) => error.message);
+    await this.steering.timers.pass(passMs);
+    return await outcome;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -76,7 +80,7 @@ Deno.test("Reloader tries a file again that was refused since a worker hung, and
   await rig.look();
   assert.deepEqual([steering.generation, reloader.config.steering.length], [2, 2]);
   assert.deepEqual(reloader.last, {
-    time: "1970-01-01T00:00:00.000Z",
+    time: "1970-01-01T00:00:00.600Z",
     result: "applied",
     message: "+ chat: ports 9090, worker hash, action count",
   });
@@ -119,9 +123,8 @@ Deno.test("Reloader counts what changes nothing as unchanged, and a new order as
 Deno.test("Reloader and Steering share one queue: a change of health in the middle of a reload comes after it", async () => {
   await using rig = await Rig.create();
   const { queue, steering } = rig.steering;
-  await rig.write(text(GAME, CHAT));
   const generations: number[] = [];
-  const reload = rig.look();
+  const reload = rig.reloader.applyText(text(GAME, CHAT), "request body");
   await queue.run(() => Promise.resolve(void generations.push(steering.generation)));
   await reload;
   assert.deepEqual(generations, [2]);
@@ -145,4 +148,70 @@ Deno.test("Reloader holds nothing open after a change that was saved, refused, o
   await rig.write(text(GAME, CHAT));
   await assert.rejects(rig.reloader.changeRules(swap(1), true), /differs from the active configuration/);
   assert.equal(held(), before);
+});
+
+/** As many rules as told, each of a port. */
+const rules = (count: number): string =>
+  text(...Array.from({ length: count }, (_, index) => `{ name: r${index}, ports: ${7000 + index} }`));
+
+Deno.test("Reloader puts nothing in force that was found in the middle of a save", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { steering, timers } } = rig;
+  const whole = text(GAME, CHAT);
+  await rig.write(whole.slice(0, -20));
+  const reload = reloader.reloadFile(false);
+  await timers.pass(SETTLED_MS - 1);
+  await rig.write(whole.slice(0, -10));
+  await timers.pass(SETTLED_MS);
+  assert.deepEqual([steering.generation, reloader.counts.refused], [1, 0]);
+  await rig.write(whole);
+  await timers.pass(2 * SETTLED_MS);
+  assert.equal((await reload)!.generation, 2);
+  assert.deepEqual(reloader.counts, { applied: 1, unchanged: 0, refused: 0 });
+});
+
+Deno.test("Reloader gives a file up that is never the same twice, and tries it again", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { steering, timers } } = rig;
+  const reload = reloader.reloadFile(false).catch((error: Error) => error.message);
+  for (let turn = 0; turn < 60; turn++) {
+    await rig.write(`# ${turn}\n${text(GAME, CHAT)}`);
+    await timers.pass(SETTLED_MS);
+  }
+  assert.match(await reload as string, /changes all the time$/);
+  assert.deepEqual([steering.generation, reloader.counts.refused], [1, 1]);
+  await rig.look();
+  assert.equal(steering.generation, 2);
+});
+
+Deno.test("Reloader puts a file that loses most of its rules in force when it still says so later", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { steering, timers } } = rig;
+  const names = (): number => reloader.config.steering.length;
+  await rig.write(rules(6));
+  await rig.look();
+  assert.equal(names(), 6);
+  await rig.write(rules(3)); // half is not most
+  await rig.look();
+  assert.equal(names(), 3);
+  await rig.write(rules(6));
+  await rig.look();
+
+  await rig.write(rules(2));
+  await rig.look(10_000);
+  assert.equal(names(), 2, "it still said so");
+
+  await rig.write(rules(6));
+  await rig.look();
+  const { generation } = steering;
+  await rig.write(rules(2));
+  const suspected = reloader.reloadFile(true);
+  await timers.pass(4000);
+  assert.equal(steering.generation, generation);
+  await rig.write(rules(7)); // the rest has arrived
+  await rig.look();
+  assert.equal(names(), 7);
+  await timers.pass(5000);
+  assert.equal(await suspected, undefined);
+  assert.deepEqual([names(), steering.generation], [7, generation + 1]);
 });

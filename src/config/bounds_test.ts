@@ -135,6 +135,11 @@ const BOUNDS: Readonly<Record<string, Bound>> = {
     most: 2 ** 40,
     says: /size 1099511627777 is not possible/,
   },
+  "seconds until a file counts that loses most rules": {
+    text: (seconds) => `${HEAD}control: { settle: ${seconds} }`,
+    most: 60,
+    says: /settle 61 is out of range/,
+  },
   "seconds of a capture file": {
     text: (seconds) => rule(`capture: { file: /a.pcapng, rotate: { seconds: ${seconds} } }`),
     most: 604_800,

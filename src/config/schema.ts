@@ -201,6 +201,10 @@ const control = map("control", {
   http: written<typeof http, string | null>(http, (value) => value === "off" ? null : value, (value) => value ?? "off")
     .prefault("127.0.0.1:9469")
     .describe("Read-only HTTP server for metrics, health and dashboard: a loopback address and port, or off."),
+  settle: whole(complainAboutNumber("settle", "0 to 60 seconds"), 0, 60).default(5).describe(
+    "Seconds that a file which loses more than half of at least four rules must stay as it is before it is put in " +
+      "force: it may be half of what is being written. 0: at once. Default 5.",
+  ),
 });
 
 function isLoopback(text: string): boolean {
@@ -231,7 +235,7 @@ export const configSchema = map("the file", {
     [],
   ).describe("The rules. Packets that match no rule pass to the kernel stack."),
   forwarding: forwardingSchema,
-  control: section(control, {}).describe("Where the control API listens."),
+  control: section(control, {}).describe("How it is controlled: where the API listens, and when a saved file counts."),
   log: section(log, {}).describe("What is logged, and how."),
 }, "a map with version, interfaces and steering");
 

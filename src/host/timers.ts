@@ -28,3 +28,8 @@ export const SYSTEM_TIMERS: Timers = {
     return { [Symbol.dispose]: () => clearInterval(timer) };
   },
 };
+
+/** Waits. @param ms Milliseconds. */
+export function pause(timers: Timers, ms: number): Promise<void> {
+  return new Promise((resolve) => void timers.after(ms, resolve));
+}
