@@ -3,7 +3,7 @@
  * UMEM; the result goes into a reused object, so nothing is allocated per packet.
  *
  * The XDP program has checked the packet already, but what is read here decides where this process writes, so every
- * bound is checked again.
+ * bound is checked again. Both call the same frames whole UDP packets (tests/kernel/parsers_test.ts).
  *
  * @module
  */
@@ -14,9 +14,12 @@ const ETHERTYPE_IPV6 = 0x86dd;
 const ETHERTYPE_VLAN = 0x8100;
 const ETHERTYPE_QINQ = 0x88a8;
 const VLAN_TAG_BYTES = 4;
-const MAX_VLAN_TAGS = 2;
+/** Tags that are read: a frame with more is none of ours. */
+export const MAX_VLAN_TAGS = 2;
 
 const PROTOCOL_UDP = 17;
+const IPV4_FRAGMENT_BITS = 0x3fff; // MF or a non-zero offset
+const IPV6_FRAGMENT_BITS = 0xfff9;
 const IPV6_HOP_BY_HOP = 0;
 const IPV6_ROUTING = 43;
 const IPV6_FRAGMENT = 44;
@@ -37,7 +40,9 @@ export const IPV4 = { source: 12, destination: 16 } as const;
 export const IPV6 = { source: 8, destination: 24 } as const;
 export const UDP = { source: 0, destination: 2, length: 4, checksum: 6 } as const;
 
-const { source: SOURCE, destination: DESTINATION, length: LENGTH } = UDP; // an export is looked up at each use
+// An export is looked up at each use.
+const { source: SOURCE, destination: DESTINATION, length: LENGTH } = UDP;
+const maxVlanTags = MAX_VLAN_TAGS;
 
 /** A port as it stands in a packet, read as a little-endian halfword; and back. */
 export function portInPacket(port: number): number {
@@ -50,6 +55,8 @@ export class UdpPacket {
   ethernet = 0;
   /** First byte of the IP header. */
   ip = 0;
+  /** Bytes of the IP packet, by its own header. Padding may follow it in its frame. */
+  ipBytes = 0;
   /** First byte of the UDP header. */
   udp = 0;
   /** UDP length: header and payload, bytes. */
@@ -74,31 +81,39 @@ export function readUdp(view: DataView, at: number, length: number, out: UdpPack
   if (ip > end) return false;
   let etherType = view.getUint16(ip - 2);
   for (let tags = 0; etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_QINQ; tags++) {
-    if (tags === MAX_VLAN_TAGS || ip + VLAN_TAG_BYTES > end) return false;
+    if (tags === maxVlanTags || ip + VLAN_TAG_BYTES > end) return false;
     ip += VLAN_TAG_BYTES;
     etherType = view.getUint16(ip - 2);
   }
 
   let udp = 0;
+  let ipBytes = 0;
   if (etherType === ETHERTYPE_IPV4) {
     if (ip + IPV4_HEADER_BYTES > end) return false;
-    udp = ip + ((view.getUint8(ip) & 15) << 2);
+    const version = view.getUint8(ip);
+    udp = ip + ((version & 15) << 2);
+    ipBytes = view.getUint16(ip + 2);
+    if ((version >> 4) !== 4 || udp < ip + IPV4_HEADER_BYTES || ip + ipBytes > end) return false;
     // A fragment is not a whole packet.
-    if (view.getUint8(ip + 9) !== PROTOCOL_UDP || (view.getUint16(ip + 6) & 0x3fff) !== 0) return false;
+    if (view.getUint8(ip + 9) !== PROTOCOL_UDP || (view.getUint16(ip + 6) & IPV4_FRAGMENT_BITS) !== 0) return false;
     out.isIpv6 = false;
   } else if (etherType === ETHERTYPE_IPV6) {
+    if (ip + IPV6_HEADER_BYTES > end || (view.getUint8(ip) >> 4) !== 6) return false;
+    ipBytes = IPV6_HEADER_BYTES + view.getUint16(ip + 4);
+    if (ip + ipBytes > end) return false;
     udp = skipIpv6Headers(view, ip, end);
     if (udp < 0) return false;
     out.isIpv6 = true;
   } else {
     return false;
   }
-  if (udp + UDP_HEADER_BYTES > end) return false;
+  if (udp + UDP_HEADER_BYTES > ip + ipBytes) return false;
   const udpBytes = view.getUint16(udp + LENGTH);
-  if (udpBytes < UDP_HEADER_BYTES || udp + udpBytes > end) return false;
+  if (udpBytes < UDP_HEADER_BYTES || udp + udpBytes > ip + ipBytes) return false;
 
   out.ethernet = at;
   out.ip = ip;
+  out.ipBytes = ipBytes;
   out.udp = udp;
   out.udpBytes = udpBytes;
   out.sourcePort = view.getUint16(udp + SOURCE);
@@ -107,8 +122,8 @@ export function readUdp(view: DataView, at: number, length: number, out: UdpPack
 }
 
 /**
- * The destination port of a packet of the plain kind: IPv4 without VLAN tags, options or fragments. Nearly all packets
- * are, and for those this is three loads. Hot path: no allocation.
+ * The destination port of a packet of the plain kind: IPv4 without VLAN tags, options, fragments or bytes behind the
+ * datagram. Nearly all packets are, and for those this is four loads. Hot path: no allocation.
  *
  * @returns -1 for all others, which {@linkcode readUdp} has to look at.
  */
@@ -121,6 +136,7 @@ export function plainUdpPort(view: DataView, at: number, length: number): number
   const portAndLength = view.getInt32(at + PLAIN_UDP_AT + DESTINATION);
   const udpBytes = portAndLength & 0xffff;
   if (udpBytes < UDP_HEADER_BYTES || PLAIN_UDP_AT + udpBytes > length) return -1;
+  if (view.getUint16(at + ETHERNET_BYTES + 2) !== IPV4_HEADER_BYTES + udpBytes) return -1;
   return portAndLength >>> 16;
 }
 
@@ -131,14 +147,14 @@ export function readPlainUdp(view: DataView, at: number, destinationPort: number
   out.ip = at + ETHERNET_BYTES;
   out.udp = udp;
   out.udpBytes = view.getUint16(udp + LENGTH);
+  out.ipBytes = IPV4_HEADER_BYTES + out.udpBytes;
   out.isIpv6 = false;
   out.sourcePort = view.getUint16(udp + SOURCE);
   out.destinationPort = destinationPort;
 }
 
-/** @returns Offset of the UDP header, or -1. */
+/** @returns Offset of the UDP header, or -1. The IPv6 header itself has to be there. */
 function skipIpv6Headers(view: DataView, ip: number, end: number): number {
-  if (ip + IPV6_HEADER_BYTES > end) return -1;
   let next = view.getUint8(ip + 6);
   let at = ip + IPV6_HEADER_BYTES;
   for (let walked = 0; next !== PROTOCOL_UDP; walked++) {
@@ -146,7 +162,7 @@ function skipIpv6Headers(view: DataView, ip: number, end: number): number {
     const length = view.getUint8(at + 1);
     switch (next) {
       case IPV6_FRAGMENT:
-        if ((view.getUint16(at + 2) & 0xfff9) !== 0) return -1;
+        if ((view.getUint16(at + 2) & IPV6_FRAGMENT_BITS) !== 0) return -1;
         next = view.getUint8(at);
         at += 8;
         break;
@@ -154,8 +170,13 @@ function skipIpv6Headers(view: DataView, ip: number, end: number): number {
         next = view.getUint8(at);
         at += (length + 2) * 4;
         break;
-      case IPV6_HOP_BY_HOP:
       case IPV6_ROUTING:
+        // A source route: the packet is not for this box yet.
+        if (view.getUint8(at + 3) !== 0) return -1;
+        next = view.getUint8(at);
+        at += (length + 1) * 8;
+        break;
+      case IPV6_HOP_BY_HOP:
       case IPV6_DESTINATION:
         next = view.getUint8(at);
         at += (length + 1) * 8;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { buildFrame, ETHERTYPE, type FrameOptions, PROTOCOL } from "../traffic/frames.ts";
-import { readUdp, UdpPacket } from "./udp.ts";
+import { plainUdpPort, readUdp, UdpPacket } from "./udp.ts";
 
 const SOURCE = { mac: "02:00:00:00:00:01", address: "10.1.2.3", port: 40000 };
 const DESTINATION = { mac: "02:00:00:00:00:02", address: "10.1.2.4", port: 9090 };
@@ -50,6 +50,7 @@ const UNREADABLE: Readonly<Record<string, FrameOptions>> = {
   "an IPv6 fragment": { ...ipv6, ipv6Extensions: [{ kind: "fragment", fragment: { offset: 0, more: true } }] },
   "three VLAN tags": { ...ipv4, vlans: [{ id: 1 }, { id: 2 }, { id: 3 }] },
   "seven extension headers": { ...ipv6, ipv6Extensions: Array(7).fill(eight) },
+  "a source route": { ...ipv6, ipv6Extensions: [{ kind: "routing", segmentsLeft: 1 }] },
   "ESP": { ...ipv6, protocol: PROTOCOL.esp },
 };
 
@@ -61,6 +62,7 @@ for (const [name, options] of Object.entries(READABLE)) {
     assert.deepEqual({ ...packet }, {
       ethernet: AT,
       ip: AT + frame.ipAt,
+      ipBytes: frame.endAt - frame.ipAt,
       udp: AT + frame.transportAt,
       udpBytes: 8 + PAYLOAD.length,
       isIpv6: options.source.address.includes(":"),
@@ -81,6 +83,24 @@ for (const [name, options] of Object.entries(UNREADABLE)) {
   Deno.test(`readUdp() refuses ${name}`, () => assert.equal(read(buildFrame(options).bytes), undefined));
 }
 
+Deno.test("readUdp() refuses lengths and versions that contradict the frame", () => {
+  const lies: readonly [FrameOptions, at: number, value: number][] = [
+    [ipv4, 0, 0x5545], // version
+    [ipv4, 0, 0x4400], // a header of four words
+    [ipv4, 2, 20 + 8 + PAYLOAD.length - 1], // total length: ends within the datagram
+    [ipv4, 2, 20 + 8 + PAYLOAD.length + 1], // ends behind the frame
+    [ipv6, 0, 0x4000],
+    [ipv6, 4, 8 + PAYLOAD.length - 1],
+    [ipv6, 4, 8 + PAYLOAD.length + 1],
+  ];
+  for (const [options, at, value] of lies) {
+    const { bytes, ipAt } = buildFrame(options);
+    new DataView(bytes.buffer).setUint16(ipAt + at, value);
+    assert.equal(read(bytes), undefined, `${value} at ${at}`);
+    assert.equal(plainUdpPort(new DataView(bytes.buffer), 0, bytes.length), -1, `${value} at ${at}`);
+  }
+});
+
 Deno.test("readUdp() never points outside the frame, whatever the bytes are", () => {
   const start = fc.constantFrom(...Object.values(READABLE)).map((options) => buildFrame(options).bytes);
   const damage = fc.array(fc.tuple(fc.nat(120), fc.nat(255)), { maxLength: 8 });
@@ -92,7 +112,8 @@ Deno.test("readUdp() never points outside the frame, whatever the bytes are", ()
       const packet = read(damaged, shown);
       if (packet === undefined) return;
       assert.ok(packet.ip >= AT + 14 && packet.udp >= packet.ip + 4);
-      assert.ok(packet.udpBytes >= 8 && packet.udp + packet.udpBytes <= AT + shown);
+      assert.ok(packet.udpBytes >= 8 && packet.udp + packet.udpBytes <= packet.ip + packet.ipBytes);
+      assert.ok(packet.ip + packet.ipBytes <= AT + shown);
     }),
     { numRuns: 2000 },
   );

@@ -26,6 +26,8 @@ export const SIZE = {
   requestsPerClient: size(50, 1000),
   /** forward_flood: source ports that each send a packet to each of four ports, three times. */
   floodFlows: size(4096, 262_144),
+  /** mutated_frames: frames through a worker's loop, and the same through both parsers. */
+  mutatedFrames: size(100_000, 10_000_000),
   /** remap: changes in a row under load. */
   swaps: size(40, 100),
   /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once. */
