@@ -19,7 +19,7 @@ import type { Captures, CaptureStatus } from "../capture/captures.ts";
 import { RuleTotals } from "../engine/counters.ts";
 import { ChangeQueue } from "../engine/change_queue.ts";
 import { Forwarding } from "../backends/forwarding.ts";
-import { sessionOptions } from "../backends/translation.ts";
+import { forwarderOptions } from "../backends/translation.ts";
 import { PortTable } from "../bpf/port_table.ts";
 import { findInterface, SteeredInterface } from "../engine/interface.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
@@ -109,7 +109,7 @@ export class Appliance {
         ruleSlots: LIMIT.RULE_SLOTS,
         tables,
         forwardTables,
-        sessions: (worker) => sessionOptions(config.forwarding, worker, workers.count, key, LIMIT.RULE_SLOTS),
+        sessions: (worker) => forwarderOptions(config.forwarding, worker, workers.count, key, LIMIT.RULE_SLOTS),
         describeEnds: (worker) => parts.interfaces.flatMap((steered) => steered.describeEnds(worker)),
       });
       const ready = running.then(() => {

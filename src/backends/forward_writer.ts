@@ -4,7 +4,8 @@
  * @module
  */
 import { keepLink } from "../packet/link_header.ts";
-import { portInPacket } from "../packet/udp.ts";
+import { MAX_VLAN_TAGS, portInPacket } from "../packet/udp.ts";
+import { arrivalBy, NO_ARRIVAL, writeArrivals } from "../steering/arrivals.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
@@ -25,7 +26,7 @@ import { fillMaglev } from "../steering/maglev.ts";
 import type { Backend as ConfiguredBackend, Forward } from "../steering/forward.ts";
 import { checkOf } from "./health/backend_checks.ts";
 import type { CheckedBackend } from "./health/checks.ts";
-import type { NextHop, NextHopSource } from "./next_hop/next_hops.ts";
+import type { FrameDevice, NextHop, NextHopSource } from "./next_hop/next_hops.ts";
 
 export interface Backend {
   readonly spec: Omit<ConfiguredBackend, "weight">;
@@ -42,8 +43,8 @@ export interface Backend {
   nextHop: NextHop | undefined;
   /** What the box sends from to it; stays known while there is no route to it, so that its answers are. */
   source: Uint8Array | undefined;
-  /** By which it answers, as workers number them; -1 before one is known. Stays known like {@linkcode source}. */
-  interface: number;
+  /** By which it answers; NO_ARRIVAL before that is known. Stays known like {@linkcode source}. */
+  arrival: number;
 }
 
 /** What checks say of backends, by the checks' keys. What is not checked yet is healthy. */
@@ -107,7 +108,18 @@ export class ForwardWriter {
       words[backendAt(row) + BACKEND.generation] = 0;
     }
     indexBackends(table);
+    const mtus = nextHops.devices().flatMap((device) => {
+      const arrival = this.#arrival(device);
+      return arrival === NO_ARRIVAL ? [] : [{ arrival, mtu: device.mtu }];
+    });
+    writeArrivals(table.arrivals, mtus, [...backends.values()].map(({ arrival }) => arrival));
     this.#writeRules(table, [...rules, ...retired], backends, health);
+  }
+
+  /** What comes by a device; NO_ARRIVAL where workers do not get it: another interface, or more tags than they read. */
+  #arrival({ interfaceName, vlan }: FrameDevice): number {
+    const number = this.interfaces.indexOf(interfaceName);
+    return number < 0 || vlan.length > MAX_VLAN_TAGS ? NO_ARRIVAL : arrivalBy(number, vlan);
   }
 
   #writeBackend({ backends: words }: ForwardTable, backend: Backend, nextHops: NextHopSource): void {
@@ -115,15 +127,16 @@ export class ForwardWriter {
     const nextHop = backend.nextHop = nextHops.lookup(address);
     if (nextHop !== undefined) {
       backend.source = nextHop.source;
-      backend.interface = this.interfaces.indexOf(nextHop.interfaceName);
+      backend.arrival = this.#arrival(nextHop);
     }
     const at = backendAt(row);
     const bytes = new Uint8Array(words.buffer, words.byteOffset + at * 4);
     const isIpv6 = address.length === 16;
-    const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up && backend.interface >= 0;
+    const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up &&
+      backend.arrival !== NO_ARRIVAL;
     bytes.set(address, BACKEND.address * 4);
     if (backend.source !== undefined) bytes.set(backend.source, BACKEND.source * 4);
-    words[at + BACKEND.interface] = backend.interface;
+    words[at + BACKEND.arrival] = backend.arrival;
     words[at + BACKEND.generation] = backend.generation;
     words[at + BACKEND.port] = portInPacket(spec.port);
     words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (reachable ? BACKEND_REACHABLE : 0);

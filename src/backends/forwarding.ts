@@ -13,6 +13,7 @@ import { warnOfPrograms } from "../host/local_ports.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import { formatMac, parseAddress } from "../packet/address.ts";
+import { NO_ARRIVAL } from "../steering/arrivals.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
@@ -160,8 +161,8 @@ export class Forwarding implements AsyncDisposable {
       const drainMs = drains.length === 0
         ? known?.drainMs ?? 0
         : Math.max(...drains.map(({ spec: { drainTimeout } }) => drainTimeout)) * 1000;
-      const { address = parseAddress(spec.address), nextHop, source, interface: by = -1 } = known ?? {};
-      const backend: Backend = { spec, address, ...row, checks, drainMs, nextHop, source, interface: by };
+      const { address = parseAddress(spec.address), nextHop, source, arrival = NO_ARRIVAL } = known ?? {};
+      const backend: Backend = { spec, address, ...row, checks, drainMs, nextHop, source, arrival };
       // One whose sessions have been ended stays so until the rules name it again.
       return [name, row.leftMs !== undefined && known?.generation === 0 ? { ...backend, generation: 0 } : backend];
     }));

@@ -3,7 +3,9 @@ import { FakePortTable } from "../../tests/support/fake_engine.ts";
 import { forwardRule, SteeringRig } from "../../tests/support/steering_rig.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { parseAddress } from "../packet/address.ts";
+import { arrivalBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
 import { BACKEND, BACKEND_KNOWN, BACKEND_REACHABLE, backendAt } from "../steering/forward_table.ts";
+import type { FrameDevice } from "./next_hop/next_hops.ts";
 
 const ADDRESS = "10.9.0.1";
 type Rig = SteeringRig<FakePortTable>;
@@ -28,7 +30,7 @@ function rowOf({ forwardTable: { backends } }: Rig, row = 1): Row {
   return {
     flags: backends[at + BACKEND.flags]! & (BACKEND_KNOWN | BACKEND_REACHABLE),
     source: bytes.subarray(BACKEND.source * 4, BACKEND.source * 4 + 4).join("."),
-    interface: backends[at + BACKEND.interface]!,
+    interface: interfaceOf(backends[at + BACKEND.arrival]!),
   };
 }
 
@@ -57,6 +59,35 @@ Deno.test("Forwarding still knows the answers of a backend to which there is no 
   rig.nextHops!.change(keyOf(ADDRESS), "02:00:00:00:00:04");
   await rig.timers.pass(5);
   assert.deepEqual(rowOf(rig), REACHABLE);
+});
+
+Deno.test("Forwarding tells workers the MTUs of interfaces and of VLANs on them, and where backends are", async () => {
+  await using rig = await newRig();
+  const device = (interfaceName: string, mtu: number, ...ids: number[]): FrameDevice => ({
+    ifindex: 2,
+    interfaceName,
+    vlan: ids.map((id) => ({ protocol: 0x8100, id })),
+    mtu,
+  });
+  const mtus = (): number[] =>
+    [arrivalBy(0, []), arrivalBy(0, [{ id: 7 }]), arrivalBy(1, [])].map((arrival) =>
+      mtuOf(rig.forwardTable.arrivals, arrival)
+    );
+  const { nextHops } = rig;
+  for (const [client, vlan, back] of [[1500, 1400, 9000], [1300, 1280, 1500], [9000, 1496, 1300]] as const) {
+    nextHops!.frameDevices = [
+      device("steer0", vlan, 7),
+      device("other0", 68),
+      device("steer0", client),
+      device("back0", back),
+      device("steer0", 68, 1, 2, 3), // more tags than workers read
+    ];
+    nextHops!.change(keyOf(ADDRESS), "02:00:00:00:00:04");
+    await rig.timers.pass(5);
+    assert.deepEqual(mtus(), [client, vlan, back]);
+  }
+  const { arrivals } = rig.forwardTable;
+  assert.deepEqual([0, 1].map((number) => hasBackends(arrivals, arrivalBy(number, []))), [false, true]);
 });
 
 Deno.test("Forwarding leaves no row of a backend whose change failed", async () => {

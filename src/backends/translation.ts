@@ -5,10 +5,10 @@
  */
 import type { Config } from "../config/schema.ts";
 import type { FlowKey } from "../packet/flow_key.ts";
+import type { ForwarderOptions } from "../dataplane/forward.ts";
 import { FORWARD_MODE_TABLE } from "../steering/forward.ts";
 import { without } from "../steering/port_set.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
-import type { SessionTableOptions } from "../steering/sessions.ts";
 import { ANSWERS } from "../steering/slots.ts";
 
 /**
@@ -32,16 +32,17 @@ export function translates(rules: readonly Rule[]): boolean {
   return rules.some(({ action }) => action.kind === "forward" && FORWARD_MODE_TABLE[action.mode].translates);
 }
 
-/** What a worker makes its session table of. */
-export function sessionOptions(
-  { ports, sessions }: Config["forwarding"],
+/** What a worker makes its forwarder of. */
+export function forwarderOptions(
+  { arrival, ports, sessions }: Config["forwarding"],
   worker: number,
   workers: number,
   key: FlowKey,
   ruleSlots: number,
-): SessionTableOptions {
+): ForwarderOptions {
   const { first, last } = shareOf(ports.first, ports.last, worker, workers);
-  return { capacity: sessions, firstPort: first, portCount: Math.max(1, last - first + 1), key, ruleSlots };
+  const portCount = Math.max(1, last - first + 1);
+  return { anyArrival: arrival === "loose", capacity: sessions, firstPort: first, portCount, key, ruleSlots };
 }
 
 /** A worker's share of the translation ports. */

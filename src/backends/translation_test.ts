@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { PortRange, Rule } from "../steering/rule.ts";
 import { answerRules } from "./translation.ts";
 
-const CONFIG = { ports: { first: 100, last: 199 }, sessions: 1024, tableSize: 251 };
+const CONFIG = { ports: { first: 100, last: 199 }, sessions: 1024, tableSize: 251, arrival: "strict" } as const;
 
 Deno.test("answerRules() shares the translation ports out, but for those that a rule has", () => {
   const portsOf = (...taken: PortRange[]): unknown => {

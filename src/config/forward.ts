@@ -141,6 +141,10 @@ const forwardingMap = map("forwarding", {
   sessions: powerOfTwo("sessions", 1024, 1_048_576).default(65_536).describe(
     "Maximum number of sessions per worker: a power of two, 1024 to 1048576; 136 bytes each. Default 65536.",
   ),
+  arrival: choice("arrival", ["strict", "loose"]).default("strict").describe(
+    "By which interfaces packets may come, as with rp_filter. strict: answers by the one that leads to the backend, " +
+      "and a session's client not by those that lead to backends, unless it began there; loose: by any. Default strict.",
+  ),
   table_size: z.int({ error: aboutSize }).refine(isPrimeSize, { error: aboutSize })
     .default(DEFAULT_TABLE_SIZE)
     .describe(

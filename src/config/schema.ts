@@ -9,6 +9,7 @@
  */
 
 import * as z from "zod";
+import { MAX_INTERFACES } from "../steering/arrivals.ts";
 import type { Rule } from "../steering/rule.ts";
 import { hasControls } from "../text.ts";
 import { ACTION_WORDS, actionSchema } from "./actions.ts";
@@ -227,6 +228,7 @@ export const configSchema = map("the file", {
   interfaces: z.array(networkInterface, {
     error: complainAboutKind("interfaces", "a list with at least one interface"),
   }).min(1, { error: "interfaces is an empty list: expected at least one interface" })
+    .max(MAX_INTERFACES, { error: `interfaces has too many: expected at most ${MAX_INTERFACES}` })
     .describe("The network interfaces to steer packets on."),
   workers: section(workers, {}).describe("The processing threads."),
   steering: section(

@@ -4,13 +4,14 @@
  *
  * @module
  */
-import { isAnswerable } from "../packet/answerable.ts";
+import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
 import { finishUdpChecksum } from "../packet/checksum.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
-import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
-import { tooBig, writeTooBig } from "../packet/too_big.ts";
-import { ipBytes, remapPort, translateUdp } from "../packet/translate.ts";
+import { ICMP_ERROR, type IcmpError } from "../packet/icmp_error.ts";
+import { frameBytes, keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
+import { remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
+import { arrivalOf, cameBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
 import { chooseBackend, countSources, findBackend, findSource } from "../steering/forward_lookup.ts";
 import {
@@ -26,19 +27,18 @@ import {
   usableAt,
 } from "../steering/forward_table.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
-import { SESSION, ticksOf } from "../steering/session_row.ts";
+import { SESSION } from "../steering/session_row.ts";
 import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
+import { IcmpErrors } from "./icmp_errors.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
-const { hops_exceeded, too_big, tx_ring_full, unanswerable } = FATE;
+const { hops_exceeded, too_big, tx_ring_full, unanswerable, wrong_interface } = FATE;
+const { tooBig, hopsExceeded } = ICMP_ERROR;
 const { dsr } = FORWARD_MODE;
 const LITTLE = true;
 
 /** Sessions looked at for expiry with each batch. */
 const EXPIRE_LOOKS = 16;
-/** ICMP errors one worker sends at most. */
-const ERRORS_PER_SECOND = 100;
-const SECOND_TICKS = ticksOf(1000);
 
 /** Sends a packet out of another interface than it came by. */
 export interface Egress {
@@ -46,6 +46,11 @@ export interface Egress {
   largest(networkInterface: number): number;
   /** Copies a frame to the tx ring of an interface. @returns False when there is no room, or no chunk. */
   send(networkInterface: number, umem: DataView, addr: number, length: number): boolean;
+}
+
+export interface ForwarderOptions extends SessionTableOptions {
+  /** Packets may come by any interface, whoever sends them. Default false. */
+  readonly anyArrival?: boolean;
 }
 
 export class Forwarder {
@@ -62,13 +67,15 @@ export class Forwarder {
   /** False while packets are decided on that have waited long enough. */
   mayPark = true;
   readonly #egress: Egress;
+  readonly #isStrict: boolean;
+  readonly #clientErrors = new IcmpErrors();
+  readonly #backendErrors = new IcmpErrors();
   #table: ForwardTable;
-  #errorsAt = -SECOND_TICKS;
-  #errors = 0;
 
-  constructor(table: ForwardTable, egress: Egress, options: SessionTableOptions) {
+  constructor(table: ForwardTable, egress: Egress, { anyArrival = false, ...options }: ForwarderOptions) {
     this.#table = table;
     this.#egress = egress;
+    this.#isStrict = !anyArrival;
     this.sessions = new SessionTable(options);
     this.sessions.follow(table);
   }
@@ -114,8 +121,12 @@ export class Forwarder {
     const forwardWords = forwardAt(forward - 1);
     const isNat = table.forwards[forwardWords + FORWARD.mode] !== dsr;
     if (!isAnswerable(view, packet)) return unanswerable;
-    if (hopsLeft(view, packet) <= 1) return hops_exceeded;
+    if (hopsLeft(view, packet) <= 1) {
+      if (maySendBack) this.#tell(this.#clientErrors, view, packet, hopsExceeded, 0);
+      return hops_exceeded;
+    }
 
+    const arrival = arrivalOf(view, packet, from);
     const { words } = sessions;
     const hash = sessions.hashOf(view, packet);
     let session = sessions.findByClient(view, packet, hash);
@@ -130,6 +141,10 @@ export class Forwarder {
       session = sessions.add(view, packet, hash, row, rule, now, isNat ? countSources(table, packet.isIpv6) : 0);
       if (session < 0) return sessions_full;
     } else {
+      // Packets by another interface divert the answers. From the backends' side nobody can do that to a client.
+      if (arrival !== words[session + SESSION.arrival] && this.#isStrict && hasBackends(table.arrivals, arrival)) {
+        return wrong_interface;
+      }
       row = words[session + SESSION.backend]!;
       const isUsable = table.usable[usableAt(forward - 1) + row] !== 0;
       // The rule's mode may have changed since the session began.
@@ -140,7 +155,7 @@ export class Forwarder {
       }
       sessions.touchByClient(session, rule, now);
     }
-    words[session + SESSION.interface] = from;
+    words[session + SESSION.arrival] = arrival;
     words[session + SESSION.linkBytes] = keepReturnLink(view, packet, sessions.bytes, (session + SESSION.link) << 2);
 
     const { backends } = table;
@@ -149,15 +164,11 @@ export class Forwarder {
       this.parks = this.mayPark;
       return no_neighbour;
     }
-    const bytes = ipBytes(view, packet);
-    const to = backends[backend + BACKEND.interface]!;
-    let mtu = backends[backend + BACKEND.mtu]!;
-    if (to !== from) {
-      const room = this.#egress.largest(to) - backends[backend + BACKEND.linkBytes]!;
-      if (room < mtu) mtu = room;
-    }
-    if (bytes > mtu) {
-      if (maySendBack) this.#tellTooBig(view, packet, bytes, mtu, session);
+    const way = backends[backend + BACKEND.arrival]!;
+    const to = interfaceOf(way);
+    const largest = this.#largest(to, from, backends[backend + BACKEND.linkBytes]!, backends[backend + BACKEND.mtu]!);
+    if (packet.ipBytes > largest) {
+      if (maySendBack) this.#tell(this.#clientErrors, view, packet, tooBig, largest);
       return too_big;
     }
     if (to === from && !maySendBack) return tx_ring_full;
@@ -169,6 +180,7 @@ export class Forwarder {
       const at = count === 0 ? backend + BACKEND.source : sourceAt(packet.isIpv6, words[session + SESSION.address]!);
       translateUdp(view, packet, sources, at, backends, backend + BACKEND.address, ports);
     } else {
+      if (!cameBy(arrival, way) && isLinkLocal(view, packet)) return unanswerable;
       const port = table.forwards[forwardWords + FORWARD.remapPort]!;
       if (port === 0) finishUdpChecksum(view, packet);
       else remapPort(view, packet, port);
@@ -186,36 +198,47 @@ export class Forwarder {
     const source = ip + (isIpv6 ? IPV6.source : IPV4.source);
     const row = findBackend(table, view, source, view.getUint16(udp, LITTLE), isIpv6);
     if (row < 0) return no_session;
-    // Only by the interface that leads to the backend: a client's side cannot forge its answers.
-    if (table.backends[backendAt(row) + BACKEND.interface] !== from) return no_session;
+    // Only by what leads to the backend: nobody on the clients' side can forge its answers.
+    if (this.#isStrict && !cameBy(arrivalOf(view, packet, from), table.backends[backendAt(row) + BACKEND.arrival]!)) {
+      return wrong_interface;
+    }
     const address = findSource(table, view, packet, row);
     if (address < 0) return no_session;
     const session = sessions.findByAnswer(packet.destinationPort, row, address);
     if (session < 0 || sessions.isOver(session, now)) return no_session;
-    if (hopsLeft(view, packet) <= 1) return hops_exceeded;
+    if (!isAnswerable(view, packet)) return unanswerable;
+    if (hopsLeft(view, packet) <= 1) {
+      if (maySendBack) this.#tell(this.#backendErrors, view, packet, hopsExceeded, 0);
+      return hops_exceeded;
+    }
     const { words } = sessions;
-    const to = words[session + SESSION.interface]!;
-    if (to === from && !maySendBack) return tx_ring_full;
+    const way = words[session + SESSION.arrival]!;
+    const to = interfaceOf(way);
     sessions.touchByAnswer(session, now);
+    const largest = this.#largest(to, from, words[session + SESSION.linkBytes]!, mtuOf(table.arrivals, way));
+    if (packet.ipBytes > largest) {
+      if (maySendBack) this.#tell(this.#backendErrors, view, packet, tooBig, largest);
+      return too_big;
+    }
+    if (to === from && !maySendBack) return tx_ring_full;
     const ports = words[session + SESSION.ports]!;
     const back = (ports << 16) | (ports >>> 16);
     translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
     return this.#send(view, packet, length, from, to, words, session + SESSION.link, returned);
   }
 
-  /** Makes the ICMP error of the packet, where not too many have been sent this second. */
-  #tellTooBig(view: DataView, packet: UdpPacket, bytes: number, mtu: number, session: number): void {
-    if (this.now - this.#errorsAt >= SECOND_TICKS) {
-      this.#errorsAt = this.now;
-      this.#errors = 0;
-    }
-    if (this.#errors === ERRORS_PER_SECOND || !writeTooBig(view, packet, bytes, mtu)) return;
-    this.#errors++;
-    const { words } = this.sessions;
-    const linkBytes = words[session + SESSION.linkBytes]!;
-    writeLink(view, tooBig.ip, words, session + SESSION.link);
-    this.addr = tooBig.ip - linkBytes;
-    this.length = linkBytes + tooBig.bytes;
+  /** The largest IP packet that can leave by an interface, bytes. */
+  #largest(to: number, from: number, linkBytes: number, mtu: number): number {
+    if (to === from) return mtu;
+    const room = this.#egress.largest(to) - linkBytes;
+    return room < mtu ? room : mtu;
+  }
+
+  /** Has the packet's place taken by an ICMP error to its sender, where that may be told. */
+  #tell(errors: IcmpErrors, view: DataView, packet: UdpPacket, error: IcmpError, mtu: number): void {
+    if (!errors.write(view, packet, error, mtu, this.now)) return;
+    this.addr = errors.addr;
+    this.length = errors.length;
     this.sendsBack = true;
   }
 
@@ -230,16 +253,14 @@ export class Forwarder {
     fate: number,
   ): number {
     const { ethernet, ip } = packet;
-    const addr = ip - words[link + LINK_WORDS]!;
-    const frameBytes = length + ethernet - addr;
+    const linkBytes = words[link + LINK_WORDS]!;
+    const addr = ip - linkBytes;
+    const bytes = frameBytes(packet, linkBytes, length + ethernet - addr);
     writeLink(view, ip, words, link);
-    if (to === from) {
-      this.addr = addr;
-      this.length = frameBytes;
-      this.sendsBack = true;
-      return fate;
-    }
-    if (frameBytes > this.#egress.largest(to)) return too_big;
-    return this.#egress.send(to, view, addr, frameBytes) ? fate : tx_ring_full;
+    if (to !== from) return this.#egress.send(to, view, addr, bytes) ? fate : tx_ring_full;
+    this.addr = addr;
+    this.length = bytes;
+    this.sendsBack = true;
+    return fate;
   }
 }

@@ -8,13 +8,12 @@
  */
 import type { ForwardTable } from "../steering/forward_table.ts";
 import { TICK_MS } from "../steering/session_row.ts";
-import type { SessionTableOptions } from "../steering/sessions.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
 import { Batch } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
-import { Forwarder } from "./forward.ts";
+import { Forwarder, type ForwarderOptions } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { PassMark } from "./pass_mark.ts";
 import { countBatch, processBatch, processParked } from "./process.ts";
@@ -40,7 +39,7 @@ export interface LoopContext {
   readonly tables: readonly WorkerTable[];
   readonly forwardTables: readonly ForwardTable[];
   /** Made when the first rule forwards. */
-  readonly sessions: SessionTableOptions;
+  readonly sessions: ForwarderOptions;
   /** Number of each end's interface, in the order of the configuration. */
   readonly interfaceOfEnd: readonly number[];
   readonly control: ControlWords;

@@ -7,6 +7,7 @@
 import { isAnswerable } from "../packet/answerable.ts";
 import { echoUdp } from "../packet/echo.ts";
 import { hopsLeft } from "../packet/hops.ts";
+import { frameBytes } from "../packet/link_header.ts";
 import { plainUdpPort, readPlainUdp, readUdp, UdpPacket } from "../packet/udp.ts";
 import { FATE } from "../steering/fate.ts";
 import { NO_RULE } from "../steering/slots.ts";
@@ -97,6 +98,7 @@ export function processBatch(
           fate = hops_exceeded;
         } else {
           echoUdp(umem, packet);
+          lengths[index] = frameBytes(packet, packet.ip - packet.ethernet, length);
           fate = echoed;
           disposal = transmit;
           transmitted++;

@@ -5,6 +5,7 @@
  */
 import { createCaptureRing } from "../dataplane/capture_ring.ts";
 import { createCapturePlans } from "../dataplane/capture_tap.ts";
+import type { ForwarderOptions } from "../dataplane/forward.ts";
 import type { WaitMode } from "../dataplane/idle.ts";
 import type { QueueEndDescription } from "../dataplane/queue_end.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
@@ -12,7 +13,7 @@ import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/co
 import { WorkerCounters } from "../dataplane/counters.ts";
 import { SteerError } from "../errors.ts";
 import type { Readers } from "../steering/published.ts";
-import { liveOfBackendMemory, type SessionTableOptions } from "../steering/sessions.ts";
+import { liveOfBackendMemory } from "../steering/sessions.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
 import { closeFd, keepThreadOff, openEventFd, signalEventFd } from "../ffi/libc.ts";
@@ -32,7 +33,7 @@ export interface WorkerTask {
   readonly tables: SharedArrayBuffer;
   /** From createForwardTables(). */
   readonly forwardTables: SharedArrayBuffer;
-  readonly sessions: (worker: number) => SessionTableOptions;
+  readonly sessions: (worker: number) => ForwarderOptions;
   readonly describeEnds: (worker: number) => QueueEndDescription[];
 }
 

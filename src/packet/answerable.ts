@@ -7,18 +7,21 @@ import { IPV4, IPV6, type UdpPacket } from "./udp.ts";
 
 const { source: IPV4_SOURCE, destination: IPV4_DESTINATION } = IPV4;
 const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
-const IPV4_BROADCAST = -1;
+/** First bytes of IPv4 addresses: 0.0.0.0/8 ("this network"), 127.0.0.0/8, and 224.0.0.0/4 with all after it. */
+const IPV4_ZERO = 0;
 const IPV4_LOOPBACK = 127;
-/** The first four bits of 224.0.0.0/4. */
-const IPV4_GROUP = 0xe;
+const IPV4_GROUP = 224;
 const IPV6_GROUP = 0xff;
+/** The first halfwords of 169.254.0.0/16 and fe80::/10. */
+const IPV4_LINK_LOCAL = 0xa9fe;
+const IPV6_LINK_LOCAL = 0xfe80;
 /** The third word of ::ffff:0:0/96. */
 const IPV6_MAPPED = 0xffff;
 
 /**
  * False for a packet without a source port, from or to a group or broadcast MAC address, or from or to an IP address
- * that no single host on a network has: group, broadcast, loopback, unspecified, or an IPv4 address mapped into IPv6.
- * Hot path: no allocation.
+ * that no single host on a network has: group, broadcast, loopback, unspecified, reserved (240.0.0.0/4), or an IPv4
+ * address mapped into IPv6. Hot path: no allocation.
  */
 export function isAnswerable(view: DataView, packet: UdpPacket): boolean {
   const { ethernet, ip } = packet;
@@ -29,8 +32,8 @@ export function isAnswerable(view: DataView, packet: UdpPacket): boolean {
 }
 
 function isHostIpv4(address: number): boolean {
-  return address !== 0 && address !== IPV4_BROADCAST && (address >>> 24) !== IPV4_LOOPBACK &&
-    (address >>> 28) !== IPV4_GROUP;
+  const first = address >>> 24;
+  return first !== IPV4_ZERO && first !== IPV4_LOOPBACK && first < IPV4_GROUP;
 }
 
 function isHostIpv6(view: DataView, at: number): boolean {
@@ -40,4 +43,18 @@ function isHostIpv6(view: DataView, at: number): boolean {
   const third = view.getInt32(at + 8);
   if (third === 0) return (view.getInt32(at + 12) >>> 0) > 1;
   return third !== IPV6_MAPPED;
+}
+
+/**
+ * True for a packet from or to a link-local address. Such a packet must not be sent on to another link (RFC 4291
+ * section 2.5.6, RFC 3927 section 7). Hot path: no allocation.
+ */
+export function isLinkLocal(view: DataView, { ip, isIpv6 }: UdpPacket): boolean {
+  return isIpv6
+    ? isLinkLocalIpv6(view.getUint16(ip + IPV6_SOURCE)) || isLinkLocalIpv6(view.getUint16(ip + IPV6_DESTINATION))
+    : view.getUint16(ip + IPV4_SOURCE) === IPV4_LINK_LOCAL || view.getUint16(ip + IPV4_DESTINATION) === IPV4_LINK_LOCAL;
+}
+
+function isLinkLocalIpv6(first: number): boolean {
+  return (first & 0xffc0) === IPV6_LINK_LOCAL;
 }

@@ -11,6 +11,8 @@ import type { UdpPacket } from "./udp.ts";
 export const LINK_WORDS = 6;
 const LINK_BYTES = LINK_WORDS * 4;
 const MAC_BYTES = 6;
+/** Ethernet's smallest frame without its checksum, bytes: a shorter one has been padded to this. */
+const SMALLEST_FRAME = 60;
 
 /** Byte order does not matter to a copy; the machine's own is the fast one. */
 const LITTLE = true;
@@ -78,4 +80,16 @@ export function writeLink(view: DataView, ip: number, words: Int32Array, from: n
   view.setInt32(start + 12, words[from + 3]!, LITTLE);
   view.setInt32(start + 16, words[from + 4]!, LITTLE);
   view.setInt32(start + 20, words[from + 5]!, LITTLE);
+}
+
+/**
+ * How much of a frame to send: nothing of what follows the IP packet, but for the padding of a short frame.
+ *
+ * @param linkBytes Of the link header it leaves with.
+ * @param present Bytes there are, from that header on.
+ */
+export function frameBytes(packet: UdpPacket, linkBytes: number, present: number): number {
+  const bytes = linkBytes + packet.ipBytes;
+  if (bytes >= SMALLEST_FRAME) return bytes;
+  return present < SMALLEST_FRAME ? present : SMALLEST_FRAME;
 }

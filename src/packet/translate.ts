@@ -17,11 +17,6 @@ const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
 const { checksum: UDP_CHECKSUM } = UDP;
 const IPV4_CHECKSUM = 10;
 
-/** Bytes of the IP packet that a frame holds, by its own header: what a link's MTU bounds. */
-export function ipBytes(view: DataView, { ip, isIpv6 }: UdpPacket): number {
-  return isIpv6 ? 40 + view.getUint16(ip + 4) : view.getUint16(ip + 2);
-}
-
 /**
  * Gives a packet new ends. Addresses are words as they stand in packets (one for IPv4, four for IPv6). Hot path: no
  * allocation.

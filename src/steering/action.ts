@@ -48,6 +48,7 @@ export const ACTION_TABLE = {
       "hops_exceeded",
       "too_big",
       "unanswerable",
+      "wrong_interface",
       "tx_ring_full",
     ],
     answered: true,
@@ -56,7 +57,7 @@ export const ACTION_TABLE = {
   },
   answer: {
     ends: "worker",
-    fates: ["returned", "no_session", "hops_exceeded", "too_big", "tx_ring_full"],
+    fates: ["returned", "no_session", "wrong_interface", "unanswerable", "hops_exceeded", "too_big", "tx_ring_full"],
     answered: false,
     words: "return a backend's answer to its client; the action of the translation ports",
     internal: true,

@@ -41,7 +41,11 @@ export const FATE_TABLE = {
   hops_exceeded: { served: false, words: "its TTL or hop limit is 1 or 0, so it must not be sent on" },
   too_big: {
     served: false,
-    words: "larger than the MTU to the backend, or than a chunk of the other interface",
+    words: "larger than the MTU of the way out, or than a chunk of the other interface",
+  },
+  wrong_interface: {
+    served: false,
+    words: "a backend's answer, or a client's packet, by an interface or VLAN by which it should not come",
   },
 } as const satisfies Readonly<Record<string, FateEntry>>;
 

@@ -10,6 +10,7 @@
  */
 import { finishHash, mix } from "../packet/flow_hash.ts";
 import { LINK_WORDS } from "../packet/link_header.ts";
+import { ARRIVAL_WORDS } from "./arrivals.ts";
 import { FORWARD_MODES, type ForwardMode } from "./forward.ts";
 
 /** Backends a configuration can have, in all rules together. */
@@ -30,8 +31,8 @@ export const BACKEND = {
   /** Port, as it stands in a packet read as a little-endian halfword. */
   port: 8,
   flags: 9,
-  /** Which of the interfaces it is reached by, in the order of the configuration. */
-  interface: 10,
+  /** By which it is reached, and its packets come; see arrivals.ts. */
+  arrival: 10,
   /** Largest IP packet on the way, bytes. */
   mtu: 11,
   /** Link header to its next hop; see packet/link_header.ts. */
@@ -81,6 +82,8 @@ export interface ForwardTable {
   readonly index: Uint16Array;
   readonly maglev: Uint16Array;
   readonly sources: Int32Array;
+  /** See arrivals.ts. */
+  readonly arrivals: Int32Array;
   /** By forward and backend's row ({@linkcode usableAt}): 1 where the rule's sessions with the backend may go on. */
   readonly usable: Uint8Array;
 }
@@ -94,6 +97,7 @@ function bytesOf(ruleSlots: number): readonly number[] {
     INDEX_SIZE * 2,
     MAGLEV_ROOM * 2,
     SOURCE_WORDS * 4,
+    ARRIVAL_WORDS * 4,
     FORWARD_ROWS * BACKEND_ROWS,
   ];
 }
@@ -114,7 +118,8 @@ export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number):
     index: new Uint16Array(...next(3), INDEX_SIZE),
     maglev: new Uint16Array(...next(4), MAGLEV_ROOM),
     sources: new Int32Array(...next(5), SOURCE_WORDS),
-    usable: new Uint8Array(...next(6), FORWARD_ROWS * BACKEND_ROWS),
+    arrivals: new Int32Array(...next(6), ARRIVAL_WORDS),
+    usable: new Uint8Array(...next(7), FORWARD_ROWS * BACKEND_ROWS),
   }));
 }
 

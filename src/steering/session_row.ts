@@ -33,8 +33,8 @@ export const SESSION = {
   flags: 23,
   hash: 24,
   nextByClient: 25,
-  /** Which of the worker's interfaces the client is behind. */
-  interface: 26,
+  /** By which the client's last packet came, and answers go; see arrivals.ts. */
+  arrival: 26,
   /** Differs each time the row is used: a session is its row and this. */
   generation: 27,
 } as const;

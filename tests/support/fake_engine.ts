@@ -5,7 +5,7 @@
  * @module
  */
 import type { HealthSource } from "../../src/backends/health/checks.ts";
-import type { NextHop, NextHopSource } from "../../src/backends/next_hop/next_hops.ts";
+import type { FrameDevice, NextHop, NextHopSource } from "../../src/backends/next_hop/next_hops.ts";
 import type { PortSteering } from "../../src/bpf/port_table.ts";
 import type { Table } from "../../src/dataplane/control_words.ts";
 import type { ReadingWorkers } from "../../src/engine/workers.ts";
@@ -150,6 +150,8 @@ export class FakeHealth implements HealthSource {
 export class FakeNextHops implements NextHopSource {
   /** As they are now: null where there is no route. */
   readonly macs = new Map<string, string | null>();
+  /** What the kernel says of devices. */
+  frameDevices: readonly FrameDevice[] = [];
   fails = false;
   provoked = 0;
 
@@ -171,6 +173,10 @@ export class FakeNextHops implements NextHopSource {
       mac: mac === undefined ? parseMac("02:00:00:00:00:03") : parseMac(mac),
       up: true,
     };
+  }
+
+  devices(): readonly FrameDevice[] {
+    return this.frameDevices;
   }
 
   provoke(): void {

@@ -6,6 +6,7 @@
 import { parseAddress, parseMac } from "../../src/packet/address.ts";
 import { keepLink } from "../../src/packet/link_header.ts";
 import { portInPacket } from "../../src/packet/udp.ts";
+import { arrivalBy } from "../../src/steering/arrivals.ts";
 import {
   BACKEND,
   BACKEND_KNOWN,
@@ -50,7 +51,7 @@ export function writeForwardRule(table: ForwardTable, options: ForwardRuleOption
   table.usable[usableAt(0) + ROW] = 1;
   backends[at + BACKEND.port] = portInPacket(backend.port);
   backends[at + BACKEND.flags] = BACKEND_KNOWN | (reachable ? BACKEND_REACHABLE : 0);
-  backends[at + BACKEND.interface] = networkInterface;
+  backends[at + BACKEND.arrival] = arrivalBy(networkInterface, []);
   backends[at + BACKEND.mtu] = 1500;
   backends[at + BACKEND.linkBytes] = keepLink(bytes, (at + BACKEND.link) * 4, {
     destination: parseMac(backend.mac),

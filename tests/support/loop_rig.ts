@@ -76,6 +76,8 @@ export interface LoopRigOptions {
   readonly workers?: number;
   readonly wait?: WaitMode;
   readonly openTap?: () => Tap;
+  /** How large sessions and what belongs to them are. */
+  readonly sessions?: Partial<LoopContext["sessions"]>;
   /** Of another worker of the same queues. */
   readonly control?: ControlWords;
 }
@@ -109,7 +111,10 @@ export class LoopRig {
       ends: queues.map(({ sockets }) => sockets[worker]!.port),
       tables: this.tables,
       forwardTables: this.forwardTables,
-      sessions: { capacity: 256, firstPort: 20_000, portCount: 1000, key: { low: 7, high: 8 }, ruleSlots: RULE_SLOTS },
+      sessions: {
+        ...{ capacity: 256, firstPort: 20_000, portCount: 1000, key: { low: 7, high: 8 }, ruleSlots: RULE_SLOTS },
+        ...options.sessions,
+      },
       interfaceOfEnd: interfaces,
       control: this.control,
       counters: this.counters,

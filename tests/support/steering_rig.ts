@@ -24,7 +24,12 @@ import { createWorkerTables, viewWorkerTables } from "../../src/steering/worker_
 import { FakeHealth, FakeNextHops, FakePortTable, FakeWorkers } from "./fake_engine.ts";
 import { FakeTimers, quiet } from "./fake_timers.ts";
 
-const TRANSLATION = { ports: { first: 61_000, last: 61_999 }, sessions: 1024, tableSize: 251 };
+const TRANSLATION = {
+  ports: { first: 61_000, last: 61_999 },
+  sessions: 1024,
+  tableSize: 251,
+  arrival: "strict",
+} as const;
 const RULE_SLOTS = 64;
 
 /** Rules as the configuration has them, from lines as in its section `steering:`. */

@@ -42,6 +42,17 @@ export interface NextHop {
   readonly up: boolean;
 }
 
+/** A device by which frames can come: an interface, or a VLAN on one. */
+export interface FrameDevice {
+  /** The device that carries the frames, and its name. */
+  readonly ifindex: number;
+  readonly interfaceName: string;
+  /** Outer first; none for that device itself. */
+  readonly vlan: readonly VlanTag[];
+  /** The largest IP packet that may leave by it. */
+  readonly mtu: number;
+}
+
 /** More devices on top of one another than the kernel allows. */
 const MOST_DEVICES = 10;
 
@@ -110,16 +121,10 @@ export class KernelTables {
   nextHop(route: Route, destination: Uint8Array): NextHop | undefined {
     const device = this.#links.get(route.ifindex);
     if (route.type !== NETLINK.RTN_UNICAST || route.encapsulated || device?.mac === undefined) return undefined;
-    const vlan: VlanTag[] = [];
-    let carrier = device;
-    let { up, mtu } = device;
-    while (carrier.vlan !== undefined) {
-      const parent = this.#links.get(carrier.vlan.parent);
-      if (parent === undefined || vlan.length === MOST_DEVICES) return undefined;
-      vlan.unshift(carrier.vlan.tag);
-      carrier = parent;
-      up &&= carrier.up;
-    }
+    const under = this.#under(device);
+    if (under === undefined) return undefined;
+    const { carrier, vlan, up } = under;
+    let { mtu } = device;
     if (route.mtu !== 0) mtu = Math.min(mtu, route.mtu);
     return {
       ifindex: carrier.ifindex,
@@ -133,6 +138,31 @@ export class KernelTables {
       mac: this.neighbour(device.ifindex, route.gateway ?? destination)?.mac ?? null,
       up,
     };
+  }
+
+  /** All devices by which frames can come. */
+  devices(): FrameDevice[] {
+    return [...this.#links.values()].flatMap((device) => {
+      const under = this.#under(device);
+      if (under === undefined) return [];
+      const { carrier, vlan } = under;
+      return [{ ifindex: carrier.ifindex, interfaceName: carrier.name, vlan, mtu: device.mtu }];
+    });
+  }
+
+  /** What carries a device's frames, and the tags they have there; undefined where that is not known. */
+  #under(device: Link): { carrier: Link; vlan: VlanTag[]; up: boolean } | undefined {
+    const vlan: VlanTag[] = [];
+    let carrier = device;
+    let { up } = device;
+    while (carrier.vlan !== undefined) {
+      const parent = this.#links.get(carrier.vlan.parent);
+      if (parent === undefined || vlan.length === MOST_DEVICES) return undefined;
+      vlan.unshift(carrier.vlan.tag);
+      carrier = parent;
+      up &&= carrier.up;
+    }
+    return { carrier, vlan, up };
   }
 }
 

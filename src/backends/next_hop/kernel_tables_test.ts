@@ -116,6 +116,24 @@ Deno.test("KernelTables.nextHop() stacks tags, the outer first, and is up where 
   assert.equal(tables.nextHop(routeVia(6), PEER)?.up, false);
 });
 
+Deno.test("KernelTables.devices() has interfaces and VLANs on them, each with its own MTU", () => {
+  const tables = tablesOf(
+    link(2, { mtu: 9000 }),
+    link(5, { mtu: 1496, more: vlanOf(2, 10, 0x88a8) }),
+    link(6, { mtu: 1400, more: vlanOf(5, 20, 0x8100) }),
+    link(7, { more: vlanOf(99, 10, 0x8100) }), // its parent is not there
+  );
+  const [outer, inner] = [{ protocol: 0x88a8, id: 10 }, { protocol: 0x8100, id: 20 }];
+  const on2 = { ifindex: 2, interfaceName: "dev2" };
+  assert.deepEqual(tables.devices(), [
+    { ...on2, vlan: [], mtu: 9000 },
+    { ...on2, vlan: [outer], mtu: 1496 },
+    { ...on2, vlan: [outer, inner], mtu: 1400 },
+  ]);
+  assert.ok(tables.apply(link(2, { mtu: 1300 })), "a next hop may be another");
+  assert.equal(tables.devices()[0]!.mtu, 1300);
+});
+
 Deno.test("KernelTables.nextHop() has none where a parent is missing or its own parent, and keeps to this namespace", () => {
   assert.equal(tablesOf(link(5, { more: vlanOf(2, 10, 0x8100) })).nextHop(routeVia(5), PEER), undefined);
   assert.equal(tablesOf(link(5, { more: vlanOf(5, 10, 0x8100) })).nextHop(routeVia(5), PEER), undefined);

@@ -12,7 +12,7 @@ import { NetlinkSocket } from "../../ffi/netlink.ts";
 import { NETLINK } from "../../ffi/netlink_uapi.ts";
 import { UAPI } from "../../ffi/uapi.ts";
 import { logger } from "../../log.ts";
-import { hasFailed, KernelTables, type NextHop } from "./kernel_tables.ts";
+import { type FrameDevice, hasFailed, KernelTables, type NextHop } from "./kernel_tables.ts";
 import { canSolicit, pokeDestination } from "./poke.ts";
 import {
   linksRequest,
@@ -23,7 +23,7 @@ import {
   useNeighbourRequest,
 } from "./rtnetlink.ts";
 
-export type { NextHop } from "./kernel_tables.ts";
+export type { FrameDevice, NextHop } from "./kernel_tables.ts";
 export type { VlanTag } from "./rtnetlink.ts";
 
 const GROUPS = [
@@ -63,6 +63,7 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 /** Ways to destinations: what {@linkcode NextHops} knows, and what tests make up. */
 export interface NextHopSource extends Disposable {
   lookup(destination: Uint8Array): NextHop | undefined;
+  devices(): readonly FrameDevice[];
   provoke(nextHop: NextHop, destination: Uint8Array): void;
 }
 
@@ -94,8 +95,8 @@ export class NextHops implements NextHopSource {
    * Reads the kernel's devices and neighbours, and follows what changes of them and of its routes. Takes no privilege.
    *
    * @param options.onChange Called once for a batch of changes, any of which may have changed the answer of
-   * {@linkcode lookup} or of {@linkcode neighbourFailed}; never from within a call of this object, and never after it
-   * was disposed of.
+   * {@linkcode lookup}, {@linkcode devices} or {@linkcode neighbourFailed}; never from within a call of this object,
+   * and never after it was disposed of.
    * @throws {SyscallError}
    */
   static open({ onChange }: { readonly onChange: () => void }): NextHops {
@@ -119,6 +120,11 @@ export class NextHops implements NextHopSource {
     });
     if (errno !== 0 && !NO_WAY.has(errno)) throw syscallError("RTM_GETROUTE", errno, LOOK_UP);
     return route === undefined ? undefined : this.#tables.nextHop(route, destination);
+  }
+
+  /** All devices by which frames can come, as the kernel has told so far. */
+  devices(): readonly FrameDevice[] {
+    return this.#tables.devices();
   }
 
   /**
