@@ -99,10 +99,13 @@ class WatchedQueue {
   readonly #words: Int32Array;
   /** What memory held after the last look. */
   readonly #known: Int32Array;
-  /** By chunk: up to where it may have been written to since, from {@linkcode HEAD} on; 0: it is not in use. */
+  /**
+   * By chunk: up to where it may have been written to since, from {@linkcode HEAD} on; negative: only copied into, from
+   * {@linkcode COPY_AT} on; 0: it is not in use.
+   */
   readonly #used: Int32Array;
-  /** What is in use may have been so for a while. */
-  #keeps = false;
+  /** By chunk: 1 while a frame that was copied into it is to be sent. */
+  readonly #copied = new Uint8Array(CHUNKS);
 
   constructor(readonly interfaceName: string, chunkSize: number) {
     this.queue = new FakeQueue({ chunks: CHUNKS, chunkSize, reserve: 32, interfaceName });
@@ -110,6 +113,13 @@ class WatchedQueue {
     this.#words = new Int32Array(this.queue.memory.buffer);
     this.#known = this.#words.slice();
     this.#used = new Int32Array(CHUNKS);
+    const { exchange } = this.queue.sockets[0]!.port;
+    const take = exchange.take.bind(exchange);
+    exchange.take = () => {
+      const addr = take();
+      if (addr >= 0) this.#copied[addr / chunkSize] = 1;
+      return addr;
+    };
   }
 
   /** @returns False when there is no chunk for the frame. */
@@ -135,9 +145,12 @@ class WatchedQueue {
       const chunk = Math.floor(addr / chunkSize);
       const end = addr - chunk * chunkSize + length;
       if (length < 14 || end > chunkSize) throw new Error(`${length} bytes at ${addr} are not within a chunk`);
-      const used = this.#used[chunk]!;
-      if (used === 0) this.#used[chunk] = -((end + 3) & ~3); // copied into
-      else if (this.#keeps && used > 0) this.#used[chunk] = Math.max(used, end + 3); // maybe since it was received into
+      if (this.#copied[chunk] === 1) {
+        // It may have been received into, too, and given back.
+        const used = this.#used[chunk]!;
+        this.#used[chunk] = used > 0 ? Math.max(used, end + 3) : -(end + 3);
+        this.#copied[chunk] = 0;
+      }
       look(view, addr, length);
       completion.produce(addr);
     }
@@ -168,7 +181,6 @@ class WatchedQueue {
       }
       if (used < 0 || isIdle) this.#used[chunk] = 0;
     }
-    this.#keeps = !isIdle;
   }
 }
 
