@@ -90,6 +90,19 @@ Deno.test("Forwarding tells workers the MTUs of interfaces and of VLANs on them,
   assert.deepEqual([0, 1].map((number) => hasBackends(arrivals, arrivalBy(number, []))), [false, true]);
 });
 
+Deno.test("Forwarding does not reach a backend behind more VLAN tags than workers read", async () => {
+  await using rig = await newRig();
+  const { nextHops } = rig;
+  const lookup = nextHops!.lookup.bind(nextHops);
+  for (const [count, flags] of [[2, REACHABLE.flags], [3, BACKEND_KNOWN]] as const) {
+    const vlan = Array.from({ length: count }, (_, index) => ({ protocol: 0x8100, id: index + 1 } as const));
+    nextHops!.lookup = (destination) => ({ ...lookup(destination)!, vlan });
+    nextHops!.change(keyOf(ADDRESS), "02:00:00:00:00:04");
+    await rig.timers.pass(5);
+    assert.equal(rowOf(rig).flags, flags);
+  }
+});
+
 Deno.test("Forwarding leaves no row of a backend whose change failed", async () => {
   await using rig = await newRig();
   rig.portTable.fails = "prepare";
