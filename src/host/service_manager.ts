@@ -8,6 +8,7 @@ import { messageOf, SteerError } from "../errors.ts";
 import { monotonicMicroseconds, sendUnixDatagram } from "../ffi/libc.ts";
 import { SOCKADDR_UN, UAPI } from "../ffi/uapi.ts";
 import { logger } from "../log.ts";
+import { escapeControls } from "../text.ts";
 
 /** The variables of the protocol. */
 const VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
@@ -103,9 +104,10 @@ export class ServiceManager implements Disposable {
 
 type Fields = Readonly<Record<string, string | number | bigint>>;
 
-/** The text of a message. A line break ends a field, so a value has none. */
+/** The text of a message. A line break ends a field, so a value has none, nor what would steer a terminal. */
 export function notification(fields: Fields): string {
-  return Object.entries(fields).map(([name, value]) => `${name}=${`${value}`.replaceAll(/\s+/g, " ")}`).join("\n");
+  const onOneLine = (value: unknown): string => escapeControls(`${value}`.replaceAll(/\s+/g, " "));
+  return Object.entries(fields).map(([name, value]) => `${name}=${onOneLine(value)}`).join("\n");
 }
 
 /**

@@ -16,6 +16,7 @@ Deno.test("a message has a field a line, and a value cannot make another field",
   assert.equal(notification({ WATCHDOG: 1 }), "WATCHDOG=1");
   assert.equal(notification({ RELOADING: 1, MONOTONIC_USEC: 12n }), "RELOADING=1\nMONOTONIC_USEC=12");
   assert.equal(notification({ STATUS: "a file\nSTOPPING=1\r\nand more" }), "STATUS=a file STOPPING=1 and more");
+  assert.equal(notification({ STATUS: "e\x1b[31m\x9b.yaml" }), "STATUS=e\\x1b[31m\\x9b.yaml");
 });
 
 Deno.test("a socket's address is a path with a NUL behind it, or an abstract name with one before it", () => {
