@@ -50,7 +50,9 @@ if (denort !== undefined && denort !== "") {
   await run("gcc", [
     ...["-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none", "-o", `${PARTS}/launcher`],
     `-DV8_FLAGS="${V8_FLAGS}"`,
-    ...["launcher", "files", "tree"].map((name) => `packaging/launcher/${name}.c`),
+    ...["launcher", "command", "confine", "writing", "calls", "files", "tree"].map((name) =>
+      `packaging/launcher/${name}.c`
+    ),
     "-l:libzstd.a",
   ]);
   const files: PackedFile[] = [

@@ -32,6 +32,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "command.h"
+#include "confine.h"
 #include "files.h"
 #include "tree.h"
 
@@ -47,13 +49,20 @@ static const unsigned char *image;
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
 {
+	static unsigned char text[3 * PATH_MAX];
 	va_list arguments;
 
-	fputs("xdpsteer: ", stderr);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	vsnprintf((char *)text, sizeof(text), format, arguments);
 	va_end(arguments);
-	fputc('\n', stderr);
+	/* Names from the environment are not to steer the terminal: by C0 controls, or C1 in UTF-8 or alone. */
+	for (unsigned char *at = text; *at; at++) {
+		bool is_c1 = *at >= 0x80 && *at < 0xa0 && (at == text || at[-1] < 0x80 || at[-1] == 0xc2);
+
+		if ((*at < ' ' && *at != '\n') || *at == 0x7f || is_c1)
+			*at = '?';
+	}
+	fprintf(stderr, "xdpsteer: %s\n", text);
 	exit(1);
 }
 
@@ -232,28 +241,58 @@ static int find_cache(char *path, size_t size)
  */
 #define MALLOC "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1:glibc.malloc.top_pad=4194304"
 
-/*
- * Sets what the dynamic loader reads when the program starts, and keeps what it was: what the program starts is to get
- * that.
- */
-static void set_for_program(const char *name, const char *kept, const char *value)
-{
-	const char *before = getenv(name);
+#define DEFAULT_CONFIG "/etc/xdpsteer/steering.yaml"
 
-	if (before)
-		setenv(kept, before, 1);
-	setenv(name, value, 1);
+/* For those who look for a fault; not for who is lent rights by the file's capabilities. */
+static bool is_unconfined(void)
+{
+	return getenv("XDPSTEER_UNCONFINED") && !getauxval(AT_SECURE);
+}
+
+/* Takes from the process what the command does not need, but for writing and calls, which the launcher still needs. */
+static void confine_first(const struct verb *verb, int *count, char **words)
+{
+	const char *user = *count > 1 && !strcmp(words[1], "run") ? command_option(count, words, "--user", true) : NULL, *failure;
+
+	if (is_unconfined()) {
+		if (user)
+			die("--user and XDPSTEER_UNCONFINED exclude each other");
+		return;
+	}
+	failure = confine_process(verb, user);
+	if (failure && user)
+		die("cannot become user %s: %s", user, failure);
+	if (failure)
+		die("cannot give up privileges: %s", failure);
+}
+
+/* The rest. */
+static void confine_last(const struct verb *verb, const char *directory, int count, char **words)
+{
+	const char *config = command_option(&count, words, "--config", false);
+
+	if (is_unconfined())
+		return;
+	if (!config)
+		config = command_option(&count, words, "-c", false);
+	confine_writing(verb, directory, config ? config : DEFAULT_CONFIG);
+	confine_calls(verb);
 }
 
 int main(int argc, char **argv)
 {
 	char self[PATH_MAX], root[PATH_MAX], directory[PATH_MAX + 80], value[3 * PATH_MAX], script[PATH_MAX + 128];
-	const char *tunables = getenv("GLIBC_TUNABLES");
 	bool system_libraries = getenv("XDPSTEER_SYSTEM_LIBRARIES") != NULL;
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const struct verb *verb = command_verb(argc, argv);
+	const char *tunables;
+	ssize_t length;
 	char **words = calloc(argc + 16, sizeof(*words));
 	int count = 0;
 
+	confine_descriptors();
+	confine_environment();
+	confine_first(verb, &argc, argv);
+	length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (length > 0)
 		self[length] = '\0';
 	else if (!realpath((const char *)getauxval(AT_EXECFN), self)) /* no /proc */
@@ -267,12 +306,17 @@ int main(int argc, char **argv)
 	setenv("XDPSTEER_SELF", self, 1);
 	setenv("XDPSTEER_UNPACKED", directory, 1);
 	snprintf(value, sizeof(value), system_libraries ? "%s/runtime" : "%s/runtime:%s/lib", directory, directory);
-	set_for_program("LD_LIBRARY_PATH", "XDPSTEER_LD_LIBRARY_PATH", value);
+	setenv("LD_LIBRARY_PATH", value, 1);
+	tunables = getenv("GLIBC_TUNABLES");
+	unsetenv("XDPSTEER_GLIBC_TUNABLES");
+	if (tunables)
+		setenv("XDPSTEER_GLIBC_TUNABLES", tunables, 1); /* what the program starts is to get that */
 	snprintf(value, sizeof(value), tunables ? MALLOC ":%s" : MALLOC, tunables); /* of two, the last one counts */
-	set_for_program("GLIBC_TUNABLES", "XDPSTEER_GLIBC_TUNABLES", value);
+	setenv("GLIBC_TUNABLES", value, 1);
 	snprintf(value, sizeof(value), "%s/deno", directory);
 	setenv("DENO_DIR", value, 1);
 	setenv("DENO_NO_UPDATE_CHECK", "1", 1);
+	confine_last(verb, directory, argc, argv);
 
 	for (const char *const *word = (const char *const[]){ PROGRAM, "run", "--quiet", "-A", "--no-check", "--no-config", "--no-lock",
 							      "--no-npm", "--no-remote", V8_FLAGS, script, NULL };

@@ -32,7 +32,9 @@ export async function claimAddresses({ socket, group, http }: ControlConfig): Pr
 
 export function cannotOpen(path: string, error: unknown): SteerError {
   return new SteerError(`Cannot open the control socket "${path}": ${messageOf(error)}`, {
-    hint: "set control.socket to a path in a directory that exists and can be written",
+    hint:
+      "set control.socket to a path in a directory that exists and that this user can write: root too has no right " +
+      "to directories of others, since it gives up CAP_DAC_OVERRIDE",
   });
 }
 

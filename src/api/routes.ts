@@ -59,7 +59,7 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
     DELETE: async (...words) => await (await import("./ports.ts")).unset(...words),
   },
   "/v1/reload": {
-    POST: async (...words) => await (await import("./config.ts")).reload(...words),
+    POST: async ({ reloader }) => json(await reloader.reloadFile(false)),
   },
 }));
 
@@ -76,13 +76,11 @@ export async function route(request: IncomingMessage, mayChange: boolean, option
     throw new HttpError(404, `there is nothing at this path; there is ${[...ROUTES.keys()].join(", ")}`);
   }
   const allowed = Object.keys(methods).filter((name) => mayChange || name === "GET");
-  const { socket } = options.reloader.config.control;
-  if (allowed.length === 0) throw new HttpError(403, `${pathname} is answered on the control socket only: ${socket}`);
+  if (allowed.length === 0) throw new HttpError(403, `${pathname} is answered on the control socket only`);
   const method = request.method === "HEAD" ? "GET" : request.method!;
   if (!allowed.includes(method)) {
     const allow = allowed.flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]).join(", ");
-    const where = Object.hasOwn(methods, method) ? `; ${method} is answered on the control socket only: ${socket}` : "";
-    throw new HttpError(405, `${method} is not allowed here: ${allow} may be used${where}`, { allow });
+    throw new HttpError(405, `${method} is not allowed here: ${allow} may be used`, { allow });
   }
   return await methods[method]!(options, searchParams, request);
 }

@@ -81,8 +81,6 @@ export interface ReloaderOptions {
 export class Reloader {
   readonly counts: ReloadCounts = { applied: 0, unchanged: 0, refused: 0 };
   last: LastReload | undefined;
-  /** Called with each configuration that has come into force. */
-  onApplied: ((config: Config) => void) | undefined;
   #config: Config;
   /**
    * What the file held when it was put in force, or refused for what it holds, so that one save is one reload, and one
@@ -113,9 +111,8 @@ export class Reloader {
    * @param onlyIfChanged Does nothing when the file holds what it held last time, and that was put in force or refused
    * for what it is.
    * @throws {SteerError} when it is refused; the configuration before stays in force.
-   * @throws {StaleError} where the conditions are not met.
    */
-  async reloadFile(onlyIfChanged: boolean, conditions: Conditions = {}): Promise<Applied | undefined> {
+  async reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
     const { file } = this.#options;
     const giveUpMs = this.#timers.now() + GIVE_UP_MS;
     let confirmed: FileContent | undefined;
@@ -124,7 +121,7 @@ export class Reloader {
       if (onlyIfChanged && confirmed === undefined && isDeepStrictEqual(found.identity, this.#seen)) return undefined;
       const isLate = this.#timers.now() > giveUpMs;
       await pause(this.#timers, SETTLE_MS);
-      const outcome = await this.#inTurn(() => this.#takeOver(found, { onlyIfChanged, conditions, confirmed, isLate }));
+      const outcome = await this.#inTurn(() => this.#takeOver(found, { onlyIfChanged, confirmed, isLate }));
       if (outcome === "still changing") continue;
       if (outcome !== "suspicious") return outcome;
       confirmed = found.identity;
@@ -135,24 +132,18 @@ export class Reloader {
   /** Puts in force what the file held a moment ago, if it still does. */
   async #takeOver(
     { identity, content, failure }: Found,
-    { onlyIfChanged, conditions, confirmed, isLate }: {
+    { onlyIfChanged, confirmed, isLate }: {
       readonly onlyIfChanged: boolean;
-      readonly conditions: Conditions;
       readonly confirmed: FileContent | undefined;
       readonly isLate: boolean;
     },
   ): Promise<Applied | undefined | "still changing" | "suspicious"> {
     const { check, cpuCount, file, memo } = this.#options;
-    this.#require(conditions);
     if (!isDeepStrictEqual(readFound(file).identity, identity)) {
       if (!isLate) return "still changing";
-      const restless = new SteerError(`"${file}" changes all the time`, { hint: SLOWLY });
-      if (conditions.dryRun) throw restless;
-      return await this.#change(() => Promise.reject(restless));
-    }
-    if (conditions.dryRun) {
-      if (content === undefined) throw failure;
-      return this.#preview(await check(content, file));
+      return await this.#change(() =>
+        Promise.reject(new SteerError(`"${file}" changes all the time`, { hint: SLOWLY }))
+      );
     }
     const isConfirmed = isDeepStrictEqual(confirmed, identity);
     if (onlyIfChanged && !isConfirmed && isDeepStrictEqual(identity, this.#seen)) return undefined;
@@ -306,7 +297,6 @@ export class Reloader {
         elapsedMs: Number(applied.elapsedMs.toFixed(1)),
         changes: applied.changes,
       });
-      this.onApplied?.(next);
     }
     return applied;
   }

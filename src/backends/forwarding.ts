@@ -9,13 +9,12 @@ import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
-import { steeredPorts } from "../host/local_ports.ts";
+import { warnOfPrograms } from "../host/local_ports.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import { formatMac, parseAddress } from "../packet/address.ts";
 import { NO_ARRIVAL } from "../steering/arrivals.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
-import type { Forward } from "../steering/forward.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
 import {
@@ -130,8 +129,7 @@ export class Forwarding implements AsyncDisposable {
     const all = [...before, ...retired].map(({ spec }) => spec).concat(
       rules.flatMap(({ action }) => action.kind === "forward" ? action : []),
     );
-    const named = new Set(rules.flatMap(({ action }) => action.kind === "forward" ? namesOf(action) : []));
-    return this.#writer.hasRoom(all.length, new Set(all.flatMap(namesOf)).size) && this.#rows.hasRoomFor(named);
+    return this.#writer.hasRoom(all.length, new Set(all.flatMap(({ to }) => to.map(({ name }) => name))).size);
   }
 
   /**
@@ -169,8 +167,7 @@ export class Forwarding implements AsyncDisposable {
       return [name, row.leftMs !== undefined && known?.generation === 0 ? { ...backend, generation: 0 } : backend];
     }));
     const next: Forwards = { rules: forwards, retired, backends };
-    const steered = steeredPorts(rules, this.#options.config.ports);
-    changes.add(this.#health!.change(checksIn(backends), steered));
+    changes.add(this.#health!.change(checksIn(backends)));
     changes.add(await this.#prepareTable(next));
     return { passing: passingOf(next, this.#healthNow), flip: () => changes.flip(), back: () => changes.back() };
   }
@@ -245,6 +242,7 @@ export class Forwarding implements AsyncDisposable {
   async #open(): Promise<void> {
     if (this.#nextHops !== undefined) return;
     const sources = await (this.#options.sources ?? kernelSources)();
+    warnOfPrograms(this.#options.config.ports);
     const nextHops = sources.nextHops(() => this.#changed());
     this.#health = sources.health(() => this.#changed());
     this.#nextHops = nextHops;
@@ -261,17 +259,16 @@ export class Forwarding implements AsyncDisposable {
   /** Looks after backends that the rules do not name any more, until no session uses them. */
   #supervise(): void {
     if ([...this.#inForce.backends.values()].every(({ leftMs }) => leftMs === undefined)) return;
-    this.#options.queue.run(() => this.forgetBackends()).catch((error) => {
+    this.#options.queue.run(() => this.#forgetBackends()).catch((error) => {
       log.error("Backends that are not in the rules any more are not forgotten: {error}", { error: messageOf(error) });
     });
   }
 
   /** Ends sessions as {@linkcode settleLeaving} says, and forgets backends without one. In a turn of the queue. */
-  async forgetBackends(): Promise<void> {
+  async #forgetBackends(): Promise<void> {
     const { rules, retired, backends } = this.#inForce;
     // A table with rules of before still makes sessions with their backends.
-    if (this.#disposed || retired.length > 0 || this.#inForce === NO_FORWARDS) return;
-    await this.#tables.caughtUp();
+    if (this.#disposed || retired.length > 0) return;
     const { gone, ended } = settleLeaving(backends, {
       now: this.#timers.now(),
       health: this.#healthNow,
@@ -318,10 +315,6 @@ export class Forwarding implements AsyncDisposable {
     this.#provoke();
     await this.#options.onChange();
   }
-}
-
-function namesOf({ to }: Forward): string[] {
-  return to.map(({ name }) => name);
 }
 
 function passingOf({ rules }: Forwards, health: Health): ReadonlySet<string> {

@@ -6,7 +6,6 @@
  */
 import { SteerError, UnsupportedError } from "../errors.ts";
 import { ERRNO, errnoName, syscallError } from "../ffi/errno.ts";
-import { hasEthernetHeaders, interfaceFacts } from "../ffi/interface_facts.ts";
 import { closeFd } from "../ffi/libc.ts";
 import { createXdpLink, queryXdp } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
@@ -40,11 +39,9 @@ export class XdpLink implements Disposable {
    *
    * @param wanted `auto` tries native first, then generic.
    * @throws {SteerError} that names the other program.
-   * @throws {UnsupportedError} where the driver has no native XDP and nothing else was allowed, and for an interface
-   * without Ethernet headers.
+   * @throws {UnsupportedError} where the driver has no native XDP and nothing else was allowed.
    */
   static attach(program: number, ifindex: number, interfaceName: string, wanted: AttachMode | "auto"): XdpLink {
-    refuseOtherFrames(interfaceName);
     refuseOccupied(ifindex, interfaceName);
     const what = `attach to interface "${interfaceName}"`;
     let fallbackReason = "";
@@ -74,25 +71,17 @@ export class XdpLink implements Disposable {
   }
 }
 
-/** The program reads Ethernet headers: it would take the first bytes of an IP packet for one. */
-function refuseOtherFrames(interfaceName: string): void {
-  const facts = interfaceFacts(interfaceName);
-  if (facts === undefined || hasEthernetHeaders(facts)) return;
-  throw new UnsupportedError(
-    `Cannot attach to interface "${interfaceName}": its packets have no Ethernet header (link type ${facts.hardware})`,
-    { hint: "steer the Ethernet interface that they arrive by; ip -o link | grep link/ether lists those there are" },
-  );
-}
-
 function refuseOccupied(ifindex: number, interfaceName: string): void {
   const attachment = attachmentOf(ifindex);
   if (attachment === undefined) return;
-  const { link } = attachment;
+  const { link, program } = attachment;
   throw new SteerError(
     `Cannot attach to interface "${interfaceName}": the ${describeAttachment(attachment)} sits on it already`,
     {
       cause: syscallError("bpf_link_create", ERRNO.EBUSY, `attach to interface "${interfaceName}"`),
-      hint: link === undefined
+      hint: link === undefined && program === ""
+        ? `as root, xdpsteer doctor --interface ${interfaceName} says whose it is, and how to take it off`
+        : link === undefined
         ? `stop the program that attached it or, if nothing needs it, remove it: ${
           removeCommand(interfaceName, attachment)
         }`

@@ -28,6 +28,9 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   XDG_CACHE_HOME: "See CACHE_DIRECTORY.",
   HOME: "See CACHE_DIRECTORY.",
   XDPSTEER_SYSTEM_LIBRARIES: "If set, the system's libbpf, libelf and zlib are used instead of those in the one file.",
+  XDPSTEER_UNCONFINED:
+    "If set, the one file keeps all that it was started with: capabilities, system calls, places to write to. To find " +
+    "out whether that is what something fails for; docs/security.md says what is given up.",
   XDPSTEER_SOCKET: "The control socket of the running xdpsteer, where --socket does not name one.",
   NO_COLOR: "If set and not empty, nothing is printed in colour.",
   TERM: "If it is dumb, top prints plain tables instead of a live screen.",
@@ -41,5 +44,10 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   WATCHDOG_USEC: "Set by systemd: how often run has to report that all its workers run.",
   WATCHDOG_PID: "Set by systemd: the process that WATCHDOG_USEC is for.",
   JOURNAL_STREAM: "Set by systemd: if standard error is the journal, each line of the log begins with its priority.",
-  GLIBC_TUNABLES: "Added to the settings of malloc that the one file starts itself with.",
+  LISTEN_PID: "Set by systemd: the process that LISTEN_FDS is for.",
+  LISTEN_FDS:
+    "Set by systemd: how many file descriptors from 3 on are handed over. The one file closes all others it finds open.",
+  GLIBC_TUNABLES:
+    "Added to the settings of malloc that the one file starts itself with. All other variables whose names begin with " +
+    "GLIBC_, LD_, DENO_, NODE_, OTEL_ or RUST_ are taken out of its environment.",
 };

@@ -4,7 +4,7 @@
  * @module
  */
 import { Argument, Command, Option } from "commander";
-import { KERNEL_ACTIONS, PLAIN_ACTIONS } from "../steering/action.ts";
+import { PLAIN_ACTIONS } from "../steering/action.ts";
 import { VERSION } from "../version.ts";
 import type { CheckOptions } from "./check.ts";
 import type { doctor } from "./doctor.ts";
@@ -43,7 +43,11 @@ export function buildProgram(entry: URL): Command {
     .description("steer packets as the configuration says until SIGTERM; SIGHUP, or saving the file, applies changes")
     .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
     .option("--bpf-object <file>", "use this compiled BPF object instead of the embedded one")
-    .action(async (options: { config: string; bpfObject?: string }) =>
+    .option(
+      "--user <name>",
+      "as root: become this user of /etc/passwd first, and keep only what steering needs of root",
+    )
+    .action(async (options: { config: string; bpfObject?: string; user?: string }) =>
       await (await import("./run.ts")).run({ ...options, entry })
     );
 
@@ -83,10 +87,7 @@ export function buildProgram(entry: URL): Command {
   ports.command("set")
     .description("steer ports to a worker; changes the rule that has exactly these ports, or makes a rule for them")
     .argument("<ports>", "a port, a range or several: 7777,27015-27030")
-    .option(
-      "-w, --worker <id>",
-      `a worker id, or hash to spread packets by flow; required except for --action ${KERNEL_ACTIONS.join(" and ")}`,
-    )
+    .requiredOption("-w, --worker <id>", "a worker id, or hash to spread packets by flow")
     .addOption(
       new Option("-a, --action <action>", "what happens to the packets; default: unchanged, or count for new ports")
         .choices(PLAIN_ACTIONS),
@@ -115,7 +116,7 @@ export function buildProgram(entry: URL): Command {
       "detach the XDP program from an interface, with or without a running xdpsteer; a program that a process holds needs " +
         "--stop or --force",
     )
-    .requiredOption("-i, --interface <name>", "the interface (required)")
+    .requiredOption("-i, --interface <name>", "the interface")
     .option("--stop", "stop the process that holds the program (SIGTERM), and wait until it has detached")
     .option("--force", "detach at once; the process that holds the program keeps running, without packets")
     .option("--json", "print JSON")
@@ -166,9 +167,11 @@ export function buildProgram(entry: URL): Command {
     .description("print the version")
     .option("--json", "print JSON")
     .option("--licenses", "print the licences of everything in this file")
-    .action(({ json, licenses }: { json?: boolean; licenses?: boolean }) => {
+    .option("--security", "print what run, started here by this user, may do: capabilities, system calls, writing")
+    .action(async ({ json, licenses, security }: { json?: boolean; licenses?: boolean; security?: boolean }) => {
       const { deno, v8 } = Deno.version;
-      if (licenses) write(`${readLicenses(entry)}\n`);
+      if (security) (await import("./security.ts")).security(json ?? false);
+      else if (licenses) write(`${readLicenses(entry)}\n`);
       else if (json) printJson({ version: VERSION, packaging: packaging(), deno, v8 });
       else print(versionText());
     });

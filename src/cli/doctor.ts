@@ -29,7 +29,6 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   const findings = await examine({
     interfaces: interfacesFor(options.interface, config),
     workers: config?.workers,
-    rules: config,
     probe: options.probe && (options.interface !== undefined || config !== undefined),
   });
   const counts = { problem: 0, warning: 0, ok: 0 };

@@ -10,7 +10,7 @@ import type { Config } from "../config/schema.ts";
 import { Appliance } from "../appliance/appliance.ts";
 import { claimAddresses } from "../api/claim.ts";
 import type { ControlServer } from "../api/server.ts";
-import { requirePrivileges } from "../host/privileges.ts";
+import { hideMemory, requirePrivileges } from "../host/privileges.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
@@ -22,11 +22,13 @@ import { PRIVATE_DIRECTORY } from "./self.ts";
 export interface RunOptions {
   readonly config: string;
   readonly bpfObject?: string;
+  readonly user?: string;
   readonly entry: URL;
 }
 
 /** Ends normally at SIGTERM or SIGINT; throws when it cannot start or a worker fails. */
-export async function run({ config: file, bpfObject, entry }: RunOptions): Promise<void> {
+export async function run({ config: file, bpfObject, user, entry }: RunOptions): Promise<void> {
+  if (user !== undefined) throw noUser(user);
   configureLog({ level: "info", format: "auto" });
   const log = logger("run");
   const startedMs = performance.now();
@@ -83,8 +85,8 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
     });
     using _watch = new FileWatch(file, () => reload(true));
     using _events = new KernelEvents(appliance.interfaces);
+    hideMemory();
     logStart(appliance, performance.now() - startedMs);
-    await warnOfHost(appliance, reloader, config);
     manager.ready(`Generation ${appliance.steering.generation} is in force`);
     manager.beatWhile(() => appliance.ready);
     const reason = await Promise.race([stopped.promise, appliance.workers.failure]);
@@ -97,21 +99,17 @@ export async function run({ config: file, bpfObject, entry }: RunOptions): Promi
   }
 }
 
+/** The one file's launcher has become the user before this program starts, and takes the option out. */
+function noUser(user: string): SteerError {
+  return new SteerError(`Cannot become user "${user}": only the self-extracting file can`, {
+    hint: `start it as that user, with the capabilities that steering needs, by setpriv or a systemd unit`,
+  });
+}
+
 /** Rethrows why there was no start, with what doctor finds about the cause. Its checks are loaded only for this. */
 async function diagnosed(error: unknown, config: Config): Promise<never> {
   if (error instanceof SteerError) error.notes.push(...(await import("./doctor.ts")).diagnosis(error, config));
   throw error;
-}
-
-/** Logs what of the machine loses packets, now and whenever rules have changed. */
-async function warnOfHost({ interfaces }: Appliance, reloader: Reloader, config: Config): Promise<void> {
-  const { MisfitLog } = await import("../host/misfits.ts"); // not for the start
-  const misfits = new MisfitLog();
-  reloader.onApplied = ({ workers, ...next }) => {
-    const granted = next.interfaces.map((wanted, index) => ({ ...wanted, attach: interfaces[index]!.link.granted }));
-    misfits.tell({ interfaces: granted, workers, rules: next, starting: false });
-  };
-  reloader.onApplied(config);
 }
 
 function logStart(appliance: Appliance, elapsedMs: number): void {

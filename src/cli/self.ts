@@ -7,6 +7,12 @@
 /** As a self-extracting file (packaging/launcher), as what `deno compile` makes, or from its sources. */
 export type Packaging = "self-extracting" | "deno compile" | "source";
 
+/** What the launcher sets, and nobody else's business. */
+const OF_LAUNCHER = [
+  ...["XDPSTEER_SELF", "XDPSTEER_UNPACKED", "XDPSTEER_GLIBC_TUNABLES"],
+  ...["LD_LIBRARY_PATH", "GLIBC_TUNABLES", "DENO_DIR", "DENO_NO_UPDATE_CHECK"],
+];
+
 /** The self-extracting file's path, if that is what was started, and where it is unpacked. */
 const { file: FILE, unpacked } = takeFromLauncher();
 
@@ -35,12 +41,8 @@ function takeFromLauncher(): { readonly file?: string; readonly unpacked?: strin
   const file = Deno.env.get("XDPSTEER_SELF");
   if (file === undefined) return {};
   const unpacked = Deno.env.get("XDPSTEER_UNPACKED");
-  for (const name of ["LD_LIBRARY_PATH", "GLIBC_TUNABLES"]) {
-    const before = Deno.env.get(`XDPSTEER_${name}`);
-    if (before !== undefined) Deno.env.set(name, before);
-    else Deno.env.delete(name);
-    Deno.env.delete(`XDPSTEER_${name}`);
-  }
-  for (const name of ["XDPSTEER_SELF", "XDPSTEER_UNPACKED", "DENO_DIR", "DENO_NO_UPDATE_CHECK"]) Deno.env.delete(name);
+  const tunables = Deno.env.get("XDPSTEER_GLIBC_TUNABLES");
+  for (const name of OF_LAUNCHER) Deno.env.delete(name);
+  if (tunables !== undefined) Deno.env.set("GLIBC_TUNABLES", tunables);
   return { file, unpacked };
 }

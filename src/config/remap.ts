@@ -6,11 +6,10 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { SteerError } from "../errors.ts";
-import { type Action, KERNEL_ACTIONS } from "../steering/action.ts";
+import type { Action } from "../steering/action.ts";
 import { describeAction } from "../steering/diff.ts";
 import { common, merged, portsText, samePorts, without } from "../steering/port_set.ts";
 import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
-import { staysInKernel } from "./actions.ts";
 import { checkRules } from "./parse.ts";
 import { portsSchema, readPorts } from "./ports.ts";
 import type { Config } from "./schema.ts";
@@ -19,7 +18,6 @@ import type { Config } from "./schema.ts";
 export interface PortsOrder {
   /** `7777`, `7777,27015-27030`, or a list of ports and ranges. */
   readonly ports?: unknown;
-  /** Needed for actions whose packets reach a worker; for others, default: what the rule has, or `hash`. */
   readonly worker?: unknown;
   /**
    * A word, or a map as in the file. Default: what the ports have; for those that no rule has what `rule` does, or
@@ -33,7 +31,7 @@ export interface PortsOrder {
 /** An order in which everything is known to exist. */
 export interface PortsChange {
   readonly ports: readonly PortRange[];
-  readonly worker: Rule["worker"] | undefined;
+  readonly worker: Rule["worker"];
   readonly action: Action | undefined;
   readonly rule: string | undefined;
 }
@@ -45,9 +43,6 @@ export interface SteeredPorts extends PortRange {
   readonly action: Action["kind"];
 }
 
-const NO_WORKER = `missing key "worker": expected a worker id or hash; only action ${
-  KERNEL_ACTIONS.join(" and ")
-} need none`;
 /** Longest name of a rule. */
 const NAME_LENGTH = 64;
 
@@ -66,24 +61,19 @@ export function listPorts(rules: readonly Rule[]): SteeredPorts[] {
  */
 export function readOrder(order: PortsOrder, config: Config): PortsChange {
   const { ports, worker, action, rule } = order;
+  if (worker === undefined) {
+    throw new SteerError('There is no "worker": expected a worker id, or hash', { hint: "name one with --worker" });
+  }
   const asked = {
     name: rule ?? "ports",
     ports: portItems(ports),
-    ...(worker === undefined ? {} : { worker: numberOrWord(worker) }),
+    worker: numberOrWord(worker),
     ...(action === undefined ? {} : { action }),
   };
-  const faults = worker === undefined && !staysInKernel(action) ? [NO_WORKER] : [];
-  let checked: Rule | undefined;
-  try {
-    [checked] = checkRules([asked], config);
-  } catch (error) {
-    if (!(error instanceof SteerError)) throw error;
-    faults.push(error.message);
-  }
-  if (faults.length > 0) throw new SteerError(faults.join("\n"));
+  const [checked] = checkRules([asked], config);
   return {
     ports: merged(checked!.ports),
-    worker: worker === undefined ? undefined : checked!.worker,
+    worker: checked!.worker,
     action: action === undefined ? undefined : checked!.action,
     rule: rule === undefined ? undefined : checked!.name,
   };
@@ -102,25 +92,15 @@ export function readPortList(ports: unknown): PortRange[] {
  * @throws {SteerError} where that would change what happens to other ports, or is not said clearly enough.
  */
 export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
-  const { ports } = change;
+  const { ports, worker } = change;
   const action = change.action ?? actionOf(rules, change);
   const target = targetOf(rules, { ...change, action });
   const known = rules.find(({ name }) => name === target);
-  const worker = change.worker ?? known?.worker ?? "hash";
   const result = rules.flatMap((rule): Rule[] => {
     if (rule !== known) return remaining(rule, ports);
     return [{ ...rule, ports: [...rule.ports, ...without(ports, rule.ports)], worker, action }];
   });
-  if (known !== undefined) return result;
-  // A capture stays with what is left of its rule. A rule that only gets another name takes it along.
-  const capture = rules.find((rule) => samePorts(rule.ports, ports))?.capture;
-  return [...result, {
-    name: target,
-    ports: [...ports],
-    worker,
-    action,
-    ...(capture === undefined ? {} : { capture }),
-  }];
+  return known === undefined ? [...result, { name: target, ports: [...ports], worker, action }] : result;
 }
 
 /** The rules without these ports; a rule with no port left is gone. */
@@ -150,7 +130,7 @@ function actionOf(rules: readonly Rule[], { ports, rule }: Pick<PortsChange, "po
   if (others.length === 0) return first!.action;
   const each = found.map(({ action, ports: these }) => `${describeAction(action)} for ${portsText(merged(these))}`);
   throw new SteerError(`These ports do not have one action: it would be ${each.join(", and ")}`, {
-    hint: "name one action for all of them, or set them one after the other",
+    hint: "name one for all of them with --action, or set them one after the other",
   });
 }
 
@@ -159,8 +139,7 @@ function targetOf(
   rules: readonly Rule[],
   { ports, worker, action, rule }: PortsChange & { readonly action: Action },
 ): string {
-  const alike = (other: Rule): boolean =>
-    (worker === undefined || other.worker === worker) && isDeepStrictEqual(other.action, action);
+  const alike = (other: Rule): boolean => other.worker === worker && isDeepStrictEqual(other.action, action);
   if (rule !== undefined) {
     const named = rules.find(({ name }) => name === rule);
     const others = named === undefined ? [] : merged(without(named.ports, ports));
@@ -169,7 +148,7 @@ function targetOf(
         `Rule "${rule}" has other ports too (${portsText(others)}), with worker ${named.worker}, action ${
           describeAction(named.action)
         }`,
-        { hint: "name another rule, or none: these ports get a rule of their own" },
+        { hint: "name another rule, or leave --rule out: these ports get a rule of their own" },
       );
     }
     return rule;

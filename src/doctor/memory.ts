@@ -4,10 +4,9 @@
  * @module
  */
 import type { InterfaceConfig } from "../config/schema.ts";
-import { CAP_IPC_LOCK, hasCapability, missingCapabilities } from "../host/privileges.ts";
-import { rxQueues } from "../host/rx_queues.ts";
-import { type Circumstances, type MachineCheck, ok, problem, readText, type Verdict } from "../host/question.ts";
-import { formatBytes } from "./finding.ts";
+import { confinement, hasCapability, missingCapabilities } from "../host/privileges.ts";
+import { rxQueues } from "../engine/interface.ts";
+import { type Circumstances, formatBytes, type MachineCheck, ok, problem, readText, type Verdict } from "./finding.ts";
 import { plural } from "../text.ts";
 
 /** Of a configuration. */
@@ -15,6 +14,7 @@ const LEAST_CHUNKS = 64;
 
 export const PROCESS_CHECKS: readonly MachineCheck[] = [
   { check: "process.capabilities", explains: ["EPERM", "EACCES"], look: capabilities },
+  { check: "process.confinement", explains: [], look: confined },
   { check: "process.memlock", explains: ["EPERM", "ENOBUFS", "ENOMEM"], look: memlock },
   { check: "machine.memory", explains: ["ENOMEM"], look: memory },
   { check: "machine.huge_pages", explains: [], look: hugePages },
@@ -24,6 +24,21 @@ function capabilities(): Verdict {
   const missing = missingCapabilities();
   if (missing.length === 0) return ok("this process has the capabilities that steering needs");
   return problem(`this process lacks ${missing.join(", ")}`, "sudo xdpsteer ..., or AmbientCapabilities= in its unit");
+}
+
+/** Of this command: what run keeps, it says itself. */
+function confined(): Verdict {
+  const { capabilities, noNewPrivileges, seccompFilters } = confinement();
+  if (!noNewPrivileges || seccompFilters === 0) {
+    return ok(
+      `this process gives up nothing of what it was started with: ${plural(capabilities.length, "capability")}; ` +
+        "the self-extracting file does",
+    );
+  }
+  return ok(
+    `this process keeps ${plural(capabilities.length, "capability")}, gains none (no_new_privs), and has its system ` +
+      "calls filtered (seccomp); xdpsteer version --security shows what run keeps",
+  );
 }
 
 /** Bytes of packet memory that interfaces take, a UMEM per queue. One that is not there counts as of one queue. */
@@ -45,7 +60,7 @@ function queueCount(name: string, queues: InterfaceConfig["queues"]): number {
 
 /** Maps count against the memory cgroup since Linux 5.11; packet memory counts against this limit in every kernel. */
 function memlock({ interfaces }: Circumstances): Verdict {
-  if (hasCapability(CAP_IPC_LOCK)) return ok("packet memory may be locked without limit (CAP_IPC_LOCK)");
+  if (hasCapability("IPC_LOCK")) return ok("packet memory may be locked without limit (CAP_IPC_LOCK)");
   const [, soft = "unlimited"] = /^Max locked memory +(\S+)/m.exec(readText("/proc/self/limits") ?? "") ?? [];
   if (soft === "unlimited") return ok("packet memory may be locked without limit");
   const needed = umemBytes(interfaces);

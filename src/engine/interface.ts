@@ -7,13 +7,12 @@ import { XdpLink } from "../bpf/link.ts";
 import { SteeringProgram } from "../bpf/program.ts";
 import type { InterfaceConfig } from "../config/schema.ts";
 import type { QueueEndDescription } from "../dataplane/queue_end.ts";
-import { SteerError, UnsupportedError } from "../errors.ts";
+import { messageOf, SteerError, UnsupportedError } from "../errors.ts";
 import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { OwnerSocket, SharedSocket } from "../xsk/socket.ts";
 import { Umem } from "../xsk/umem.ts";
 import { requireInterface } from "../host/interface_index.ts";
-import { rxQueues } from "../host/rx_queues.ts";
 
 /** One queue of an interface, with a socket per worker. */
 export interface SteeredQueue {
@@ -22,6 +21,28 @@ export interface SteeredQueue {
   readonly state: SharedArrayBuffer;
   /** By worker. */
   readonly sockets: readonly [OwnerSocket, ...SharedSocket[]];
+}
+
+/** The rx queues of an interface, by sysfs. Ascending. */
+export function rxQueues(interfaceName: string): number[] {
+  const ids: number[] = [];
+  for (const { name } of queueEntries(interfaceName)) {
+    const match = /^rx-(\d+)$/.exec(name);
+    if (match !== null) ids.push(Number(match[1]));
+  }
+  return ids.sort((left, right) => left - right);
+}
+
+function queueEntries(interfaceName: string): Deno.DirEntry[] {
+  const directory = `/sys/class/net/${interfaceName}/queues`;
+  try {
+    return [...Deno.readDirSync(directory)];
+  } catch (cause) {
+    throw new SteerError(`Cannot list the queues of interface "${interfaceName}": ${messageOf(cause)}`, {
+      cause,
+      hint: `sysfs of this network namespace has to be mounted at /sys: ls ${directory}`,
+    });
+  }
 }
 
 export interface FoundInterface {

@@ -62,6 +62,8 @@ const SYMBOLS = {
   gettid: { parameters: [], result: "i32" },
   // int nice(int increment)
   nice: { parameters: ["i32"], result: "i32" },
+  // int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
+  prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   // int sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set)
   sched_setaffinity: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   // int sched_getaffinity(pid_t thread, size_t size, cpu_set_t *set)
@@ -278,6 +280,11 @@ export function pinThread(cpu: number): void {
  */
 export function yieldPriority(niceness: number): void {
   libc().symbols.nice(niceness);
+}
+
+/** Whether other processes of its user may look into this one's memory, and core dumps show it (prctl(2)). */
+export function setDumpable(dumpable: boolean): void {
+  libc().symbols.prctl(UAPI.PR_SET_DUMPABLE, dumpable ? 1n : 0n, 0n, 0n, 0n);
 }
 
 /** Thousands of times as long as a program's run. */

@@ -11,13 +11,15 @@ export function requireInterface(name: string): number {
   const ifindex = interfaceIndex(name);
   if (ifindex !== 0) return ifindex;
   throw new SteerError(`There is no interface "${name}" in this network namespace`, {
-    hint: `the interfaces are: ${interfaceNames().join(", ")}`,
+    hint: hintOf(),
   });
 }
 
-/** Names of the interfaces in this network namespace. */
-export function interfaceNames(): string[] {
-  // Not sysfs, which may be another namespace's.
-  return Deno.readTextFileSync("/proc/self/net/dev").split("\n").flatMap((line) => /^ *(\S+):/.exec(line)?.[1] ?? [])
-    .sort();
+function hintOf(): string {
+  try {
+    const names = [...Deno.readDirSync("/sys/class/net")].map((entry) => entry.name).sort();
+    return `the interfaces are: ${names.join(", ")}`;
+  } catch {
+    return "ip link lists the interfaces there are";
+  }
 }

@@ -5,37 +5,84 @@
  * @module
  */
 import { SteerError } from "../errors.ts";
+import { setDumpable } from "../ffi/libc.ts";
 import { plural } from "../text.ts";
 
-/**
- * Bit numbers of `CapEff` in /proc/self/status (capability.h). CAP_SYS_ADMIN includes the last two, which are of Linux
- * 5.8.
- */
-const CAP_NET_ADMIN = 12n;
-const CAP_NET_RAW = 13n;
-export const CAP_SYS_ADMIN = 21n;
-/** The program adds lengths of headers to packet pointers, which the verifier grants to nobody without it. */
-const CAP_PERFMON = 38n;
-const CAP_BPF = 39n;
+/** By their bit in `CapEff` of /proc/self/status (capability.h). */
+const CAPABILITIES = [
+  ...["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"],
+  ...["LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER"],
+  ...["SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE"],
+  ...["SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP"],
+  ...["MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ"],
+  ...["PERFMON", "BPF", "CHECKPOINT_RESTORE"],
+];
 
-/** With it, packet memory is not held against the locked-memory limit. */
-export const CAP_IPC_LOCK = 14n;
+/**
+ * What steering needs. The verifier lets nobody add lengths of headers to packet pointers without PERFMON. Before Linux
+ * 5.8 the last two were a part of SYS_ADMIN.
+ */
+export const NEEDED_CAPABILITIES = ["NET_ADMIN", "NET_RAW", "BPF", "PERFMON"] as const;
+const OF_SYS_ADMIN: readonly string[] = ["BPF", "PERFMON"];
+
+type Capability = typeof NEEDED_CAPABILITIES[number] | "IPC_LOCK" | "SYS_ADMIN";
+
+/** What this process may do, as the kernel says. */
+export interface Confinement {
+  /** The effective user's number. */
+  readonly user: number;
+  readonly capabilities: readonly string[];
+  /** What a program that it starts could have at most. */
+  readonly bounding: readonly string[];
+  readonly noNewPrivileges: boolean;
+  readonly seccompFilters: number;
+  /** Whether Landlock keeps it from writing to the system's files. */
+  readonly landlock: boolean;
+  /** Whether the kernel would write its memory to a file when it crashes. */
+  readonly coreDumps: boolean;
+}
+
+export function confinement(): Confinement {
+  const status = Deno.readTextFileSync("/proc/self/status");
+  const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "0";
+  const limits = Deno.readTextFileSync("/proc/self/limits");
+  return {
+    user: Number(field("Uid").split("\t")[1]),
+    capabilities: namesOf(field("CapEff")),
+    bounding: namesOf(field("CapBnd")),
+    noNewPrivileges: field("NoNewPrivs") === "1",
+    seccompFilters: Number(field("Seccomp_filters")),
+    landlock: !mayWriteToOwnProcess(),
+    coreDumps: !/^Max core file size +0 /m.test(limits),
+  };
+}
+
+function namesOf(set: string): string[] {
+  const bits = BigInt(`0x${set}`);
+  return CAPABILITIES.filter((_, bit) => ((bits >> BigInt(bit)) & 1n) === 1n);
+}
+
+/** Every process may, but where Landlock rules over /proc. */
+function mayWriteToOwnProcess(): boolean {
+  try {
+    Deno.openSync("/proc/self/comm", { write: true }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Whether this process has a capability now. True where the kernel does not tell. */
-export function hasCapability(capability: bigint): boolean {
+export function hasCapability(capability: Capability): boolean {
   const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"));
-  return match === null || ((BigInt(`0x${match[1]}`) >> capability) & 1n) === 1n;
+  return match === null || namesOf(match[1]!).includes(capability);
 }
 
 /** Names of the capabilities that steering needs and this process lacks. */
 export function missingCapabilities(): string[] {
-  const has = hasCapability;
-  return [
-    ...(has(CAP_NET_ADMIN) ? [] : ["CAP_NET_ADMIN"]),
-    ...(has(CAP_NET_RAW) ? [] : ["CAP_NET_RAW"]),
-    ...(has(CAP_BPF) || has(CAP_SYS_ADMIN) ? [] : ["CAP_BPF"]),
-    ...(has(CAP_PERFMON) || has(CAP_SYS_ADMIN) ? [] : ["CAP_PERFMON"]),
-  ];
+  return NEEDED_CAPABILITIES
+    .filter((name) => !hasCapability(name) && !(OF_SYS_ADMIN.includes(name) && hasCapability("SYS_ADMIN")))
+    .map((name) => `CAP_${name}`);
 }
 
 /** @throws {SteerError} that names the capabilities missing. */
@@ -46,6 +93,14 @@ export function requirePrivileges(): void {
     hint:
       "run it as root (sudo xdpsteer ...), or give it these capabilities, as AmbientCapabilities= in a systemd unit does",
   });
+}
+
+/**
+ * Keeps the memory of this process, with packets of others in it, from core dumps and from other processes of its user.
+ * For good: what it starts can be dumped again.
+ */
+export function hideMemory(): void {
+  setDumpable(false);
 }
 
 /**

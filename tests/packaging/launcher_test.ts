@@ -183,29 +183,51 @@ Deno.test("its libraries are its own, and the system's if asked for", async () =
   for (const [system, from] of [["", `${root.path}/cache/`], ["1", "/usr/lib/"]] as const) {
     const env = {
       XDPSTEER_CACHE_DIR: `${root.path}/cache`,
-      LD_DEBUG: "libs",
       ...(system === "" ? {} : { XDPSTEER_SYSTEM_LIBRARIES: system }),
     };
-    await Deno.writeTextFile(`${root.path}/steering.yaml`, "version: 1\ninterfaces: [{ name: lo }]\nsteering: []\n");
-    const { stderr } = await start(env, [FILE, "run", "--bpf-object", "/bin/true", "-c", `${root.path}/steering.yaml`]);
-    const [, path] = /calling init: (\S+libbpf\.so\.1)/.exec(stderr) ?? [];
+    const control = `control: { socket: ${root.path}/control.sock, http: "off" }\n`;
+    const text = `version: 1\ninterfaces: [{ name: lo }]\n${control}steering: []\n`;
+    await Deno.writeTextFile(`${root.path}/steering.yaml`, text);
+    const words = [FILE, "run", "--bpf-object", "/bin/true", "-c", `${root.path}/steering.yaml`];
+    const trace = `${root.path}/trace`;
+    await start(env, ["strace", "-f", "-e", "trace=openat", "-o", trace, ...words]);
+    const [, path] = /"([^"]+libbpf\.so\.1)"[^\n]* = \d+$/m.exec(await Deno.readTextFile(trace)) ?? [];
     assert.ok(path !== undefined && (await Deno.realPath(path)).startsWith(from), `${path} is not below ${from}`);
   }
 });
 
-Deno.test("what it starts gets the environment that it was started in", async () => {
+Deno.test("what it starts gets the environment that it was started in, without what would steer the runtime", async () => {
   await using root = await temporary();
   const seen = `${root.path}/environment`;
   await Deno.writeTextFile(`${root.path}/ip`, `#!/bin/sh\n/usr/bin/env > ${seen}\nexit 1\n`, { mode: 0o755 });
   const plain = { XDPSTEER_CACHE_DIR: `${root.path}/cache`, PATH: `${root.path}:/usr/sbin:/usr/bin` };
-  const tuned = { ...plain, GLIBC_TUNABLES: "glibc.malloc.tcache_count=3", LD_LIBRARY_PATH: "/usr/lib" };
-  for (const env of [plain, tuned]) {
-    assert.notEqual((await start(env, [FILE, "demo"])).code, 0);
+  const tuned = { ...plain, GLIBC_TUNABLES: "glibc.malloc.tcache_count=3" };
+  const steered = {
+    ...{
+      DENO_V8_FLAGS: "--no-such-flag",
+      NODE_OPTIONS: "--inspect",
+      NODE_CHANNEL_FD: "9",
+      OTEL_DENO: "true",
+      RUST_LOG: "trace",
+    },
+    ...{ LD_PRELOAD: "/none.so", LD_LIBRARY_PATH: "/usr/lib", LD_DEBUG: "all", GLIBC_OTHER: "1", DENO_DIR: "/none" },
+    ...{ XDPSTEER_GLIBC_TUNABLES: "glibc.malloc.perturb=1" },
+  };
+  for (const [env, more] of [[plain, {}], [tuned, {}], [tuned, steered]] as const) {
+    assert.notEqual((await start({ ...env, ...more }, [FILE, "demo"])).code, 0);
     const lines = (await Deno.readTextFile(seen)).trimEnd().split("\n").filter((line) =>
       !/^(PWD|_|OLDPWD|SHLVL)=/.test(line)
     );
     assert.deepEqual(lines.sort(), Object.entries(env).map(([name, value]) => `${name}=${value}`).sort());
   }
+});
+
+Deno.test("a name with control characters does not reach the terminal as it is", async () => {
+  const { code, stderr } = await start({ XDPSTEER_CACHE_DIR: "/proc/none/\x1b]0;title\x07\x9b31m\u00e9" });
+  assert.equal(code, 1);
+  assert.match(stderr, /^xdpsteer: cannot unpack to XDPSTEER_CACHE_DIR, \/proc\/none\/\?\]0;title\?\S*31m\u00e9: /);
+  // deno-lint-ignore no-control-regex -- they are what is looked for
+  assert.doesNotMatch(stderr.replaceAll("\n", ""), /[\x00-\x1f\x7f-\x9f]/);
 });
 
 Deno.test("version tells how it is packaged, and all licences", async () => {

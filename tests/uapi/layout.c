@@ -21,13 +21,13 @@
 /* after those of libc, whose names they then leave alone */
 #include <linux/icmp.h>
 #include <linux/if.h>
-#include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>

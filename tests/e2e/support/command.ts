@@ -44,6 +44,13 @@ export async function finish(
   return finished;
 }
 
+/** What was said of a program in the way, with what doctor says, if that is what it advises. */
+export async function withDoctor(network: TestNetwork, stderr: string): Promise<string> {
+  const [, words] = /fix: xdpsteer (doctor --interface \S+)$/m.exec(stderr) ?? [];
+  if (words === undefined) return stderr;
+  return stderr + (await finish(network, [...productCommand(), ...words.split(" ")])).stdout;
+}
+
 /** Makes a FIFO: whoever opens it in the ordinary way waits for the other end. */
 export async function makeFifo(path: string): Promise<void> {
   const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
