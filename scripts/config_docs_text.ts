@@ -28,6 +28,7 @@ export const KEY_EXAMPLES: Readonly<Record<string, string>> = {
   "steering[].action": "echo",
   "steering[].action.forward.health.expect": '{ hex: "ff ff ff ff 49" }',
   "steering[].capture": "/var/lib/xdpsteer/game.pcapng",
+  "forwarding.addresses": '[192.0.2.10, 192.0.2.11, "2001:db8::10"]',
   "control.socket": "/run/xdpsteer/edge.sock",
   "control.group": "netops",
   "control.http": '"[::1]:9469"',
@@ -51,6 +52,7 @@ export const KEY_VALUES: Readonly<Record<string, string>> = {
   "steering[].action.forward.health.send.base64": "base64",
   "steering[].action.forward.health.expect.base64": "base64",
   "control.socket": "an absolute path",
+  "forwarding.addresses": "a list of IP addresses",
   "control.group": "`none`, the name of a group, or its number",
   "control.http": "`off`, or a loopback address and a port",
 };
@@ -218,7 +220,7 @@ The answer to \`GET /v1/config\` has the generation as its \`ETag\`. A program t
 \`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are
 not kept. It refuses a symbolic link.
 
-{{fixed}} need a restart. If one of them differs, the whole change is refused, and nothing of it is applied. After a
+{{fixed}} need a restart, all but {{live}}. If one of them differs, the whole change is refused, and nothing of it is applied. After a
 refused change the previous configuration stays in effect; the log, \`xdpsteer status\` and
 \`xdpsteer_config_last_reload_successful\` report it. A restart reads the file, so keep it valid. A configuration has at
 most 4,096 rules, and 1,024 different backends in all of them.

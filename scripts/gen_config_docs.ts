@@ -13,7 +13,7 @@ import { KERNEL_FATES, type Outcome, OUTCOMES } from "../src/observe/vocabulary.
 import { ACTION_KINDS, ACTION_TABLE, type ActionKind } from "../src/steering/action.ts";
 import { type Fate, FATE_TABLE, FATES } from "../src/steering/fate.ts";
 import { LOST_COUNTERS, SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../src/xsk/socket_counters.ts";
-import { FIXED } from "../src/appliance/reload.ts";
+import { FIXED, LIVE_KEYS } from "../src/appliance/reload.ts";
 import { ConfigError } from "../src/errors.ts";
 import {
   COMPANIONS,
@@ -127,7 +127,9 @@ function section(place: string, description: string, schema: Schema): string {
   required.set(place, schema.required ?? []);
   const items = Object.entries(schema.properties!).map(([name, property]) => describe(place, name, property, nested));
   const top = place.split(/[.[]/)[0]!;
-  const change = (FIXED as readonly string[]).includes(top) ? "A change needs a restart." : "Changes live.";
+  const live: readonly string[] = top === "forwarding" ? LIVE_KEYS.forwarding : [];
+  const but = live.length === 0 ? "" : ` (${live.map(code).join(", ")}: changes live)`;
+  const change = (FIXED as readonly string[]).includes(top) ? `A change needs a restart${but}.` : "Changes live.";
   return [`### \`${place}\``, `${description} ${change}`, items.join("\n"), ...nested].join("\n\n");
 }
 
@@ -270,7 +272,8 @@ const allKeys = keys();
 checkKeyExamples();
 const pages: Readonly<Record<string, string>> = {
   "docs/configuration.md": CONFIG_PAGE.replace("{{keys}}", () => allKeys).replace("{{examples}}", examples)
-    .replace("{{mistakes}}", mistakes).replace("{{fixed}}", FIXED.map((key) => `\`${key}\``).join(", ")),
+    .replace("{{mistakes}}", mistakes).replace("{{fixed}}", FIXED.map((key) => `\`${key}\``).join(", "))
+    .replace("{{live}}", LIVE_KEYS.forwarding.map((key) => `\`forwarding.${key}\``).join(", ")),
   "docs/metrics.md": METRICS_PAGE.replace("{{metrics}}", metrics).replace("{{reasons}}", reasons)
     .replace("{{socketCounters}}", socketCounters).replace("{{fates}}", () => fates())
     .replace("{{lost}}", LOST_COUNTERS.map(code).join(" + ")).replace(

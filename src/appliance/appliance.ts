@@ -151,7 +151,7 @@ export class Appliance {
         },
       });
       parts.steering = steering;
-      await queue.run(() => steering.apply(config.steering, ready));
+      await queue.run(() => steering.apply(config.steering, { addresses: config.forwarding.addresses, ready }));
       yieldPriority(CONTROL_NICENESS);
       workers.keepOthersOff();
       await steering.captured;

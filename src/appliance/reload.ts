@@ -12,7 +12,7 @@ import type { Config } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
-import { diffRules } from "../steering/diff.ts";
+import { diffAddresses, diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
@@ -53,6 +53,10 @@ export class StaleError extends SteerError {
 
 /** Keys of the configuration that are fixed for the life of the process. */
 export const FIXED = ["interfaces", "workers", "forwarding", "control", "log"] as const;
+/** Keys of these that are not. */
+export const LIVE_KEYS = { forwarding: ["addresses"] } as const satisfies {
+  readonly [Key in typeof FIXED[number]]?: readonly (keyof Config[Key])[];
+};
 
 /** Between two reads of the file that have to find the same. */
 const SETTLE_MS = 200;
@@ -247,7 +251,8 @@ export class Reloader {
   #preview(next: Config): Applied {
     this.#requireFixed(next);
     const { generation, rules } = this.#options.steering;
-    return { generation, changes: diffRules(rules, next.steering), elapsedMs: 0 };
+    const addresses = diffAddresses(this.#config.forwarding.addresses, next.forwarding.addresses);
+    return { generation, changes: [...diffRules(rules, next.steering), ...addresses], elapsedMs: 0 };
   }
 
   /** Whatever comes of a change, the service manager hears when it began and when it was over. */
@@ -274,7 +279,7 @@ export class Reloader {
 
   /** @throws {SteerError} for a change that needs a restart. */
   #requireFixed(next: Config): void {
-    const fixed = FIXED.filter((key) => !isDeepStrictEqual(next[key], this.#config[key]));
+    const fixed = FIXED.filter((key) => !isDeepStrictEqual(fixedPart(next, key), fixedPart(this.#config, key)));
     if (fixed.length > 0) {
       throw new SteerError(`${fixed.join(", ")} cannot change while xdpsteer runs; nothing was applied`, {
         hint: "restart xdpsteer to change it, or undo that part of the change",
@@ -287,7 +292,7 @@ export class Reloader {
     this.#requireFixed(next);
     const { steering } = this.#options;
     const before = steering.generation;
-    const applied = await steering.apply(next.steering);
+    const applied = await steering.apply(next.steering, { addresses: next.forwarding.addresses });
     this.#config = next;
     const result = applied.generation === before ? "unchanged" : "applied";
     this.#record(result, applied.changes.join("; "));
@@ -316,6 +321,12 @@ export class Reloader {
     const time = this.#timers.date().toISOString();
     this.last = { time, result, message };
   }
+}
+
+function fixedPart(config: Config, key: typeof FIXED[number]): unknown {
+  if (key !== "forwarding") return config[key];
+  const live: readonly string[] = LIVE_KEYS.forwarding;
+  return Object.fromEntries(Object.entries(config.forwarding).filter(([name]) => !live.includes(name)));
 }
 
 /** True where the same content would be refused again: else it may be put in force when what hindered it is over. */

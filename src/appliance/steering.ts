@@ -20,7 +20,7 @@ import { messageOf } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import { compilePortMap, compileWorkerTable, soleRules } from "../steering/compile.ts";
-import { diffRules } from "../steering/diff.ts";
+import { diffAddresses, diffRules } from "../steering/diff.ts";
 import type { PortMap } from "../steering/port_map.ts";
 import { type Change, Changes, flipOf, Published } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
@@ -69,6 +69,8 @@ const log = logger("steering");
 export class Steering implements AsyncDisposable {
   /** Those of the configuration. */
   #configured: readonly Rule[] = [];
+  /** Translation addresses of the configuration. */
+  #addresses: readonly string[] = [];
   /** Those, and those for the translation ports. */
   #rules: readonly Rule[] = [];
   #generation = 0;
@@ -114,11 +116,16 @@ export class Steering implements AsyncDisposable {
    * The workers learn of new ports before the kernel steers any of them, and remember old ports after it has stopped,
    * so that a packet steered under one generation can be processed under the next.
    *
-   * @param ready What has to be done before a packet is steered.
+   * @param settings `addresses`: the configuration's translation addresses; undefined: those in force. `ready`: what
+   * has to be done before a packet is steered.
    * @throws {SteerError} when any part cannot be prepared; everything is as before then.
    */
-  async apply(configured: readonly Rule[], ready?: Promise<void>): Promise<Applied> {
-    if (this.#generation > 0 && await areSame(configured, this.#configured)) {
+  async apply(
+    configured: readonly Rule[],
+    { addresses = this.#addresses, ready }: { addresses?: readonly string[]; ready?: Promise<void> } = {},
+  ): Promise<Applied> {
+    const before = [this.#configured, this.#addresses];
+    if (this.#generation > 0 && await areSame([configured, addresses], before)) {
       return { generation: this.#generation, changes: [], elapsedMs: 0 };
     }
     const { forwarding, portTable, retirement, slots } = this.#options;
@@ -131,7 +138,7 @@ export class Steering implements AsyncDisposable {
     const plan = orRefused("rules", () => slots.plan(names, generation, this.#unsettled));
     changes.add(retirement(plan.reused));
     changes.add(plan);
-    const forward = changes.add(await forwarding.prepare(configured, plan.slots));
+    const forward = changes.add(await forwarding.prepare(configured, plan.slots, addresses));
     const captures = await this.#prepareCaptures(configured);
     if (captures !== undefined) changes.add(captures);
     changes.add(
@@ -144,11 +151,12 @@ export class Steering implements AsyncDisposable {
     changes.flip();
 
     const elapsedMs = roundMs(this.#timers.now() - start);
-    const words = diffRules(this.#configured, configured);
+    const words = [...diffRules(this.#configured, configured), ...diffAddresses(this.#addresses, addresses)];
     this.#unsettled = new Set([...this.#unsettled, ...this.#rules.map(({ name }) => name)]);
     this.#generation = generation;
     this.#rules = rules;
     this.#configured = configured;
+    this.#addresses = addresses;
     this.#passing = forward.passing;
     forwarding.begin();
     if (captures !== undefined) this.#captured = captures.begin();
@@ -269,8 +277,8 @@ export class Steering implements AsyncDisposable {
   }
 }
 
-/** Whether two sets of rules are the same in everything. */
-async function areSame(one: readonly Rule[], other: readonly Rule[]): Promise<boolean> {
+/** Whether two sets of rules and settings are the same in everything. */
+async function areSame(one: unknown, other: unknown): Promise<boolean> {
   const { isDeepStrictEqual } = await import("node:util"); // not for the start
   return isDeepStrictEqual(one, other);
 }

@@ -119,7 +119,9 @@ Deno.test("a first rule that forwards, where health and next hops cannot be open
 Deno.test("what has to be done before packets are steered can fail, and then nothing is in force", async () => {
   await using rig = newRig();
   const before = rig.state();
-  await assert.rejects(rig.steering.apply(rulesOf(...BEFORE), Promise.reject(new Error("the workers do not start"))));
+  await assert.rejects(
+    rig.steering.apply(rulesOf(...BEFORE), { ready: Promise.reject(new Error("the workers do not start")) }),
+  );
   assert.deepEqual({ ...rig.state() as object, checked: [] }, before);
 });
 
@@ -216,7 +218,7 @@ Deno.test("health that changes while a change is being made is in force after it
   await rig.change(forwardRule("web", 8080, [1, 2], CHECK));
   const ready = Promise.withResolvers<void>();
   const change = rig.queue.run(() =>
-    rig.steering.apply(rulesOf(forwardRule("web-2", 8080, [1, 2], CHECK)), ready.promise)
+    rig.steering.apply(rulesOf(forwardRule("web-2", 8080, [1, 2], CHECK)), { ready: ready.promise })
   );
   await quiet();
   rig.health!.set("10.9.0.1:9000", false);

@@ -27,6 +27,7 @@ import type { Backend as ConfiguredBackend, Forward } from "../steering/forward.
 import { checkOf } from "./health/backend_checks.ts";
 import type { CheckedBackend } from "./health/checks.ts";
 import type { FrameDevice, NextHop, NextHopSource } from "./next_hop/next_hops.ts";
+import { type Source, writeSources } from "../steering/sources.ts";
 
 export interface Backend {
   readonly spec: Omit<ConfiguredBackend, "weight">;
@@ -63,6 +64,7 @@ export interface Forwards {
   readonly retired: readonly ForwardRule[];
   /** By name: all that have a row, those too that are only kept for the sessions they have. */
   readonly backends: ReadonlyMap<string, Backend>;
+  readonly sources: readonly Source[];
 }
 
 /** Whether a rule takes one of its backends to be healthy. */
@@ -95,7 +97,13 @@ export class ForwardWriter {
    *
    * @throws {SyscallError} when the kernel cannot be asked for a route.
    */
-  write(table: ForwardTable, { rules, retired, backends }: Forwards, nextHops: NextHopSource, health: Health): void {
+  write(
+    table: ForwardTable,
+    { rules, retired, backends, sources }: Forwards,
+    nextHops: NextHopSource,
+    health: Health,
+  ): void {
+    writeSources(table, sources);
     const rows = new Set<number>();
     for (const backend of backends.values()) {
       rows.add(backend.row);

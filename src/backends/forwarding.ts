@@ -10,6 +10,7 @@ import type { ChangeQueue } from "../engine/change_queue.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
 import { warnOfPrograms } from "../host/local_ports.ts";
+import { warnOfForeign } from "../host/own_addresses.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import { formatMac, parseAddress } from "../packet/address.ts";
@@ -30,6 +31,7 @@ import type { BackendHealth, CheckedBackend, HealthSource } from "./health/check
 import { settleLeaving } from "./leaving.ts";
 import type { NextHopSource } from "./next_hop/next_hops.ts";
 import { BackendRows } from "./rows.ts";
+import { placeSources } from "../steering/sources.ts";
 
 /** Between two looks at neighbours that are missing or not confirmed. */
 const PROVOKE_MS = 500;
@@ -98,7 +100,7 @@ async function kernelSources(): Promise<ForwardingSources> {
   };
 }
 
-const NO_FORWARDS: Forwards = { rules: [], retired: [], backends: new Map() };
+const NO_FORWARDS: Forwards = { rules: [], retired: [], backends: new Map(), sources: [] };
 
 export class Forwarding implements AsyncDisposable {
   readonly #options: ForwardingOptions;
@@ -109,6 +111,8 @@ export class Forwarding implements AsyncDisposable {
   #inForce: Forwards = NO_FORWARDS;
   /** By which the last table was written. */
   #writtenHealth = wordsOf(new Map());
+  /** Of the last translation address that was given a place. */
+  #sourceGeneration = 0;
   #gathering: Disposable | undefined;
   #provoking: Disposable | undefined;
   #nextHops: NextHopSource | undefined;
@@ -137,8 +141,13 @@ export class Forwarding implements AsyncDisposable {
    * that were steered by them may still be on their way.
    *
    * @param slots Slot of each rule, in the same order.
+   * @param addresses The box's own that sessions are translated to; none: those that the routes to backends name.
    */
-  async prepare(rules: readonly Rule[], slots: readonly number[]): Promise<ForwardChange> {
+  async prepare(
+    rules: readonly Rule[],
+    slots: readonly number[],
+    addresses: readonly string[],
+  ): Promise<ForwardChange> {
     const forwards = rules.flatMap(({ name, action }, index): ForwardRule[] =>
       action.kind === "forward" ? [{ name, slot: slots[index]!, spec: action }] : []
     );
@@ -148,6 +157,8 @@ export class Forwarding implements AsyncDisposable {
       return { passing: new Set(), flip: () => {}, back: () => {} };
     }
     await this.#open();
+    const sources = placeSources(before.sources, addresses, ++this.#sourceGeneration);
+    warnOfForeign(sources.filter((source) => !before.sources.includes(source)).map(({ address }) => address));
     const taken = new Set(forwards.map(({ slot }) => slot));
     const retired = [...before.rules, ...before.retired].filter(({ slot }) => !taken.has(slot));
     const specs = new Map(forwards.flatMap(({ spec }) => spec.to).map((spec) => [spec.name, spec]));
@@ -166,7 +177,7 @@ export class Forwarding implements AsyncDisposable {
       // One whose sessions have been ended stays so until the rules name it again.
       return [name, row.leftMs !== undefined && known?.generation === 0 ? { ...backend, generation: 0 } : backend];
     }));
-    const next: Forwards = { rules: forwards, retired, backends };
+    const next: Forwards = { rules: forwards, retired, backends, sources };
     changes.add(this.#health!.change(checksIn(backends)));
     changes.add(await this.#prepareTable(next));
     return { passing: passingOf(next, this.#healthNow), flip: () => changes.flip(), back: () => changes.back() };
@@ -266,7 +277,7 @@ export class Forwarding implements AsyncDisposable {
 
   /** Ends sessions as {@linkcode settleLeaving} says, and forgets backends without one. In a turn of the queue. */
   async #forgetBackends(): Promise<void> {
-    const { rules, retired, backends } = this.#inForce;
+    const { retired, backends } = this.#inForce;
     // A table with rules of before still makes sessions with their backends.
     if (this.#disposed || retired.length > 0) return;
     const { gone, ended } = settleLeaving(backends, {
@@ -280,7 +291,7 @@ export class Forwarding implements AsyncDisposable {
     for (const name of gone) kept.delete(name);
     const changes = new Changes();
     changes.add(this.#health!.change(checksIn(kept)));
-    changes.add(await this.#prepareTable({ rules, retired, backends: kept }));
+    changes.add(await this.#prepareTable({ ...this.#inForce, backends: kept }));
     changes.flip();
     this.#rows.release(gone);
   }

@@ -4,8 +4,17 @@ import { forwardRule, SteeringRig } from "../../tests/support/steering_rig.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { parseAddress } from "../packet/address.ts";
 import { arrivalBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
-import { BACKEND, BACKEND_KNOWN, BACKEND_REACHABLE, backendAt } from "../steering/forward_table.ts";
 import type { FrameDevice } from "./next_hop/next_hops.ts";
+import {
+  BACKEND,
+  BACKEND_KNOWN,
+  BACKEND_REACHABLE,
+  backendAt,
+  MAX_SOURCES,
+  sourceAt,
+  sourceGenerationAt,
+  SOURCES,
+} from "../steering/forward_table.ts";
 
 const ADDRESS = "10.9.0.1";
 type Rig = SteeringRig<FakePortTable>;
@@ -134,4 +143,47 @@ Deno.test("Forwarding asks for neighbours twice a second, and goes on when that 
   };
   await rig.timers.pass(2000);
   assert.equal(rig.nextHops!.provoked - provoked, 4);
+});
+
+/** The translation addresses in force: place, address and generation. */
+function placesOf({ forwardTable: { sources } }: Rig, isIpv6 = false): string[] {
+  const bytes = new Uint8Array(sources.buffer, sources.byteOffset, sources.byteLength);
+  const length = isIpv6 ? 16 : 4;
+  return Array.from({ length: MAX_SOURCES }, (_, place) => place)
+    .filter((place) => sources[isIpv6 ? SOURCES.places6 : SOURCES.places4]! >> place & 1)
+    .map((place) => {
+      const at = sourceAt(isIpv6, place) * 4;
+      return `${place} ${bytes.subarray(at, at + length).join(".")} ${sources[sourceGenerationAt(isIpv6, place)]}`;
+    });
+}
+
+Deno.test("translation addresses change live: each keeps its place, and a place that is given again another generation", async () => {
+  await using rig = await newRig();
+  const rule = forwardRule("web", 8080, [1]);
+  assert.deepEqual(placesOf(rig), []);
+  const { changes } = await rig.translate(["192.0.2.1", "192.0.2.2", "2001:db8::1"], rule);
+  assert.deepEqual(changes, ["~ translation addresses as routes say -> 192.0.2.1 192.0.2.2 2001:db8::1"]);
+  const [first, second] = placesOf(rig).map((text) => text.split(" "));
+  assert.deepEqual([first!.slice(0, 2), second!.slice(0, 2)], [["0", "192.0.2.1"], ["1", "192.0.2.2"]]);
+  assert.equal(placesOf(rig, true).length, 1);
+  await rig.translate(["192.0.2.3", "192.0.2.2"], rule);
+  const [third, kept] = placesOf(rig).map((text) => text.split(" "));
+  assert.deepEqual(kept, second);
+  assert.deepEqual(third!.slice(0, 2), ["0", "192.0.2.3"]);
+  assert.ok(Number(third![2]) > Number(first![2]));
+  assert.deepEqual(placesOf(rig, true), []);
+  // A change of something else leaves them alone, and so does one that fails.
+  const before = placesOf(rig);
+  await rig.change(forwardRule("web", 8080, [1, 2]));
+  rig.portTable.fails = "prepare";
+  await assert.rejects(rig.translate(["192.0.2.9"], rule));
+  assert.deepEqual(placesOf(rig), before);
+  assert.deepEqual((await rig.translate(["192.0.2.3", "192.0.2.2"], forwardRule("web", 8080, [1, 2]))).changes, []);
+});
+
+Deno.test("translation addresses are in force with the first rule that forwards, whenever it comes", async () => {
+  await using rig = new SteeringRig(new FakePortTable());
+  await rig.translate(["192.0.2.1"], "{ name: game, ports: 7777 }");
+  await rig.change("{ name: game, ports: 7777 }", forwardRule("web", 8080, [1]));
+  assert.equal(placesOf(rig).length, 1);
 });

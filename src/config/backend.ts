@@ -40,12 +40,30 @@ function takeApart(text: string): BackendAddress | string {
   const fault = bytes.length === 4 ? ipv4Fault(bytes) : ipv6Fault(bytes);
   if (fault !== undefined) return fault;
   // One spelling of each address: the name decides what a Maglev table looks like, on every box.
-  if (ipv6 === undefined) {
-    const address = bytes.join(".");
-    return { name: `${address}:${port}`, address, port };
+  const address = shortest(host);
+  return { name: `${ipv6 === undefined ? address : `[${address}]`}:${port}`, address, port };
+}
+
+export const OWN_ADDRESS = 'an address of this box like "192.0.2.10" or "2001:db8::10"';
+
+/** One of the box's own addresses in its shortest spelling; undefined for what cannot be one. */
+export function readOwnAddress(text: string): string | undefined {
+  return ownAddressFault(text) === "" ? shortest(text) : undefined;
+}
+
+/** What is wrong with an address of the box, to follow it in a sentence. */
+export function ownAddressFault(text: string): string {
+  const bytes = bytesOf(text);
+  if (bytes === undefined) return readBackend(text) === undefined ? hostFault(text, text.includes(":")) : "has a port";
+  if (bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80 && bytes.length === 16) {
+    return "is a link-local address, which no route leads to";
   }
-  const shortest = new URL(`http://[${ipv6}]`).hostname;
-  return { name: `${shortest}:${port}`, address: shortest.slice(1, -1), port };
+  return (bytes.length === 4 ? ipv4Fault(bytes) : ipv6Fault(bytes)) ?? "";
+}
+
+/** The shortest spelling of an address that can be read. */
+function shortest(host: string): string {
+  return host.includes(":") ? new URL(`http://[${host}]`).hostname.slice(1, -1) : bytesOf(host)!.join(".");
 }
 
 function bytesOf(host: string): Uint8Array | undefined {
@@ -80,7 +98,7 @@ function hostFault(host: string, inBrackets: boolean): string {
 }
 
 const LOOPBACK = "is a loopback address, which no packet on a network can be sent to";
-const ONE_HOST = "and a backend is one host";
+const ONE_HOST = "and one host is expected";
 
 function ipv4Fault(bytes: Uint8Array): string | undefined {
   const [first] = bytes;

@@ -4,6 +4,7 @@
  * @module
  */
 import * as z from "zod";
+import { MAX_SOURCES } from "../steering/forward_table.ts";
 import { isPrime } from "../steering/maglev.ts";
 import {
   type Backend,
@@ -13,7 +14,7 @@ import {
   HEALTH_CHECK_TABLE,
   HEALTH_CHECKS,
 } from "../steering/forward.ts";
-import { BACKEND, backendFault, readBackend } from "./backend.ts";
+import { BACKEND, backendFault, OWN_ADDRESS, ownAddressFault, readBackend, readOwnAddress } from "./backend.ts";
 import { payloadSchema } from "./payload.ts";
 import { LAST_PORT, type PortRange, readPorts } from "./ports.ts";
 import { choice, map, orNull, powerOfTwo, section, whole, written } from "./shapes.ts";
@@ -127,6 +128,24 @@ const aboutPorts = complainAboutText("ports", PORTS, (text) => {
 const aboutSize = complain("table_size", "a prime from 251 to 655373", () => "is not possible");
 const rangeText = z.string({ error: aboutPorts }).regex(/^\d{1,5}-\d{1,5}$/, { error: aboutPorts })
   .refine((text) => readRange(text) !== undefined, { error: aboutPorts });
+const ADDRESSES = `at most ${MAX_SOURCES} addresses of each IP version`;
+const aboutAddress = complainAboutText("address", OWN_ADDRESS, ownAddressFault);
+const ownAddresses = z.array(
+  z.string({ error: aboutAddress }).refine((text) => readOwnAddress(text) !== undefined, { error: aboutAddress }),
+  { error: complainAboutKind("addresses", `a list of ${ADDRESSES}`) },
+).superRefine((list, context) => {
+  const known: string[] = [];
+  for (const [index, text] of list.entries()) {
+    const address = readOwnAddress(text) ?? text;
+    const isIpv6 = address.includes(":");
+    const complain = (message: string): void => context.addIssue({ code: "custom", path: [index], message });
+    if (known.includes(address)) complain(`address ${show(address)} is listed twice: expected each address once`);
+    else if (known.filter((other) => other.includes(":") === isIpv6).length === MAX_SOURCES) {
+      complain(`address ${show(address)} is one too many: expected ${ADDRESSES}`);
+    }
+    known.push(address);
+  }
+}).meta({ uniqueItems: true, maxItems: 2 * MAX_SOURCES });
 const forwardingMap = map("forwarding", {
   ports: written<typeof rangeText, PortRange>(
     rangeText,
@@ -138,8 +157,18 @@ const forwardingMap = map("forwarding", {
         `list them, and they should be outside of net.ipv4.ip_local_port_range. Their number limits the sessions ` +
         `per backend.`,
     ),
+  addresses: written<typeof ownAddresses, readonly string[]>(
+    ownAddresses,
+    (list) => list.map((text) => readOwnAddress(text)!),
+    (list) => [...list],
+  ).prefault([])
+    .describe(
+      `Addresses of this box that sessions are translated to, ${ADDRESSES}: each allows as many sessions again per ` +
+        "backend. The backends' answers must reach this box at each of them. Without one for an IP version: the " +
+        "address that the route to the backend names. A change applies at once, also to existing sessions.",
+    ),
   sessions: powerOfTwo("sessions", 1024, 1_048_576).default(65_536).describe(
-    "Maximum number of sessions per worker: a power of two, 1024 to 1048576; 136 bytes each. Default 65536.",
+    "Maximum number of sessions per worker: a power of two, 1024 to 1048576; 140 bytes each. Default 65536.",
   ),
   arrival: choice("arrival", ["strict", "loose"]).default("strict").describe(
     "By which interfaces packets may come, as with rp_filter. strict: answers by the one that leads to the backend, " +

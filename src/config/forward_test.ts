@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { FORWARD_MODE_TABLE, FORWARD_MODES, HEALTH_CHECKS } from "../steering/forward.ts";
+import { MAX_SOURCES } from "../steering/forward_table.ts";
 import { complaints, HEAD } from "./testing.ts";
 
 const rule = (forward: string, ports = "53"): string =>
@@ -63,9 +64,9 @@ const BACKENDS: Readonly<Record<string, string>> = {
   "[::1]:53": "is a loopback address, which no packet on a network can be sent to",
   "0.0.0.0:53": "is not the address of a host (0.0.0.0/8)",
   "[::]:53": "is not the address of a host (::)",
-  "224.0.0.1:53": "is a multicast address, and a backend is one host",
-  "[ff02::1]:53": "is a multicast address, and a backend is one host",
-  "255.255.255.255:53": "is the broadcast address, and a backend is one host",
+  "224.0.0.1:53": "is a multicast address, and one host is expected",
+  "[ff02::1]:53": "is a multicast address, and one host is expected",
+  "255.255.255.255:53": "is the broadcast address, and one host is expected",
   "240.0.0.1:53": "is in the reserved range 240.0.0.0/4",
   "10.0.0.256:53": "has an address that is not four numbers from 0 to 255",
   "10.1:53": "has an address that is not four numbers from 0 to 255",
@@ -87,5 +88,42 @@ for (const [backend, fault] of Object.entries(BACKENDS)) {
     assert.deepEqual(complaints(HEAD + rule(`to: [{ address: "${backend}" }]`)), [
       `3:71 backend "${backend}" ${fault}: ${BACKEND}`,
     ]);
+  });
+}
+
+const OWN = 'expected an address of this box like "192.0.2.10" or "2001:db8::10"';
+const EIGHT = Array.from({ length: MAX_SOURCES }, (_, host) => `192.0.2.${host}`);
+const EIGHT_IPV6 = EIGHT.map((_, host) => `"2001:db8::1${host}"`);
+
+/** What is said about lists of translation addresses. */
+const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
+  "[]": [],
+  '[192.0.2.1, "2001:db8::1"]': [],
+  [`[${[...EIGHT, ...EIGHT_IPV6].join(", ")}]`]: [],
+  [`[192.0.2.100, ${EIGHT.join(", ")}]`]: [
+    '3:117 address "192.0.2.7" is one too many: expected at most 8 addresses of each IP version',
+  ],
+  [`["2001:db8::1", ${EIGHT_IPV6.join(", ")}]`]: [
+    '3:154 address "2001:db8::17" is one too many: expected at most 8 addresses of each IP version',
+  ],
+  "192.0.2.1": ["3:26 addresses is text: expected a list of at most 8 addresses of each IP version"],
+  "[192.0.2.1, 192.0.2.1]": ['3:38 address "192.0.2.1" is listed twice: expected each address once'],
+  '["2001:db8::1", "2001:DB8:0::1"]': ['3:42 address "2001:db8::1" is listed twice: expected each address once'],
+  "[192.0.2.1/24]": [`3:27 address "192.0.2.1/24" has no IP address that can be read: ${OWN}`],
+  '["192.0.2.1:53"]': [`3:27 address "192.0.2.1:53" has a port: ${OWN}`],
+  "[127.0.0.1]": [
+    `3:27 address "127.0.0.1" is a loopback address, which no packet on a network can be sent to: ${OWN}`,
+  ],
+  '["::1"]': [`3:27 address "::1" is a loopback address, which no packet on a network can be sent to: ${OWN}`],
+  "[224.0.0.1]": [`3:27 address "224.0.0.1" is a multicast address, and one host is expected: ${OWN}`],
+  '["ff02::1"]': [`3:27 address "ff02::1" is a multicast address, and one host is expected: ${OWN}`],
+  '["fe80::1"]': [`3:27 address "fe80::1" is a link-local address, which no route leads to: ${OWN}`],
+  '["::ffff:192.0.2.1"]': [`3:27 address "::ffff:192.0.2.1" is an IPv4 address written as IPv6: ${OWN}`],
+  "[eth0]": [`3:27 address "eth0" has a name for an address, and names are not looked up: ${OWN}`],
+};
+
+for (const [list, expected] of Object.entries(ADDRESSES)) {
+  Deno.test(`parseConfig() of forwarding.addresses: ${list}`, () => {
+    assert.deepEqual(complaints(`${HEAD}forwarding: { addresses: ${list} }`), expected);
   });
 }

@@ -24,7 +24,13 @@ const DEFAULTS: Config = {
   }],
   workers: { count: 4, cpus: [], wait: "adaptive" },
   steering: [],
-  forwarding: { ports: { first: 61000, last: 65535 }, sessions: 65_536, arrival: "strict", tableSize: 65_537 },
+  forwarding: {
+    ports: { first: 61000, last: 65535 },
+    addresses: [],
+    sessions: 65_536,
+    arrival: "strict",
+    tableSize: 65_537,
+  },
   control: { socket: "/run/xdpsteer/control.sock", group: null, http: "127.0.0.1:9469", settle: 5 },
   log: { level: "info", format: "auto" },
 };
@@ -63,7 +69,7 @@ steering:
         idle_timeout: 5
         health: { check: udp, port: 9, send: { hex: "ff 00" }, expect: ho, interval: 2, timeout: 0.1, rise: 1, fall: 4 }
         none_left: pass
-forwarding: { ports: 1000-1999, sessions: 1024, arrival: loose, table_size: 251 }
+forwarding: { ports: 1000-1999, addresses: [192.0.2.1, "2001:DB8:0::1"], sessions: 1024, arrival: loose, table_size: 251 }
 control: { socket: /tmp/s, group: 7, http: off, settle: 0 }
 log: { level: debug, format: json }
 `;
@@ -116,7 +122,13 @@ Deno.test("parseConfig() reads every key", () => {
         },
       },
     ],
-    forwarding: { ports: { first: 1000, last: 1999 }, sessions: 1024, arrival: "loose", tableSize: 251 },
+    forwarding: {
+      ports: { first: 1000, last: 1999 },
+      addresses: ["192.0.2.1", "2001:db8::1"],
+      sessions: 1024,
+      arrival: "loose",
+      tableSize: 251,
+    },
     control: { socket: "/tmp/s", group: 7, http: null, settle: 0 },
     log: { level: "debug", format: "json" },
   });

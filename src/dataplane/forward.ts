@@ -13,7 +13,7 @@ import { remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
 import { arrivalOf, cameBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
-import { chooseBackend, countSources, findBackend, findSource } from "../steering/forward_lookup.ts";
+import { chooseBackend, findBackend, findSource, sourcePlaces } from "../steering/forward_lookup.ts";
 import {
   BACKEND,
   BACKEND_REACHABLE,
@@ -23,6 +23,7 @@ import {
   forwardAt,
   type ForwardTable,
   sourceAt,
+  sourceGenerationAt,
   SOURCES,
   usableAt,
 } from "../steering/forward_table.ts";
@@ -138,8 +139,9 @@ export class Forwarder {
     if (session < 0) {
       row = chooseBackend(table, view, packet, forwardWords);
       if (row === NO_BACKEND) return no_backend;
-      session = sessions.add(view, packet, hash, row, rule, now, isNat ? countSources(table, packet.isIpv6) : 0);
+      session = sessions.add(view, packet, hash, row, rule, now, isNat ? sourcePlaces(table, packet.isIpv6) : 0);
       if (session < 0) return sessions_full;
+      this.#noteAddress(packet, session);
     } else {
       // Packets by another interface divert the answers. From the backends' side nobody can do that to a client.
       if (arrival !== words[session + SESSION.arrival] && this.#isStrict && hasBackends(table.arrivals, arrival)) {
@@ -147,11 +149,16 @@ export class Forwarder {
       }
       row = words[session + SESSION.backend]!;
       const isUsable = table.usable[usableAt(forward - 1) + row] !== 0;
-      // The rule's mode may have changed since the session began.
-      if (!isUsable || (words[session + SESSION.translationPort] !== 0) !== isNat) {
+      // The rule's mode and the translation addresses may have changed since the session began.
+      if (
+        !isUsable || (words[session + SESSION.translationPort] !== 0) !== isNat ||
+        words[session + SESSION.addressGeneration] !==
+          table.sources[sourceGenerationAt(packet.isIpv6, words[session + SESSION.address]!)]
+      ) {
         if (!isUsable) row = chooseBackend(table, view, packet, forwardWords);
         if (row === NO_BACKEND) return no_backend;
-        if (!sessions.move(session, row, now, isNat ? countSources(table, packet.isIpv6) : 0)) return sessions_full;
+        if (!sessions.move(session, row, now, isNat ? sourcePlaces(table, packet.isIpv6) : 0)) return sessions_full;
+        this.#noteAddress(packet, session);
       }
       sessions.touchByClient(session, rule, now);
     }
@@ -175,9 +182,9 @@ export class Forwarder {
     if (isNat) {
       const source = portInPacket(words[session + SESSION.translationPort]!);
       const ports = source | (backends[backend + BACKEND.port]! << 16);
-      const count = table.sources[packet.isIpv6 ? SOURCES.count6 : SOURCES.count4]!;
-      const sources = count === 0 ? backends : table.sources;
-      const at = count === 0 ? backend + BACKEND.source : sourceAt(packet.isIpv6, words[session + SESSION.address]!);
+      const places = table.sources[packet.isIpv6 ? SOURCES.places6 : SOURCES.places4]!;
+      const sources = places === 0 ? backends : table.sources;
+      const at = places === 0 ? backend + BACKEND.source : sourceAt(packet.isIpv6, words[session + SESSION.address]!);
       translateUdp(view, packet, sources, at, backends, backend + BACKEND.address, ports);
     } else {
       if (!cameBy(arrival, way) && isLinkLocal(view, packet)) return unanswerable;
@@ -225,6 +232,13 @@ export class Forwarder {
     const back = (ports << 16) | (ports >>> 16);
     translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
     return this.#send(view, packet, length, from, to, words, session + SESSION.link, returned);
+  }
+
+  #noteAddress({ isIpv6 }: UdpPacket, session: number): void {
+    const { words } = this.sessions;
+    const { sources } = this.table;
+    words[session + SESSION.addressGeneration] =
+      sources[sourceGenerationAt(isIpv6, words[session + SESSION.address]!)]!;
   }
 
   /** The largest IP packet that can leave by an interface, bytes. */

@@ -14,15 +14,8 @@ import {
 } from "../../tests/support/forward_packets.ts";
 import { parseAddress } from "../packet/address.ts";
 import { FORWARD_MODE_TABLE, FORWARD_MODES } from "../steering/forward.ts";
-import {
-  BACKEND_REACHABLE,
-  FORWARD,
-  FORWARD_MODE,
-  forwardAt,
-  sourceAt,
-  SOURCES,
-  usableAt,
-} from "../steering/forward_table.ts";
+import { BACKEND_REACHABLE, FORWARD, FORWARD_MODE, forwardAt, usableAt } from "../steering/forward_table.ts";
+import { placeSources, writeSources } from "../steering/sources.ts";
 import { SESSION, ticksOf } from "../steering/session_row.ts";
 import { buildFrame, type FrameOptions, withPartialChecksum } from "../traffic/frames.ts";
 
@@ -295,9 +288,7 @@ for (const family of ["IPv4", "IPv6"] as const) {
     const bench = new Bench({ portCount: 2 });
     const [first, second] = family === "IPv4" ? ["10.9.0.5", "10.9.0.6"] : ["fd00:9::5", "fd00:9::6"];
     const isIpv6 = family === "IPv6";
-    bench.table.sources[isIpv6 ? SOURCES.count6 : SOURCES.count4] = 2;
-    const bytes = new Uint8Array(bench.table.sources.buffer, bench.table.sources.byteOffset);
-    [first!, second!].forEach((address, index) => bytes.set(parseAddress(address), sourceAt(isIpv6, index) * 4));
+    writeSources(bench.table, placeSources([], [first!, second!], 1));
     bench.choose([0], [2]);
     const seen = new Set<string>();
     for (let port = 1; port <= 4; port++) {
@@ -317,5 +308,55 @@ for (const family of ["IPv4", "IPv6"] as const) {
     }
     assert.equal(seen.size, 4);
     assert.equal(bench.forwarder.sessions.evicted, 0);
+  });
+}
+
+for (const family of ["IPv4", "IPv6"] as const) {
+  Deno.test(`a session whose translation address is gone goes on from another, and the others keep theirs: ${family}`, () => {
+    const bench = new Bench({ portCount: 4 });
+    const CLIENTS = [1, 2, 3, 4, 5]; // more than one address has ports for
+    const addresses = family === "IPv4"
+      ? ["10.9.0.5", "10.9.0.6", "10.9.0.7"]
+      : ["fd00:9::5", "fd00:9::6", "fd00:9::7"];
+    const isIpv6 = family === "IPv6";
+    bench.choose([0], [2]);
+    const sourceOf = (client: number): { source: string; port: number } => {
+      const sent = bench.pass("toBackend", buildFrame(fromClient(family, {}, client)).bytes);
+      assert.equal(sent.fate, "forwarded");
+      const headers = sent.bytes!.subarray(14);
+      const source = isIpv6 ? headers.subarray(8, 24) : headers.subarray(12, 16);
+      return { source: [...source].join("."), port: bench.session(client - 1).port };
+    };
+    const bytesOf = (address: string): string => [...parseAddress(address)].join(".");
+    const answerTo = (address: string, client: number): string => {
+      const { backend, port } = bench.session(client - 1);
+      return bench.pass(
+        "toClient",
+        buildFrame({
+          source: { mac: BACKEND_MAC, address: addressOf(backend), port: BACKEND_PORT },
+          destination: { mac: BOX_MAC, address, port },
+        }).bytes,
+      ).fate;
+    };
+    let placed = placeSources([], addresses.slice(0, 2), 1);
+    writeSources(bench.table, placed);
+    const before = CLIENTS.map(sourceOf);
+    // The first address goes and another takes its place.
+    placed = placeSources(placed, addresses.slice(1), 2);
+    writeSources(bench.table, placed);
+    for (const client of CLIENTS) {
+      const was = before[client - 1]!;
+      if (was.source === bytesOf(addresses[0]!)) {
+        assert.equal(answerTo(addresses[0]!, client), "no_session");
+        assert.deepEqual(sourceOf(client), { source: bytesOf(addresses[2]!), port: was.port });
+        assert.equal(answerTo(addresses[2]!, client), "returned");
+      } else assert.deepEqual(sourceOf(client), was);
+    }
+    // None is listed any more: all go on from the address that the route names.
+    writeSources(bench.table, placeSources(placed, [], 3));
+    for (const client of CLIENTS) {
+      assert.equal(sourceOf(client).source, bytesOf(FAMILIES[family].box));
+      assert.equal(answerTo(FAMILIES[family].box, client), "returned");
+    }
   });
 }

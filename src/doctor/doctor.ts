@@ -8,6 +8,7 @@ import type { Config, InterfaceConfig, WorkersConfig } from "../config/schema.ts
 import { messageOf } from "../errors.ts";
 import { interfaceIndex } from "../ffi/libc.ts";
 import { missingCapabilities } from "../host/privileges.ts";
+import { ADDRESSES_CHECK } from "./addresses.ts";
 import { ATTACHED_CHECK, isOccupied } from "./attached.ts";
 import { type Circumstances, type Finding, finding, ok, problem, type Verdict, warning } from "./finding.ts";
 import { INTERFACE_CHECKS, isUp } from "./interface.ts";
@@ -18,7 +19,7 @@ import { probeInterface } from "./probe.ts";
 
 export type { Finding } from "./finding.ts";
 
-const OF_THE_MACHINE = [...MACHINE_CHECKS, ...PROCESS_CHECKS, CPU_CHECK];
+const OF_THE_MACHINE = [...MACHINE_CHECKS, ...PROCESS_CHECKS, CPU_CHECK, ADDRESSES_CHECK];
 const OF_AN_INTERFACE = [...INTERFACE_CHECKS, NUMA_CHECK, ATTACHED_CHECK];
 
 const EXISTS = { check: "interface.exists", explains: ["ENODEV", "ENXIO"] } as const;
@@ -28,13 +29,15 @@ export interface Examination {
   readonly interfaces: readonly InterfaceConfig[];
   /** The workers of a configuration, where there is one. */
   readonly workers?: WorkersConfig | undefined;
+  /** Translation addresses of a configuration. Default: none. */
+  readonly addresses?: readonly string[] | undefined;
   /** Whether to try out what their drivers can do. */
   readonly probe: boolean;
 }
 
 /** Looks at everything; the machine first, then interface by interface. */
-export async function examine({ interfaces, workers, probe }: Examination): Promise<Finding[]> {
-  const circumstances: Circumstances = { interfaces, workers, starting: false };
+export async function examine({ interfaces, workers, addresses = [], probe }: Examination): Promise<Finding[]> {
+  const circumstances: Circumstances = { interfaces, workers, addresses, starting: false };
   const findings = OF_THE_MACHINE.flatMap((check) => run(check, () => check.look(circumstances)));
   for (const config of interfaces) {
     findings.push(...interfaceFindings(config, circumstances, () => true));
@@ -44,8 +47,8 @@ export async function examine({ interfaces, workers, probe }: Examination): Prom
 }
 
 /** What is wrong that makes a call fail with `code` while an xdpsteer of this configuration starts. Tries nothing. */
-export function explain(code: string, { interfaces, workers }: Config): Finding[] {
-  const circumstances: Circumstances = { interfaces, workers, starting: true };
+export function explain(code: string, { interfaces, workers, forwarding: { addresses } }: Config): Finding[] {
+  const circumstances: Circumstances = { interfaces, workers, addresses, starting: true };
   const explains = (check: { readonly explains: readonly string[] }): boolean => check.explains.includes(code);
   return [
     ...OF_THE_MACHINE.filter(explains).flatMap((check) => run(check, () => check.look(circumstances))),

@@ -40,6 +40,8 @@ export interface Circumstances {
   readonly interfaces: readonly InterfaceConfig[];
   /** The workers of a configuration; undefined where none was given. */
   readonly workers: WorkersConfig | undefined;
+  /** The box's own addresses that forwarding is to translate to. */
+  readonly addresses: readonly string[];
   /** True where an interface that an xdpsteer steers already is in the way. */
   readonly starting: boolean;
 }

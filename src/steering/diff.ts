@@ -41,6 +41,12 @@ export function diffRules(before: readonly Rule[], after: readonly Rule[]): stri
   return lines;
 }
 
+/** A line where the translation addresses differ. */
+export function diffAddresses(before: readonly string[], after: readonly string[]): string[] {
+  const [was, is] = [before, after].map((addresses) => addresses.join(" ") || "as routes say");
+  return was === is ? [] : [`~ translation addresses ${was} -> ${is}`];
+}
+
 function describe(rule: Rule): string {
   return `worker ${rule.worker}, action ${describeAction(rule.action)}`;
 }

@@ -65,19 +65,20 @@ export function chooseBackend(table: ForwardTable, view: DataView, packet: UdpPa
   return maglev[at + (flowHash(view, packet, FLOW_SEED) >>> 0) % size]!;
 }
 
-/** How many addresses of the box a session can be translated to. Hot path. */
-export function countSources({ sources }: ForwardTable, isIpv6: boolean): number {
-  return sources[isIpv6 ? SOURCES.count6 : SOURCES.count4]! || 1; // 0: the one that the route names
+/** The places of addresses of the box that a session can be translated to, a bit for each. Hot path. */
+export function sourcePlaces({ sources }: ForwardTable, isIpv6: boolean): number {
+  return sources[isIpv6 ? SOURCES.places6 : SOURCES.places4]! || 1; // 0: the one that the route names
 }
 
-/** Which of those addresses a backend's packet is for, or -1. Hot path: no allocation. */
+/** The place of the address that a backend's packet is for, or -1. Hot path: no allocation. */
 export function findSource(table: ForwardTable, view: DataView, { ip, isIpv6 }: UdpPacket, row: number): number {
   const { backends, sources } = table;
   const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
-  const count = sources[isIpv6 ? SOURCES.count6 : SOURCES.count4]!;
-  if (count === 0) return sameAddress(view, destination, backends, backendAt(row) + BACKEND.source, isIpv6) ? 0 : -1;
-  for (let address = 0; address < count; address++) {
-    if (sameAddress(view, destination, sources, sourceAt(isIpv6, address), isIpv6)) return address;
+  const places = sources[isIpv6 ? SOURCES.places6 : SOURCES.places4]!;
+  if (places === 0) return sameAddress(view, destination, backends, backendAt(row) + BACKEND.source, isIpv6) ? 0 : -1;
+  for (let place = 0; places >> place !== 0; place++) {
+    const isThere = ((places >> place) & 1) !== 0;
+    if (isThere && sameAddress(view, destination, sources, sourceAt(isIpv6, place), isIpv6)) return place;
   }
   return -1;
 }

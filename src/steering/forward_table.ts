@@ -61,11 +61,19 @@ export const FORWARD_MODE = Object.fromEntries(FORWARD_MODES.map((mode, index) =
 /** Own addresses that sessions can be translated to, for each IP version. */
 export const MAX_SOURCES = 8;
 /**
- * Words about them: how many of each IP version there are (0: the one that the route to a backend names), then the
- * addresses.
+ * Words about them: by IP version, a bit for each place that has one (0: sessions are translated to the address that
+ * the route to a backend names), then the addresses by place, and the places' generations, which differ for each
+ * address that has a place after another.
  */
-export const SOURCES = { count4: 0, count6: 1, first4: 4, first6: 4 + MAX_SOURCES * 4 } as const;
-const SOURCE_WORDS = SOURCES.first6 + MAX_SOURCES * 4;
+export const SOURCES = {
+  places4: 0,
+  places6: 1,
+  first4: 4,
+  first6: 4 + MAX_SOURCES * 4,
+  generation4: 4 + MAX_SOURCES * 8,
+  generation6: 4 + MAX_SOURCES * 9,
+} as const;
+const SOURCE_WORDS = SOURCES.generation6 + MAX_SOURCES;
 
 /** A power of two, so large that searches are short. */
 const INDEX_SIZE = 8 * MAX_BACKENDS;
@@ -139,8 +147,13 @@ export function usableAt(forward: number): number {
 }
 
 /** Index of the first word of a translation address. Hot path: no allocation. */
-export function sourceAt(isIpv6: boolean, index: number): number {
-  return (isIpv6 ? SOURCES.first6 : SOURCES.first4) + (index << 2);
+export function sourceAt(isIpv6: boolean, place: number): number {
+  return (isIpv6 ? SOURCES.first6 : SOURCES.first4) + (place << 2);
+}
+
+/** Index of the generation of a translation address. Hot path: no allocation. */
+export function sourceGenerationAt(isIpv6: boolean, place: number): number {
+  return (isIpv6 ? SOURCES.generation6 : SOURCES.generation4) + place;
 }
 
 /** Makes the rows that are given away findable by address and port. */

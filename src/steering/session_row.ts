@@ -17,7 +17,7 @@ export const SESSION = {
   ports: 8,
   /** Port that the backend sees and answers to; 0 where it sees the client itself. */
   translationPort: 9,
-  /** Which of the box's translation addresses the backend sees. */
+  /** Place of the translation address that the backend sees, and {@linkcode SESSION.addressGeneration} of that. */
   address: 10,
   /** Row of the backend table, and the generation of that row which is meant. */
   backend: 11,
@@ -37,6 +37,8 @@ export const SESSION = {
   arrival: 26,
   /** Differs each time the row is used: a session is its row and this. */
   generation: 27,
+  /** Of the place in {@linkcode SESSION.address}: differs when that has another address. */
+  addressGeneration: 28,
 } as const;
 
 export const FLAG_LIVE = 1;
@@ -46,6 +48,13 @@ export const FLAG_ANSWERED = 4;
 /** Two bits for the session's rank, and four for how often its client has come back. */
 export const RANK_SHIFT = 4;
 export const EVIDENCE_SHIFT = 8;
+
+const RANK_BITS = 3;
+
+/** The rank in a session's flags. Hot path: no allocation. */
+export function rankOf(flags: number): number {
+  return (flags >> RANK_SHIFT) & RANK_BITS;
+}
 
 /**
  * Time is counted in ticks of 2^26 ns, a fifteenth of a second: a shift of the kernel's clock, which a BPF program can

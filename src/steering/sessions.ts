@@ -9,34 +9,18 @@
  */
 import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
-import { BACKEND_ROWS, type ForwardTable, MAX_SOURCES } from "./forward_table.ts";
-import { PortPool } from "./port_pool.ts";
+import { BACKEND_ROWS, type ForwardTable } from "./forward_table.ts";
+import { PortPools } from "./port_pools.ts";
 import { Random } from "./random.ts";
-import { RANK, RankedSet } from "./ranked_set.ts";
+import { RankedSet } from "./ranked_set.ts";
 import { SessionChains } from "./session_chains.ts";
 import { SessionLife } from "./session_life.ts";
-import {
-  copyAddress,
-  EVIDENCE_SHIFT,
-  FLAG_ANSWERED,
-  FLAG_IPV6,
-  FLAG_LIVE,
-  RANK_SHIFT,
-  SESSION,
-  SESSION_SHIFT,
-  ticksOf,
-} from "./session_row.ts";
+import { copyAddress, FLAG_ANSWERED, FLAG_IPV6, FLAG_LIVE, rankOf, SESSION, SESSION_SHIFT } from "./session_row.ts";
+import { Standing } from "./standing.ts";
 import { Victims } from "./victims.ts";
 
 const NONE = -1;
 
-/** How often a client has to come back to be in a conversation. */
-const CONVERSATION_EVIDENCE = 3;
-/**
- * A client that comes back after so long counts as having come back, answered or not: one-way services are
- * conversations too.
- */
-const COME_BACK_TICKS = ticksOf(1000);
 const LITTLE = true;
 // An import is looked up at each use, a module's own constant is part of the code.
 const SHIFT = SESSION_SHIFT;
@@ -58,9 +42,6 @@ const {
   nextByClient: NEXT_BY_CLIENT,
   generation: GENERATION,
 } = SESSION;
-const { stranger, guest, conversation } = RANK;
-const RANK_BITS = 3;
-const EVIDENCE_BITS = 15;
 
 export interface SessionTableOptions {
   /** A power of two. */
@@ -104,8 +85,8 @@ export class SessionTable {
   readonly #chains: SessionChains;
   readonly #victims: Victims;
   readonly #ranks: RankedSet;
-  /** By backend row and address. Made with the first session that needs it. */
-  readonly #pools: (PortPool | undefined)[] = [];
+  readonly #standing: Standing;
+  readonly #pools: PortPools;
   /** Where the search for expired sessions goes on. */
   #hand = 0;
   /** Rows never used so far start here. */
@@ -127,8 +108,10 @@ export class SessionTable {
     this.#random = new Random(key.low ^ key.high);
     this.#life = new SessionLife(this.words, ruleSlots);
     this.#chains = new SessionChains(this.words, capacity);
+    this.#pools = new PortPools(portCount, this.#random);
     this.#victims = new Victims(this.words, this.#life, this.#random);
     this.#ranks = new RankedSet(capacity);
+    this.#standing = new Standing(this.words, this.#ranks, this.#pools, firstPort);
   }
 
   /** Takes what decides how long sessions last from a forward table that is now in force. */
@@ -150,10 +133,10 @@ export class SessionTable {
    * The session an answer of a backend to a translation port belongs to, or -1; it may be over. Hot path: no
    * allocation.
    *
-   * @param address Which of the translation addresses the answer went to.
+   * @param address Place of the translation address that the answer went to.
    */
   findByAnswer(port: number, backendRow: number, address: number): number {
-    const pool = this.#pools[backendRow * MAX_SOURCES + address];
+    const pool = this.#pools.at(this.#pools.numberOf(backendRow, address));
     const index = port - this.#firstPort;
     if (pool === undefined || index < 0 || index >= this.#portCount) return NONE;
     const row = pool.ownerOf(index);
@@ -161,10 +144,10 @@ export class SessionTable {
   }
 
   /**
-   * Makes a session for a client's packet. The caller fills in the link and the interface.
+   * Makes a session for a client's packet. The caller fills in the link, the interface and the address's generation.
    *
-   * @param addresses How many translation addresses there are for it; 0 where the backend sees the client's own
-   * address.
+   * @param addresses A bit for each place of a translation address that it may have; 0 where the backend sees the
+   * client's own address.
    * @returns -1 when there is no room: {@linkcode refused} counts why.
    */
   add(
@@ -202,17 +185,24 @@ export class SessionTable {
   /**
    * Gives a session to another backend, or another way of reaching the one it has. Its rank stays.
    *
+   * It keeps a port that it may have there. The caller fills in the address's generation.
+   *
    * @param addresses As for {@linkcode add}.
    * @returns False when that has no translation port left; then nothing has changed.
    */
   move(at: number, backendRow: number, now: number, addresses: number): boolean {
+    const { words } = this;
+    if (
+      words[at + TRANSLATION_PORT] !== 0 && words[at + BACKEND_ROW] === backendRow &&
+      ((addresses >> words[at + ADDRESS]!) & 1) !== 0
+    ) return true;
     const pool = addresses === 0 ? NONE : this.#poolWithRoom(backendRow, addresses, now);
     if (addresses !== 0 && pool === NONE) {
       this.#refuse(REFUSED.ports);
       return false;
     }
     this.#leave(at);
-    this.words[at + FLAGS] = this.words[at + FLAGS]! & ~FLAG_ANSWERED;
+    words[at + FLAGS] = words[at + FLAGS]! & ~FLAG_ANSWERED;
     this.#join(at, backendRow, pool);
     return true;
   }
@@ -220,25 +210,15 @@ export class SessionTable {
   /** Notes a packet from the client. Hot path: no allocation. */
   touchByClient(at: number, rule: number, now: number): void {
     const { words } = this;
-    const flags = words[at + FLAGS]!;
-    if (((flags >> RANK_SHIFT) & RANK_BITS) !== conversation) {
-      if ((flags & FLAG_ANSWERED) !== 0 || now - words[at + CLIENT_SEEN]! >= COME_BACK_TICKS) this.#cameBack(at);
-      words[at + CLIENT_SEEN] = now;
-    }
+    this.#standing.heardOfClient(at, now);
     words[at + RULE] = rule;
     words[at + LAST_SEEN] = now;
   }
 
   /** Notes a packet from the backend. Hot path: no allocation. */
   touchByAnswer(at: number, now: number): void {
-    const { words } = this;
-    const flags = words[at + FLAGS]!;
-    const rank = (flags >> RANK_SHIFT) & RANK_BITS;
-    if (rank !== conversation) {
-      words[at + FLAGS] = flags | FLAG_ANSWERED;
-      if (rank === stranger) this.#raise(at, stranger);
-    }
-    words[at + LAST_SEEN] = now;
+    this.#standing.answered(at);
+    this.words[at + LAST_SEEN] = now;
   }
 
   /**
@@ -253,7 +233,7 @@ export class SessionTable {
     const row = at >> SHIFT;
     this.#chains.remove(at);
     this.#leave(at);
-    this.#ranks.remove(row, this.#rankOf(at));
+    this.#ranks.remove(row, rankOf(this.words[at + FLAGS]!));
     words[at + FLAGS] = 0;
     this.live--;
     words[at + NEXT_BY_CLIENT] = this.#free;
@@ -271,30 +251,6 @@ export class SessionTable {
     }
   }
 
-  #rankOf(at: number): number {
-    return (this.words[at + FLAGS]! >> RANK_SHIFT) & RANK_BITS;
-  }
-
-  /** The client has come back. */
-  #cameBack(at: number): void {
-    const { words } = this;
-    const flags = words[at + FLAGS]!;
-    const evidence = Math.min(((flags >> EVIDENCE_SHIFT) & EVIDENCE_BITS) + 1, CONVERSATION_EVIDENCE);
-    words[at + FLAGS] = (flags & ~(FLAG_ANSWERED | EVIDENCE_BITS << EVIDENCE_SHIFT)) | evidence << EVIDENCE_SHIFT;
-    const rank = this.#rankOf(at);
-    if (rank === stranger) this.#raise(at, stranger);
-    if (evidence === CONVERSATION_EVIDENCE) this.#raise(at, guest);
-  }
-
-  #raise(at: number, rank: number): void {
-    const { words } = this;
-    words[at + FLAGS] = words[at + FLAGS]! + (1 << RANK_SHIFT);
-    this.#ranks.raise(at >> SHIFT, rank);
-    if (words[at + TRANSLATION_PORT] !== 0) {
-      this.#poolOf(at).ranks.raise(words[at + TRANSLATION_PORT]! - this.#firstPort, rank);
-    }
-  }
-
   /** Gives a session its backend, and one of the free ports of a pool where it is translated. */
   #join(at: number, backendRow: number, pool: number): void {
     const { words } = this;
@@ -304,11 +260,11 @@ export class SessionTable {
     words[at + ADDRESS] = 0;
     this.liveOfBackend[backendRow] = this.liveOfBackend[backendRow]! + 1;
     if (pool === NONE) return;
-    const { ranks } = this.#pools[pool]!;
-    const port = this.#pools[pool]!.take(at >> SHIFT);
+    const { ranks } = this.#pools.at(pool)!;
+    const port = this.#pools.at(pool)!.take(at >> SHIFT);
     words[at + TRANSLATION_PORT] = this.#firstPort + port;
-    words[at + ADDRESS] = pool % MAX_SOURCES;
-    for (let rank = 0; rank < this.#rankOf(at); rank++) ranks.raise(port, rank);
+    words[at + ADDRESS] = this.#pools.placeOf(pool);
+    for (let rank = 0; rank < rankOf(this.words[at + FLAGS]!); rank++) ranks.raise(port, rank);
   }
 
   #leave(at: number): void {
@@ -316,33 +272,24 @@ export class SessionTable {
     const row = words[at + BACKEND_ROW]!;
     this.liveOfBackend[row] = this.liveOfBackend[row]! - 1;
     const port = words[at + TRANSLATION_PORT]!;
-    if (port !== 0) this.#poolOf(at).give(port - this.#firstPort, this.#rankOf(at));
-  }
-
-  #poolOf(at: number): PortPool {
-    return this.#pools[this.words[at + BACKEND_ROW]! * MAX_SOURCES + this.words[at + ADDRESS]!]!;
+    if (port !== 0) this.#pools.of(words, at).give(port - this.#firstPort, rankOf(this.words[at + FLAGS]!));
   }
 
   /** The number of a pool of a backend that has a free port, made free if need be; or -1. */
   #poolWithRoom(backendRow: number, addresses: number, now: number): number {
-    const base = backendRow * MAX_SOURCES;
-    const first = addresses === 1 ? 0 : this.#random.below(addresses);
-    for (let index = 0; index < addresses; index++) {
-      const number = base + (first + index) % addresses;
-      const pool = this.#pools[number] ??= new PortPool(this.#portCount, this.#random);
-      if (pool.free > 0) return number;
-    }
-    for (let index = 0; index < addresses; index++) {
-      const number = base + (first + index) % addresses;
-      const pool = this.#pools[number]!;
+    const free = this.#pools.withFree(backendRow, addresses);
+    if (free !== NONE) return free;
+    for (let place = 0; addresses >> place !== 0; place++) {
+      if (((addresses >> place) & 1) === 0) continue;
+      const number = this.#pools.numberOf(backendRow, place);
+      const pool = this.#pools.at(number)!;
       if (pool.refusedAt === now) continue;
       const victim = this.#victims.find(pool.ranks, pool, now);
-      if (victim === NONE) {
-        pool.refusedAt = now;
-        continue;
+      if (victim !== NONE) {
+        this.#evict(victim, now);
+        return number;
       }
-      this.#evict(victim, now);
-      return number;
+      pool.refusedAt = now;
     }
     return NONE;
   }

@@ -4,9 +4,10 @@ import { IPV4, UdpPacket } from "../packet/udp.ts";
 import { BACKEND, backendAt, createForwardTables, FORWARD, forwardAt, viewForwardTables } from "./forward_table.ts";
 import { RANK } from "./ranked_set.ts";
 import { RANK_SHIFT, SESSION, ticksOf } from "./session_row.ts";
+import { SIZE } from "../../tests/support/sizes.ts";
 import { SessionTable } from "./sessions.ts";
 
-const OPERATIONS = 1_000_000;
+const OPERATIONS = SIZE.modelOperations;
 const CLIENTS = 96;
 const CAPACITY = 16;
 /** Every other while only so many clients send, and most get into conversations. */
@@ -18,10 +19,14 @@ const IDLE_S = 20;
 const SPOKE = ticksOf(5000);
 const SECOND = ticksOf(1000);
 
+/** How many of two places a mask has. */
+const placesIn = (mask: number): number => (mask & 1) + (mask >> 1);
+
 /** What a client's session should be. */
 interface Model {
   at: number;
   backend: number;
+  /** Bits of places that it may be translated to; 0: it is not translated. */
   addresses: number;
   lastSeen: number;
   clientSeen: number;
@@ -102,25 +107,26 @@ Deno.test("SessionTable does what a Map does, over random operations with hashes
           break;
         }
         const backend = random(BACKENDS);
-        const addresses = random(3);
+        const addresses = random(4);
         const before = [...model.values()];
         // Those that hold a port of the pools asked.
         const inPool = before.filter((other) =>
-          other.backend === backend && other.addresses > 0 && table.words[other.at + SESSION.address]! < addresses
+          other.backend === backend && other.addresses > 0 &&
+          ((addresses >> table.words[other.at + SESSION.address]!) & 1) !== 0
         );
         const made = table.add(view, packet, hash, backend, 1, now, addresses);
         const victims = gone();
         for (const [, victim] of victims) {
           if (isOver(victim)) continue;
-          const poolIsFull = addresses > 0 && inPool.length >= PORTS * addresses;
+          const poolIsFull = addresses > 0 && inPool.length >= PORTS * placesIn(addresses);
           assert.ok(poolIsFull || before.length === CAPACITY, "nobody gives way while there is room");
           if (victim.rank === RANK.conversation) assert.ok(now - victim.lastSeen >= SPOKE);
-          if (before.length < CAPACITY && addresses === 1) assert.equal(victim.rank, lowest(inPool));
+          if (before.length < CAPACITY && placesIn(addresses) === 1) assert.equal(victim.rank, lowest(inPool));
         }
         forget(victims);
         if (made < 0) {
           assert.equal(victims.length, 0);
-          if (before.length < CAPACITY) assert.ok(addresses > 0 && inPool.length >= PORTS * addresses);
+          if (before.length < CAPACITY) assert.ok(addresses > 0 && inPool.length >= PORTS * placesIn(addresses));
           break;
         }
         model.set(client, {
@@ -171,13 +177,16 @@ Deno.test("SessionTable does what a Map does, over random operations with hashes
           forget([...model].filter(([, session]) => session.backend === row || isOver(session)));
         } else if (known !== undefined) {
           const backend = random(BACKENDS);
-          if (backend === known.backend) break;
-          const addresses = random(3);
+          const addresses = random(4);
+          const stays = backend === known.backend && known.addresses > 0 &&
+            ((addresses >> table.words[at + SESSION.address]!) & 1) !== 0;
+          const port = table.words[at + SESSION.translationPort];
           const moved = table.move(at, backend, now, addresses);
           forget(gone());
           assert.equal(model.get(client), known, "a session that moves stays");
           if (!moved) break;
-          Object.assign(known, { backend, addresses, answered: false });
+          if (stays) assert.equal(table.words[at + SESSION.translationPort], port);
+          Object.assign(known, { backend, addresses, answered: stays && known.answered });
         }
     }
     if (operation % 1000 !== 0) continue;

@@ -110,7 +110,7 @@ Deno.test("SessionTable reaches the number of sessions that its ports allow, wit
 
 Deno.test("SessionTable multiplies its ports by the addresses there are", () => {
   const rig = new Rig({ capacity: 4096, portCount: 100 });
-  for (let client = 0; client < 300; client++) assert.ok(rig.add(client, 0, 3) >= 0);
+  for (let client = 0; client < 300; client++) assert.ok(rig.add(client, 0, 0b111) >= 0);
   assert.equal(rig.table.evicted, 0);
   const used = [0, 0, 0];
   for (let client = 0; client < 300; client++) {

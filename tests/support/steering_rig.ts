@@ -26,6 +26,7 @@ import { FakeTimers, quiet } from "./fake_timers.ts";
 
 const TRANSLATION = {
   ports: { first: 61_000, last: 61_999 },
+  addresses: [],
   sessions: 1024,
   tableSize: 251,
   arrival: "strict",
@@ -126,6 +127,13 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
       openCaptures: () => Promise.resolve(this.captures),
       timers,
     });
+  }
+
+  /** Puts rules in force, and these addresses of the box to translate to. */
+  async translate(addresses: readonly string[], ...lines: readonly string[]): Promise<Applied> {
+    const applied = await this.queue.run(() => this.steering.apply(rulesOf(...lines), { addresses }));
+    await quiet();
+    return applied;
   }
 
   apply(...lines: readonly string[]): Promise<Applied> {
