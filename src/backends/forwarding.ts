@@ -30,6 +30,7 @@ import { checksOf, eachOnce } from "./health/backend_checks.ts";
 import type { BackendHealth, CheckedBackend, HealthSource } from "./health/checks.ts";
 import { settleLeaving } from "./leaving.ts";
 import type { NextHopSource } from "./next_hop/next_hops.ts";
+import { Refusals } from "./refusals.ts";
 import { BackendRows } from "./rows.ts";
 import { placeSources } from "../steering/sources.ts";
 
@@ -108,6 +109,7 @@ export class Forwarding implements AsyncDisposable {
   readonly #tables: Published<ForwardTable>;
   readonly #writer: ForwardWriter;
   readonly #rows = new BackendRows(BACKEND_ROWS);
+  readonly #refusals = new Refusals();
   #inForce: Forwards = NO_FORWARDS;
   /** By which the last table was written. */
   #writtenHealth = wordsOf(new Map());
@@ -260,6 +262,7 @@ export class Forwarding implements AsyncDisposable {
     this.#provoking = this.#timers.every(PROVOKE_MS, () => {
       this.#provoke();
       this.#supervise();
+      this.#refusals.look(this.#options.workers.refused, this.#timers.now());
     });
   }
 

@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { FakePortTable } from "../../tests/support/fake_engine.ts";
+import { LogRecords } from "../../tests/support/log_records.ts";
 import { forwardRule, SteeringRig } from "../../tests/support/steering_rig.ts";
 import { BACKEND, backendAt, usableAt } from "../steering/forward_table.ts";
 
@@ -119,4 +120,23 @@ Deno.test("one backend in two rules with different checks: each rule goes by its
   assert.deepEqual([web!(), dns!()], [0, 1]);
   assert.deepEqual(rig.backendsOf("web"), ["10.9.0.2"]);
   assert.deepEqual(rig.backendsOf("dns"), ["10.9.0.1", "10.9.0.2"]);
+});
+
+Deno.test("refused sessions are told of at once, with what helps, and then once a minute", async () => {
+  using log = new LogRecords();
+  await using rig = await newRig();
+  const told = (): string[] => log.lines.filter((line) => line.includes("refused"));
+  assert.deepEqual(told(), []);
+  rig.workers.refused = { rows: 0, ports: 7 };
+  await rig.timers.pass(TICK_MS);
+  assert.equal(told().length, 1);
+  assert.match(told()[0]!, /^warning: .* 7 since last told: each translation port .*forwarding\.addresses/);
+  rig.workers.refused = { rows: 3, ports: 9 };
+  await rig.timers.pass(30_000);
+  assert.equal(told().length, 2, "of rows for the first time");
+  assert.match(told()[1]!, / 3 since last told: .*forwarding\.sessions/);
+  await rig.timers.pass(30_000);
+  assert.match(told()[2]!, / 2 since last told: each translation port/);
+  await rig.timers.pass(120_000);
+  assert.equal(told().length, 3, "nothing more was refused");
 });

@@ -5,6 +5,7 @@
  */
 import type { LastReload } from "../appliance/reload.ts";
 import type { Snapshot } from "../observe/observer.ts";
+import { BOUND_WORDS } from "../steering/sessions.ts";
 import { ANSWERS } from "../steering/slots.ts";
 import { plural } from "../text.ts";
 import { callJson } from "./client.ts";
@@ -51,10 +52,11 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
   if (backends.length > 0) {
     print("");
     print(table(
-      ["BACKEND", "RULES", "HEALTH", "VIA", "NEXT HOP", "LAST CHECK"],
-      backends.map(({ name, rules: ofRules, health, nextHop }) => [
+      ["BACKEND", "RULES", "SESSIONS", "HEALTH", "VIA", "NEXT HOP", "LAST CHECK"],
+      backends.map(({ name, rules: ofRules, sessions, leavingSeconds, health, nextHop }) => [
         name,
-        ofRules.length === 0 ? "(removed)" : ofRules.join(","),
+        leavingSeconds === null ? ofRules.join(",") : `(leaving for ${leavingSeconds} s)`,
+        sessions,
         health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
         nextHop?.interface ?? "no route",
         nextHop?.mac ?? "unknown",
@@ -62,6 +64,7 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
       ]),
     ));
   }
+  for (const line of refusalLines(workers)) print(line);
   print("");
   const { seen, verdicts, received, socketDrops } = totals;
   const answers = rules.find(({ name }) => name === ANSWERS)?.redirected.packets ?? 0;
@@ -72,4 +75,16 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
     } seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} redirected ` +
       `(${received} received by workers, ${socketDrops} dropped at sockets)${ofThem}`,
   );
+}
+
+/** What new sessions were refused for. */
+function refusalLines(workers: Status["workers"]): string[] {
+  const sumOf = (name: "refusedRows" | "refusedPorts"): number =>
+    workers.reduce((sum, { loop }) => sum + loop[name], 0);
+  return Object.entries({ rows: sumOf("refusedRows"), ports: sumOf("refusedPorts") } as const)
+    .filter(([, count]) => count > 0)
+    .map(([bound, count]) => {
+      const { full, remedy } = BOUND_WORDS[bound as keyof typeof BOUND_WORDS];
+      return `${plural(count, "packet")} refused that would begin a session: ${full}; ${remedy}`;
+    });
 }

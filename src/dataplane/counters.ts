@@ -20,6 +20,8 @@ export const LOOP_COUNTERS = [
   "pause_ms",
   "sessions",
   "evictions",
+  "refused_rows",
+  "refused_ports",
 ] as const;
 export type LoopCounter = typeof LOOP_COUNTERS[number];
 const LOOP_AT = Object.fromEntries(LOOP_COUNTERS.map((name, index) => [name, index])) as Readonly<
@@ -37,6 +39,10 @@ export const PAUSE_MS_AT = LOOP_AT.pause_ms;
 export const SESSIONS_AT = LOOP_AT.sessions;
 /** Sessions that were replaced before their time, since the table was full. */
 export const EVICTIONS_AT = LOOP_AT.evictions;
+
+/** New sessions that were refused: all rows, or all translation ports with the backend, had conversations. */
+export const REFUSED_ROWS_AT = LOOP_AT.refused_rows;
+export const REFUSED_PORTS_AT = LOOP_AT.refused_ports;
 
 /** Doubles in a cache line. */
 const LINE_DOUBLES = 8;

@@ -8,6 +8,7 @@
  */
 import type { ForwardTable } from "../steering/forward_table.ts";
 import { TICK_MS } from "../steering/session_row.ts";
+import { REFUSED } from "../steering/sessions.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
 import { Batch } from "./batch.ts";
@@ -24,6 +25,8 @@ import {
   BATCHES_AT,
   EVICTIONS_AT,
   LOCK_MISSES_AT,
+  REFUSED_PORTS_AT,
+  REFUSED_ROWS_AT,
   SESSIONS_AT,
   TURNS_AT,
   TX_WAKEUPS_AT,
@@ -224,6 +227,8 @@ export class Loop {
     this.#egress!.submit();
     values[SESSIONS_AT] = sessions.live;
     values[EVICTIONS_AT] = sessions.evicted;
+    values[REFUSED_ROWS_AT] = sessions.refused[REFUSED.rows]!;
+    values[REFUSED_PORTS_AT] = sessions.refused[REFUSED.ports]!;
   }
 
   /**

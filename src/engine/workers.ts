@@ -10,7 +10,7 @@ import type { WaitMode } from "../dataplane/idle.ts";
 import type { QueueEndDescription } from "../dataplane/queue_end.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/control_words.ts";
-import { WorkerCounters } from "../dataplane/counters.ts";
+import { type LoopCounter, WorkerCounters } from "../dataplane/counters.ts";
 import { SteerError } from "../errors.ts";
 import type { Readers } from "../steering/published.ts";
 import { liveOfBackendMemory } from "../steering/sessions.ts";
@@ -37,6 +37,12 @@ export interface WorkerTask {
   readonly describeEnds: (worker: number) => QueueEndDescription[];
 }
 
+/** New forwarding sessions that were refused, by what they ran out of. */
+export interface RefusedSessions {
+  readonly rows: number;
+  readonly ports: number;
+}
+
 /** The workers as those who read what is published, for what has nothing else to do with them. */
 export interface ReadingWorkers {
   readonly count: number;
@@ -46,6 +52,8 @@ export interface ReadingWorkers {
   passed(): Promise<void>;
   /** Forwarding sessions there are. */
   readonly sessions: number;
+  /** New forwarding sessions that were refused so far, by what they ran out of. */
+  readonly refused: RefusedSessions;
   /** Forwarding sessions there are with the backend in a row of the forward table. */
   sessionsWith(row: number): number;
 }
@@ -212,6 +220,11 @@ export class WorkerPool implements ReadingWorkers {
 
   get sessions(): number {
     return this.counters.reduce((sum, counters) => sum + counters.loop("sessions"), 0);
+  }
+
+  get refused(): RefusedSessions {
+    const sumOf = (name: LoopCounter): number => this.counters.reduce((sum, counters) => sum + counters.loop(name), 0);
+    return { rows: sumOf("refused_rows"), ports: sumOf("refused_ports") };
   }
 
   sessionsWith(row: number): number {

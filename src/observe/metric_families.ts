@@ -128,9 +128,20 @@ export const METRICS = {
     "Sessions that were replaced before they expired because the worker's table was full",
     "worker",
   ),
+  xdpsteer_worker_sessions_refused_total: counter(
+    "New sessions that were refused, by what there was not enough of: rows (forwarding.sessions), or ports " +
+      "(translation ports with the backend)",
+    "worker",
+    "bound",
+  ),
   xdpsteer_backend_healthy: gauge("1 while the backend's health checks succeed, or if it has none", "backend"),
   xdpsteer_backend_reachable: gauge(
     "1 while the backend has a route via a steered interface and the link address of its next hop is known",
+    "backend",
+  ),
+  xdpsteer_backend_sessions: gauge("Forwarding sessions with the backend", "backend"),
+  xdpsteer_backend_leaving: gauge(
+    "1 for a backend that no rule names any more and that still has sessions, else 0",
     "backend",
   ),
 

@@ -28,9 +28,11 @@ export function renderMetrics(
     out.add("xdpsteer_capture_packets_total", dropped, labels({ rule, result: "dropped" }));
   }
   for (const status of snapshot.workers) addWorker(out, status);
-  for (const { name: backend, health, nextHop } of snapshot.backends) {
+  for (const { name: backend, health, nextHop, sessions, leavingSeconds } of snapshot.backends) {
     out.add("xdpsteer_backend_healthy", health?.healthy ?? true ? 1 : 0, labels({ backend }));
     out.add("xdpsteer_backend_reachable", nextHop === null || nextHop.mac === null ? 0 : 1, labels({ backend }));
+    out.add("xdpsteer_backend_sessions", sessions, labels({ backend }));
+    out.add("xdpsteer_backend_leaving", leavingSeconds === null ? 0 : 1, labels({ backend }));
   }
   const startTimeSeconds = addProcess(out);
   addConfig(out, snapshot, reloads, startTimeSeconds);
@@ -128,6 +130,8 @@ function addWorker(out: Exposition, { worker, state, busyRatio, idleMs, loop }: 
   out.add("xdpsteer_worker_pause_seconds_total", loop.pauseMs / 1000, at);
   out.add("xdpsteer_worker_sessions", loop.sessions, at);
   out.add("xdpsteer_worker_session_evictions_total", loop.evictions, at);
+  out.add("xdpsteer_worker_sessions_refused_total", loop.refusedRows, `${at},bound="rows"`);
+  out.add("xdpsteer_worker_sessions_refused_total", loop.refusedPorts, `${at},bound="ports"`);
 }
 
 function addConfig(

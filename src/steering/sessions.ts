@@ -58,6 +58,17 @@ export interface SessionTableOptions {
 
 /** What sessions ran out of when {@linkcode SessionTable.add} refused one. */
 export const REFUSED = { rows: 0, ports: 1 } as const;
+/** The same in words: what is full, and what helps. */
+export const BOUND_WORDS: Readonly<Record<keyof typeof REFUSED, { readonly full: string; readonly remedy: string }>> = {
+  rows: {
+    full: "each of a worker's sessions is a conversation",
+    remedy: "raise forwarding.sessions and restart, or lower idle_timeout",
+  },
+  ports: {
+    full: "each translation port with a backend has a conversation",
+    remedy: "list more of the box's addresses in forwarding.addresses, widen forwarding.ports, or lower idle_timeout",
+  },
+};
 
 /** Memory for the number of sessions with each backend, by row. */
 export function liveOfBackendMemory(): SharedArrayBuffer {
