@@ -1,6 +1,9 @@
 /**
- * Which session gives way to a new one where the rows or the ports have run out: one that has expired, else one of the
- * lowest rank there is, else the longest silent conversation, but none that was heard of within the last seconds.
+ * Which session gives way to a new one where the rows or the ports have run out: a stranger, else a guest, else the
+ * longest silent conversation, but none that was heard of within the last seconds; one that has expired first.
+ *
+ * Strangers keep an eighth of what conversations leave: where backends answer a flood, all of its sessions are guests,
+ * and a new client would have to be answered before the flood's next packet.
  *
  * @module
  */
@@ -16,9 +19,10 @@ const SPOKE_TICKS = ticksOf(5000);
 /** Sessions of one rank looked at to find the one that was silent for longest. */
 const RANK_LOOKS = 4;
 const CONVERSATION_LOOKS = 64;
+const STRANGERS_SHARE = 8;
 const SHIFT = SESSION_SHIFT;
 const { lastSeen: LAST_SEEN } = SESSION;
-const { stranger, conversation } = RANK;
+const { stranger, guest, conversation } = RANK;
 
 export class Victims {
   /** Where the search for silent conversations goes on. */
@@ -37,9 +41,11 @@ export class Victims {
    * @param pool Whose ports the set is of; undefined: it is of rows.
    */
   find(set: RankedSet, pool: PortPool | undefined, now: number): number {
-    for (let rank: number = stranger; rank < conversation; rank++) {
-      const count = set.count(rank);
-      if (count === 0) continue;
+    const strangers = set.count(stranger);
+    const others = set.count(guest);
+    if (strangers + others > 0) {
+      const rank = strangers * STRANGERS_SHARE >= strangers + others ? stranger : guest;
+      const count = rank === stranger ? strangers : others;
       let victim = NONE;
       for (let look = 0; look < RANK_LOOKS; look++) {
         victim = this.#moreSilent(victim, set.at(rank, this.random.below(count)), pool, now);

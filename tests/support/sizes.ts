@@ -32,6 +32,8 @@ export const SIZE = {
   swaps: size(40, 100),
   /** sessions_model: random operations on a session table and on a plain Map. */
   modelOperations: size(1_000_000, 10_000_000),
+  /** flood: simulated seconds of 50,000 packets each. */
+  floodSeconds: size(4, 40),
   /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once. */
   capturedPackets: size(200_000, 500_000),
   /** http: malformed, huge and odd requests. */
