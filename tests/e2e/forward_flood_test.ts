@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { INTERFACES, TestNetwork } from "../support/netns.ts";
+import { cProgram } from "../support/c_programs.ts";
+import { INTERFACES, MACS, TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
 import { SteadyTraffic } from "./support/background.ts";
-import { BackendHost, Clients, FAMILIES, FAR, forwardConfig, forwardTo } from "./support/backends.ts";
+import { BackendHost, Clients, DEFAULT_RINGS, FAMILIES, FAR, forwardConfig, forwardTo } from "./support/backends.ts";
 import { lossesOf, refusedFrames } from "./support/link.ts";
 
 const PORTS = [8080, 8081, 8082, 8083];
@@ -71,3 +72,76 @@ Deno.test(`${FLOODS} floods of ${FLOWS * PORTS.length} flows from made-up source
   const grown = memory.at(-1)! - memory.at(-2)!;
   assert.ok(grown < GROWTH_KIB, `grown by ${grown} KiB in the last flood: ${memory}`);
 });
+
+const NEWCOMERS = 100;
+/** Tries of each, a second apart. */
+const TRIES = 3;
+const TRY_MS = 1000;
+/** Packets a second of the floods, each from another made-up source. */
+const RATES = SIZE.floodRates;
+/** The second of a source comes milliseconds after its first. */
+const REPEATS = [1, 2];
+
+for (const packetsPerSecond of RATES) {
+  for (const repeats of REPEATS) {
+    const family = repeats === 1 ? "IPv4" : "IPv6";
+    Deno.test(`${packetsPerSecond} packets a second from made-up sources, ${repeats} of each, against the documented defaults: new clients are served, conversations lose nothing, ${family}`, async () => {
+      await using network = await TestNetwork.create();
+      await using host = await BackendHost.create(network);
+      for (const number of [1, 2]) await host.serve(family, number);
+      const rule = forwardTo(PORTS[0]!, [1, 2], { families: [family] });
+      await using box = await startAppliance(
+        network,
+        (socket) => forwardConfig(socket, [rule], { workers: WORKERS, memory: DEFAULT_RINGS }),
+        { favoured: true },
+      );
+      const { service } = FAMILIES[family];
+      const client = { address: service, port: PORTS[0]! };
+      await using conversations = await Clients.start(network, { ...client, clients: 200, window: 8 });
+      await conversations.ready();
+      const count = packetsPerSecond * SIZE.rateSeconds;
+      // The rest is for the new clients to come while the flood goes on.
+      const more = packetsPerSecond * (TRIES + 2) * TRY_MS / 1000;
+      const argv = [await cProgram("udp_flood"), INTERFACES.client, MACS.client, MACS.steer, service, `${PORTS[0]}`];
+      const flood = network.spawn("client", [...argv, `${packetsPerSecond}`, `${count + more}`, `${repeats}`], {
+        stderr: "inherit",
+      });
+      const output = new Response(flood.stdout).text();
+      await using _end = { [Symbol.asyncDispose]: () => end(flood) };
+      const flooded = await box.untilStatus(
+        "the flood",
+        ({ totals }) => totals.fates["forwarded"]! + totals.fates["sessions_full"]! >= count,
+        10 * 60_000,
+      );
+      await using newcomers = await Clients.start(network, {
+        ...client,
+        clients: NEWCOMERS,
+        requests: TRIES,
+        window: NEWCOMERS,
+        timeoutMs: TRY_MS,
+      });
+      const { byBackend } = await newcomers.report();
+      const served = Object.values(byBackend).reduce((sum, clients) => sum + clients, 0);
+      await flood.status;
+      assert.equal(Number((await output).split("\n")[1]), count + more);
+      const report = await conversations.stop();
+      const status = await settled(box);
+      const refused = await refusedFrames(network);
+      const lostBehind = await lossesOf(host.name, FAR) + await lossesOf(network.names.client, INTERFACES.client);
+      const outside = refused + status.totals.socketDrops + (fatesOf(status, "web").tx_ring_full ?? 0) + lostBehind;
+      assert.ok(served >= 95, `${served} of ${NEWCOMERS} served within ${TRIES} tries`);
+      assert.ok(report.lost <= outside, `${report.lost} of ${report.sent} lost, ${outside} outside`);
+      assert.deepEqual({ wrong: report.wrong, moved: report.moved }, { wrong: 0, moved: 0 });
+      assert.ok(flooded.totals.received > 0);
+    });
+  }
+}
+
+async function end(child: Deno.ChildProcess): Promise<void> {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended.
+  }
+  await child.status;
+}

@@ -34,6 +34,11 @@ export const SIZE = {
   modelOperations: size(1_000_000, 10_000_000),
   /** flood: simulated seconds of 50,000 packets each. */
   floodSeconds: size(4, 40),
+  /** forward_churn: reloads in a row that add, remove and rename backends and rules. */
+  churnReloads: size(30, 1000),
+  /** forward_flood: packets a second from made-up sources, and for how many seconds they are sent. */
+  floodRates: size<readonly number[]>([5000], [400, 5000, 50_000]),
+  rateSeconds: size(4, 40),
   /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once. */
   capturedPackets: size(200_000, 500_000),
   /** http: malformed, huge and odd requests. */

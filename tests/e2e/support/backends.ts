@@ -187,6 +187,8 @@ export interface ClientsReport {
   /** How often a client was answered by another backend than before. */
   readonly moved: number;
   readonly elapsedMs: number;
+  /** Answers by the backend that gave them. */
+  readonly answersOf: Readonly<Record<string, number>>;
   /** Clients by the backend that answered them last. */
   readonly byBackend: Readonly<Record<string, number>>;
 }

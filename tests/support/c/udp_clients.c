@@ -34,7 +34,7 @@ struct client {
 static struct client *clients;
 static int count, bytes;
 static long sent, answered, lost, wrong, late, moved, first_round;
-static long by_backend[256];
+static long by_backend[256], answers_of[256];
 static volatile sig_atomic_t stopping;
 /* Requests in the order in which they were sent, and so in that of their deadlines; most are long answered. */
 #define QUEUE_SIZE (1 << 22)
@@ -118,6 +118,7 @@ static void receive(int index)
 		return;
 	}
 	answered++;
+	answers_of[data[0]]++;
 	if (client->backend != data[0]) {
 		if (client->backend >= 0) {
 			moved++;
@@ -126,6 +127,18 @@ static void receive(int index)
 		client->backend = data[0];
 		by_backend[client->backend]++;
 	}
+}
+
+/* The members of a JSON object, for backends that have any. */
+static void print_numbers(const long *numbers)
+{
+	const char *separator = "";
+
+	for (int backend = 0; backend < 256; backend++)
+		if (numbers[backend]) {
+			printf("%s\"%d\":%ld", separator, backend, numbers[backend]);
+			separator = ",";
+		}
 }
 
 int main(int argc, char **argv)
@@ -202,13 +215,11 @@ int main(int argc, char **argv)
 			told = 1;
 		}
 	}
-	printf("{\"sent\":%ld,\"answered\":%ld,\"lost\":%ld,\"wrong\":%ld,\"late\":%ld,\"moved\":%ld,\"elapsedMs\":%.1f,\"byBackend\":{",
+	printf("{\"answersOf\":{");
+	print_numbers(answers_of);
+	printf("},\"sent\":%ld,\"answered\":%ld,\"lost\":%ld,\"wrong\":%ld,\"late\":%ld,\"moved\":%ld,\"elapsedMs\":%.1f,\"byBackend\":{",
 	       sent, answered, lost, wrong, late, moved, now_ms() - start);
-	for (int backend = 0, first = 1; backend < 256; backend++)
-		if (by_backend[backend]) {
-			printf("%s\"%d\":%ld", first ? "" : ",", backend, by_backend[backend]);
-			first = 0;
-		}
+	print_numbers(by_backend);
 	puts("}}");
 	return 0;
 }

@@ -1,0 +1,94 @@
+/** Backends and rules that come, go and change their names, one reload after another, while a thousand clients talk. */
+import assert from "node:assert/strict";
+import { TestNetwork } from "../support/netns.ts";
+import { SIZE } from "../support/sizes.ts";
+import { fatesOf, settled } from "./support/accounts.ts";
+import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { BACK, BackendHost, backendName, Clients, FAMILIES, forwardConfig } from "./support/backends.ts";
+import { until } from "./support/wait.ts";
+
+const FAMILY = "IPv4";
+const RULES = [
+  { name: "web", port: 8080, backends: [1, 2] },
+  { name: "game", port: 8081, backends: [3, 4] },
+] as const;
+const CLIENTS = 500;
+/** Backends that no client ever reaches; other ones after each reload. */
+const PASSING = 60;
+/** Requests that are answered between two reloads. */
+const BETWEEN = 100;
+/** Resident memory may grow so much in the second half of the reloads. */
+const GROWTH_KIB = 16_384;
+
+const residentKib = ({ pid }: Appliance): number =>
+  Number(/VmRSS:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]);
+const received = ({ totals }: Status): number => totals.received;
+/** Of the interface to the backends: addresses that nobody has. */
+const passing = (turn: number): string[] =>
+  Array.from({ length: PASSING }, (_, index) => `10.12.0.${60 + (turn * 7 + index) % 180}:${1000 + turn}`);
+
+/** Rules after so many reloads: other names, one backend more or less, and others that nobody uses. */
+function rulesAt(turn: number): string[] {
+  const rules = RULES.map(({ name, port, backends }, index) => {
+    const named = (turn + index) % 3 === 0 ? backends.slice(0, 1) : backends;
+    const to = JSON.stringify(named.map((number) => backendName(FAMILY, number)));
+    return `{ name: ${name}-${turn % 5}, ports: ${port}, action: { forward: { to: ${to} } } }`;
+  });
+  const other = `{ name: other-${turn}, ports: ${9000 + turn % 7}, action: { forward: { to: ${
+    JSON.stringify(passing(turn))
+  } } } }`;
+  return turn % 2 === 0 ? [...rules, other] : [other, ...rules.toReversed()];
+}
+
+Deno.test(`${SIZE.churnReloads} reloads add, remove and rename backends and rules: each packet goes to a backend of its rule`, async () => {
+  await using network = await TestNetwork.create();
+  await using host = await BackendHost.create(network, { backends: 4 });
+  for (const { backends } of RULES) for (const number of backends) await host.serve(FAMILY, number);
+  const config = (socket: string, turn: number): string =>
+    forwardConfig(socket, rulesAt(turn), { more: ["forwarding: { table_size: 1021 }"] });
+  await using box = await startAppliance(network, (socket) => config(socket, 1), { favoured: true });
+  await using stack = new AsyncDisposableStack();
+  const talks: Clients[] = [];
+  for (const { port } of RULES) {
+    const clients = await Clients.start(network, { address: FAMILIES[FAMILY].service, port, clients: CLIENTS });
+    talks.push(stack.use(clients));
+  }
+  for (const clients of talks) await clients.ready();
+  const memory: number[] = [];
+  for (let turn = 2; turn < SIZE.churnReloads + 2; turn++) {
+    const from = received(await box.status());
+    const { code, body } = await box.put(config(box.socket, turn));
+    assert.equal(code, 200, body);
+    await box.untilStatus("requests", (status) => received(status) >= from + BETWEEN);
+    memory.push(residentKib(box));
+    if (turn % 10 !== 0) continue;
+    for (const { port, backends } of RULES) {
+      const newcomers = { address: FAMILIES[FAMILY].service, port, clients: 20, requests: 1 };
+      await using clients = await Clients.start(network, newcomers);
+      const { lost, wrong, answersOf } = await clients.report();
+      assert.deepEqual({ lost, wrong }, { lost: 0, wrong: 0 });
+      assert.ok(Object.keys(answersOf).every((number) => backends.map(String).includes(number)), `turn ${turn}`);
+    }
+  }
+  const { code, body } = await box.put(
+    forwardConfig(box.socket, rulesAt(4).slice(0, RULES.length), { more: ["forwarding: { table_size: 1021 }"] }),
+  );
+  assert.equal(code, 200, body);
+  // What nobody uses is forgotten, and no neighbour is asked for that is not there.
+  await until("the others to be forgotten", async () => (await box.status()).backends.length <= 4);
+  await network.exec("steer", ["ip", "neighbour", "flush", "dev", BACK, "nud", "failed", "nud", "incomplete"]);
+  const reports = await Promise.all(talks.map((clients) => clients.stop()));
+  const neighbours = await network.exec("steer", ["ip", "-4", "neighbour", "show", "dev", BACK]);
+  assert.doesNotMatch(neighbours, /INCOMPLETE|FAILED/);
+
+  const status = await settled(box);
+  for (const [index, { backends }] of RULES.entries()) {
+    const { lost, wrong, late, moved, answersOf } = reports[index]!;
+    assert.deepEqual({ lost, wrong, late, moved }, { lost: 0, wrong: 0, late: 0, moved: 0 });
+    assert.deepEqual(Object.keys(answersOf), backends.map(String));
+  }
+  const fates = new Set(status.rules.flatMap(({ name }) => Object.keys(fatesOf(status, name))));
+  assert.deepEqual([...fates].sort(), ["forwarded", "returned"]);
+  const half = memory[memory.length >> 1]!;
+  assert.ok(memory.at(-1)! - half < GROWTH_KIB, `from ${half} to ${memory.at(-1)} KiB in the second half`);
+});
