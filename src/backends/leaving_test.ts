@@ -140,3 +140,28 @@ Deno.test("refused sessions are told of at once, with what helps, and then once 
   await rig.timers.pass(120_000);
   assert.equal(told().length, 3, "nothing more was refused");
 });
+
+Deno.test("of 230 backends that are gone none is checked, and no neighbour is asked for", async () => {
+  await using rig = new SteeringRig(new FakePortTable());
+  const hosts = Array.from({ length: 230 }, (_, host) => 10 + host);
+  await rig.change(forwardRule("web", 8080, [1, ...hosts], CHECK));
+  await rig.change(forwardRule("web", 8080, [1], CHECK));
+  await rig.timers.pass(TICK_MS);
+  assert.deepEqual([namesOf(rig), rig.health!.checked], [[ONE], [ONE]]);
+  const { provoked } = rig.nextHops!;
+  await rig.timers.pass(10 * TICK_MS);
+  assert.equal(rig.nextHops!.provoked - provoked, 10, "of the one that is left");
+});
+
+Deno.test("a backend with sessions keeps its row through 17 reloads of another rule's 60 backends, whose rows are reused", async () => {
+  await using rig = await newRig();
+  const generation = generationOf(rig, ROW_ONE);
+  const rowsOf = (): number => rig.forwarding.status().length;
+  for (let change = 0; change < 17; change++) {
+    const hosts = Array.from({ length: 60 }, (_, host) => 10 + (change % 4) * 60 + host);
+    await rig.change(forwardRule("web", 8080, [2], CHECK), forwardRule("other", 53, hosts));
+    await rig.timers.pass(TICK_MS);
+    assert.equal(generationOf(rig, ROW_ONE), generation);
+    assert.equal(rowsOf(), 62);
+  }
+});
