@@ -17,7 +17,7 @@ import {
 } from "../steering/forward_table.ts";
 import { SESSION, TICK_MS } from "../steering/session_row.ts";
 import { SessionTable } from "../steering/sessions.ts";
-import { sessionOptions } from "./translation.ts";
+import { forwarderOptions } from "./translation.ts";
 
 const WORKERS = 2;
 const BACKENDS = [1, 2];
@@ -58,7 +58,7 @@ class Box {
     for (const row of BACKENDS) forward.backends[backendAt(row) + BACKEND.generation] = 1;
     this.tables = Array.from({ length: WORKERS }, (_, worker) => {
       const key = { low: 7 + worker, high: 8 };
-      const table = new SessionTable(sessionOptions(forwarding, worker, WORKERS, key, 4));
+      const table = new SessionTable(forwarderOptions(forwarding, worker, WORKERS, key, 4));
       table.follow(forward);
       return table;
     });

@@ -2,7 +2,7 @@
  * Which session gives way to a new one where the rows or the ports have run out: a stranger, else a guest, else the
  * longest silent conversation, but none that was heard of within the last seconds; one that has expired first.
  *
- * Strangers keep an eighth of what conversations leave: where backends answer a flood, all of its sessions are guests,
+ * Strangers keep half of what conversations leave: where backends answer a flood, all of its sessions are guests,
  * and a new client would have to be answered before the flood's next packet.
  *
  * @module
@@ -19,7 +19,7 @@ const SPOKE_TICKS = ticksOf(5000);
 /** Sessions of one rank looked at to find the one that was silent for longest. */
 const RANK_LOOKS = 4;
 const CONVERSATION_LOOKS = 64;
-const STRANGERS_SHARE = 8;
+const STRANGERS_SHARE = 2;
 const SHIFT = SESSION_SHIFT;
 const { lastSeen: LAST_SEEN } = SESSION;
 const { stranger, guest, conversation } = RANK;
