@@ -58,8 +58,15 @@ export interface ConfigProblem {
 
 /** A configuration that cannot be used: every problem found, not the first only. */
 export class ConfigError extends SteerError {
-  constructor(readonly file: string, readonly problems: readonly ConfigProblem[]) {
-    super(problems.map((problem) => formatProblem(file, problem)).join("\n"), { exitCode: EXIT.configInvalid });
+  constructor(
+    readonly file: string,
+    readonly problems: readonly ConfigProblem[],
+    options: { readonly hint?: string; readonly cause?: unknown } = {},
+  ) {
+    super(problems.map((problem) => formatProblem(file, problem)).join("\n"), {
+      ...options,
+      exitCode: EXIT.configInvalid,
+    });
   }
 }
 

@@ -6,7 +6,8 @@
  */
 import type { ControlConfig } from "../config/schema.ts";
 import { messageOf, SteerError } from "../errors.ts";
-import { HeldFile, kindOf, UnreadableError } from "../ffi/held_file.ts";
+import { groupNumber, kindInTheWay } from "../config/machine_place.ts";
+import { HeldFile, UnreadableError } from "../ffi/held_file.ts";
 
 /**
  * Makes sure that the control socket and the TCP address can be had.
@@ -52,15 +53,8 @@ export function hostAndPort(address: string): { readonly hostname: string; reado
 
 /** The number of a group. @throws {SteerError} when there is none of this name. */
 export function groupId(group: string | number): number {
-  if (typeof group === "number") return group;
-  let groups = "";
-  try {
-    groups = Deno.readTextFileSync("/etc/group");
-  } catch {
-    // A root without that file has no names for groups.
-  }
-  const line = groups.split("\n").find((text) => text.startsWith(`${group}:`));
-  if (line !== undefined) return Number(line.split(":")[2]);
+  const number = groupNumber(group);
+  if (number !== undefined) return number;
   throw new SteerError(`There is no group "${group}" for the control socket`, {
     hint: `create it with "groupadd ${group}", or set control.group to another`,
   });
@@ -92,15 +86,17 @@ async function claimSocket(path: string): Promise<void> {
 
 function inTheWay(path: string, info: Deno.FileInfo): SteerError {
   return new SteerError(
-    `Cannot open the control socket "${path}": ${kindOf(info)} is there: expected a socket or nothing`,
+    `Cannot open the control socket "${path}": ${kindInTheWay(info)}`,
     { hint: "it is left alone: set control.socket to another path, or remove it" },
   );
 }
 
 /** @param place What to connect to; `path` is its name in errors. */
 async function requireNoListener(place: string, path: string): Promise<void> {
+  let isXdpsteer: boolean;
   try {
-    (await Deno.connect({ transport: "unix", path: place })).close();
+    using connection = await Deno.connect({ transport: "unix", path: place });
+    isXdpsteer = await answersAsXdpsteer(connection);
   } catch (error) {
     if (error instanceof Deno.errors.ConnectionRefused) return; // it was left behind
     if (error instanceof Deno.errors.NotFound) throw error;
@@ -109,9 +105,36 @@ async function requireNoListener(place: string, path: string): Promise<void> {
       hint: `ss -xlp src ${path} names it: stop it first, or give this one another control.socket`,
     });
   }
+  if (!isXdpsteer) {
+    throw new SteerError(`Another program listens on "${path}", and does not answer as xdpsteer does`, {
+      hint: `ss -xlp src ${path} names it: stop it first, or give this one another control.socket`,
+    });
+  }
   throw new SteerError(`Another xdpsteer answers on "${path}", and goes on steering`, {
     hint:
       `xdpsteer status --socket ${path} shows what it does, xdpsteer reload --socket ${path} reads its configuration ` +
       "again; to run beside it, on other interfaces, give this one another control.socket",
   });
+}
+
+const ASK = new TextEncoder().encode("GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+const ANSWER_MS = 1000;
+const ANSWER_BYTES = 4096;
+
+/** Whether who listens there answers as xdpsteer does, within a bound. */
+async function answersAsXdpsteer(connection: Deno.Conn): Promise<boolean> {
+  let text = "";
+  const ask = async (): Promise<void> => {
+    await connection.write(ASK);
+    const buffer = new Uint8Array(ANSWER_BYTES);
+    while (text.length < ANSWER_BYTES) {
+      const count = await connection.read(buffer);
+      if (count === null) return;
+      text += new TextDecoder().decode(buffer.subarray(0, count));
+    }
+  };
+  const late = setTimeout(() => connection.close(), ANSWER_MS);
+  await ask().catch(() => {}); // what came is judged
+  clearTimeout(late);
+  return /^HTTP\/1\.1 (200|503) [^]*\r\n\r\n(ok|a worker does not run)\n/.test(text);
 }

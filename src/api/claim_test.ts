@@ -67,7 +67,7 @@ Deno.test("claimAddresses() leaves a socket that somebody listens on alone, also
     const { ino } = await Deno.lstat(path);
     await assert.rejects(claim(path), {
       name: "SteerError",
-      message: `Another xdpsteer answers on "${path}", and goes on steering`,
+      message: `Another program listens on "${path}", and does not answer as xdpsteer does`,
     });
     using waiting = new DisposableStack();
     for (let full = false; !full;) {
@@ -81,6 +81,17 @@ Deno.test("claimAddresses() leaves a socket that somebody listens on alone, also
       message: `Another program may use the control socket "${path}": its listener is too busy to answer`,
     });
     assert.equal((await Deno.lstat(path)).ino, ino);
+  }));
+
+Deno.test("claimAddresses() calls another xdpsteer what answers as one", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/control.sock`;
+    for (
+      const [status, body, says] of [[200, "ok\n", "Another xdpsteer"], [200, "hello", "Another program"]] as const
+    ) {
+      await using _server = Deno.serve({ path, onListen: () => {} }, () => new Response(body, { status }));
+      await assert.rejects(claim(path), (error: Error) => error.message.startsWith(says));
+    }
   }));
 
 const DATAGRAM_SOCKET = `

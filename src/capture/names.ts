@@ -4,8 +4,16 @@
  *
  * @module
  */
+import { kindOf } from "../ffi/held_file.ts";
 
 const SUFFIX = ".pcapng";
+
+/** What has the name of a capture and is not replaced. */
+export class InTheWay extends Error {
+  constructor(kind: string) {
+    super(`${kind} is there: expected a regular file or nothing`);
+  }
+}
 
 /** The name of a finished file. */
 export function finishedName(path: string, number: number): string {
@@ -21,7 +29,9 @@ export function finishedName(path: string, number: number): string {
 export function makeRoom(path: string, keep: number): void {
   const exists = (name: string): boolean => {
     try {
-      return Deno.lstatSync(name).isFile;
+      const info = Deno.lstatSync(name);
+      if (!info.isFile && name === path) throw new InTheWay(kindOf(info));
+      return info.isFile;
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return false;
       throw error;

@@ -45,10 +45,21 @@ Deno.test("makeRoom() keeps none where none are to be kept, and leaves those of 
   assert.deepEqual(await madeRoom({ "game.pcapng": "b", "game.1.pcapng": "a" }, 1), { "game.1.pcapng": "b" });
 });
 
-Deno.test("makeRoom() moves no directory", async () => {
+Deno.test("makeRoom() names what is in the way of a capture, and leaves it alone", async () => {
   const directory = await Deno.makeTempDir();
-  await Deno.mkdir(`${directory}/game.pcapng`);
-  makeRoom(`${directory}/game.pcapng`, 3);
-  assert.ok((await Deno.stat(`${directory}/game.pcapng`)).isDirectory);
-  await Deno.remove(directory, { recursive: true });
+  const path = `${directory}/game.pcapng`;
+  const kinds: Readonly<Record<string, () => unknown>> = {
+    "a FIFO": () => new Deno.Command("mkfifo", { args: [path] }).outputSync(),
+    "a directory": () => Deno.mkdirSync(path),
+    "a symbolic link": () => Deno.symlinkSync("/dev/null", path),
+  };
+  try {
+    for (const [kind, make] of Object.entries(kinds)) {
+      make();
+      assert.throws(() => makeRoom(path, 3), new RegExp(`${kind} is there: expected a regular file or nothing`));
+      await Deno.remove(path);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });

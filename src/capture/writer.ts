@@ -7,6 +7,7 @@
 import { CaptureRingReader } from "../dataplane/capture_ring.ts";
 import { codeOf, messageOf } from "../errors.ts";
 import { CaptureFile } from "./file.ts";
+import { InTheWay } from "./names.ts";
 import { CaptureCounts, type FileOrder, type FromWriter, type PortPlace, type ToWriter } from "./messages.ts";
 
 /** Pauses between two looks: while packets come, and while none do. */
@@ -157,5 +158,6 @@ function hintFor(error: unknown): string {
   if (error instanceof Deno.errors.PermissionDenied || code === "EROFS") {
     return `xdpsteer may not write there (it runs as user ${Deno.uid()}): choose another directory, or permit it, ${again}`;
   }
+  if (error instanceof InTheWay) return `it is left alone: choose another name, or remove it, ${again}`;
   return `find out about the disk, ${again}`;
 }

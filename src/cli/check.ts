@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readConfig, readStandardInput } from "../config/load.ts";
+import { readFirstConfig, readStandardInput } from "../config/load.ts";
 import { parseConfig, writeConfig } from "../config/parse.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { EXIT, formatProblem, SteerError } from "../errors.ts";
@@ -32,10 +32,10 @@ export function check(given: string | undefined, { config: option, json }: Check
     });
   }
   const path = given ?? option ?? fallback;
-  const content = path === STANDARD_INPUT ? readStandardInput() : readConfig(path);
+  const content = path === STANDARD_INPUT ? readStandardInput() : readFirstConfig(path);
   const file = path === STANDARD_INPUT ? "standard input" : path;
   const config = parseConfig(content, { file, cpuCount: navigator.hardwareConcurrency });
-  for (const warning of configWarnings(content, config.steering)) {
+  for (const warning of configWarnings(content, config)) {
     printError(`warning: ${formatProblem(file, warning)}`);
   }
   if (json) return print(writeConfig(config));

@@ -23,6 +23,7 @@ export function get(socketPath: string, path: string): Promise<string> {
 export function call(socketPath: string, method: Method, path: string, body?: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(unreachable(socketPath, error));
+    if (!isSocketOrUnknown(socketPath)) return fail(NO_SOCKET);
     const sent = request({ socketPath, method, path }, (response) => {
       let text = "";
       response.setEncoding("utf8");
@@ -55,6 +56,17 @@ export async function callJson<T>(socketPath: string, method: Method, path: stri
   }
 }
 
+/** False for what is there and no socket: connecting to a file is refused just as if nobody listened. */
+function isSocketOrUnknown(path: string): boolean {
+  try {
+    return path !== "" && Deno.statSync(path).isSocket === true;
+  } catch {
+    return true; // connecting says why not
+  }
+}
+
+const NO_SOCKET = Object.assign(new Error("not a socket"), { code: "ENOTSOCK" });
+
 const ANOTHER = "another control.socket is named with --socket, or by XDPSTEER_SOCKET";
 
 /** Why a socket that should be there does not answer, and what to do about it. */
@@ -67,6 +79,9 @@ const CAUSES: Readonly<Record<string, readonly [message: string, hint: string]>>
 };
 
 function unreachable(socketPath: string, error: unknown): SteerError {
+  if (socketPath === "") {
+    return new SteerError("The path of the control socket is empty", { cause: error, hint: ANOTHER });
+  }
   const [message, hint] = CAUSES[codeOf(error)] ?? [messageOf(error), `is it running? ${ANOTHER}`];
   return new SteerError(`Cannot reach xdpsteer at "${socketPath}": ${message}`, { cause: error, hint });
 }

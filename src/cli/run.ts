@@ -6,6 +6,7 @@
 import { readObjectFile } from "../bpf/program.ts";
 import { loadConfig } from "../config/load.ts";
 import { ConfigMemo } from "../config/memo.ts";
+import { cpuObstacle } from "../config/machine_place.ts";
 import type { Config } from "../config/schema.ts";
 import { Appliance } from "../appliance/appliance.ts";
 import { claimAddresses } from "../api/claim.ts";
@@ -48,6 +49,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
   const reload = (onlyIfChanged: boolean): void => void reloader?.reloadFile(onlyIfChanged).catch(() => {});
   Deno.addSignalListener("SIGHUP", () => reload(false)); // from the start: by default it would end the process
 
+  requireCpus(config.workers.cpus);
   await claimAddresses(config.control);
   const appliance = await Appliance.start({ config, object, entry }).catch((error) => diagnosed(error, config));
   let server: ControlServer | undefined;
@@ -104,6 +106,13 @@ function noUser(user: string): SteerError {
   return new SteerError(`Cannot become user "${user}": only the self-extracting file can`, {
     hint: `start it as that user, with the capabilities that steering needs, by setpriv or a systemd unit`,
   });
+}
+
+/** @throws {SteerError} for a CPU that this machine does not have, before anything is touched. */
+function requireCpus(cpus: readonly number[]): void {
+  const obstacle = cpuObstacle(cpus);
+  if (obstacle === undefined) return;
+  throw new SteerError(`Cannot pin a worker: ${obstacle}`, { hint: "name others in workers.cpus, or leave it out" });
 }
 
 /** Rethrows why there was no start, with what doctor finds about the cause. Its checks are loaded only for this. */

@@ -44,7 +44,7 @@ const BOUNDS: Readonly<Record<string, Bound>> = {
   "bytes of the file": {
     text: (bytes) => `${HEAD}#`.padEnd(bytes, "x"),
     most: MAX_FILE_SIZE,
-    says: /^0:0 the file is 1\.0 MB: expected at most 1 MiB$/,
+    says: /^0:0 the file is larger than 1 MiB: expected at most 1 MiB$/,
   },
   "levels of nesting": {
     text: (levels) => `${HEAD}x-a: ${"[".repeat(levels)}${"]".repeat(levels)}`,

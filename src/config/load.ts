@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ConfigError } from "../errors.ts";
+import { codeOf, ConfigError } from "../errors.ts";
 import { type HeldFile, readRegularFile, readToEnd, UnreadableError } from "../ffi/held_file.ts";
 import type { ConfigMemo } from "./memo.ts";
 import { MAX_FILE_SIZE, tooLarge, wholeFile } from "./problems.ts";
@@ -27,11 +27,30 @@ export async function loadConfig(
   path: string,
   { cpuCount, memo }: { readonly cpuCount: number; readonly memo?: ConfigMemo | undefined },
 ): Promise<LoadedConfig> {
-  const content = readConfig(path);
+  const content = readFirstConfig(path);
   const known = memo?.recall(content, cpuCount);
   if (known !== undefined) return { config: known, content };
   const { parseConfig } = await import("./parse.ts"); // only here: what it loads takes longer than to check
   return { config: parseConfig(content, { file: path, cpuCount }), content };
+}
+
+/** For whoever has nothing but the program. */
+export const SMALLEST_CONFIG = `version: 1
+interfaces: [{ name: eth0 }]
+steering:
+  - { name: game, ports: 27015, action: count }
+`;
+
+/** As {@linkcode readConfig}, where there may be no configuration yet: then the hint says what to write. */
+export function readFirstConfig(path: string): Uint8Array {
+  try {
+    return readConfig(path);
+  } catch (error) {
+    if (!(error instanceof ConfigError) || codeOf(error.cause ?? {}) !== "ENOENT") throw error;
+    const lines = SMALLEST_CONFIG.trimEnd().replaceAll(/^/gm, "  ");
+    const hint = `write it, with your interface and ports instead of these:\n${lines}`;
+    throw new ConfigError(path, error.problems, { hint, cause: error.cause });
+  }
 }
 
 /**
@@ -61,6 +80,7 @@ export function readStandardInput(): Uint8Array {
 
 function notRead(name: string, error: unknown, expected: string): unknown {
   if (!(error instanceof UnreadableError)) return error;
-  const { message, size } = error;
-  return new ConfigError(name, [size === undefined ? wholeFile(`${message}: expected ${expected}`) : tooLarge(size)]);
+  const { message, size, cause } = error;
+  const problem = size === undefined ? wholeFile(`${message}: expected ${expected}`) : tooLarge(size);
+  return new ConfigError(name, [problem], { cause });
 }

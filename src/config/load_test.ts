@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { loadConfig } from "./load.ts";
+import type { ConfigError } from "../errors.ts";
+import { loadConfig, readConfig, SMALLEST_CONFIG } from "./load.ts";
+import { parseConfig } from "./parse.ts";
 
 const TEXT = "# kept\nversion: 1\ninterfaces: [{ name: eth0 }]\n";
 
@@ -74,5 +76,14 @@ Deno.test("loadConfig() reads as many bytes as there may be, and no more", () =>
     Deno.writeTextFileSync(path, `${TEXT}#${"x".repeat(1024 * 1024 - TEXT.length - 1)}`);
     assert.equal((await loadConfig(path, { cpuCount: 1 })).content.length, 1024 * 1024);
     Deno.writeTextFileSync(path, "x", { append: true });
-    await refuses(path, "the file is 1.0 MB: expected at most 1 MiB");
+    await refuses(path, "the file is larger than 1 MiB: expected at most 1 MiB");
+  }));
+
+Deno.test("where there is no configuration yet, the hint says what to write, and that is valid", () =>
+  withFolder(async (folder) => {
+    const path = join(folder, "steering.yaml");
+    const error = await loadConfig(path, { cpuCount: 1 }).then(() => undefined, (error: ConfigError) => error);
+    for (const line of SMALLEST_CONFIG.trim().split("\n")) assert.ok(error!.hint!.includes(line), line);
+    assert.equal(parseConfig(SMALLEST_CONFIG, { file: path, cpuCount: 1 }).steering.length, 1);
+    assert.throws(() => readConfig(path), (other: ConfigError) => other.hint === undefined, "one that is gone");
   }));

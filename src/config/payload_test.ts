@@ -77,8 +77,8 @@ Deno.test("a payload is each of the bytes that its hex or base64 says, and is wr
 
 const warningsOf = (send: string): string[] => {
   const text = textOf(send);
-  const { steering } = parseConfig(text, { file: "steering.yaml", cpuCount: 1 });
-  return configWarnings(new TextEncoder().encode(text), steering).map(({ line, column, message }) =>
+  const config = parseConfig(text, { file: "steering.yaml", cpuCount: 1 });
+  return configWarnings(new TextEncoder().encode(text), config).map(({ line, column, message }) =>
     `${line}:${column} ${message}`
   );
 };

@@ -23,9 +23,10 @@ export function wholeFile(message: string): ConfigProblem {
   return { line: 0, column: 0, message, snippet: "" };
 }
 
-/** The problem of a file that is not read because of its size. */
+/** The problem of a file that is not read because of its size. @param size What was seen of it: it may be larger. */
 export function tooLarge(size: number): ConfigProblem {
-  return wholeFile(`the file is ${(size / 1e6).toFixed(1)} MB: expected at most 1 MiB`);
+  const found = size > MAX_FILE_SIZE + 1e5 ? `${(size / 1e6).toFixed(1)} MB` : "larger than 1 MiB";
+  return wholeFile(`the file is ${found}: expected at most 1 MiB`);
 }
 
 /** Sorts findings by place, drops repetitions, and draws the snippets. */

@@ -5,11 +5,12 @@
  */
 import type { ConfigProblem } from "../errors.ts";
 import type { HealthCheck } from "../steering/forward.ts";
-import type { Rule } from "../steering/rule.ts";
 import { capturePath } from "./capture.ts";
 import { captureObstacle } from "./capture_place.ts";
+import { cpuObstacle, groupObstacle, socketObstacle } from "./machine_place.ts";
 import { payloadDoubt } from "./payload.ts";
 import { toProblems } from "./problems.ts";
+import type { Config } from "./schema.ts";
 import { show } from "./wording.ts";
 import { type Finding, YamlFile } from "./yaml_file.ts";
 
@@ -17,16 +18,24 @@ import { type Finding, YamlFile } from "./yaml_file.ts";
  * All that is odd, each at its place in the file.
  *
  * @param content A valid configuration.
- * @param rules What it holds.
+ * @param config What it holds.
  */
-export function configWarnings(content: Uint8Array, rules: readonly Rule[]): ConfigProblem[] {
+export function configWarnings(content: Uint8Array, { control, steering: rules, workers }: Config): ConfigProblem[] {
   const text = new TextDecoder().decode(content);
   const file = new YamlFile(text);
-  const findings = rules.flatMap(({ action, capture }, index) => [
+  const machine: readonly (readonly [path: readonly string[], message: string | undefined])[] = [
+    [["workers", "cpus"], cpuObstacle(workers.cpus)],
+    [["control", "group"], control.group === null ? undefined : groupObstacle(control.group)],
+    [["control", "socket"], socketObstacle(control.socket)],
+  ];
+  const missing = machine.flatMap(([path, message]) =>
+    message === undefined ? [] : [{ ...file.usePlace(path), message: `${message}: run would not start here` }]
+  );
+  const odd = rules.flatMap(({ action, capture }, index) => [
     ...capture === undefined ? [] : captureFindings(file, index, capture.file),
     ...action.kind !== "forward" || action.health === null ? [] : payloadFindings(file, text, index, action.health),
   ]);
-  return toProblems(text, file, findings);
+  return toProblems(text, file, [...missing, ...odd]);
 }
 
 function captureFindings(file: YamlFile, rule: number, captureFile: string): Finding[] {

@@ -137,7 +137,7 @@ Deno.test("check reads a file, or standard input, and --config still names one",
   assert.equal(bad.code, 3);
   assert.match(bad.stderr, /^xdpsteer: standard input:2:13: interfaces is a number: /);
   assert.match((await check("- </dev/null")).stderr, /^xdpsteer: standard input: the file is empty: /);
-  assert.match((await check("- </dev/zero")).stderr, /^xdpsteer: standard input: the file is 1\.0 MB: /);
+  assert.match((await check("- </dev/zero")).stderr, /^xdpsteer: standard input: the file is larger than 1 MiB: /);
   assert.equal((await check(`${file} --config ${file}`)).code, 2);
   assertNoStack((await check(`- <&-`)).stderr);
 });
