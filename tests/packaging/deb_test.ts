@@ -71,7 +71,8 @@ Deno.test("the package asks for the glibc that docs/deploy.md names, and the loa
   const bound = await succeed(
     "sh",
     "-c",
-    `XDPSTEER_CACHE_DIR=${folder.path}/parts LD_DEBUG=versions ${binary()} version 2>&1`,
+    `XDPSTEER_CACHE_DIR=${folder.path}/parts ${binary()} version && cd ${folder.path}/parts/* && ` +
+      'LD_DEBUG=versions LD_LIBRARY_PATH="$PWD/runtime:$PWD/lib" ./xdpsteer --version 2>&1',
   );
   const minors = [...bound.matchAll(/`GLIBC_2\.(\d+)'/g)].map(([, minor]) => Number(minor));
   assert.ok(minors.length > 0 && minors.every((minor) => minor <= Number(version.slice(2))), `${depends}, ${minors}`);
