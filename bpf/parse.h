@@ -18,7 +18,9 @@
 #define MAX_VLAN_TAGS 2
 #define MAX_IPV6_EXTENSIONS 6
 #define IPV4_FRAGMENT_BITS 0x3fff /* MF or a non-zero offset */
-#define IPV6_FRAGMENT_BITS 0xfff9
+#define IPV4_OFFSET_BITS 0x1fff
+#define IPV6_OFFSET_BITS 0xfff8
+#define IPV6_MORE_BIT 1
 /* Two words of a plain packet: EtherType IPv4, version 4, a header of five words; then no fragment, and UDP. */
 #define PLAIN_TYPE_MASK bpf_htonl(0xffffff00)
 #define PLAIN_TYPE bpf_htonl(ETH_P_IP << 16 | 0x4500)
@@ -54,6 +56,8 @@ struct packet {
 	struct udphdr *udp;
 	__be32 *addresses; /* source, then destination */
 	__u32 address_words; /* both together */
+	void *icmp; /* where a packet that is no UDP has an ICMP header, else NULL */
+	void *end; /* of the IP packet with the ICMP header */
 };
 
 static __always_inline __u32 mix(__u32 hash, __u32 value)
@@ -76,6 +80,21 @@ static __always_inline __u32 flow_hash(const struct packet *packet, void *data_e
 			hash = mix(hash, packet->addresses[i]);
 	}
 	return mix(hash, (__u32)packet->udp->source << 16 | packet->udp->dest);
+}
+
+/* The hash of the packets of the other direction. */
+static __always_inline __u32 turned_flow_hash(const struct packet *packet, void *data_end)
+{
+	__u32 hash = 0;
+
+	if (packet->address_words == 2) {
+		hash = mix(mix(0, packet->addresses[1]), packet->addresses[0]);
+	} else if ((void *)(packet->addresses + 8) <= data_end) {
+#pragma unroll
+		for (int i = 0; i < 8; i++)
+			hash = mix(hash, packet->addresses[i ^ 4]);
+	}
+	return mix(hash, (__u32)packet->udp->dest << 16 | packet->udp->source);
 }
 
 /* A mask that changes nothing, for the verifier, which forgot the bound: in C the compiler would leave it out. */
@@ -133,7 +152,11 @@ static __always_inline bool parse_plain(void *data, void *data_end, struct packe
 	return true;
 }
 
-/* Finds the UDP header and checks every length on the way. STEER_REASON_STEERED means: packet is filled in. */
+/*
+ * Finds the UDP header and checks every length on the way. STEER_REASON_STEERED means: packet is filled in. So it is
+ * for a first fragment with a UDP header, of which the reason is FRAGMENT; of ICMP, the reason NOT_UDP, it has the ICMP
+ * header and the addresses.
+ */
 static __always_inline enum steer_reason parse(void *data, void *data_end, struct packet *packet)
 {
 	struct ethhdr *eth = data;
@@ -142,6 +165,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	struct udphdr *udp;
 	__u64 udp_bytes;
 	__be16 proto;
+	bool first_fragment = false;
 
 	if (cursor > data_end)
 		return STEER_REASON_TRUNCATED;
@@ -169,15 +193,22 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		total_bytes = host16(ip->tot_len);
 		if (ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes)
 			return STEER_REASON_BAD_LENGTH;
-		if (ip->protocol != IPPROTO_UDP)
-			return STEER_REASON_NOT_UDP;
-		if (ip->frag_off & bpf_htons(IPV4_FRAGMENT_BITS))
-			return STEER_REASON_FRAGMENT;
 		datagram_end = cursor + total_bytes;
-		if (datagram_end > data_end)
-			return STEER_REASON_TRUNCATED;
 		packet->addresses = &ip->saddr;
 		packet->address_words = 2;
+		if (ip->protocol != IPPROTO_UDP) {
+			if (ip->protocol == IPPROTO_ICMP && !(ip->frag_off & bpf_htons(IPV4_FRAGMENT_BITS)) &&
+			    datagram_end <= data_end) {
+				packet->icmp = cursor + header_bytes;
+				packet->end = datagram_end;
+			}
+			return STEER_REASON_NOT_UDP;
+		}
+		if (ip->frag_off & bpf_htons(IPV4_OFFSET_BITS))
+			return STEER_REASON_FRAGMENT;
+		first_fragment = ip->frag_off & bpf_htons(IPV4_FRAGMENT_BITS);
+		if (datagram_end > data_end)
+			return STEER_REASON_TRUNCATED;
 		cursor += header_bytes;
 	} else if (proto == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip = cursor;
@@ -202,8 +233,10 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 
 				if ((void *)(fragment + 1) > data_end)
 					return STEER_REASON_TRUNCATED;
-				if (fragment->offset_and_flags & bpf_htons(IPV6_FRAGMENT_BITS))
+				if (fragment->offset_and_flags & bpf_htons(IPV6_OFFSET_BITS))
 					return STEER_REASON_FRAGMENT;
+				if (fragment->offset_and_flags & bpf_htons(IPV6_MORE_BIT))
+					first_fragment = true;
 				next = fragment->next_header; /* an atomic fragment is a whole packet */
 				cursor = forget(data, fragment + 1);
 			} else if (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING) {
@@ -226,8 +259,14 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 				break;
 			}
 		}
+		if (next == IPPROTO_ICMPV6 && !first_fragment) {
+			packet->icmp = cursor;
+			packet->end = datagram_end;
+			return STEER_REASON_NOT_UDP;
+		}
 		if (next != IPPROTO_UDP)
-			return next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
+			return first_fragment ? STEER_REASON_FRAGMENT :
+			       next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
 					       next == IPPROTO_FRAGMENT || next == IPPROTO_AH ?
 				       STEER_REASON_IPV6_EXTENSIONS :
 				       STEER_REASON_NOT_UDP;
@@ -237,11 +276,11 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 
 	udp = cursor;
 	if ((void *)(udp + 1) > data_end)
-		return STEER_REASON_TRUNCATED;
+		return first_fragment ? STEER_REASON_FRAGMENT : STEER_REASON_TRUNCATED;
 	if ((void *)(udp + 1) > datagram_end)
-		return STEER_REASON_BAD_LENGTH;
+		return first_fragment ? STEER_REASON_FRAGMENT : STEER_REASON_BAD_LENGTH;
 	udp_bytes = host16(udp->len);
-	if (udp_bytes < sizeof(*udp) || (void *)udp + udp_bytes > datagram_end)
+	if (!first_fragment && (udp_bytes < sizeof(*udp) || (void *)udp + udp_bytes > datagram_end))
 		return STEER_REASON_BAD_LENGTH;
 
 	udp = forget(data, udp);
@@ -251,7 +290,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		return STEER_REASON_BAD_LENGTH; /* cannot be: all this was checked above */
 	packet->port = host16(udp->dest);
 	packet->udp = udp;
-	return STEER_REASON_STEERED;
+	return first_fragment ? STEER_REASON_FRAGMENT : STEER_REASON_STEERED;
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "event_limit.h"
+#include "icmp.h"
 #include "parse.h"
 #include "steer.h"
 
@@ -128,21 +129,40 @@ static __noinline int uncovered(struct xdp_md *ctx, __u32 port)
 	return decided(STEER_REASON_UNCOVERED_QUEUE);
 }
 
+/* What the table in force says of a port. */
+static __always_inline const struct steer_port_entry *entry_of(__u32 port)
+{
+	/* Read once: all of this packet is decided by one half of the table. */
+	__u64 at = (__u64)READ_ONCE_U32(steering_control.active_table) * STEER_PORTS + port;
+
+	SHOW_BOUND(at, STEER_TABLES * STEER_PORTS - 1);
+	return &port_to_queue_map[at];
+}
+
+/* To the socket of a worker, where there is one. */
+static __always_inline int redirect(struct xdp_md *ctx, __u32 rule, __u32 socket, __u32 port, __u64 bytes)
+{
+	struct steer_rule_counters *counters;
+
+	if (!LIKELY(bpf_redirect_map(&xsk_map, socket, XDP_PASS) == XDP_REDIRECT))
+		return uncovered(ctx, port);
+	counters = bpf_map_lookup_elem(&rule_counters, &rule);
+	if (LIKELY(counters != NULL)) { /* always: userspace lists no slot that is not there */
+		counters->redirected_packets++;
+		counters->redirected_bytes += bytes;
+	}
+	return XDP_REDIRECT;
+}
+
 /*
  * What becomes of a UDP packet that is all there. What is rare is in functions of its own and the counting comes last,
  * so that all that is needed of a packet that is redirected stays in registers.
  */
 static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end, const struct packet *packet)
 {
-	__u32 port = packet->port, rule, socket;
-	__u64 bytes = data_end - data, at;
-	const struct steer_port_entry *entry;
-	struct steer_rule_counters *counters;
+	const struct steer_port_entry *entry = entry_of(packet->port);
+	__u32 socket;
 
-	/* Read once: all of this packet is decided by one half of the table. */
-	at = (__u64)READ_ONCE_U32(steering_control.active_table) * STEER_PORTS + port;
-	SHOW_BOUND(at, STEER_TABLES * STEER_PORTS - 1);
-	entry = &port_to_queue_map[at];
 	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT))
 		return decide_here(ctx, entry->rule, entry->action);
 
@@ -156,15 +176,50 @@ static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end,
 			(entry->action == STEER_ACTION_SPREAD ?
 				 ((__u64)flow_hash(packet, data_end) * parameters.worker_count) >> 32 :
 				 entry->worker);
-	if (!LIKELY(bpf_redirect_map(&xsk_map, socket, XDP_PASS) == XDP_REDIRECT))
-		return uncovered(ctx, port);
-	rule = entry->rule;
-	counters = bpf_map_lookup_elem(&rule_counters, &rule);
-	if (LIKELY(counters != NULL)) { /* always: userspace lists no slot that is not there */
-		counters->redirected_packets++;
-		counters->redirected_bytes += bytes;
-	}
-	return XDP_REDIRECT;
+	return redirect(ctx, entry->rule, socket, packet->port, data_end - data);
+}
+
+/*
+ * A first fragment: the kernel stack would answer that nobody listens on a port that a worker serves, to a client that
+ * has sent a datagram of several fragments.
+ */
+static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port)
+{
+	const struct steer_port_entry *entry = entry_of(port & (STEER_PORTS - 1));
+
+	if (!(entry->flags & STEER_PORT_FLAG_DROP_FRAGMENTS))
+		return decided(STEER_REASON_FRAGMENT);
+	if (entry->action == STEER_ACTION_DROP)
+		return decide_here(ctx, entry->rule, entry->action);
+	return decided(STEER_REASON_FRAGMENT_DROPPED);
+}
+
+/*
+ * An ICMP message: an error about a packet that a worker has sent goes to this worker, all others to the kernel stack.
+ * The worker is the one of the port that the packet came from, which is the backend's way to a worker or a rule's port;
+ * where flows are spread over workers, the one that gets the packets of the other direction.
+ *
+ * Offsets within the frame: of the ICMP header, of the IP packet's addresses, and of its end.
+ */
+static __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 addresses, __u32 end, __u32 address_words)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	const struct steer_port_entry *entry;
+	struct packet packet = {};
+	__u32 worker;
+
+	if (!parse_error(data + (icmp & 0x3fff), data + (addresses & 0x3fff), data + (end & 0x1ffff), data_end,
+			 address_words == 8, &packet))
+		return decided(STEER_REASON_NOT_UDP);
+	entry = entry_of(packet.port);
+	if (entry->action < STEER_ACTION_REDIRECT || !(entry->flags & STEER_PORT_FLAG_ERRORS))
+		return decided(STEER_REASON_NOT_UDP);
+	worker = entry->worker;
+	if (entry->action == STEER_ACTION_SPREAD)
+		worker = ((__u64)turned_flow_hash(&packet, data_end) * parameters.worker_count) >> 32;
+	return redirect(ctx, entry->rule, ctx->rx_queue_index * parameters.worker_count + worker, packet.port,
+			data_end - data);
 }
 
 /*
@@ -180,6 +235,11 @@ static __noinline int steer_others(struct xdp_md *ctx)
 
 	if (reason == STEER_REASON_STEERED)
 		return steer(ctx, data, data_end, &packet);
+	if (reason == STEER_REASON_FRAGMENT && packet.udp)
+		return decide_fragment(ctx, packet.port);
+	if (packet.icmp)
+		return steer_error(ctx, packet.icmp - data, (void *)packet.addresses - data, packet.end - data,
+				   packet.address_words);
 	if (reason == STEER_REASON_TRUNCATED || reason == STEER_REASON_BAD_LENGTH)
 		emit(ctx, STEER_EVENT_MALFORMED, reason, 0);
 	return decided(reason);

@@ -25,6 +25,12 @@ enum steer_action {
 	STEER_ACTION_SPREAD = 4,   /* to a worker chosen by flow hash */
 };
 
+/* What else a port's entry says: bits. */
+enum steer_port_flag {
+	STEER_PORT_FLAG_ERRORS = 1,         /* ICMP errors about packets from this port go to its worker */
+	STEER_PORT_FLAG_DROP_FRAGMENTS = 2, /* first fragments to this port are dropped */
+};
+
 /* What the program returns, by the kernel's numbers. */
 enum steer_verdict {
 	STEER_VERDICT_DROP = XDP_DROP,
@@ -47,7 +53,8 @@ enum steer_verdict {
 	REASON(TRUNCATED, PASS)       /* the frame ends before its headers do */ \
 	REASON(BAD_LENGTH, PASS)      /* a length field contradicts the frame */ \
 	REASON(IPV6_EXTENSIONS, PASS) /* more extension headers than are walked, or a source route */ \
-	REASON(UNCOVERED_QUEUE, PASS) /* no socket for this queue: the kernel stack gets the packet */
+	REASON(UNCOVERED_QUEUE, PASS) /* no socket for this queue: the kernel stack gets the packet */ \
+	REASON(FRAGMENT_DROPPED, DROP) /* a first fragment to a listed port, which the kernel stack would refuse */
 
 enum steer_reason {
 #define STEER_REASON_VALUE(name, verdict) STEER_REASON_##name,
@@ -78,7 +85,8 @@ struct steer_port_entry {
 	__u16 rule;   /* slot of rule_counters; also the worker's rule id */
 	__u16 worker;
 	__u8 action;  /* enum steer_action */
-	__u8 reserved[3];
+	__u8 flags;   /* enum steer_port_flag */
+	__u8 reserved[2];
 } __attribute__((aligned(8)));
 
 /* Which half of port_to_queue_map is in force: the one word a live change flips. */
@@ -128,6 +136,7 @@ struct steer_parameters {
 	struct {
 		enum steer_limit limit;
 		enum steer_action action;
+		enum steer_port_flag port_flag;
 		enum steer_reason reason;
 		enum steer_verdict verdict;
 		enum steer_verdict_of verdict_of;

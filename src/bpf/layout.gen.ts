@@ -55,7 +55,7 @@ export const LIMIT = {
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 80,
+  size: 88,
   workerCount: 0,
 } as const;
 
@@ -65,6 +65,13 @@ export const PORT_ENTRY = {
   rule: 0,
   worker: 2,
   action: 4,
+  flags: 5,
+} as const;
+
+/** `enum steer_port_flag` */
+export const PORT_FLAG = {
+  ERRORS: 1,
+  DROP_FRAGMENTS: 2,
 } as const;
 
 /** `enum steer_reason` */
@@ -80,7 +87,8 @@ export const REASON = {
   BAD_LENGTH: 8,
   IPV6_EXTENSIONS: 9,
   UNCOVERED_QUEUE: 10,
-  COUNT: 11,
+  FRAGMENT_DROPPED: 11,
+  COUNT: 12,
 } as const;
 
 /** Byte offsets in `struct steer_rule_counters`. */
@@ -114,10 +122,11 @@ export const VERDICT_OF = {
   BAD_LENGTH: 2,
   IPV6_EXTENSIONS: 2,
   UNCOVERED_QUEUE: 2,
+  FRAGMENT_DROPPED: 1,
 } as const;
 
 /** Byte offsets in `struct steer_xdp_counters`. */
 export const XDP_COUNTERS = {
-  size: 88,
+  size: 96,
   byReason: 0,
 } as const;

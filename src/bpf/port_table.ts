@@ -15,7 +15,7 @@ import { lookupElement } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { PORT_ACTION, PORT_COUNT, type PortMap } from "../steering/port_map.ts";
 import { type Change, Published } from "../steering/published.ts";
-import { ACTION, CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
+import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_FLAG } from "./layout.gen.ts";
 import type { SteeringProgram } from "./program.ts";
 
 const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
@@ -127,10 +127,12 @@ function pack(ports: PortMap, bytes: Uint8Array<ArrayBuffer>): void {
   const words = new Uint32Array(bytes.buffer);
   const entry = new DataView(new ArrayBuffer(PORT_ENTRY.size));
   const stride = PORT_ENTRY.size / 4;
-  for (const { first, last, action, rule, worker } of ports) {
+  for (const { first, last, action, errors, dropsFragments, rule, worker } of ports) {
     entry.setUint16(PORT_ENTRY.rule, rule, true);
     entry.setUint16(PORT_ENTRY.worker, worker, true);
     entry.setUint8(PORT_ENTRY.action, KERNEL_ACTION[action]!);
+    const flags = (errors ? PORT_FLAG.ERRORS : 0) | (dropsFragments ? PORT_FLAG.DROP_FRAGMENTS : 0);
+    entry.setUint8(PORT_ENTRY.flags, flags);
     const [from, end] = [first * stride, (last + 1) * stride];
     for (let word = 0; word < stride; word++) words[from + word] = entry.getUint32(4 * word, true);
     // What is there, once more behind itself.

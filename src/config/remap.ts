@@ -100,7 +100,9 @@ export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
     if (rule !== known) return remaining(rule, ports);
     return [{ ...rule, ports: [...rule.ports, ...without(ports, rule.ports)], worker, action }];
   });
-  return known === undefined ? [...result, { name: target, ports: [...ports], worker, action }] : result;
+  return known === undefined
+    ? [...result, { name: target, ports: [...ports], worker, action, fragments: "drop" }]
+    : result;
 }
 
 /** The rules without these ports; a rule with no port left is gone. */

@@ -166,6 +166,11 @@ export const ruleSchema: z.ZodType<Rule> = map("rule", {
       "The worker that gets the packets: its id, counted from 0, or hash to spread them by flow.",
     ),
   action: actionSchema.prefault("count").describe(`${ACTION_WORDS}.`),
+  fragments: choice("fragments", ["drop", "pass"]).default("drop")
+    .describe(
+      "What happens to first fragments of larger datagrams to these ports. drop: they are dropped and counted; pass: " +
+        "they go to the kernel stack, which answers that nobody listens. Other fragments always go to the kernel stack.",
+    ),
   capture: captureSchema.optional(),
 });
 

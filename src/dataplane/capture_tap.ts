@@ -4,6 +4,7 @@
  * @module
  */
 import type { Clock } from "../ffi/clock.ts";
+import { readIcmpError, ReceivedError } from "../packet/received_error.ts";
 import { plainUdpPort, readUdp, UdpPacket } from "../packet/udp.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
 import type { Batch } from "./batch.ts";
@@ -54,6 +55,7 @@ export class CaptureTap {
   readonly #ring: CaptureRingWriter;
   readonly #clock: Pick<Clock, "time" | "read">;
   readonly #packet = new UdpPacket();
+  readonly #error = new ReceivedError();
   /** By capture: packets until the next one is captured; 0 before the first. */
   readonly #due = new Int32Array(CAPTURE_IDS);
 
@@ -87,8 +89,9 @@ export class CaptureTap {
       const length = batch.length[index]!;
       let udpPort = plainUdpPort(umem, addr, length);
       if (udpPort < 0) {
-        if (!readUdp(umem, addr, length, this.#packet)) continue;
-        udpPort = this.#packet.destinationPort;
+        if (readUdp(umem, addr, length, this.#packet)) udpPort = this.#packet.destinationPort;
+        else if (readIcmpError(umem, addr, length, this.#error)) udpPort = this.#error.quoted.sourcePort;
+        else continue;
       }
       const id = captureOfRule[ruleOfPort[udpPort]!]!;
       if (id === 0) continue;

@@ -13,7 +13,14 @@ import { remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
 import { arrivalOf, cameBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
-import { chooseBackend, findBackend, findSource, sourcePlaces } from "../steering/forward_lookup.ts";
+import {
+  chooseBackend,
+  findBackend,
+  findSource,
+  sourceOf,
+  sourcePlaces,
+  sourceWords,
+} from "../steering/forward_lookup.ts";
 import {
   BACKEND,
   BACKEND_REACHABLE,
@@ -22,14 +29,13 @@ import {
   FORWARD_MODE,
   forwardAt,
   type ForwardTable,
-  sourceAt,
   sourceGenerationAt,
-  SOURCES,
   usableAt,
 } from "../steering/forward_table.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
 import { SESSION } from "../steering/session_row.ts";
 import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
+import { ErrorForwarder } from "./forward_errors.ts";
 import { IcmpErrors } from "./icmp_errors.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
@@ -56,6 +62,8 @@ export interface ForwarderOptions extends SessionTableOptions {
 
 export class Forwarder {
   readonly sessions: SessionTable;
+  /** For ICMP errors. */
+  readonly errors: ErrorForwarder;
   /** Ticks (session_row.ts) of any clock that only goes forward; set before each batch. */
   now = 0;
   /** Of the packet that was last decided on: where its frame starts now, and how long it is. */
@@ -68,7 +76,8 @@ export class Forwarder {
   /** False while packets are decided on that have waited long enough. */
   mayPark = true;
   readonly #egress: Egress;
-  readonly #isStrict: boolean;
+  /** Packets have to come by what leads to their sender. */
+  readonly isStrict: boolean;
   readonly #clientErrors = new IcmpErrors();
   readonly #backendErrors = new IcmpErrors();
   #table: ForwardTable;
@@ -76,9 +85,10 @@ export class Forwarder {
   constructor(table: ForwardTable, egress: Egress, { anyArrival = false, ...options }: ForwarderOptions) {
     this.#table = table;
     this.#egress = egress;
-    this.#isStrict = !anyArrival;
+    this.isStrict = !anyArrival;
     this.sessions = new SessionTable(options);
     this.sessions.follow(table);
+    this.errors = new ErrorForwarder(this);
   }
 
   /** The forward table in force. */
@@ -144,7 +154,7 @@ export class Forwarder {
       this.#noteAddress(packet, session);
     } else {
       // Packets by another interface divert the answers. From the backends' side nobody can do that to a client.
-      if (arrival !== words[session + SESSION.arrival] && this.#isStrict && hasBackends(table.arrivals, arrival)) {
+      if (arrival !== words[session + SESSION.arrival] && this.isStrict && hasBackends(table.arrivals, arrival)) {
         return wrong_interface;
       }
       row = words[session + SESSION.backend]!;
@@ -173,7 +183,7 @@ export class Forwarder {
     }
     const way = backends[backend + BACKEND.arrival]!;
     const to = interfaceOf(way);
-    const largest = this.#largest(to, from, backends[backend + BACKEND.linkBytes]!, backends[backend + BACKEND.mtu]!);
+    const largest = this.largest(to, from, backends[backend + BACKEND.linkBytes]!, backends[backend + BACKEND.mtu]!);
     if (packet.ipBytes > largest) {
       if (maySendBack) this.#tell(this.#clientErrors, view, packet, tooBig, largest);
       return too_big;
@@ -182,9 +192,8 @@ export class Forwarder {
     if (isNat) {
       const source = portInPacket(words[session + SESSION.translationPort]!);
       const ports = source | (backends[backend + BACKEND.port]! << 16);
-      const places = table.sources[packet.isIpv6 ? SOURCES.places6 : SOURCES.places4]!;
-      const sources = places === 0 ? backends : table.sources;
-      const at = places === 0 ? backend + BACKEND.source : sourceAt(packet.isIpv6, words[session + SESSION.address]!);
+      const sources = sourceWords(table, packet.isIpv6);
+      const at = sourceOf(table, packet.isIpv6, backend, words[session + SESSION.address]!);
       translateUdp(view, packet, sources, at, backends, backend + BACKEND.address, ports);
     } else {
       if (!cameBy(arrival, way) && isLinkLocal(view, packet)) return unanswerable;
@@ -193,7 +202,7 @@ export class Forwarder {
       else remapPort(view, packet, port);
       decrementHops(view, packet);
     }
-    return this.#send(view, packet, length, from, to, backends, backend + BACKEND.link, forwarded);
+    return this.send(view, packet, length, from, to, backends, backend + BACKEND.link, forwarded);
   }
 
   /** A packet to one of the worker's translation ports. Hot path: no allocation. @returns Its fate. */
@@ -206,10 +215,10 @@ export class Forwarder {
     const row = findBackend(table, view, source, view.getUint16(udp, LITTLE), isIpv6);
     if (row < 0) return no_session;
     // Only by what leads to the backend: nobody on the clients' side can forge its answers.
-    if (this.#isStrict && !cameBy(arrivalOf(view, packet, from), table.backends[backendAt(row) + BACKEND.arrival]!)) {
+    if (this.isStrict && !cameBy(arrivalOf(view, packet, from), table.backends[backendAt(row) + BACKEND.arrival]!)) {
       return wrong_interface;
     }
-    const address = findSource(table, view, packet, row);
+    const address = findSource(table, view, ip + (isIpv6 ? IPV6.destination : IPV4.destination), isIpv6, row);
     if (address < 0) return no_session;
     const session = sessions.findByAnswer(packet.destinationPort, row, address);
     if (session < 0 || sessions.isOver(session, now)) return no_session;
@@ -222,7 +231,7 @@ export class Forwarder {
     const way = words[session + SESSION.arrival]!;
     const to = interfaceOf(way);
     sessions.touchByAnswer(session, now);
-    const largest = this.#largest(to, from, words[session + SESSION.linkBytes]!, mtuOf(table.arrivals, way));
+    const largest = this.largest(to, from, words[session + SESSION.linkBytes]!, mtuOf(table.arrivals, way));
     if (packet.ipBytes > largest) {
       if (maySendBack) this.#tell(this.#backendErrors, view, packet, tooBig, largest);
       return too_big;
@@ -231,7 +240,7 @@ export class Forwarder {
     const ports = words[session + SESSION.ports]!;
     const back = (ports << 16) | (ports >>> 16);
     translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
-    return this.#send(view, packet, length, from, to, words, session + SESSION.link, returned);
+    return this.send(view, packet, length, from, to, words, session + SESSION.link, returned);
   }
 
   #noteAddress({ isIpv6 }: UdpPacket, session: number): void {
@@ -241,8 +250,8 @@ export class Forwarder {
       sources[sourceGenerationAt(isIpv6, words[session + SESSION.address]!)]!;
   }
 
-  /** The largest IP packet that can leave by an interface, bytes. */
-  #largest(to: number, from: number, linkBytes: number, mtu: number): number {
+  /** The largest IP packet that can leave by an interface, bytes. Hot path: no allocation. */
+  largest(to: number, from: number, linkBytes: number, mtu: number): number {
     if (to === from) return mtu;
     const room = this.#egress.largest(to) - linkBytes;
     return room < mtu ? room : mtu;
@@ -256,7 +265,12 @@ export class Forwarder {
     this.sendsBack = true;
   }
 
-  #send(
+  /**
+   * Sends a packet out, with a link header kept at word `link`. Hot path: no allocation.
+   *
+   * @returns `fate`, or why it could not be sent.
+   */
+  send(
     view: DataView,
     packet: UdpPacket,
     length: number,

@@ -6,11 +6,10 @@
 import { type IcmpError, writeIcmpError, written } from "../packet/icmp_error.ts";
 import { keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import type { UdpPacket } from "../packet/udp.ts";
-import { ticksOf } from "../steering/session_row.ts";
+import { RateLimit } from "./rate_limit.ts";
 
-/** ICMP errors that one worker sends at most to each side. */
-const ERRORS_PER_SECOND = 100;
-const SECOND_TICKS = ticksOf(1000);
+/** ICMP errors that one worker sends at most to each side; and as many that it sends on. */
+export const ERRORS_PER_SECOND = 100;
 
 /** The errors to one side: that of the clients must not use up those of the backends. */
 export class IcmpErrors {
@@ -19,8 +18,7 @@ export class IcmpErrors {
   length = 0;
   readonly #link = new Int32Array(LINK_WORDS);
   readonly #linkBytes = new DataView(this.#link.buffer);
-  #since = -SECOND_TICKS;
-  #count = 0;
+  readonly #limit = new RateLimit(ERRORS_PER_SECOND);
 
   /**
    * Writes an error about a packet, to be sent back by the socket it came from, in the packet's place. Hot path: no
@@ -32,15 +30,11 @@ export class IcmpErrors {
    * @returns False where its sender is not told.
    */
   write(view: DataView, packet: UdpPacket, error: IcmpError, mtu: number, now: number): boolean {
-    if (now - this.#since >= SECOND_TICKS) {
-      this.#since = now;
-      this.#count = 0;
-    }
-    if (this.#count === ERRORS_PER_SECOND) return false;
+    if (!this.#limit.hasRoom(now)) return false;
     // The error is written over the packet's link header.
     const linkBytes = keepReturnLink(view, packet, this.#linkBytes, 0);
     if (!writeIcmpError(view, packet, error, mtu)) return false;
-    this.#count++;
+    this.#limit.take(now);
     writeLink(view, written.ip, this.#link, 0);
     this.addr = written.ip - linkBytes;
     this.length = linkBytes + written.bytes;

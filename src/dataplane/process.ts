@@ -8,6 +8,7 @@ import { isAnswerable } from "../packet/answerable.ts";
 import { echoUdp } from "../packet/echo.ts";
 import { hopsLeft } from "../packet/hops.ts";
 import { frameBytes } from "../packet/link_header.ts";
+import { readIcmpError, ReceivedError } from "../packet/received_error.ts";
 import { plainUdpPort, readPlainUdp, readUdp, UdpPacket } from "../packet/udp.ts";
 import { FATE } from "../steering/fate.ts";
 import { NO_RULE } from "../steering/slots.ts";
@@ -17,6 +18,7 @@ import type { Forwarder } from "./forward.ts";
 import { fateAt } from "./counters.ts";
 
 const packet = new UdpPacket();
+const receivedError = new ReceivedError();
 
 // Imported values are looked up at each use, a module's own are part of the code.
 const noRule = NO_RULE;
@@ -104,6 +106,15 @@ export function processBatch(
           transmitted++;
         }
       }
+    } else if (forwarder !== undefined && readIcmpError(umem, addr, length, receivedError)) {
+      rule = ruleOfPort[receivedError.quoted.sourcePort]!;
+      fate = processError(umem, actionOfRule[rule]!, forwarder, from, length, transmitted !== txRoom);
+      if (forwarder.sendsBack) {
+        addrs[index] = forwarder.addr;
+        lengths[index] = forwarder.length;
+        disposal = transmit;
+        transmitted++;
+      }
     }
     disposals[index] = disposal;
     const at = fateAt(rule, fate);
@@ -119,6 +130,21 @@ export function processBatch(
   }
   addRun(counters, runAt, receivedAt + runRule, runPackets, runBytes);
   return transmitted;
+}
+
+/** @returns The fate of an ICMP error about a packet from a port whose rule has this action. */
+function processError(
+  umem: DataView,
+  action: number,
+  forwarder: Forwarder,
+  from: number,
+  length: number,
+  mayReturn: boolean,
+): number {
+  forwarder.sendsBack = false;
+  if (action === answerPackets) return forwarder.errors.toClient(umem, receivedError, from, length, mayReturn);
+  if (action === forwardPackets) return forwarder.errors.toBackend(umem, receivedError, from, length, mayReturn);
+  return unlisted;
 }
 
 /**

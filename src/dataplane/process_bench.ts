@@ -22,6 +22,7 @@ compileWorkerTable(
     ports: [{ first: port, last: port }],
     worker: 0,
     action: { kind: action as keyof typeof PORTS },
+    fragments: "drop",
   })),
   [1, 2],
   new Set(),

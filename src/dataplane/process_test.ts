@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Action, ACTION_TABLE, WORKER_ACTIONS } from "../steering/action.ts";
+import { ACTION_TABLE, WORKER_ACTIONS } from "../steering/action.ts";
 import { compileWorkerTable } from "../steering/compile.ts";
 import type { Rule } from "../steering/rule.ts";
 import { NO_RULE } from "../steering/slots.ts";
@@ -7,6 +7,7 @@ import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../steer
 import { buildFrame, type FrameOptions } from "../traffic/frames.ts";
 import { Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 import { countBatch, processBatch } from "./process.ts";
+import { portRule } from "../../tests/support/loop_rig.ts";
 import { WorkerCounters } from "./counters.ts";
 import { Forwarder } from "./forward.ts";
 import { FATE, type Fate, FATES } from "../steering/fate.ts";
@@ -17,8 +18,8 @@ const CHUNK = 2048;
 const CLIENT = { mac: "02:00:00:00:00:01", address: "10.1.2.3", port: 40000 };
 const SERVER = { mac: "02:00:00:00:00:02", address: "10.1.2.4" };
 const RULES: readonly Rule[] = [
-  { name: "count", ports: [{ first: 9000, last: 9001 }], worker: 0, action: { kind: "count" } },
-  { name: "echo", ports: [{ first: 7777, last: 7777 }], worker: 0, action: { kind: "echo" } },
+  { name: "count", ports: [{ first: 9000, last: 9001 }], worker: 0, action: { kind: "count" }, fragments: "drop" },
+  { name: "echo", ports: [{ first: 7777, last: 7777 }], worker: 0, action: { kind: "echo" }, fragments: "drop" },
 ];
 const COUNT_SLOT = 1;
 const ECHO_SLOT = 2;
@@ -72,7 +73,7 @@ Deno.test("processBatch() carries out every action: a packet of its rule has one
   );
   for (const kind of WORKER_ACTIONS) {
     const [first, second] = viewWorkerTables(createWorkerTables(SLOTS));
-    const rule = { name: kind, ports: [{ first: 53, last: 53 }], worker: 0, action: { kind } as Action };
+    const rule = portRule(kind, 53, kind);
     compileWorkerTable(second!, first!, [rule], [COUNT_SLOT], new Set());
     const { batch, view } = batchOf([to(53)]);
     const counters = WorkerCounters.create(SLOTS, 1);

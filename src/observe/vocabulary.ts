@@ -22,6 +22,7 @@ export const REASON_WORDS: Readonly<Record<Reason, string>> = {
   bad_length: "a length field contradicts the frame",
   ipv6_extensions: "IPv6 extension headers that are not walked",
   uncovered_queue: "the queue has no sockets",
+  fragment_dropped: "a first fragment for the port of a rule with fragments: drop",
 };
 
 /** How a rule's packets that end in the XDP program are called beside the fates of those that reach a worker. */

@@ -72,14 +72,16 @@ export function remapPort(view: DataView, packet: UdpPacket, port: number): void
   view.setUint16(udp + UDP_CHECKSUM, adjusted === 0 ? 0xffff : adjusted, LITTLE);
 }
 
-/** Writes a word. @returns By how much that changes a one's complement sum of halfwords: at most 4 * 0xffff. */
-function replace(view: DataView, at: number, word: number): number {
+/**
+ * Writes a word. Hot path. @returns By how much that changes a one's complement sum of halfwords: at most 4 * 0xffff.
+ */
+export function replace(view: DataView, at: number, word: number): number {
   const old = view.getInt32(at, LITTLE);
   view.setInt32(at, word, LITTLE);
   return (word & 0xffff) + (word >>> 16) + (~old & 0xffff) + (~old >>> 16);
 }
 
-/** The checksum after its sum has changed by `change`. */
-function adjust(checksum: number, change: number): number {
+/** The checksum after its sum has changed by `change`. Hot path. */
+export function adjust(checksum: number, change: number): number {
   return ~fold((~checksum & 0xffff) + change) & 0xffff;
 }

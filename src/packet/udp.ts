@@ -77,15 +77,9 @@ export class UdpPacket {
  */
 export function readUdp(view: DataView, at: number, length: number, out: UdpPacket): boolean {
   const end = at + length;
-  let ip = at + ETHERNET_BYTES;
-  if (ip > end) return false;
-  let etherType = view.getUint16(ip - 2);
-  for (let tags = 0; etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_QINQ; tags++) {
-    if (tags === maxVlanTags || ip + VLAN_TAG_BYTES > end) return false;
-    ip += VLAN_TAG_BYTES;
-    etherType = view.getUint16(ip - 2);
-  }
-
+  const ip = findIp(view, at, end);
+  if (ip < 0) return false;
+  const etherType = view.getUint16(ip - 2);
   let udp = 0;
   let ipBytes = 0;
   if (etherType === ETHERTYPE_IPV4) {
@@ -101,7 +95,7 @@ export function readUdp(view: DataView, at: number, length: number, out: UdpPack
     if (ip + IPV6_HEADER_BYTES > end || (view.getUint8(ip) >> 4) !== 6) return false;
     ipBytes = IPV6_HEADER_BYTES + view.getUint16(ip + 4);
     if (ip + ipBytes > end) return false;
-    udp = skipIpv6Headers(view, ip, end);
+    udp = skipIpv6Headers(view, ip, end, PROTOCOL_UDP);
     if (udp < 0) return false;
     out.isIpv6 = true;
   } else {
@@ -153,11 +147,27 @@ export function readPlainUdp(view: DataView, at: number, destinationPort: number
   out.destinationPort = destinationPort;
 }
 
-/** @returns Offset of the UDP header, or -1. The IPv6 header itself has to be there. */
-function skipIpv6Headers(view: DataView, ip: number, end: number): number {
+/** @returns Offset behind the link header and its VLAN tags, where the EtherType ends; or -1. Hot path. */
+export function findIp(view: DataView, at: number, end: number): number {
+  let ip = at + ETHERNET_BYTES;
+  if (ip > end) return -1;
+  let etherType = view.getUint16(ip - 2);
+  for (let tags = 0; etherType === ETHERTYPE_VLAN || etherType === ETHERTYPE_QINQ; tags++) {
+    if (tags === maxVlanTags || ip + VLAN_TAG_BYTES > end) return -1;
+    ip += VLAN_TAG_BYTES;
+    etherType = view.getUint16(ip - 2);
+  }
+  return ip;
+}
+
+/**
+ * @returns Offset of the header of a protocol behind an IPv6 header, which has to be there, and its extension headers;
+ * or -1. Hot path: no allocation.
+ */
+export function skipIpv6Headers(view: DataView, ip: number, end: number, protocol: number): number {
   let next = view.getUint8(ip + 6);
   let at = ip + IPV6_HEADER_BYTES;
-  for (let walked = 0; next !== PROTOCOL_UDP; walked++) {
+  for (let walked = 0; next !== protocol; walked++) {
     if (walked === MAX_IPV6_EXTENSIONS || at + 8 > end) return -1;
     const length = view.getUint8(at + 1);
     switch (next) {

@@ -20,6 +20,8 @@ interface ActionEntry {
    * one are not echoed.
    */
   readonly answered: boolean;
+  /** True if workers handle ICMP errors about packets from its ports, which pass to the kernel stack otherwise. */
+  readonly errors: boolean;
   /** For operators: lower case, without a full stop. */
   readonly words: string;
   /** True if it has settings: a map in YAML, not a word. */
@@ -29,13 +31,14 @@ interface ActionEntry {
 }
 
 export const ACTION_TABLE = {
-  pass: { ends: "kernel", fates: [], answered: false, words: "to the kernel stack" },
-  drop: { ends: "kernel", fates: [], answered: false, words: "discard in the driver" },
-  count: { ends: "worker", fates: ["counted"], answered: false, words: "receive, count and discard" },
+  pass: { ends: "kernel", fates: [], answered: false, errors: false, words: "to the kernel stack" },
+  drop: { ends: "kernel", fates: [], answered: false, errors: false, words: "discard in the driver" },
+  count: { ends: "worker", fates: ["counted"], answered: false, errors: false, words: "receive, count and discard" },
   echo: {
     ends: "worker",
     fates: ["echoed", "unanswerable", "hops_exceeded", "tx_ring_full"],
     answered: true,
+    errors: false,
     words: "send back to where it came from, with the TTL decremented",
   },
   forward: {
@@ -50,15 +53,31 @@ export const ACTION_TABLE = {
       "unanswerable",
       "wrong_interface",
       "tx_ring_full",
+      "error_forwarded",
+      "error_unmatched",
+      "error_limited",
     ],
     answered: true,
+    errors: true,
     words: "send to backends",
     settings: true,
   },
   answer: {
     ends: "worker",
-    fates: ["returned", "no_session", "wrong_interface", "unanswerable", "hops_exceeded", "too_big", "tx_ring_full"],
+    fates: [
+      "returned",
+      "no_session",
+      "wrong_interface",
+      "unanswerable",
+      "hops_exceeded",
+      "too_big",
+      "tx_ring_full",
+      "error_returned",
+      "error_unmatched",
+      "error_limited",
+    ],
     answered: false,
+    errors: true,
     words: "return a backend's answer to its client; the action of the translation ports",
     internal: true,
   },

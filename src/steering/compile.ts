@@ -20,7 +20,11 @@ export function compilePortMap(rules: readonly Rule[], slots: readonly number[])
   return rules.flatMap((rule, index) => {
     const action = portAction(rule);
     const worker = rule.worker === "hash" ? 0 : rule.worker;
-    return rule.ports.map(({ first, last }) => ({ first, last, action, rule: slots[index]!, worker }));
+    const { kind } = rule.action;
+    const { errors } = ACTION_TABLE[kind];
+    const dropsFragments = rule.fragments === "drop" && kind !== "pass";
+    const what = { action, errors, dropsFragments, rule: slots[index]!, worker };
+    return rule.ports.map(({ first, last }) => ({ first, last, ...what }));
   });
 }
 

@@ -11,6 +11,7 @@ const RULE_WORDS: Readonly<Record<Exclude<keyof Rule, "name">, (rule: Rule) => s
   ports: ({ ports }) => formatPorts(ports),
   worker: ({ worker }) => `${worker}`,
   action: ({ action }) => describeAction(action),
+  fragments: ({ fragments }) => fragments,
   capture: describeCapture,
 };
 

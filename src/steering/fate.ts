@@ -47,6 +47,10 @@ export const FATE_TABLE = {
     served: false,
     words: "a backend's answer, or a client's packet, by an interface or VLAN by which it should not come",
   },
+  error_forwarded: { served: true, words: "an ICMP error about a backend's answer, sent to this backend" },
+  error_returned: { served: true, words: "an ICMP error about a packet to a backend, sent to the packet's client" },
+  error_unmatched: { served: false, words: "an ICMP error about a packet that no session has sent" },
+  error_limited: { served: false, words: "an ICMP error more than may be sent on in a second" },
 } as const satisfies Readonly<Record<string, FateEntry>>;
 
 export type Fate = keyof typeof FATE_TABLE;

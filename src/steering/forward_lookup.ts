@@ -4,7 +4,7 @@
  * @module
  */
 import { finishHash, flowHash, mix } from "../packet/flow_hash.ts";
-import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
+import type { UdpPacket } from "../packet/udp.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
@@ -70,15 +70,25 @@ export function sourcePlaces({ sources }: ForwardTable, isIpv6: boolean): number
   return sources[isIpv6 ? SOURCES.places6 : SOURCES.places4]! || 1; // 0: the one that the route names
 }
 
-/** The place of the address that a backend's packet is for, or -1. Hot path: no allocation. */
-export function findSource(table: ForwardTable, view: DataView, { ip, isIpv6 }: UdpPacket, row: number): number {
+/** The place of the address that stands at `at` in a packet of a backend, or -1. Hot path: no allocation. */
+export function findSource(table: ForwardTable, view: DataView, at: number, isIpv6: boolean, row: number): number {
   const { backends, sources } = table;
-  const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
   const places = sources[isIpv6 ? SOURCES.places6 : SOURCES.places4]!;
-  if (places === 0) return sameAddress(view, destination, backends, backendAt(row) + BACKEND.source, isIpv6) ? 0 : -1;
+  if (places === 0) return sameAddress(view, at, backends, backendAt(row) + BACKEND.source, isIpv6) ? 0 : -1;
   for (let place = 0; places >> place !== 0; place++) {
     const isThere = ((places >> place) & 1) !== 0;
-    if (isThere && sameAddress(view, destination, sources, sourceAt(isIpv6, place), isIpv6)) return place;
+    if (isThere && sameAddress(view, at, sources, sourceAt(isIpv6, place), isIpv6)) return place;
   }
   return -1;
+}
+
+/** Where those addresses are kept. Hot path: no allocation. */
+export function sourceWords({ backends, sources }: ForwardTable, isIpv6: boolean): Int32Array {
+  return sources[isIpv6 ? SOURCES.places6 : SOURCES.places4] === 0 ? backends : sources;
+}
+
+/** The first word there of one of them. Hot path. @param backend Index of the first word of the backend's row. */
+export function sourceOf({ sources }: ForwardTable, isIpv6: boolean, backend: number, address: number): number {
+  const places = sources[isIpv6 ? SOURCES.places6 : SOURCES.places4];
+  return places === 0 ? backend + BACKEND.source : sourceAt(isIpv6, address);
 }

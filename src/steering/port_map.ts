@@ -17,6 +17,10 @@ export interface PortOwner {
   readonly first: number;
   readonly last: number;
   readonly action: PortAction;
+  /** True where ICMP errors about packets from the port go to its worker. */
+  readonly errors: boolean;
+  /** True where first fragments of datagrams to the port are dropped. */
+  readonly dropsFragments: boolean;
   /** Rule slot. */
   readonly rule: number;
   /** Worker id; meaningful where the action is redirect. */

@@ -16,6 +16,11 @@ export interface Rule {
   /** A worker id, or `hash`: any worker, the same for all packets of a flow. */
   readonly worker: number | "hash";
   readonly action: Action;
+  /**
+   * What the XDP program does with first fragments of datagrams to its ports; the others, which carry no port, pass to
+   * the kernel stack. The stack would put the datagram together and answer that nobody listens.
+   */
+  readonly fragments: "drop" | "pass";
   /** Where its packets are copied to. */
   readonly capture?: Capture | undefined;
 }

@@ -23,22 +23,26 @@ const rule = (name: string, first: number, more: Partial<Rule> = {}): Rule => ({
   ports: [{ first, last: first }],
   worker: 0,
   action: { kind: "count" },
+  fragments: "drop",
   ...more,
 });
 
-Deno.test("compilePortMap() gives every range of a rule its slot, worker and action", () => {
+Deno.test("compilePortMap() gives every range of a rule its slot, worker, action and flags", () => {
   const rules = [
     rule("range", 0, { ports: [{ first: 100, last: 200 }, { first: 65535, last: 65535 }], worker: 3 }),
     rule("hash", 300, { worker: "hash" }),
     rule("drop", 301, { action: { kind: "drop" } }),
     rule("pass", 302, { action: { kind: "pass" } }),
+    rule("answers", 303, { action: { kind: "answer" }, fragments: "pass" }),
   ];
-  assert.deepEqual(compilePortMap(rules, [5, 6, 7, 8]), [
-    { first: 100, last: 200, action: PORT_ACTION.redirect, rule: 5, worker: 3 },
-    { first: 65535, last: 65535, action: PORT_ACTION.redirect, rule: 5, worker: 3 },
-    { first: 300, last: 300, action: PORT_ACTION.spread, rule: 6, worker: 0 },
-    { first: 301, last: 301, action: PORT_ACTION.drop, rule: 7, worker: 0 },
-    { first: 302, last: 302, action: PORT_ACTION.pass, rule: 8, worker: 0 },
+  const [drops, passes] = [true, false].map((dropsFragments) => ({ errors: false, dropsFragments }));
+  assert.deepEqual(compilePortMap(rules, [5, 6, 7, 8, 9]), [
+    { first: 100, last: 200, action: PORT_ACTION.redirect, rule: 5, worker: 3, ...drops },
+    { first: 65535, last: 65535, action: PORT_ACTION.redirect, rule: 5, worker: 3, ...drops },
+    { first: 300, last: 300, action: PORT_ACTION.spread, rule: 6, worker: 0, ...drops },
+    { first: 301, last: 301, action: PORT_ACTION.drop, rule: 7, worker: 0, ...drops },
+    { first: 302, last: 302, action: PORT_ACTION.pass, rule: 8, worker: 0, ...passes },
+    { first: 303, last: 303, action: PORT_ACTION.redirect, rule: 9, worker: 0, ...passes, errors: true },
   ]);
 });
 

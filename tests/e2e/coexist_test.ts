@@ -56,10 +56,31 @@ for (const attach of ["native", "generic"] as const) {
 }
 
 for (const [family, address] of Object.entries(FAMILIES)) {
-  Deno.test(`fragments for a listed port reach the kernel's socket, whole again, and are counted: ${family}`, async () => {
+  Deno.test(`a rule's first fragments are dropped, and nobody is told that its port is closed: ${family}`, async () => {
+    await using network = await TestNetwork.create();
+    await using box = await startAppliance(network, { rules: RULES });
+    const script = `
+client = socket.socket(family(options["address"]), socket.SOCK_DGRAM)
+client.settimeout(1)
+client.connect((options["address"], 8080))
+ends = []
+for _ in range(3):
+    try: ends.append(client.send(bytes(3000)) and len(client.recv(65535)))
+    except OSError as error: ends.append(type(error).__name__)
+print(json.dumps(ends))
+`;
+    assert.deepEqual(await python(network, "client", script, { address }), Array(3).fill("TimeoutError"));
+    const status = await settled(box);
+    assert.equal(status.interfaces[0]!.verdicts.drop.fragment_dropped, 3);
+    assert.equal(passedFor(status, "fragment"), 6);
+  });
+
+  Deno.test(`fragments for the port of a rule that passes them reach the kernel's socket, whole again, and are counted: ${family}`, async () => {
     await using network = await TestNetwork.create();
     await using server = await KernelServer.start(network, "udp", 8080);
-    await using box = await startAppliance(network, { rules: RULES });
+    await using box = await startAppliance(network, {
+      rules: ["{ name: game, ports: 8080, worker: 0, fragments: pass }"],
+    });
     // Each goes in three frames, the first of which has the UDP header with the listed port.
     const sizes = Array.from({ length: 20 }, (_, index) => 3000 + 50 * index);
     assert.deepEqual(await echoEach(network, { address, port: 8080, sizes }), []);

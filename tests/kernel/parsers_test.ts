@@ -22,6 +22,8 @@ const ALL_PORTS: PortMap = Array.from({ length: 65_536 }, (_, port) => ({
   first: port,
   last: port,
   action: isRedirected(port) ? PORT_ACTION.redirect : PORT_ACTION.drop,
+  errors: false,
+  dropsFragments: false,
   rule: port % SLOTS,
   worker: 0,
 }));

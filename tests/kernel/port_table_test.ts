@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ACTION, CONTROL, LIMIT, PORT_ENTRY, REASON } from "../../src/bpf/layout.gen.ts";
+import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_FLAG, REASON } from "../../src/bpf/layout.gen.ts";
 import { readPortTable } from "../../src/bpf/port_table.ts";
 import type { SteeringProgram } from "../../src/bpf/program.ts";
 import { lookupElement } from "../../src/ffi/libbpf.ts";
@@ -32,7 +32,8 @@ function motley(): PortMap {
     const last = Math.min(first + turn % 300, PORT_COUNT - 1);
     const action = actions[turn % actions.length];
     if (action !== undefined) {
-      map.push({ first, last, action, rule: (turn * 7) % LIMIT.RULE_SLOTS, worker: (turn * 13) % 1024 });
+      const flags = { errors: turn % 2 === 0, dropsFragments: turn % 3 === 0 };
+      map.push({ first, last, action, ...flags, rule: (turn * 7) % LIMIT.RULE_SLOTS, worker: (turn * 13) % 1024 });
     }
     first = last + 1;
   }
@@ -52,11 +53,15 @@ Deno.test("PortTable.prepare() writes every port as the kernel then reads it", a
     const owner = owners[port];
     const entry = {
       action: kernel.getUint8(at + PORT_ENTRY.action),
+      errors: (kernel.getUint8(at + PORT_ENTRY.flags) & PORT_FLAG.ERRORS) !== 0,
+      dropsFragments: (kernel.getUint8(at + PORT_ENTRY.flags) & PORT_FLAG.DROP_FRAGMENTS) !== 0,
       rule: kernel.getUint16(at + PORT_ENTRY.rule, true),
       worker: kernel.getUint16(at + PORT_ENTRY.worker, true),
     };
     assert.deepEqual(entry, {
       action: owner === undefined ? ACTION.NONE : actions[owner.action],
+      errors: owner?.errors ?? false,
+      dropsFragments: owner?.dropsFragments ?? false,
       rule: owner?.rule ?? 0,
       worker: owner?.worker ?? 0,
     }, `port ${port}`);

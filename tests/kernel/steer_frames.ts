@@ -1,7 +1,7 @@
 /**
  * Frames, and why the XDP program must decide on them as it does. Port {@linkcode LISTED} is steered to a worker, and
- * so are the ports 0, 1 and 65535; {@linkcode PASSED} and {@linkcode DROPPED} have rules of that kind; all others are
- * unlisted.
+ * so are the ports 0, 1 and 65535, and {@linkcode FORWARDED}, whose first fragments are dropped; {@linkcode PASSED} and
+ * {@linkcode DROPPED} have rules of that kind, and DROPPED also drops first fragments; all others are unlisted.
  *
  * @module
  */
@@ -16,6 +16,7 @@ import {
 import type { Reason } from "./verdict_rig.ts";
 
 export const LISTED = 7777;
+export const FORWARDED = 7778;
 export const PASSED = 8080;
 export const DROPPED = 11211;
 
@@ -28,7 +29,7 @@ export interface FrameCase {
 type Variation = Partial<FrameOptions> & { readonly port?: number };
 
 const PAYLOAD = new TextEncoder().encode("some payload");
-const MACS = { from: "02:00:00:00:00:01", to: "02:00:00:00:00:02" } as const;
+export const MACS = { from: "02:00:00:00:00:01", to: "02:00:00:00:00:02" } as const;
 
 function frame(from: string, to: string, { port = LISTED, ...rest }: Variation): Frame {
   const source = { mac: MACS.from, address: from, port: 40_000 };
@@ -123,6 +124,29 @@ const NOT_STEERED: Readonly<Record<Exclude<Reason, "STEERED" | "UNCOVERED_QUEUE"
   RULE_DROP: {
     "a port with a drop rule": ipv4({ port: DROPPED }),
     "the same, tagged": ipv6({ port: DROPPED, vlans: [vlan(7)] }),
+    "a first fragment for a port with a drop rule": ipv4({ port: DROPPED, ipv4Fragment: { offset: 0, more: true } }),
+  },
+  FRAGMENT_DROPPED: {
+    "a first fragment for a port that drops them": ipv4({ port: FORWARDED, ipv4Fragment: { offset: 0, more: true } }),
+    "the same, tagged, with options": ipv4({
+      port: FORWARDED,
+      vlans: [vlan(7)],
+      ipv4Options: nops(8),
+      ipv4Fragment: { offset: 0, more: true },
+    }),
+    "a first fragment of 8 bytes": ipv4({
+      port: FORWARDED,
+      payload: new Uint8Array(),
+      ipv4Fragment: { offset: 0, more: true },
+    }),
+    "an IPv6 first fragment for a port that drops them": ipv6({
+      port: FORWARDED,
+      ipv6Extensions: [{ kind: "fragment", fragment: { offset: 0, more: true } }],
+    }),
+    "an IPv6 first fragment between other headers": ipv6({
+      port: FORWARDED,
+      ipv6Extensions: [destination, { kind: "fragment", fragment: { offset: 0, more: true } }, destination],
+    }),
   },
   UNLISTED_PORT: {
     "port 2": ipv4({ port: 2 }),
@@ -162,6 +186,20 @@ const NOT_STEERED: Readonly<Record<Exclude<Reason, "STEERED" | "UNCOVERED_QUEUE"
     "a middle fragment": ipv4({ ipv4Fragment: { offset: 1480, more: true } }),
     "a last fragment": ipv4({ ipv4Fragment: { offset: 2960, more: false } }),
     "the last fragment there can be": ipv4({ ipv4Fragment: { offset: 0x1fff * 8, more: false } }),
+    "a later fragment for a port that drops first ones": ipv4({
+      port: FORWARDED,
+      ipv4Fragment: { offset: 8, more: true },
+    }),
+    "a first fragment without a whole UDP header": cut(
+      with16(ipv4({ port: FORWARDED, ipv4Fragment: { offset: 0, more: true } }), V4.total, 27),
+      41,
+    ),
+    "a first fragment for a port with a pass rule": ipv4({ port: PASSED, ipv4Fragment: { offset: 0, more: true } }),
+    "a first fragment for an unlisted port": ipv4({ port: 2, ipv4Fragment: { offset: 0, more: true } }),
+    "an IPv6 first fragment of TCP": ipv6({
+      protocol: PROTOCOL.tcp,
+      ipv6Extensions: [{ kind: "fragment", fragment: { offset: 0, more: true } }],
+    }),
     "a tagged first fragment": ipv4({ vlans: [vlan(7)], ipv4Fragment: { offset: 0, more: true } }),
     "an IPv6 first fragment": ipv6With({ kind: "fragment", fragment: { offset: 0, more: true } }),
     "an IPv6 middle fragment": ipv6With({ kind: "fragment", fragment: { offset: 1448, more: true } }),

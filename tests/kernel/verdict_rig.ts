@@ -13,22 +13,23 @@ import { REASON_NAMES } from "../../src/bpf/reasons.ts";
 import { SteeringProgram, type XdpCounters } from "../../src/bpf/program.ts";
 import { closeFd, openXdpSocket } from "../../src/ffi/libc.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";
-import { PORT_ACTION, type PortMap } from "../../src/steering/port_map.ts";
+import { PORT_ACTION, type PortMap, type PortOwner } from "../../src/steering/port_map.ts";
 import { requireKernel } from "../support/netns.ts";
 
 export type Reason = Exclude<keyof typeof REASON, "COUNT">;
 
 /** What one port's entry says. */
-export interface PortRule {
+export interface PortRule extends Partial<Pick<PortOwner, "errors" | "dropsFragments">> {
   readonly action: keyof typeof PORT_ACTION;
   readonly rule?: number;
   readonly worker?: number;
 }
 
 export function portMap(rules: Readonly<Record<number, PortRule>>): PortMap {
-  return Object.entries(rules).map(([key, { action, rule = 0, worker = 0 }]) => {
+  return Object.entries(rules).map(([key, { action, ...more }]) => {
     const port = Number(key);
-    return { first: port, last: port, action: PORT_ACTION[action], rule, worker };
+    const usual = { errors: false, dropsFragments: false, rule: 0, worker: 0 };
+    return { first: port, last: port, action: PORT_ACTION[action], ...usual, ...more };
   });
 }
 

@@ -189,5 +189,5 @@ function fakeSockets(workers: number): [FakeOwnerSocket, ...FakeXskSocket[]] {
 
 /** A rule with one port. */
 export function countRule(name: string, port: number, worker: Rule["worker"] = 0): Rule {
-  return { name, ports: [{ first: port, last: port }], worker, action: { kind: "count" } };
+  return { name, ports: [{ first: port, last: port }], worker, action: { kind: "count" }, fragments: "drop" };
 }

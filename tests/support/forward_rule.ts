@@ -9,15 +9,18 @@ import { portInPacket } from "../../src/packet/udp.ts";
 import { arrivalBy } from "../../src/steering/arrivals.ts";
 import {
   BACKEND,
+  BACKEND_IPV6,
   BACKEND_KNOWN,
   BACKEND_REACHABLE,
   backendAt,
   FORWARD,
+  FORWARD_MODE,
   forwardAt,
   type ForwardTable,
   indexBackends,
   usableAt,
 } from "../../src/steering/forward_table.ts";
+import type { ForwardMode } from "../../src/steering/forward.ts";
 import { fillMaglev } from "../../src/steering/maglev.ts";
 
 const MAGLEV_SIZE = 251;
@@ -35,11 +38,13 @@ export interface ForwardRuleOptions {
   readonly reachable?: boolean;
   /** Seconds. */
   readonly idle?: number;
+  readonly mode?: ForwardMode;
 }
 
-/** Writes one rule with one IPv4 backend, translated, into an empty table, or one that has it. */
+/** Writes one rule with one backend into an empty table, or one that has it. */
 export function writeForwardRule(table: ForwardTable, options: ForwardRuleOptions): void {
-  const { rule, backend, box, networkInterface = 0, reachable = true, idle = 60 } = options;
+  const { rule, backend, box, networkInterface = 0, reachable = true, idle = 60, mode = "nat" } = options;
+  const isIpv6 = backend.address.includes(":");
   const { backends, forwards, maglev } = table;
   const at = backendAt(ROW);
   const bytes = new DataView(backends.buffer, backends.byteOffset);
@@ -50,20 +55,22 @@ export function writeForwardRule(table: ForwardTable, options: ForwardRuleOption
   backends[at + BACKEND.generation] = 1;
   table.usable[usableAt(0) + ROW] = 1;
   backends[at + BACKEND.port] = portInPacket(backend.port);
-  backends[at + BACKEND.flags] = BACKEND_KNOWN | (reachable ? BACKEND_REACHABLE : 0);
+  backends[at + BACKEND.flags] = BACKEND_KNOWN | (reachable ? BACKEND_REACHABLE : 0) |
+    (isIpv6 ? BACKEND_IPV6 : 0);
   backends[at + BACKEND.arrival] = arrivalBy(networkInterface, []);
   backends[at + BACKEND.mtu] = 1500;
   backends[at + BACKEND.linkBytes] = keepLink(bytes, (at + BACKEND.link) * 4, {
     destination: parseMac(backend.mac),
     source: parseMac(box.mac),
     vlan: [],
-    etherType: 0x0800,
+    etherType: isIpv6 ? 0x86dd : 0x0800,
   });
   indexBackends(table);
   table.forwardOfRule[rule] = 1;
   const words = forwardAt(0);
-  forwards[words + FORWARD.maglev4] = 0;
-  forwards[words + FORWARD.size4] = MAGLEV_SIZE;
+  forwards[words + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = 0;
+  forwards[words + (isIpv6 ? FORWARD.size6 : FORWARD.size4)] = MAGLEV_SIZE;
+  forwards[words + FORWARD.mode] = FORWARD_MODE[mode];
   forwards[words + FORWARD.idle] = idle;
   fillMaglev(maglev.subarray(0, MAGLEV_SIZE), [{ id: ROW, name: backend.address, weight: 1 }]);
 }

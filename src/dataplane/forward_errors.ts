@@ -1,0 +1,142 @@
+/**
+ * ICMP errors about forwarded packets, to those whom they concern: errors about packets to a backend to the client,
+ * errors about answers to the backend. Pure, as forwarding is.
+ *
+ * An error has to quote a packet of a session as it left this box. Any router on the way may have sent it, so its own
+ * source says nothing, but it has to come as packets of the session do.
+ *
+ * The receiver knows nobody but its peer, so that is the source it sees, whoever found the error (RFC 5508 section
+ * 4.2).
+ *
+ * @module
+ */
+import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
+import { decrementHops, hopsLeft } from "../packet/hops.ts";
+import { type ReceivedError, translateError } from "../packet/received_error.ts";
+import { IPV4, IPV6, portInPacket, UDP, UdpPacket } from "../packet/udp.ts";
+import { arrivalOf, cameBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
+import { FATE } from "../steering/fate.ts";
+import { findBackend, findSource, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
+import { BACKEND, BACKEND_REACHABLE, backendAt } from "../steering/forward_table.ts";
+import { SESSION } from "../steering/session_row.ts";
+import type { Forwarder } from "./forward.ts";
+import { ERRORS_PER_SECOND } from "./icmp_errors.ts";
+import { RateLimit } from "./rate_limit.ts";
+
+const { error_forwarded, error_limited, error_returned, error_unmatched } = FATE;
+const { hops_exceeded, no_neighbour, too_big, tx_ring_full, unanswerable, wrong_interface } = FATE;
+const LITTLE = true;
+
+export class ErrorForwarder {
+  readonly #forwarder: Forwarder;
+  // One for each direction: clients cannot use up what is for them.
+  readonly #toClients = new RateLimit(ERRORS_PER_SECOND);
+  readonly #toBackends = new RateLimit(ERRORS_PER_SECOND);
+  /** Headers of a packet of the client, made from those of an answer to it. */
+  readonly #turned = new DataView(new ArrayBuffer(64));
+  readonly #client = new UdpPacket();
+
+  constructor(forwarder: Forwarder) {
+    this.#forwarder = forwarder;
+    this.#client.udp = 40; // behind either IP header
+  }
+
+  /**
+   * An error about a packet to a backend. Hot path: no allocation.
+   *
+   * @param from The interface it came by.
+   * @param length Of its frame, bytes.
+   * @param maySendBack False when the tx ring of the socket it came from is full.
+   * @returns Its fate.
+   */
+  toClient(view: DataView, error: ReceivedError, from: number, length: number, maySendBack: boolean): number {
+    const forwarder = this.#forwarder;
+    const { sessions, table, now } = forwarder;
+    const { outer, quoted: { ip, udp, isIpv6, sourcePort } } = error;
+    const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
+    const row = findBackend(table, view, destination, view.getUint16(udp + UDP.destination, LITTLE), isIpv6);
+    if (row < 0) return error_unmatched;
+    const arrival = arrivalOf(view, outer, from);
+    if (forwarder.isStrict && !cameBy(arrival, table.backends[backendAt(row) + BACKEND.arrival]!)) {
+      return wrong_interface;
+    }
+    const address = findSource(table, view, ip + (isIpv6 ? IPV6.source : IPV4.source), isIpv6, row);
+    if (address < 0) return error_unmatched;
+    const session = sessions.findByAnswer(sourcePort, row, address);
+    if (session < 0 || sessions.isOver(session, now)) return error_unmatched;
+    if (hopsLeft(view, outer) <= 1) return hops_exceeded;
+    const { words } = sessions;
+    const way = words[session + SESSION.arrival]!;
+    const to = interfaceOf(way);
+    const largest = forwarder.largest(to, from, words[session + SESSION.linkBytes]!, mtuOf(table.arrivals, way));
+    if (outer.ipBytes > largest) return too_big;
+    if (to === from && !maySendBack) return tx_ring_full;
+    if (!this.#toClients.take(now)) return error_limited;
+    const ports = words[session + SESSION.ports]!;
+    translateError(view, error, words, session + SESSION.client, words, session + SESSION.service, ports);
+    return forwarder.send(view, outer, length, from, to, words, session + SESSION.link, error_returned);
+  }
+
+  /**
+   * An error about an answer: one that was sent from here to a client, or that a backend has sent itself because it
+   * sees the client's address. Parameters and result are those of {@linkcode toClient}. Hot path: no allocation.
+   */
+  toBackend(view: DataView, error: ReceivedError, from: number, length: number, maySendBack: boolean): number {
+    const forwarder = this.#forwarder;
+    const { sessions, table, now } = forwarder;
+    const { backends } = table;
+    const { outer } = error;
+    const client = this.#turn(view, error.quoted);
+    const session = sessions.findByClient(this.#turned, client, sessions.hashOf(this.#turned, client));
+    if (session < 0 || sessions.isOver(session, now)) return error_unmatched;
+    const { words } = sessions;
+    const arrival = arrivalOf(view, outer, from);
+    if (arrival !== words[session + SESSION.arrival] && forwarder.isStrict && hasBackends(table.arrivals, arrival)) {
+      return wrong_interface;
+    }
+    const backend = backendAt(words[session + SESSION.backend]!);
+    if ((backends[backend + BACKEND.flags]! & BACKEND_REACHABLE) === 0) return no_neighbour;
+    if (hopsLeft(view, outer) <= 1) return hops_exceeded;
+    const way = backends[backend + BACKEND.arrival]!;
+    const to = interfaceOf(way);
+    const linkBytes = backends[backend + BACKEND.linkBytes]!;
+    if (outer.ipBytes > forwarder.largest(to, from, linkBytes, backends[backend + BACKEND.mtu]!)) return too_big;
+    const port = words[session + SESSION.translationPort]!;
+    if (port === 0 && (!isAnswerable(view, outer) || (!cameBy(arrival, way) && isLinkLocal(view, outer)))) {
+      return unanswerable;
+    }
+    if (to === from && !maySendBack) return tx_ring_full;
+    if (!this.#toBackends.take(now)) return error_limited;
+    if (port === 0) {
+      decrementHops(view, outer); // it quotes what the backend has sent
+    } else {
+      const ports = backends[backend + BACKEND.port]! | portInPacket(port) << 16;
+      const source = sourceOf(table, outer.isIpv6, backend, words[session + SESSION.address]!);
+      translateError(
+        view,
+        error,
+        backends,
+        backend + BACKEND.address,
+        sourceWords(table, outer.isIpv6),
+        source,
+        ports,
+      );
+    }
+    return forwarder.send(view, outer, length, from, to, backends, backend + BACKEND.link, error_forwarded);
+  }
+
+  /** The ends of a quoted answer as those of a packet of its client. */
+  #turn(view: DataView, { ip, udp, isIpv6 }: UdpPacket): UdpPacket {
+    const turned = this.#turned;
+    const client = this.#client;
+    client.isIpv6 = isIpv6;
+    const { source, destination } = isIpv6 ? IPV6 : IPV4;
+    for (let byte = 0; byte < (isIpv6 ? 16 : 4); byte += 4) {
+      turned.setInt32(source + byte, view.getInt32(ip + destination + byte));
+      turned.setInt32(destination + byte, view.getInt32(ip + source + byte));
+    }
+    const ports = view.getInt32(udp);
+    turned.setInt32(client.udp, ports << 16 | ports >>> 16);
+    return client;
+  }
+}
