@@ -252,7 +252,7 @@ packet is counted twice, and no counter decreases while the process lives. Every
 
 A rule has samples from its first packet on. Names in parentheses are not rules of the configuration: \`(answers)\` counts
 what arrives at the translation ports of forwarding, that is, answers of backends, and \`(retired)\` has the counts of rules
-that were removed long ago. The rule with an empty name has the packets whose port no longer had a rule when a worker saw them.
+that were removed long ago. \`/v1/status\` has the first as \`answers\`, beside \`rules\`. The rule with an empty name has the packets whose port no longer had a rule when a worker saw them.
 
 [prometheus.example.yaml](../config/prometheus.example.yaml) scrapes the metrics.
 [prometheus-alerts.yaml](../config/prometheus-alerts.yaml) has alerts, each with its section in

@@ -4,6 +4,7 @@
  * @module
  */
 import type { IncomingMessage } from "node:http";
+import { ANSWERS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import { renderMetrics } from "../observe/metrics.ts";
 import { type Answer, health, HttpError, json } from "./answers.ts";
@@ -36,17 +37,22 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
     },
   },
   "/v1/status": {
-    GET: async ({ appliance, observer, reloader, configFile }) =>
-      json({
-        workerHeapKib: await appliance.workers.heapKib(), // first: everything below is of one moment
+    GET: async ({ appliance, observer, reloader, configFile }) => {
+      const workerHeapKib = await appliance.workers.heapKib(); // first: everything below is of one moment
+      const { rules, ...snapshot } = observer.snapshot();
+      return json({
+        workerHeapKib,
         version: VERSION,
         pid: Deno.pid,
         configFile,
         ready: appliance.ready,
         lastReload: reloader.last ?? null,
         reloads: reloader.counts,
-        ...observer.snapshot(),
-      }),
+        ...snapshot,
+        rules: rules.filter(({ name }) => name !== ANSWERS),
+        answers: rules.find(({ name }) => name === ANSWERS) ?? null,
+      });
+    },
   },
   "/v1/config": {
     GET: async (options) => (await import("./config.ts")).read(options),

@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { CONFIG_TEXT, FakeApi, REFUSED } from "../../tests/support/fake_api.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
+import { ANSWERS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import { type Answer, answerError } from "./answers.ts";
 import { route } from "./routes.ts";
@@ -137,12 +138,25 @@ Deno.test("/v1/status, /v1/config and /metrics tell what is in force", async () 
   );
   assert.deepEqual(status.workerHeapKib, [1000, 1001]);
   assert.equal(status.totals.fates.counted, 12);
+  assert.deepEqual([status.rules.map(({ name }: { name: string }) => name), status.answers], [["game", "chat"], null]);
   const { json: config, headers } = await ask(api, { url: "/v1/config" });
   assert.equal(headers.etag, '"1"');
   assert.equal(config.steering.length, 2);
   const metrics = await ask(api, { url: "/metrics" });
   assert.match(metrics.headers["content-type"]!, /^text\/plain; version=/);
   assert.match(metrics.body as string, /^xdpsteer_rule_packets_total\{rule="game",worker="0",fate="counted"\} 12$/m);
+});
+
+Deno.test("/v1/status has the answers of backends beside the rules, and totals and /metrics count them as before", async () => {
+  using api = new FakeApi();
+  const { slots, steering } = api.appliance;
+  slots.plan([...steering.rules.map(({ name }) => name), ANSWERS], steering.generation + 1).flip();
+  api.appliance.serve(ANSWERS, 0, 1, "returned", 7);
+  const { json: status } = await ask(api, { url: "/v1/status" });
+  assert.deepEqual(status.rules.map(({ name }: { name: string }) => name), ["game", "chat"]);
+  assert.deepEqual([status.answers.redirected.packets, status.totals.fates.returned], [7, 7]);
+  const metrics = (await ask(api, { url: "/metrics" })).body as string;
+  assert.match(metrics, /^xdpsteer_rule_packets_total\{rule="\(answers\)",worker="0",fate="returned"\} 7$/m);
 });
 
 Deno.test("PUT /v1/config puts a text in force, or says in which line what is wrong", async () => {

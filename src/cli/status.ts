@@ -5,14 +5,14 @@
  */
 import type { LastReload } from "../appliance/reload.ts";
 import type { Snapshot } from "../observe/observer.ts";
+import type { RuleStatus } from "../observe/snapshot.ts";
 import { BOUND_WORDS } from "../steering/sessions.ts";
-import { ANSWERS } from "../steering/slots.ts";
 import { plural } from "../text.ts";
 import { callJson } from "./client.ts";
 import { print, printJson, table } from "./output.ts";
 
 /** The part of /v1/status that is shown. */
-type Status = Snapshot & { readonly lastReload: LastReload | null };
+type Status = Snapshot & { readonly lastReload: LastReload | null; readonly answers: RuleStatus | null };
 
 export async function status({ socket, json }: { socket: string; json?: boolean }): Promise<void> {
   const answer = await callJson<Status>(socket, "GET", "/v1/status");
@@ -67,8 +67,8 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
   for (const line of refusalLines(workers)) print(line);
   print("");
   const { seen, verdicts, received, socketDrops } = totals;
-  const answers = rules.find(({ name }) => name === ANSWERS)?.redirected.packets ?? 0;
-  const ofThem = answers > 0 ? `, ${answers} of all redirected being answers of backends` : "";
+  const returned = answer.answers?.redirected.packets ?? 0;
+  const ofThem = returned > 0 ? `, ${returned} of all redirected being answers of backends` : "";
   print(
     `${
       plural(seen, "packet")

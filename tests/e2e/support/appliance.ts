@@ -153,7 +153,9 @@ export class Appliance implements AsyncDisposable {
   }
 
   async status(): Promise<Status> {
-    return JSON.parse(await this.#get("/v1/status"));
+    const { answers, ...status } = JSON.parse(await this.#get("/v1/status"));
+    // Sums are over both.
+    return { ...status, rules: [...status.rules, ...answers === null ? [] : [answers]] };
   }
 
   /** Every sample of /metrics, keyed as it stands there: `name{label="value",...}`. */
