@@ -29,7 +29,7 @@ struct net_device {
 };
 #pragma clang attribute pop
 
-const volatile struct trace_parameters parameters = { .interfaces = 1 };
+volatile struct trace_parameters parameters SEC(".data.parameters") = { .interfaces = 1 };
 
 /* Index = interface * TRACE_SLOTS + slot. Sized before load. */
 struct {
@@ -47,7 +47,7 @@ struct {
 static __always_inline int tell(const struct net_device *dev, enum trace_kind kind, __u32 code, __u32 map_id,
 				__u32 index)
 {
-	__u32 ifindex = dev->ifindex, interface, slot;
+	__u32 ifindex = dev->ifindex, interface, slot, first = TRACE_ACTS, last = TRACE_OWN - 1;
 	struct steer_event_limit *limit;
 	struct trace_event *event;
 	__u64 now;
@@ -55,16 +55,21 @@ static __always_inline int tell(const struct net_device *dev, enum trace_kind ki
 	for (interface = 0; interface < TRACE_INTERFACES; interface++) {
 		if (interface >= parameters.interfaces)
 			return 0;
-		if (parameters.ifindexes[interface] == ifindex)
+		if (kind == TRACE_KIND_REDIRECT_ERR && parameters.map_ids[interface] == map_id) {
+			first = TRACE_OWN;
+			last = TRACE_SLOTS - 1;
+			break;
+		}
+		if (parameters.ifindexes[interface] == ifindex && dev->nd_net.net->ns.inum == parameters.netns)
 			break;
 	}
-	if (interface >= TRACE_INTERFACES || dev->nd_net.net->ns.inum != parameters.netns)
+	if (interface >= TRACE_INTERFACES)
 		return 0;
 
 	if (kind == TRACE_KIND_EXCEPTION)
 		slot = code < TRACE_ACTS ? code : TRACE_ACTS - 1;
 	else
-		slot = code < TRACE_SLOTS - TRACE_ACTS ? TRACE_ACTS + code : TRACE_SLOTS - 1;
+		slot = code <= last - first ? first + code : last;
 	slot += interface * TRACE_SLOTS;
 	limit = bpf_map_lookup_elem(&trace_limits, &slot);
 	if (!limit || !event_due(limit, &now))

@@ -11,7 +11,8 @@
 enum trace_limit {
 	TRACE_INTERFACES = 64,
 	TRACE_ACTS = 16,  /* of an interface's slots in trace_limits the first; acts above the last share it */
-	TRACE_SLOTS = 256, /* after the acts one for each errno; those above the last share it */
+	TRACE_OWN = 256,  /* after the acts one for each errno; from here on the same of redirects by our own xsk_map */
+	TRACE_SLOTS = 512, /* errnos above the last share it */
 	TRACE_EVENTS_BYTES = 65536,
 };
 
@@ -33,11 +34,12 @@ struct trace_event {
 	__u32 reserved;
 };
 
-/* Read-only data, written by userspace before load. The only variable in .rodata. */
+/* Written by userspace before load, and whenever an interface has come back with another index. */
 struct trace_parameters {
 	__u32 netns;      /* inode number of the network namespace: an ifindex means nothing in another */
-	__u32 interfaces; /* how many of ifindexes there are */
-	__u32 ifindexes[TRACE_INTERFACES];
+	__u32 interfaces; /* how many there are in the arrays */
+	__u32 ifindexes[TRACE_INTERFACES]; /* 0 while it is gone */
+	__u32 map_ids[TRACE_INTERFACES];   /* of its xsk_map, wherever the device is */
 	/* Never read: puts the types that no map names into the BTF, where the layout generator finds them. */
 	struct {
 		enum trace_limit limit;

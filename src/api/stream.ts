@@ -141,13 +141,10 @@ export class StreamHub {
         configFile,
         intervalMs: SAMPLE_MS,
         reasons: OUTCOMES,
-        interfaces: appliance.interfaces.map(({ name, link, queues }) => ({
+        interfaces: appliance.interfaces.map(({ name, attach, queues }) => ({
           name,
-          attach: link.granted,
-          queues: queues.map(({ id, sockets }) => ({
-            id,
-            zeroCopy: sockets.every(({ zeroCopy }) => zeroCopy === true),
-          })),
+          attach,
+          queues: queues.map(({ id, zeroCopy }) => ({ id, zeroCopy })),
         })),
         workers: appliance.workers.counters.map((_, worker) => ({ cpu: appliance.workers.cpus[worker] ?? null })),
         past: history.past(),

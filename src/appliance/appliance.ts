@@ -14,6 +14,7 @@ import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { createForwardTables, viewForwardTables } from "../steering/forward_table.ts";
 import { createWorkerTables, viewWorkerTables } from "../steering/worker_table.ts";
+import { EXIT, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Captures, CaptureStatus } from "../capture/captures.ts";
 import { RuleTotals } from "../engine/counters.ts";
@@ -21,7 +22,12 @@ import { ChangeQueue } from "../engine/change_queue.ts";
 import { Forwarding } from "../backends/forwarding.ts";
 import { forwarderOptions } from "../backends/translation.ts";
 import { PortTable } from "../bpf/port_table.ts";
-import { findInterface, SteeredInterface } from "../engine/interface.ts";
+import { EndDirectory } from "../engine/end_directory.ts";
+import { queuesOf, SteeredInterface } from "../engine/interface.ts";
+import { InterfaceKeeper } from "../engine/keeper.ts";
+import { type Device, Devices } from "../host/devices.ts";
+import { requireInterface } from "../host/interface_index.ts";
+import { TABLE } from "../dataplane/control_words.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
 import { Steering } from "./steering.ts";
 import { WorkerPool } from "../engine/workers.ts";
@@ -38,6 +44,8 @@ export interface ApplianceOptions {
 interface Parts {
   readonly interfaces: SteeredInterface[];
   readonly workers: WorkerPool;
+  readonly devices: Devices;
+  keeper?: InterfaceKeeper;
   steering?: Steering;
   captures?: Captures;
 }
@@ -74,11 +82,14 @@ export class Appliance {
    * @throws {SteerError} and leaves nothing behind when any part fails.
    */
   static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
-    const found = config.interfaces.map(findInterface); // all, before the first is touched
+    using opened = new DisposableStack();
+    const devices = opened.use(new Devices());
+    const found = findAll(config.interfaces, devices); // before the first is touched
     requireOpenFiles(config.workers.count, found.reduce((sum, { queues }) => sum + queues.length, 0));
-    const attach = (wanted: InterfaceConfig, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
-      SteeredInterface.attach({
-        config: wanted,
+    const load = (index: number, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
+      SteeredInterface.load({
+        config: config.interfaces[index]!,
+        queues: found[index]!.queues,
         workers: config.workers.count,
         object,
         shareWith,
@@ -86,41 +97,38 @@ export class Appliance {
       });
     // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has
     // to wait.
-    const first = attach(config.interfaces[0]!);
+    const first = load(0);
     const workers = new WorkerPool({ ...config.workers, entry });
-    const parts: Parts = { interfaces: [], workers };
+    const queue = new ChangeQueue();
+    const parts: Parts = { interfaces: [], workers, devices };
+    opened.move();
     try {
-      for (const wanted of config.interfaces) {
-        const steered = await (parts.interfaces.length === 0 ? first : attach(wanted, parts.interfaces[0]!.program));
-        parts.interfaces.push(steered);
-        if (steered.link.fallbackReason !== "") {
-          log.warn("Interface {interface} is attached in generic mode: {reason}", {
-            interface: steered.name,
-            reason: steered.link.fallbackReason,
-          });
-        }
-        await steered.openSockets();
+      for (const index of found.keys()) {
+        parts.interfaces.push(await (index === 0 ? first : load(index, parts.interfaces[0]!.program)));
       }
+      const { interfaces } = parts;
+      const directory = new EndDirectory(interfaces, workers.count, workers.readers(TABLE.ends));
+      const keeper = parts.keeper = new InterfaceKeeper({ interfaces, devices, directory, queue });
+      for (const [index, steered] of interfaces.entries()) await keeper.attach(steered, found[index]!.device);
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
       const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
       const [low, high] = crypto.getRandomValues(new Int32Array(2));
       const key = { low: low!, high: high! };
-      const running = workers.begin({
-        ruleSlots: LIMIT.RULE_SLOTS,
-        tables,
-        forwardTables,
-        sessions: (worker) => forwarderOptions(config.forwarding, worker, workers.count, key, LIMIT.RULE_SLOTS),
-        describeEnds: (worker) => parts.interfaces.flatMap((steered) => steered.describeEnds(worker)),
-      });
-      const ready = running.then(() => {
-        for (const steered of parts.interfaces) steered.fillXskMap();
-      });
+      const begin = (): Promise<void> =>
+        workers.begin({
+          ruleSlots: LIMIT.RULE_SLOTS,
+          tables,
+          forwardTables,
+          sessions: (worker) => forwarderOptions(config.forwarding, worker, workers.count, key, LIMIT.RULE_SLOTS),
+          places: directory.places,
+          endTables: directory.memory,
+        });
+      const ready = keeper.serve(interfaces, begin);
       ready.catch(() => {}); // told by whoever waits for it
 
       const slots = new RuleSlots(LIMIT.RULE_SLOTS);
-      const ruleTotals = new RuleTotals(parts.interfaces, workers.counters, slots);
-      const { program } = parts.interfaces[0]!;
-      const queue = new ChangeQueue();
+      const ruleTotals = new RuleTotals(interfaces, workers.counters, slots);
+      const { program } = interfaces[0]!;
       const steering: Steering = new Steering({
         portTable: new PortTable(program),
         exact: program.embedded,
@@ -133,14 +141,13 @@ export class Appliance {
         forwarding: new Forwarding({
           tables: viewForwardTables(forwardTables, LIMIT.RULE_SLOTS),
           config: config.forwarding,
-          interfaces: config.interfaces.map(({ name }) => name),
+          interfaces,
           workers,
           queue,
           onChange: () => steering.followHealth(),
         }),
         openCaptures: async () => {
           const { Captures } = await import("../capture/captures.ts"); // loaded when first used
-          const { interfaces } = parts;
           return parts.captures = new Captures({
             workers,
             interfaces,
@@ -155,6 +162,7 @@ export class Appliance {
       yieldPriority(CONTROL_NICENESS);
       workers.keepOthersOff();
       await steering.captured;
+      keeper.watch(() => steering.forwarding.interfacesChanged());
       return new Appliance(parts, steering, ruleTotals, queue);
     } catch (error) {
       await close(parts);
@@ -165,6 +173,23 @@ export class Appliance {
   /** Detaches, lets the workers finish, and closes everything. Safe to call more than once. */
   stop(): Promise<void> {
     return this.#stopping ??= close(this.#parts);
+  }
+
+  /** Rejects when it cannot go on: a worker has failed, or no interface can be attached. */
+  get failure(): Promise<never> {
+    return Promise.race([this.workers.failure, this.#parts.keeper!.failure]);
+  }
+
+  /** Whether a name, or an alternative one, is that of the device that an interface is attached to. */
+  hasName(index: number, name: string): boolean {
+    const { interfaces, devices } = this.#parts;
+    const ifindex = interfaces[index]?.ifindex;
+    return ifindex !== undefined && devices.byName(name)?.ifindex === ifindex;
+  }
+
+  /** The configuration calls an interface so from now on: by this name it is looked for when it comes back. */
+  rename(index: number, name: string): void {
+    this.interfaces[index]!.name = name;
   }
 
   /** True while packets are steered by workers that all run. */
@@ -182,7 +207,31 @@ export class Appliance {
   }
 }
 
-async function close({ interfaces, workers, steering, captures }: Parts): Promise<void> {
+interface FoundInterface {
+  readonly device: Device;
+  readonly queues: readonly number[];
+}
+
+/** Checks that interfaces and the queues asked of them exist, and that no two are the same. Changes nothing. */
+function findAll(wanted: readonly InterfaceConfig[], devices: Devices): FoundInterface[] {
+  const names = new Map<number, string>();
+  return wanted.map((config) => {
+    const device = requireInterface(config.name, devices);
+    const other = names.get(device.ifindex);
+    if (other !== undefined) {
+      throw new SteerError(`"${other}" and "${config.name}" are names of one interface (index ${device.ifindex})`, {
+        hint: "list it once under interfaces",
+        exitCode: EXIT.configInvalid,
+      });
+    }
+    names.set(device.ifindex, config.name);
+    return { device, queues: queuesOf(config, device) };
+  });
+}
+
+async function close({ interfaces, workers, devices, keeper, steering, captures }: Parts): Promise<void> {
+  keeper?.[Symbol.dispose]();
+  devices[Symbol.dispose]();
   for (const steered of interfaces) steered.detach();
   await rcuGracePeriod(); // the last redirected packets are in the rings now
   const joined = await workers.stop();

@@ -16,6 +16,7 @@ import { diffAddresses, diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import type { Appliance } from "./appliance.ts";
 import type { Check } from "./checker.ts";
 import { type FileContent, type Found, readFound } from "./found_file.ts";
 import type { Applied, Steering } from "./steering.ts";
@@ -77,6 +78,8 @@ export interface ReloaderOptions {
   readonly check: Check;
   /** What is in force, and what the file held. */
   readonly loaded: LoadedConfig;
+  /** Who knows which names an interface has. */
+  readonly naming?: Pick<Appliance, "hasName" | "rename"> | undefined;
   /** Told what the file holds when it is put in force, for the next start. */
   readonly memo?: Pick<ConfigMemo, "remember"> | undefined;
   readonly timers?: Timers;
@@ -279,7 +282,8 @@ export class Reloader {
 
   /** @throws {SteerError} for a change that needs a restart. */
   #requireFixed(next: Config): void {
-    const fixed = FIXED.filter((key) => !isDeepStrictEqual(fixedPart(next, key), fixedPart(this.#config, key)));
+    const named = this.#asNamed(next);
+    const fixed = FIXED.filter((key) => !isDeepStrictEqual(fixedPart(named, key), fixedPart(this.#config, key)));
     if (fixed.length > 0) {
       throw new SteerError(`${fixed.join(", ")} cannot change while xdpsteer runs; nothing was applied`, {
         hint: "restart xdpsteer to change it, or undo that part of the change",
@@ -288,12 +292,23 @@ export class Reloader {
     }
   }
 
+  /** The same, where an interface that is steered has another of its names with the name that it is known by. */
+  #asNamed(next: Config): Config {
+    const { naming } = this.#options;
+    const interfaces = next.interfaces.map((each, index) => {
+      const known = this.#config.interfaces[index]?.name;
+      return known === undefined || !naming?.hasName(index, each.name) ? each : { ...each, name: known };
+    });
+    return { ...next, interfaces };
+  }
+
   async #apply(next: Config): Promise<Applied> {
     this.#requireFixed(next);
     const { steering } = this.#options;
     const before = steering.generation;
     const applied = await steering.apply(next.steering, { addresses: next.forwarding.addresses });
     this.#config = next;
+    next.interfaces.forEach(({ name }, index) => this.#options.naming?.rename(index, name));
     const result = applied.generation === before ? "unchanged" : "applied";
     this.#record(result, applied.changes.join("; "));
     if (result === "applied") {

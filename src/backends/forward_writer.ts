@@ -28,6 +28,7 @@ import { checkOf } from "./health/backend_checks.ts";
 import type { CheckedBackend } from "./health/checks.ts";
 import type { FrameDevice, NextHop, NextHopSource } from "./next_hop/next_hops.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
+import { noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
 export interface Backend {
   readonly spec: Omit<ConfiguredBackend, "weight">;
@@ -83,9 +84,9 @@ export class ForwardWriter {
 
   /**
    * @param tableSize Entries of each Maglev table.
-   * @param interfaces Names, in the order in which workers number them.
+   * @param interfaces As they are at any time, in the order in which workers number them.
    */
-  constructor(private readonly tableSize: number, private readonly interfaces: readonly string[]) {}
+  constructor(private readonly tableSize: number, private readonly interfaces: readonly WayOut[]) {}
 
   /** Whether a table has room for so many rules and backends. */
   hasRoom(rules: number, backends: number): boolean {
@@ -125,8 +126,9 @@ export class ForwardWriter {
   }
 
   /** What comes by a device; NO_ARRIVAL where workers do not get it: another interface, or more tags than they read. */
-  #arrival({ interfaceName, vlan }: FrameDevice): number {
-    const number = this.interfaces.indexOf(interfaceName);
+  #arrival(device: FrameDevice): number {
+    const { vlan } = device;
+    const number = wayOutOf(device, this.interfaces);
     return number < 0 || vlan.length > MAX_VLAN_TAGS ? NO_ARRIVAL : arrivalBy(number, vlan);
   }
 
@@ -140,8 +142,7 @@ export class ForwardWriter {
     const at = backendAt(row);
     const bytes = new Uint8Array(words.buffer, words.byteOffset + at * 4);
     const isIpv6 = address.length === 16;
-    const reachable = nextHop !== undefined && nextHop.mac !== null && nextHop.up &&
-      backend.arrival !== NO_ARRIVAL;
+    const reachable = nextHop !== undefined && noWayTo(nextHop, this.interfaces) === null;
     bytes.set(address, BACKEND.address * 4);
     if (backend.source !== undefined) bytes.set(backend.source, BACKEND.source * 4);
     words[at + BACKEND.arrival] = backend.arrival;

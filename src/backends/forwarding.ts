@@ -33,6 +33,7 @@ import type { NextHopSource } from "./next_hop/next_hops.ts";
 import { Refusals } from "./refusals.ts";
 import { BackendRows } from "./rows.ts";
 import { placeSources } from "../steering/sources.ts";
+import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
 /** Between two looks at neighbours that are missing or not confirmed. */
 const PROVOKE_MS = 500;
@@ -61,6 +62,8 @@ export interface BackendStatus {
   readonly health: BackendHealth | null;
   /** How it is reached; null where there is no route by a steered interface. */
   readonly nextHop: { readonly interface: string; readonly mac: string | null; readonly mtu: number } | null;
+  /** Why no packet gets to it; null where packets do. */
+  readonly noWay: NoWay | null;
 }
 
 /** Where health and next hops come from. */
@@ -72,8 +75,8 @@ export interface ForwardingSources {
 export interface ForwardingOptions {
   readonly tables: readonly ForwardTable[];
   readonly config: Config["forwarding"];
-  /** Names, in the order in which workers number them. */
-  readonly interfaces: readonly string[];
+  /** As they are at any time, in the order in which workers number them. */
+  readonly interfaces: readonly WayOut[];
   readonly workers: ReadingWorkers;
   readonly queue: ChangeQueue;
   /** Called in the queue's turn after health or next hops have changed, and the workers know. */
@@ -197,6 +200,11 @@ export class Forwarding implements AsyncDisposable {
     return this.#prepareTable({ ...this.#inForce, retired: [] });
   }
 
+  /** To be called when an interface has been attached, has gone, or is called something else. */
+  interfacesChanged(): void {
+    if (this.#inForce !== NO_FORWARDS && !this.#disposed) this.#changed();
+  }
+
   /** Rules in force that leave their packets to the kernel stack, since no backend is healthy. */
   get passing(): ReadonlySet<string> {
     return passingOf(this.#inForce, this.#healthNow);
@@ -214,11 +222,12 @@ export class Forwarding implements AsyncDisposable {
         sessions: this.#options.workers.sessionsWith(row),
         leavingSeconds: leftMs === undefined ? null : Math.round((now - leftMs) / 1000),
         health: checked.find(({ healthy }) => !healthy) ?? checked[0] ?? null,
-        nextHop: nextHop === undefined ? null : {
+        nextHop: nextHop === undefined || wayOutOf(nextHop, this.#options.interfaces) < 0 ? null : {
           interface: nextHop.interfaceName,
           mac: nextHop.mac === null ? null : formatMac(nextHop.mac),
           mtu: nextHop.mtu,
         },
+        noWay: noWayTo(nextHop, this.#options.interfaces),
       };
     });
   }

@@ -73,7 +73,7 @@ Deno.test("Forwarding still knows the answers of a backend to which there is no 
 Deno.test("Forwarding tells workers the MTUs of interfaces and of VLANs on them, and where backends are", async () => {
   await using rig = await newRig();
   const device = (interfaceName: string, mtu: number, ...ids: number[]): FrameDevice => ({
-    ifindex: 2,
+    ifindex: 1 + ["steer0", "back0", "other0"].indexOf(interfaceName),
     interfaceName,
     vlan: ids.map((id) => ({ protocol: 0x8100, id })),
     mtu,

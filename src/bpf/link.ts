@@ -7,7 +7,7 @@
 import { SteerError, UnsupportedError } from "../errors.ts";
 import { ERRNO, errnoName, syscallError } from "../ffi/errno.ts";
 import { closeFd } from "../ffi/libc.ts";
-import { createXdpLink, queryXdp } from "../ffi/libbpf.ts";
+import { createXdpLink, heldByLink, programIdOf, queryXdp } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import { attachmentOf, describeAttachment, removeCommand } from "./attachment.ts";
 
@@ -26,6 +26,7 @@ export class XdpLink implements Disposable {
 
   private constructor(
     fd: number,
+    private readonly programId: number,
     /** What the kernel says is attached, read back after attaching. */
     readonly granted: AttachMode,
     /** Why native was not granted where it was tried first, or "". */
@@ -47,7 +48,7 @@ export class XdpLink implements Disposable {
     let fallbackReason = "";
     for (const mode of wanted === "auto" ? (["native", "generic"] as const) : [wanted]) {
       const fd = createXdpLink(program, ifindex, FLAGS[mode]);
-      if (fd >= 0) return new XdpLink(fd, readBack(ifindex, interfaceName), fallbackReason);
+      if (fd >= 0) return new XdpLink(fd, programIdOf(program), readBack(ifindex, interfaceName), fallbackReason);
       if (fd === -ERRNO.EBUSY || fd === -ERRNO.EEXIST) refuseOccupied(ifindex, interfaceName);
       const error = syscallError("bpf_link_create", -fd, `${what} in ${mode} mode`);
       if (!NO_NATIVE.includes(-fd)) throw error;
@@ -57,6 +58,14 @@ export class XdpLink implements Disposable {
       fallbackReason = `no native XDP (${errnoName(-fd)})`;
     }
     throw new UnsupportedError(`Cannot ${what}: neither native nor generic XDP is possible here`);
+  }
+
+  /** Why the program is not where it was attached, though nothing here has detached it; undefined while it is. */
+  get fault(): string | undefined {
+    const held = heldByLink(this.#fd);
+    if (held === undefined) return undefined;
+    if (held.ifindex === 0) return "the XDP program was detached by force";
+    return held.programId === this.programId ? undefined : "another XDP program was put in place of ours";
   }
 
   /** Detaches; packets go to the kernel stack from now on. */

@@ -13,13 +13,17 @@ import {
   createTracepointLink,
   findMap,
   loadObject,
+  lookupRange,
   mapFd,
+  possibleCpus,
   programFd,
   setInitialValue,
   setMaxEntries,
+  updateElement,
 } from "../ffi/libbpf.ts";
 import { closeFd } from "../ffi/libc.ts";
 import { EventAccount } from "./event_account.ts";
+import { EVENT_LIMIT } from "./layout.gen.ts";
 import { EVENT, KIND, LIMIT, PARAMETERS } from "./trace_layout.gen.ts";
 
 /** A redirect that failed: the packet was dropped. */
@@ -56,6 +60,16 @@ export interface TraceRest {
   readonly suppressed: number;
 }
 
+/** An interface that is watched. */
+export interface Watched {
+  /** 0 while it is gone. */
+  readonly ifindex: number;
+  /** Of its xsk_map: redirects by it are known wherever the device is. */
+  readonly mapId: number;
+}
+
+/** Where the programs read what they watch. */
+const PARAMETERS_MAP = ".data.parameters";
 const ACT_NAMES = ["XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"];
 const PROGRAMS = ["redirect_err", "exception"];
 
@@ -64,12 +78,15 @@ export class KernelTrace implements Disposable {
   readonly #links: number[] = [];
   readonly #account = new EventAccount();
   readonly #limitsFd: number;
+  readonly #parametersFd: number;
+  readonly #cpus = possibleCpus();
   readonly #ring: BpfRingBuffer;
 
   private constructor(handle: BpfObjectHandle, onEvent: (event: TraceEvent) => void) {
     this.#handle = handle;
     try {
       this.#limitsFd = mapFd(findMap(handle, "trace_limits"));
+      this.#parametersFd = mapFd(findMap(handle, PARAMETERS_MAP));
       for (const name of PROGRAMS) {
         const link = createTracepointLink(programFd(handle, name));
         if (link < 0) throw syscallError("bpf_raw_tracepoint_open", -link, `attach to the tracepoint xdp:xdp_${name}`);
@@ -88,21 +105,48 @@ export class KernelTrace implements Disposable {
   /**
    * Loads and attaches the programs.
    *
-   * @param ifindexes Those after the first 64 are not watched.
+   * @param interfaces Those after the first 64 are not watched.
    * @param netns Inode number of the network namespace that the interfaces are in.
    * @throws {SteerError} where the kernel has no BTF, is too old, or does not let this process.
    */
   static async open(
-    ifindexes: readonly number[],
+    interfaces: readonly Watched[],
     onEvent: (event: TraceEvent) => void,
     netns = ownNetns(),
   ): Promise<KernelTrace> {
-    const watched = ifindexes.slice(0, LIMIT.INTERFACES);
+    const watched = interfaces.slice(0, LIMIT.INTERFACES);
     const handle = await loadObject(objectBytes as Uint8Array<ArrayBuffer>, (object) => {
-      setInitialValue(findMap(object, ".rodata"), parameters(watched, netns));
+      setInitialValue(findMap(object, PARAMETERS_MAP), parameters(watched, netns));
       setMaxEntries(findMap(object, "trace_limits"), LIMIT.SLOTS * watched.length);
     });
     return new KernelTrace(handle, onEvent);
+  }
+
+  /** Watches the same interfaces, in the same order, with the indexes that they have now. */
+  follow(interfaces: readonly Watched[], netns = ownNetns()): void {
+    const key = new Uint8Array(4);
+    const result = updateElement(this.#parametersFd, key, parameters(interfaces.slice(0, LIMIT.INTERFACES), netns));
+    if (result < 0) throw syscallError("bpf_map_update_elem", -result, "say which interfaces are watched");
+  }
+
+  /** Packets that were lost because a redirect by the xsk_map of an interface failed, by errno. */
+  redirectErrors(place: number): Map<string, number> {
+    const { OWN, SLOTS } = LIMIT;
+    const errors = new Map<string, number>();
+    if (place >= LIMIT.INTERFACES) return errors;
+    const bytes = EVENT_LIMIT.size * this.#cpus;
+    const first = place * SLOTS + OWN;
+    const counts = new DataView(
+      lookupRange(this.#limitsFd, first, SLOTS - OWN, bytes, "read the errors of redirects").buffer,
+    );
+    for (let slot = OWN; slot < SLOTS; slot++) {
+      let sum = 0;
+      for (let cpu = 0; cpu < this.#cpus; cpu++) {
+        sum += Number(counts.getBigUint64((slot - OWN) * bytes + cpu * EVENT_LIMIT.size + EVENT_LIMIT.count, true));
+      }
+      if (sum > 0) errors.set(codeName(slot), sum);
+    }
+    return errors;
   }
 
   /** Hands every waiting event to the callback. */
@@ -152,12 +196,15 @@ function ownNetns(): number {
   return Deno.statSync("/proc/self/ns/net").ino ?? 0;
 }
 
-function parameters(ifindexes: readonly number[], netns: number): Uint8Array<ArrayBuffer> {
+function parameters(interfaces: readonly Watched[], netns: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(PARAMETERS.size);
   const view = new DataView(bytes.buffer);
   view.setUint32(PARAMETERS.netns, netns, true);
-  view.setUint32(PARAMETERS.interfaces, ifindexes.length, true);
-  ifindexes.forEach((ifindex, place) => view.setUint32(PARAMETERS.ifindexes + 4 * place, ifindex, true));
+  view.setUint32(PARAMETERS.interfaces, interfaces.length, true);
+  interfaces.forEach(({ ifindex, mapId }, place) => {
+    view.setUint32(PARAMETERS.ifindexes + 4 * place, ifindex, true);
+    view.setUint32(PARAMETERS.mapIds + 4 * place, mapId, true);
+  });
   return bytes;
 }
 
@@ -167,8 +214,9 @@ function actName(act: number): string {
 
 /** What is counted in one of an interface's slots. */
 function codeName(code: number): string {
-  if (code === LIMIT.ACTS - 1 || code === LIMIT.SLOTS - 1) return "other codes";
-  return code < LIMIT.ACTS ? actName(code) : errnoName(code - LIMIT.ACTS);
+  if (code === LIMIT.ACTS - 1 || code === LIMIT.OWN - 1 || code === LIMIT.SLOTS - 1) return "other codes";
+  if (code < LIMIT.ACTS) return actName(code);
+  return errnoName(code - (code < LIMIT.OWN ? LIMIT.ACTS : LIMIT.OWN));
 }
 
 /** The id of a map that is open here, as {@linkcode RedirectError} names it. */

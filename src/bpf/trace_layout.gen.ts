@@ -24,14 +24,16 @@ export const KIND = {
 export const LIMIT = {
   INTERFACES: 64,
   ACTS: 16,
-  SLOTS: 256,
+  OWN: 256,
+  SLOTS: 512,
   EVENTS_BYTES: 65536,
 } as const;
 
 /** Byte offsets in `struct trace_parameters`. */
 export const PARAMETERS = {
-  size: 320,
+  size: 576,
   netns: 0,
   interfaces: 4,
   ifindexes: 8,
+  mapIds: 264,
 } as const;

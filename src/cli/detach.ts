@@ -40,7 +40,7 @@ const STEP_MS = 20;
 /** @throws {SteerError} when it stays attached: a process holds it, or this user may not detach it. */
 export async function detach(options: DetachOptions): Promise<void> {
   const { interface: name, json = false } = options;
-  const ifindex = requireInterface(name);
+  const { ifindex } = requireInterface(name);
   const found = look(ifindex);
   if (found !== undefined) await takeOff(found, ifindex, options);
   if (json) {

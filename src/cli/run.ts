@@ -76,6 +76,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
       check: checkerOf({ entry, cpuCount }),
       loaded,
       memo,
+      naming: appliance,
     });
     using history = new History(appliance);
     server = await ControlServer.open(config.control, {
@@ -91,7 +92,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
     logStart(appliance, performance.now() - startedMs);
     manager.ready(`Generation ${appliance.steering.generation} is in force`);
     manager.beatWhile(() => appliance.ready);
-    const reason = await Promise.race([stopped.promise, appliance.workers.failure]);
+    const reason = await Promise.race([stopped.promise, appliance.failure]);
     log.info("{reason}: detaching, then draining", { reason });
   } finally {
     manager.stopping();
@@ -124,12 +125,12 @@ async function diagnosed(error: unknown, config: Config): Promise<never> {
 function logStart(appliance: Appliance, elapsedMs: number): void {
   const log = logger("run");
   const { interfaces, workers, steering } = appliance;
-  for (const { name, link, queues } of interfaces) {
-    const zeroCopy = queues.filter(({ sockets }) => sockets[0]!.zeroCopy).length;
+  for (const { name, attach, queues } of interfaces) {
+    const zeroCopy = queues.filter((queue) => queue.zeroCopy).length;
     const noun = nounFor(queues.length, "queue");
     log.info(`Interface {interface}: {attach} XDP, {queues} ${noun}, {zeroCopy} of them zero-copy`, {
       interface: name,
-      attach: link.granted,
+      attach,
       queues: queues.length,
       zeroCopy,
     });

@@ -5,7 +5,7 @@
  */
 import type { LastReload } from "../appliance/reload.ts";
 import type { Snapshot } from "../observe/observer.ts";
-import type { RuleStatus } from "../observe/snapshot.ts";
+import type { InterfaceStatus, RuleStatus } from "../observe/snapshot.ts";
 import { BOUND_WORDS } from "../steering/sessions.ts";
 import { plural } from "../text.ts";
 import { callJson } from "./client.ts";
@@ -13,6 +13,14 @@ import { print, printJson, table } from "./output.ts";
 
 /** The part of /v1/status that is shown. */
 type Status = Snapshot & { readonly lastReload: LastReload | null; readonly answers: RuleStatus | null };
+
+/** How an interface stands: `eth1: native XDP, 4 queues, 0 of them zero-copy`. */
+function interfaceLine({ name, currentName, state, since, why, attach, queues }: InterfaceStatus): string {
+  const called = currentName === name ? name : `${name} (now ${currentName})`;
+  if (state !== "attached") return `${called}: ${state.toUpperCase()} since ${since}: ${why}`;
+  const zeroCopy = queues.filter((queue) => queue.zeroCopy).length;
+  return `${called}: ${attach} XDP, ${plural(queues.length, "queue")}, ${zeroCopy} of them zero-copy`;
+}
 
 export async function status({ socket, json }: { socket: string; json?: boolean }): Promise<void> {
   const answer = await callJson<Status>(socket, "GET", "/v1/status");
@@ -22,10 +30,7 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
   if (lastReload?.result === "refused") {
     print(`the configuration offered at ${lastReload.time} was refused:\n${lastReload.message}`);
   }
-  for (const { name, attach, queues } of interfaces) {
-    const zeroCopy = queues.filter((queue) => queue.zeroCopy).length;
-    print(`${name}: ${attach} XDP, ${plural(queues.length, "queue")}, ${zeroCopy} of them zero-copy`);
-  }
+  for (const status of interfaces) print(interfaceLine(status));
   print("");
   print(table(
     ["RULE", "PORTS", "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED"],
@@ -53,27 +58,31 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
     print("");
     print(table(
       ["BACKEND", "RULES", "SESSIONS", "HEALTH", "VIA", "NEXT HOP", "LAST CHECK"],
-      backends.map(({ name, rules: ofRules, sessions, leavingSeconds, health, nextHop }) => [
+      backends.map(({ name, rules: ofRules, sessions, leavingSeconds, health, nextHop, noWay }) => [
         name,
         leavingSeconds === null ? ofRules.join(",") : `(leaving for ${leavingSeconds} s)`,
         sessions,
         health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
-        nextHop?.interface ?? "no route",
+        nextHop?.interface ?? (noWay?.interface ? `${noWay.interface}: not steered` : "no route"),
         nextHop?.mac ?? "unknown",
         health?.reason ?? "",
       ]),
     ));
+    for (const { name, noWay } of backends) {
+      if (noWay !== null && noWay.kind !== "no_route") print(`${name}: ${noWay.text}`);
+    }
   }
   for (const line of refusalLines(workers)) print(line);
   print("");
-  const { seen, verdicts, received, socketDrops } = totals;
+  const { seen, verdicts, received, socketDrops, redirectErrors } = totals;
+  const unredirected = redirectErrors > 0 ? `, ${redirectErrors} lost since their socket was closed or cut off` : "";
   const returned = answer.answers?.redirected.packets ?? 0;
   const ofThem = returned > 0 ? `, ${returned} of all redirected being answers of backends` : "";
   print(
     `${
       plural(seen, "packet")
     } seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} redirected ` +
-      `(${received} received by workers, ${socketDrops} dropped at sockets)${ofThem}`,
+      `(${received} received by workers, ${socketDrops} dropped at sockets${unredirected})${ofThem}`,
   );
 }
 

@@ -54,8 +54,8 @@ const BOUNDS: Readonly<Record<string, Bound>> = {
   },
   "bytes of an interface's name": {
     text: (bytes) => `${TOP}interfaces: [{ name: ${"é".repeat(bytes >> 1)}${"x".repeat(bytes & 1)} }]`,
-    most: 15,
-    says: /interface name ".*" is not valid: expected 1 to 15 bytes/,
+    most: 127,
+    says: /interface name ".*" is not valid: expected 1 to 127 bytes/,
   },
   "a queue's id": { text: (id) => interfaces(`queues: [${id}]`), most: 255, says: /queue 256 is out of range/ },
   "chunks": { text: (count) => interfaces(`umem: { chunks: ${count} }`), most: 65536, says: /chunks 65537/ },

@@ -171,12 +171,12 @@ for (const [ports, ...expected] of PORTS) {
   });
 }
 
-const NAME = 'expected 1 to 15 bytes without white space, "/" or ":"';
+const NAME = 'expected 1 to 127 bytes without white space, "/" or ":"';
 
 /** What is wrong with an interface: `text` stands on line 2 in braces, from column 16 on. */
 const INTERFACES: readonly (readonly [text: string, ...expected: string[]])[] = [
   ["", `2:14 missing key "name": ${NAME}`],
-  ...["a/b", "a b", "a:b", "sixteen-letters-", "ölöölöölöl"].map((name) =>
+  ...["a/b", "a b", "a:b"].map((name) =>
     [`name: "${name}"`, `2:22 interface name "${name}" is not valid: ${NAME}`] as const
   ),
   ["name: e0, attach: fast", '2:34 attach "fast" is not known: expected one of: auto, native, generic'],
@@ -217,6 +217,6 @@ for (const [text, ...expected] of INTERFACES) {
 
 Deno.test("parseConfig() refuses an interface whose name could steer a terminal", () => {
   assert.deepEqual(complaints('version: 1\ninterfaces: [{ name: "eth\\e[2J" }]'), [
-    '2:22 interface name "eth\\u001b[2J" has control characters in it: expected 1 to 15 bytes without white space, "/" or ":"',
+    '2:22 interface name "eth\\u001b[2J" has control characters in it: expected 1 to 127 bytes without white space, "/" or ":"',
   ]);
 });

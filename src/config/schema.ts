@@ -69,7 +69,7 @@ function ids(item: z.ZodInt, noun: string): z.ZodArray<z.ZodInt> {
 
 const interfaceName = complainAboutText(
   "interface name",
-  '1 to 15 bytes without white space, "/" or ":"',
+  '1 to 127 bytes without white space, "/" or ":"',
   faultOfName,
 );
 const headroom = complainAboutNumber("headroom", `0 to ${roomFor(4096)} bytes`);
@@ -107,14 +107,16 @@ const rings = map("rings", {
 const QUEUES = "all, or a list of queue ids from 0 to 255";
 const queue = whole(complainAboutNumber("queue", "0 to 255"), 0, 255);
 const networkInterface = map("interface", {
-  name: z.string({ error: interfaceName }).regex(/^[^\s/:]{1,15}$/, { error: interfaceName })
+  name: z.string({ error: interfaceName }).regex(/^[^\s/:]{1,127}$/, { error: interfaceName })
     .refine(
-      (name) => !hasControls(name) && name !== "." && name !== ".." && new TextEncoder().encode(name).length <= 15,
+      (name) => !hasControls(name) && name !== "." && name !== ".." && new TextEncoder().encode(name).length <= 127,
       {
         error: interfaceName,
       },
     )
-    .meta({ examples: ["eth0"] }).describe('Name of the interface: 1 to 15 bytes without white space, "/" or ":".'),
+    .meta({ examples: ["eth0"] }).describe(
+      'Name of the interface, or an alternative name of it: 1 to 127 bytes without white space, "/" or ":".',
+    ),
   attach: choice("attach", ["auto", "native", "generic"], ["shared"]).default("auto")
     .describe(
       "XDP mode. native: in the driver; generic: in the kernel stack; auto: native if the driver supports it, " +

@@ -19,7 +19,7 @@ export const COMMAND = {
 export const WORKER_STATE = { starting: 0, running: 1, stopped: 2, failed: 3 } as const;
 
 /** What is published to the workers, each with a version of its own; see steering/published.ts. */
-export const TABLE = { rules: 0, forward: 1, capture: 2 } as const;
+export const TABLE = { rules: 0, forward: 1, capture: 2, ends: 3 } as const;
 export type Table = typeof TABLE[keyof typeof TABLE];
 
 /** A cache line, so that no two writers share one. */

@@ -8,27 +8,45 @@ import type { Egress } from "./forward.ts";
 import type { QueueEnd } from "./queue_end.ts";
 
 /** What it takes of a {@linkcode QueueEnd} to copy packets to it. */
-export type EgressEnd = Pick<QueueEnd, "copyIn" | "largestCopy" | "submitCopied">;
+export type EgressEnd = Pick<QueueEnd, "copyIn" | "isOpen" | "largestCopy" | "submitCopied">;
+
+/** Where there is no queue end, nothing is sent, whatever its size. */
+const UNBOUNDED = 0x7fffffff;
 
 export class CopyingEgress implements Egress {
-  /** By interface; undefined for one without a queue end. */
-  readonly #ends: readonly (EgressEnd | undefined)[];
+  /** By interface; undefined for one without an open queue end. */
+  readonly #ends: (EgressEnd | undefined)[];
   /** By interface. */
   readonly #largest: Int32Array;
 
   /**
-   * @param ends All of the worker's.
+   * @param all The worker's queue ends, by place.
    * @param interfaceOfEnd Number of each end's interface.
    * @param worker Workers share an interface's queues out between them.
    */
-  constructor(ends: readonly EgressEnd[], interfaceOfEnd: readonly number[], worker: number) {
+  constructor(
+    private readonly all: readonly EgressEnd[],
+    private readonly interfaceOfEnd: readonly number[],
+    private readonly worker: number,
+  ) {
     const count = Math.max(...interfaceOfEnd) + 1;
-    this.#ends = Array.from({ length: count }, (_, wanted) => {
-      const ofInterface = ends.filter((_, index) => interfaceOfEnd[index] === wanted);
-      return ofInterface[worker % ofInterface.length];
-    });
-    // Without a queue end nothing is sent, whatever its size.
-    this.#largest = Int32Array.from(this.#ends, (end) => end?.largestCopy ?? 0x7fffffff);
+    this.#ends = new Array<EgressEnd | undefined>(count).fill(undefined);
+    this.#largest = new Int32Array(count);
+    this.follow();
+  }
+
+  /** To be called when ends were replaced. */
+  follow(): void {
+    const { all, interfaceOfEnd, worker } = this;
+    for (let wanted = 0; wanted < this.#ends.length; wanted++) {
+      const open = all.filter(({ isOpen }, index) => isOpen && interfaceOfEnd[index] === wanted);
+      this.#ends[wanted] = open[worker % open.length];
+      this.#largest[wanted] = this.#ends[wanted]?.largestCopy ?? UNBOUNDED;
+    }
+  }
+
+  isOpen(networkInterface: number): boolean {
+    return this.#ends[networkInterface] !== undefined;
   }
 
   /** Hot path: no allocation. */

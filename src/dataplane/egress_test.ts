@@ -5,6 +5,7 @@ import { CopyingEgress, type EgressEnd } from "./egress.ts";
 /** A end that only notes what it is asked. */
 class NotingEnd implements EgressEnd {
   readonly copied: number[] = [];
+  readonly isOpen: boolean = true;
   submitted = 0;
 
   constructor(readonly largestCopy: number, private readonly hasRoom = true) {}

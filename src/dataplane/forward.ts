@@ -39,7 +39,7 @@ import { ErrorForwarder } from "./forward_errors.ts";
 import { IcmpErrors } from "./icmp_errors.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
-const { hops_exceeded, too_big, tx_ring_full, unanswerable, wrong_interface } = FATE;
+const { hops_exceeded, interface_gone, too_big, tx_ring_full, unanswerable, wrong_interface } = FATE;
 const { tooBig, hopsExceeded } = ICMP_ERROR;
 const { dsr } = FORWARD_MODE;
 const LITTLE = true;
@@ -51,6 +51,8 @@ const EXPIRE_LOOKS = 16;
 export interface Egress {
   /** Bytes of the largest frame that {@linkcode send} can copy to an interface. Hot path. */
   largest(networkInterface: number): number;
+  /** False while there is no such interface to send by. */
+  isOpen(networkInterface: number): boolean;
   /** Copies a frame to the tx ring of an interface. @returns False when there is no room, or no chunk. */
   send(networkInterface: number, umem: DataView, addr: number, length: number): boolean;
 }
@@ -285,7 +287,10 @@ export class Forwarder {
     const addr = ip - linkBytes;
     const bytes = frameBytes(packet, linkBytes, length + ethernet - addr);
     writeLink(view, ip, words, link);
-    if (to !== from) return this.#egress.send(to, view, addr, bytes) ? fate : tx_ring_full;
+    if (to !== from) {
+      if (this.#egress.send(to, view, addr, bytes)) return fate;
+      return this.#egress.isOpen(to) ? tx_ring_full : interface_gone;
+    }
     this.addr = addr;
     this.length = bytes;
     this.sendsBack = true;

@@ -52,7 +52,7 @@ table!.forwards[forwardAt(0) + FORWARD.idle] = 60;
 fillMaglev(table!.maglev.subarray(0, SIZE), [{ id: 1, name: "10.9.0.11:9000", weight: 1 }]);
 
 const options = { capacity: 65_536, firstPort: 20_000, portCount: 20_000, key: { low: 7, high: 8 }, ruleSlots: 16 };
-const forwarder = new Forwarder(table!, { largest: () => 1792, send: () => false }, options);
+const forwarder = new Forwarder(table!, { largest: () => 1792, isOpen: () => true, send: () => false }, options);
 const packet = new UdpPacket();
 const clients = new Uint8Array(PACKETS * CHUNK);
 const answers = new Uint8Array(PACKETS * CHUNK);
@@ -107,7 +107,10 @@ function toClient(): void {
 }
 
 /** A worker all of whose ports have conversations, and packets of clients that have none. */
-const full = new Forwarder(table!, { largest: () => 1792, send: () => false }, { ...options, portCount: PACKETS });
+const full = new Forwarder(table!, { largest: () => 1792, isOpen: () => true, send: () => false }, {
+  ...options,
+  portCount: PACKETS,
+});
 const { sessions } = full;
 for (let round = 0; round < 4; round++) {
   toBackend(full);

@@ -90,7 +90,7 @@ class Rig {
       key: { low: 7, high: 8 },
       ruleSlots: SLOTS,
     };
-    this.forwarder = new Forwarder(this.table, { largest: () => 1792, send }, sessions);
+    this.forwarder = new Forwarder(this.table, { largest: () => 1792, isOpen: () => true, send }, sessions);
   }
 
   /** Puts one frame through; checks that it has one counted fate, and that it is one of its rule's. */

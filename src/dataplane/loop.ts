@@ -14,6 +14,7 @@ import type { WorkerTable } from "../steering/worker_table.ts";
 import { Batch } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
+import type { EndSource } from "./ends.ts";
 import { Forwarder, type ForwarderOptions } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { PassMark } from "./pass_mark.ts";
@@ -38,7 +39,9 @@ export type Tap = Pick<CaptureTap, "note" | "tap">;
 
 export interface LoopContext {
   readonly worker: number;
+  /** By place; those whose sockets were opened or closed are replaced by {@linkcode LoopContext.endSource}. */
   readonly ends: readonly QueueEnd[];
+  readonly endSource: EndSource;
   readonly tables: readonly WorkerTable[];
   readonly forwardTables: readonly ForwardTable[];
   /** Made when the first rule forwards. */
@@ -65,6 +68,8 @@ const EXPIRE_LOOKS = 1024;
 const EXPIRE_TURNS = 64;
 /** Turns a draining worker tries to get its last packets sent, 1 ms apart. */
 const DRAIN_TURNS_MAX = 200;
+/** Turns that empty the largest rx ring. */
+const LEAVE_TURNS_MAX = 1024;
 
 /** Runs until told to stop, or to drain and everything is drained. */
 export function runLoop(context: LoopContext): void {
@@ -96,6 +101,9 @@ export class Loop {
   #openedTap: Tap | undefined;
   #captureVersion = 0;
   readonly #idle: Idle;
+  #endsVersion = 0;
+  /** True while sockets were opened, or are to be closed, that it has not looked at. Hot path. */
+  #endsDue = false;
   #expiredAtMs = 0;
   /** Turns with packets since the last look for expired sessions. */
   #busyTurns = 0;
@@ -109,8 +117,8 @@ export class Loop {
     const { ends, waiter } = context;
     const idlers = { rest: () => restOf(ends), fillNeedsWakeup: () => fillNeedsWakeup(ends) };
     this.#idle = new Idle(context.wait, waiter, idlers, context.counters.values);
-    this.#idle.looksUp = ends.some(({ zeroCopy }) => zeroCopy);
     this.#noteChanges();
+    if (this.#endsDue) this.#noteEnds();
   }
 
   run(): void {
@@ -124,6 +132,7 @@ export class Loop {
    */
   step(): boolean {
     if (this.#command === COMMAND.stop) return false;
+    if (this.#endsDue) this.#noteEnds();
     const { ends, counters: { values } } = this.#context;
     const idle = this.#idle;
     let received = 0;
@@ -238,16 +247,44 @@ export class Loop {
    */
   #unpark(sinceMs: number, mayPark: boolean): void {
     const { ends } = this.#context;
-    const batch = this.#parkedBatch;
     for (let index = 0; index < ends.length && this.#parking.count > 0; index++) {
-      this.#parking.takeInto(batch, index, sinceMs);
-      if (batch.count === 0) continue;
-      const forwarder = this.#forwarder!;
-      this.#beginForwarding(forwarder, this.#context.now(), mayPark);
-      this.#processParked(index, ends[index]!, forwarder);
-      this.#endForwarding(forwarder);
-      if (mayPark) this.#parking.keepOn(batch, index);
+      this.#unparkEnd(index, sinceMs, mayPark);
     }
+  }
+
+  /** The same of one end. */
+  #unparkEnd(index: number, sinceMs: number, mayPark: boolean): void {
+    const batch = this.#parkedBatch;
+    this.#parking.takeInto(batch, index, sinceMs);
+    if (batch.count === 0) return;
+    const forwarder = this.#forwarder!;
+    this.#beginForwarding(forwarder, this.#context.now(), mayPark);
+    this.#processParked(index, this.#context.ends[index]!, forwarder);
+    this.#endForwarding(forwarder);
+    if (mayPark) this.#parking.keepOn(batch, index);
+  }
+
+  /**
+   * Lets go of sockets that are to be closed, and takes those over that were opened. Not within a turn, which has
+   * packets of one in hand.
+   */
+  #noteEnds(): void {
+    const { control, ends, endSource, worker } = this.#context;
+    const version = control.version(TABLE.ends);
+    for (const index of endSource.leaving(version)) this.#leave(index);
+    endSource.follow(version);
+    this.#egress?.follow();
+    if (ends.some(({ zeroCopy }) => zeroCopy)) this.#idle.looksUp = true;
+    this.#endsVersion = version;
+    this.#endsDue = false;
+    control.setSeen(worker, TABLE.ends, version);
+  }
+
+  /** Finishes what came by an end. Nothing new will come. */
+  #leave(index: number): void {
+    for (let turns = 0; turns < LEAVE_TURNS_MAX && this.#turn(index) > 0; turns++);
+    this.#unparkEnd(index, Infinity, false);
+    this.#context.ends[index]!.flushTx();
   }
 
   #processParked(index: number, end: QueueEnd, forwarder: Forwarder): void {
@@ -306,6 +343,7 @@ export class Loop {
     const capture = control.version(TABLE.capture);
     if (capture !== this.#captureVersion) this.#noteCaptures(capture);
     control.setSeen(worker, TABLE.rules, rules);
+    this.#endsDue = control.version(TABLE.ends) !== this.#endsVersion;
     const asked = control.passAsked;
     if (asked !== this.#passMark.asked) this.#passMark.note(asked, ends);
     if (control.heapAsked(worker)) control.answerHeap(worker, heapUsed() >> 10);

@@ -22,7 +22,7 @@ const BACKEND = { mac: "02:00:00:00:00:03", address: "10.9.0.11", port: 9000 };
 function forwardRig(wait: WaitMode = "poll"): LoopRig {
   const queues = [
     new FakeQueue({ chunks: 256, reserve: 64 }),
-    new FakeQueue({ chunks: 256, reserve: 64, interfaceName: "test1" }),
+    new FakeQueue({ chunks: 256, reserve: 64 }),
   ];
   const rig = new LoopRig({ queues, interfaces: [0, 1], wait });
   rig.setRules(RULES);

@@ -108,7 +108,7 @@ class WatchedQueue {
   readonly #copied = new Uint8Array(CHUNKS);
 
   constructor(readonly interfaceName: string, chunkSize: number) {
-    this.queue = new FakeQueue({ chunks: CHUNKS, chunkSize, reserve: 32, interfaceName });
+    this.queue = new FakeQueue({ chunks: CHUNKS, chunkSize, reserve: 32 });
     this.queue.memory.forEach((_, at, memory) => memory[at] = at * 31 + (at >> 8));
     this.#words = new Int32Array(this.queue.memory.buffer);
     this.#known = this.#words.slice();
@@ -212,7 +212,11 @@ for (const seed of SEEDS) {
     });
     rig.setRules(RULES);
     const ways = new Ways();
-    const writer = new ForwardWriter(251, INTERFACES);
+    const steered = INTERFACES.map((name, ifindex) => ({
+      ...{ name, currentName: name, ifindex },
+      condition: { state: "attached", why: "" },
+    }));
+    const writer = new ForwardWriter(251, steered);
     let table = 0;
     const putTable = (): void => {
       const version = rig.control.version(TABLE.forward) + 1;

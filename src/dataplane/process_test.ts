@@ -68,7 +68,7 @@ function fates({ counters }: Outcome, slot: number): Partial<Record<Fate, number
 Deno.test("processBatch() carries out every action: a packet of its rule has one of its fates", () => {
   const forwarder = new Forwarder(
     viewForwardTables(createForwardTables(SLOTS), SLOTS)[0]!,
-    { largest: () => 1792, send: () => false },
+    { largest: () => 1792, isOpen: () => true, send: () => false },
     { capacity: 64, firstPort: 61000, portCount: 64, key: { low: 1, high: 2 }, ruleSlots: SLOTS },
   );
   for (const kind of WORKER_ACTIONS) {

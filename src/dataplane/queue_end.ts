@@ -4,30 +4,12 @@
  * @module
  */
 import { wakeTx } from "../ffi/libc.ts";
-import { type MemoryAddress, viewMemory } from "../ffi/memory.ts";
+import { viewMemory } from "../ffi/memory.ts";
 import { ChunkExchange, lendableChunks } from "../xsk/chunks.ts";
 import { type ConsumerRing, DESC_LENGTH, type ProducerRing } from "../xsk/ring.ts";
-import { consumerRing, producerRing, type RingAddress } from "../xsk/rings.ts";
+import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { type Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
-
-/** Everything a worker needs to rebuild its view of a queue; can be posted. */
-export interface QueueEndDescription {
-  readonly interfaceName: string;
-  readonly queue: number;
-  readonly fd: number;
-  readonly zeroCopy: boolean;
-  readonly rx: RingAddress;
-  readonly tx: RingAddress;
-  readonly fill: RingAddress;
-  readonly completion: RingAddress;
-  readonly umem: { readonly memory: MemoryAddress; readonly chunkSize: number; readonly chunks: number };
-  /** Chunks that stay out of the fill ring: packets of other interfaces are copied into them. */
-  readonly reserve: number;
-  /** How many workers have a socket on this queue. */
-  readonly workers: number;
-  /** From createQueueState(), one per queue. */
-  readonly state: SharedArrayBuffer;
-}
+import type { EndPlace, OpenEnd } from "./end_table.ts";
 
 /** Wakeups per turn: the kernel sends a limited number of packets per call in copy mode. */
 const TX_WAKEUPS_MAX = 4;
@@ -46,6 +28,8 @@ export class QueueEnd {
   readonly exchange: ChunkExchange;
   readonly fd: number = 0;
   readonly zeroCopy: boolean;
+  /** False where there is no socket. */
+  readonly isOpen: boolean = true;
   /** Bytes of the largest frame that {@linkcode copyIn} takes. */
   readonly largestCopy: number = 0;
   readonly #rx: ConsumerRing;
@@ -56,25 +40,28 @@ export class QueueEnd {
   #copied = 0;
   #mark = 0;
 
-  constructor(description: QueueEndDescription) {
-    const { umem } = description;
-    this.fd = description.fd;
-    this.zeroCopy = description.zeroCopy;
-    this.largestCopy = umem.chunkSize - COPY_FREE;
-    const memory = viewMemory(umem.memory);
+  constructor(end: EndPlace & OpenEnd) {
+    const { chunks, chunkSize, fd, reserve, rx, state, umem, workers, zeroCopy } = end;
+    this.fd = fd;
+    this.zeroCopy = zeroCopy;
+    this.isOpen = chunks > 0;
+    this.largestCopy = chunkSize - COPY_FREE;
+    const memory = viewMemory(umem);
     this.umem = new DataView(memory);
     this.#words = new Int32Array(memory);
-    this.#rx = consumerRing(description.rx);
-    this.#tx = producerRing(description.tx);
+    this.#rx = consumerRing(rx);
+    this.#tx = producerRing(end.tx);
+    const lendable = zeroCopy ? chunks : lendableChunks(rx.layout.size, workers);
+    const [fill, completion] = [producerRing(end.fill), consumerRing(end.completion)];
     this.exchange = new ChunkExchange(
-      description.state,
-      producerRing(description.fill),
-      consumerRing(description.completion),
-      umem.chunkSize,
-      umem.chunks,
-      description.reserve,
-      description.workers > 1,
-      description.zeroCopy ? umem.chunks : lendableChunks(description.rx.layout.size, description.workers),
+      state,
+      fill,
+      completion,
+      chunkSize,
+      chunks,
+      reserve,
+      workers > 1,
+      lendable,
     );
   }
 

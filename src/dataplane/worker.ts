@@ -13,14 +13,18 @@ import { type CaptureMemory, CaptureTap } from "./capture_tap.ts";
 import type { ForwarderOptions } from "./forward.ts";
 import type { WaitMode } from "./idle.ts";
 import { runLoop } from "./loop.ts";
-import { QueueEnd, type QueueEndDescription } from "./queue_end.ts";
+import { type EndPlace, viewEndTables } from "./end_table.ts";
+import { Ends } from "./ends.ts";
 import { ControlWords, WORKER_STATE } from "./control_words.ts";
 import { WorkerCounters } from "./counters.ts";
 
 /** What a worker is started with; can be posted. */
 export interface WorkerOptions {
   readonly worker: number;
-  readonly ends: readonly QueueEndDescription[];
+  /** Its queue ends: queues in order, interface after interface. */
+  readonly places: readonly EndPlace[];
+  /** Where their sockets are, from createEndTables(). */
+  readonly endTables: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
   readonly tables: SharedArrayBuffer;
   readonly forwardTables: SharedArrayBuffer;
@@ -33,12 +37,6 @@ export interface WorkerOptions {
   readonly wait: WaitMode;
   /** CPU to pin the thread to. */
   readonly cpu?: number;
-}
-
-/** Interfaces in the order in which they first appear. */
-function numberInterfaces(ends: readonly QueueEndDescription[]): number[] {
-  const names = [...new Set(ends.map(({ interfaceName }) => interfaceName))];
-  return ends.map(({ interfaceName }) => names.indexOf(interfaceName));
 }
 
 /** What a worker posts when it cannot go on. */
@@ -55,17 +53,19 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
     const control = new ControlWords(data.control);
     try {
       if (data.cpu !== undefined) pinThread(data.cpu);
-      const ends = data.ends.map((description) => new QueueEnd(description));
-      const pollSet = new PollSet([data.eventFd, ...ends.map(({ fd }) => fd)]);
+      const { places } = data;
+      const pollSet = new PollSet(data.eventFd, places.length);
+      const ends = new Ends(viewEndTables(data.endTables, places.length), places, data.worker, pollSet);
       control.setThread(data.worker, threadId());
       control.setState(data.worker, WORKER_STATE.running);
       runLoop({
         worker: data.worker,
-        ends,
+        ends: ends.list,
+        endSource: ends,
         tables: viewWorkerTables(data.tables),
         forwardTables: viewForwardTables(data.forwardTables, data.ruleSlots),
         sessions: data.sessions,
-        interfaceOfEnd: numberInterfaces(data.ends),
+        interfaceOfEnd: places.map(({ networkInterface }) => networkInterface),
         control,
         counters: new WorkerCounters(data.counters, data.ruleSlots),
         openTap: () => new CaptureTap(data.capture, new Clock()),

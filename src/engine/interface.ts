@@ -1,27 +1,16 @@
 /**
- * One steered interface: its program, its link, and a socket for every queue and worker.
+ * One steered interface: its program, its link, and a socket for every queue and worker. It outlives the device: one
+ * that goes away and comes back is attached to again, with the same program, so that all counters go on.
  *
  * @module
  */
-import { XdpLink } from "../bpf/link.ts";
+import { type AttachMode, XdpLink } from "../bpf/link.ts";
 import { SteeringProgram } from "../bpf/program.ts";
 import type { InterfaceConfig } from "../config/schema.ts";
-import type { QueueEndDescription } from "../dataplane/queue_end.ts";
+import type { EndPlace } from "../dataplane/end_table.ts";
 import { messageOf, SteerError, UnsupportedError } from "../errors.ts";
-import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
-import { consumerRing, producerRing } from "../xsk/rings.ts";
-import { OwnerSocket, SharedSocket } from "../xsk/socket.ts";
-import { Umem } from "../xsk/umem.ts";
-import { requireInterface } from "../host/interface_index.ts";
-
-/** One queue of an interface, with a socket per worker. */
-export interface SteeredQueue {
-  readonly id: number;
-  readonly umem: Umem;
-  readonly state: SharedArrayBuffer;
-  /** By worker. */
-  readonly sockets: readonly [OwnerSocket, ...SharedSocket[]];
-}
+import type { Device } from "../host/devices.ts";
+import { SteeredQueue } from "./queue.ts";
 
 /** The rx queues of an interface, by sysfs. Ascending. */
 export function rxQueues(interfaceName: string): number[] {
@@ -45,16 +34,9 @@ function queueEntries(interfaceName: string): Deno.DirEntry[] {
   }
 }
 
-export interface FoundInterface {
-  readonly ifindex: number;
-  /** Those that are to have sockets. */
-  readonly queues: readonly number[];
-}
-
-/** Checks that an interface and the queues asked of it exist. Changes nothing. */
-export function findInterface(config: InterfaceConfig): FoundInterface {
-  const ifindex = requireInterface(config.name);
-  const present = rxQueues(config.name);
+/** The queues of a device that are to have sockets. @throws {SteerError} where one that is asked for is not there. */
+export function queuesOf(config: InterfaceConfig, device: Device): readonly number[] {
+  const present = rxQueues(device.name);
   const queues = config.queues === "all" ? present : config.queues;
   const missing = queues.filter((queue) => !present.includes(queue));
   if (missing.length > 0) {
@@ -62,14 +44,29 @@ export function findInterface(config: InterfaceConfig): FoundInterface {
       `Interface "${config.name}" has no rx queue ${missing.join(", ")}: it has ${present.length} (${
         present.length === 1 ? "0" : `0 to ${present.length - 1}`
       })`,
-      { hint: `ethtool -L ${config.name} combined N changes how many there are` },
+      { hint: `ethtool -L ${device.name} combined N changes how many there are` },
     );
   }
-  return { ifindex, queues };
+  return queues;
+}
+
+/** Whether packets of an interface are steered, and if not, why. */
+export interface Condition {
+  /**
+   * `gone`: there is no such device in this network namespace. `detached`: there is, but its packets go to the kernel
+   * stack. `attaching`: in between.
+   */
+  readonly state: "attached" | "attaching" | "detached" | "gone";
+  /** When it came to that, ISO 8601. */
+  readonly since: string;
+  /** In words why it is not attached; "" while it is. */
+  readonly why: string;
 }
 
 export interface SteeredInterfaceOptions {
   readonly config: InterfaceConfig;
+  /** Those that are to have sockets. */
+  readonly queues: readonly number[];
   /** How many there are. */
   readonly workers: number;
   /** Contents of a BPF object to use instead of the embedded one. */
@@ -81,53 +78,107 @@ export interface SteeredInterfaceOptions {
 }
 
 export class SteeredInterface {
-  readonly name: string;
-  readonly ifindex: number;
-  readonly program: SteeringProgram;
-  readonly link: XdpLink;
-  readonly queues: SteeredQueue[] = [];
+  /** As the configuration calls it. */
+  name: string;
+  /** Every queue that it had at the start; closed ones have no sockets. */
+  readonly queues: readonly SteeredQueue[];
+  /** Times that it was attached to after the first. */
+  reattachments = 0;
+  /** Packets that were lost because the kernel could not redirect them, by errno, as far as it is watched. */
+  redirectErrors: () => ReadonlyMap<string, number> = () => new Map();
+  /** Packets that were counted as sent, and were still in a tx ring when the device went away. */
+  unsent = 0;
+  #condition: Condition = { state: "attaching", since: new Date().toISOString(), why: "xdpsteer is starting" };
+  #device: Device | undefined;
+  #link: XdpLink | undefined;
   readonly #config: InterfaceConfig;
   readonly #workers: number;
-  readonly #wanted: readonly number[];
-  readonly #alone: boolean;
 
-  private constructor(options: SteeredInterfaceOptions, found: FoundInterface, program: SteeringProgram) {
-    const { config } = options;
+  private constructor(options: SteeredInterfaceOptions, readonly program: SteeringProgram) {
+    const { config, queues, workers, alone } = options;
     this.#config = config;
-    this.#alone = options.alone;
-    this.#workers = options.workers;
-    this.#wanted = found.queues;
+    this.#workers = workers;
     this.name = config.name;
-    this.ifindex = found.ifindex;
-    this.program = program;
-    this.link = XdpLink.attach(program.fd, found.ifindex, config.name, config.attach);
+    // With other interfaces there, packets of theirs are copied into chunks of this one.
+    const reserve = alone ? 0 : config.umem.chunks >> 2;
+    this.queues = queues.map((id) => new SteeredQueue(id, config, workers, reserve));
   }
 
-  /**
-   * Loads and attaches the program with an empty port table, so that every packet still passes to the kernel stack. It
-   * is loaded on another thread.
-   */
-  static async attach(options: SteeredInterfaceOptions): Promise<SteeredInterface> {
-    const { config, workers, object, shareWith } = options;
-    const found = findInterface(config);
-    const queueLimit = Math.max(...found.queues) + 1;
-    const program = await SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith });
-    try {
-      return new SteeredInterface(options, found, program);
-    } catch (error) {
-      program[Symbol.dispose]();
-      throw error;
-    }
+  /** Loads the program, on another thread. Nothing is attached yet. */
+  static async load(options: SteeredInterfaceOptions): Promise<SteeredInterface> {
+    const { queues, workers, object, shareWith } = options;
+    const queueLimit = Math.max(...queues) + 1;
+    return new SteeredInterface(
+      options,
+      await SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith }),
+    );
   }
 
-  /** Opens and binds a socket for every queue and worker. */
+  get condition(): Condition {
+    return this.#condition;
+  }
+
+  setCondition(state: Condition["state"], why = ""): void {
+    if (state === this.#condition.state && why === this.#condition.why) return;
+    this.#condition = { state, why, since: new Date().toISOString() };
+  }
+
+  /** What the device is called now, or was called last. */
+  get currentName(): string {
+    return this.#device?.name ?? this.name;
+  }
+
+  /** Of the device that it was attached to last; undefined once that has gone. */
+  get ifindex(): number | undefined {
+    return this.#device?.ifindex;
+  }
+
+  get device(): Device | undefined {
+    return this.#device;
+  }
+
+  /** Takes note of what the device is called now; undefined: it has gone. */
+  set device(device: Device | undefined) {
+    this.#device = device;
+  }
+
+  /** In which mode it is attached, as the kernel says. */
+  get attach(): AttachMode | "none" {
+    return this.#link?.granted ?? "none";
+  }
+
+  /** Why native was not granted where it was tried first, or "". */
+  get fallbackReason(): string {
+    return this.#link?.fallbackReason ?? "";
+  }
+
+  /** True while there are sockets for its packets. */
+  get hasSockets(): boolean {
+    return this.queues.some(({ sockets }) => sockets.length > 0);
+  }
+
+  /** False where the kernel has cut its sockets off. */
+  get isBound(): boolean {
+    return this.queues.every(({ isBound, sockets }) => sockets.length === 0 || isBound);
+  }
+
+  /** Why packets do not get to the workers, though nothing here has detached it; undefined while they do. */
+  get fault(): string | undefined {
+    if (this.#link === undefined) return undefined;
+    if (!this.isBound) return "its device left this network namespace for a moment, and the sockets are cut off";
+    return this.#link.fault;
+  }
+
+  /** Attaches the program to a device. Without sockets, every packet still passes to the kernel stack. */
+  attachTo(device: Device): void {
+    this.#link = XdpLink.attach(this.program.fd, device.ifindex, device.name, this.#config.attach);
+    this.#device = device;
+  }
+
+  /** Opens and binds a socket for every worker on each queue that the device still has. */
   async openSockets(): Promise<void> {
-    for (const id of this.#wanted) this.queues.push(await this.#openQueue(id));
-  }
-
-  /** With other interfaces there, packets of theirs are copied into chunks of this one. */
-  get #reserve(): number {
-    return this.#alone ? 0 : this.#config.umem.chunks >> 2;
+    const present = rxQueues(this.currentName);
+    for (const queue of this.queues) if (present.includes(queue.id)) await queue.open(this.#socketOptions());
   }
 
   /** Makes the sockets reachable: from now on a listed port's packets would be redirected. */
@@ -137,69 +188,41 @@ export class SteeredInterface {
     }
   }
 
-  /** What `worker` needs to serve its sockets, one per queue. */
-  describeEnds(worker: number): QueueEndDescription[] {
-    return this.queues.map(({ id, umem, state, sockets }) => ({
-      interfaceName: this.name,
-      queue: id,
-      fd: sockets[worker]!.fd,
-      zeroCopy: sockets[worker]!.zeroCopy!,
-      rx: sockets[worker]!.rx,
-      tx: sockets[worker]!.tx,
-      ...sockets[0].queueRings,
-      umem: { memory: umem.memory, chunkSize: umem.chunkSize, chunks: umem.chunks },
-      state,
-      reserve: this.#reserve,
+  /** What workers need to know of its queues that never changes; one end per queue. */
+  places(networkInterface: number): EndPlace[] {
+    const { chunkSize, chunks } = this.#config.umem;
+    return this.queues.map(({ id, state, reserve }) => ({
+      ...{ networkInterface, queue: id, chunkSize, chunks, reserve, state },
       workers: this.#workers,
     }));
   }
 
   detach(): void {
-    this.link.close();
+    this.#link?.close();
+    this.#link = undefined;
+  }
+
+  /** Closes all sockets and their memory. No worker may look at them any more. */
+  closeSockets(): void {
+    for (const queue of [...this.queues].reverse()) this.unsent += queue.close();
   }
 
   /** Closes everything, in reverse order of opening. No worker may be running any more. */
   close(): void {
     this.detach();
-    for (const { sockets, umem } of this.queues) {
-      for (const socket of [...sockets].reverse()) socket.close();
-      umem.close();
-    }
-    this.queues.length = 0;
+    this.closeSockets();
     this.program[Symbol.dispose]();
   }
 
-  async #openQueue(id: number): Promise<SteeredQueue> {
-    const { name, rings, umem: umemConfig, zeroCopy } = this.#config;
-    if (zeroCopy === "require" && this.link.granted === "generic") {
+  #socketOptions(): Parameters<SteeredQueue["open"]>[0] {
+    const { name, zeroCopy } = this.#config;
+    if (zeroCopy === "require" && this.attach === "generic") {
       throw new UnsupportedError(`Interface "${name}" has no zero-copy: it is attached in generic mode`, {
         hint: "set zero_copy: auto, or attach: native to see why native XDP is refused",
       });
     }
     // A generic attach with a zero-copy socket is accepted by some drivers and then receives nothing.
-    const allowed = this.link.granted === "generic" ? "off" : zeroCopy;
-    const options = { interfaceName: name, ifindex: this.ifindex, queue: id, rings, zeroCopy: allowed };
-    const umem = new Umem(umemConfig);
-    const shared: SharedSocket[] = [];
-    let owner: OwnerSocket | undefined;
-    try {
-      owner = new OwnerSocket(options, umem);
-      const state = createQueueState(umem.chunks);
-      const { fill, completion } = owner.queueRings;
-      const { chunkSize, chunks } = umem;
-      new ChunkExchange(state, producerRing(fill), consumerRing(completion), chunkSize, chunks, this.#reserve).seed();
-      await owner.bind();
-      for (let worker = 1; worker < this.#workers; worker++) {
-        const socket = new SharedSocket(options);
-        shared.push(socket);
-        await socket.bind(owner);
-      }
-      return { id, umem, state, sockets: [owner, ...shared] };
-    } catch (error) {
-      for (const socket of shared) socket.close();
-      owner?.close();
-      umem.close();
-      throw error;
-    }
+    const allowed = this.attach === "generic" ? "off" : zeroCopy;
+    return { interfaceName: name, ifindex: this.ifindex!, zeroCopy: allowed };
   }
 }

@@ -1,16 +1,14 @@
 /**
- * What the kernel side has to say, brought into the log: the XDP program's events, the kernel's own tracepoints, and an
- * interface that goes away.
+ * What the kernel side has to say, brought into the log: the XDP program's events, and the kernel's own tracepoints.
  *
  * @module
  */
 import { EventAccount } from "../bpf/event_account.ts";
 import { openEvents } from "../bpf/events.ts";
 import { EVENT_KINDS, type EventKind } from "../bpf/reasons.ts";
-import type { KernelTrace } from "../bpf/trace.ts";
+import type { KernelTrace, Watched } from "../bpf/trace.ts";
 import { messageOf } from "../errors.ts";
 import type { BpfRingBuffer } from "../ffi/libbpf.ts";
-import { interfaceIndex } from "../ffi/libc.ts";
 import { logger } from "../log.ts";
 import type { SteeredInterface } from "./interface.ts";
 import { MORE, reportRest, reportTrace } from "./trace_report.ts";
@@ -34,8 +32,10 @@ export class KernelEvents implements Disposable {
   readonly #sources: readonly Source[];
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #traceTimer: ReturnType<typeof setTimeout>;
-  readonly #gone = new Set<string>();
   #trace: KernelTrace | undefined;
+  #mapIds: readonly number[] = [];
+  /** What the trace watches. */
+  #told: readonly Watched[] = [];
   #closed = false;
 
   constructor(private readonly interfaces: readonly SteeredInterface[]) {
@@ -56,15 +56,18 @@ export class KernelEvents implements Disposable {
       const { KernelTrace, mapIdOf } = await import("../bpf/trace.ts");
       if (this.#closed) return;
       const startedMs = performance.now();
-      const watched = this.interfaces.map(({ name, program }) => ({
+      const reported = this.interfaces.map(({ name, program }) => ({
         name,
         workers: program.workerCount,
         xskMapId: mapIdOf(program.xskMapFd),
       }));
-      const ifindexes = this.interfaces.map(({ ifindex }) => ifindex);
-      const trace = await KernelTrace.open(ifindexes, (event) => reportTrace(watched[event.interface]!, event));
+      this.#mapIds = reported.map(({ xskMapId }) => xskMapId);
+      const watched = this.#watched;
+      const trace = await KernelTrace.open(watched, (event) => reportTrace(reported[event.interface]!, event));
       if (this.#closed) return trace[Symbol.dispose]();
       this.#trace = trace;
+      this.#told = watched;
+      this.interfaces.forEach((steered, place) => steered.redirectErrors = () => trace.redirectErrors(place));
       log.debug("The kernel's tracepoints are watched after {elapsedMs} ms", {
         elapsedMs: Number((performance.now() - startedMs).toFixed(1)),
       });
@@ -77,13 +80,16 @@ export class KernelEvents implements Disposable {
     }
   }
 
+  get #watched(): Watched[] {
+    return this.interfaces.map(({ ifindex = 0 }, place) => ({ ifindex, mapId: this.#mapIds[place]! }));
+  }
+
   #look(): void {
     this.#consume(false);
-    for (const { name, ifindex } of this.interfaces) {
-      if (interfaceIndex(name) === ifindex || this.#gone.has(name)) continue;
-      this.#gone.add(name);
-      log.error("Interface {interface} is gone; restart xdpsteer when it is back", { interface: name });
-    }
+    const watched = this.#watched;
+    if (this.#trace === undefined || watched.every(({ ifindex }, at) => ifindex === this.#told[at]!.ifindex)) return;
+    this.#trace.follow(watched);
+    this.#told = watched;
   }
 
   /** @param last Nothing will be reported any more: says also what was held back of floods that go on. */
@@ -111,7 +117,12 @@ export class KernelEvents implements Disposable {
     clearTimeout(this.#traceTimer);
     this.#consume(true);
     for (const { ring } of this.#sources) ring[Symbol.dispose]();
-    this.#trace?.[Symbol.dispose]();
+    if (this.#trace === undefined) return;
+    for (const steered of this.interfaces) {
+      const last = steered.redirectErrors();
+      steered.redirectErrors = () => last;
+    }
+    this.#trace[Symbol.dispose]();
     this.#trace = undefined;
   }
 }

@@ -7,7 +7,7 @@ import { createCaptureRing } from "../dataplane/capture_ring.ts";
 import { createCapturePlans } from "../dataplane/capture_tap.ts";
 import type { ForwarderOptions } from "../dataplane/forward.ts";
 import type { WaitMode } from "../dataplane/idle.ts";
-import type { QueueEndDescription } from "../dataplane/queue_end.ts";
+import type { EndPlace } from "../dataplane/end_table.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/control_words.ts";
 import { type LoopCounter, WorkerCounters } from "../dataplane/counters.ts";
@@ -34,7 +34,10 @@ export interface WorkerTask {
   /** From createForwardTables(). */
   readonly forwardTables: SharedArrayBuffer;
   readonly sessions: (worker: number) => ForwarderOptions;
-  readonly describeEnds: (worker: number) => QueueEndDescription[];
+  /** The workers' queue ends: queues in order, interface after interface. */
+  readonly places: readonly EndPlace[];
+  /** Where their sockets are, from createEndTables(). */
+  readonly endTables: SharedArrayBuffer;
 }
 
 /** New forwarding sessions that were refused, by what they ran out of. */
@@ -119,15 +122,14 @@ export class WorkerPool implements ReadingWorkers {
     return this.#running = this.#begin(task);
   }
 
-  async #begin({ ruleSlots, tables, forwardTables, sessions, describeEnds }: WorkerTask): Promise<void> {
+  async #begin({ ruleSlots, tables, forwardTables, sessions, places, endTables }: WorkerTask): Promise<void> {
     const plans = createCapturePlans(ruleSlots);
     const rings: SharedArrayBuffer[] = [];
     this.capture = { plans, rings };
     this.#threads.forEach((thread, worker) => {
-      const ends = describeEnds(worker);
-      const ring = createCaptureRing(ends.length);
+      const ring = createCaptureRing(places.length);
       rings.push(ring);
-      const counters = WorkerCounters.create(ruleSlots, ends.length);
+      const counters = WorkerCounters.create(ruleSlots, places.length);
       const liveOfBackend = liveOfBackendMemory();
       this.#liveOfBackend.push(new Int32Array(liveOfBackend));
       const eventFd = openEventFd();
@@ -137,14 +139,15 @@ export class WorkerPool implements ReadingWorkers {
       thread.postMessage(
         {
           worker,
-          ends,
+          places,
+          endTables,
           control: this.control.memory,
           tables,
           forwardTables,
           sessions: { ...sessions(worker), liveOfBackend },
           counters: counters.memory,
           ruleSlots,
-          capture: { plans, ring, ends: ends.length },
+          capture: { plans, ring, ends: places.length },
           eventFd,
           wait: this.#wait,
           ...(cpu === undefined ? {} : { cpu }),

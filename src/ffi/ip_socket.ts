@@ -6,7 +6,7 @@
  * @module
  */
 import { ERRNO, syscallError } from "./errno.ts";
-import { libc } from "./libc.ts";
+import { libc, takeSocketError } from "./libc.ts";
 import { INET, packAddress, type SocketAddress } from "./udp.ts";
 import { UAPI } from "./uapi.ts";
 
@@ -14,7 +14,6 @@ import { UAPI } from "./uapi.ts";
 export const IP_SOCKET = {
   SOCK_STREAM: 1,
   SOCK_NONBLOCK: 0o4000,
-  SO_ERROR: 4,
   IPPROTO_ICMP: 1,
   IPPROTO_ICMPV6: 58,
   SOL_RAW: 255,
@@ -119,11 +118,7 @@ export class IpSocket implements Disposable {
 
   /** What became of a TCP connection that was in progress: 0 or `-errno`. */
   takeError(): number {
-    const { symbols, errno } = libc();
-    const value = new Int32Array(1);
-    const { SO_ERROR } = IP_SOCKET;
-    const result = symbols.getsockopt(this.#fd, INET.SOL_SOCKET, SO_ERROR, value, new Uint32Array([value.byteLength]));
-    return result < 0 ? -errno[0]! : -value[0]!;
+    return takeSocketError(this.#fd);
   }
 
   /** @returns bytes sent, or `-errno`, which may be an earlier message's. */

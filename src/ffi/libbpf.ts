@@ -165,18 +165,43 @@ export function queryXdp(ifindex: number): XdpAttachment {
   return { mode, programId: ids.map((offset) => view.getUint32(offset, true)).find((id) => id !== 0) ?? 0 };
 }
 
-/** What the kernel tells of a program or a link, and closes its fd; undefined for an fd that could not be had. */
+/** What the kernel tells of a program or a link; undefined for an fd that could not be had. */
 function objectInfo(fd: number): DataView | undefined {
   if (fd < 0) return undefined;
   const info = new Uint8Array(256);
   const result = libbpf().bpf_obj_get_info_by_fd(fd, info, new Uint32Array([info.byteLength]));
-  closeFd(fd);
   return result < 0 ? undefined : new DataView(info.buffer);
+}
+
+/** The same, and closes the fd. */
+function takeObjectInfo(fd: number): DataView | undefined {
+  const info = objectInfo(fd);
+  if (fd >= 0) closeFd(fd);
+  return info;
+}
+
+/** The id of a program that is open here; 0 where the kernel does not tell. */
+export function programIdOf(fd: number): number {
+  return objectInfo(fd)?.getUint32(BPF_PROG_INFO.id, true) ?? 0;
+}
+
+/** What an XDP link holds now; undefined where the kernel does not tell. */
+export interface HeldByLink {
+  readonly programId: number;
+  /** 0: it was detached by force, or its interface is gone. */
+  readonly ifindex: number;
+}
+
+export function heldByLink(fd: number): HeldByLink | undefined {
+  const info = objectInfo(fd);
+  if (info === undefined) return undefined;
+  const { prog_id, xdp_ifindex } = BPF_LINK_INFO;
+  return { programId: info.getUint32(prog_id, true), ifindex: info.getUint32(xdp_ifindex, true) };
 }
 
 /** The name of a loaded program, "" where the kernel does not tell. */
 export function programName(id: number): string {
-  const info = objectInfo(libbpf().bpf_prog_get_fd_by_id(id));
+  const info = takeObjectInfo(libbpf().bpf_prog_get_fd_by_id(id));
   if (info === undefined) return "";
   const name = new Uint8Array(info.buffer, BPF_PROG_INFO.name, BPF_PROG_INFO.nameBytes);
   return new TextDecoder().decode(name.subarray(0, Math.max(name.indexOf(0), 0)));
@@ -186,7 +211,7 @@ export function programName(id: number): string {
 export function xdpLinkId(program: number, ifindex: number): number | undefined {
   const id = new Uint32Array(1);
   while (libbpf().bpf_link_get_next_id(id[0]!, id) === 0) {
-    const info = objectInfo(libbpf().bpf_link_get_fd_by_id(id[0]!));
+    const info = takeObjectInfo(libbpf().bpf_link_get_fd_by_id(id[0]!));
     const field = (offset: number): number | undefined => info?.getUint32(offset, true);
     if (
       field(BPF_LINK_INFO.type) === UAPI.BPF_LINK_TYPE_XDP && field(BPF_LINK_INFO.prog_id) === program &&

@@ -131,6 +131,15 @@ export function getXdpOption(fd: number, option: number, name: string, value: Ui
   return length[0]!;
 }
 
+/** What has gone wrong with a socket since this was asked last: 0 or `-errno`. */
+export function takeSocketError(fd: number): number {
+  const { symbols, errno } = libc();
+  const value = new Int32Array(1);
+  const length = new Uint32Array([value.byteLength]);
+  const result = symbols.getsockopt(fd, UAPI.SOL_SOCKET, UAPI.SO_ERROR, value, length);
+  return result < 0 ? -errno[0]! : -value[0]!;
+}
+
 /** Binds a socket; returns 0 or `-errno`, since some refusals are answers (no zero-copy here) and not errors. */
 export function bindSocket(fd: number, address: Uint8Array): number {
   const { symbols, errno } = libc();

@@ -42,18 +42,37 @@ export function* messagesIn(bytes: Uint8Array): Generator<NetlinkMessage> {
   }
 }
 
-/** The attributes from `offset` to the end by type, as views; the last of a type wins. */
-export function attributesIn(bytes: Uint8Array, offset = 0): Map<number, Uint8Array> {
+/** The attributes from `offset` to the end, in order, as views. */
+function* attributes(bytes: Uint8Array, offset: number): Generator<readonly [type: number, value: Uint8Array]> {
   const view = viewOf(bytes);
-  const attributes = new Map<number, Uint8Array>();
   for (let at = align(offset); at + NLATTR.size <= bytes.length;) {
     const length = view.getUint16(at + NLATTR.nla_len, true);
-    if (length < NLATTR.size || at + length > bytes.length) break;
-    const type = view.getUint16(at + NLATTR.nla_type, true) & ~TYPE_FLAGS;
-    attributes.set(type, bytes.subarray(at + NLATTR.size, at + length));
+    if (length < NLATTR.size || at + length > bytes.length) return;
+    yield [view.getUint16(at + NLATTR.nla_type, true) & ~TYPE_FLAGS, bytes.subarray(at + NLATTR.size, at + length)];
     at += align(length);
   }
-  return attributes;
+}
+
+/** The attributes from `offset` to the end by type, as views; the last of a type wins. */
+export function attributesIn(bytes: Uint8Array, offset = 0): Map<number, Uint8Array> {
+  return new Map(attributes(bytes, offset));
+}
+
+/** The values of all attributes of a type, as views. */
+export function valuesIn(bytes: Uint8Array, wanted: number): Uint8Array[] {
+  return [...attributes(bytes, 0)].filter(([type]) => type === wanted).map(([, value]) => value);
+}
+
+/** A value that is a text with a zero at its end; "" where there is none. */
+export function textOf(value: Uint8Array | undefined): string {
+  if (value === undefined) return "";
+  const end = value.indexOf(0);
+  return new TextDecoder().decode(value.slice(0, end < 0 ? undefined : end));
+}
+
+/** A value that is a number of 32 bits; 0 where there is none. */
+export function u32Of(value: Uint8Array | undefined): number {
+  return value === undefined || value.length < 4 ? 0 : viewOf(value).getUint32(0, true);
 }
 
 /** An attribute to be sent: its type and value. */

@@ -8,6 +8,8 @@ import { POLLFD, TIMESPEC, UAPI } from "./uapi.ts";
 
 /** Of the clock and of what an eventfd held, behind the set. */
 const CLOCK_BYTES = 64;
+/** An fd that poll(2) takes for none. */
+const NONE = -1;
 
 /**
  * A poll(2) set and a clock in memory that C can see. Belongs to one thread.
@@ -28,14 +30,18 @@ export class PollSet {
   readonly #poll = libc().symbols.poll;
   readonly #eventfdRead = libc().symbols.eventfd_read;
   readonly #clockGettime = libc().symbols.clock_gettime;
+  readonly #words: Int32Array;
   readonly #count: number = 0;
   readonly #first: number = 0;
 
-  /** @param fds What to wait for, POLLIN each. The first is an eventfd, which is emptied when it has ended a sleep. */
-  constructor(fds: readonly number[]) {
-    this.#count = fds.length;
-    this.#first = fds[0]!;
-    const clockAt = Math.ceil(fds.length * POLLFD.size / CLOCK_BYTES) * CLOCK_BYTES;
+  /**
+   * @param eventFd An eventfd, which is emptied when it has ended a sleep.
+   * @param sockets How many sockets to wait for; {@linkcode setSocket} says which.
+   */
+  constructor(eventFd: number, sockets: number) {
+    this.#count = 1 + sockets;
+    this.#first = eventFd;
+    const clockAt = Math.ceil(this.#count * POLLFD.size / CLOCK_BYTES) * CLOCK_BYTES;
     const bytes = clockAt + CLOCK_BYTES;
     // Mapped and never unmapped: some pages per worker for the life of the process.
     this.#pointer = mapMemory(bytes, UAPI.MAP_PRIVATE | UAPI.MAP_ANONYMOUS, -1, 0, "map a poll set");
@@ -43,12 +49,20 @@ export class PollSet {
     this.#clock = Deno.UnsafePointer.offset(this.#pointer, clockAt)!;
     this.#drain = Deno.UnsafePointer.offset(this.#pointer, clockAt + TIMESPEC.size)!;
     this.#time = new Int32Array(buffer, clockAt, TIMESPEC.size / 4);
-    this.#revents = new Int16Array(buffer, 0, (fds.length * POLLFD.size) / 2);
-    const words = new Int32Array(buffer);
-    fds.forEach((fd, index) => {
-      words[(index * POLLFD.size) / 4] = fd;
-      this.#revents[(index * POLLFD.size + POLLFD.events) / 2] = UAPI.POLLIN;
-    });
+    this.#revents = new Int16Array(buffer, 0, (this.#count * POLLFD.size) / 2);
+    this.#words = new Int32Array(buffer, 0, (this.#count * POLLFD.size) / 4);
+    this.#set(0, eventFd);
+    for (let place = 0; place < sockets; place++) this.setSocket(place, NONE);
+  }
+
+  /** @param fd What to wait for at this place, POLLIN; -1: nothing. */
+  setSocket(place: number, fd: number): void {
+    this.#set(1 + place, fd);
+  }
+
+  #set(entry: number, fd: number): void {
+    this.#words[(entry * POLLFD.size) / 4] = fd;
+    this.#revents[(entry * POLLFD.size + POLLFD.events) / 2] = UAPI.POLLIN;
   }
 
   /** Sleeps until one of the fds is readable. Hot path: no allocation. @param timeoutMs -1: for ever. */

@@ -1,25 +1,23 @@
 /**
- * An interface by its name.
+ * An interface by one of its names.
  *
  * @module
  */
 import { SteerError } from "../errors.ts";
-import { interfaceIndex } from "../ffi/libc.ts";
+import { type Device, type DeviceTable, listDevices } from "./devices.ts";
 
-/** The index of an interface. @throws {SteerError} with those there are, where there is none of this name. */
-export function requireInterface(name: string): number {
-  const ifindex = interfaceIndex(name);
-  if (ifindex !== 0) return ifindex;
+/**
+ * The interface of a name, which may be an alternative one.
+ *
+ * @throws {SteerError} with those there are, where there is none of this name.
+ */
+export function requireInterface(
+  name: string,
+  devices: Pick<DeviceTable, "byName" | "names"> = listDevices(),
+): Device {
+  const device = devices.byName(name);
+  if (device !== undefined) return device;
   throw new SteerError(`There is no interface "${name}" in this network namespace`, {
-    hint: hintOf(),
+    hint: `the interfaces are: ${devices.names.join(", ")}`,
   });
-}
-
-function hintOf(): string {
-  try {
-    const names = [...Deno.readDirSync("/sys/class/net")].map((entry) => entry.name).sort();
-    return `the interfaces are: ${names.join(", ")}`;
-  } catch {
-    return "ip link lists the interfaces there are";
-  }
 }

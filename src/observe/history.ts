@@ -213,15 +213,15 @@ export class History implements Disposable {
     moment.reasons.fill(0);
     let place = 0;
     for (const { queues } of interfaces) {
-      for (const { sockets } of queues) {
-        sockets.forEach((socket, worker) => {
-          const statistics = socket.statistics();
+      for (const queue of queues) {
+        for (let worker = 0; worker < queue.workers; worker++) {
+          const statistics = queue.statistics(worker);
           moment.socketDrops[worker * this.#queueEnds + place] = lostPackets(statistics);
           for (let index = SOCKETS_AT; index < FATES_AT; index++) {
             const counter = OUTCOMES[index]!.reason as SocketCounter;
             if (tells(counter, worker)) moment.reasons[index]! += statistics[counter];
           }
-        });
+        }
         place++;
       }
     }

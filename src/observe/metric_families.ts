@@ -39,6 +39,12 @@ export const METRICS = {
     "worker",
     "reason",
   ),
+  xdpsteer_redirect_errors_total: counter(
+    "Packets lost because the kernel could not redirect them to a socket, by errno; those with ENOBUFS, ENOMEM or " +
+      "ENOSPC are in xdpsteer_xsk_drops_total too. Counted while the kernel's tracepoints are watched",
+    "interface",
+    "errno",
+  ),
   xdpsteer_ring_fill: gauge(
     "Entries waiting in a ring; for rx and tx, in the rings of all workers",
     "interface",
@@ -59,12 +65,24 @@ export const METRICS = {
     "ring",
   ),
   xdpsteer_interface_info: gauge(
-    "1; its labels have the XDP mode that was granted: native or generic",
+    "1; its labels have the XDP mode that was granted: native or generic; none while it is not attached",
     "interface",
     "attach",
   ),
   xdpsteer_interface_fallback: gauge("1 if native XDP was tried and generic was granted", "interface"),
   xdpsteer_interface_up: gauge("1 while the attached interface exists and has a carrier", "interface"),
+  xdpsteer_interface_attached: gauge(
+    "1 while the XDP program is attached to the interface and packets reach the workers",
+    "interface",
+  ),
+  xdpsteer_interface_reattachments_total: counter(
+    "Number of times the interface was attached again after it had gone, or was detached by force",
+    "interface",
+  ),
+  xdpsteer_interface_unsent_packets_total: counter(
+    "Packets counted as sent that were still in a tx ring when the interface went away",
+    "interface",
+  ),
   xdpsteer_queue_zero_copy: gauge(
     "1 if the kernel granted zero-copy to all sockets of a queue",
     "interface",

@@ -41,7 +41,7 @@ export function renderMetrics(
 }
 
 function addInterface(out: Exposition, status: InterfaceStatus): void {
-  const { name, ifindex, seen, verdicts, attach, fallbackReason, queues } = status;
+  const { name, currentName, ifindex, seen, verdicts, attach, fallbackReason, queues, state } = status;
   const at = labels({ interface: name });
   out.add("xdpsteer_xdp_seen_packets_total", seen, at);
   for (const [verdict, byReason] of Object.entries(verdicts)) {
@@ -49,9 +49,16 @@ function addInterface(out: Exposition, status: InterfaceStatus): void {
       out.add("xdpsteer_xdp_packets_total", packets, labels({ interface: name, verdict, reason }));
     }
   }
+  // That of sockets that are cut off always has a sample, so that its rate is known.
+  for (const [errno, packets] of Object.entries({ ENXIO: 0, ...status.redirectErrors })) {
+    out.add("xdpsteer_redirect_errors_total", packets, labels({ interface: name, errno }));
+  }
   out.add("xdpsteer_interface_info", 1, labels({ interface: name, attach }));
   out.add("xdpsteer_interface_fallback", fallbackReason === "" ? 0 : 1, at);
-  out.add("xdpsteer_interface_up", interfaceIsUp(name, ifindex) ? 1 : 0, at);
+  out.add("xdpsteer_interface_up", ifindex !== null && interfaceIsUp(currentName, ifindex) ? 1 : 0, at);
+  out.add("xdpsteer_interface_attached", state === "attached" ? 1 : 0, at);
+  out.add("xdpsteer_interface_reattachments_total", status.reattachments, at);
+  out.add("xdpsteer_interface_unsent_packets_total", status.unsent, at);
   for (const queue of queues) addQueue(out, name, queue);
 }
 

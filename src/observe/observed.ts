@@ -7,20 +7,31 @@ import type { Appliance } from "../appliance/appliance.ts";
 import type { Steering } from "../appliance/steering.ts";
 import type { Forwarding } from "../backends/forwarding.ts";
 import type { CountedInterface, RuleTotals } from "../engine/counters.ts";
-import type { SteeredInterface, SteeredQueue } from "../engine/interface.ts";
+import type { SteeredInterface } from "../engine/interface.ts";
+import type { SteeredQueue } from "../engine/queue.ts";
 import type { WorkerPool } from "../engine/workers.ts";
-import type { XdpLink } from "../bpf/link.ts";
 import type { OwnerSocket, SharedSocket } from "../xsk/socket.ts";
 
-export type ObservedSocket = Pick<SharedSocket, "rx" | "statistics" | "tx" | "zeroCopy">;
+export type ObservedSocket = Pick<SharedSocket, "rx" | "tx">;
 export type ObservedOwner = ObservedSocket & Pick<OwnerSocket, "queueRings">;
 
-export interface ObservedQueue extends Pick<SteeredQueue, "id"> {
-  readonly sockets: readonly [ObservedOwner, ...ObservedSocket[]];
+export interface ObservedQueue extends Pick<SteeredQueue, "config" | "id" | "statistics" | "workers" | "zeroCopy"> {
+  /** None while it is closed. */
+  readonly sockets: readonly [ObservedOwner, ...ObservedSocket[]] | readonly [];
 }
 
-export interface ObservedInterface extends CountedInterface, Pick<SteeredInterface, "ifindex" | "name"> {
-  readonly link: Pick<XdpLink, "fallbackReason" | "granted">;
+type InterfaceFacts =
+  | "attach"
+  | "condition"
+  | "currentName"
+  | "fallbackReason"
+  | "ifindex"
+  | "name"
+  | "reattachments"
+  | "redirectErrors"
+  | "unsent";
+
+export interface ObservedInterface extends CountedInterface, Pick<SteeredInterface, InterfaceFacts> {
   readonly queues: readonly ObservedQueue[];
 }
 

@@ -22,7 +22,7 @@ function busyBox(): FakeAppliance {
   box.decide("chat", 1, "passed", 8);
   const [lo, other] = box.interfaces;
   lo!.program.countReason("NOT_UDP", 3);
-  Object.assign(other!.link, { granted: "generic", fallbackReason: "no native XDP" });
+  Object.assign(other!, { attach: "generic", fallbackReason: "no native XDP" });
   const [first, second] = lo!.queues[0]!.sockets;
   Object.assign(first!.numbers!, {
     rx_dropped: 1,
@@ -36,15 +36,14 @@ function busyBox(): FakeAppliance {
   box.workers.counters[1]!.values[0] = 77; // turns
   box.captures = [{ rule: "game", written: 3, dropped: 2 } as FakeAppliance["captures"][number]];
   const way = { interface: "lo", mac: "02:00:00:00:00:01", mtu: 1500 };
+  const backend = { rules: ["dns"], sessions: 0, leavingSeconds: null, health: null, nextHop: way, noWay: null };
   box.backends = [
-    { name: "10.0.0.1:53", rules: ["dns"], sessions: 0, leavingSeconds: null, health: null, nextHop: way },
+    { ...backend, name: "10.0.0.1:53" },
     {
+      ...backend,
       name: "10.0.0.2:53",
-      rules: ["dns"],
-      sessions: 0,
-      leavingSeconds: null,
-      health: null,
       nextHop: { ...way, mac: null },
+      noWay: { kind: "no_neighbour", interface: "lo", text: "the next hop behind lo does not answer" },
     },
   ];
   return box;
@@ -60,6 +59,7 @@ Deno.test("Observer.snapshot() tells every packet once in each account", () => {
     seen: 15 + 15 + 3,
     verdicts: { redirect: 15, pass: 8 + 3, drop: 7 },
     received: 15,
+    redirectErrors: 0,
     socketDrops: 33,
     fates: { ...zero, counted: 10, tx_ring_full: 4, malformed: 1 },
   });

@@ -9,9 +9,10 @@ import { FATES } from "../steering/fate.ts";
 import { formatPorts, type Rule } from "../steering/rule.ts";
 import { roundMs } from "../text.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
-import { lostPackets } from "../xsk/socket_counters.ts";
+import { isCountedAtSocket, lostPackets } from "../xsk/socket_counters.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
 import type { PacketsBytes, RuleCounts } from "../engine/counters.ts";
+import type { Condition } from "../engine/interface.ts";
 import type { ObservedInterface } from "./observed.ts";
 
 export interface SocketStatus {
@@ -35,13 +36,27 @@ export interface QueueStatus {
 }
 
 export interface InterfaceStatus {
+  /** As the configuration calls it. */
   readonly name: string;
-  readonly ifindex: number;
-  /** As granted by the kernel. */
-  readonly attach: "native" | "generic";
+  /** What it is called now, or was called last. */
+  readonly currentName: string;
+  /** Null while it is gone. */
+  readonly ifindex: number | null;
+  /** Whether its packets are steered, since when, and if not, why. */
+  readonly state: Condition["state"];
+  readonly since: string;
+  readonly why: string;
+  /** Times that it was attached again. */
+  readonly reattachments: number;
+  /** As granted by the kernel; none while it is not attached. */
+  readonly attach: "native" | "generic" | "none";
   /** Why native was not granted where it was tried first, or "". */
   readonly fallbackReason: string;
   readonly seen: number;
+  /** Packets that were lost because the kernel could not redirect them, by errno. */
+  readonly redirectErrors: Readonly<Record<string, number>>;
+  /** Packets that were counted as sent, and were still in a tx ring when the interface went away. */
+  readonly unsent: number;
   /** Packets by verdict, then by reason. */
   readonly verdicts: Readonly<Record<Verdict, Readonly<Record<string, number>>>>;
   readonly queues: readonly QueueStatus[];
@@ -89,30 +104,31 @@ export interface Totals {
   readonly received: number;
   /** Redirected packets the kernel dropped at a socket, counted in XDP_STATISTICS as LOST_COUNTERS. */
   readonly socketDrops: number;
+  /** Redirected packets that no socket counts: theirs was closed, or cut off from its interface. */
+  readonly redirectErrors: number;
   readonly fates: Readonly<Record<string, number>>;
 }
 
 /** @param slots Rule slots in use. */
 export function interfaceStatus(steered: ObservedInterface, slots: number): InterfaceStatus {
-  const queues = steered.queues.map(({ id, sockets }): QueueStatus => {
-    const { fill, completion } = sockets[0].queueRings;
+  const queues = steered.queues.map((queue): QueueStatus => {
+    const { id, config, sockets, workers, zeroCopy } = queue;
+    const [owner] = sockets;
     return {
       queue: id,
-      zeroCopy: sockets.every(({ zeroCopy }) => zeroCopy === true),
-      fill: producerRing(fill).pending(),
-      completion: consumerRing(completion).pending(),
-      ringSizes: {
-        rx: sockets[0].rx.layout.size,
-        tx: sockets[0].tx.layout.size,
-        fill: fill.layout.size,
-        completion: completion.layout.size,
-      },
-      sockets: sockets.map((socket, worker) => ({
-        worker,
-        statistics: socket.statistics(),
-        rx: consumerRing(socket.rx).pending(),
-        tx: producerRing(socket.tx).pending(),
-      })),
+      zeroCopy,
+      fill: owner === undefined ? 0 : producerRing(owner.queueRings.fill).pending(),
+      completion: owner === undefined ? 0 : consumerRing(owner.queueRings.completion).pending(),
+      ringSizes: config.rings,
+      sockets: Array.from({ length: workers }, (_, worker) => {
+        const socket = sockets[worker];
+        return {
+          worker,
+          statistics: queue.statistics(worker),
+          rx: socket === undefined ? 0 : consumerRing(socket.rx).pending(),
+          tx: socket === undefined ? 0 : producerRing(socket.tx).pending(),
+        };
+      }),
     };
   });
   const { program } = steered;
@@ -122,8 +138,11 @@ export function interfaceStatus(steered: ObservedInterface, slots: number): Inte
     Record<string, number>
   >;
   byReason.forEach((packets, reason) => verdicts[VERDICT_OF_REASON[reason]!][REASON_NAMES[reason]!] = packets);
-  const { name, ifindex, link } = steered;
-  return { name, ifindex, attach: link.granted, fallbackReason: link.fallbackReason, seen, verdicts, queues };
+  const { name, currentName, ifindex = null, condition, reattachments, attach, fallbackReason, unsent } = steered;
+  return {
+    ...{ name, currentName, ifindex, ...condition, reattachments, attach, fallbackReason },
+    ...{ seen, redirectErrors: Object.fromEntries(steered.redirectErrors()), unsent, verdicts, queues },
+  };
 }
 
 export function ruleStatus(
@@ -162,6 +181,7 @@ export function totals(interfaces: readonly InterfaceStatus[], rules: readonly R
   let seen = 0;
   let socketDrops = 0;
   let received = 0;
+  let redirectErrors = 0;
   for (const status of interfaces) {
     seen += status.seen;
     for (const verdict of VERDICTS) {
@@ -170,6 +190,9 @@ export function totals(interfaces: readonly InterfaceStatus[], rules: readonly R
     for (const { sockets } of status.queues) {
       for (const { statistics } of sockets) socketDrops += lostPackets(statistics);
     }
+    for (const [errno, packets] of Object.entries(status.redirectErrors)) {
+      if (!isCountedAtSocket(errno)) redirectErrors += packets;
+    }
   }
   for (const { workers } of rules) {
     for (const worker of workers) {
@@ -177,5 +200,5 @@ export function totals(interfaces: readonly InterfaceStatus[], rules: readonly R
       for (const [fate, { packets }] of Object.entries(worker.fates)) fates[fate] = fates[fate]! + packets;
     }
   }
-  return { seen, verdicts, received, socketDrops, fates };
+  return { seen, verdicts, received, socketDrops, redirectErrors, fates };
 }

@@ -51,6 +51,7 @@ export const FATE_TABLE = {
   error_returned: { served: true, words: "an ICMP error about a packet to a backend, sent to the packet's client" },
   error_unmatched: { served: false, words: "an ICMP error about a packet that no session has sent" },
   error_limited: { served: false, words: "an ICMP error more than may be sent on in a second" },
+  interface_gone: { served: false, words: "the interface that it had to leave by is gone or not attached" },
 } as const satisfies Readonly<Record<string, FateEntry>>;
 
 export type Fate = keyof typeof FATE_TABLE;

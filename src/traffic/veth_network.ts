@@ -87,21 +87,26 @@ export class VethNetwork implements AsyncDisposable {
   }
 
   async #setUp(options: VethNetworkOptions): Promise<void> {
-    const { queues = 2, mtu = 1500, clientQueuePackets = 10_000, checksumOffload = true, chatty = false } = options;
     const { client, steer } = this.names;
+    for (const name of [client, steer]) await run(["ip", "netns", "add", name]);
+    if (!options.chatty) { for (const side of SIDES) await this.#quietIpv6(side); }
+    for (const side of SIDES) await this.exec(side, ["ip", "link", "set", "lo", "up"]);
+    await this.connect(options);
+  }
+
+  /** Makes the veth pair between the two, with its addresses; also after it was deleted. */
+  async connect(options: VethNetworkOptions = {}): Promise<void> {
+    const { queues = 2, mtu = 1500, clientQueuePackets = 10_000, checksumOffload = true } = options;
     const end = (side: Side): string[] => [
       ...[INTERFACES[side], "address", MACS[side], "mtu", `${mtu}`, "numtxqueues", `${queues}`],
       ...["numrxqueues", `${queues}`, "netns", this.names[side]],
     ];
-    for (const name of [client, steer]) await run(["ip", "netns", "add", name]);
-    if (!chatty) { for (const side of SIDES) await this.#quietIpv6(side); }
     await run(["ip", "link", "add", ...end("client"), "type", "veth", "peer", "name", ...end("steer")]);
     for (const side of SIDES) {
       const device = INTERFACES[side];
       // No link-local address: nothing is multicast from one.
       await this.exec(side, ["ip", "link", "set", device, "addrgenmode", "none"]);
       if (!checksumOffload) await this.exec(side, ["ethtool", "-K", device, "tx", "off"]);
-      await this.exec(side, ["ip", "link", "set", "lo", "up"]);
       await this.exec(side, ["ip", "link", "set", device, "up"]);
     }
     const queueing = ["root", "pfifo", "limit", `${clientQueuePackets}`];

@@ -8,7 +8,15 @@
 import { messageOf, UnsupportedError } from "../errors.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { ERRNO, syscallError } from "../ffi/errno.ts";
-import { bindSocket, closeFd, getXdpOption, openXdpSocket, setXdpOption, trySetXdpOption } from "../ffi/libc.ts";
+import {
+  bindSocket,
+  closeFd,
+  getXdpOption,
+  openXdpSocket,
+  setXdpOption,
+  takeSocketError,
+  trySetXdpOption,
+} from "../ffi/libc.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { SOCKADDR_XDP, UAPI, XDP_MMAP_OFFSETS, XDP_RING_OFFSET, XDP_STATISTICS, XDP_UMEM_REG } from "../ffi/uapi.ts";
 import type { RingAddress } from "./rings.ts";
@@ -90,6 +98,7 @@ abstract class XskSocket implements Disposable {
   readonly #offsets: DataView;
   readonly #mappings: MappedMemory[] = [];
   #zeroCopy: boolean | undefined;
+  #isCutOff = false;
   #closed = false;
 
   /** Opens a socket and makes its rings, those of its queue too if it registers `umem`. */
@@ -137,6 +146,13 @@ abstract class XskSocket implements Disposable {
   /** What the kernel granted, read back after bind; undefined before. */
   get zeroCopy(): boolean | undefined {
     return this.#zeroCopy;
+  }
+
+  /** False once the device that it was bound to has left the network namespace: it never gets a packet again. */
+  get isBound(): boolean {
+    // Told once, to whoever asks first.
+    this.#isCutOff ||= takeSocketError(this.fd) === -ERRNO.ENETDOWN;
+    return !this.#isCutOff;
   }
 
   /** Reads the kernel's counters. `rx_fill_ring_empty_descs` is the queue's: all its sockets report the same number. */

@@ -47,6 +47,14 @@ export function lostPackets(statistics: Readonly<Record<SocketCounter, number>>)
   return LOST_COUNTERS.reduce((sum, name) => sum + statistics[name], 0);
 }
 
+/** Errors of a redirect that the socket has counted too, by xsk_rcv(). Before Linux 5.19, ENOSPC is all of them. */
+const COUNTED_ERRORS: readonly string[] = ["ENOBUFS", "ENOMEM", "ENOSPC"];
+
+/** Whether a redirect to a socket that failed with this is among {@linkcode LOST_COUNTERS}. */
+export function isCountedAtSocket(errno: string): boolean {
+  return COUNTED_ERRORS.includes(errno);
+}
+
 /**
  * Where several sockets of a queue are counted: whether this worker's socket tells something that the first one's does
  * not.

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { KernelTrace, type TraceEvent } from "../../src/bpf/trace.ts";
+import { KernelTrace, type TraceEvent, type Watched } from "../../src/bpf/trace.ts";
 import { possibleCpus } from "../../src/ffi/libbpf.ts";
 import { compileBpf } from "../e2e/support/bpf.ts";
 import { TempDir } from "../e2e/support/command.ts";
@@ -36,6 +36,9 @@ for number in range(options["packets"]):
 print("null")
 `;
 
+/** Interfaces without an xsk_map of ours. */
+const watch = (...ifindexes: number[]): Watched[] => ifindexes.map((ifindex) => ({ ifindex, mapId: 0 }));
+
 interface Scene {
   readonly network: TestNetwork;
   readonly ifindex: number;
@@ -69,7 +72,7 @@ interface Told {
 /** Everything that is told of `packets` packets, and how many it accounts for. */
 async function told(at: Scene, packets: number): Promise<Told> {
   const events: TraceEvent[] = [];
-  using trace = await KernelTrace.open([at.ifindex], (event) => events.push(event), at.netns);
+  using trace = await KernelTrace.open(watch(at.ifindex), (event) => events.push(event), at.netns);
   const seconds = await send(at, packets);
   await until("an event", () => {
     trace.consume();
@@ -118,11 +121,11 @@ Deno.test("KernelTrace hears nothing of another interface, nor of the same ifind
   await using network = await TestNetwork.create();
   const at = await scene(network, "XDP_ABORTED");
   const heard: TraceEvent[] = [];
-  using elsewhere = await KernelTrace.open([at.ifindex], (event) => heard.push(event));
-  using otherInterface = await KernelTrace.open([at.ifindex + 1, 1], (event) => heard.push(event), at.netns);
+  using elsewhere = await KernelTrace.open(watch(at.ifindex), (event) => heard.push(event));
+  using otherInterface = await KernelTrace.open(watch(at.ifindex + 1, 1), (event) => heard.push(event), at.netns);
   // The third proves that there was something to be heard, and that an interface is found wherever it stands.
   const right: TraceEvent[] = [];
-  using all = await KernelTrace.open([1, at.ifindex], (event) => right.push(event), at.netns);
+  using all = await KernelTrace.open(watch(1, at.ifindex), (event) => right.push(event), at.netns);
   await send(at, 20);
   await until("an event", () => {
     all.consume();
@@ -137,7 +140,7 @@ Deno.test("KernelTrace says how much was held back once a flood has ended, not b
   await using network = await TestNetwork.create();
   const at = await scene(network, "XDP_ABORTED");
   const events: TraceEvent[] = [];
-  using trace = await KernelTrace.open([at.ifindex], (event) => events.push(event), at.netns);
+  using trace = await KernelTrace.open(watch(at.ifindex), (event) => events.push(event), at.netns);
   await send(at, 200);
   trace.consume();
   const first = events.length;

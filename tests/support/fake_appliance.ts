@@ -11,7 +11,7 @@ import { RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/b
 import type { CaptureStatus } from "../../src/capture/captures.ts";
 import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { RuleTotals } from "../../src/engine/counters.ts";
-import type { ObservedInterface, ObservedOwner, ObservedSocket } from "../../src/observe/observed.ts";
+import type { ObservedInterface, ObservedOwner, ObservedQueue, ObservedSocket } from "../../src/observe/observed.ts";
 import type { Rule } from "../../src/steering/rule.ts";
 import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
 import type { XskStatistics } from "../../src/xsk/socket.ts";
@@ -20,6 +20,13 @@ import { ringAddress } from "./fake_queue.ts";
 import { FATE, type Fate } from "./fates.ts";
 import { STATISTICS } from "./status_answer.ts";
 
+const ATTACHED = {
+  attach: "native",
+  fallbackReason: "",
+  condition: { state: "attached", since: "2026-01-02T03:04:05.000Z", why: "" },
+  reattachments: 0,
+  unsent: 0,
+} as const;
 const FIELDS = RULE_COUNTER_FIELDS.length;
 export const RING_SIZE = 64;
 
@@ -65,7 +72,6 @@ export class FakeXskSocket implements ObservedSocket {
   readonly txRing = new FakeRing(RING_SIZE, "desc");
   readonly rx = ringAddress(this.rxRing);
   readonly tx = ringAddress(this.txRing);
-  zeroCopy = false;
   /** Undefined while the kernel does not answer. */
   numbers: Record<keyof XskStatistics, number> | undefined = { ...STATISTICS };
 
@@ -82,9 +88,27 @@ export class FakeOwnerSocket extends FakeXskSocket implements ObservedOwner {
   readonly queueRings = { fill: ringAddress(this.fill), completion: ringAddress(this.completion) };
 }
 
+/** A queue that is open. */
+export class FakeObservedQueue implements ObservedQueue {
+  readonly config = {
+    rings: { rx: RING_SIZE, tx: RING_SIZE, fill: RING_SIZE, completion: RING_SIZE },
+    umem: { chunks: RING_SIZE, chunkSize: 2048 as const, headroom: 0 },
+  };
+  readonly sockets: readonly [FakeOwnerSocket, ...FakeXskSocket[]];
+  zeroCopy = false;
+
+  constructor(readonly id: number, readonly workers: number) {
+    this.sockets = [new FakeOwnerSocket(), ...Array.from({ length: workers - 1 }, () => new FakeXskSocket())];
+  }
+
+  statistics(worker: number): XskStatistics {
+    return this.sockets[worker]!.statistics();
+  }
+}
+
 export interface FakeInterface extends ObservedInterface {
   readonly program: FakeProgram;
-  readonly queues: readonly { readonly id: number; readonly sockets: readonly [FakeOwnerSocket, ...FakeXskSocket[]] }[];
+  readonly queues: readonly FakeObservedQueue[];
 }
 
 export interface FakeApplianceOptions {
@@ -125,8 +149,10 @@ export class FakeAppliance implements AskedAppliance {
       name,
       ifindex: 1 + index, // the first is that of lo in any namespace
       program: new FakeProgram(ruleSlots),
-      link: { granted: "native", fallbackReason: "" },
-      queues: Array.from({ length: queues }, (_, id) => ({ id, sockets: fakeSockets(workers) })),
+      ...ATTACHED,
+      currentName: name,
+      redirectErrors: () => new Map(),
+      queues: Array.from({ length: queues }, (_, id) => new FakeObservedQueue(id, workers)),
     }));
     this.#places = this.interfaces.flatMap(({ program, queues }) => queues.map(() => program));
     this.idleMs = new Array(workers).fill(0);
@@ -181,10 +207,6 @@ export class FakeAppliance implements AskedAppliance {
   #slot(rule: string): number {
     return rule === "" ? NO_RULE : this.slots.slotOf(rule)!;
   }
-}
-
-function fakeSockets(workers: number): [FakeOwnerSocket, ...FakeXskSocket[]] {
-  return [new FakeOwnerSocket(), ...Array.from({ length: workers - 1 }, () => new FakeXskSocket())];
 }
 
 /** A rule with one port. */

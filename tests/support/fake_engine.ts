@@ -18,7 +18,7 @@ import type { Change, Readers } from "../../src/steering/published.ts";
 export class FakeWorkers implements ReadingWorkers {
   readonly count = 2;
   /** By table. */
-  readonly versions: number[] = [0, 0, 0];
+  readonly versions: number[] = [0, 0, 0, 0];
   /** Tables that a worker does not take up. */
   readonly hung = new Set<Table>();
   /** Tables whose next flip fails. */

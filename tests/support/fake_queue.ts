@@ -12,7 +12,6 @@ import { FakeRing } from "./fake_kernel.ts";
 export const FRAME_AT = 256;
 
 export interface FakeQueueOptions {
-  readonly interfaceName?: string;
   readonly queue?: number;
   readonly chunks?: number;
   readonly chunkSize?: number;
@@ -47,7 +46,7 @@ export class FakeQueue {
 
   constructor(options: FakeQueueOptions = {}) {
     const { chunks = 64, chunkSize = 2048, workers = 1, reserve = 0, zeroCopy = false } = options;
-    const { ring = chunks, tx: txSize = ring, interfaceName = "test0", queue = 0 } = options;
+    const { ring = chunks, tx: txSize = ring, queue = 0 } = options;
     this.chunks = chunks;
     this.chunkSize = chunkSize;
     this.memory = new Uint8Array(chunks * chunkSize);
@@ -57,7 +56,7 @@ export class FakeQueue {
     this.sockets = Array.from({ length: workers }, () => {
       const [rx, tx] = [new FakeRing(ring, "desc"), new FakeRing(txSize, "desc")];
       const port = new QueueEnd({
-        interfaceName,
+        networkInterface: 0,
         queue,
         fd: -1,
         zeroCopy,
@@ -65,7 +64,9 @@ export class FakeQueue {
         tx: ringAddress(tx),
         fill: ringAddress(this.fill),
         completion: ringAddress(this.completion),
-        umem: { memory: addressOf(this.memory), chunkSize, chunks },
+        umem: addressOf(this.memory),
+        chunkSize,
+        chunks,
         reserve,
         workers,
         state: this.state,

@@ -62,6 +62,7 @@ export class Bench {
   readonly forwarder: Forwarder;
   readonly elsewhere: { networkInterface: number; bytes: Uint8Array }[] = [];
   room = true;
+  isOpen = true;
   largest = 1 << 30;
 
   constructor({ mode = "nat", capacity = 64, portCount = 50, vlans = [], mtu = 1500, ...options }: BenchOptions = {}) {
@@ -112,7 +113,7 @@ export class Bench {
     const key = { low: 7, high: 8 };
     const { anyArrival = false } = options;
     const sessions = { capacity, firstPort: 20000, portCount, key, ruleSlots: 16, anyArrival };
-    this.forwarder = new Forwarder(this.table, { largest, send }, sessions);
+    this.forwarder = new Forwarder(this.table, { largest, isOpen: () => this.isOpen, send }, sessions);
   }
 
   /** Lets new flows go to these rows only. */

@@ -6,8 +6,10 @@
 import assert from "node:assert/strict";
 import { ControlWords, TABLE } from "../../src/dataplane/control_words.ts";
 import { WorkerCounters } from "../../src/dataplane/counters.ts";
+import { closedEnd } from "../../src/dataplane/ends.ts";
 import type { WaitMode } from "../../src/dataplane/idle.ts";
 import { Loop, type LoopContext, type Tap } from "../../src/dataplane/loop.ts";
+import type { QueueEnd } from "../../src/dataplane/queue_end.ts";
 import type { Action, ActionKind } from "../../src/steering/action.ts";
 import { compileWorkerTable } from "../../src/steering/compile.ts";
 import { createForwardTables, type ForwardTable, viewForwardTables } from "../../src/steering/forward_table.ts";
@@ -95,6 +97,8 @@ export class LoopRig {
   readonly sleeps: number[] = [];
   /** What happens while the worker sleeps. */
   whileAsleep: () => void = () => {};
+  /** By place: what is told of and not taken over yet. */
+  readonly #changedEnds = new Map<number, QueueEnd>();
   readonly #elapsed = new Float64Array(1);
   #markMs = 0;
 
@@ -106,9 +110,17 @@ export class LoopRig {
     this.counters = WorkerCounters.create(RULE_SLOTS, queues.length);
     this.tables = viewWorkerTables(createWorkerTables(RULE_SLOTS));
     this.forwardTables = viewForwardTables(createForwardTables(RULE_SLOTS), RULE_SLOTS);
+    const ends = queues.map(({ sockets }) => sockets[worker]!.port);
     this.loop = new Loop({
       worker,
-      ends: queues.map(({ sockets }) => sockets[worker]!.port),
+      ends,
+      endSource: {
+        leaving: () => [...this.#changedEnds.keys()],
+        follow: () => {
+          for (const [place, end] of this.#changedEnds) ends[place] = end;
+          this.#changedEnds.clear();
+        },
+      },
       tables: this.tables,
       forwardTables: this.forwardTables,
       sessions: {
@@ -126,6 +138,12 @@ export class LoopRig {
       wait: options.wait ?? "poll",
       heapUsed: () => 5 << 20,
     });
+  }
+
+  /** The control thread tells of a queue that was opened in the place of another. Undefined: it is to be closed. */
+  setQueue(place: number, queue: FakeQueue | undefined): void {
+    this.#changedEnds.set(place, queue === undefined ? closedEnd() : queue.sockets[this.worker]!.port);
+    this.control.publish(TABLE.ends, this.control.version(TABLE.ends) + 1);
   }
 
   /** Puts rules in force as the control thread does: into the idle worker table, which is then the one in force. */

@@ -59,10 +59,14 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     uptimeMs,
     interfaces: [{
       name: "eth7",
+      currentName: "eth7",
       ifindex: 7,
+      ...{ state: "attached", since: "2026-01-02T03:04:05.000Z", why: "", reattachments: 0 },
       attach: "native",
       fallbackReason: "",
       seen: received + dropped + lost,
+      redirectErrors: {},
+      unsent: 0,
       verdicts: { redirect: { steered: received + lost }, drop: { rule_drop: dropped }, pass: {} },
       queues: Array.from({ length: queues }, (_, queue) => ({
         queue,
@@ -117,6 +121,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
       verdicts: { redirect: received + lost, pass: 0, drop: dropped },
       received,
       socketDrops: lost,
+      redirectErrors: 0,
       fates: { counted: received },
     },
   };

@@ -94,7 +94,10 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
     this.forwarding = new Forwarding({
       tables: this.#forwardTables,
       config: TRANSLATION,
-      interfaces: ["steer0", "back0"],
+      interfaces: ["steer0", "back0"].map((name, index) => ({
+        ...{ name, currentName: name, ifindex: 1 + index },
+        condition: { state: "attached", why: "" },
+      })),
       workers,
       queue,
       timers,

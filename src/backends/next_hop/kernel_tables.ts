@@ -6,15 +6,8 @@
  */
 import type { NetlinkMessage } from "../../ffi/netlink_message.ts";
 import { NETLINK } from "../../ffi/netlink_uapi.ts";
-import {
-  type Link,
-  linkIndex,
-  type Neighbour,
-  parseLink,
-  parseNeighbour,
-  type Route,
-  type VlanTag,
-} from "./rtnetlink.ts";
+import { type Link, linkIndex, parseLink, type VlanTag } from "../../host/link_messages.ts";
+import { type Neighbour, parseNeighbour, type Route } from "./rtnetlink.ts";
 
 /** How a frame gets on its way to a destination. */
 export interface NextHop {

@@ -11,20 +11,14 @@ import { ERRNO, syscallError } from "../../ffi/errno.ts";
 import { NetlinkSocket } from "../../ffi/netlink.ts";
 import { NETLINK } from "../../ffi/netlink_uapi.ts";
 import { UAPI } from "../../ffi/uapi.ts";
+import { linksRequest } from "../../host/link_messages.ts";
 import { logger } from "../../log.ts";
 import { type FrameDevice, hasFailed, KernelTables, type NextHop } from "./kernel_tables.ts";
 import { canSolicit, pokeDestination } from "./poke.ts";
-import {
-  linksRequest,
-  neighboursRequest,
-  parseRoute,
-  type Route,
-  routeRequest,
-  useNeighbourRequest,
-} from "./rtnetlink.ts";
+import { neighboursRequest, parseRoute, type Route, routeRequest, useNeighbourRequest } from "./rtnetlink.ts";
 
 export type { FrameDevice, NextHop } from "./kernel_tables.ts";
-export type { VlanTag } from "./rtnetlink.ts";
+export type { VlanTag } from "../../host/link_messages.ts";
 
 const GROUPS = [
   NETLINK.RTNLGRP_LINK,

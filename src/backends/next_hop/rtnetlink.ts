@@ -1,28 +1,10 @@
 /**
- * What rtnetlink says of links, neighbours and routes, read from its messages, and the requests for it. No socket here.
+ * What rtnetlink says of neighbours and routes, read from its messages, and the requests for it. No socket here.
  *
  * @module
  */
-import { attributesIn, encodeMessage, viewOf } from "../../ffi/netlink_message.ts";
-import { IFINFOMSG, NDMSG, NETLINK, RTMSG, RTVIA } from "../../ffi/netlink_uapi.ts";
-
-export interface VlanTag {
-  readonly protocol: 0x8100 | 0x88a8;
-  readonly id: number;
-}
-
-/** A network device. */
-export interface Link {
-  readonly ifindex: number;
-  readonly name: string;
-  /** Undefined where it has no Ethernet address. */
-  readonly mac: Uint8Array | undefined;
-  readonly mtu: number;
-  /** Set up, with a carrier, and not waiting for something else (802.1X). */
-  readonly up: boolean;
-  /** Of a VLAN device whose parent is in this namespace: the parent, and the tag that is put on. */
-  readonly vlan: { readonly parent: number; readonly tag: VlanTag } | undefined;
-}
+import { attributesIn, encodeMessage, u32Of, viewOf } from "../../ffi/netlink_message.ts";
+import { NDMSG, NETLINK, RTMSG, RTVIA } from "../../ffi/netlink_uapi.ts";
 
 /** An entry of a neighbour table (ARP or ND). */
 export interface Neighbour {
@@ -51,65 +33,11 @@ export interface Route {
 
 const MAC_BYTES = 6;
 const IPV6_BYTES = 16;
-/**
- * Set up and with a carrier. Not IFF_RUNNING: the kernel may set that a second late, as it takes note of carriers once
- * a second.
- */
-const UP = NETLINK.IFF_UP | NETLINK.IFF_LOWER_UP;
 /** States in which the kernel itself would send to the neighbour's address. */
 const VALID = NETLINK.NUD_PERMANENT | NETLINK.NUD_NOARP | NETLINK.NUD_REACHABLE | NETLINK.NUD_PROBE |
   NETLINK.NUD_STALE | NETLINK.NUD_DELAY;
 
-const text = (bytes: Uint8Array | undefined): string =>
-  bytes === undefined
-    ? ""
-    : new TextDecoder().decode(bytes.slice(0, bytes.indexOf(0) < 0 ? undefined : bytes.indexOf(0)));
-const u32 = (bytes: Uint8Array | undefined): number =>
-  bytes === undefined || bytes.length < 4 ? 0 : viewOf(bytes).getUint32(0, true);
 const family = (address: Uint8Array): number => address.length === IPV6_BYTES ? NETLINK.AF_INET6 : NETLINK.AF_INET;
-
-/** The body of RTM_NEWLINK; undefined where it tells of a part of a device only, as a bridge's messages do. */
-export function parseLink(body: Uint8Array): Link | undefined {
-  const ifindex = linkIndex(body);
-  const attributes = attributesIn(body, IFINFOMSG.size);
-  const mtu = attributes.get(NETLINK.IFLA_MTU);
-  if (ifindex === undefined || mtu === undefined) return undefined;
-  const mac = attributes.get(NETLINK.IFLA_ADDRESS);
-  return {
-    ifindex,
-    name: text(attributes.get(NETLINK.IFLA_IFNAME)),
-    mac: mac?.length === MAC_BYTES ? mac.slice() : undefined,
-    mtu: u32(mtu),
-    up: (viewOf(body).getUint32(IFINFOMSG.ifi_flags, true) & (UP | NETLINK.IFF_DORMANT)) === UP,
-    vlan: parseVlan(attributes),
-  };
-}
-
-/** Which device RTM_NEWLINK or RTM_DELLINK is about; undefined where it is about its part in a bridge. */
-export function linkIndex(body: Uint8Array): number | undefined {
-  if (body.length < IFINFOMSG.size || body[IFINFOMSG.ifi_family] !== 0) return undefined;
-  return viewOf(body).getInt32(IFINFOMSG.ifi_index, true);
-}
-
-function parseVlan(attributes: Map<number, Uint8Array>): Link["vlan"] {
-  const linkInfo = attributes.get(NETLINK.IFLA_LINKINFO);
-  // With an id of a namespace, the parent is in that one.
-  if (linkInfo === undefined || attributes.has(NETLINK.IFLA_LINK_NETNSID)) return undefined;
-  const info = attributesIn(linkInfo);
-  if (text(info.get(NETLINK.IFLA_INFO_KIND)) !== "vlan") return undefined;
-  const data = attributesIn(info.get(NETLINK.IFLA_INFO_DATA) ?? new Uint8Array());
-  const id = data.get(NETLINK.IFLA_VLAN_ID);
-  const protocol = data.get(NETLINK.IFLA_VLAN_PROTOCOL);
-  if (id === undefined) return undefined;
-  return {
-    parent: u32(attributes.get(NETLINK.IFLA_LINK)),
-    tag: {
-      // In network byte order, unlike the id.
-      protocol: protocol !== undefined && viewOf(protocol).getUint16(0) === 0x88a8 ? 0x88a8 : 0x8100,
-      id: viewOf(id).getUint16(0, true),
-    },
-  };
-}
 
 /** The body of RTM_NEWNEIGH or RTM_DELNEIGH; undefined where it is about something else than IP, or about a proxy. */
 export function parseNeighbour(body: Uint8Array): Neighbour | undefined {
@@ -138,10 +66,10 @@ export function parseRoute(body: Uint8Array): Route {
   const metrics = attributes.get(NETLINK.RTA_METRICS);
   return {
     type: body[RTMSG.rtm_type]!,
-    ifindex: u32(attributes.get(NETLINK.RTA_OIF)),
+    ifindex: u32Of(attributes.get(NETLINK.RTA_OIF)),
     gateway: attributes.get(NETLINK.RTA_GATEWAY)?.slice() ?? via ?? null,
     source: attributes.get(NETLINK.RTA_PREFSRC)?.slice(),
-    mtu: metrics === undefined ? 0 : u32(attributesIn(metrics).get(NETLINK.RTAX_MTU)),
+    mtu: metrics === undefined ? 0 : u32Of(attributesIn(metrics).get(NETLINK.RTAX_MTU)),
     encapsulated: attributes.has(NETLINK.RTA_ENCAP_TYPE),
   };
 }
@@ -152,12 +80,6 @@ export function routeRequest(destination: Uint8Array): Uint8Array<ArrayBuffer> {
   header[RTMSG.rtm_family] = family(destination);
   header[RTMSG.rtm_dst_len] = destination.length * 8;
   return encodeMessage(NETLINK.RTM_GETROUTE, NETLINK.NLM_F_REQUEST, header, [[NETLINK.RTA_DST, destination]]);
-}
-
-/** Asks for all devices. */
-export function linksRequest(): Uint8Array<ArrayBuffer> {
-  const flags = NETLINK.NLM_F_REQUEST | NETLINK.NLM_F_DUMP;
-  return encodeMessage(NETLINK.RTM_GETLINK, flags, new Uint8Array(IFINFOMSG.size));
 }
 
 /** Asks for all entries of the neighbour tables. */

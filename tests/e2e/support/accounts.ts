@@ -50,9 +50,13 @@ export function passedFor(status: Status, reason: string): number {
 
 /** Every packet has one verdict and, where it was redirected, one fate; nothing is unexplained. */
 export function assertConserved(status: Status): void {
-  const { seen, verdicts, received, socketDrops, fates } = status.totals;
+  const { seen, verdicts, received, socketDrops, redirectErrors, fates } = status.totals;
   assert.equal(verdicts.redirect + verdicts.pass + verdicts.drop, seen, "packets seen = sum of verdicts");
-  assert.equal(received + socketDrops, verdicts.redirect, "redirected = received + dropped at sockets");
+  assert.equal(
+    received + socketDrops + redirectErrors,
+    verdicts.redirect,
+    "redirected = received + dropped at sockets + redirects that failed",
+  );
   assert.equal(sum(Object.values(fates)), received, "received = sum of fates");
   assert.equal(sum(status.workers.map((worker) => worker.received)), received, "received = sum over workers");
   assert.equal(sum(status.rules.map((rule) => rule.redirected.packets)), verdicts.redirect, "redirected = over rules");
@@ -109,7 +113,8 @@ export async function settled(box: Appliance, sent = 0): Promise<Status> {
   for (;;) {
     const { totals } = await box.untilStatus(
       "all redirected packets",
-      ({ totals }) => totals.seen >= sent && totals.received + totals.socketDrops >= totals.verdicts.redirect,
+      ({ totals: { seen, received, socketDrops, redirectErrors, verdicts } }) =>
+        seen >= sent && received + socketDrops + redirectErrors >= verdicts.redirect,
     );
     if (isDeepStrictEqual(before, totals.fates)) break;
     before = totals.fates;

@@ -106,26 +106,43 @@ export class BackendHost implements AsyncDisposable {
   }
 
   async #setUp(queues: number, backends: number): Promise<void> {
-    const { network, name } = this;
+    const { name } = this;
     await ip("netns", "add", name);
+    await this.exec(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.accept_ra=0"]);
+    await this.exec(["ip", "link", "set", "lo", "up"]);
+    await this.connect(queues, backends);
+  }
+
+  /** Makes the link between the two, with its addresses; also after it was deleted. */
+  async connect(queues = 2, backends = 3): Promise<void> {
+    const { network, name } = this;
     const many = ["numtxqueues", `${queues}`, "numrxqueues", `${queues}`];
     const far = ["peer", "name", FAR, ...many, "netns", name];
     await ip("link", "add", BACK, ...many, "netns", network.names.steer, "type", "veth", ...far);
-    await this.exec(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.accept_ra=0"]);
     // A lost ARP request of theirs is repeated after a second, by default: that would be measured, and not the box.
     await this.exec(["sysctl", "-q", "-w", `net.ipv4.neigh.${FAR}.retrans_time_ms=250`]);
-    for (const device of ["lo", FAR]) await this.exec(["ip", "link", "set", device, "up"]);
-    await network.exec("steer", ["ip", "link", "set", BACK, "up"]);
+    await this.exec(["ip", "link", "set", FAR, "up"]);
+    await this.configureBox();
     for (const family of ["IPv4", "IPv6"] as const) {
-      const { net, prefix } = FAMILIES[family];
+      const { prefix } = FAMILIES[family];
       const nodad = family === "IPv6" ? ["nodad"] : [];
-      await network.exec("steer", ["ip", "address", "add", `${net(BOX_HOST)}/${prefix}`, "dev", BACK, ...nodad]);
       for (let number = 1; number <= backends; number++) {
         await this.exec(["ip", "address", "add", `${backendAddress(family, number)}/${prefix}`, "dev", FAR, ...nodad]);
       }
     }
     const isUp = async (): Promise<boolean> => (await this.exec(["ip", "link", "show", FAR])).includes("state UP");
     await until("the backends' link", isUp);
+  }
+
+  /** Sets the box's end of the link up, with its addresses. */
+  async configureBox(): Promise<void> {
+    const { network } = this;
+    await network.exec("steer", ["ip", "link", "set", BACK, "up"]);
+    for (const family of BOTH) {
+      const { net, prefix } = FAMILIES[family];
+      const nodad = family === "IPv6" ? ["nodad"] : [];
+      await network.exec("steer", ["ip", "address", "add", `${net(BOX_HOST)}/${prefix}`, "dev", BACK, ...nodad]);
+    }
   }
 
   /** A second way to the backends: by gateway 10.14.0.1 behind {@linkcode BACK_2}. */

@@ -1,0 +1,120 @@
+/**
+ * One queue of a steered interface: its packet memory and a socket per worker, while the interface is there.
+ *
+ * @module
+ */
+import type { InterfaceConfig } from "../config/schema.ts";
+import type { OpenEnd } from "../dataplane/end_table.ts";
+import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
+import { consumerRing, producerRing } from "../xsk/rings.ts";
+import { SOCKET_COUNTERS } from "../xsk/socket_counters.ts";
+import { OwnerSocket, SharedSocket, type SocketOptions, type XskStatistics } from "../xsk/socket.ts";
+import { Umem } from "../xsk/umem.ts";
+
+/** A queue's sockets by worker; none while it is closed. */
+export type QueueSockets = readonly [OwnerSocket, ...SharedSocket[]] | readonly [];
+
+const NOTHING = Object.fromEntries(SOCKET_COUNTERS.map((name) => [name, 0])) as XskStatistics;
+
+export class SteeredQueue {
+  /** Of the chunks' circulation; the same memory each time that the queue is opened. */
+  readonly state: SharedArrayBuffer;
+  #umem: Umem | undefined;
+  #sockets: QueueSockets = [];
+  /** By worker: what its sockets of before have counted. */
+  readonly #before: XskStatistics[];
+
+  /** @param reserve Chunks that stay out of the fill ring, for packets of other interfaces. */
+  constructor(
+    readonly id: number,
+    readonly config: Pick<InterfaceConfig, "rings" | "umem">,
+    readonly workers: number,
+    readonly reserve: number,
+  ) {
+    this.state = createQueueState(config.umem.chunks);
+    this.#before = new Array<XskStatistics>(workers).fill(NOTHING);
+  }
+
+  get sockets(): QueueSockets {
+    return this.#sockets;
+  }
+
+  /** Whether all sockets have zero-copy. */
+  get zeroCopy(): boolean {
+    return this.#sockets.length > 0 && this.#sockets.every(({ zeroCopy }) => zeroCopy === true);
+  }
+
+  /** What the kernel has counted for a worker on this queue since the process started. */
+  statistics(worker: number): XskStatistics {
+    const now = this.#sockets[worker]?.statistics();
+    const before = this.#before[worker]!;
+    if (now === undefined) return before;
+    return before === NOTHING ? now : sumOf(before, now);
+  }
+
+  /** True while the kernel delivers to the sockets: they are cut off for good when their device goes away. */
+  get isBound(): boolean {
+    return this.#sockets[0]?.isBound ?? false;
+  }
+
+  /** Opens and binds a socket for every worker. @throws {SteerError} and leaves nothing open. */
+  async open(options: Omit<SocketOptions, "queue" | "rings">): Promise<void> {
+    const { rings, umem: umemConfig } = this.config;
+    const all: SocketOptions = { ...options, queue: this.id, rings };
+    const umem = new Umem(umemConfig);
+    const shared: SharedSocket[] = [];
+    let owner: OwnerSocket | undefined;
+    try {
+      owner = new OwnerSocket(all, umem);
+      new Int32Array(this.state).fill(0);
+      const { fill, completion } = owner.queueRings;
+      const { chunkSize, chunks } = umem;
+      new ChunkExchange(this.state, producerRing(fill), consumerRing(completion), chunkSize, chunks, this.reserve)
+        .seed();
+      await owner.bind();
+      for (let worker = 1; worker < this.workers; worker++) {
+        const socket = new SharedSocket(all);
+        shared.push(socket);
+        await socket.bind(owner);
+      }
+    } catch (error) {
+      for (const socket of shared) socket.close();
+      owner?.close();
+      umem.close();
+      throw error;
+    }
+    this.#umem = umem;
+    this.#sockets = [owner, ...shared];
+  }
+
+  /** What a worker needs to serve its socket; undefined while the queue is closed. */
+  endOf(worker: number): OpenEnd | undefined {
+    const [owner] = this.#sockets;
+    const socket = this.#sockets[worker];
+    if (owner === undefined || socket === undefined) return undefined;
+    const { fd, rx, tx, zeroCopy } = socket;
+    return { fd, zeroCopy: zeroCopy!, rx, tx, ...owner.queueRings, umem: this.#umem!.memory };
+  }
+
+  /**
+   * Closes everything, in reverse order of opening. No worker may look at it any more.
+   *
+   * @returns Packets in the tx rings that the kernel has not taken: it never will.
+   */
+  close(): number {
+    let unsent = 0;
+    for (const [worker, socket] of [...this.#sockets.entries()].reverse()) {
+      unsent += producerRing(socket.tx).pending();
+      this.#before[worker] = sumOf(this.#before[worker]!, socket.statistics());
+      socket.close();
+    }
+    this.#sockets = [];
+    this.#umem?.close();
+    this.#umem = undefined;
+    return unsent;
+  }
+}
+
+function sumOf(one: XskStatistics, other: XskStatistics): XskStatistics {
+  return Object.fromEntries(SOCKET_COUNTERS.map((name) => [name, one[name] + other[name]])) as XskStatistics;
+}
