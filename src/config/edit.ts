@@ -240,12 +240,13 @@ function flowRule(rule: Rule): string {
   return `{ ${ruleKeys(rule).join(", ")} }`;
 }
 
-function ruleKeys({ name, ports, worker, action }: Rule): string[] {
+function ruleKeys({ name, ports, worker, action, fragments }: Rule): string[] {
   return [
     `name: ${nameText(name)}`,
     `ports: ${listText(ports.map(portText))}`,
     `worker: ${worker}`,
     `action: ${actionText(action)}`,
+    ...(fragments === "drop" ? [] : [`fragments: ${fragments}`]),
   ];
 }
 

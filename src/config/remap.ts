@@ -100,9 +100,14 @@ export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
     if (rule !== known) return remaining(rule, ports);
     return [{ ...rule, ports: [...rule.ports, ...without(ports, rule.ports)], worker, action }];
   });
-  return known === undefined
-    ? [...result, { name: target, ports: [...ports], worker, action, fragments: "drop" }]
-    : result;
+  const fragments = fragmentsOf(rules, ports);
+  return known === undefined ? [...result, { name: target, ports: [...ports], worker, action, fragments }] : result;
+}
+
+/** What becomes of first fragments to ports that get a rule of their own: as before, where that was one thing. */
+function fragmentsOf(rules: readonly Rule[], ports: readonly PortRange[]): Rule["fragments"] {
+  const before = rules.filter((rule) => common(rule.ports, ports).length > 0).map(({ fragments }) => fragments);
+  return before.length > 0 && before.every((fragments) => fragments === "pass") ? "pass" : "drop";
 }
 
 /** The rules without these ports; a rule with no port left is gone. */

@@ -52,7 +52,7 @@ Deno.test("a named rule takes ports where that changes nothing for its others, e
   });
   assert.deepEqual(set("9090,7777", 0, { rule: "tele", action: "drop" }), [
     { ...RULES[0], ports: [one(27015, 27030)] },
-    { name: "tele", ports: [one(9090), one(7777)], worker: 0, action: { kind: "drop" } },
+    { name: "tele", ports: [one(9090), one(7777)], worker: 0, action: { kind: "drop" }, fragments: "drop" },
   ]);
   assert.throws(() => set("7777", 1, { rule: "game" }), /"game" has other ports too \(27015-27030\), with worker 0/);
   assert.deepEqual(set("5", 1, { rule: "new" }).at(-1), {
@@ -60,7 +60,15 @@ Deno.test("a named rule takes ports where that changes nothing for its others, e
     ports: [one(5)],
     worker: 1,
     action: { kind: "count" },
+    fragments: "drop",
   });
+});
+
+Deno.test("ports that get a rule of their own keep what becomes of their fragments", () => {
+  const rules = RULES.map((rule): Rule => ({ ...rule, fragments: "pass" }));
+  const change = { ports: [one(7777)], worker: 1, action: undefined, rule: undefined } as const;
+  assert.equal(setPorts(rules, change).at(-1)!.fragments, "pass");
+  assert.equal(setPorts(RULES, change).at(-1)!.fragments, "drop");
 });
 
 /** A rule that forwards, as the configuration has it. */

@@ -38,7 +38,7 @@ const DEFAULTS: Config = {
 Deno.test("parseConfig() fills in the defaults", () => {
   assert.deepEqual(parseText(HEAD), DEFAULTS);
   assert.deepEqual(parseText(`${HEAD}steering: [{ name: dns, ports: 53 }]`).steering, [
-    { name: "dns", ports: [{ first: 53, last: 53 }], worker: "hash", action: { kind: "count" } },
+    { name: "dns", ports: [{ first: 53, last: 53 }], worker: "hash", action: { kind: "count" }, fragments: "drop" },
   ]);
 });
 
@@ -92,8 +92,9 @@ Deno.test("parseConfig() reads every key", () => {
         ports: [{ first: 1, last: 1 }, { first: 2, last: 2 }, { first: 3, last: 5 }, { first: 65535, last: 65535 }],
         worker: 1,
         action: { kind: "pass" },
+        fragments: "drop",
       },
-      { name: "b", ports: [{ first: 6, last: 6 }], worker: "hash", action: { kind: "drop" } },
+      { name: "b", ports: [{ first: 6, last: 6 }], worker: "hash", action: { kind: "drop" }, fragments: "drop" },
       {
         name: "c",
         ports: [{ first: 7, last: 7 }],
@@ -120,6 +121,7 @@ Deno.test("parseConfig() reads every key", () => {
           },
           noneLeft: "pass",
         },
+        fragments: "drop",
       },
     ],
     forwarding: {
