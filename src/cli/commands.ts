@@ -4,7 +4,7 @@
  * @module
  */
 import { Argument, Command, Option } from "commander";
-import { PLAIN_ACTIONS } from "../steering/action.ts";
+import { KERNEL_ACTIONS, PLAIN_ACTIONS } from "../steering/action.ts";
 import { VERSION } from "../version.ts";
 import type { CheckOptions } from "./check.ts";
 import type { doctor } from "./doctor.ts";
@@ -87,7 +87,10 @@ export function buildProgram(entry: URL): Command {
   ports.command("set")
     .description("steer ports to a worker; changes the rule that has exactly these ports, or makes a rule for them")
     .argument("<ports>", "a port, a range or several: 7777,27015-27030")
-    .requiredOption("-w, --worker <id>", "a worker id, or hash to spread packets by flow")
+    .option(
+      "-w, --worker <id>",
+      `a worker id, or hash to spread packets by flow; required except for --action ${KERNEL_ACTIONS.join(" and ")}`,
+    )
     .addOption(
       new Option("-a, --action <action>", "what happens to the packets; default: unchanged, or count for new ports")
         .choices(PLAIN_ACTIONS),
@@ -116,7 +119,7 @@ export function buildProgram(entry: URL): Command {
       "detach the XDP program from an interface, with or without a running xdpsteer; a program that a process holds needs " +
         "--stop or --force",
     )
-    .requiredOption("-i, --interface <name>", "the interface")
+    .requiredOption("-i, --interface <name>", "the interface (required)")
     .option("--stop", "stop the process that holds the program (SIGTERM), and wait until it has detached")
     .option("--force", "detach at once; the process that holds the program keeps running, without packets")
     .option("--json", "print JSON")

@@ -4,7 +4,8 @@
  * @module
  */
 import type { SteeredPorts } from "../config/remap.ts";
-import { endsInKernel } from "../steering/action.ts";
+import { EXIT, SteerError } from "../errors.ts";
+import { endsInKernel, KERNEL_ACTIONS } from "../steering/action.ts";
 import { rangeText } from "../steering/rule.ts";
 import { callJson } from "./client.ts";
 import { type Change, printChange } from "./reload.ts";
@@ -38,7 +39,7 @@ export async function list({ socket, json }: CommonOptions): Promise<void> {
 }
 
 export interface SetOptions extends CommonOptions {
-  readonly worker: string;
+  readonly worker?: string;
   readonly action?: string;
   readonly rule?: string;
   readonly save?: boolean;
@@ -47,6 +48,12 @@ export interface SetOptions extends CommonOptions {
 /** Gives ports to a worker. */
 export async function set(ports: string, { socket, json = false, ...order }: SetOptions): Promise<void> {
   const { worker, action, rule, save = false } = order;
+  if (worker === undefined && !(KERNEL_ACTIONS as readonly (string | undefined)[]).includes(action)) {
+    throw new SteerError("No worker is named: expected --worker with a worker id or hash", {
+      exitCode: EXIT.usage,
+      hint: `only --action ${KERNEL_ACTIONS.join(" and ")} need none`,
+    });
+  }
   const body = { ports, worker, action, rule, save };
   printChange(await callJson<Change>(socket, "POST", "/v1/ports", body), json);
 }

@@ -257,7 +257,7 @@ Deno.test("a change that cannot be is refused in the words of the configuration 
     [1, /^xdpsteer: port 0 is out of range/, "set", "0", "--worker", "1"],
     [1, /^xdpsteer: port "x" is not a port/, "unset", "x"],
     [1, /^xdpsteer: Rule "game" has other ports too/, "set", "7777", "--worker", "1", "--rule", "game"],
-    [2, /required option '-w, --worker <id>' not specified/, "set", "5"],
+    [2, /No worker is named: expected --worker/, "set", "5"],
     [
       2,
       new RegExp(`'explode' is invalid. Allowed choices are ${PLAIN_ACTIONS.join(", ")}`),
