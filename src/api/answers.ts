@@ -14,6 +14,11 @@ const log = logger("http");
 /** Largest request body: a configuration may have 1 MiB. */
 const BODY_BYTES_MAX = 1 << 20;
 
+/**
+ * Tells this start of the process from others, whose generations have the same numbers: in every tag of a generation.
+ */
+export const START_ID = crypto.randomUUID().slice(0, 8);
+
 /** What is sent back. A function writes the body itself, piece by piece, and ends the response. */
 export interface Answer {
   readonly status: number;
@@ -26,6 +31,11 @@ export class HttpError extends Error {
   constructor(readonly status: number, message: string, readonly headers: Readonly<Record<string, string>> = {}) {
     super(message);
   }
+}
+
+/** The header that says which generation an answer is of. */
+export function generationTag(generation: number): Readonly<Record<string, string>> {
+  return { etag: `"${START_ID}-${generation}"` };
 }
 
 export function json(value: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Answer {
@@ -53,7 +63,7 @@ export function answerError(error: unknown): Answer {
   if (error instanceof HttpError) return json({ error: error.message }, error.status, error.headers);
   if (error instanceof StaleError) {
     const { message, hint, generation } = error;
-    return json({ error: message, hint, generation }, 412, { etag: `"${generation}"` });
+    return json({ error: message, hint, generation }, 412, generationTag(generation));
   }
   if (error instanceof SteerError) {
     const problems = error instanceof ConfigError ? { problems: error.problems } : {};

@@ -1,18 +1,21 @@
 /**
- * Under what circumstances a request is to change something: `If-Match` and `?dry_run`.
+ * Under what circumstances a request is to change something: `If-Match` and `?dry_run`; and the words of its query.
  *
  * @module
  */
 import type { IncomingMessage } from "node:http";
 import type { Conditions } from "../appliance/reload.ts";
-import { type Answer, HttpError, json } from "./answers.ts";
+import { type Answer, generationTag, HttpError, json, START_ID } from "./answers.ts";
+
+/** A list of tags as RFC 9110 has it. */
+const TAG_LIST = /^\s*(W\/)?"[^"]*"(\s*,\s*(W\/)?"[^"]*")*\s*$/;
 
 /**
  * What a request asks for beside its change.
  *
  * @param more Words that the query may have besides `dry_run`.
- * @throws {HttpError} 400 for a `dry_run` that is neither yes nor no, and for words that mean nothing here: a change
- * that was only to be tried must not be made because of a slip.
+ * @throws {HttpError} 400 for a `dry_run` that is neither yes nor no, for words that mean nothing here, and for tags
+ * that cannot be read: a change that was only to be tried must not be made because of a slip.
  */
 export function conditionsOf(
   { headers }: IncomingMessage,
@@ -32,24 +35,28 @@ export function ofGeneration(generation: number, value: object): Answer {
   return json(value, 200, generationTag(generation));
 }
 
-/** The header that says which generation an answer is of. */
-export function generationTag(generation: number): Readonly<Record<string, string>> {
-  return { etag: `"${generation}"` };
-}
-
 /**
- * By RFC 9110: `*`, or a list of tags, of which one must be that of the generation in force. A tag of another kind is
- * none.
+ * By RFC 9110: `*`, or a list of tags, of which one must be that of the generation in force. A tag of another kind, or
+ * of another start, is that of no generation.
  */
 function readGenerations(header: string | undefined): readonly number[] | undefined {
   if (header === undefined || header.trim() === "*") return undefined;
-  return header.split(",").map((tag) => Number(/^\s*"?(\d{1,15})"?\s*$/.exec(tag)?.[1] ?? NaN));
+  if (!TAG_LIST.test(header)) {
+    throw new HttpError(400, `If-Match ${JSON.stringify(header)} has no tags: expected the ETag of an answer, or *`);
+  }
+  const tags = [...header.matchAll(/(W\/)?"([^"]*)"/g)];
+  return tags.flatMap(([, weak, tag]) => {
+    const [, start, generation] = /^(\w+)-(0|[1-9]\d{0,14})$/.exec(tag!) ?? [];
+    return weak === undefined && start === START_ID ? Number(generation) : [];
+  });
 }
 
 /** `?name`, `?name=true` or `?name=false`. */
 export function readSwitch(query: URLSearchParams, name: string): boolean {
-  const value = query.get(name);
-  if (value === null || value === "false") return false;
+  const values = new Set(query.getAll(name));
+  if (values.size > 1) throw new HttpError(400, `${name} is given with ${values.size} values: expected one`);
+  const [value = "false"] = values;
+  if (value === "false") return false;
   if (value === "" || value === "true") return true;
   throw new HttpError(400, `${name}=${value} is neither true nor false`);
 }

@@ -1,12 +1,12 @@
 /**
- * `/v1/config`: the configuration in force, in the form in which it can be put back.
+ * `/v1/config`: the configuration in force, in the form in which it can be put back; `/v1/reload`: that of the file.
  *
  * @module
  */
 import type { IncomingMessage } from "node:http";
 import { writeConfig } from "../config/parse.ts";
-import { type Answer, readBody } from "./answers.ts";
-import { conditionsOf, generationTag, ofGeneration } from "./conditions.ts";
+import { type Answer, generationTag, readBody } from "./answers.ts";
+import { conditionsOf, ofGeneration } from "./conditions.ts";
 import type { HttpOptions } from "./wire.ts";
 
 /** GET: the configuration as JSON, which is YAML; its generation is the ETag. */
@@ -30,4 +30,15 @@ export async function put(
   const conditions = conditionsOf(request, query);
   const applied = await reloader.applyText(await readBody(request), "request body", conditions);
   return ofGeneration(applied.generation, { ...applied, dryRun: conditions.dryRun });
+}
+
+/** POST: reads the configuration file again. `If-Match` and `?dry_run` as for PUT. */
+export async function reload(
+  { reloader }: HttpOptions,
+  query: URLSearchParams,
+  request: IncomingMessage,
+): Promise<Answer> {
+  const conditions = conditionsOf(request, query);
+  const applied = await reloader.reloadFile(false, conditions);
+  return ofGeneration(applied!.generation, { ...applied, dryRun: conditions.dryRun });
 }

@@ -37,7 +37,7 @@ export async function set(
   return changed(await reloader.changeRules((rules) => setPorts(rules, change), save, conditions), save, conditions);
 }
 
-/** DELETE `?ports=7777,9090[&save=true]`: takes ports out of their rules. */
+/** DELETE `?ports=7777,9090[&ports=…][&save=true]`: takes ports out of their rules. */
 export async function unset(
   { reloader }: HttpOptions,
   query: URLSearchParams,
@@ -45,7 +45,7 @@ export async function unset(
 ): Promise<Answer> {
   const conditions = conditionsOf(request, query, ["ports", "save"]);
   const save = readSwitch(query, "save");
-  const ports = readPortList(query.get("ports") ?? "");
+  const ports = readPortList(query.getAll("ports").join(","));
   return changed(await reloader.changeRules((rules) => unsetPorts(rules, ports), save, conditions), save, conditions);
 }
 

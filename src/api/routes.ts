@@ -65,7 +65,7 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
     DELETE: async (...words) => await (await import("./ports.ts")).unset(...words),
   },
   "/v1/reload": {
-    POST: async ({ reloader }) => json(await reloader.reloadFile(false)),
+    POST: async (...words) => await (await import("./config.ts")).reload(...words),
   },
 }));
 
@@ -82,11 +82,13 @@ export async function route(request: IncomingMessage, mayChange: boolean, option
     throw new HttpError(404, `there is nothing at this path; there is ${[...ROUTES.keys()].join(", ")}`);
   }
   const allowed = Object.keys(methods).filter((name) => mayChange || name === "GET");
-  if (allowed.length === 0) throw new HttpError(403, `${pathname} is answered on the control socket only`);
+  const { socket } = options.reloader.config.control;
+  if (allowed.length === 0) throw new HttpError(403, `${pathname} is answered on the control socket only: ${socket}`);
   const method = request.method === "HEAD" ? "GET" : request.method!;
   if (!allowed.includes(method)) {
     const allow = allowed.flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]).join(", ");
-    throw new HttpError(405, `${method} is not allowed here: ${allow} may be used`, { allow });
+    const where = Object.hasOwn(methods, method) ? `; ${method} is answered on the control socket only: ${socket}` : "";
+    throw new HttpError(405, `${method} is not allowed here: ${allow} may be used${where}`, { allow });
   }
   return await methods[method]!(options, searchParams, request);
 }

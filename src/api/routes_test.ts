@@ -5,10 +5,11 @@ import { CONFIG_TEXT, FakeApi, REFUSED } from "../../tests/support/fake_api.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
 import { ANSWERS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
-import { type Answer, answerError } from "./answers.ts";
+import { type Answer, answerError, generationTag, START_ID } from "./answers.ts";
 import { route } from "./routes.ts";
 
 const BODY_LIMIT = 1 << 20;
+const tag = (generation: number): string => generationTag(generation).etag!;
 
 interface Question {
   readonly method?: string;
@@ -83,9 +84,10 @@ Deno.test("route() refuses other methods with 405 and those that it takes, and o
         const what = `${method} ${url} ${mayChange ? "" : "over TCP"}`;
         if (possible.length === 0) {
           assert.equal(status, 403, what);
-          assert.match(json.error, /control socket only/);
+          assert.match(json.error, /control socket only: \/run\/xdpsteer\/control.sock/);
           continue;
         }
+        if (methods.includes(method)) assert.match(json.error, /control socket only: \/run\//, what);
         assert.equal(status, 405, what);
         const expected = possible.flatMap((each) => each === "GET" ? ["GET", "HEAD"] : [each]);
         assert.deepEqual(headers.allow!.split(", ").sort(), expected.sort(), what);
@@ -140,7 +142,7 @@ Deno.test("/v1/status, /v1/config and /metrics tell what is in force", async () 
   assert.equal(status.totals.fates.counted, 12);
   assert.deepEqual([status.rules.map(({ name }: { name: string }) => name), status.answers], [["game", "chat"], null]);
   const { json: config, headers } = await ask(api, { url: "/v1/config" });
-  assert.equal(headers.etag, '"1"');
+  assert.equal(headers.etag, tag(1));
   assert.equal(config.steering.length, 2);
   const metrics = await ask(api, { url: "/metrics" });
   assert.match(metrics.headers["content-type"]!, /^text\/plain; version=/);
@@ -239,7 +241,10 @@ Deno.test("POST and DELETE /v1/ports move ports, and save only when asked to", a
   assert.deepEqual([gone.status, gone.json.saved], [200, true]);
   const again = await ask(api, { method: "DELETE", url: "/v1/ports?ports=27015&save=false" });
   assert.deepEqual([again.status, again.json.saved], [200, false]);
-  assert.deepEqual(api.reloader.saved, [false, true, true, false]);
+  const both = await ask(api, { method: "DELETE", url: "/v1/ports?ports=9090&ports=8080" });
+  assert.equal(both.status, 200);
+  assert.deepEqual(await portsIn(api), []);
+  assert.deepEqual(api.reloader.saved, [false, true, true, false, false]);
   assert.equal((await ask(api, { method: "DELETE", url: "/v1/ports?ports=27015&save=yes" })).status, 400);
 });
 
@@ -250,19 +255,30 @@ Deno.test("a change is refused with 412 on top of another generation, and ?dry_r
     { method: "PUT", url: "/v1/config", body: text },
     { method: "POST", url: "/v1/ports", body: '{ "ports": 8080, "worker": 1, "rule": "chat" }' },
     { method: "DELETE", url: "/v1/ports?ports=8080" },
+    { method: "POST", url: "/v1/reload" },
   ];
+  api.reloader.file = text;
   for (const change of changes) {
-    const stale = await ask(api, { ...change, headers: { "if-match": '"7", "0"' } });
-    assert.deepEqual([stale.status, stale.headers.etag, stale.json.generation], [412, '"1"', 1]);
+    const stale = await ask(api, { ...change, headers: { "if-match": `${tag(7)}, ${tag(0)}` } });
+    assert.deepEqual([stale.status, stale.headers.etag, stale.json.generation], [412, tag(1), 1]);
     const url = `${change.url}${change.url.includes("?") ? "&" : "?"}dry_run`;
-    const dry = await ask(api, { ...change, url, headers: { "if-match": '"7", "1"' } });
+    const dry = await ask(api, { ...change, url, headers: { "if-match": `${tag(7)}, ${tag(1)}` } });
     assert.deepEqual([dry.status, dry.json.generation, dry.json.dryRun], [200, 1, true]);
     assert.ok(dry.json.changes.length > 0);
-    assert.equal((await ask(api, { ...change, url: `${url}=perhaps` })).status, 400);
+    assert.deepEqual(dry.headers.etag, tag(1));
+    for (const more of ["=perhaps", "&dry_run=false", "&dryrun"]) {
+      assert.equal((await ask(api, { ...change, url: `${url}${more}` })).status, 400, more);
+    }
+    for (const other of ['"1"', '"01"', `W/${tag(1)}`, `"${START_ID}-01"`, '"other-1"', `"x${START_ID}-1"`, '""']) {
+      assert.equal((await ask(api, { ...change, headers: { "if-match": other } })).status, 412, other);
+    }
+    for (const no of ["", "1", `${START_ID}-1`, `${tag(1)}, *`, `${tag(1)} ${tag(2)}`]) {
+      assert.equal((await ask(api, { ...change, headers: { "if-match": no } })).status, 400, no);
+    }
   }
   assert.equal(api.appliance.steering.generation, 1);
-  const done = await ask(api, { ...changes[0]!, headers: { "if-match": '"1"' } });
-  assert.deepEqual([done.status, done.headers.etag, done.json.dryRun], [200, '"2"', false]);
+  const done = await ask(api, { ...changes[0]!, headers: { "if-match": tag(1) } });
+  assert.deepEqual([done.status, done.headers.etag, done.json.dryRun], [200, tag(2), false]);
 });
 
 const BAD_ORDERS: readonly (readonly [body: string, status: number, says: RegExp])[] = [
@@ -304,6 +320,7 @@ Deno.test("POST /v1/ports says what is wrong with an order, and changes nothing"
       { method: "DELETE", url: "/v1/ports?ports=8080&dryrun" },
       { method: "POST", url: "/v1/ports?dryrun", body: JSON.stringify({ ports: 8080, worker: 0 }) },
       { method: "PUT", url: "/v1/config?dryrun", body: "version: 1" },
+      { method: "POST", url: "/v1/reload?dryrun" },
     ]
   ) {
     const answer = await ask(api, { method, url, body });

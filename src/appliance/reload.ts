@@ -118,8 +118,9 @@ export class Reloader {
    * @param onlyIfChanged Does nothing when the file holds what it held last time, and that was put in force or refused
    * for what it is.
    * @throws {SteerError} when it is refused; the configuration before stays in force.
+   * @throws {StaleError} where the conditions are not met.
    */
-  async reloadFile(onlyIfChanged: boolean): Promise<Applied | undefined> {
+  async reloadFile(onlyIfChanged: boolean, conditions: Conditions = {}): Promise<Applied | undefined> {
     const { file } = this.#options;
     const giveUpMs = this.#timers.now() + GIVE_UP_MS;
     let confirmed: FileContent | undefined;
@@ -128,7 +129,7 @@ export class Reloader {
       if (onlyIfChanged && confirmed === undefined && isDeepStrictEqual(found.identity, this.#seen)) return undefined;
       const isLate = this.#timers.now() > giveUpMs;
       await pause(this.#timers, SETTLE_MS);
-      const outcome = await this.#inTurn(() => this.#takeOver(found, { onlyIfChanged, confirmed, isLate }));
+      const outcome = await this.#inTurn(() => this.#takeOver(found, { onlyIfChanged, conditions, confirmed, isLate }));
       if (outcome === "still changing") continue;
       if (outcome !== "suspicious") return outcome;
       confirmed = found.identity;
@@ -139,18 +140,24 @@ export class Reloader {
   /** Puts in force what the file held a moment ago, if it still does. */
   async #takeOver(
     { identity, content, failure }: Found,
-    { onlyIfChanged, confirmed, isLate }: {
+    { onlyIfChanged, conditions, confirmed, isLate }: {
       readonly onlyIfChanged: boolean;
+      readonly conditions: Conditions;
       readonly confirmed: FileContent | undefined;
       readonly isLate: boolean;
     },
   ): Promise<Applied | undefined | "still changing" | "suspicious"> {
     const { check, cpuCount, file, memo } = this.#options;
+    this.#require(conditions);
     if (!isDeepStrictEqual(readFound(file).identity, identity)) {
       if (!isLate) return "still changing";
-      return await this.#change(() =>
-        Promise.reject(new SteerError(`"${file}" changes all the time`, { hint: SLOWLY }))
-      );
+      const restless = new SteerError(`"${file}" changes all the time`, { hint: SLOWLY });
+      if (conditions.dryRun) throw restless;
+      return await this.#change(() => Promise.reject(restless));
+    }
+    if (conditions.dryRun) {
+      if (content === undefined) throw failure;
+      return this.#preview(await check(content, file));
     }
     const isConfirmed = isDeepStrictEqual(confirmed, identity);
     if (onlyIfChanged && !isConfirmed && isDeepStrictEqual(identity, this.#seen)) return undefined;

@@ -5,7 +5,8 @@ import { loadConfig } from "../config/load.ts";
 import { parseConfig } from "../config/parse.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { Rule } from "../steering/rule.ts";
-import { Reloader } from "./reload.ts";
+import { type Conditions, Reloader } from "./reload.ts";
+import type { Applied } from "./steering.ts";
 
 const CPUS = 2;
 /** What a file that has been saved takes to count. */
@@ -214,4 +215,25 @@ Deno.test("Reloader puts a file that loses most of its rules in force when it st
   await timers.pass(5000);
   assert.equal(await suspected, undefined);
   assert.deepEqual([names(), steering.generation], [7, generation + 1]);
+});
+
+Deno.test("Reloader tries the file without applying it, and only on top of the generation that is asked for", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { steering, timers } } = rig;
+  await rig.write(text(GAME, CHAT));
+  const ask = async (onlyIfChanged: boolean, conditions: Conditions): Promise<Applied | undefined> => {
+    const reload = reloader.reloadFile(onlyIfChanged, conditions);
+    reload.catch(() => {});
+    await timers.pass(SETTLED_MS);
+    return await reload;
+  };
+  const tried = await ask(false, { dryRun: true });
+  assert.deepEqual(tried, { generation: 1, changes: ["+ chat: ports 9090, worker hash, action count"], elapsedMs: 0 });
+  await assert.rejects(ask(false, { generations: [2] }), /Generation 1 is in force, and not the one/);
+  await Deno.remove(rig.file);
+  await assert.rejects(ask(false, { dryRun: true }), /does not exist/);
+  assert.deepEqual([reloader.counts, rig.manager], [{ applied: 0, unchanged: 0, refused: 0 }, []]);
+  await rig.write(text(GAME, CHAT));
+  await ask(true, { generations: [1] });
+  assert.equal(steering.generation, 2);
 });

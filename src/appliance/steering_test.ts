@@ -174,7 +174,7 @@ Deno.test("whether there is a change is decided by all that rules say, and by th
   assert.deepEqual(await rig.change(...BEFORE), { generation: 1, changes: [], elapsedMs: 0 });
   const [web, dns, ...others] = BEFORE;
   const slower = web!.replace("{ check: udp }", "{ check: udp, fall: 9 }");
-  assert.deepEqual((await rig.change(slower, dns!, ...others)).changes, ["~ web: other settings of forward"]);
+  assert.deepEqual((await rig.change(slower, dns!, ...others)).changes, ["~ web: health.fall 3 -> 9"]);
   const { generation, changes } = await rig.change(dns!, slower, ...others);
   assert.deepEqual({ generation, changes }, { generation: 3, changes: ["~ the order of the rules"] });
 });

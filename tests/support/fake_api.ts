@@ -43,11 +43,11 @@ export class FakeReloader {
     return this.#apply(() => this.#parse(text, name), conditions);
   }
 
-  reloadFile(): Promise<Applied> {
+  reloadFile(_onlyIfChanged: boolean, conditions?: Conditions): Promise<Applied> {
     return this.#apply(() => {
       if (this.file instanceof Error) throw this.file;
       return this.#parse(this.file, "steering.yaml");
-    });
+    }, conditions);
   }
 
   changeRules(
