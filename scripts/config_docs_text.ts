@@ -207,16 +207,21 @@ triggers a change:
 - \`xdpsteer ports set PORT[-PORT] --worker W\` and \`ports unset\`: until the next reload or restart; with \`--save\`
   also in the file;
 - \`PUT /v1/config\` on the control socket, with a file or with an answer of \`GET /v1/config\`;
-- \`POST\` and \`DELETE /v1/ports\` on the control socket.
+- \`POST\` and \`DELETE /v1/ports\`, and \`POST /v1/reload\`, on the control socket.
 
 A file counts when two reads 200 ms apart have found the same in it, so a save in several steps is seen whole. A file
 that loses more than half of at least four rules may still be half of what is being written: the log says so, and it is
 put in force when it still says so after \`control.settle\` seconds. The safest way to save is to write another file and
 rename it.
 
-The answer to \`GET /v1/config\` has the generation as its \`ETag\`. A program that sends this tag back with its change, as
-\`If-Match\`, changes only what it has read: if another generation is active, the answer is 412 and nothing changes. With
-\`?dry_run\`, everything is checked, nothing changes, and the answer says what would change.
+The answer to \`GET /v1/config\` names the start of the process and the generation in its \`ETag\`. A program that sends
+this tag back with its change, as \`If-Match\`, changes only what it has read: if another generation is active, or xdpsteer
+has been restarted, the answer is 412 and nothing changes. With \`?dry_run\`, everything is checked, nothing changes, and
+the answer says what would change. Both work for all that changes something: \`PUT /v1/config\`, \`POST\` and
+\`DELETE /v1/ports\`, \`POST /v1/reload\`.
+
+A capture stays with its rule: ports that \`ports set\` moves to another rule are no longer captured, and the answer names
+them. If a rule only gets another name (\`--rule NEW\` for all of its ports), its capture goes along.
 
 \`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are
 not kept. It refuses a symbolic link.

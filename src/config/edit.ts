@@ -16,7 +16,8 @@ import { without } from "../steering/port_set.ts";
 import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
 import { actionSchema } from "./actions.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
-import { flowText, isWord, shortest } from "./flow.ts";
+import { captureSchema } from "./capture.ts";
+import { flowText, isWord, keyText, shortest } from "./flow.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
 import { contentEnd, lineEnd, lineStart, Splices } from "./splices.ts";
 import { isMergeKey } from "./merge.ts";
@@ -46,7 +47,7 @@ export function editSteering(source: string, rules: readonly Rule[], options: Pa
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
   }
-  if (!isDeepStrictEqual(after, { ...before, steering: rules })) {
+  if (!isDeepStrictEqual(after, { ...before, steering: rules }) || isJson(source) && !isJson(edited)) {
     throw new CannotEdit(
       edit.anchored === undefined
         ? "its rules are written in a way that a small change does not fit in"
@@ -62,11 +63,14 @@ class SteeringEdit {
   readonly #end: string;
   readonly #eol: string;
   readonly #splices: Splices;
+  /** Whether the file is JSON, and is to stay so. */
+  readonly #json: boolean;
   /** A rule that changes or goes and has an anchor, itself or in it: others may be made from it. */
   anchored: string | undefined;
 
   constructor(source: string) {
     this.#start = source.startsWith("\uFEFF") ? "\uFEFF" : "";
+    this.#json = isJson(source);
     this.#eol = source.includes("\r\n") ? "\r\n" : "\n";
     // A last line without an end is given one for now: every line can then be followed by another.
     this.#end = source.endsWith("\n") ? "" : this.#eol;
@@ -115,7 +119,7 @@ class SteeringEdit {
     }
     if (list.flow) {
       const plan = list.items.map((_, index): string[] | undefined => removed.includes(index) ? [] : undefined);
-      if (!editFlowList(this.#splices, list, plan, added.map(flowRule))) {
+      if (!editFlowList(this.#splices, list, plan, added.map((rule) => this.#flowRule(rule)))) {
         throw new CannotEdit("there is more between its rules than commas and comments");
       }
       return;
@@ -139,7 +143,7 @@ class SteeringEdit {
 
   /** The first rules of a file that has none: `steering` is missing, or empty. */
   #startRules(root: YAMLMap, value: unknown, added: readonly Rule[]): void {
-    const flow = `[${added.map(flowRule).join(", ")}]`;
+    const flow = `[${added.map((rule) => this.#flowRule(rule)).join(", ")}]`;
     const pair = pairOf(root, "steering");
     if (pair === undefined) {
       if (root.flow) return this.#insertKey(root, "steering", flow, []);
@@ -155,9 +159,9 @@ class SteeringEdit {
 
   #editRule(node: YAMLMap, before: Rule, after: Rule): void {
     if (!isDeepStrictEqual(before.ports, after.ports)) this.#editPorts(node, before, after.ports);
-    if (before.worker !== after.worker) this.#setValue(node, "worker", `${after.worker}`, ["ports"]);
+    if (before.worker !== after.worker) this.#setValue(node, "worker", flowText(after.worker, this.#json), ["ports"]);
     if (isDeepStrictEqual(before.action, after.action)) return;
-    this.#setValue(node, "action", actionText(after.action), ["worker", "ports"]);
+    this.#setValue(node, "action", this.#actionText(after.action), ["worker", "ports"]);
   }
 
   /** @param follows Keys after the first of which a new one is written. */
@@ -182,7 +186,9 @@ class SteeringEdit {
   #insertKey(node: YAMLMap, key: string, word: string, follows: readonly string[]): void {
     const before = follows.map((name) => pairOf(node, name)).find((pair) => pair !== undefined) ?? node.items.at(-1);
     if (before === undefined) throw new CannotEdit(`there is no place for "${key}"`);
-    if (node.flow) return this.#splices.insert(contentEnd(before), `, ${key}: ${word}`);
+    if (node.flow) {
+      return this.#splices.insert(contentEnd(before), `, ${keyText(key, this.#json)}: ${word}`);
+    }
     const at = lineEnd(this.#text, contentEnd(before));
     this.#splices.insert(at, `${this.#indentOf(node)}${key}: ${word}${this.#eol}`);
   }
@@ -211,9 +217,30 @@ class SteeringEdit {
   }
 
   #ruleLines(rule: Rule, indent: string, flow: boolean): string {
-    if (flow) return `${indent}- ${flowRule(rule)}${this.#eol}`;
-    const [first, ...others] = ruleKeys(rule);
+    if (flow) return `${indent}- ${this.#flowRule(rule)}${this.#eol}`;
+    const [first, ...others] = this.#ruleKeys(rule);
     return [`${indent}- ${first}`, ...others.map((line) => `${indent}  ${line}`), ""].join(this.#eol);
+  }
+
+  #flowRule(rule: Rule): string {
+    return `{ ${this.#ruleKeys(rule).join(", ")} }`;
+  }
+
+  #ruleKeys({ name, ports, worker, action, fragments, capture }: Rule): string[] {
+    const pairs = [
+      ["name", this.#json ? JSON.stringify(name) : nameText(name)],
+      ["ports", listText(ports.map(portText))],
+      ["worker", flowText(worker, this.#json)],
+      ["action", this.#actionText(action)],
+      ...fragments === "drop" ? [] : [["fragments", flowText(fragments, this.#json)]],
+      ...capture === undefined ? [] : [["capture", flowText(shortest(captureSchema, capture), this.#json)]],
+    ] as const;
+    return pairs.map(([key, text]) => `${keyText(key!, this.#json)}: ${text}`);
+  }
+
+  /** A word, or a map in one line. */
+  #actionText(action: Action): string {
+    return flowText(shortest(actionSchema, action), this.#json);
   }
 
   /** As many spaces as stand before the keys of a block map. */
@@ -236,23 +263,13 @@ function scalarOf(node: YAMLMap, key: string): unknown {
   return isScalar(value) ? value.value : undefined;
 }
 
-function flowRule(rule: Rule): string {
-  return `{ ${ruleKeys(rule).join(", ")} }`;
-}
-
-function ruleKeys({ name, ports, worker, action, fragments }: Rule): string[] {
-  return [
-    `name: ${nameText(name)}`,
-    `ports: ${listText(ports.map(portText))}`,
-    `worker: ${worker}`,
-    `action: ${actionText(action)}`,
-    ...(fragments === "drop" ? [] : [`fragments: ${fragments}`]),
-  ];
-}
-
-/** A word, or a map in one line. */
-function actionText(action: Action): string {
-  return flowText(shortest(actionSchema, action));
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text.replace(/^\uFEFF/, ""));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function listText(texts: readonly string[]): string {

@@ -257,3 +257,44 @@ Deno.test("any change of any file says what was asked, and rules it does not tou
     { numRuns: 300 },
   );
 });
+
+Deno.test("a file that is JSON stays JSON, whatever changes", () => {
+  const to = ["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }];
+  const start = {
+    version: 1,
+    interfaces: [{ name: "eth0" }],
+    workers: { count: 4 },
+    steering: [
+      { name: "game", ports: [7777, "27015-27030"] },
+      { name: "web", ports: 80, worker: 0, action: { forward: { to } } },
+      { name: "tap", ports: "90-99", capture: "/var/lib/a.pcapng" },
+    ],
+  };
+  const changes: readonly ((text: string) => string)[] = [
+    (text) => set(text, "27020", "hash", { action: "drop" }),
+    (text) => set(text, "7777,27015-27030", "hash", { action: "echo" }),
+    (text) => set(text, "80", 3, { rule: "true" }),
+    (text) => set(text, "90-99", 2, { rule: "renamed" }),
+    (text) => unset(text, "80"),
+    (text) => unset(text, "7777,27015-27030,80,90-99"),
+  ];
+  for (const spaces of [0, 2]) {
+    for (
+      const file of [start, { ...start, steering: [] }, { ...start, steering: null }, { ...start, steering: undefined }]
+    ) {
+      const text = JSON.stringify(file, null, spaces);
+      for (const change of changes) {
+        const after = change(text);
+        assert.doesNotThrow(() => JSON.parse(after), after);
+      }
+    }
+  }
+});
+
+Deno.test("a rule that only gets another name takes its capture along in the file", () => {
+  const text = `${HEAD}steering:\n  - { name: tap, ports: 9, worker: 0, capture: /var/lib/a.pcapng }\n`;
+  assert.deepEqual(differences(text, set(text, "9", 0, { rule: "new" })), [
+    "-  - { name: tap, ports: 9, worker: 0, capture: /var/lib/a.pcapng }",
+    '+  - { name: new, ports: 9, worker: 0, action: count, capture: { file: "/var/lib/a.pcapng" } }',
+  ]);
+});

@@ -11,12 +11,21 @@ type Value = string | number | boolean | null | readonly Value[] | { readonly [k
 /**
  * `{ to: ["10.0.0.11:9000"], mode: dsr }`; texts in quotes where YAML would not read them as text, or somebody might
  * not.
+ *
+ * @param json Everything that JSON has in quotes is in quotes.
  */
-export function flowText(value: Value): string {
-  if (typeof value === "string") return /^[a-z]+$/.test(value) && !isWord(value) ? value : JSON.stringify(value);
+export function flowText(value: Value, json = false): string {
+  if (typeof value === "string") {
+    return !json && /^[a-z]+$/.test(value) && !isWord(value) ? value : JSON.stringify(value);
+  }
   if (typeof value !== "object" || value === null) return `${value}`;
-  if (Array.isArray(value)) return `[${value.map(flowText).join(", ")}]`;
-  return `{ ${Object.entries(value).map(([key, item]) => `${key}: ${flowText(item)}`).join(", ")} }`;
+  if (Array.isArray(value)) return `[${value.map((item) => flowText(item, json)).join(", ")}]`;
+  const pairs = Object.entries(value).map(([key, item]) => `${keyText(key, json)}: ${flowText(item, json)}`);
+  return `{ ${pairs.join(", ")} }`;
+}
+
+export function keyText(key: string, json: boolean): string {
+  return json ? JSON.stringify(key) : key;
 }
 
 /** Whether YAML, of whatever version, has a meaning of its own for it. */

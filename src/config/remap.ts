@@ -6,10 +6,11 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { SteerError } from "../errors.ts";
-import type { Action } from "../steering/action.ts";
+import { type Action, KERNEL_ACTIONS } from "../steering/action.ts";
 import { describeAction } from "../steering/diff.ts";
 import { common, merged, portsText, samePorts, without } from "../steering/port_set.ts";
 import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
+import { staysInKernel } from "./actions.ts";
 import { checkRules } from "./parse.ts";
 import { portsSchema, readPorts } from "./ports.ts";
 import type { Config } from "./schema.ts";
@@ -18,6 +19,7 @@ import type { Config } from "./schema.ts";
 export interface PortsOrder {
   /** `7777`, `7777,27015-27030`, or a list of ports and ranges. */
   readonly ports?: unknown;
+  /** Needed for actions whose packets reach a worker; for others, default: what the rule has, or `hash`. */
   readonly worker?: unknown;
   /**
    * A word, or a map as in the file. Default: what the ports have; for those that no rule has what `rule` does, or
@@ -31,7 +33,7 @@ export interface PortsOrder {
 /** An order in which everything is known to exist. */
 export interface PortsChange {
   readonly ports: readonly PortRange[];
-  readonly worker: Rule["worker"];
+  readonly worker: Rule["worker"] | undefined;
   readonly action: Action | undefined;
   readonly rule: string | undefined;
 }
@@ -43,6 +45,9 @@ export interface SteeredPorts extends PortRange {
   readonly action: Action["kind"];
 }
 
+const NO_WORKER = `missing key "worker": expected a worker id or hash; only action ${
+  KERNEL_ACTIONS.join(" and ")
+} need none`;
 /** Longest name of a rule. */
 const NAME_LENGTH = 64;
 
@@ -61,19 +66,24 @@ export function listPorts(rules: readonly Rule[]): SteeredPorts[] {
  */
 export function readOrder(order: PortsOrder, config: Config): PortsChange {
   const { ports, worker, action, rule } = order;
-  if (worker === undefined) {
-    throw new SteerError('There is no "worker": expected a worker id, or hash', { hint: "name one with --worker" });
-  }
   const asked = {
     name: rule ?? "ports",
     ports: portItems(ports),
-    worker: numberOrWord(worker),
+    ...(worker === undefined ? {} : { worker: numberOrWord(worker) }),
     ...(action === undefined ? {} : { action }),
   };
-  const [checked] = checkRules([asked], config);
+  const faults = worker === undefined && !staysInKernel(action) ? [NO_WORKER] : [];
+  let checked: Rule | undefined;
+  try {
+    [checked] = checkRules([asked], config);
+  } catch (error) {
+    if (!(error instanceof SteerError)) throw error;
+    faults.push(error.message);
+  }
+  if (faults.length > 0) throw new SteerError(faults.join("\n"));
   return {
     ports: merged(checked!.ports),
-    worker: checked!.worker,
+    worker: worker === undefined ? undefined : checked!.worker,
     action: action === undefined ? undefined : checked!.action,
     rule: rule === undefined ? undefined : checked!.name,
   };
@@ -92,16 +102,27 @@ export function readPortList(ports: unknown): PortRange[] {
  * @throws {SteerError} where that would change what happens to other ports, or is not said clearly enough.
  */
 export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
-  const { ports, worker } = change;
+  const { ports } = change;
   const action = change.action ?? actionOf(rules, change);
   const target = targetOf(rules, { ...change, action });
   const known = rules.find(({ name }) => name === target);
+  const worker = change.worker ?? known?.worker ?? "hash";
   const result = rules.flatMap((rule): Rule[] => {
     if (rule !== known) return remaining(rule, ports);
     return [{ ...rule, ports: [...rule.ports, ...without(ports, rule.ports)], worker, action }];
   });
+  if (known !== undefined) return result;
   const fragments = fragmentsOf(rules, ports);
-  return known === undefined ? [...result, { name: target, ports: [...ports], worker, action, fragments }] : result;
+  // A capture stays with what is left of its rule. A rule that only gets another name takes it along.
+  const capture = rules.find((rule) => samePorts(rule.ports, ports))?.capture;
+  return [...result, {
+    name: target,
+    ports: [...ports],
+    worker,
+    action,
+    fragments,
+    ...(capture === undefined ? {} : { capture }),
+  }];
 }
 
 /** What becomes of first fragments to ports that get a rule of their own: as before, where that was one thing. */
@@ -137,7 +158,7 @@ function actionOf(rules: readonly Rule[], { ports, rule }: Pick<PortsChange, "po
   if (others.length === 0) return first!.action;
   const each = found.map(({ action, ports: these }) => `${describeAction(action)} for ${portsText(merged(these))}`);
   throw new SteerError(`These ports do not have one action: it would be ${each.join(", and ")}`, {
-    hint: "name one for all of them with --action, or set them one after the other",
+    hint: "name one action for all of them, or set them one after the other",
   });
 }
 
@@ -146,7 +167,8 @@ function targetOf(
   rules: readonly Rule[],
   { ports, worker, action, rule }: PortsChange & { readonly action: Action },
 ): string {
-  const alike = (other: Rule): boolean => other.worker === worker && isDeepStrictEqual(other.action, action);
+  const alike = (other: Rule): boolean =>
+    (worker === undefined || other.worker === worker) && isDeepStrictEqual(other.action, action);
   if (rule !== undefined) {
     const named = rules.find(({ name }) => name === rule);
     const others = named === undefined ? [] : merged(without(named.ports, ports));
@@ -155,7 +177,7 @@ function targetOf(
         `Rule "${rule}" has other ports too (${portsText(others)}), with worker ${named.worker}, action ${
           describeAction(named.action)
         }`,
-        { hint: "name another rule, or leave --rule out: these ports get a rule of their own" },
+        { hint: "name another rule, or none: these ports get a rule of their own" },
       );
     }
     return rule;

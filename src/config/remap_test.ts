@@ -104,6 +104,42 @@ Deno.test("new ports of a rule that is named get what it does", () => {
   ]);
 });
 
+Deno.test("a capture stays with what is left of its rule, and goes along where a rule only gets another name", () => {
+  const [game] = parseConfig(`${HEAD}steering: [{ name: game, ports: 1-9, worker: 0, capture: /a.pcapng }]`, {
+    file: "",
+    cpuCount: WORKERS,
+  }).steering as [Rule];
+  const { capture: _, ...plain } = game;
+  const after = (ports: string, rule?: string): Rule[] =>
+    setPorts([game], readOrder({ ports, worker: 0, ...(rule === undefined ? {} : { rule }) }, CONFIG));
+  assert.deepEqual(after("5-9", "new"), [{ ...game, ports: [one(1, 4)] }, {
+    ...plain,
+    name: "new",
+    ports: [one(5, 9)],
+  }]);
+  assert.deepEqual(after("1-9", "new"), [{ ...game, name: "new" }]);
+  assert.deepEqual(after("1-9"), [game]);
+  for (const rules of [after("5-9"), after("1-9", "new")]) recheck({ ...CONFIG, steering: rules });
+  const order = readOrder({ ports: "1-9", worker: 0, rule: "new", action: "drop" }, CONFIG);
+  assert.throws(
+    () => recheck({ ...CONFIG, steering: setPorts([game], order) }),
+    /capture is not possible with action "drop"/,
+  );
+});
+
+Deno.test("drop and pass need no worker: a rule keeps its own, a new one has hash", () => {
+  const after = (ports: string, action: string, rule?: string): Rule[] =>
+    setPorts(RULES, readOrder({ ports, action, ...(rule === undefined ? {} : { rule }) }, CONFIG));
+  assert.deepEqual(after("9090", "drop"), [RULES[0], { ...RULES[1], action: { kind: "drop" } }]);
+  assert.deepEqual(after("5", "pass").at(-1), {
+    name: "port-5",
+    ports: [one(5)],
+    worker: "hash",
+    action: { kind: "pass" },
+  });
+  assert.throws(() => after("5", "echo"), /missing key "worker"/);
+});
+
 Deno.test("ports of two rules that forward to different backends do not have one action", () => {
   const other: Rule = {
     ...WEB,
@@ -160,7 +196,8 @@ Deno.test("an order is checked in the words of the configuration file", () => {
   says({ ports: "9-1", worker: 1 }, /runs backwards/);
   says({ ports: "", worker: 1 }, /port "" is not a port/);
   says({ worker: 1 }, /missing key "ports"/);
-  says({ ports: "1" }, /no "worker"/);
+  says({ ports: "1" }, /missing key "worker": expected a worker id or hash; only action pass and drop need none/);
+  says({}, /missing key "worker": .*\nmissing key "ports"/);
   says({ ports: "1", worker: 1, action: "explode" }, /action "explode" is not known/);
   says({ ports: "1", worker: 1, rule: "no good" }, /rule name "no good" is not valid/);
   assert.deepEqual(readPortList("5,1-3,2"), [one(1, 3), one(5)]);

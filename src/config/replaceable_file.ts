@@ -12,7 +12,7 @@ import { codeOf, messageOf, SteerError } from "../errors.ts";
 import { HeldFile, kindOf } from "../ffi/held_file.ts";
 import { readConfig } from "./load.ts";
 
-const BY_HAND = "make the change without --save, and in the file by hand";
+const BY_HAND = "make the change without saving it, and in the file by hand";
 /** Without setuid, setgid and sticky, which mean nothing for a text. */
 const PERMISSIONS = 0o777;
 

@@ -47,7 +47,7 @@ export function prepareSave(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new SteerError(`Cannot save to "${file}": it is not valid\n${error.message}`, {
-      hint: "fix the file first, or make the change without --save",
+      hint: "fix the file first, or make the change without saving it",
     });
   }
   const differs = !isDeepStrictEqual(content, before);
@@ -82,7 +82,7 @@ function requireSame(file: string, found: Config, wanted: Config): void {
   throw new SteerError(
     `Cannot save to "${file}": it differs from the active configuration in more than this change: ${what}`,
     {
-      hint: "apply the file first (xdpsteer reload), then make the missing changes with --save",
+      hint: "apply the file first (xdpsteer reload), then make and save the missing changes",
     },
   );
 }

@@ -4,11 +4,12 @@
  * @module
  */
 import type { Action } from "./action.ts";
-import { formatPorts, type Rule } from "./rule.ts";
+import { merged } from "./port_set.ts";
+import { formatPorts, type PortRange, type Rule } from "./rule.ts";
 
 /** What the log says of a rule, by key. */
 const RULE_WORDS: Readonly<Record<Exclude<keyof Rule, "name">, (rule: Rule) => string>> = {
-  ports: ({ ports }) => formatPorts(ports),
+  ports: ({ ports }) => portsText(ports),
   worker: ({ worker }) => `${worker}`,
   action: ({ action }) => describeAction(action),
   fragments: ({ fragments }) => fragments,
@@ -18,27 +19,27 @@ const RULE_WORDS: Readonly<Record<Exclude<keyof Rule, "name">, (rule: Rule) => s
 /** One line per rule that was added, removed or changed, in the order of the new rules, removed ones last. */
 export function diffRules(before: readonly Rule[], after: readonly Rule[]): string[] {
   const old = new Map(before.map((rule) => [rule.name, rule]));
+  const captured = new CapturedPorts(before);
   const lines: string[] = [];
   for (const rule of after) {
     const previous = old.get(rule.name);
     old.delete(rule.name);
     if (previous === undefined) {
-      lines.push(`+ ${rule.name}: ports ${formatPorts(rule.ports)}, ${describe(rule)}`);
+      lines.push(`+ ${rule.name}: ${[describe(rule), ...captured.lostBy(rule)].join(", ")}`);
       continue;
     }
+    if (JSON.stringify(previous) === JSON.stringify(rule)) continue;
     const changes = Object.entries(RULE_WORDS).map(([key, wordsFor]) => change(key, wordsFor(previous), wordsFor(rule)))
       .filter((text) => text !== "");
-    if (changes.length === 0 && JSON.stringify(previous) !== JSON.stringify(rule)) { // what describeAction() leaves out
-      changes.push(`other settings of ${rule.action.kind}`);
-    }
-    if (changes.length > 0) lines.push(`~ ${rule.name}: ${changes.join(", ")}`);
+    changes.push(...settingChanges(previous, rule), ...captured.lostBy(rule));
+    lines.push(`~ ${rule.name}: ${changes.length > 0 ? changes.join(", ") : "the order of its ports"}`);
   }
   const added = new Set(after.map(({ name }) => name)).difference(new Set(before.map(({ name }) => name)));
   const namesOf = (rules: readonly Rule[], left: { has(name: string): boolean }): string[] =>
     rules.map(({ name }) => name).filter((name) => !left.has(name));
   const order = namesOf(after, added);
   if (namesOf(before, old).some((name, index) => name !== order[index])) lines.push("~ the order of the rules");
-  for (const rule of old.values()) lines.push(`- ${rule.name}: ports ${formatPorts(rule.ports)}, ${describe(rule)}`);
+  for (const rule of old.values()) lines.push(`- ${rule.name}: ${describe(rule)}`);
   return lines;
 }
 
@@ -49,7 +50,82 @@ export function diffAddresses(before: readonly string[], after: readonly string[
 }
 
 function describe(rule: Rule): string {
-  return `worker ${rule.worker}, action ${describeAction(rule.action)}`;
+  const capture = rule.capture === undefined ? "" : `, capture ${describeCapture(rule)}`;
+  return `ports ${portsText(rule.ports)}, worker ${rule.worker}, action ${describeAction(rule.action)}${capture}`;
+}
+
+/** In ascending order, however the rule lists them. */
+function portsText(ports: readonly PortRange[]): string {
+  return formatPorts(merged(ports));
+}
+
+/** Which ports are captured before a change. */
+class CapturedPorts {
+  /** By port: the rule that is captured. */
+  readonly #rules = new Map<number, Rule>();
+
+  constructor(rules: readonly Rule[]) {
+    for (const rule of rules) if (rule.capture !== undefined) this.#each(rule, (port) => this.#rules.set(port, rule));
+  }
+
+  /** What the ports that a rule takes from others lose: a capture stays with its rule. */
+  lostBy(rule: Rule): string[] {
+    if (this.#rules.size === 0) return [];
+    const lost = new Map<string, PortRange[]>();
+    this.#each(rule, (port) => {
+      const owner = this.#rules.get(port);
+      const file = owner?.capture?.file;
+      if (file === undefined || owner!.name === rule.name || file === rule.capture?.file) return;
+      const ports = lost.get(file) ?? [];
+      if (ports.length === 0) lost.set(file, ports);
+      ports.push({ first: port, last: port });
+    });
+    return [...lost].map(([file, ports]) => `ports ${portsText(ports)} no longer captured to ${file}`);
+  }
+
+  #each({ ports }: Rule, visit: (port: number) => void): void {
+    for (const { first, last } of ports) for (let port = first; port <= last; port++) visit(port);
+  }
+}
+
+/** Of a rule and its action: the settings for which there are no words above, by their keys in the file. */
+function settingChanges({ action: was, ...before }: Rule, { action: is, ...after }: Rule): string[] {
+  const of = (inside: object, said: readonly string[]): Settings =>
+    Object.fromEntries(Object.entries(inside).filter(([key]) => !said.includes(key)));
+  const rule = ["name", ...Object.keys(RULE_WORDS)];
+  const action = ["kind", "mode", "to"];
+  return [
+    ...valueChanges("", of(before, rule), of(after, rule)),
+    ...was.kind === is.kind ? valueChanges("", of(was, action), of(is, action)) : [],
+  ];
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+function valueChanges(path: string, before: unknown, after: unknown): string[] {
+  if (!isMap(before) || !isMap(after)) {
+    return JSON.stringify(before) === JSON.stringify(after) ? [] : [change(path, valueText(before), valueText(after))];
+  }
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys].flatMap((key) =>
+    valueChanges(path === "" ? inFile(key) : `${path}.${inFile(key)}`, before[key], after[key])
+  );
+}
+
+function isMap(value: unknown): value is Settings {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function valueText(value: unknown): string {
+  if (value === undefined || value === null) return "none";
+  if (!isMap(value)) return typeof value === "string" ? value : JSON.stringify(value);
+  const entries = Object.entries(value).filter(([, inner]) => inner !== null);
+  return `{ ${entries.map(([key, inner]) => `${inFile(key)}: ${valueText(inner)}`).join(", ")} }`;
+}
+
+/** `idleTimeout` is `idle_timeout` there. */
+function inFile(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** `count`, `forward to 10.0.0.11:9000 10.0.0.12:9000 (weight 2)` */

@@ -27,6 +27,8 @@ const rule = (name: string, first: number, more: Partial<Rule> = {}): Rule => ({
   ...more,
 });
 
+const at = (port: number): PortRange => ({ first: port, last: port });
+
 Deno.test("compilePortMap() gives every range of a rule its slot, worker, action and flags", () => {
   const rules = [
     rule("range", 0, { ports: [{ first: 100, last: 200 }, { first: 65535, last: 65535 }], worker: 3 }),
@@ -168,6 +170,26 @@ Deno.test("diffRules() names what was added, changed and removed", () => {
   assert.deepEqual(diffRules(after, after), []);
 });
 
+Deno.test("diffRules() names the capture of a rule, and the ports that leave it", () => {
+  const capture = { file: "/a.pcapng", snap: 100, sample: 1, rotate: { size: 131_072, seconds: null, keep: 5 } };
+  const game = rule("game", 1, { ports: [{ first: 100, last: 200 }], capture });
+  const words = "to /a.pcapng (snap 100, sample 1, rotate at 131072 bytes, keep 5)";
+  const rest = { ...game, ports: [{ first: 103, last: 200 }] };
+  assert.deepEqual(diffRules([game], [rest, rule("new", 1, { ports: [{ first: 100, last: 102 }] })]), [
+    "~ game: ports 100-200 -> 103-200",
+    "+ new: ports 100-102, worker 0, action count, ports 100-102 no longer captured to /a.pcapng",
+  ]);
+  const other = rule("other", 9);
+  assert.deepEqual(diffRules([game, other], [{ ...other, ports: [at(9), ...game.ports] }]), [
+    "~ other: ports 9 -> 9,100-200, ports 100-200 no longer captured to /a.pcapng",
+    `- game: ports 100-200, worker 0, action count, capture ${words}`,
+  ]);
+  assert.deepEqual(diffRules([game], [{ ...game, name: "renamed" }]), [
+    `+ renamed: ports 100-200, worker 0, action count, capture ${words}`,
+    `- game: ports 100-200, worker 0, action count, capture ${words}`,
+  ]);
+});
+
 Deno.test("diffRules() words also what has no words of its own", () => {
   const rules = ["a", "b", "c"].map((name, index) => rule(name, index + 1));
   const [a, b, c] = rules;
@@ -178,6 +200,22 @@ Deno.test("diffRules() words also what has no words of its own", () => {
   ]);
   const forwarding = (idleTimeout: number): Rule =>
     rule("a", 1, { action: { kind: "forward", ...FORWARD, idleTimeout } });
-  assert.deepEqual(diffRules([forwarding(60)], [forwarding(61)]), ["~ a: other settings of forward"]);
-  assert.deepEqual(diffRules([a!], [{ ...a!, more: 1 } as Rule]), ["~ a: other settings of count"]);
+  assert.deepEqual(diffRules([rule("a", 200)], [rule("a", 200, { ports: [at(200), at(100)] })]), [
+    "~ a: ports 200 -> 100,200",
+  ]);
+  assert.deepEqual(
+    diffRules([rule("a", 1, { ports: [at(200), at(100)] })], [rule("a", 1, { ports: [at(100), at(200)] })]),
+    ["~ a: the order of its ports"],
+  );
+  const checked = (health: unknown): Rule =>
+    rule("a", 1, { action: { kind: "forward", ...FORWARD, health, noneLeft: "pass" } as Rule["action"] });
+  const health = { check: "udp", port: null, send: "x" };
+  assert.deepEqual(diffRules([checked(null)], [checked(health)]), ["~ a: health none -> { check: udp, send: x }"]);
+  assert.deepEqual(diffRules([checked(health)], [checked({ ...health, port: 7 })]), ["~ a: health.port none -> 7"]);
+  assert.deepEqual(
+    diffRules([rule("a", 1, { action: { kind: "forward", ...FORWARD, health: null } })], [checked(null)]),
+    ["~ a: none_left drop -> pass"],
+  );
+  assert.deepEqual(diffRules([forwarding(60)], [forwarding(61)]), ["~ a: idle_timeout 60 -> 61"]);
+  assert.deepEqual(diffRules([a!], [{ ...a!, more: 1 } as Rule]), ["~ a: more none -> 1"]);
 });
