@@ -4,7 +4,7 @@ import { compilePortMap, compileWorkerTable, soleRules } from "./compile.ts";
 import { diffRules } from "./diff.ts";
 import { PORT_ACTION } from "./port_map.ts";
 import type { Forward } from "./forward.ts";
-import type { Rule } from "./rule.ts";
+import type { PortRange, Rule } from "./rule.ts";
 import { NO_RULE, RuleSlots, SlotsExhausted } from "./slots.ts";
 import { createWorkerTables, viewWorkerTables, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
