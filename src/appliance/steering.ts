@@ -197,6 +197,7 @@ export class Steering implements AsyncDisposable {
     if (names.size < slots.capacity && forwarding.hasRoomFor(configured)) return;
     await this.#untilPassed();
     await this.#forget();
+    await forwarding.forgetBackends();
   }
 
   async #prepareCaptures(configured: readonly Rule[]): Promise<CaptureChange | undefined> {

@@ -16,6 +16,7 @@ import { logger } from "../log.ts";
 import { formatMac, parseAddress } from "../packet/address.ts";
 import { NO_ARRIVAL } from "../steering/arrivals.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
+import type { Forward } from "../steering/forward.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
 import {
@@ -138,7 +139,8 @@ export class Forwarding implements AsyncDisposable {
     const all = [...before, ...retired].map(({ spec }) => spec).concat(
       rules.flatMap(({ action }) => action.kind === "forward" ? action : []),
     );
-    return this.#writer.hasRoom(all.length, new Set(all.flatMap(({ to }) => to.map(({ name }) => name))).size);
+    const named = new Set(rules.flatMap(({ action }) => action.kind === "forward" ? namesOf(action) : []));
+    return this.#writer.hasRoom(all.length, new Set(all.flatMap(namesOf)).size) && this.#rows.hasRoomFor(named);
   }
 
   /**
@@ -282,16 +284,17 @@ export class Forwarding implements AsyncDisposable {
   /** Looks after backends that the rules do not name any more, until no session uses them. */
   #supervise(): void {
     if ([...this.#inForce.backends.values()].every(({ leftMs }) => leftMs === undefined)) return;
-    this.#options.queue.run(() => this.#forgetBackends()).catch((error) => {
+    this.#options.queue.run(() => this.forgetBackends()).catch((error) => {
       log.error("Backends that are not in the rules any more are not forgotten: {error}", { error: messageOf(error) });
     });
   }
 
   /** Ends sessions as {@linkcode settleLeaving} says, and forgets backends without one. In a turn of the queue. */
-  async #forgetBackends(): Promise<void> {
+  async forgetBackends(): Promise<void> {
     const { retired, backends } = this.#inForce;
     // A table with rules of before still makes sessions with their backends.
-    if (this.#disposed || retired.length > 0) return;
+    if (this.#disposed || retired.length > 0 || this.#inForce === NO_FORWARDS) return;
+    await this.#tables.caughtUp();
     const { gone, ended } = settleLeaving(backends, {
       now: this.#timers.now(),
       health: this.#healthNow,
@@ -338,6 +341,10 @@ export class Forwarding implements AsyncDisposable {
     this.#provoke();
     await this.#options.onChange();
   }
+}
+
+function namesOf({ to }: Forward): string[] {
+  return to.map(({ name }) => name);
 }
 
 function passingOf({ rules }: Forwards, health: Health): ReadonlySet<string> {

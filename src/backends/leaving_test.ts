@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { FakePortTable } from "../../tests/support/fake_engine.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
 import { forwardRule, SteeringRig } from "../../tests/support/steering_rig.ts";
-import { BACKEND, backendAt, usableAt } from "../steering/forward_table.ts";
+import { BACKEND, BACKEND_ROWS, backendAt, usableAt } from "../steering/forward_table.ts";
 
 type Rig = SteeringRig<FakePortTable>;
 const CHECK = ", health: { check: udp }";
@@ -25,6 +25,10 @@ async function newRig(more = ""): Promise<Rig> {
 
 const generationOf = ({ forwardTable: { backends } }: Rig, row: number): number =>
   backends[backendAt(row) + BACKEND.generation]!;
+/** Rows of backends in force. */
+function* rowsOf({ forwardTable: { backends } }: Rig): Generator<{ readonly row: number }> {
+  for (let row = 1; row < BACKEND_ROWS; row++) if (backends[backendAt(row) + BACKEND.generation] !== 0) yield { row };
+}
 const namesOf = (rig: Rig): string[] => rig.forwarding.status().map(({ name }) => name).sort();
 const leaving = (rig: Rig): unknown => rig.forwarding.status().find(({ name }) => name === ONE);
 
@@ -105,6 +109,25 @@ Deno.test("many changes in a row: sessions of those that have been leaving for l
     await rig.timers.pass(2 * TICK_MS);
   }
   assert.ok(rig.forwarding.status().length <= 1900);
+});
+
+Deno.test("changes in quick succession: backends that no session uses make room at once, the others are counted", async () => {
+  await using rig = new SteeringRig(new FakePortTable());
+  const change = (number: number): Promise<unknown> =>
+    rig.apply(...[0, 1, 2, 3].map((rule) => {
+      const to = Array.from({ length: 250 }, (_, host) => `10.${number}.${rule}.${host}:9000`);
+      return `{ name: r${rule}, ports: ${rule + 1}, action: { forward: { to: ${JSON.stringify(to)} } } }`;
+    }));
+  for (let number = 1; number <= 4; number++) await change(number);
+  assert.equal(rig.steering.generation, 4);
+  for (const { row } of [...rowsOf(rig)].slice(0, 60)) rig.workers.sessionsOfRow.set(row, 1);
+  await assert.rejects(
+    change(5),
+    /no room for 1000 backends beside 1000 others in force: sessions still use 60 backends of before$/,
+  );
+  rig.workers.sessionsOfRow.clear();
+  await change(5);
+  assert.equal(rig.steering.generation, 5);
 });
 
 Deno.test("one backend in two rules with different checks: each rule goes by its own", async () => {

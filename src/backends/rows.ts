@@ -7,6 +7,7 @@
  */
 import { SteerError } from "../errors.ts";
 import type { Change } from "../steering/published.ts";
+import { plural } from "../text.ts";
 
 /** A backend's row. */
 export interface BackendRow {
@@ -59,11 +60,7 @@ export class BackendRows {
     for (const name of names) {
       if (rows.has(name)) continue;
       do row++; while (taken.has(row));
-      if (row >= this.capacity) {
-        throw new SteerError(`There is no room for ${names.size} backends: sessions still use ${rows.size} others`, {
-          hint: "wait until they have drained, or set drain_timeout lower",
-        });
-      }
+      if (row >= this.capacity) throw this.#noRoom(names);
       rows.set(name, { row, generation: ++generation, leftMs: undefined });
     }
     const before = { rows: this.#rows, generation: this.#generation };
@@ -72,6 +69,21 @@ export class BackendRows {
       this.#generation = to.generation;
     };
     return { rows, flip: () => set({ rows, generation }), back: () => set(before) };
+  }
+
+  /** Whether {@linkcode plan} would find a row for each. */
+  hasRoomFor(names: ReadonlySet<string>): boolean {
+    return [...names].filter((name) => !this.#rows.has(name)).length <= this.free;
+  }
+
+  #noRoom(names: ReadonlySet<string>): SteerError {
+    const others = [...this.#rows].filter(([name]) => !names.has(name));
+    const inForce = others.filter(([, { leftMs }]) => leftMs === undefined).length;
+    const left = plural(others.length - inForce, "backend");
+    return new SteerError(
+      `There is no room for ${names.size} backends beside ${inForce} others in force: sessions still use ${left} of before`,
+      { hint: "wait until they have drained, or set drain_timeout lower" },
+    );
   }
 
   /** Gives the rows of backends back. No session may use them, and no packet be on its way that could make one. */
