@@ -136,6 +136,7 @@ Deno.test("drop and pass need no worker: a rule keeps its own, a new one has has
     ports: [one(5)],
     worker: "hash",
     action: { kind: "pass" },
+    fragments: "drop",
   });
   assert.throws(() => after("5", "echo"), /missing key "worker"/);
 });
