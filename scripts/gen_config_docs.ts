@@ -1,8 +1,8 @@
 /**
  * Writes the documents that follow from the code: docs/configuration.md from the configuration's schema,
- * docs/metrics.md from the tables of metrics, reasons, socket counters and fates, and the table of fates in
- * docs/forwarding.md. Every example in them is parsed first. With `--check` it compares instead, and fails when a file
- * is stale.
+ * docs/metrics.md from the tables of metrics, reasons, socket counters and fates, the table of fates in
+ * docs/forwarding.md, and that of problems in docs/operations.md. Every example in them is parsed first. With `--check`
+ * it compares instead, and fails when a file is stale.
  */
 // deno-lint-ignore-file no-console
 import { z } from "zod";
@@ -10,6 +10,7 @@ import { parseConfig } from "../src/config/parse.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { type MetricFamily, METRICS } from "../src/observe/metric_families.ts";
 import { KERNEL_FATES, type Outcome, OUTCOMES } from "../src/observe/vocabulary.ts";
+import { entryOf, PROBLEM_KINDS } from "../src/observe/problems/kinds.ts";
 import { ACTION_KINDS, ACTION_TABLE, type ActionKind } from "../src/steering/action.ts";
 import { type Fate, FATE_TABLE, FATES } from "../src/steering/fate.ts";
 import { LOST_COUNTERS, SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../src/xsk/socket_counters.ts";
@@ -253,6 +254,20 @@ async function withFates(file: string, actions: readonly ActionKind[]): Promise<
 
 const FATES_TABLE = /^\| fate +\|.*\n(?:\|.*\n)+/m;
 
+/** The runbook, with its table of problems made anew. */
+async function withProblems(file: string): Promise<string> {
+  const text = await Deno.readTextFile(file);
+  if (!PROBLEMS_TABLE.test(text)) throw new Error(`${file} has no table that begins with "| kind "`);
+  const rows = PROBLEM_KINDS.map((kind) => {
+    const { severity, stops = "", words, remedy, alert } = entryOf(kind);
+    return [code(kind), severity, stops, words, remedy, code(alert)];
+  });
+  const head = ["kind", "severity", "stops", "meaning", "what to do", "alert"];
+  return text.replace(PROBLEMS_TABLE, () => `${table(head, rows)}\n`);
+}
+
+const PROBLEMS_TABLE = /^\| kind +\|.*\n(?:\|.*\n)+/m;
+
 /** As `deno fmt` wants it. */
 async function format(markdown: string): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {
@@ -280,6 +295,7 @@ const pages: Readonly<Record<string, string>> = {
       "{{kernelFates}}",
       KERNEL_FATES.map(code).join(" or "),
     ),
+  "docs/operations.md": await withProblems("docs/operations.md"),
   "docs/forwarding.md": await withFates("docs/forwarding.md", ["forward", "answer"]),
 };
 for (const [file, page] of Object.entries(pages)) {

@@ -50,7 +50,7 @@ const send = (ports: number[], ratePps: number): Promise<BackgroundTraffic> =>
     await using _telemetry = await send([9090], 7000);
     await sleep(8000);
   }
-  await box.put(config("1"));
+  await box.saveInPlace(config("1"));
   await using _vpn = await send([51_820, 9090, 33_434, 53], 9000);
   await sleep(10_000);
   await page.type("#map-port", "12000");

@@ -46,15 +46,6 @@ export function json(value: unknown, status = 200, headers: Readonly<Record<stri
   };
 }
 
-/** A health check's answer: 200, or 503. */
-export function health(good: boolean, yes: string, no: string): Answer {
-  return {
-    status: good ? 200 : 503,
-    headers: { "content-type": "text/plain; charset=utf-8" },
-    body: `${good ? yes : no}\n`,
-  };
-}
-
 /**
  * 412 with the generation that is in force, 422 with all there is to say for what the operator can fix, 500 and a line
  * in the log for our own mistakes.

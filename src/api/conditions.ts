@@ -22,12 +22,15 @@ export function conditionsOf(
   query: URLSearchParams,
   more: readonly string[] = [],
 ): Conditions {
-  const known = ["dry_run", ...more];
-  const unknown = [...query.keys()].find((word) => !known.includes(word));
-  if (unknown !== undefined) {
-    throw new HttpError(400, `unknown word ${JSON.stringify(unknown)} in the query: expected ${known.join(", ")}`);
-  }
+  requireWords(query, ["dry_run", ...more]);
   return { generations: readGenerations(headers["if-match"]), dryRun: readSwitch(query, "dry_run") };
+}
+
+/** @throws {HttpError} 400 for words that mean nothing here. */
+export function requireWords(query: URLSearchParams, known: readonly string[]): void {
+  const unknown = [...query.keys()].find((word) => !known.includes(word));
+  if (unknown === undefined) return;
+  throw new HttpError(400, `unknown word ${JSON.stringify(unknown)} in the query: expected ${known.join(", ")}`);
 }
 
 /** An answer of one generation. */

@@ -7,7 +7,8 @@ import type { IncomingMessage } from "node:http";
 import { ANSWERS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import { renderMetrics } from "../observe/metrics.ts";
-import { type Answer, health, HttpError, json } from "./answers.ts";
+import { type Answer, HttpError, json } from "./answers.ts";
+import { alive, healthy, isReady, ready } from "./health.ts";
 import type { HttpOptions } from "./wire.ts";
 
 export type Handler = (
@@ -28,16 +29,18 @@ const DASHBOARD_FOLDER = "/dashboard/";
 /** Paths and their methods. GET works everywhere, the others on the control socket only. */
 const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries({
   "/": { GET: dashboard },
-  "/healthz": { GET: ({ appliance }) => health(appliance.workers.allRunning, "ok", "a worker does not run") },
-  "/readyz": { GET: ({ appliance }) => health(appliance.ready, "ready", "not steering") },
+  "/livez": { GET: alive },
+  "/healthz": { GET: healthy },
+  "/readyz": { GET: ready },
   "/metrics": {
-    GET: ({ observer, reloader }) => {
-      const metrics = renderMetrics(observer.snapshot(), reloader, { version: VERSION });
+    GET: ({ observer, problems, reloader }) => {
+      const metrics = renderMetrics(observer.snapshot(), reloader, problems.list(), { version: VERSION });
       return { status: 200, headers: { "content-type": metrics.contentType }, body: metrics.text };
     },
   },
   "/v1/status": {
-    GET: async ({ appliance, observer, reloader, configFile }) => {
+    GET: async (options) => {
+      const { appliance, observer, problems, reloader, configFile } = options;
       const workerHeapKib = await appliance.workers.heapKib(); // first: everything below is of one moment
       const { rules, ...snapshot } = observer.snapshot();
       return json({
@@ -45,7 +48,8 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
         version: VERSION,
         pid: Deno.pid,
         configFile,
-        ready: appliance.ready,
+        ready: isReady(options),
+        problems: problems.list(),
         lastReload: reloader.last ?? null,
         reloads: reloader.counts,
         ...snapshot,
@@ -53,6 +57,9 @@ const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries
         answers: rules.find(({ name }) => name === ANSWERS) ?? null,
       });
     },
+  },
+  "/v1/problems": {
+    GET: (options) => json({ ready: isReady(options), problems: options.problems.list() }),
   },
   "/v1/config": {
     GET: async (options) => (await import("./config.ts")).read(options),

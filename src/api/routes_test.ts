@@ -1,58 +1,23 @@
 import assert from "node:assert/strict";
-import type { IncomingMessage } from "node:http";
-import { Readable } from "node:stream";
+import { type Answered, ask, type Question } from "../../tests/support/ask.ts";
 import { CONFIG_TEXT, FakeApi, REFUSED } from "../../tests/support/fake_api.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
 import { ANSWERS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
-import { type Answer, answerError, generationTag, START_ID } from "./answers.ts";
-import { route } from "./routes.ts";
+import { generationTag, START_ID } from "./answers.ts";
 
 const BODY_LIMIT = 1 << 20;
 const tag = (generation: number): string => generationTag(generation).etag!;
 
-interface Question {
-  readonly method?: string;
-  readonly url: string;
-  readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** False: as over TCP. */
-  readonly mayChange?: boolean;
-}
-
-interface Answered extends Answer {
-  // deno-lint-ignore no-explicit-any -- whatever the answer has
-  readonly json: any;
-}
-
-/** Asks as the server does, errors included. */
-async function ask(
-  api: FakeApi,
-  { method = "GET", url, body = "", headers = {}, mayChange = true }: Question,
-): Promise<Answered> {
-  const source = typeof body === "string"
-    ? [new TextEncoder().encode(body)]
-    : body instanceof Uint8Array
-    ? [body]
-    : body;
-  const request = Object.assign(Readable.from(source), { method, url, headers }) as unknown as IncomingMessage;
-  let answer: Answer;
-  try {
-    answer = await route(request, mayChange, api);
-  } catch (error) {
-    answer = answerError(error);
-  }
-  const isJson = answer.headers["content-type"] === "application/json";
-  return { ...answer, json: isJson ? JSON.parse(answer.body as string) : undefined };
-}
-
 /** Every path, and what may be done there. */
 const METHODS: Readonly<Record<string, readonly string[]>> = {
   "/": ["GET"],
+  "/livez": ["GET"],
   "/healthz": ["GET"],
   "/readyz": ["GET"],
   "/metrics": ["GET"],
   "/v1/status": ["GET"],
+  "/v1/problems": ["GET"],
   "/v1/config": ["GET", "PUT"],
   "/v1/stream": ["GET"],
   "/v1/ports": ["GET", "POST", "DELETE"],
@@ -106,28 +71,13 @@ Deno.test("route() says what there is where there is nothing", async () => {
   ) {
     const { status, json } = await ask(api, { url });
     assert.equal(status, 404, url);
-    assert.match(json.error, /there is \/, \/healthz, /);
+    assert.match(json.error, /there is \/, \/livez, /);
   }
   assert.equal((await ask(api, { url: "/dashboard/nothing.js" })).status, 404);
   assert.equal((await ask(api, { url: "/dashboard/../v1/status" })).status, 200, "as every client reads it");
   assert.equal((await ask(api, { url: "" })).status, 400);
   assert.equal((await ask(api, { url: "http://[" })).status, 400);
   assert.equal((await ask(api, { url: "http://anywhere.example/healthz?x=1#y" })).status, 200);
-});
-
-Deno.test("/healthz and /readyz are 503 when a worker has ended, or nothing is steered", async () => {
-  using api = new FakeApi();
-  const health = async (url: string): Promise<unknown[]> => {
-    const { status, body } = await ask(api, { url });
-    return [status, body];
-  };
-  assert.deepEqual([await health("/healthz"), await health("/readyz")], [[200, "ok\n"], [200, "ready\n"]]);
-  api.appliance.workers.allRunning = false;
-  api.appliance.ready = false;
-  assert.deepEqual(
-    [await health("/healthz"), await health("/readyz")],
-    [[503, "a worker does not run\n"], [503, "not steering\n"]],
-  );
 });
 
 Deno.test("/v1/status, /v1/config and /metrics tell what is in force", async () => {
@@ -204,11 +154,11 @@ Deno.test("POST /v1/reload answers 422 with the hint when it is refused, and 500
   using api = new FakeApi();
   const reload = (): Promise<Answered> => ask(api, { method: "POST", url: "/v1/reload" });
   assert.deepEqual([(await reload()).status, api.appliance.steering.generation], [200, 2]);
-  api.reloader.file = REFUSED;
+  api.reloader.content = REFUSED;
   const refused = await reload();
   assert.deepEqual([refused.status, refused.json], [422, { error: REFUSED.message, hint: REFUSED.hint }]);
   assert.deepEqual(log.lines, []);
-  api.reloader.file = new TypeError("cannot read properties of undefined");
+  api.reloader.content = new TypeError("cannot read properties of undefined");
   const failed = await reload();
   assert.deepEqual([failed.status, failed.json], [500, { error: "internal error" }]);
   assert.deepEqual(log.lines, ["error: A request failed: cannot read properties of undefined"]);
@@ -257,7 +207,7 @@ Deno.test("a change is refused with 412 on top of another generation, and ?dry_r
     { method: "DELETE", url: "/v1/ports?ports=8080" },
     { method: "POST", url: "/v1/reload" },
   ];
-  api.reloader.file = text;
+  api.reloader.content = text;
   for (const change of changes) {
     const stale = await ask(api, { ...change, headers: { "if-match": `${tag(7)}, ${tag(0)}` } });
     assert.deepEqual([stale.status, stale.headers.etag, stale.json.generation], [412, tag(1), 1]);

@@ -17,6 +17,7 @@ import { VERSION } from "../version.ts";
 import { SAMPLE_MS } from "../observe/history.ts";
 import { OUTCOMES } from "../observe/vocabulary.ts";
 import { type Answer, HttpError } from "./answers.ts";
+import { isReady } from "./health.ts";
 import type { HttpOptions } from "./wire.ts";
 
 const MAX_STREAMS = 64;
@@ -24,6 +25,8 @@ const MAX_STREAMS = 64;
 const BUFFER_BYTES_MAX = 1 << 18;
 /** Ticks in a row that a watcher may miss. */
 const MISSED_MAX = 10;
+/** The most urgent ones: a page has room for no more, and a rule may have a thousand backends. */
+const PROBLEMS_TOLD = 10;
 /** When a watcher that lost the connection comes back. */
 const RETRY_MS = 1000;
 
@@ -172,11 +175,14 @@ export class StreamHub {
   }
 
   #tickText(): string {
-    const { appliance, history, reloader } = this.options;
+    const { history, problems, reloader } = this.options;
+    const all = problems.list();
     return encode("tick", {
       ...history.latest(),
       generation: history.generation,
-      ready: appliance.ready,
+      ready: isReady(this.options),
+      problems: all.slice(0, PROBLEMS_TOLD),
+      problemCount: all.length,
       lastReload: reloader.last ?? null,
       reloads: reloader.counts,
     });

@@ -9,16 +9,18 @@ import type { WorkerPool } from "../engine/workers.ts";
 import type { History } from "../observe/history.ts";
 import type { ObservedAppliance } from "../observe/observed.ts";
 import type { Observer } from "../observe/observer.ts";
+import type { ProblemList } from "../observe/problems/problems.ts";
 
 /** What requests ask of the appliance. */
-export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "ready"> {
-  readonly workers: ObservedAppliance["workers"] & Pick<WorkerPool, "allRunning" | "heapKib">;
+export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "alive" | "ready"> {
+  readonly workers: ObservedAppliance["workers"] & Pick<WorkerPool, "heapKib">;
 }
 
 export interface HttpOptions {
   readonly appliance: AskedAppliance;
   readonly reloader: Pick<Reloader, "applyText" | "changeRules" | "config" | "counts" | "last" | "reloadFile">;
   readonly observer: Pick<Observer, "snapshot">;
+  readonly problems: ProblemList;
   readonly history: Pick<History, "generation" | "latest" | "past" | "rules" | "watch">;
   readonly configFile: string;
 }

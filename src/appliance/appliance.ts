@@ -192,9 +192,17 @@ export class Appliance {
     this.interfaces[index]!.name = name;
   }
 
-  /** True while packets are steered by workers that all run. */
+  /**
+   * True from the first generation to the stop, while its workers run. Whether packets get anywhere, the list of
+   * problems says.
+   */
   get ready(): boolean {
-    return this.#stopping === undefined && this.workers.allRunning && this.steering.generation > 0;
+    return this.#stopping === undefined && this.alive && this.steering.generation > 0;
+  }
+
+  /** False where only a new process can help: a service manager that watches it starts one. */
+  get alive(): boolean {
+    return this.workers.allRunning;
   }
 
   get uptimeMs(): number {

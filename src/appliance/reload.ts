@@ -35,6 +35,17 @@ export interface LastReload {
   readonly message: string;
 }
 
+/** What the configuration file has to do with what is in force. */
+export interface FileState {
+  /** Why it could not be put in force as it is: a restart would fail, or change more. Null where it could. */
+  readonly refused: { readonly time: string; readonly message: string } | null;
+  /** What a restart would undo: rules in force that the file does not have, in words; none where it has them all. */
+  readonly unsaved: readonly string[];
+}
+
+/** Who asked for a change. */
+type Origin = "file" | "request";
+
 /** Under what circumstances a change is made. */
 export interface Conditions {
   /** Only while one of these generations is in force; undefined: whichever is. */
@@ -94,6 +105,10 @@ export class Reloader {
    * refusal one line in the log. Undefined after a failure that had another cause: the same content is tried again.
    */
   #seen: FileContent | undefined;
+  /** The rules of the file when it was last put in force, or saved. */
+  #filed: readonly Rule[];
+  #unsaved: readonly string[] = [];
+  #refused: FileState["refused"] = null;
   readonly #timers: Timers;
   readonly #options: ReloaderOptions;
 
@@ -102,6 +117,7 @@ export class Reloader {
     this.#options = options;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
     this.#config = config;
+    this.#filed = config.steering;
     this.#seen = content;
     void memo?.remember(content, cpuCount, config);
   }
@@ -109,6 +125,10 @@ export class Reloader {
   /** The configuration in force. */
   get config(): Config {
     return this.#config;
+  }
+
+  get file(): FileState {
+    return { refused: this.#refused, unsaved: this.#unsaved };
   }
 
   /**
@@ -153,7 +173,7 @@ export class Reloader {
       if (!isLate) return "still changing";
       const restless = new SteerError(`"${file}" changes all the time`, { hint: SLOWLY });
       if (conditions.dryRun) throw restless;
-      return await this.#change(() => Promise.reject(restless));
+      return await this.#change("file", () => Promise.reject(restless));
     }
     if (conditions.dryRun) {
       if (content === undefined) throw failure;
@@ -163,11 +183,12 @@ export class Reloader {
     if (onlyIfChanged && !isConfirmed && isDeepStrictEqual(identity, this.#seen)) return undefined;
     this.#seen = identity;
     if (!isConfirmed && content !== undefined && await this.#isSuspicious(content)) return "suspicious";
-    return await this.#change(async () => {
+    return await this.#change("file", async () => {
       if (content === undefined) throw failure;
       const config = await check(content, file);
       try {
         const applied = await this.#apply(config);
+        this.#holds(config.steering);
         void memo?.remember(content, cpuCount, config);
         return applied;
       } catch (error) {
@@ -208,7 +229,7 @@ export class Reloader {
     return this.#inTurn(async () => {
       this.#require(conditions);
       if (conditions.dryRun) return this.#preview(await check(content, name));
-      return await this.#change(async () => await this.#apply(await check(content, name)));
+      return await this.#change("request", async () => await this.#apply(await check(content, name)));
     });
   }
 
@@ -236,13 +257,15 @@ export class Reloader {
         return { next, saving: held.use(prepareSave({ file, cpuCount }, next, change)) };
       };
       if (conditions.dryRun) return this.#preview((await plan()).next);
-      return await this.#change(async () => {
+      return await this.#change("request", async () => {
         const { next, saving } = await plan();
         if (saving === undefined) return await this.#apply(next);
         saving.write();
         this.#seen = saving.content;
         try {
-          return await this.#apply(next);
+          const applied = await this.#apply(next);
+          this.#holds(next.steering);
+          return applied;
         } catch (error) {
           this.#seen = saving.takeBack();
           throw error;
@@ -265,17 +288,23 @@ export class Reloader {
     return { generation, changes: [...diffRules(rules, next.steering), ...addresses], elapsedMs: 0 };
   }
 
+  /** The file has these rules, and they are in force. */
+  #holds(rules: readonly Rule[]): void {
+    this.#filed = rules;
+    this.#unsaved = [];
+    this.#refused = null;
+  }
+
   /** Whatever comes of a change, the service manager hears when it began and when it was over. */
-  async #change(work: () => Promise<Applied>): Promise<Applied> {
+  async #change(origin: Origin, work: () => Promise<Applied>): Promise<Applied> {
     const { manager, steering } = this.#options;
     manager.reloading();
     try {
       return await work();
     } catch (error) {
-      throw this.#refuse(error);
+      throw this.#refuse(error, origin);
     } finally {
-      const refused = this.last?.result === "refused" ? `; refused: ${this.last.message.split("\n")[0]}` : "";
-      manager.ready(`Generation ${steering.generation} is in force${refused}`);
+      manager.ready(`Generation ${steering.generation} is in force`);
     }
   }
 
@@ -316,6 +345,7 @@ export class Reloader {
     const applied = await steering.apply(next.steering, { addresses: next.forwarding.addresses });
     this.#config = next;
     next.interfaces.forEach(({ name }, index) => this.#options.naming?.rename(index, name));
+    this.#unsaved = isDeepStrictEqual(next.steering, this.#filed) ? [] : diffRules(this.#filed, next.steering);
     const result = applied.generation === before ? "unchanged" : "applied";
     this.#record(result, applied.changes.join("; "));
     if (result === "applied") {
@@ -328,20 +358,24 @@ export class Reloader {
     return applied;
   }
 
-  #refuse(error: unknown): unknown {
-    this.#record("refused", messageOf(error));
-    log.error("The new configuration is refused, generation {generation} stays in force: {reason}", {
+  #refuse(error: unknown, origin: Origin): unknown {
+    const message = messageOf(error);
+    const { time } = this.#record("refused", message);
+    if (origin === "file") this.#refused = { time, message };
+    // A request with mistakes is its sender's matter, who is told.
+    const level = origin === "request" && error instanceof SteerError ? "warn" : "error";
+    log[level]("The new configuration is refused, generation {generation} stays in force: {reason}", {
       generation: this.#options.steering.generation,
-      reason: messageOf(error),
+      reason: message,
       ...(error instanceof SteerError && error.hint !== undefined ? { hint: error.hint } : {}),
     });
     return error;
   }
 
-  #record(result: keyof ReloadCounts, message: string): void {
+  #record(result: keyof ReloadCounts, message: string): LastReload {
     this.counts[result]++;
     const time = this.#timers.date().toISOString();
-    this.last = { time, result, message };
+    return this.last = { time, result, message };
   }
 }
 

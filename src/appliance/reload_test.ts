@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { FakePortTable } from "../../tests/support/fake_engine.ts";
+import { LogRecords } from "../../tests/support/log_records.ts";
 import { SteeringRig } from "../../tests/support/steering_rig.ts";
 import { loadConfig } from "../config/load.ts";
 import { parseConfig } from "../config/parse.ts";
@@ -105,7 +106,47 @@ Deno.test("Reloader refuses a file once for what it holds", async () => {
   assert.equal(await rig.look(), undefined);
   assert.equal(reloader.counts.refused, ++refused);
   assert.equal(steering.generation, 1);
-  assert.match(rig.manager.at(-1)!, /^Generation 1 is in force; refused: /);
+  assert.equal(rig.manager.at(-1), "Generation 1 is in force");
+  assert.match(reloader.file.refused!.message, /does not exist/);
+  await rig.write(text(GAME));
+  await rig.look();
+  assert.equal(reloader.file.refused, null);
+});
+
+Deno.test("Reloader knows what of the rules in force is not in the file", async () => {
+  await using rig = await Rig.create();
+  const { reloader } = rig;
+  const to = (worker: number) => (rules: readonly Rule[]): Rule[] => rules.map((rule) => ({ ...rule, worker }));
+  await reloader.changeRules(to(1), false);
+  assert.deepEqual(reloader.file.unsaved, ["~ game: worker hash -> 1"]);
+  await reloader.changeRules((rules) => rules.map((rule) => ({ ...rule, worker: "hash" })), false);
+  assert.deepEqual(reloader.file.unsaved, [], "undone by hand");
+  await reloader.applyText(text(CHAT), "request body");
+  assert.equal(reloader.file.unsaved.length, 2);
+  const reload = reloader.reloadFile(false);
+  await rig.steering.timers.pass(SETTLED_MS);
+  await reload;
+  assert.deepEqual(reloader.file.unsaved, []);
+  await reloader.changeRules(to(0), true);
+  assert.deepEqual(reloader.file.unsaved, []);
+  await reloader.changeRules(to(1), false, { dryRun: true });
+  assert.deepEqual(reloader.file.unsaved, []);
+});
+
+Deno.test("Reloader takes a request with mistakes for its sender's matter, and a file with mistakes for the box's", async () => {
+  await using rig = await Rig.create();
+  using log = new LogRecords();
+  const to = (worker: number) => (rules: readonly Rule[]): Rule[] => rules.map((rule) => ({ ...rule, worker }));
+  const levels = (): string[] => log.records.map(({ level }) => level);
+  await assert.rejects(rig.reloader.applyText(text("{ name: x }"), "request body"));
+  await assert.rejects(rig.reloader.changeRules(to(9), true));
+  assert.deepEqual([levels(), rig.reloader.file.refused], [["warning", "warning"], null]);
+  await rig.write(text("{ name: x }"));
+  await rig.look();
+  assert.equal(levels().at(-1), "error");
+  assert.match(rig.reloader.file.refused!.message, /steering\.yaml/);
+  await rig.reloader.applyText(text(GAME), "request body");
+  assert.notEqual(rig.reloader.file.refused, null, "the file is as bad as before");
 });
 
 Deno.test("Reloader counts what changes nothing as unchanged, and a new order as a change", async () => {

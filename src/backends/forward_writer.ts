@@ -148,13 +148,14 @@ export class ForwardWriter {
     words[at + BACKEND.arrival] = backend.arrival;
     words[at + BACKEND.generation] = backend.generation;
     words[at + BACKEND.port] = portInPacket(spec.port);
-    words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (reachable ? BACKEND_REACHABLE : 0);
+    words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) |
+      (reachable ? BACKEND_REACHABLE : 0);
     if (!reachable) return;
-    words[at + BACKEND.mtu] = nextHop.mtu;
+    words[at + BACKEND.mtu] = nextHop!.mtu;
     words[at + BACKEND.linkBytes] = keepLink(new DataView(words.buffer, words.byteOffset), (at + BACKEND.link) * 4, {
-      destination: nextHop.mac!,
-      source: nextHop.sourceMac,
-      vlan: nextHop.vlan,
+      destination: nextHop!.mac!,
+      source: nextHop!.sourceMac,
+      vlan: nextHop!.vlan,
       etherType: isIpv6 ? 0x86dd : 0x0800,
     });
   }

@@ -13,7 +13,7 @@ import { warnOfPrograms } from "../host/local_ports.ts";
 import { warnOfForeign } from "../host/own_addresses.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
-import { formatMac, parseAddress } from "../packet/address.ts";
+import { parseAddress } from "../packet/address.ts";
 import { NO_ARRIVAL } from "../steering/arrivals.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import type { Forward } from "../steering/forward.ts";
@@ -28,13 +28,14 @@ import {
   isHealthy,
 } from "./forward_writer.ts";
 import { checksOf, eachOnce } from "./health/backend_checks.ts";
-import type { BackendHealth, CheckedBackend, HealthSource } from "./health/checks.ts";
+import type { CheckedBackend, HealthSource } from "./health/checks.ts";
 import { settleLeaving } from "./leaving.ts";
 import type { NextHopSource } from "./next_hop/next_hops.ts";
 import { Refusals } from "./refusals.ts";
 import { BackendRows } from "./rows.ts";
 import { placeSources } from "../steering/sources.ts";
-import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
+import { type BackendStatus, backendStatuses, type RuleBackends, ruleBackends } from "./status.ts";
+import type { WayOut } from "./way.ts";
 
 /** Between two looks at neighbours that are missing or not confirmed. */
 const PROVOKE_MS = 500;
@@ -49,23 +50,6 @@ const SPARE_ROWS = 256;
 const RETRY_MS = 1000;
 
 const log = logger("forwarding");
-
-/** What a backend is doing, for status and metrics. */
-export interface BackendStatus {
-  readonly name: string;
-  /** Rules that name it; none: it is only kept for the sessions it has. */
-  readonly rules: readonly string[];
-  /** Forwarding sessions with it. */
-  readonly sessions: number;
-  /** Seconds since the rules stopped naming it; null while they do. */
-  readonly leavingSeconds: number | null;
-  /** Of several checks, for several rules, that of one that fails; null where it is not checked. */
-  readonly health: BackendHealth | null;
-  /** How it is reached; null where there is no route by a steered interface. */
-  readonly nextHop: { readonly interface: string; readonly mac: string | null; readonly mtu: number } | null;
-  /** Why no packet gets to it; null where packets do. */
-  readonly noWay: NoWay | null;
-}
 
 /** Where health and next hops come from. */
 export interface ForwardingSources {
@@ -213,25 +197,16 @@ export class Forwarding implements AsyncDisposable {
   }
 
   status(): BackendStatus[] {
-    const health = this.#health?.status();
-    const { backends, rules } = this.#inForce;
-    const now = this.#timers.now();
-    return [...backends.values()].map(({ spec: { name }, row, leftMs, checks, nextHop }) => {
-      const checked = checks.flatMap(({ key }) => health?.get(key) ?? []);
-      return {
-        name,
-        rules: rules.filter(({ spec }) => spec.to.some((backend) => backend.name === name)).map((rule) => rule.name),
-        sessions: this.#options.workers.sessionsWith(row),
-        leavingSeconds: leftMs === undefined ? null : Math.round((now - leftMs) / 1000),
-        health: checked.find(({ healthy }) => !healthy) ?? checked[0] ?? null,
-        nextHop: nextHop === undefined || wayOutOf(nextHop, this.#options.interfaces) < 0 ? null : {
-          interface: nextHop.interfaceName,
-          mac: nextHop.mac === null ? null : formatMac(nextHop.mac),
-          mtu: nextHop.mtu,
-        },
-        noWay: noWayTo(nextHop, this.#options.interfaces),
-      };
+    return backendStatuses(this.#inForce, this.#health?.status() ?? new Map(), {
+      now: this.#timers.now(),
+      interfaces: this.#options.interfaces,
+      sessionsWith: (row) => this.#options.workers.sessionsWith(row),
     });
+  }
+
+  /** What each rule in force finds of its backends. */
+  rules(): RuleBackends[] {
+    return ruleBackends(this.#inForce, this.#healthNow, this.#options.interfaces);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -61,9 +61,10 @@ export function buildProgram(entry: URL): Command {
     );
 
   program.command("status")
-    .description("show the state of the running xdpsteer")
+    .description("show the problems and the state of the running xdpsteer")
     .addOption(socketOption("its control socket"))
-    .option("--json", "print everything as JSON")
+    .option("--check", "print one line and the problems; exits with 1 if there are any, or if it does not answer")
+    .option("--json", "print everything as JSON; with --check, the problems")
     .action(async (...words: Parameters<typeof status>) => await (await import("./status.ts")).status(...words));
 
   program.command("top")

@@ -16,7 +16,8 @@ import type { Reloader } from "../appliance/reload.ts";
 import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
-import { nounFor } from "../text.ts";
+import type { Problem } from "../observe/problems/kinds.ts";
+import { nounFor, plural } from "../text.ts";
 import { VERSION } from "../version.ts";
 import { PRIVATE_DIRECTORY } from "./self.ts";
 
@@ -55,17 +56,26 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
   let server: ControlServer | undefined;
   try {
     // What packets do not wait for is loaded while they are steered.
-    const [{ checkerOf }, { Reloader }, { History }, { Observer }, { ControlServer }, { FileWatch }, { KernelEvents }] =
-      await Promise
-        .all([
-          import("../appliance/checker.ts"),
-          import("../appliance/reload.ts"),
-          import("../observe/history.ts"),
-          import("../observe/observer.ts"),
-          import("../api/server.ts"),
-          import("../host/watch.ts"),
-          import("../engine/kernel_events.ts"),
-        ]);
+    const [
+      { checkerOf },
+      { Reloader },
+      { History },
+      { Observer },
+      { Problems },
+      { ControlServer },
+      { FileWatch },
+      { KernelEvents },
+    ] = await Promise
+      .all([
+        import("../appliance/checker.ts"),
+        import("../appliance/reload.ts"),
+        import("../observe/history.ts"),
+        import("../observe/observer.ts"),
+        import("../observe/problems/problems.ts"),
+        import("../api/server.ts"),
+        import("../host/watch.ts"),
+        import("../engine/kernel_events.ts"),
+      ]);
     const { queue, steering } = appliance;
     reloader = new Reloader({
       steering,
@@ -79,10 +89,13 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
       naming: appliance,
     });
     using history = new History(appliance);
+    const told = { appliance, reloader, history, configFile: file };
+    using problems = new Problems(told, (list) => manager.trouble(troubleIn(list)));
     server = await ControlServer.open(config.control, {
       appliance,
       reloader,
       observer: new Observer(appliance),
+      problems,
       history,
       configFile: file,
     });
@@ -91,7 +104,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
     hideMemory();
     logStart(appliance, performance.now() - startedMs);
     manager.ready(`Generation ${appliance.steering.generation} is in force`);
-    manager.beatWhile(() => appliance.ready);
+    manager.beatWhile(() => appliance.alive);
     const reason = await Promise.race([stopped.promise, appliance.failure]);
     log.info("{reason}: detaching, then draining", { reason });
   } finally {
@@ -114,6 +127,12 @@ function requireCpus(cpus: readonly number[]): void {
   const obstacle = cpuObstacle(cpus);
   if (obstacle === undefined) return;
   throw new SteerError(`Cannot pin a worker: ${obstacle}`, { hint: "name others in workers.cpus, or leave it out" });
+}
+
+/** What the service manager shows. */
+function troubleIn([worst, ...others]: readonly Problem[]): string {
+  if (worst === undefined) return "";
+  return `${worst.message}${others.length === 0 ? "" : `; and ${plural(others.length, "other problem")}`}`;
 }
 
 /** Rethrows why there was no start, with what doctor finds about the cause. Its checks are loaded only for this. */

@@ -3,16 +3,70 @@
  *
  * @module
  */
-import type { LastReload } from "../appliance/reload.ts";
+import { EXIT, messageOf, SteerError } from "../errors.ts";
 import type { Snapshot } from "../observe/observer.ts";
+import type { Problem } from "../observe/problems/kinds.ts";
 import type { InterfaceStatus, RuleStatus } from "../observe/snapshot.ts";
+import { OUTCOMES, REASON_WORDS } from "../observe/vocabulary.ts";
+import { FATE_TABLE, isServed } from "../steering/fate.ts";
 import { BOUND_WORDS } from "../steering/sessions.ts";
 import { plural } from "../text.ts";
 import { callJson } from "./client.ts";
 import { print, printJson, table } from "./output.ts";
+import { checkLines, problemLines } from "./problems.ts";
 
 /** The part of /v1/status that is shown. */
-type Status = Snapshot & { readonly lastReload: LastReload | null; readonly answers: RuleStatus | null };
+type Status = Snapshot & { readonly problems: readonly Problem[]; readonly answers: RuleStatus | null };
+
+export interface StatusOptions {
+  readonly socket: string;
+  readonly json?: boolean;
+  /** Only says whether there are problems, and ends with 1 if so. */
+  readonly check?: boolean;
+}
+
+export async function status({ socket, json, check }: StatusOptions): Promise<void> {
+  if (check) return await checkProblems(socket, json ?? false);
+  const answer = await callJson<Status>(socket, "GET", "/v1/status");
+  if (json) return printJson(answer);
+  const { generation, uptimeMs, problems, interfaces } = answer;
+  print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s`);
+  if (problems.length > 0) print(`${problemLines(problems).join("\n")}\n`);
+  for (const status of interfaces) print(interfaceLine(status));
+  for (const part of [rules, workers, backends, captures, losses, refusals, totals]) {
+    const text = part(answer);
+    if (text !== "") print(`\n${text}`);
+  }
+}
+
+/** What new sessions were refused for. */
+function refusals({ workers }: Status): string {
+  const sumOf = (name: "refusedRows" | "refusedPorts"): number =>
+    workers.reduce((sum, { loop }) => sum + loop[name], 0);
+  return Object.entries({ rows: sumOf("refusedRows"), ports: sumOf("refusedPorts") } as const)
+    .filter(([, count]) => count > 0)
+    .map(([bound, count]) => {
+      const { full, remedy } = BOUND_WORDS[bound as keyof typeof BOUND_WORDS];
+      return `${plural(count, "packet")} refused that would begin a session: ${full}; ${remedy}`;
+    }).join("\n");
+}
+
+/** A monitor reads the first line, and the exit code: also of an xdpsteer that does not answer. */
+async function checkProblems(socket: string, json: boolean): Promise<void> {
+  let lines: readonly string[];
+  let isWell = false;
+  try {
+    const { generation, problems, rules: all } = await callJson<Status>(socket, "GET", "/v1/status");
+    isWell = problems.length === 0;
+    if (json) printJson({ ok: isWell, problems });
+    lines = json ? [] : checkLines(problems, { generation, rules: all.filter(({ inForce }) => inForce).length });
+  } catch (error) {
+    if (!(error instanceof SteerError) || json) throw error;
+    lines = [`xdpsteer CRITICAL: ${messageOf(error)}`, ...error.hint === undefined ? [] : [`hint: ${error.hint}`]];
+  }
+  if (lines.length > 0) print(lines.join("\n"));
+  if (!isWell) Deno.exitCode = EXIT.failed;
+}
 
 /** How an interface stands: `eth1: native XDP, 4 queues, 0 of them zero-copy`. */
 function interfaceLine({ name, currentName, state, since, why, attach, queues }: InterfaceStatus): string {
@@ -22,18 +76,9 @@ function interfaceLine({ name, currentName, state, since, why, attach, queues }:
   return `${called}: ${attach} XDP, ${plural(queues.length, "queue")}, ${zeroCopy} of them zero-copy`;
 }
 
-export async function status({ socket, json }: { socket: string; json?: boolean }): Promise<void> {
-  const answer = await callJson<Status>(socket, "GET", "/v1/status");
-  if (json) return printJson(answer);
-  const { generation, uptimeMs, interfaces, workers, rules, backends, totals, lastReload } = answer;
-  print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s`);
-  if (lastReload?.result === "refused") {
-    print(`the configuration offered at ${lastReload.time} was refused:\n${lastReload.message}`);
-  }
-  for (const status of interfaces) print(interfaceLine(status));
-  print("");
-  print(table(
-    ["RULE", "PORTS", "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED"],
+function rules({ rules }: Status): string {
+  return table(
+    ["RULE", "PORTS", "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED", "LOST"],
     rules.filter(({ inForce }) => inForce).map((rule) => [
       rule.name,
       rule.ports,
@@ -42,10 +87,13 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
       rule.redirected.packets,
       rule.dropped.packets,
       rule.passed.packets,
+      [...lostFates(rule).values()].reduce((sum, packets) => sum + packets, 0),
     ]),
-  ));
-  print("");
-  print(table(
+  );
+}
+
+function workers({ workers }: Status): string {
+  return table(
     ["WORKER", "STATE", "RECEIVED", "BUSY"],
     workers.map(({ worker, state, received, busyRatio }) => [
       `${worker}`,
@@ -53,47 +101,98 @@ export async function status({ socket, json }: { socket: string; json?: boolean 
       received,
       `${(busyRatio * 100).toFixed(1)} %`,
     ]),
-  ));
-  if (backends.length > 0) {
-    print("");
-    print(table(
-      ["BACKEND", "RULES", "SESSIONS", "HEALTH", "VIA", "NEXT HOP", "LAST CHECK"],
-      backends.map(({ name, rules: ofRules, sessions, leavingSeconds, health, nextHop, noWay }) => [
-        name,
-        leavingSeconds === null ? ofRules.join(",") : `(leaving for ${leavingSeconds} s)`,
-        sessions,
-        health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
-        nextHop?.interface ?? (noWay?.interface ? `${noWay.interface}: not steered` : "no route"),
-        nextHop?.mac ?? "unknown",
-        health?.reason ?? "",
-      ]),
-    ));
-    for (const { name, noWay } of backends) {
-      if (noWay !== null && noWay.kind !== "no_route") print(`${name}: ${noWay.text}`);
-    }
-  }
-  for (const line of refusalLines(workers)) print(line);
-  print("");
-  const { seen, verdicts, received, socketDrops, redirectErrors } = totals;
-  const unredirected = redirectErrors > 0 ? `, ${redirectErrors} lost since their socket was closed or cut off` : "";
-  const returned = answer.answers?.redirected.packets ?? 0;
-  const ofThem = returned > 0 ? `, ${returned} of all redirected being answers of backends` : "";
-  print(
-    `${
-      plural(seen, "packet")
-    } seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} redirected ` +
-      `(${received} received by workers, ${socketDrops} dropped at sockets${unredirected})${ofThem}`,
   );
 }
 
-/** What new sessions were refused for. */
-function refusalLines(workers: Status["workers"]): string[] {
-  const sumOf = (name: "refusedRows" | "refusedPorts"): number =>
-    workers.reduce((sum, { loop }) => sum + loop[name], 0);
-  return Object.entries({ rows: sumOf("refusedRows"), ports: sumOf("refusedPorts") } as const)
-    .filter(([, count]) => count > 0)
-    .map(([bound, count]) => {
-      const { full, remedy } = BOUND_WORDS[bound as keyof typeof BOUND_WORDS];
-      return `${plural(count, "packet")} refused that would begin a session: ${full}; ${remedy}`;
-    });
+function backends({ backends }: Status): string {
+  if (backends.length === 0) return "";
+  return table(
+    ["BACKEND", "RULES", "HEALTH", "VIA", "NEXT HOP", "SESSIONS", "LAST CHECK"],
+    backends.map(({ name, rules, health, nextHop, noWay, sessions, leavingSeconds }) => [
+      name,
+      leavingSeconds === null ? rules.join(",") : `(leaving for ${leavingSeconds} s)`,
+      health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
+      viaOf(nextHop, noWay),
+      nextHop?.mac ?? "unknown",
+      sessions,
+      health?.reason ?? "",
+    ]),
+  );
+}
+
+type Backend = Status["backends"][number];
+
+function viaOf(nextHop: Backend["nextHop"], noWay: Backend["noWay"]): string {
+  if (nextHop !== null) return noWay?.kind === "down" ? `${nextHop.interface} (DOWN)` : nextHop.interface;
+  return noWay?.interface ? `${noWay.interface}: NOT STEERED` : "NO ROUTE";
+}
+
+function captures({ captures }: Status): string {
+  if (captures.length === 0) return "";
+  return table(
+    ["CAPTURE OF", "STATE", "WRITTEN", "DROPPED", "FILE"],
+    captures.map(({ rule, state, written, dropped, file, error }) => [
+      rule,
+      state === "failed" ? "FAILED" : state,
+      written,
+      dropped,
+      `${file ?? "(over)"}${error === null ? "" : `: ${error}`}`,
+    ]),
+  );
+}
+
+/** Wherever packets did not get what a rule says: how many, and why. */
+function losses({ interfaces, rules }: Status): string {
+  const rows = [
+    ...rules.flatMap((rule) =>
+      [...lostFates(rule)].map(([fate, packets]) => [
+        rule.name === "" ? "no rule" : `rule ${rule.name}`,
+        fate,
+        packets,
+        Object.hasOwn(FATE_TABLE, fate) ? FATE_TABLE[fate as keyof typeof FATE_TABLE].words : "",
+      ])
+    ),
+    ...interfaces.flatMap(socketLosses),
+    ...interfaces.flatMap(({ name, verdicts }) =>
+      Object.entries(verdicts.pass).filter(([, packets]) => packets > 0).map(([reason, packets]) => [
+        `${name}, passed`,
+        reason,
+        packets,
+        Object.hasOwn(REASON_WORDS, reason) ? REASON_WORDS[reason as keyof typeof REASON_WORDS] : "",
+      ])
+    ),
+  ];
+  return rows.length === 0 ? "" : table(["NOT SERVED AT", "REASON", "PACKETS", "MEANING"], rows);
+}
+
+function lostFates({ workers }: RuleStatus): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { fates } of workers) {
+    for (const [fate, { packets }] of Object.entries(fates)) {
+      if (packets > 0 && !isServed(fate)) counts.set(fate, (counts.get(fate) ?? 0) + packets);
+    }
+  }
+  return counts;
+}
+
+const SOCKET_LOSSES = OUTCOMES.filter(({ where, lost }) => where === "socket" && lost);
+
+function socketLosses({ name, queues }: InterfaceStatus): (string | number)[][] {
+  return queues.flatMap(({ queue, sockets }) =>
+    sockets.flatMap(({ worker, statistics }) =>
+      SOCKET_LOSSES.flatMap(({ reason, words }) => {
+        const packets = statistics[reason as keyof typeof statistics];
+        return packets === 0 ? [] : [[`${name}, queue ${queue}, worker ${worker}`, reason, packets, words]];
+      })
+    )
+  );
+}
+
+function totals(status: Status): string {
+  const { seen, verdicts, received, socketDrops, redirectErrors } = status.totals;
+  const answers = status.answers?.redirected.packets ?? 0;
+  const unredirected = redirectErrors > 0 ? `, ${redirectErrors} lost since their socket was closed or cut off` : "";
+  const ofThem = answers > 0 ? `, ${answers} of all redirected being answers of backends` : "";
+  return `${plural(seen, "packet")} seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} ` +
+    `redirected (${received} received by workers, ${socketDrops} dropped at sockets${unredirected})${ofThem}`;
 }

@@ -54,7 +54,8 @@ connect({
 
 function show() {
   panels.showFigures(model);
-  panels.showAlerts(model.tick);
+  panels.showProblems(model.tick);
+  panels.showReload(model.tick);
   if (charted.length === 0 || ticks++ % CHOOSE_TICKS === 0) charted = model.busiestRules(LINES);
   showRules(model, filter.value, colourOf);
   showMatrix(model);

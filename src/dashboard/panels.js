@@ -46,40 +46,60 @@ export function showFigures(model) {
   setText(byId("figure-uptime"), format.duration(tick.uptimeMs));
 }
 
-/** A refused configuration and a box that does not steer are said at the top, in words. */
-export function showAlerts({ ready, workers, lastReload, reloads, generation }) {
+/** What is wrong stands on top, in words and with what to do; the whole page has its colour. */
+export function showProblems({ ready, problems, problemCount, workers }) {
+  const shown = problems.map(({ severity, message, since, fix, detail }) => ({
+    kind: severity === "critical" ? "bad" : "warn",
+    title: message,
+    since: `since ${format.clock(Date.parse(since))}`,
+    fix,
+    detail,
+  }));
+  if (!ready && shown.every(({ kind }) => kind !== "bad")) {
+    const failed = workers.flatMap(({ state }, worker) => (state === "running" ? [] : [`worker ${worker} ${state}`]));
+    shown.unshift({ kind: "bad", title: "The box does not steer", since: failed.join(", "), fix: null, detail: null });
+  }
+  const worst = shown.length === 0 ? "none" : shown.some(({ kind }) => kind === "bad") ? "bad" : "warn";
+  document.body.dataset.worst = worst;
+  const pill = byId("health");
+  pill.dataset.state = worst;
+  setText(pill, problemCount > 0 ? plural(problemCount, "problem") : ready ? "no problems" : "not ready");
+  const box = byId("alerts");
+  const key = JSON.stringify([shown, problemCount]);
+  if (box.dataset.shown === key) return;
+  box.dataset.shown = key;
+  const more = problemCount - problems.length;
+  box.replaceChildren(
+    ...shown.map(notice),
+    ...(more > 0 ? [make("p", "quiet more", `and ${format.count(more)} more: xdpsteer status`)] : []),
+  );
+}
+
+function notice({ kind, title, since, fix, detail }) {
+  const element = make("div", `notice ${kind}`);
+  element.append(make("strong", "", title));
+  if (detail !== null) {
+    const text = make("pre", "", detail);
+    text.tabIndex = 0;
+    element.append(text);
+  }
+  const foot = make("p", "foot");
+  if (fix !== null) foot.append("Fix: ", make("code", "", fix), since === "" ? "" : " · ");
+  foot.append(since);
+  element.append(foot);
+  return element;
+}
+
+/** How the last change went; what was refused to somebody else is not the box's problem. */
+export function showReload({ lastReload, reloads }) {
   const counts = `${reloads.applied} applied, ${reloads.refused} refused`;
   setText(byId("figure-reload"), lastReload === null ? "as it started" : counts);
-  const alerts = [];
-  if (!ready) {
-    const failed = workers.flatMap(({ state }, worker) => (state === "running" ? [] : [`worker ${worker} ${state}`]));
-    alerts.push(["bad", "The box does not steer", failed.join(", ")]);
-  }
-  if (lastReload?.result === "refused") {
-    const when = format.clock(Date.parse(lastReload.time));
-    const kept = `The new configuration was refused at ${when}; generation ${generation} stays in force`;
-    alerts.push(["bad", kept, lastReload.message]);
-  }
-  const box = byId("alerts");
-  const key = JSON.stringify(alerts);
-  if (box.dataset.shown !== key) {
-    box.dataset.shown = key;
-    box.replaceChildren(...alerts.map(([kind, title, text]) => {
-      const notice = make("div", `notice ${kind}`);
-      notice.append(make("strong", "", title));
-      if (text !== "") {
-        const reason = make("pre", "", text);
-        reason.tabIndex = 0;
-        notice.append(reason);
-      }
-      return notice;
-    }));
-  }
   const note = byId("config-reload");
-  note.hidden = lastReload === null || lastReload.result === "refused";
+  note.hidden = lastReload === null;
   if (note.hidden) return;
-  const change = lastReload.message === "" ? "nothing differed" : lastReload.message;
-  setText(note, `Last change, ${format.clock(Date.parse(lastReload.time))}: ${change}`);
+  const { result, time, message } = lastReload;
+  const words = result === "refused" ? `refused: ${message}` : message === "" ? "nothing differed" : message;
+  setText(note, `Last change, ${format.clock(Date.parse(time))}: ${words}`);
 }
 
 export function showConfig({ generation, rules, interfaces, workers, control, log }, { configFile }) {

@@ -7,7 +7,7 @@
 import { REASON } from "../bpf/layout.gen.ts";
 import { RULE_COUNTER_FIELDS, RULE_PACKETS, type SteeringProgram } from "../bpf/program.ts";
 import { fateAt } from "../dataplane/counters.ts";
-import { FATES } from "../steering/fate.ts";
+import { FATE, FATES } from "../steering/fate.ts";
 import type { WorkerCounters } from "../dataplane/counters.ts";
 import type { Change } from "../steering/published.ts";
 import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";
@@ -50,6 +50,11 @@ export interface PacketSums {
   readonly byFate: Float64Array;
   /** What became of them in the XDP programs of all interfaces, by REASON. */
   readonly byReason: Float64Array;
+  /** By interface: those on queues without sockets. */
+  readonly uncovered: Float64Array;
+  /** By rule slot: those for which there was no session, and those that could not be sent. */
+  readonly sessionsFull: Float64Array;
+  readonly txRingFull: Float64Array;
 }
 
 /** What is counted of a steered interface. */
@@ -117,12 +122,15 @@ export class RuleTotals {
       byPlace: new Float64Array(this.workers.length * this.#queueEnds),
       byFate: new Float64Array(FATES.length),
       byReason: new Float64Array(REASON.COUNT),
+      uncovered: new Float64Array(this.interfaces.length),
+      sessionsFull: slots(),
+      txRingFull: slots(),
     };
   }
 
   /** Fills `sums` with the packets until now: the same numbers as {@linkcode read}, without bytes. */
   readSums(sums: PacketSums): void {
-    const { received, dropped, passed, byPlace, byFate, byReason } = sums;
+    const { received, dropped, passed, byPlace, byFate, byReason, uncovered, sessionsFull, txRingFull } = sums;
     for (const array of Object.values(sums)) array.fill(0);
     const queueEnds = this.#queueEnds;
     const used = this.slots.used;
@@ -141,15 +149,21 @@ export class RuleTotals {
       for (let fate = 0; fate < FATES.length; fate++) {
         for (let slot = 0; slot < used; slot++) byFate[fate] = byFate[fate]! + values[fateAt(slot, fate)]!;
       }
+      for (let slot = 0; slot < used; slot++) {
+        sessionsFull[slot] = sessionsFull[slot]! + values[fateAt(slot, FATE.sessions_full)]!;
+        txRingFull[slot] = txRingFull[slot]! + values[fateAt(slot, FATE.tx_ring_full)]!;
+      }
     });
-    for (const { program } of this.interfaces) {
+    this.interfaces.forEach(({ program }, index) => {
       const kernel = program.readRuleCounters(0, used);
       for (let slot = 0; slot < used; slot++) {
         dropped[slot] = dropped[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.dropped]!;
         passed[slot] = passed[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.passed]!;
       }
-      program.readXdpCounters(kernel).byReason.forEach((packets, reason) => byReason[reason]! += packets);
-    }
+      const reasons = program.readXdpCounters(kernel).byReason;
+      reasons.forEach((packets, reason) => byReason[reason]! += packets);
+      uncovered[index] = reasons[REASON.UNCOVERED_QUEUE]!;
+    });
     for (const [slot, base] of this.#base) {
       const { workers, dropped: drops, passed: passes } = this.#counts("", base);
       for (const worker of workers) for (const packets of worker.received) received[slot] = received[slot]! - packets;

@@ -29,6 +29,8 @@ export class ServiceManager implements Disposable {
   #timer: ReturnType<typeof setInterval> | undefined;
   #hasFailed = false;
   #isStopping = false;
+  #status = "Starting";
+  #trouble = "";
 
   constructor({ send, beatMs }: ServiceManagerOptions) {
     this.#send = send;
@@ -57,7 +59,18 @@ export class ServiceManager implements Disposable {
 
   /** Packets are steered: after the start, and after a change. */
   ready(status: string): void {
-    this.#tell({ READY: 1, STATUS: status });
+    this.#status = status;
+    this.#tell({ READY: 1, STATUS: this.#statusLine });
+  }
+
+  /** What is wrong meanwhile, for people; "" for nothing. It is part of the status until it is told anew. */
+  trouble(words: string): void {
+    this.#trouble = words;
+    this.#tell({ STATUS: this.#statusLine });
+  }
+
+  get #statusLine(): string {
+    return this.#trouble === "" ? this.#status : `${this.#status}. ${this.#trouble}`;
   }
 
   /** A change begins, and ends with {@linkcode ready}. */

@@ -11,6 +11,7 @@ import type { Rule } from "../steering/rule.ts";
 import type { PacketSums } from "../engine/counters.ts";
 import { lostPackets, type SocketCounter, tells } from "../xsk/socket_counters.ts";
 import type { ObservedAppliance } from "./observed.ts";
+import type { LossCounts } from "./problems/find_losses.ts";
 import { SeriesRings } from "./series.ts";
 import { OUTCOMES } from "./vocabulary.ts";
 
@@ -30,8 +31,10 @@ interface Moment {
   atMs: number;
   readonly sums: PacketSums;
   readonly reasons: Float64Array;
-  /** By worker, then queue end. */
+  /** By worker, then queue end: all that was lost, and two reasons for it. */
   readonly socketDrops: Float64Array;
+  readonly rxRingFull: Float64Array;
+  readonly rxDropped: Float64Array;
   readonly idleMs: Float64Array;
   seen: number;
 }
@@ -137,6 +140,28 @@ export class History implements Disposable {
     };
   }
 
+  /** At the last sample: what was lost because there was no room. */
+  losses(): LossCounts {
+    const { sums, rxRingFull, rxDropped } = this.#now;
+    const { interfaces, workers } = this.appliance;
+    let place = 0;
+    return {
+      uncovered: new Map(interfaces.map(({ name }, index) => [name, sums.uncovered[index]!])),
+      queues: interfaces.flatMap(({ name, queues }) =>
+        queues.map(({ id }) => {
+          const at = place++;
+          const ofWorkers = (counts: Float64Array): number[] =>
+            workers.counters.map((_, worker) => counts[worker * this.#queueEnds + at]!);
+          return { interface: name, queue: id, rxRingFull: ofWorkers(rxRingFull), rxDropped: ofWorkers(rxDropped) };
+        })
+      ),
+      rules: this.rules.map(({ name }, index) => {
+        const slot = this.#slots[index]!;
+        return { rule: name, sessionsFull: sums.sessionsFull[slot]!, txRingFull: sums.txRingFull[slot]! };
+      }),
+    };
+  }
+
   [Symbol.dispose](): void {
     this.#stopClock();
     this.#ended = true;
@@ -154,6 +179,8 @@ export class History implements Disposable {
       sums: this.appliance.counts.newSums(),
       reasons: new Float64Array(OUTCOMES.length),
       socketDrops: new Float64Array(this.#workerCount * this.#queueEnds),
+      rxRingFull: new Float64Array(this.#workerCount * this.#queueEnds),
+      rxDropped: new Float64Array(this.#workerCount * this.#queueEnds),
       idleMs: new Float64Array(this.#workerCount),
       seen: 0,
     };
@@ -216,7 +243,10 @@ export class History implements Disposable {
       for (const queue of queues) {
         for (let worker = 0; worker < queue.workers; worker++) {
           const statistics = queue.statistics(worker);
-          moment.socketDrops[worker * this.#queueEnds + place] = lostPackets(statistics);
+          const at = worker * this.#queueEnds + place;
+          moment.socketDrops[at] = lostPackets(statistics);
+          moment.rxRingFull[at] = statistics.rx_ring_full;
+          moment.rxDropped[at] = statistics.rx_dropped;
           for (let index = SOCKETS_AT; index < FATES_AT; index++) {
             const counter = OUTCOMES[index]!.reason as SocketCounter;
             if (tells(counter, worker)) moment.reasons[index]! += statistics[counter];

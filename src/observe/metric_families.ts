@@ -152,9 +152,13 @@ export const METRICS = {
     "worker",
     "bound",
   ),
-  xdpsteer_backend_healthy: gauge("1 while the backend's health checks succeed, or if it has none", "backend"),
+  xdpsteer_backend_healthy: gauge(
+    "1 while the health checks of a backend that a rule names succeed, or if it has none",
+    "backend",
+  ),
   xdpsteer_backend_reachable: gauge(
-    "1 while the backend has a route via a steered interface and the link address of its next hop is known",
+    "1 while a backend that a rule names has a route via a steered interface whose link is up, and the link address of " +
+      "its next hop is known",
     "backend",
   ),
   xdpsteer_backend_sessions: gauge("Forwarding sessions with the backend", "backend"),
@@ -162,6 +166,8 @@ export const METRICS = {
     "1 for a backend that no rule names any more and that still has sessions, else 0",
     "backend",
   ),
+
+  xdpsteer_problems: gauge("Problems of a kind that there are now: xdpsteer status names them", "kind"),
 
   xdpsteer_config_generation: gauge("Generation of the active configuration"),
   xdpsteer_config_rules: gauge("Number of active rules"),

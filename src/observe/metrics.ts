@@ -4,6 +4,7 @@
  * @module
  */
 import type { Snapshot } from "./observer.ts";
+import { type Problem, PROBLEM_KINDS } from "./problems/kinds.ts";
 import { CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
 import { interfaceIsUp, processStats } from "../host/process_stats.ts";
 import type { Reloader } from "../appliance/reload.ts";
@@ -17,6 +18,7 @@ const IN_KERNEL = "xdp";
 export function renderMetrics(
   snapshot: Snapshot,
   reloads: Pick<Reloader, "counts" | "last">,
+  problems: readonly Problem[],
   build: { readonly version: string },
 ): { readonly contentType: string; readonly text: string } {
   const out = new Exposition();
@@ -28,11 +30,15 @@ export function renderMetrics(
     out.add("xdpsteer_capture_packets_total", dropped, labels({ rule, result: "dropped" }));
   }
   for (const status of snapshot.workers) addWorker(out, status);
-  for (const { name: backend, health, nextHop, sessions, leavingSeconds } of snapshot.backends) {
-    out.add("xdpsteer_backend_healthy", health?.healthy ?? true ? 1 : 0, labels({ backend }));
-    out.add("xdpsteer_backend_reachable", nextHop === null || nextHop.mac === null ? 0 : 1, labels({ backend }));
+  for (const { name: backend, rules, health, noWay, sessions, leavingSeconds } of snapshot.backends) {
     out.add("xdpsteer_backend_sessions", sessions, labels({ backend }));
     out.add("xdpsteer_backend_leaving", leavingSeconds === null ? 0 : 1, labels({ backend }));
+    if (rules.length === 0) continue; // only kept for its sessions: nobody is to be called because of it
+    out.add("xdpsteer_backend_healthy", health?.healthy ?? true ? 1 : 0, labels({ backend }));
+    out.add("xdpsteer_backend_reachable", noWay === null ? 1 : 0, labels({ backend }));
+  }
+  for (const kind of PROBLEM_KINDS) {
+    out.add("xdpsteer_problems", problems.filter((problem) => problem.kind === kind).length, labels({ kind }));
   }
   const startTimeSeconds = addProcess(out);
   addConfig(out, snapshot, reloads, startTimeSeconds);

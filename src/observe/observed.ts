@@ -38,6 +38,8 @@ export interface ObservedInterface extends CountedInterface, Pick<SteeredInterfa
 export interface ObservedAppliance extends Pick<Appliance, "captureStatus" | "uptimeMs"> {
   readonly interfaces: readonly ObservedInterface[];
   readonly workers: Pick<WorkerPool, "count" | "counters" | "cpus" | "idleMs" | "stateName">;
-  readonly steering: Pick<Steering, "generation" | "rules"> & { readonly forwarding: Pick<Forwarding, "status"> };
+  readonly steering: Pick<Steering, "generation" | "rules"> & {
+    readonly forwarding: Pick<Forwarding, "rules" | "status">;
+  };
   readonly counts: Pick<RuleTotals, "newSums" | "read" | "readSums" | "slotOf" | "slotsUsed">;
 }

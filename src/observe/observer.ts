@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { BackendStatus } from "../backends/forwarding.ts";
+import type { BackendStatus } from "../backends/status.ts";
 import type { CaptureStatus } from "../capture/captures.ts";
 import { roundMs } from "../text.ts";
 import type { ObservedAppliance } from "./observed.ts";

@@ -116,7 +116,7 @@ Deno.test("Observer takes the ratio of busy time over at least a second", () => 
 });
 
 function scrape(box: FakeAppliance, reloads: Parameters<typeof renderMetrics>[1] = RELOADS): Map<string, number> {
-  const { text } = renderMetrics(new Observer(box).snapshot(), reloads, BUILD);
+  const { text } = renderMetrics(new Observer(box).snapshot(), reloads, [], BUILD);
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   const metrics = parseMetrics(text);
   assert.equal(metrics.size, lines.length, "no sample twice");

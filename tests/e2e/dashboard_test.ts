@@ -180,11 +180,13 @@ Deno.test("a live remap and a refusal are on the page soon", async () => {
   await untilText(page, "#events", /Generation 2 is in force/);
 
   // What is refused is told as text, whatever is in it.
-  assert.equal((await box.put("version: 1\nsteering: <img src=x onerror=alert(1)>\n")).code, 422);
+  await untilText(page, "#alerts", /Rules in force are not in .*steering\.yaml/);
+  await box.saveInPlace("version: 1\nsteering: <img src=x onerror=alert(1)>\n");
   const alert = await untilText(page, "#alerts", /refused/);
-  assert.match(alert, /generation 2 stays in force/);
+  assert.match(alert, /steering\.yaml is refused, .*xdpsteer check .*since/s);
   assert.match(alert, /<img src=x onerror=alert\(1\)>/);
   assert.equal(await page.$("#alerts img"), null);
+  assert.match(await textOf(page, "#health"), /^2 problems$/);
   await untilText(page, "#events", /is refused, generation 2 stays in force/);
   assert.equal(await textOf(page, "#figure-generation"), "2");
 
@@ -226,7 +228,7 @@ Deno.test("the page can be read by everybody: light, dark, phone, keyboard, scre
   const page = await browser.open(PAGE, DESK);
   await untilText(page, "#connection", /^live$/);
   await runTraffic(network, "live", { ports: [8080, 9090, 1900, 5555], flows: 10, count: 20_000 });
-  await box.put("steering: [oops\n");
+  await box.saveInPlace("steering: [oops\n");
   await untilText(page, "#alerts", /refused/);
   await page.evaluate(`for (const element of document.querySelectorAll("details")) element.open = true`);
 

@@ -42,14 +42,14 @@ Deno.test("the service manager hears of the start, of each change, refused or no
   assert.deepEqual(ready!.fields.READY, "1");
 
   await box.saveInPlace(configText(MORE, box.socket).replace("worker: 1", "worker: 9"));
-  const refused = (await manager.untilNews(7)).slice(5);
+  const refused = (await manager.untilNews(8)).slice(5);
   assert.equal(refused[0]!.fields.RELOADING, "1");
   assert.equal(refused[1]!.fields.READY, "1", "what was in force before still is");
-  assert.match(statusOf(refused[1]!), /^Generation \d+ is in force; refused: .*steering\.yaml:\d+/);
+  assert.match(statusOf(refused[2]!), /^Generation \d+ is in force\. .* is refused, .*steering\.yaml:\d+/);
 
   box.signal("SIGTERM");
   assert.equal((await box.ended()).code, 0, box.stderr);
-  const [stopping, ...after] = (await manager.untilNews(8)).slice(7);
+  const [stopping, ...after] = (await manager.untilNews(9)).slice(8);
   assert.deepEqual(stopping!.fields, { STOPPING: "1", STATUS: "Detaching, then draining" });
   assert.deepEqual(after, []);
   assert.deepEqual(manager.beats, [], "nobody asked for them");

@@ -92,8 +92,8 @@ Deno.test("probes ask where the configuration listens", () => {
   const asked = ({ httpGet }: NonNullable<typeof container.livenessProbe>): string =>
     `${httpGet!.host}:${httpGet!.port}${httpGet!.path}`;
   assert.equal(asked(container.readinessProbe!), `${http}/readyz`);
-  assert.equal(asked(container.livenessProbe!), `${http}/healthz`);
-  assert.equal(asked(container.startupProbe!), `${http}/healthz`);
+  assert.equal(asked(container.livenessProbe!), `${http}/livez`);
+  assert.equal(asked(container.startupProbe!), `${http}/livez`);
   const proxy = patch.spec!.template.spec!.containers[0]!;
   assert.ok(proxy.args!.includes(`--upstream=http://${http}/`));
   assert.ok(proxy.args!.includes("--allow-paths=/metrics"));

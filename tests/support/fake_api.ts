@@ -4,17 +4,20 @@
  * @module
  */
 import type { HttpOptions } from "../../src/api/wire.ts";
-import { type Conditions, type LastReload, StaleError } from "../../src/appliance/reload.ts";
+import { type Conditions, type FileState, type LastReload, StaleError } from "../../src/appliance/reload.ts";
 import type { Applied } from "../../src/appliance/steering.ts";
 import { parseConfig, recheck } from "../../src/config/parse.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { SteerError } from "../../src/errors.ts";
 import { History } from "../../src/observe/history.ts";
+import type { Listener } from "../../src/host/listeners.ts";
 import { Observer } from "../../src/observe/observer.ts";
+import { Problems } from "../../src/observe/problems/problems.ts";
 import { diffRules } from "../../src/steering/diff.ts";
 import type { Rule } from "../../src/steering/rule.ts";
 import { FakeAppliance } from "./fake_appliance.ts";
 import { FakeSeconds } from "./fake_seconds.ts";
+import { FakeTimers } from "./fake_timers.ts";
 
 export const CONFIG_TEXT = `version: 1
 interfaces: [{ name: lo }]
@@ -28,11 +31,12 @@ steering:
 export class FakeReloader {
   readonly counts = { applied: 0, unchanged: 0, refused: 0 };
   last: LastReload | undefined;
+  file: FileState = { refused: null, unsaved: [] };
   config: Config;
   /** What was asked to be saved. */
   readonly saved: boolean[] = [];
   /** What the file is found to hold; an error is thrown. */
-  file: string | Error = CONFIG_TEXT;
+  content: string | Error = CONFIG_TEXT;
 
   constructor(private readonly appliance: FakeAppliance) {
     this.config = this.#parse(CONFIG_TEXT, "steering.yaml");
@@ -45,8 +49,8 @@ export class FakeReloader {
 
   reloadFile(_onlyIfChanged: boolean, conditions?: Conditions): Promise<Applied> {
     return this.#apply(() => {
-      if (this.file instanceof Error) throw this.file;
-      return this.#parse(this.file, "steering.yaml");
+      if (this.content instanceof Error) throw this.content;
+      return this.#parse(this.content, "steering.yaml");
     }, conditions);
   }
 
@@ -85,8 +89,13 @@ export class FakeApi implements HttpOptions, Disposable {
   readonly observer = new Observer(this.appliance);
   readonly history = new History(this.appliance, this.seconds);
   readonly configFile = "/etc/xdpsteer/steering.yaml";
+  readonly timers = new FakeTimers();
+  /** What programs of the box listen on. */
+  listeners: Listener[] = [];
+  readonly problems = new Problems({ ...this, listeners: () => this.listeners }, () => {}, this.timers);
 
   [Symbol.dispose](): void {
+    this.problems[Symbol.dispose]();
     this.history[Symbol.dispose]();
   }
 }

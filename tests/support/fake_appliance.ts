@@ -5,7 +5,7 @@
  * @module
  */
 import type { AskedAppliance } from "../../src/api/wire.ts";
-import type { BackendStatus } from "../../src/backends/forwarding.ts";
+import type { BackendStatus, RuleBackends } from "../../src/backends/status.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
 import { RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/bpf/program.ts";
 import type { CaptureStatus } from "../../src/capture/captures.ts";
@@ -107,6 +107,7 @@ export class FakeObservedQueue implements ObservedQueue {
 }
 
 export interface FakeInterface extends ObservedInterface {
+  condition: ObservedInterface["condition"];
   readonly program: FakeProgram;
   readonly queues: readonly FakeObservedQueue[];
 }
@@ -126,7 +127,6 @@ export class FakeAppliance implements AskedAppliance {
     readonly count: number;
     readonly cpus: readonly number[];
     readonly counters: WorkerCounters[];
-    allRunning: boolean;
     idleMs(worker: number): number;
     stateName(worker: number): string;
     heapKib(): Promise<number[]>;
@@ -134,11 +134,15 @@ export class FakeAppliance implements AskedAppliance {
   readonly steering: {
     rules: readonly Rule[];
     generation: number;
-    readonly forwarding: { status(): BackendStatus[] };
+    readonly forwarding: { rules(): RuleBackends[]; status(): BackendStatus[] };
   };
   ready = true;
+  alive = true;
   uptimeMs = 1000;
+  /** Of workers that do not run. */
+  readonly states: string[] = [];
   backends: BackendStatus[] = [];
+  ruleBackends: RuleBackends[] = [];
   captures: CaptureStatus[] = [];
   /** By worker. */
   readonly idleMs: number[];
@@ -161,14 +165,17 @@ export class FakeAppliance implements AskedAppliance {
       count: workers,
       cpus: [3],
       counters,
-      allRunning: true,
       idleMs: (worker) => this.idleMs[worker]!,
-      stateName: () => "running",
+      stateName: (worker) => this.states[worker] ?? "running",
       heapKib: () => Promise.resolve(counters.map((_, worker) => 1000 + worker)),
     };
     this.slots = new RuleSlots(ruleSlots);
     this.counts = new RuleTotals(this.interfaces, counters, this.slots);
-    this.steering = { rules: [], generation: 0, forwarding: { status: () => this.backends } };
+    this.steering = {
+      rules: [],
+      generation: 0,
+      forwarding: { rules: () => this.ruleBackends, status: () => this.backends },
+    };
   }
 
   captureStatus(): readonly CaptureStatus[] {

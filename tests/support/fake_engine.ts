@@ -138,6 +138,7 @@ export class FakeHealth implements HealthSource {
       since: "",
       checks: 0,
       failures: 0,
+      hindered: null,
     }]));
   }
 

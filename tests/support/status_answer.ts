@@ -28,6 +28,7 @@ export interface MadeUpStatus {
   /** rx_ring_full of the first socket. */
   readonly lost?: number;
   readonly lastReload?: StatusAnswer["lastReload"];
+  readonly problems?: StatusAnswer["problems"];
 }
 
 const FRAME_BYTES = 100;
@@ -55,6 +56,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     reloads: { applied: 0, unchanged: 0, refused: lastReload?.result === "refused" ? 1 : 0 },
     lastReload,
     backends: [],
+    problems: status.problems ?? [],
     generation: 7,
     uptimeMs,
     interfaces: [{

@@ -45,6 +45,8 @@ export interface BackendHealth {
   readonly checks: number;
   /** How many of them failed. */
   readonly failures: number;
+  /** Why this machine cannot check it; null where it can. */
+  readonly hindered: string | null;
 }
 
 /** Backends new at the same time are first checked over this time, so that they are not checked all at one moment. */
@@ -68,8 +70,6 @@ interface Entry {
   dueMs: number;
   /** When the check that goes on began. */
   startedMs: number | undefined;
-  /** Why this machine cannot check, "" where it can. */
-  hindrance: string;
 }
 
 /** Whether backends are healthy: what {@linkcode HealthChecks} knows, and what tests make up. */
@@ -188,8 +188,8 @@ export class HealthChecks implements HealthSource {
     const reason = messageOf(error);
     health.lastMs = null;
     health.reason = reason;
-    if (entry.hindrance === reason) return;
-    entry.hindrance = reason;
+    if (health.hindered === reason) return;
+    health.hindered = reason;
     const hint = error instanceof SteerError && error.hint !== undefined ? `: ${error.hint}` : "";
     log.warn("Backend {backend} cannot be checked and stays {state}. {reason}{hint}", {
       backend: backend.name,
@@ -218,8 +218,8 @@ export class HealthChecks implements HealthSource {
     const { key, backend: { name }, check: { rise, fall }, health, probe, state } = entry;
     const elapsedMs = performance.now() - entry.startedMs!;
     entry.startedMs = undefined;
-    if (entry.hindrance !== "") log.info("Backend {backend} can be checked again", { backend: name });
-    entry.hindrance = "";
+    if (health.hindered !== null) log.info("Backend {backend} can be checked again", { backend: name });
+    health.hindered = null;
     if (!succeeded) probe.reset();
     health.checks++;
     if (!succeeded) health.failures++;
@@ -255,7 +255,15 @@ export class HealthChecks implements HealthSource {
 function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undefined): Entry {
   const healthy = before?.health.healthy ?? true;
   const health = before === undefined
-    ? { healthy, lastMs: null, reason: "not checked yet", since: new Date().toISOString(), checks: 0, failures: 0 }
+    ? {
+      healthy,
+      lastMs: null,
+      reason: "not checked yet",
+      since: new Date().toISOString(),
+      checks: 0,
+      failures: 0,
+      hindered: null,
+    }
     : { ...before.health };
   return {
     key,
@@ -266,7 +274,6 @@ function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undef
     health,
     dueMs: performance.now() + Math.random() * Math.min(milliseconds(check.interval), SPREAD_MS),
     startedMs: undefined,
-    hindrance: before?.hindrance ?? "",
   };
 }
 

@@ -5,9 +5,10 @@
  */
 import { plural } from "../../text.ts";
 import { grouped } from "../output.ts";
+import type { Problem } from "../../observe/problems/kinds.ts";
 import { type Rates, TOTALS, type Trends } from "./rates.ts";
 import { alarm, queuesTable, rate, rulesTable, type TableLines, workersTable } from "./tables.ts";
-import { duration, fitLine, fitText, type Line, lineWidth, oneLine, pad, span } from "./text.ts";
+import { duration, fitLine, fitText, type Line, lineWidth, oneLine, pad, span, type Style } from "./text.ts";
 import { FIRST_VIEW, SECTIONS, SORTS, type View } from "./view.ts";
 
 export interface Size {
@@ -56,6 +57,8 @@ const HELP = [
 const ALL_TABLES_ROWS = 3 * SECTIONS.length - 1;
 /** A heading and some rows of one table. */
 const ONE_TABLE_ROWS = 4;
+/** Of the problems, where there is no screen that they have to fit. */
+const BLOCK_PROBLEM_ROWS = 40;
 /** With fewer rows a line of keys would take the place of the only row of a table. */
 const LEAST_ROWS_WITH_KEYS = 5;
 
@@ -86,18 +89,28 @@ export function drawFrame(rates: Rates, trends: Trends, options: FrameOptions): 
 /** As much of the header as leaves room for what it is about. */
 function headerThatFits(rates: Rates, options: FrameOptions, rows: number): Line[] {
   const { columns, view } = options;
-  const full = headerLines(rates, columns, stateOf(options));
-  const [title, , ...totals] = full.slice(0, -1);
-  if (rows - full.length - 1 >= (view.help ? HELP.length : ALL_TABLES_ROWS)) return [...full, []];
-  const short = [title!, ...totals, []];
-  return !view.help && rows - short.length >= ONE_TABLE_ROWS ? short : [title!];
+  const [title, interfaces, ...rest] = headerLines(rates, columns, stateOf(options));
+  const totals = rest.slice(0, -1);
+  // What is wrong is said in one line at least, and has more of those that are left.
+  const least = rates.problems.length > 0 ? 1 : 0;
+  const spare = (lines: readonly Line[], body: number): number => rows - lines.length - 1 - body;
+  const problems = (room: number): Line[] => problemLines(rates.problems, Math.min(room, Math.max(1, rows >> 2)));
+  const room = spare([title!, interfaces!, ...rest], view.help ? HELP.length : ALL_TABLES_ROWS);
+  if (room >= least) return [title!, interfaces!, ...problems(room), ...rest, []];
+  const less = spare([title!, ...totals], ONE_TABLE_ROWS);
+  if (!view.help && less >= least) return [title!, ...problems(less), ...totals, []];
+  return rows > 1 ? [title!, ...problems(1)] : [title!];
 }
 
 /** Everything, one under the other, for whoever is not a terminal. */
 export function drawBlock(rates: Rates): Line[] {
   const tables = [rulesTable(rates, FIRST_VIEW, Infinity), workersTable(rates, Infinity), queuesTable(rates, Infinity)];
+  const [title, interfaces, ...rest] = headerLines(rates, Infinity);
   return [
-    ...headerLines(rates, Infinity),
+    title!,
+    interfaces!,
+    ...problemLines(rates.problems, BLOCK_PROBLEM_ROWS),
+    ...rest,
     ...tables.flatMap(({ heading, rows }) => [[], [span(heading)], ...rows]),
   ];
 }
@@ -121,13 +134,42 @@ function headerLines(rates: Rates, width: number, state: Line = []): Line[] {
   const gap = width === Infinity ? 0 : width - lineWidth(title) - lineWidth(state);
   // The state is said whole, whatever has to give way.
   const first = gap >= 0 ? [...title, span(" ".repeat(gap)), ...state] : [...state, ...title];
-  const interfaces = rates.interfaces.map(({ name, attach }) => `${name} (${attach} XDP)`).join(", ");
+  const interfaces = rates.interfaces.map(({ name, attach }) =>
+    `${name} (${attach === "native" || attach === "generic" ? `${attach} XDP` : attach.toUpperCase()})`
+  ).join(", ");
   return [
     first,
     [span(interfaces)],
     ...totalsLines(rates, width),
     reloadLine(rates),
   ];
+}
+
+const SEVERITY_STYLES: Readonly<Record<Problem["severity"], Style>> = { critical: "bad", warning: "warning" };
+
+/** The most urgent problems, each with what to do about it, in at most so many rows. */
+function problemLines(problems: readonly Problem[], rows: number): Line[] {
+  const lines: Line[] = [];
+  let shown = 0;
+  for (const { severity, message, fix } of problems) {
+    const style = SEVERITY_STYLES[severity];
+    const line = [span(severity.toUpperCase().padEnd(9), style), span(oneLine(message), style)];
+    const left = rows - lines.length - (shown + 1 < problems.length ? 1 : 0); // a row to say how many more
+    if (left < 1) break;
+    lines.push(line);
+    shown++;
+    if (fix !== null && left > 1) lines.push([span(`${" ".repeat(9)}fix: ${oneLine(fix)}`, "dim")]);
+  }
+  if (shown === problems.length) return lines;
+  if (shown > 0) {
+    return [...lines, [span(`and ${plural(problems.length - shown, "other problem")}: xdpsteer status`, "dim")]];
+  }
+  const { severity, message } = problems[0]!;
+  const count = span(
+    ` ${plural(problems.length, "problem").toUpperCase()} `,
+    severity === "critical" ? "alert" : "warning",
+  );
+  return rows < 1 ? [] : [[count, span(` ${oneLine(message)}`, SEVERITY_STYLES[severity])]];
 }
 
 const TITLES: Readonly<Record<typeof TOTALS[number], string>> = {
@@ -167,7 +209,7 @@ function reloadLine({ lastReload, reloads }: Rates): Line {
   const text = `reload ${refused ? "REFUSED" : result} at ${time.replace(/\.\d+Z$/, "Z")}`;
   return [
     span(oneLine(text), refused ? "bad" : "good"),
-    span(` (${counts.join(", ")}): `),
+    span(` (${counts.join(", ")})${message === "" ? "" : ": "}`),
     span(oneLine(message), refused ? "bad" : undefined),
   ];
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type MadeUpStatus, statusAnswer } from "../../../tests/support/status_answer.ts";
+import type { Problem } from "../../observe/problems/kinds.ts";
 import { drawBlock, drawFrame, type Frame, type FrameOptions } from "./draw.ts";
 import { computeRates, Trends } from "./rates.ts";
 import { type Line, lineWidth, renderLine } from "./text.ts";
@@ -135,6 +136,40 @@ Deno.test("drawFrame() says in words what it also says in colour", () => {
   assert.match(texts(frame({}, { view: { ...FIRST_VIEW, paused: true } }).lines)[0]!, / PAUSED/);
   const narrow = frame({}, { problem, columns: 30 }).lines;
   assert.match(texts(narrow)[0]!, /^ NOT REACHABLE, RETRYING /, "first where not both fit");
+});
+
+const PROBLEMS: readonly Problem[] = ["dns", "web", "game"].map((name) => ({
+  kind: "rule_without_backend",
+  severity: "critical",
+  subject: { kind: "rule", name },
+  since: "2026-01-02T03:04:05.678Z",
+  message: `Rule ${name} has no usable backend, so its packets are lost`,
+  fix: "ip route get 10.0.0.1",
+  detail: null,
+  stops: "rule",
+}));
+
+Deno.test("drawFrame() says what is wrong at any size, with what to do where there is room", () => {
+  const at = (columns: number, rows: number, problems = PROBLEMS): string[] =>
+    texts(frame({ problems }, { columns, rows }).lines);
+  const large = at(110, 32);
+  assert.equal(large[2], "CRITICAL Rule dns has no usable backend, so its packets are lost");
+  assert.equal(large[3], "         fix: ip route get 10.0.0.1");
+  assert.equal(large[7], "         fix: ip route get 10.0.0.1");
+  assert.equal(at(40, 10)[1], " 3 PROBLEMS  Rule dns has no usable bac…");
+  assert.match(at(40, 3)[1]!, /^ 3 PROBLEMS {2}Rule dns/);
+  for (let rows = 1; rows <= 40; rows++) {
+    const lines = at(60, rows);
+    assert.equal(lines.length, rows);
+    if (rows > 2) assert.ok(lines.some((line) => line.includes("Rule dns")), `${rows} rows`);
+  }
+  assert.deepEqual(at(80, 24, []).filter((line) => line.includes("problem")), []);
+});
+
+Deno.test("drawFrame() puts no colon behind a reload that changed nothing", () => {
+  const lastReload = { time: "2026-01-02T03:04:05.678Z", result: "unchanged", message: "" };
+  const line = texts(frame({ lastReload }).lines).find((text) => text.startsWith("reload"));
+  assert.equal(line, "reload unchanged at 2026-01-02T03:04:05Z ()");
 });
 
 Deno.test("drawBlock() cuts nothing and draws no trend", () => {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Snapshot } from "../../observe/observer.ts";
+import type { Problem } from "../../observe/problems/kinds.ts";
 import { isServed } from "../../steering/fate.ts";
 import { SOCKET_COUNTERS, type SocketCounter, tells } from "../../xsk/socket_counters.ts";
 
@@ -13,6 +14,7 @@ export interface StatusAnswer extends Snapshot {
   readonly pid: number;
   readonly lastReload: { readonly time: string; readonly result: string; readonly message: string } | null;
   readonly reloads: Readonly<Record<string, number>>;
+  readonly problems: readonly Problem[];
 }
 
 /** A counter and how fast it grows; `perSecond` is null where there is no earlier look to compare with. */
@@ -73,6 +75,8 @@ export interface Rates {
   readonly generation: number;
   readonly lastReload: StatusAnswer["lastReload"];
   readonly reloads: Readonly<Record<string, number>>;
+  readonly problems: readonly Problem[];
+  /** `attach`: the mode, or why nothing is steered: gone, detached. */
   readonly interfaces: readonly { readonly name: string; readonly attach: string }[];
   readonly totals: Readonly<Record<typeof TOTALS[number], Count>>;
   /** The rules in force, as the configuration orders them. */
@@ -172,7 +176,11 @@ export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
     generation: now.generation,
     lastReload: now.lastReload,
     reloads: now.reloads,
-    interfaces: now.interfaces.map(({ name, attach }) => ({ name, attach })),
+    problems: now.problems,
+    interfaces: now.interfaces.map(({ name, attach, state }) => ({
+      name,
+      attach: state === "attached" ? attach : state,
+    })),
     totals,
     rules,
     workers,

@@ -229,7 +229,7 @@ export class Appliance implements AsyncDisposable {
     if (this.#exit !== undefined) throw new Error(`It ended with ${this.#exit.code}`);
     // A request takes milliseconds of a CPU that whoever is starting can use.
     if (await Deno.stat(this.socket).catch(() => undefined) === undefined) return false;
-    return await this.request("GET", "/readyz").then(({ code }) => code === 200, () => false);
+    return await this.request("GET", "/livez").then(({ code }) => code === 200, () => false);
   }
 
   async #readStderr(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {

@@ -1,0 +1,56 @@
+/**
+ * `/livez`, `/healthz` and `/readyz`: three questions that have different answers. Would a new process help? Can this
+ * box steer packets? Are packets that come to it served?
+ *
+ * @module
+ */
+import { healthOf, readinessOf, ruleReadiness } from "../observe/problems/readiness.ts";
+import { escapeControls } from "../text.ts";
+import { type Answer, HttpError } from "./answers.ts";
+import { requireWords } from "./conditions.ts";
+import type { HttpOptions } from "./wire.ts";
+
+export function alive({ appliance }: HttpOptions): Answer {
+  return answer("ok", appliance.alive ? [] : ["A worker does not run"]);
+}
+
+export function healthy({ problems }: HttpOptions): Answer {
+  return answer("ok", healthOf(problems.list()).reasons);
+}
+
+/** `/readyz` is about the box; `/readyz?rule=NAME` about one rule of it. */
+export function ready({ appliance, problems }: HttpOptions, query: URLSearchParams): Answer {
+  requireWords(query, ["rule"]);
+  const names = query.getAll("rule");
+  if (names.length > 1) throw new HttpError(400, "rule is given twice: expected it once");
+  const [rule] = names;
+  const { rules } = appliance.steering;
+  if (rule !== undefined && !rules.some(({ name }) => name === rule)) {
+    throw new HttpError(404, `there is no rule ${JSON.stringify(rule)}; there is ${namesOf(rules)}`);
+  }
+  if (!appliance.ready) return answer("ready", ["It does not steer: it starts, or stops"]);
+  const list = problems.list();
+  return answer("ready", (rule === undefined ? readinessOf(list, rules) : ruleReadiness(list, rule)).reasons);
+}
+
+const SHOWN_RULES = 20;
+
+function namesOf(rules: readonly { readonly name: string }[]): string {
+  if (rules.length === 0) return "none";
+  const more = rules.length > SHOWN_RULES ? ` and ${rules.length - SHOWN_RULES} more` : "";
+  return rules.slice(0, SHOWN_RULES).map(({ name }) => name).join(", ") + more;
+}
+
+/** As `/readyz` has it. */
+export function isReady({ appliance, problems }: HttpOptions): boolean {
+  return appliance.ready && readinessOf(problems.list(), appliance.steering.rules).ready;
+}
+
+/** 200, or 503 with the reasons why not, one a line. */
+function answer(yes: string, whyNot: readonly string[]): Answer {
+  return {
+    status: whyNot.length === 0 ? 200 : 503,
+    headers: { "content-type": "text/plain; charset=utf-8" },
+    body: `${whyNot.length === 0 ? yes : whyNot.map(escapeControls).join("\n")}\n`,
+  };
+}

@@ -1,0 +1,50 @@
+/**
+ * UDP ports that programs of this box listen on, as the kernel lists its sockets in /proc/net.
+ *
+ * @module
+ */
+
+export interface Listener {
+  readonly port: number;
+  /** True where the kernel may have given it the port because it had not asked for one. */
+  readonly ephemeral: boolean;
+}
+
+const TABLES = ["/proc/self/net/udp", "/proc/self/net/udp6"] as const;
+const RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
+/** Of a socket that is not connected. */
+const UNCONNECTED = /^0+:0000$/;
+
+/**
+ * Unconnected UDP sockets of this network namespace that packets from outside may reach: those of loopback addresses
+ * are left out. A millisecond for each few thousand sockets.
+ *
+ * @param read Gives a file's text, or undefined where it cannot be read.
+ */
+export function udpListeners(read: (path: string) => string | undefined = readText): Listener[] {
+  const [low = 0, high = 0] = (read(RANGE) ?? "").trim().split(/\s+/).map(Number);
+  const ports = new Set<number>();
+  for (const table of TABLES) {
+    for (const line of (read(table) ?? "").split("\n").slice(1)) {
+      const [, local = "", remote = ""] = line.trim().split(/\s+/);
+      const [address = "", port = ""] = local.split(":");
+      if (UNCONNECTED.test(remote) && !isLoopback(address)) ports.add(parseInt(port, 16));
+    }
+  }
+  return [...ports].map((port) => ({ port, ephemeral: low <= port && port <= high }));
+}
+
+/** The kernel prints addresses as words in the order of the machine, which is little-endian. */
+function isLoopback(address: string): boolean {
+  if (address.length === 8) return address.endsWith("7F");
+  return address === "00000000000000000000000001000000" ||
+    (address.startsWith("0000000000000000FFFF0000") && address.endsWith("7F"));
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Problems of rules that forward, and of their backends.
+ *
+ * @module
+ */
+import type { BackendStatus, RuleBackend, RuleBackends } from "../../backends/status.ts";
+import type { NoWay } from "../../backends/way.ts";
+import { plural } from "../../text.ts";
+import type { FoundProblem, ProblemKind } from "./kinds.ts";
+
+/** What is in the way to a backend, and what it is called where several are counted. */
+const HINDRANCES: Readonly<Record<NoWay["kind"], { readonly kind: ProblemKind; readonly words: string }>> = {
+  no_route: { kind: "backend_no_route", words: "without a route" },
+  not_steered: { kind: "backend_not_steered", words: "behind an interface that is not steered" },
+  not_attached: { kind: "next_hop_dead", words: "behind an interface that is not attached" },
+  down: { kind: "next_hop_dead", words: "behind a link that is down" },
+  no_neighbour: { kind: "next_hop_dead", words: "whose next hop does not answer" },
+};
+
+/** Rules without a usable backend, or without one of an IP version of which they have some. */
+export function ruleProblems(rules: readonly RuleBackends[]): FoundProblem[] {
+  return rules.flatMap(({ rule, noneLeft, backends }): FoundProblem[] => {
+    if (!backends.some(isUsable)) {
+      return [{
+        kind: "rule_without_backend",
+        subject: rule,
+        message: `Rule ${rule} has no usable backend, ${becomeOf(noneLeft, backends)}: ${reasons(backends)}`,
+        fix: fixFor(backends[0]!),
+      }];
+    }
+    return [false, true].flatMap((wanted): FoundProblem[] => {
+      const family = backends.filter(({ isIpv6 }) => isIpv6 === wanted);
+      if (family.length === 0 || family.some(isUsable)) return [];
+      return [{
+        kind: "family_without_backend",
+        subject: rule,
+        message: `Rule ${rule} has no usable backend for IPv${wanted ? 6 : 4}, whose packets are lost: ${
+          reasons(family)
+        }`,
+        fix: fixFor(family[0]!),
+      }];
+    });
+  });
+}
+
+/** Packets with a healthy backend are sent to it, and lost on the way. */
+function becomeOf(noneLeft: RuleBackends["noneLeft"], backends: readonly RuleBackend[]): string {
+  const passes = noneLeft === "pass" && !backends.some(({ healthy }) => healthy);
+  return passes ? "so its packets go to the kernel stack" : "so its packets are lost";
+}
+
+function isUsable({ healthy, noWay }: RuleBackend): boolean {
+  return healthy && noWay === null;
+}
+
+/** `2 backends fail their health check, 1 without a route` */
+function reasons(backends: readonly RuleBackend[]): string {
+  if (backends.length === 1) return `${backends[0]!.name} ${reasonOf(backends[0]!, 1)}`;
+  const counts = new Map<string, number>();
+  for (const backend of backends) counts.set(keyOf(backend), (counts.get(keyOf(backend)) ?? 0) + 1);
+  return [...counts].map(([key, count]) => {
+    const one = backends.find((backend) => keyOf(backend) === key)!;
+    return `${plural(count, "backend")} ${reasonOf(one, count)}`;
+  }).join(", ");
+}
+
+function keyOf({ healthy, noWay }: RuleBackend): string {
+  return healthy ? noWay!.kind : "unhealthy";
+}
+
+function reasonOf({ healthy, noWay }: RuleBackend, count: number): string {
+  if (!healthy) return count === 1 ? "fails its health check" : "fail their health checks";
+  return HINDRANCES[noWay!.kind].words;
+}
+
+function fixFor({ name, healthy, noWay }: RuleBackend): string {
+  const host = hostOf(name);
+  if (!healthy) return `see that ${name} answers; its last check is in xdpsteer status`;
+  return noWay!.kind === "no_neighbour" ? `ip neighbour show to ${host}` : `ip route get ${host}`;
+}
+
+/** Backends that rules name: one that is only kept for the sessions it has is nobody's problem any more. */
+export function backendProblems(backends: readonly BackendStatus[]): FoundProblem[] {
+  return backends.filter(({ rules }) => rules.length > 0).flatMap((backend): FoundProblem[] => {
+    const { name, health, noWay } = backend;
+    const problems: FoundProblem[] = [];
+    if (health?.hindered) {
+      problems.push({
+        kind: "check_hindered",
+        subject: name,
+        message: `Backend ${name} cannot be checked and stays ${
+          health.healthy ? "healthy" : "unhealthy"
+        }: ${health.hindered}`,
+        fix: "xdpsteer doctor",
+      });
+    } else if (health?.healthy === false) {
+      problems.push({
+        kind: "backend_unhealthy",
+        subject: name,
+        message: `Backend ${name} fails its health check: ${health.reason}`,
+        fix: `see that ${name} answers, or raise timeout or fall under health:`,
+      });
+    }
+    if (noWay !== null) problems.push(wayProblem(name, noWay));
+    return problems;
+  });
+}
+
+function wayProblem(name: string, { kind, interface: by, text }: NoWay): FoundProblem {
+  const host = hostOf(name);
+  const fixes: Readonly<Record<NoWay["kind"], string>> = {
+    no_route: `ip route get ${host}`,
+    not_steered: `add { name: ${by} } to interfaces: and restart, or change the route: ip route get ${host}`,
+    not_attached: `ip link show dev ${by}`,
+    down: `ip link show dev ${by}`,
+    no_neighbour: `ip neighbour show dev ${by}`,
+  };
+  return {
+    kind: HINDRANCES[kind].kind,
+    subject: name,
+    message: `No packet gets to backend ${name}: ${text}`,
+    fix: fixes[kind],
+  };
+}
+
+/** `10.0.0.11` of `10.0.0.11:9000`, `2001:db8::1` of `[2001:db8::1]:9000`. */
+function hostOf(name: string): string {
+  return name.slice(0, name.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+}

@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { forwardRule, rulesOf } from "../../../tests/support/steering_rig.ts";
+import type { BackendStatus, RuleBackend } from "../../backends/status.ts";
+import type { NoWay } from "../../backends/way.ts";
+import { backendProblems, ruleProblems } from "./find_forwarding.ts";
+import { Growth, type LossCounts, lossProblems } from "./find_losses.ts";
+import {
+  captureProblems,
+  fileProblems,
+  interfaceProblems,
+  type InterfaceState,
+  listenerProblems,
+  workerProblems,
+} from "./find_rest.ts";
+import type { FoundProblem } from "./kinds.ts";
+
+function told(problems: readonly FoundProblem[]): string[] {
+  return problems.map(({ kind, subject, message }) => `${kind} ${subject}: ${message}`);
+}
+
+const backend = (host: number, more: Partial<RuleBackend> = {}): RuleBackend => ({
+  name: `10.0.0.${host}:53`,
+  isIpv6: false,
+  healthy: true,
+  noWay: null,
+  ...more,
+});
+const noWay = (kind: NoWay["kind"]): NoWay => ({ kind, interface: "eth1", text: `${kind} by eth1` });
+const SIX = { name: "[2001:db8::1]:53", isIpv6: true };
+
+Deno.test("ruleProblems() tells why no backend of a rule can be used, and what becomes of its packets", () => {
+  const of = (backends: readonly RuleBackend[], noneLeft: "drop" | "pass" = "drop"): string[] =>
+    told(ruleProblems([{ rule: "dns", noneLeft, backends }]));
+  assert.deepEqual(of([backend(1, { healthy: false }), backend(2)]), [], "one is left");
+  assert.deepEqual(of([backend(1, { healthy: false })], "pass"), [
+    "rule_without_backend dns: Rule dns has no usable backend, so its packets go to the kernel stack: 10.0.0.1:53 fails " +
+    "its health check",
+  ]);
+  assert.deepEqual(
+    of(
+      [backend(1, { healthy: false }), backend(2, { healthy: false }), backend(3, { noWay: noWay("no_neighbour") })],
+      "pass",
+    ),
+    [
+      "rule_without_backend dns: Rule dns has no usable backend, so its packets are lost: 2 backends fail their health " +
+      "checks, 1 backend whose next hop does not answer",
+    ],
+    "packets for a healthy one are sent its way",
+  );
+});
+
+Deno.test("ruleProblems() tells of an IP version without a backend, where the rule has some for it", () => {
+  const of = (backends: readonly RuleBackend[]): string[] =>
+    told(ruleProblems([{ rule: "dns", noneLeft: "drop", backends }]));
+  assert.deepEqual(of([backend(1), backend(1, SIX)]), []);
+  assert.deepEqual(of([backend(1)]), [], "there is none for IPv6, and none was asked for");
+  assert.deepEqual(of([backend(1), backend(1, { ...SIX, noWay: noWay("no_route") })]), [
+    "family_without_backend dns: Rule dns has no usable backend for IPv6, whose packets are lost: [2001:db8::1]:53 " +
+    "without a route",
+  ]);
+  assert.deepEqual(of([backend(1, { healthy: false }), backend(1, SIX)]).length, 1);
+});
+
+const HEALTH: NonNullable<BackendStatus["health"]> = {
+  healthy: true,
+  lastMs: 1,
+  reason: "answered",
+  since: "",
+  checks: 1,
+  failures: 0,
+  hindered: null,
+};
+
+function status(more: Partial<BackendStatus>): BackendStatus {
+  const nextHop = { interface: "eth1", mac: null, mtu: 1500 };
+  const rest = { sessions: 0, leavingSeconds: null, health: null, nextHop, noWay: null } as const;
+  return { name: "10.0.0.1:53", rules: ["dns"], ...rest, ...more };
+}
+
+Deno.test("backendProblems() tells of each thing in the way to a backend, with what to look at", () => {
+  const kinds = (more: Partial<BackendStatus>): string[] => backendProblems([status(more)]).map(({ kind }) => kind);
+  assert.deepEqual(kinds({}), []);
+  const kindOf = (kind: NoWay["kind"]): string[] => kinds({ noWay: noWay(kind) });
+  assert.deepEqual(kindOf("no_route"), ["backend_no_route"]);
+  for (const kind of ["down", "no_neighbour", "not_attached"] as const) {
+    assert.deepEqual(kindOf(kind), ["next_hop_dead"]);
+  }
+  assert.deepEqual(kinds({ health: { ...HEALTH, healthy: false } }), ["backend_unhealthy"]);
+  assert.deepEqual(kinds({ health: { ...HEALTH, healthy: false, hindered: "EPERM" } }), ["check_hindered"]);
+  const [unsteered] = backendProblems([status({ noWay: noWay("not_steered") })]);
+  assert.equal(unsteered!.kind, "backend_not_steered");
+  assert.match(unsteered!.message, /No packet gets to backend 10.0.0.1:53: not_steered by eth1/);
+  assert.match(unsteered!.fix!, /\{ name: eth1 \}/);
+  const [far] = backendProblems([status({ name: "[2001:db8::1]:53", noWay: noWay("no_route"), nextHop: null })]);
+  assert.equal(far!.fix, "ip route get 2001:db8::1");
+});
+
+Deno.test("backendProblems() says nothing of a backend that no rule names, whatever it is like", () => {
+  const gone = {
+    rules: [],
+    leavingSeconds: 5,
+    noWay: noWay("no_neighbour"),
+    health: { ...HEALTH, healthy: false },
+  } as const;
+  assert.deepEqual(backendProblems([status(gone)]), []);
+});
+
+const COUNTS: LossCounts = {
+  uncovered: new Map([["eth0", 7]]),
+  queues: [{ interface: "eth0", queue: 3, rxRingFull: [5, 0], rxDropped: [0, 9] }],
+  rules: [{ rule: "dns", sessionsFull: 4, txRingFull: 2 }],
+};
+
+Deno.test("lossProblems() tells what grew in the last ten seconds, not what there was before", () => {
+  const growth = new Growth();
+  const at = (nowMs: number, counts: LossCounts): string[] => told(lossProblems(counts, growth, nowMs));
+  assert.deepEqual(at(0, COUNTS), []);
+  const more: LossCounts = {
+    uncovered: new Map([["eth0", 8]]),
+    queues: [{ interface: "eth0", queue: 3, rxRingFull: [6, 1], rxDropped: [0, 10] }],
+    rules: [{ rule: "dns", sessionsFull: 5, txRingFull: 3 }],
+  };
+  const all = [
+    "uncovered_queue eth0: Packets for listed ports arrive on a queue of eth0 without sockets and go to the kernel stack",
+    "packets_lost eth0 queue 3: Queue 3 of eth0 loses packets: the rx ring of workers 0, 1 is full; no chunk is free for " +
+    "worker 1, or packets are larger than a chunk",
+    "sessions_full dns: Rule dns refuses new clients: there is no room for a session, or no free translation port",
+    "answers_lost dns: Packets of rule dns are not sent: the tx ring is full",
+  ];
+  assert.deepEqual(at(1000, more), all);
+  assert.deepEqual(at(11_000, more), all);
+  assert.deepEqual(at(11_001, more), []);
+  assert.deepEqual(at(12_000, { ...more, rules: [] }), [], "a rule that is gone");
+  assert.deepEqual(at(13_000, { ...more, rules: [{ rule: "dns", sessionsFull: 0, txRingFull: 0 }] }), [], "and is new");
+});
+
+Deno.test("interfaceProblems() and workerProblems() tell what keeps packets from being steered", () => {
+  const of = (state: InterfaceState["condition"]["state"], up: boolean): string[] =>
+    interfaceProblems([{ name: "eth0", condition: { state, why: "why" }, up }]).map(({ kind }) => kind);
+  assert.deepEqual(of("attached", true), []);
+  assert.deepEqual(of("attached", false), ["interface_down"]);
+  assert.deepEqual(of("gone", false), ["interface_gone"], "and not that it has no carrier");
+  assert.deepEqual(of("detached", true), ["program_detached"]);
+  assert.deepEqual(told(workerProblems(["running", "failed"])), ["worker_down 1: Worker 1 does not run: it is failed"]);
+});
+
+Deno.test("captureProblems() and fileProblems() tell what is not written, and what is not in force", () => {
+  const capture = { rule: "dns", file: "/x/dns.pcapng", error: null, written: 1, dropped: 0 };
+  assert.deepEqual(captureProblems([{ ...capture, state: "on" }, { ...capture, state: "off", file: null }]), []);
+  assert.deepEqual(told(captureProblems([{ ...capture, state: "failed", error: "No space left" }])), [
+    "capture_failed dns: Rule dns is not captured: cannot write /x/dns.pcapng: No space left",
+  ]);
+  assert.deepEqual(fileProblems("s.yaml", { refused: null, unsaved: [] }), []);
+  const problems = fileProblems("s.yaml", {
+    refused: { time: "", message: "s.yaml:1:1: a\nb" },
+    unsaved: ["- dns: x"],
+  });
+  assert.deepEqual(told(problems), [
+    "config_refused s.yaml: s.yaml is refused, and the configuration before it stays in force: s.yaml:1:1: a",
+    "config_unsaved s.yaml: Rules in force are not in s.yaml, and a restart would undo: - dns: x",
+  ]);
+});
+
+Deno.test("listenerProblems() tells of programs that a rule takes packets from and was not meant to", () => {
+  const rules = rulesOf(
+    "{ name: game, ports: [7000-7010, 53], worker: 0, action: echo }",
+    "{ name: block, ports: 19, action: drop }",
+    "{ name: own, ports: 22, action: pass }",
+    forwardRule("dns", 5353, [1], ", none_left: pass"),
+  );
+  const listeners = [7001, 53, 19, 22, 5353, 9999].map((port) => ({ port, ephemeral: false }));
+  const problems = listenerProblems(rules, listeners);
+  assert.deepEqual(told(problems), [
+    "local_listener game: A program of this box listens on port 53, 7001, whose packets rule game takes",
+  ]);
+  assert.equal(problems[0]!.fix, "ss -ulpn sport = :53");
+  const many = Array.from({ length: 11 }, (_, index) => ({ port: 7000 + index, ephemeral: false }));
+  assert.match(listenerProblems(rules, many)[0]!.message, /port 7000, 7001, 7002, 7003, 7004 and 6 more,/);
+});

@@ -1,0 +1,216 @@
+/**
+ * The kinds of problems that a running box can have, in one table. The list of problems, `/readyz`, the log, the
+ * metrics, docs/operations.md and the checks of the alerts are made from it.
+ *
+ * @module
+ */
+
+/** What a problem is about. */
+export type SubjectKind = "backend" | "file" | "interface" | "queue" | "rule" | "worker";
+
+export interface ProblemKindEntry {
+  /** critical: packets are not served. warning: they are, but something is lost, or will be. */
+  readonly severity: "critical" | "warning";
+  readonly subject: SubjectKind;
+  /** What cannot be served because of it: all packets, or those of the rule that it is about. */
+  readonly stops?: "box" | "rule";
+  /** It is listed once it has lasted so long: what a start or a change needs a moment for is none. */
+  readonly afterMs?: number;
+  /** True where the log says more of it than the list does, when it begins. */
+  readonly logged?: true;
+  /** For operators: begins small and ends without a full stop. */
+  readonly words: string;
+  /** What to do, as docs/operations.md has it: Markdown, begins small and ends without a full stop. */
+  readonly remedy: string;
+  /** The alert that tells it: config/prometheus-alerts.yaml. */
+  readonly alert: string;
+}
+
+/** Backends that have just been named are first asked for, and answer, within this time. */
+const FIRST_ANSWER_MS = 1000;
+
+/** Most urgent first. */
+export const PROBLEM_TABLE = {
+  worker_down: {
+    severity: "critical",
+    subject: "worker",
+    stops: "box",
+    words: "a worker does not run",
+    remedy: "[A worker is down](#a-worker-is-down)",
+    alert: "XdpsteerWorkerDown",
+  },
+  interface_gone: {
+    severity: "critical",
+    subject: "interface",
+    stops: "box",
+    logged: true,
+    words: "a steered interface is not there any more; it is attached again as soon as it is",
+    remedy: "[An interface is not attached](#an-interface-is-not-attached)",
+    alert: "XdpsteerInterfaceNotAttached",
+  },
+  program_detached: {
+    severity: "critical",
+    subject: "interface",
+    stops: "box",
+    logged: true,
+    words: "an interface is there, but its packets are not steered: it cannot be attached",
+    remedy: "[An interface is not attached](#an-interface-is-not-attached)",
+    alert: "XdpsteerInterfaceNotAttached",
+  },
+  interface_down: {
+    severity: "critical",
+    subject: "interface",
+    words: "an interface is down, or has no carrier",
+    remedy: "[Nothing arrives](#nothing-arrives)",
+    alert: "XdpsteerInterfaceDown",
+  },
+  rule_without_backend: {
+    severity: "critical",
+    subject: "rule",
+    stops: "rule",
+    afterMs: FIRST_ANSWER_MS,
+    words: "a rule has no usable backend: each fails its health check or cannot be reached",
+    remedy: "[A backend is down](#a-backend-is-down)",
+    alert: "XdpsteerRuleWithoutBackend",
+  },
+  family_without_backend: {
+    severity: "critical",
+    subject: "rule",
+    afterMs: FIRST_ANSWER_MS,
+    words: "a rule has usable backends for one IP version only, though it lists some for both",
+    remedy: "[A backend is down](#a-backend-is-down)",
+    alert: "XdpsteerRuleWithoutBackend",
+  },
+  uncovered_queue: {
+    severity: "critical",
+    subject: "interface",
+    words: "packets for listed ports arrive on a queue without sockets and go to the kernel stack",
+    remedy: "[A queue is not covered](#a-queue-is-not-covered)",
+    alert: "XdpsteerUncoveredQueue",
+  },
+  backend_unhealthy: {
+    severity: "warning",
+    subject: "backend",
+    logged: true,
+    words: "a backend fails its health checks",
+    remedy: "[A backend is down](#a-backend-is-down)",
+    alert: "XdpsteerBackendDown",
+  },
+  backend_no_route: {
+    severity: "warning",
+    subject: "backend",
+    words: "the kernel has no route to a backend",
+    remedy: "`ip route get BACKEND`; add a route",
+    alert: "XdpsteerBackendDown",
+  },
+  backend_not_steered: {
+    severity: "warning",
+    subject: "backend",
+    words: "the way to a backend leads out of an interface that is not steered",
+    remedy: "add the interface to `interfaces:` and restart, or change the route",
+    alert: "XdpsteerBackendDown",
+  },
+  next_hop_dead: {
+    severity: "warning",
+    subject: "backend",
+    afterMs: FIRST_ANSWER_MS,
+    words: "the next hop on the way to a backend does not answer ARP or ND, or the link to it is down",
+    remedy: "`ip neighbour show`; is it in the same VLAN, is its link up?",
+    alert: "XdpsteerBackendDown",
+  },
+  check_hindered: {
+    severity: "warning",
+    subject: "backend",
+    logged: true,
+    words: "this machine cannot carry out a backend's health check, so the backend stays as it was",
+    remedy: "the message says which call fails: a packet filter, a missing capability, no free port",
+    alert: "XdpsteerCheckHindered",
+  },
+  sessions_full: {
+    severity: "warning",
+    subject: "rule",
+    words: "new clients of a rule were refused in the last 10 s: no room for a session, or no translation port",
+    remedy: "[Sessions are refused](#sessions-are-refused)",
+    alert: "XdpsteerSessionsFull",
+  },
+  packets_lost: {
+    severity: "warning",
+    subject: "queue",
+    words: "packets for workers were lost at a queue in the last 10 s: the rx ring was full, or no chunk was free",
+    remedy: "[Packets are lost at a socket](#packets-are-lost-at-a-socket)",
+    alert: "XdpsteerPacketsLost",
+  },
+  answers_lost: {
+    severity: "warning",
+    subject: "rule",
+    words: "packets of a rule were not sent in the last 10 s: the tx ring was full",
+    remedy: "[The tx ring is full](#the-tx-ring-is-full)",
+    alert: "XdpsteerAnswersLost",
+  },
+  capture_failed: {
+    severity: "warning",
+    subject: "rule",
+    logged: true,
+    words: "a rule is not captured: its file cannot be written",
+    remedy: "the message says why; then save the configuration with another file, or `xdpsteer reload`",
+    alert: "XdpsteerCaptureFailed",
+  },
+  config_refused: {
+    severity: "warning",
+    subject: "file",
+    logged: true,
+    words: "the configuration file cannot be put in force: a restart would fail, or the change needs one",
+    remedy: "[A configuration is refused](#a-configuration-is-refused)",
+    alert: "XdpsteerConfigRefused",
+  },
+  config_unsaved: {
+    severity: "warning",
+    subject: "file",
+    words: "rules in force are not in the configuration file: a restart would undo them",
+    remedy: "repeat the change with `--save`, edit the file, or `xdpsteer reload` to undo it",
+    alert: "XdpsteerConfigUnsaved",
+  },
+  local_listener: {
+    severity: "warning",
+    subject: "rule",
+    words: "a program of this box listens on a port of a rule, and gets no packets",
+    remedy: "stop it (`ss -ulpn` names it), or give the port `action: pass`",
+    alert: "XdpsteerLocalListener",
+  },
+} as const satisfies Readonly<Record<string, ProblemKindEntry>>;
+
+export type ProblemKind = keyof typeof PROBLEM_TABLE;
+
+export const PROBLEM_KINDS = Object.keys(PROBLEM_TABLE) as readonly ProblemKind[];
+
+export function entryOf(kind: ProblemKind): ProblemKindEntry {
+  return PROBLEM_TABLE[kind];
+}
+
+/** Something that is not as it should be, as whoever looks finds it. */
+export interface FoundProblem {
+  readonly kind: ProblemKind;
+  /** Name of the rule, interface, backend or file; `eth0 queue 3`. */
+  readonly subject: string;
+  /** A sentence without a final period. */
+  readonly message: string;
+  /** The command or the key that fixes it, where there is one. */
+  readonly fix?: string;
+  /** What more there is to say, in lines. */
+  readonly detail?: string;
+}
+
+/** A problem that lasts, as all are told. */
+export interface Problem {
+  readonly kind: ProblemKind;
+  readonly severity: ProblemKindEntry["severity"];
+  readonly subject: { readonly kind: SubjectKind; readonly name: string };
+  /** ISO 8601, UTC. */
+  readonly since: string;
+  readonly message: string;
+  readonly fix: string | null;
+  /** What more there is to say, in lines. */
+  readonly detail: string | null;
+  /** What is not ready because of it. */
+  readonly stops: "box" | "rule" | null;
+}

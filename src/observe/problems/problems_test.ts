@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { FakeApi } from "../../../tests/support/fake_api.ts";
+import { LogRecords } from "../../../tests/support/log_records.ts";
+import type { BackendStatus } from "../../backends/status.ts";
+import type { ProblemKind } from "./kinds.ts";
+
+const kinds = (api: FakeApi): ProblemKind[] => api.problems.list().map(({ kind }) => kind);
+
+function deadBackend(host: number): BackendStatus {
+  const rest = { rules: ["dns"], sessions: 0, leavingSeconds: null, health: null, nextHop: null } as const;
+  return { name: `10.0.0.${host}:53`, noWay: { kind: "no_route", interface: null, text: "no route" }, ...rest };
+}
+
+Deno.test("Problems says since when, the same as long as it lasts, and the log when it begins and is over", async () => {
+  using log = new LogRecords();
+  using api = new FakeApi();
+  await api.timers.pass(5000);
+  assert.deepEqual([kinds(api), log.lines], [[], []]);
+  const [lo] = api.appliance.interfaces;
+  const attached = lo!.condition;
+  lo!.condition = { state: "gone", since: "", why: "it was deleted" };
+  await api.timers.pass(500);
+  await api.timers.pass(3000);
+  const [problem] = api.problems.list();
+  assert.deepEqual([problem!.kind, problem!.since, problem!.stops], [
+    "interface_gone",
+    "1970-01-01T00:00:05.500Z",
+    "box",
+  ]);
+  lo!.condition = attached;
+  await api.timers.pass(500);
+  assert.deepEqual(kinds(api), []);
+  assert.deepEqual(log.lines, [
+    "info: Over: Interface lo is gone, and nothing of it is steered: it was deleted",
+  ], "whoever lost it has logged that");
+  api.reloader.file = { refused: null, unsaved: ["- dns"] };
+  await api.timers.pass(500);
+  assert.match(log.lines.at(-1)!, /^warning: Rules in force are not in .*steering\.yaml/);
+  assert.match(`${log.records.at(-1)!.properties.fix}`, /--save/);
+});
+
+Deno.test("Problems lists what a start needs a moment for once it has lasted longer", async () => {
+  using log = new LogRecords();
+  using api = new FakeApi();
+  const rule = (healthy: boolean): void => {
+    const backends = [{ name: "10.0.0.1:53", isIpv6: false, healthy, noWay: null }] as const;
+    api.appliance.ruleBackends = [{ rule: "dns", noneLeft: "drop", backends }];
+  };
+  rule(false);
+  await api.timers.pass(1000);
+  assert.deepEqual(kinds(api), []);
+  rule(true);
+  await api.timers.pass(1000);
+  assert.deepEqual(log.lines, []);
+  rule(false);
+  await api.timers.pass(1500);
+  assert.deepEqual(kinds(api), ["rule_without_backend"]);
+});
+
+Deno.test("Problems puts the most urgent first, and the log tells not more than can be read", async () => {
+  using log = new LogRecords();
+  using api = new FakeApi();
+  api.appliance.backends = Array.from({ length: 100 }, (_, host) => deadBackend(host));
+  api.appliance.states[0] = "failed";
+  await api.timers.pass(500);
+  assert.deepEqual([kinds(api).length, kinds(api)[0]], [101, "worker_down"]);
+  assert.equal(log.lines.filter((line) => line.includes("no route")).length, 5);
+  await api.timers.pass(10_500);
+  assert.match(log.lines.at(-1)!, /^warning: 95 more changes of problems backend_no_route not logged/);
+  api.appliance.backends = [];
+  await api.timers.pass(500);
+  assert.equal(log.lines.filter((line) => line.startsWith("info: Over: No packet gets to")).length, 5);
+});
+
+Deno.test("Problems that cannot be looked for do not hide the others, and the log says so once", async () => {
+  using log = new LogRecords();
+  using api = new FakeApi();
+  api.appliance.steering.forwarding.status = () => {
+    throw new Error("no netlink");
+  };
+  api.appliance.states[0] = "failed";
+  await api.timers.pass(2000);
+  assert.deepEqual(kinds(api), ["worker_down"]);
+  assert.deepEqual(log.lines.filter((line) => line.includes("cannot be seen")), [
+    "error: Problems of backends cannot be seen: no netlink",
+  ]);
+});
+
+Deno.test("Problems tells of losses that the history has seen", async () => {
+  using api = new FakeApi();
+  api.appliance.serve("game", 1, 0, "sessions_full", 1);
+  api.appliance.interfaces[0]!.queues[1]!.sockets[1]!.numbers!.rx_ring_full++;
+  api.appliance.interfaces[0]!.program.countReason("UNCOVERED_QUEUE", 1);
+  api.seconds.pass();
+  await api.timers.pass(500);
+  assert.deepEqual(
+    api.problems.list().map(({ kind, subject }) => `${kind} ${subject.name}`),
+    ["uncovered_queue lo", "sessions_full game", "packets_lost lo queue 1"],
+  );
+  await api.timers.pass(11_000);
+  assert.deepEqual(kinds(api), []);
+});
+
+Deno.test("Problems looks at the box's own sockets every five seconds, and twice where the kernel chose the port", async () => {
+  using api = new FakeApi();
+  api.appliance.steering.rules = api.appliance.steering.rules.map((rule) => ({ ...rule, action: { kind: "echo" } }));
+  api.listeners = [{ port: 8080, ephemeral: false }, { port: 9090, ephemeral: true }];
+  await api.timers.pass(5000);
+  assert.deepEqual(api.problems.list().map(({ subject }) => subject.name), ["game"]);
+  await api.timers.pass(5000);
+  assert.deepEqual(api.problems.list().map(({ subject }) => subject.name), ["game", "chat"]);
+  api.listeners = [];
+  await api.timers.pass(5000);
+  assert.deepEqual(kinds(api), []);
+});
