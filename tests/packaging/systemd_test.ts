@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { basename } from "node:path";
+import { EXPOSURE_MAX } from "./exposure.ts";
 import { setting, settings, UNIT_FILE } from "../support/systemd_unit.ts";
 
-/** systemd's scale goes from 0, safe, to 10. */
-const EXPOSURE_MAX = 3.0;
 /** Programs that the unit starts, as their package would install them. */
 const PROGRAMS = ["/usr/bin/xdpsteer", "/bin/kill"];
 /** Units that ours is ordered by; their own contents are systemd's business. */

@@ -43,6 +43,8 @@ export const SIZE = {
   capturedPackets: size(200_000, 500_000),
   /** http: malformed, huge and odd requests. */
   oddRequests: size(2000, 10_000),
+  /** service: answers of the README's DNS before a failure, in it, and after it: fifty a second, if the machine can. */
+  serviceAnswers: size(100, 1000),
   /** bench: workloads of the benchmark that are tried; none named means all. */
   benchWorkloads: size<readonly string[]>(["latency", "reload", "soak"], []),
 } as const;

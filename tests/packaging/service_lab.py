@@ -1,0 +1,221 @@
+"""
+The Debian package under a systemd that is process 1: boot_systemd.sh runs this as /lab/main. eth0 leads through a switch to
+two name servers (dnsmasq) and a client, each a network namespace of its own. It installs /lab/xdpsteer.deb, starts the
+unit, and asks names all the time, while a server goes and comes back. What it has seen goes to /lab/result, as JSON.
+
+    service_lab.py ANSWERS      waits for so many answers before the failure, while it is known, and after the recovery
+"""
+import itertools, json, os, socket, struct, subprocess, sys, threading, time
+
+ANSWERS = int(sys.argv[1])
+# Clients that ask at once, and how long each waits after an answer. Each question has a socket of its own.
+CLIENTS, PAUSE_S = 8, 0.15
+# A resolver asks again after a second, and gives up some time: much later here, since a machine may be slow.
+RETRY_S, TRIES = 1, 60
+PATIENCE_S = 120
+CONFIG = "/etc/xdpsteer/steering.yaml"
+BOX, CLIENT = "10.0.0.1", "10.0.0.50"
+SERVERS = ["10.0.0.11", "10.0.0.12"]
+# README.md's check, and the other two kinds in its place. The payload is a query for "steered.test".
+README = "{ check: icmp }"
+QUERY = struct.pack("!6H", 0x7878, 0x0100, 1, 0, 0, 0) + b"\7steered\4test\0" + struct.pack("!2H", 1, 1)
+OTHERS = {"udp": f'{{ check: udp, send: {{ hex: "{QUERY.hex()}" }}, expect: {{ hex: "78 78 85 80" }}, interval: 0.2 }}',
+          "tcp": "{ check: tcp, interval: 0.2 }"}
+result = {}
+
+
+def run(*argv, check=True):
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout.strip()
+
+
+def ip(*words):
+    return run("ip", *words)
+
+
+def until(what, condition):
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise RuntimeError(f"{what}: not within {PATIENCE_S} s")
+        time.sleep(0.1)
+
+
+def make_network():
+    ip("link", "set", "lo", "up")
+    ip("netns", "add", "switch")
+    ip("-n", "switch", "link", "add", "br0", "type", "bridge")
+    ip("-n", "switch", "link", "set", "br0", "up")
+    for name, address in {"": BOX, "client": CLIENT, "server1": SERVERS[0], "server2": SERVERS[1]}.items():
+        where = ["-n", name] if name else []
+        if name:
+            ip("netns", "add", name)
+        end = "eth0" if name else "box"
+        # One queue: its packet memory is 8 MiB, which is all that may be locked where root is not let raise its limits.
+        ip(*where, "link", "add", "eth0", "type", "veth", "peer", "name", f"to-{name or 'box'}", "netns", "switch")
+        ip("-n", "switch", "link", "set", f"to-{name or 'box'}", "master", "br0", "up")
+        ip(*where, "address", "add", f"{address}/24", "dev", "eth0")
+        ip(*where, "link", "set", "eth0", "up")
+
+
+def start_server(number):
+    address = SERVERS[number - 1]
+    server = subprocess.Popen(["ip", "netns", "exec", f"server{number}", "dnsmasq", "--keep-in-foreground", "--no-resolv",
+        "--no-hosts", "--conf-file=/dev/null", "--user=root", "--pid-file=", f"--listen-address={address}",
+        "--bind-interfaces", f"--address=/test/192.0.2.{number}", "--log-facility=/lab/dnsmasq"])
+    until("a name server", lambda: f"{address}:53 " in run("ip", "netns", "exec", f"server{number}", "ss", "-Hltn") + " ")
+    return server
+
+
+def enter(namespace):
+    with open(f"/run/netns/{namespace}") as file:
+        import ctypes
+        if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+
+
+def status():
+    return json.loads(run("xdpsteer", "status", "--json"))
+
+
+def healths():
+    backends = {backend["name"]: backend["health"] for backend in status()["backends"]}
+    return [backends[f"{server}:53"] for server in SERVERS]
+
+
+def healthy():
+    return [health["healthy"] for health in healths()]
+
+
+class Load:
+    """Asks names, from the client's namespace."""
+
+    def __init__(self):
+        self.numbers = itertools.count()
+        self.lock = threading.Lock()
+        self.ends = False
+        self.asked = self.answered = self.first = 0
+        self.answers = {}
+        self.longest = 0.0
+        self.error = None
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        try:
+            enter("client")  # a thread has a namespace of its own
+            while not self.ends:
+                self.ask(next(self.numbers))
+                time.sleep(PAUSE_S)
+        except Exception as error:
+            self.error = repr(error)
+
+    def end(self):
+        self.ends = True
+        for thread in self.threads:
+            thread.join()
+
+    def ask(self, number):
+        name = b"".join(bytes([len(part)]) + part for part in (b"name%d" % number, b"test")) + b"\0"
+        began = time.monotonic()
+        with self.lock:
+            self.asked += 1
+        for attempt in range(TRIES):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
+                resolver.settimeout(RETRY_S)
+                resolver.connect((BOX, 53))
+                query = struct.pack("!6H", number & 0xffff, 0x0100, 1, 0, 0, 0) + name + struct.pack("!2H", 1, 1)
+                resolver.send(query)
+                try:
+                    answer = resolver.recv(512)
+                except OSError:
+                    continue
+            assert answer[:2] == query[:2] and answer[2] & 0x80 and answer[3] & 15 == 0, answer
+            address = ".".join(map(str, answer[-4:]))
+            with self.lock:
+                self.answered += 1
+                self.first += attempt == 0
+                self.longest = max(self.longest, time.monotonic() - began)
+                self.answers[address] = self.answers.get(address, 0) + 1
+            return
+
+    def more(self):
+        """Waits for answers that are all to questions asked from now on. Says how many of each address."""
+        with self.lock:
+            start = self.answered + CLIENTS
+        until("answers", lambda: self.error or self.answered >= start)
+        before = dict(self.answers)
+        until("more answers", lambda: self.error or self.answered >= start + ANSWERS)
+        return {address: count - before.get(address, 0) for address, count in self.answers.items()}
+
+
+def process():
+    pid = run("systemctl", "show", "--property=MainPID", "--value", "xdpsteer")
+    lines = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
+    return {"uid": lines["Uid"].split()[0], "capabilities": int(lines["CapEff"], 16), "seccomp": lines["Seccomp"]}
+
+
+def lab():
+    make_network()
+    servers = [start_server(1), start_server(2)]
+    run("dpkg", "--install", "/lab/xdpsteer.deb")
+    result["installed"] = run("systemctl", "is-active", "xdpsteer", check=False)
+    with open("/lab/steering.yaml") as file:
+        config = file.read()
+    with open(CONFIG, "w") as file:
+        file.write(config)
+    run("xdpsteer", "check")
+    run("systemctl", "start", "xdpsteer")
+    result["process"] = process()
+    result["exposure"] = run("systemd-analyze", "security", "--no-pager", "xdpsteer").splitlines()[-1]
+
+    until("first checks", lambda: all(health["checks"] >= 2 for health in healths()))
+    load = Load()
+    load.more()
+    ip("-n", "switch", "link", "set", "to-server1", "down")
+    until("a failure", lambda: not healthy()[0])
+    result["failed"] = healthy()
+    result["in failure"] = load.more()
+    ip("-n", "switch", "link", "set", "to-server1", "up")
+    until("a recovery", lambda: healthy()[0])
+    result["in recovery"] = load.more()
+    load.end()
+    result["client"] = {key: getattr(load, key) for key in ("asked", "answered", "first", "longest", "error")}
+
+    for kind, check in OTHERS.items():
+        with open(CONFIG, "w") as file:
+            file.write(config.replace(README, check))
+        run("systemctl", "reload", "xdpsteer")
+        checks = [health["checks"] for health in healths()]
+        until(f"{kind}", lambda: all(now["checks"] >= then + 5 and now["healthy"] for now, then in zip(healths(), checks)))
+        servers[0].terminate()
+        servers[0].wait()
+        until(f"a failure, {kind}", lambda: not healthy()[0])
+        result[f"{kind} failed"] = [[health["healthy"], health["reason"]] for health in healths()]
+        servers[0] = start_server(1)
+        until(f"a recovery, {kind}", lambda: healthy()[0])
+        result[f"{kind} recovered"] = healthy()
+    result["restarts"] = run("systemctl", "show", "--property=NRestarts", "--value", "xdpsteer")
+    result["active"] = run("systemctl", "is-active", "xdpsteer", check=False)
+    run("systemctl", "stop", "xdpsteer")
+    result["left"] = run("ip", "-details", "link", "show", "eth0").count("xdp")
+
+
+try:
+    lab()
+except BaseException as error:
+    result["error"] = f"{error}"
+    try:
+        result["state"] = run("systemctl", "--no-pager", "--lines=50", "status", "xdpsteer", check=False)
+        result["journal"] = run("journalctl", "--no-pager", "--unit=xdpsteer", check=False)
+        result["status"] = run("xdpsteer", "status", check=False)
+    except Exception as another:
+        result["state"] = f"{another}"
+with open("/lab/result", "w") as file:
+    json.dump(result, file)
