@@ -99,6 +99,8 @@ export interface ReloaderOptions {
 export class Reloader {
   readonly counts: ReloadCounts = { applied: 0, unchanged: 0, refused: 0 };
   last: LastReload | undefined;
+  /** Called with each configuration that has come into force. */
+  onApplied: ((config: Config) => void) | undefined;
   #config: Config;
   /**
    * What the file held when it was put in force, or refused for what it holds, so that one save is one reload, and one
@@ -354,6 +356,7 @@ export class Reloader {
         elapsedMs: Number(applied.elapsedMs.toFixed(1)),
         changes: applied.changes,
       });
+      this.onApplied?.(next);
     }
     return applied;
   }

@@ -8,7 +8,7 @@
  * @module
  */
 import type { Forwarding } from "../backends/forwarding.ts";
-import { answerRules, translates } from "../backends/translation.ts";
+import { answerRules } from "../backends/translation.ts";
 import type { PortSteering } from "../bpf/port_table.ts";
 import type { CaptureChange } from "../capture/captures.ts";
 import type { Config } from "../config/schema.ts";
@@ -23,7 +23,7 @@ import { compilePortMap, compileWorkerTable, soleRules } from "../steering/compi
 import { diffAddresses, diffRules } from "../steering/diff.ts";
 import type { PortMap } from "../steering/port_map.ts";
 import { type Change, Changes, flipOf, Published } from "../steering/published.ts";
-import type { Rule } from "../steering/rule.ts";
+import { type Rule, translates } from "../steering/rule.ts";
 import type { RuleSlots } from "../steering/slots.ts";
 import { copyWorkerTable, type WorkerTable } from "../steering/worker_table.ts";
 import { roundMs } from "../text.ts";

@@ -9,7 +9,7 @@ import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
-import { warnOfPrograms } from "../host/local_ports.ts";
+import { steeredPorts } from "../host/local_ports.ts";
 import { warnOfForeign } from "../host/own_addresses.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
@@ -169,7 +169,8 @@ export class Forwarding implements AsyncDisposable {
       return [name, row.leftMs !== undefined && known?.generation === 0 ? { ...backend, generation: 0 } : backend];
     }));
     const next: Forwards = { rules: forwards, retired, backends, sources };
-    changes.add(this.#health!.change(checksIn(backends)));
+    const steered = steeredPorts(rules, this.#options.config.ports);
+    changes.add(this.#health!.change(checksIn(backends), steered));
     changes.add(await this.#prepareTable(next));
     return { passing: passingOf(next, this.#healthNow), flip: () => changes.flip(), back: () => changes.back() };
   }
@@ -241,7 +242,6 @@ export class Forwarding implements AsyncDisposable {
   async #open(): Promise<void> {
     if (this.#nextHops !== undefined) return;
     const sources = await (this.#options.sources ?? kernelSources)();
-    warnOfPrograms(this.#options.config.ports);
     const nextHops = sources.nextHops(() => this.#changed());
     this.#health = sources.health(() => this.#changed());
     this.#nextHops = nextHops;

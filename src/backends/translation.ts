@@ -6,7 +6,6 @@
 import type { Config } from "../config/schema.ts";
 import type { FlowKey } from "../packet/flow_key.ts";
 import type { ForwarderOptions } from "../dataplane/forward.ts";
-import { FORWARD_MODE_TABLE } from "../steering/forward.ts";
 import { without } from "../steering/port_set.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
 import { ANSWERS } from "../steering/slots.ts";
@@ -25,11 +24,6 @@ export function answerRules(
     const ports = without([shareOf(first, last, worker, workers)], taken);
     return { name: ANSWERS, ports, worker, action: { kind: "answer" }, fragments: "drop" };
   });
-}
-
-/** Whether any of these rules needs translation ports. */
-export function translates(rules: readonly Rule[]): boolean {
-  return rules.some(({ action }) => action.kind === "forward" && FORWARD_MODE_TABLE[action.mode].translates);
 }
 
 /** What a worker makes its forwarder of. */

@@ -6,6 +6,7 @@
  */
 import { SteerError, UnsupportedError } from "../errors.ts";
 import { ERRNO, errnoName, syscallError } from "../ffi/errno.ts";
+import { hasEthernetHeaders, interfaceFacts } from "../ffi/interface_facts.ts";
 import { closeFd } from "../ffi/libc.ts";
 import { createXdpLink, heldByLink, programIdOf, queryXdp } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
@@ -40,9 +41,11 @@ export class XdpLink implements Disposable {
    *
    * @param wanted `auto` tries native first, then generic.
    * @throws {SteerError} that names the other program.
-   * @throws {UnsupportedError} where the driver has no native XDP and nothing else was allowed.
+   * @throws {UnsupportedError} where the driver has no native XDP and nothing else was allowed, and for an interface
+   * without Ethernet headers.
    */
   static attach(program: number, ifindex: number, interfaceName: string, wanted: AttachMode | "auto"): XdpLink {
+    refuseOtherFrames(interfaceName);
     refuseOccupied(ifindex, interfaceName);
     const what = `attach to interface "${interfaceName}"`;
     let fallbackReason = "";
@@ -78,6 +81,16 @@ export class XdpLink implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** The program reads Ethernet headers: it would take the first bytes of an IP packet for one. */
+function refuseOtherFrames(interfaceName: string): void {
+  const facts = interfaceFacts(interfaceName);
+  if (facts === undefined || hasEthernetHeaders(facts)) return;
+  throw new UnsupportedError(
+    `Cannot attach to interface "${interfaceName}": its packets have no Ethernet header (link type ${facts.hardware})`,
+    { hint: "steer the Ethernet interface that they arrive by; ip -o link | grep link/ether lists those there are" },
+  );
 }
 
 function refuseOccupied(ifindex: number, interfaceName: string): void {

@@ -29,7 +29,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   const findings = await examine({
     interfaces: interfacesFor(options.interface, config),
     workers: config?.workers,
-    addresses: config?.forwarding.addresses,
+    rules: config,
     probe: options.probe && (options.interface !== undefined || config !== undefined),
   });
   const counts = { problem: 0, warning: 0, ok: 0 };

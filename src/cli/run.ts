@@ -103,6 +103,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
     using _events = new KernelEvents(appliance.interfaces);
     hideMemory();
     logStart(appliance, performance.now() - startedMs);
+    await warnOfHost(appliance, reloader, config);
     manager.ready(`Generation ${appliance.steering.generation} is in force`);
     manager.beatWhile(() => appliance.alive);
     const reason = await Promise.race([stopped.promise, appliance.failure]);
@@ -139,6 +140,20 @@ function troubleIn([worst, ...others]: readonly Problem[]): string {
 async function diagnosed(error: unknown, config: Config): Promise<never> {
   if (error instanceof SteerError) error.notes.push(...(await import("./doctor.ts")).diagnosis(error, config));
   throw error;
+}
+
+/** Logs what of the machine loses packets, now and whenever rules have changed. */
+async function warnOfHost({ interfaces }: Appliance, reloader: Reloader, config: Config): Promise<void> {
+  const { MisfitLog } = await import("../host/misfits.ts"); // not for the start
+  const misfits = new MisfitLog();
+  reloader.onApplied = ({ workers, ...next }) => {
+    const granted = next.interfaces.map((wanted, index) => {
+      const { attach } = interfaces[index]!;
+      return attach === "none" ? wanted : { ...wanted, attach };
+    });
+    misfits.tell({ interfaces: granted, workers, rules: next, starting: false });
+  };
+  reloader.onApplied(config);
 }
 
 function logStart(appliance: Appliance, elapsedMs: number): void {

@@ -5,11 +5,12 @@
  */
 import { commandFor, foreignAmong } from "../host/own_addresses.ts";
 import { plural } from "../text.ts";
-import { type Circumstances, type MachineCheck, ok, problem, type Verdict } from "./finding.ts";
+import { type Circumstances, type MachineCheck, ok, problem, type Verdict } from "../host/question.ts";
 
 export const ADDRESSES_CHECK: MachineCheck = { check: "forwarding.addresses", explains: [], look: addresses };
 
-function addresses({ addresses, interfaces }: Circumstances): Verdict | undefined {
+function addresses({ rules, interfaces }: Circumstances): Verdict | undefined {
+  const addresses = rules?.forwarding.addresses ?? [];
   if (addresses.length === 0) return undefined;
   const foreign = foreignAmong(addresses);
   if (foreign.length === 0) return ok(`the box has ${plural(addresses.length, "translation address")}`);

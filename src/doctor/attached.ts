@@ -7,7 +7,7 @@ import { attachmentOf, linkHolders, removeCommand } from "../bpf/attachment.ts";
 import type { InterfaceConfig } from "../config/schema.ts";
 import { interfaceIndex } from "../ffi/libc.ts";
 import { hasCapability } from "../host/privileges.ts";
-import { type Circumstances, type InterfaceCheck, ok, problem, type Verdict, warning } from "./finding.ts";
+import { type Circumstances, type InterfaceCheck, ok, problem, type Verdict, warning } from "../host/question.ts";
 
 export const ATTACHED_CHECK: InterfaceCheck = {
   check: "interface.attached",

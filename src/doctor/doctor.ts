@@ -6,21 +6,26 @@
 import { parseConfig } from "../config/parse.ts";
 import type { Config, InterfaceConfig, WorkersConfig } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
+import { hasEthernetHeaders, interfaceFacts } from "../ffi/interface_facts.ts";
 import { interfaceIndex } from "../ffi/libc.ts";
+import { LOSS_CHECKS } from "../host/interface_checks.ts";
+import { interfaceNames } from "../host/interface_index.ts";
 import { missingCapabilities } from "../host/privileges.ts";
 import { ADDRESSES_CHECK } from "./addresses.ts";
 import { ATTACHED_CHECK, isOccupied } from "./attached.ts";
-import { type Circumstances, type Finding, finding, ok, problem, type Verdict, warning } from "./finding.ts";
+import { RULE_CHECKS } from "../host/rule_checks.ts";
+import { type Circumstances, ok, problem, type Verdict, warning } from "../host/question.ts";
+import { type Finding, finding } from "./finding.ts";
 import { INTERFACE_CHECKS, isUp } from "./interface.ts";
 import { MACHINE_CHECKS } from "./machine.ts";
 import { PROCESS_CHECKS } from "./memory.ts";
 import { CPU_CHECK, NUMA_CHECK } from "./placement.ts";
-import { probeInterface } from "./probe.ts";
+import { NATIVE, probeInterface } from "./probe.ts";
 
 export type { Finding } from "./finding.ts";
 
-const OF_THE_MACHINE = [...MACHINE_CHECKS, ...PROCESS_CHECKS, CPU_CHECK, ADDRESSES_CHECK];
-const OF_AN_INTERFACE = [...INTERFACE_CHECKS, NUMA_CHECK, ATTACHED_CHECK];
+const OF_THE_MACHINE = [...MACHINE_CHECKS, ...PROCESS_CHECKS, CPU_CHECK, ADDRESSES_CHECK, ...RULE_CHECKS];
+const OF_AN_INTERFACE = [...INTERFACE_CHECKS, ...LOSS_CHECKS, NUMA_CHECK, ATTACHED_CHECK];
 
 const EXISTS = { check: "interface.exists", explains: ["ENODEV", "ENXIO"] } as const;
 
@@ -29,26 +34,38 @@ export interface Examination {
   readonly interfaces: readonly InterfaceConfig[];
   /** The workers of a configuration, where there is one. */
   readonly workers?: WorkersConfig | undefined;
-  /** Translation addresses of a configuration. Default: none. */
-  readonly addresses?: readonly string[] | undefined;
+  /** The rules of a configuration, where there is one. */
+  readonly rules?: Circumstances["rules"];
   /** Whether to try out what their drivers can do. */
   readonly probe: boolean;
 }
 
 /** Looks at everything; the machine first, then interface by interface. */
-export async function examine({ interfaces, workers, addresses = [], probe }: Examination): Promise<Finding[]> {
-  const circumstances: Circumstances = { interfaces, workers, addresses, starting: false };
+export async function examine({ interfaces, workers, rules, probe }: Examination): Promise<Finding[]> {
+  const circumstances: Circumstances = { interfaces, workers, rules, starting: false };
   const findings = OF_THE_MACHINE.flatMap((check) => run(check, () => check.look(circumstances)));
   for (const config of interfaces) {
     findings.push(...interfaceFindings(config, circumstances, () => true));
-    if (interfaceIndex(config.name) !== 0) findings.push(...await tryOut(config, probe));
+    if (interfaceIndex(config.name) === 0) continue;
+    const tried = await tryOut(config, probe);
+    findings.push(...tried);
+    // What only generic mode has to fear is not asked of an interface that is to have native XDP, and has none.
+    if (config.attach === "generic" || !tried.some(isFallback)) continue;
+    const generic = interfaceFindings({ ...config, attach: "generic" }, circumstances, () => true);
+    const known = new Set(findings.map(({ check, interface: name }) => `${check} ${name}`));
+    findings.push(...generic.filter(({ check, interface: name }) => !known.has(`${check} ${name}`)));
   }
   return findings;
 }
 
+function isFallback({ check, status }: Finding): boolean {
+  return check === NATIVE.check && status === "warning";
+}
+
 /** What is wrong that makes a call fail with `code` while an xdpsteer of this configuration starts. Tries nothing. */
-export function explain(code: string, { interfaces, workers, forwarding: { addresses } }: Config): Finding[] {
-  const circumstances: Circumstances = { interfaces, workers, addresses, starting: true };
+export function explain(code: string, config: Config): Finding[] {
+  const { interfaces, workers } = config;
+  const circumstances: Circumstances = { interfaces, workers, rules: config, starting: true };
   const explains = (check: { readonly explains: readonly string[] }): boolean => check.explains.includes(code);
   return [
     ...OF_THE_MACHINE.filter(explains).flatMap((check) => run(check, () => check.look(circumstances))),
@@ -65,8 +82,7 @@ export function withDefaults(name: string): InterfaceConfig {
 
 /** Every interface that is up and leads out of the machine, or into a namespace. */
 export function interfacesThatAreUp(): string[] {
-  return [...Deno.readDirSync("/sys/class/net")].map(({ name }) => name)
-    .filter((name) => name !== "lo" && interfaceIndex(name) !== 0 && isUp(name)).sort();
+  return interfaceNames().filter((name) => name !== "lo" && isUp(name));
 }
 
 function interfaceFindings(
@@ -80,8 +96,7 @@ function interfaceFindings(
 }
 
 function absent(): Verdict {
-  const names = [...Deno.readDirSync("/sys/class/net")].map(({ name }) => name).sort().join(", ");
-  return problem(`there is no such interface in this network namespace: there are ${names}`);
+  return problem(`there is no such interface in this network namespace: there are ${interfaceNames().join(", ")}`);
 }
 
 async function tryOut(config: InterfaceConfig, probe: boolean): Promise<Finding[]> {
@@ -92,6 +107,7 @@ async function tryOut(config: InterfaceConfig, probe: boolean): Promise<Finding[
   try {
     if (missingCapabilities().length > 0) return skipped("this process lacks capabilities");
     if (!isUp(name)) return skipped("the interface is down");
+    if (!hasEthernetHeaders(interfaceFacts(name)!)) return skipped("its packets have no Ethernet header");
     if (isOccupied(name)) return skipped("a program is attached");
     return await probeInterface(config);
   } catch (error) {

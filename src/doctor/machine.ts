@@ -9,7 +9,7 @@ import { possibleCpus } from "../ffi/libbpf.ts";
 import { closeFd, openXdpSocket } from "../ffi/libc.ts";
 import { PassProgram } from "../ffi/pass_program.ts";
 import { missingCapabilities } from "../host/privileges.ts";
-import { type MachineCheck, ok, problem, readText, type Verdict, warning } from "./finding.ts";
+import { type MachineCheck, ok, problem, readText, type Verdict, warning } from "../host/question.ts";
 
 /** XDP programs are attached by link, which is of this version. */
 const LEAST_VERSION = [5, 9] as const;

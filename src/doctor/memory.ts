@@ -5,8 +5,9 @@
  */
 import type { InterfaceConfig } from "../config/schema.ts";
 import { confinement, hasCapability, missingCapabilities } from "../host/privileges.ts";
-import { rxQueues } from "../engine/interface.ts";
-import { type Circumstances, formatBytes, type MachineCheck, ok, problem, readText, type Verdict } from "./finding.ts";
+import { rxQueues } from "../host/rx_queues.ts";
+import { type Circumstances, type MachineCheck, ok, problem, readText, type Verdict } from "../host/question.ts";
+import { formatBytes } from "./finding.ts";
 import { plural } from "../text.ts";
 
 /** Of a configuration. */

@@ -9,12 +9,12 @@ import {
   type InterfaceCheck,
   type MachineCheck,
   ok,
-  parseList,
   problem,
   readText,
   type Verdict,
   warning,
-} from "./finding.ts";
+} from "../host/question.ts";
+import { parseList } from "./finding.ts";
 import { plural } from "../text.ts";
 
 export const CPU_CHECK: MachineCheck = { check: "machine.cpus", explains: ["EINVAL"], look: cpus };

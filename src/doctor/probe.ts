@@ -14,10 +14,12 @@ import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { OwnerSocket } from "../xsk/socket.ts";
 import { Umem } from "../xsk/umem.ts";
-import { type Finding, finding, ok, problem, type Verdict, warning } from "./finding.ts";
-import { driverOf, keepsQueuesBack } from "./interface.ts";
+import { ok, problem, type Verdict, warning } from "../host/question.ts";
+import { type Finding, finding } from "./finding.ts";
+import { driverOf } from "../host/rx_queues.ts";
+import { keepsQueuesBack } from "./interface.ts";
 
-const NATIVE = { check: "interface.native_xdp", explains: ["EINVAL", "EOPNOTSUPP", "ERANGE"] } as const;
+export const NATIVE = { check: "interface.native_xdp", explains: ["EINVAL", "EOPNOTSUPP", "ERANGE"] } as const;
 const SOCKET = { check: "interface.zero_copy", explains: ["EBUSY", "EINVAL", "EOPNOTSUPP", "ENOMEM"] } as const;
 
 /** As small as a driver takes; all chunks go to the fill ring, so that packets of this moment find one. */

@@ -8,31 +8,10 @@ import { type AttachMode, XdpLink } from "../bpf/link.ts";
 import { SteeringProgram } from "../bpf/program.ts";
 import type { InterfaceConfig } from "../config/schema.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
-import { messageOf, SteerError, UnsupportedError } from "../errors.ts";
+import { SteerError, UnsupportedError } from "../errors.ts";
 import type { Device } from "../host/devices.ts";
+import { rxQueues } from "../host/rx_queues.ts";
 import { SteeredQueue } from "./queue.ts";
-
-/** The rx queues of an interface, by sysfs. Ascending. */
-export function rxQueues(interfaceName: string): number[] {
-  const ids: number[] = [];
-  for (const { name } of queueEntries(interfaceName)) {
-    const match = /^rx-(\d+)$/.exec(name);
-    if (match !== null) ids.push(Number(match[1]));
-  }
-  return ids.sort((left, right) => left - right);
-}
-
-function queueEntries(interfaceName: string): Deno.DirEntry[] {
-  const directory = `/sys/class/net/${interfaceName}/queues`;
-  try {
-    return [...Deno.readDirSync(directory)];
-  } catch (cause) {
-    throw new SteerError(`Cannot list the queues of interface "${interfaceName}": ${messageOf(cause)}`, {
-      cause,
-      hint: `sysfs of this network namespace has to be mounted at /sys: ls ${directory}`,
-    });
-  }
-}
 
 /** The queues of a device that are to have sockets. @throws {SteerError} where one that is asked for is not there. */
 export function queuesOf(config: InterfaceConfig, device: Device): readonly number[] {

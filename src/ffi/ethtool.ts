@@ -12,6 +12,7 @@ import {
   ETHTOOL_GFEATURES,
   ETHTOOL_GSTRINGS,
   ETHTOOL_SSET_INFO,
+  ETHTOOL_VALUE,
   IFREQ,
   UAPI,
 } from "./uapi.ts";
@@ -35,12 +36,28 @@ export function driverName(interfaceName: string): string {
   return request.text(ETHTOOL_DRVINFO.driver, DRIVER_BYTES);
 }
 
-/** Pairs of an rx and a tx queue: those in use, and as many as there may be. Undefined where it does not say. */
-export function readChannels(interfaceName: string): { readonly count: number; readonly most: number } | undefined {
+/** Whether an interface that is up has a carrier; undefined where the driver does not say. */
+export function hasCarrier(interfaceName: string): boolean | undefined {
+  using request = new Request(interfaceName);
+  return request.send(UAPI.ETHTOOL_GLINK) ? request.view.getUint32(ETHTOOL_VALUE.data, true) !== 0 : undefined;
+}
+
+export interface Channels {
+  /** Pairs of an rx and a tx queue that are in use. */
+  readonly count: number;
+  /** As many pairs as there may be. */
+  readonly most: number;
+  /** rx queues in use, those of pairs among them. */
+  readonly rx: number;
+}
+
+/** The queues of an interface. Undefined where the driver does not say. */
+export function readChannels(interfaceName: string): Channels | undefined {
   using request = new Request(interfaceName);
   if (!request.send(UAPI.ETHTOOL_GCHANNELS)) return undefined;
   const field = (offset: number): number => request.view.getUint32(offset, true);
-  return { count: field(ETHTOOL_CHANNELS.combined_count), most: field(ETHTOOL_CHANNELS.max_combined) };
+  const count = field(ETHTOOL_CHANNELS.combined_count);
+  return { count, most: field(ETHTOOL_CHANNELS.max_combined), rx: count + field(ETHTOOL_CHANNELS.rx_count) };
 }
 
 /** The offloads of an interface by their names in the kernel, `rx-lro`; empty where the kernel does not say. */

@@ -6,7 +6,7 @@
  * @module
  */
 import { ERRNO, syscallError } from "./errno.ts";
-import { libc, takeSocketError } from "./libc.ts";
+import { bindSocket, libc, takeSocketError } from "./libc.ts";
 import { INET, packAddress, type SocketAddress } from "./udp.ts";
 import { UAPI } from "./uapi.ts";
 
@@ -106,6 +106,11 @@ export class IpSocket implements Disposable {
 
   get fd(): number {
     return this.#fd;
+  }
+
+  /** Gives it a port of its own, at every address of the box. @returns 0 or `-errno`. */
+  bind(port: number): number {
+    return bindSocket(this.#fd, packAddress({ address: new Uint8Array(this.peer.address.length), port }));
   }
 
   /** @returns 0 or `-errno`; `-EINPROGRESS` of a TCP socket that will be writable when it is decided. */

@@ -69,7 +69,16 @@ export const UAPI = {
   EFD_CLOEXEC: 0o2000000,
   MEMBARRIER_CMD_GLOBAL: 1,
   SIOCETHTOOL: 0x8946,
+  SIOCGIFNAME: 0x8910,
+  SIOCGIFFLAGS: 0x8913,
+  SIOCGIFMTU: 0x8921,
+  SIOCGIFHWADDR: 0x8927,
+  IFF_UP: 1,
+  IFF_RUNNING: 0x40,
+  ARPHRD_ETHER: 1,
+  ARPHRD_LOOPBACK: 772,
   ETHTOOL_GDRVINFO: 3,
+  ETHTOOL_GLINK: 0xa,
   ETHTOOL_GSTRINGS: 0x1b,
   ETHTOOL_GSSET_INFO: 0x37,
   ETHTOOL_GFEATURES: 0x3a,
@@ -138,8 +147,17 @@ export const IFREQ = { size: 40, ifr_name: 0, ifr_data: 16 } as const;
 /** `struct ethtool_drvinfo`: the field read. */
 export const ETHTOOL_DRVINFO = { size: 196, cmd: 0, driver: 4 } as const;
 
+/** `struct ethtool_value`: one number. */
+export const ETHTOOL_VALUE = { size: 8, cmd: 0, data: 4 } as const;
+
 /** `struct ethtool_channels`: how many queues there may be, and how many there are. */
-export const ETHTOOL_CHANNELS = { size: 36, cmd: 0, max_combined: 16, combined_count: 32 } as const;
+export const ETHTOOL_CHANNELS = {
+  size: 36,
+  cmd: 0,
+  max_combined: 16,
+  rx_count: 20,
+  combined_count: 32,
+} as const;
 
 /** `struct ethtool_sset_info`; the size of each set asked for, u32, follows. */
 export const ETHTOOL_SSET_INFO = { size: 16, cmd: 0, sset_mask: 8 } as const;

@@ -1,42 +1,69 @@
 /**
- * Ports that the kernel gives to the box's own programs.
+ * Ports that the kernel gives to the box's own programs: an answer to such a port is steered, and the program never
+ * gets it.
  *
  * @module
  */
 import type { PortRange } from "../config/ports.ts";
-import { logger } from "../log.ts";
+import { common, merged, portsText, without } from "../steering/port_set.ts";
+import { type Rule, translates } from "../steering/rule.ts";
+import { type Circumstances, type MachineCheck, ok, readText, type Verdict, warning } from "./question.ts";
+
+export const LOCAL_PORTS_CHECK: MachineCheck = { check: "machine.local_ports", explains: [], look: localPorts };
 
 const RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
 const RESERVED = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
-const log = logger("forwarding");
+/** How the kernel chooses ports of programs that name none: out of a range, but for those that are reserved. */
+export interface LocalPorts {
+  readonly range: PortRange;
+  readonly reserved: readonly PortRange[];
+}
 
-/** Logs a warning where the kernel may give one of these translation ports to a program. */
-export function warnOfPrograms(translation: PortRange): void {
-  const taken = takenByPrograms(translation);
-  if (taken === undefined) return;
-  const ports = `${taken.first}-${taken.last}`;
-  log.warn(
-    "Translation ports {ports} are also given to programs of this box, whose answers would be dropped: " +
-      "sysctl -w net.ipv4.ip_local_reserved_ports={ports}, or set forwarding.ports to others",
-    { ports },
+/** As it is set in this network namespace; undefined where the kernel does not tell. */
+export function readLocalPorts(): LocalPorts | undefined {
+  const [first, last] = (readText(RANGE) ?? "").split(/\s+/).map(Number);
+  if (first === undefined || last === undefined) return undefined;
+  const reserved = (readText(RESERVED) ?? "").split(",").filter((part) => part !== "").map((part): PortRange => {
+    const [from = 0, to = from] = part.split("-").map(Number);
+    return { first: from, last: to };
+  });
+  return { range: { first, last }, reserved };
+}
+
+/** The ports that rules keep from the kernel stack, translation ports among them. Ascending. */
+export function steeredPorts(rules: readonly Rule[], translation: PortRange): PortRange[] {
+  const listed = rules.filter(({ action }) => action.kind !== "pass").flatMap(({ ports }) => ports);
+  const passed = rules.filter(({ action }) => action.kind === "pass").flatMap(({ ports }) => ports);
+  return merged([...listed, ...translates(rules) ? without([translation], passed) : []]);
+}
+
+/** Ports of these that the kernel may give to a program. */
+export function givenToPrograms(ports: readonly PortRange[], { range, reserved }: LocalPorts): PortRange[] {
+  return without(common(ports, [range]), reserved);
+}
+
+/** The command that has the kernel keep these ports too. */
+function reserveCommand(ports: readonly PortRange[], { reserved }: LocalPorts): string {
+  const all = merged([...reserved, ...ports]).map(({ first, last }) =>
+    first === last ? `${first}` : `${first}-${last}`
   );
+  return `sysctl -w net.ipv4.ip_local_reserved_ports=${all.join(",")}`;
 }
 
-/** The part of `ports` that the kernel may give to a program's socket, or undefined where that is none. */
-function takenByPrograms(ports: PortRange): PortRange | undefined {
-  const [low = 0, high = 0] = read(RANGE).split(/\s+/).map(Number);
-  const overlap = { first: Math.max(low, ports.first), last: Math.min(high, ports.last) };
-  if (overlap.first > overlap.last) return undefined;
-  const reserved = read(RESERVED).split(",").map((text) => text.split("-").map(Number));
-  const isReserved = reserved.some(([first = 0, last = first]) => first <= overlap.first && overlap.last <= last);
-  return isReserved ? undefined : overlap;
+function localPorts({ rules }: Circumstances): Verdict | undefined {
+  const local = readLocalPorts();
+  if (rules === undefined || local === undefined) return undefined;
+  return judgeLocalPorts(steeredPorts(rules.steering, rules.forwarding.ports), local);
 }
 
-function read(path: string): string {
-  try {
-    return Deno.readTextFileSync(path).trim();
-  } catch {
-    return "";
-  }
+/** What is to be said of steered ports where the kernel chooses ports in this way. */
+export function judgeLocalPorts(steered: readonly PortRange[], local: LocalPorts): Verdict {
+  const given = givenToPrograms(steered, local);
+  if (given.length === 0) return ok("the kernel gives no port that is steered to a program");
+  return warning(
+    `the kernel gives ports that are steered (${portsText(given)}) to programs of this box, such as its resolver: ` +
+      "answers to them never arrive",
+    reserveCommand(given, local),
+  );
 }

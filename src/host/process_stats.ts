@@ -3,6 +3,9 @@
  *
  * @module
  */
+import { hasCarrier } from "../ffi/ethtool.ts";
+import { interfaceFacts } from "../ffi/interface_facts.ts";
+import { interfaceIndex } from "../ffi/libc.ts";
 
 /** Ticks per second of /proc/self/stat: USER_HZ, the same on all architectures that xdpsteer runs on. */
 const TICKS_PER_S = 100;
@@ -38,13 +41,7 @@ export function processStats(): ProcessStats {
 
 /** True while there is an interface of this name and index, and it has a carrier. */
 export function interfaceIsUp(name: string, ifindex: number): boolean {
-  try {
-    const about = `/sys/class/net/${name}`;
-    return Number(Deno.readTextFileSync(`${about}/ifindex`)) === ifindex &&
-      Deno.readTextFileSync(`${about}/carrier`).trim() === "1";
-  } catch {
-    return false; // it is gone, or set down: then its carrier cannot be read
-  }
+  return interfaceIndex(name) === ifindex && interfaceFacts(name)?.up === true && hasCarrier(name) !== false;
 }
 
 function maxFds(): number {

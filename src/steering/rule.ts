@@ -4,6 +4,7 @@
  * @module
  */
 import type { Action } from "./action.ts";
+import { FORWARD_MODE_TABLE } from "./forward.ts";
 
 export interface PortRange {
   readonly first: number;
@@ -41,6 +42,11 @@ export interface Capture {
     /** Finished files that are kept. */
     readonly keep: number;
   };
+}
+
+/** Whether any of these rules needs translation ports. */
+export function translates(rules: readonly Rule[]): boolean {
+  return rules.some(({ action }) => action.kind === "forward" && FORWARD_MODE_TABLE[action.mode].translates);
 }
 
 /** `7777,27015-27030` */

@@ -102,6 +102,7 @@ Deno.test("a device without native XDP: a warning, or a problem where it is dema
   await using directory = await TempDir.create();
   const slow = { interface: "slow0" };
   await network.exec("steer", ["ip", "link", "add", "slow0", "up", "type", "ifb"]);
+  await network.exec("steer", ["ethtool", "-K", "slow0", "gro", "off"]); // which generic mode would be warned of
   const named = await doctor(network, ["--interface", "slow0"], slow);
   assert.deepEqual(notOk(named), ["interface.native_xdp"]);
   const warning = named.found("interface.native_xdp");

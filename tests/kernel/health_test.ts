@@ -223,6 +223,33 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
   });
 }
 
+Deno.test("checks are sent from ports that no rule has, also when a rule takes the one that they have", async () => {
+  await using network = await healthNetwork();
+  await using servers = await HealthServers.start(network, { udp: { 5001: "echo" } });
+  await using health = await HealthProcess.start(network);
+  // Of twenty ports that the kernel chooses from, eighteen are steered: an answer to one of those never arrives.
+  await network.exec("client", ["sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=40000 40019"]);
+  const backend: BackendText = { ...QUICK, name: "one", address: IPV4.steer, port: 5001, kind: "udp" };
+  const others = Array.from({ length: 9 }, (_, index): BackendText => ({ ...backend, name: `${index}` }));
+  const portsUsed = (): Set<number> => new Set(servers.requests("udp", 5001).map(({ peerPort }) => peerPort));
+  await health.set([backend], [{ first: 40_001, last: 40_018 }]);
+  await untilChecked(health, "one", 5);
+  const [first, ...more] = portsUsed();
+  assert.ok((first === 40_000 || first === 40_019) && more.length === 0, `${first}, ${more}`);
+
+  const last = first === 40_000 ? 40_019 : 40_000;
+  await health.set([backend], [{ first: 40_001, last: 40_018 }, { first, last: first }]);
+  await untilChecked(health, "one", 5, (await health.status())["one"]!.checks);
+  assert.deepEqual([...portsUsed()], [first, last]);
+
+  // More checks than ports are left in the range: the others are sent from outside of it.
+  await health.set([backend, ...others], [{ first: 40_000, last: 40_019 }]);
+  for (const { name } of others) await untilChecked(health, name, 5);
+  const outside = [...portsUsed()].filter((port) => port !== first && port !== last);
+  assert.ok(outside.length >= 10 && outside.every((port) => port >= 1024 && (port < 40_000 || port > 40_019)));
+  assert.ok(Object.values(await health.status()).every(({ failures }) => failures === 0));
+});
+
 Deno.test("an echo reply that is not ours is none", async () => {
   await using network = await healthNetwork();
   const quiet = ["net.ipv4.icmp_echo_ignore_all=1", "net.ipv6.icmp.echo_ignore_all=1"];

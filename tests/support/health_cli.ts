@@ -8,6 +8,7 @@
 import { type BackendHealth, HealthChecks } from "../../src/backends/health/checks.ts";
 import type { HealthCheckKind } from "../../src/steering/forward.ts";
 import type { Payload } from "../../src/steering/payload.ts";
+import type { PortRange } from "../../src/steering/rule.ts";
 import { configureLog } from "../../src/log.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { PATIENCE_MS } from "../e2e/support/wait.ts";
@@ -39,7 +40,7 @@ export interface Change {
 }
 
 type Request =
-  | { readonly call: "set"; readonly backends: readonly BackendText[] }
+  | { readonly call: "set"; readonly backends: readonly BackendText[]; readonly steered: readonly PortRange[] }
   | { readonly call: "status" | "openFiles" }
   /** Ends the checks; nothing else ends the process. */
   | { readonly call: "dispose" };
@@ -77,8 +78,9 @@ export class HealthProcess extends AnsweringProcess<Request, Change> {
     }
   }
 
-  async set(backends: readonly BackendText[]): Promise<void> {
-    await this.ask({ call: "set", backends });
+  /** @param steered Ports that no check may be sent from. */
+  async set(backends: readonly BackendText[], steered: readonly PortRange[] = []): Promise<void> {
+    await this.ask({ call: "set", backends, steered });
   }
 
   status(): Promise<Readonly<Record<string, BackendHealth>>> {
@@ -146,20 +148,23 @@ function health(tell: (change: Change) => void): (request: Request) => Promise<u
     switch (request.call) {
       case "set":
         setAt = performance.now();
-        checks.set(request.backends.map(({ name, address, port, kind, rise, fall, ...more }) => ({
-          key: name,
-          backend: { name, address: parseAddress(address), port },
-          check: {
-            check: kind,
-            port: more.checkPort ?? null,
-            send: more.payload ?? "",
-            expect: more.expect ?? null,
-            interval: more.intervalMs / 1000,
-            timeout: more.timeoutMs / 1000,
-            rise,
-            fall,
-          },
-        })));
+        checks.set(
+          request.backends.map(({ name, address, port, kind, rise, fall, ...more }) => ({
+            key: name,
+            backend: { name, address: parseAddress(address), port },
+            check: {
+              check: kind,
+              port: more.checkPort ?? null,
+              send: more.payload ?? "",
+              expect: more.expect ?? null,
+              interval: more.intervalMs / 1000,
+              timeout: more.timeoutMs / 1000,
+              rise,
+              fall,
+            },
+          })),
+          request.steered,
+        );
         return true;
       case "status":
         return Object.fromEntries(checks.status());

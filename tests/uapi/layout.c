@@ -21,6 +21,7 @@
 /* after those of libc, whose names they then leave alone */
 #include <linux/icmp.h>
 #include <linux/if.h>
+#include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <stddef.h>

@@ -36,6 +36,7 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   TIMESPEC: { type: "struct timespec", table: uapi.TIMESPEC },
   IFREQ: { type: "struct ifreq", table: uapi.IFREQ },
   ETHTOOL_DRVINFO: { type: "struct ethtool_drvinfo", table: uapi.ETHTOOL_DRVINFO },
+  ETHTOOL_VALUE: { type: "struct ethtool_value", table: uapi.ETHTOOL_VALUE },
   ETHTOOL_CHANNELS: { type: "struct ethtool_channels", table: uapi.ETHTOOL_CHANNELS },
   ETHTOOL_SSET_INFO: { type: "struct ethtool_sset_info", table: uapi.ETHTOOL_SSET_INFO },
   ETHTOOL_GSTRINGS: { type: "struct ethtool_gstrings", table: uapi.ETHTOOL_GSTRINGS },

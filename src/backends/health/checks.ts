@@ -14,9 +14,11 @@ import { AsyncPoll } from "../../ffi/async_poll.ts";
 import { logger } from "../../log.ts";
 import type { HealthCheck } from "../../steering/forward.ts";
 import type { Change } from "../../steering/published.ts";
+import type { PortRange } from "../../steering/rule.ts";
 import type { Outcome, Probe } from "./probe.ts";
 import { openProbe } from "./probes.ts";
 import { RiseAndFall } from "./rise_and_fall.ts";
+import { SourcePorts } from "./source_ports.ts";
 
 export interface Backend {
   /** `10.0.0.11:9000`; what it is known by here. */
@@ -74,8 +76,12 @@ interface Entry {
 
 /** Whether backends are healthy: what {@linkcode HealthChecks} knows, and what tests make up. */
 export interface HealthSource extends AsyncDisposable {
-  /** Says, as part of a change, what is to be checked from then on. */
-  change(backends: readonly CheckedBackend[]): Change;
+  /**
+   * Says, as part of a change, what is to be checked from then on.
+   *
+   * @param steered Ports that no check may be sent from. Default: as before.
+   */
+  change(backends: readonly CheckedBackend[], steered?: readonly PortRange[]): Change;
   /** Every check, by its key. */
   status(): ReadonlyMap<string, BackendHealth>;
 }
@@ -86,6 +92,7 @@ export class HealthChecks implements HealthSource {
   #retired: Probe[] = [];
   #poll: AsyncPoll | undefined;
   #running: Promise<void> | undefined;
+  readonly #ports = new SourcePorts();
 
   /**
    * @param onChange Called once for each change of a backend's health by a check, after it is in {@linkcode status}.
@@ -99,28 +106,34 @@ export class HealthChecks implements HealthSource {
    * @throws {SyscallError} where the process has no file descriptor or memory left to begin with; nothing has changed
    * then.
    */
-  set(backends: readonly CheckedBackend[]): void {
-    this.change(backends).flip();
+  set(backends: readonly CheckedBackend[], steered?: readonly PortRange[]): void {
+    this.change(backends, steered).flip();
   }
 
   /** {@linkcode set} as part of a change. */
-  change(backends: readonly CheckedBackend[]): Change {
+  change(backends: readonly CheckedBackend[], steered?: readonly PortRange[]): Change {
     let before: ReadonlyMap<string, Entry> = this.#entries;
+    let steeredBefore = this.#ports.steered;
     return {
       flip: () => {
         before = this.#entries;
+        steeredBefore = this.#ports.steered;
         const next = new Map(backends.map((checked) => {
           const { key, backend, check } = checked;
           const known = before.get(key) ?? [...before.values()].find((entry) => entry.backend.name === backend.name);
           const stays = known !== undefined && isSame(known.backend, backend);
           if (stays && known.key === key && isDeepStrictEqual(known.check, check)) return [key, known];
-          return [key, newEntry(checked, stays ? known : undefined)];
+          return [key, newEntry(checked, stays ? known : undefined, this.#ports)];
         }));
         const poll = next.size > 0 && this.#running === undefined ? new AsyncPoll() : undefined; // may fail
+        this.#ports.steered = steered ?? steeredBefore;
         this.#replace(next);
         if (poll !== undefined) this.#running = this.#run(poll);
       },
-      back: () => this.#replace(before),
+      back: () => {
+        this.#ports.steered = steeredBefore;
+        this.#replace(before);
+      },
     };
   }
 
@@ -252,7 +265,7 @@ export class HealthChecks implements HealthSource {
   }
 }
 
-function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undefined): Entry {
+function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undefined, ports: SourcePorts): Entry {
   const healthy = before?.health.healthy ?? true;
   const health = before === undefined
     ? {
@@ -269,7 +282,7 @@ function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undef
     key,
     backend,
     check,
-    probe: openProbe({ address: backend.address, port: check.port ?? backend.port }, check),
+    probe: openProbe({ address: backend.address, port: check.port ?? backend.port }, check, ports),
     state: new RiseAndFall(check.rise, check.fall, healthy),
     health,
     dueMs: performance.now() + Math.random() * Math.min(milliseconds(check.interval), SPREAD_MS),

@@ -7,15 +7,17 @@ import type { SocketAddress } from "../../ffi/udp.ts";
 import type { HealthCheck, HealthCheckKind } from "../../steering/forward.ts";
 import { EchoProbe } from "./echo_probe.ts";
 import type { Probe } from "./probe.ts";
+import type { SourcePorts } from "./source_ports.ts";
 import { TcpProbe, UdpProbe } from "./socket_probes.ts";
 
-const PROBES: Readonly<Record<HealthCheckKind, new (peer: SocketAddress, check: HealthCheck) => Probe>> = {
+type ProbeClass = new (peer: SocketAddress, check: HealthCheck, ports: SourcePorts) => Probe;
+const PROBES: Readonly<Record<HealthCheckKind, ProbeClass>> = {
   udp: UdpProbe,
   tcp: TcpProbe,
   icmp: EchoProbe,
 };
 
-/** @param peer The backend, with the port that is checked. */
-export function openProbe(peer: SocketAddress, check: HealthCheck): Probe {
-  return new PROBES[check.check](peer, check);
+/** @param peer The backend, with the port that is checked. @param ports To send from. */
+export function openProbe(peer: SocketAddress, check: HealthCheck, ports: SourcePorts): Probe {
+  return new PROBES[check.check](peer, check, ports);
 }

@@ -10,6 +10,7 @@ import { UAPI } from "../../ffi/uapi.ts";
 import type { HealthCheck } from "../../steering/forward.ts";
 import { payloadBytes } from "../../steering/payload.ts";
 import { failure, type Outcome, type Probe } from "./probe.ts";
+import type { SourcePorts } from "./source_ports.ts";
 import { plural } from "../../text.ts";
 
 /** Answers are looked at to this length; what is expected is shorter. */
@@ -23,8 +24,13 @@ export class UdpProbe implements Probe {
   readonly #payload: Uint8Array<ArrayBuffer>;
   readonly #expect: Uint8Array;
   #socket: IpSocket | undefined;
+  #port = 0;
 
-  constructor(private readonly peer: SocketAddress, { send, expect }: HealthCheck) {
+  constructor(
+    private readonly peer: SocketAddress,
+    { send, expect }: HealthCheck,
+    private readonly ports: SourcePorts,
+  ) {
     this.#payload = payloadBytes(send);
     this.#expect = payloadBytes(expect ?? "");
   }
@@ -35,9 +41,10 @@ export class UdpProbe implements Probe {
 
   start(): Outcome | undefined {
     // A second answer to the last check, or news of it: with another port ours, none of that can reach us.
-    if (this.#socket?.isQuiet() === false) this.reset();
+    if (this.#socket?.isQuiet() === false || !this.ports.allows(this.#port)) this.reset();
     if (this.#socket === undefined) {
       this.#socket = IpSocket.udp(this.peer);
+      this.#port = this.ports.bind(this.#socket);
       const connected = this.#socket.connect();
       if (connected < 0) return failure("connect", connected);
     }
