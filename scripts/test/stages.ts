@@ -45,7 +45,15 @@ const MAKE_ROOT = "empty root for the one file";
 
 /** Stages that take longest. They start first, so that none of them is left running alone at the end. */
 const LONGEST = [
-  ...["packaging/deb", "e2e/dashboard", "e2e/forward_change", "kernel/health", "e2e/top", "e2e/lifecycle"],
+  ...[
+    "packaging/service",
+    "packaging/deb",
+    "e2e/dashboard",
+    "e2e/forward_change",
+    "kernel/health",
+    "e2e/top",
+    "e2e/lifecycle",
+  ],
   ...["e2e/echo", "e2e/forward_programs", "e2e/ports", "e2e/remap", "e2e/capture", "e2e/capture_files"],
 ];
 
