@@ -37,9 +37,9 @@ Deno.test("what GET /v1/config answers can be put back, changed by a program, wh
   assert.match(first.tag, /^"\w+-1"$/);
   const tag = (generation: number): string => first.tag.replace("-1", `-${generation}`);
   assert.deepEqual(first.rules, [
-    { name: "game", ports: 7777, worker: 0, action: "echo" },
-    { name: "web", ports: [53, "27015-27030"], worker: 0, action: FORWARD },
-    { name: "scanners", ports: 19, worker: "hash", action: "drop" },
+    { name: "game", ports: 7777, worker: 0, action: "echo", fragments: "drop" },
+    { name: "web", ports: [53, "27015-27030"], worker: 0, action: FORWARD, fragments: "drop" },
+    { name: "scanners", ports: 19, worker: "hash", action: "drop", fragments: "drop" },
   ]);
   assert.deepEqual(changesOf(await box.request("PUT", "/v1/config", first.text, { "if-match": first.tag })), []);
 
@@ -89,7 +89,13 @@ Deno.test("ports of a rule that forwards: a move keeps its settings, a map is ke
   assert.equal((await post(move, "", { "if-match": '"9"' })).code, 412);
   assert.equal((await box.status()).generation, 1);
   assert.deepEqual(changesOf(await post(move, "", { "if-match": (await read(box)).tag })), moved);
-  assert.deepEqual(await ruleOf("port-27015"), { name: "port-27015", ports: 27015, worker: 1, action: FORWARD });
+  assert.deepEqual(await ruleOf("port-27015"), {
+    name: "port-27015",
+    ports: 27015,
+    worker: 1,
+    action: FORWARD,
+    fragments: "drop",
+  });
 
   const map = { forward: { ...FORWARD.forward, mode: "dsr", remap_port: 5353 } };
   assert.equal((await post({ ports: 5000, worker: "hash", action: map })).code, 200);

@@ -134,7 +134,7 @@ Deno.test("ports set and unset without --save leave the file alone, and say so",
   assert.match(
     set.stdout,
     new RegExp(
-      "^~ game: ports 7777,7778,27015-27030 -> 7777,27015-27030\n" +
+      "^~ game: ports 7777-7778,27015-27030 -> 7777,27015-27030\n" +
         "\\+ port-7778: ports 7778, worker hash, action echo\n" +
         "generation 2 is in force after \\d+\\.\\d ms\nnot saved: the change lasts until the next reload \\(use --save to keep it\\)\n$",
     ),
