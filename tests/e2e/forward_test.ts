@@ -27,7 +27,7 @@ for (const family of BOTH) {
       requests: REQUESTS,
       window: 48, // fewer than a worker parks while the kernel looks for the backends' link addresses
     });
-    const { byBackend, elapsedMs: _, lost, ...report } = await clients.report();
+    const { answersOf: _, byBackend, elapsedMs: __, lost, ...report } = await clients.report();
     assert.deepEqual(report, { sent: ALL, answered: ALL - lost, wrong: 0, late: 0, moved: 0 });
     for (const number of [1, 2, 3]) {
       const share = byBackend[number]!;

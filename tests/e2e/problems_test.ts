@@ -98,7 +98,9 @@ Deno.test("a next hop that is dead, and a backend out of the rules that is nobod
     interfaces: [INTERFACES.steer, BACK],
   }));
   await until("no problem", async () => (await xdpsteer(box, network, "--check")).code === 0);
-  const about = [...(await box.metrics()).keys()].filter((key) => key.includes(name));
+  const about = [...(await box.metrics()).keys()].filter((key) =>
+    key.includes(name) && !/_(sessions|leaving)\{/.test(key)
+  );
   assert.deepEqual(about, [], "nothing that an alert could fire on");
 });
 
