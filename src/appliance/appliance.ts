@@ -109,7 +109,11 @@ export class Appliance {
       const { interfaces } = parts;
       const directory = new EndDirectory(interfaces, workers.count, workers.readers(TABLE.ends));
       const keeper = parts.keeper = new InterfaceKeeper({ interfaces, devices, directory, queue });
-      for (const [index, steered] of interfaces.entries()) await keeper.attach(steered, found[index]!.device);
+      for (const [index, steered] of interfaces.entries()) {
+        await keeper.attach(steered, found[index]!.device);
+        // The first forward table is made while workers start, and names ways out that are there when it is in force.
+        steered.setCondition("attached");
+      }
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
       const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
       const [low, high] = crypto.getRandomValues(new Int32Array(2));
