@@ -71,6 +71,10 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegEx
     '3:44 rule name "a" is used twice: expected another, line 3 has it already',
   ],
   [
+    "steering: [{ name: a, ports: 53, fragments: keep }]",
+    '3:45 fragments "keep" is not known: expected one of: drop, pass',
+  ],
+  [
     "steering: [{ name: a, ports: 53, worker: 4 }]",
     "3:42 worker 4 does not exist: expected 0 to 3, or hash, since workers.count is auto, 4 on this machine",
   ],

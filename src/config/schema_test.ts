@@ -57,7 +57,7 @@ interfaces:
     rings: { rx: 64, tx: 128, fill: 32768, completion: 256 }
 workers: { count: 2, cpus: [5, 7], wait: busy }
 steering:
-  - { name: a, ports: [1, "2", "3-5", 65535], worker: 1, action: pass }
+  - { name: a, ports: [1, "2", "3-5", 65535], worker: 1, action: pass, fragments: pass }
   - { name: b, ports: 6-6, worker: hash, action: drop }
   - name: c
     ports: 7
@@ -92,7 +92,7 @@ Deno.test("parseConfig() reads every key", () => {
         ports: [{ first: 1, last: 1 }, { first: 2, last: 2 }, { first: 3, last: 5 }, { first: 65535, last: 65535 }],
         worker: 1,
         action: { kind: "pass" },
-        fragments: "drop",
+        fragments: "pass",
       },
       { name: "b", ports: [{ first: 6, last: 6 }], worker: "hash", action: { kind: "drop" }, fragments: "drop" },
       {

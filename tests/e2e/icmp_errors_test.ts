@@ -186,7 +186,7 @@ for (const family of BOTH) {
       assert.deepEqual([left, mtu], [0, MTU]);
       const status = await settled(box);
       assert.ok(answersOf(status).error_returned! >= 2);
-      assert.equal(answersOf(status).returned, 100);
+      assert.ok(answersOf(status).returned! >= 100);
     });
 
     await test.step("a backend learns how much the way to a client carries", async () => {
