@@ -17,7 +17,7 @@ const ERRORS = {
 
 /** Numbers of Linux that Python's socket module lacks; and what the error queue holds: type, code, MTU of each. */
 const SOCKETS = `
-import json, socket, struct, sys
+import json, socket, struct, sys, time
 def opened(address):
     six = ":" in address
     made = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
@@ -76,21 +76,23 @@ def told():
         answer = ask("told", 20)
         if answer[:1] == b"{": return json.loads(answer)
 def until_answered(word, size):
-    for _ in range(100):
+    while time.monotonic() < deadline:
         if len(ask(word, 1)) == size: return True
 def until_told(word, wanted):
-    for _ in range(100):
+    found = []
+    while time.monotonic() < deadline:
         ask(word, 0.2)
         found = told()["told"]
         if wanted in found: break
     return found
 def client_told():
-    for _ in range(100):
+    while time.monotonic() < deadline:
         set_hops(1)
         ask("size 1", 0.2)
         set_hops(64)
         found = errors(client)
         if found: return found
+deadline = time.monotonic() + 60
 print(json.dumps(eval(options["run"])))
 `;
 
