@@ -11,7 +11,7 @@ import { ICMP_ERROR, type IcmpError } from "../packet/icmp_error.ts";
 import { frameBytes, keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import { remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
-import { arrivalOf, cameBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
+import { arrivalOf, cameBy, hasBackends, interfaceOf, mtuOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
 import {
   chooseBackend,
@@ -79,7 +79,7 @@ export class Forwarder {
   mayPark = true;
   readonly #egress: Egress;
   /** Packets have to come by what leads to their sender. */
-  readonly isStrict: boolean;
+  readonly #isStrict: boolean;
   readonly #clientErrors = new IcmpErrors();
   readonly #backendErrors = new IcmpErrors();
   #table: ForwardTable;
@@ -87,7 +87,7 @@ export class Forwarder {
   constructor(table: ForwardTable, egress: Egress, { anyArrival = false, ...options }: ForwarderOptions) {
     this.#table = table;
     this.#egress = egress;
-    this.isStrict = !anyArrival;
+    this.#isStrict = !anyArrival;
     this.sessions = new SessionTable(options);
     this.sessions.follow(table);
     this.errors = new ErrorForwarder(this);
@@ -155,10 +155,7 @@ export class Forwarder {
       if (session < 0) return sessions_full;
       this.#noteAddress(packet, session);
     } else {
-      // Packets by another interface divert the answers. From the backends' side nobody can do that to a client.
-      if (arrival !== words[session + SESSION.arrival] && this.isStrict && hasBackends(table.arrivals, arrival)) {
-        return wrong_interface;
-      }
+      if (this.isDiverted(session, arrival)) return wrong_interface;
       row = words[session + SESSION.backend]!;
       const isUsable = table.usable[usableAt(forward - 1) + row] !== 0;
       // The rule's mode and the translation addresses may have changed since the session began.
@@ -213,17 +210,11 @@ export class Forwarder {
     this.sendsBack = false;
     this.parks = false;
     const { ip, udp, isIpv6 } = packet;
-    const source = ip + (isIpv6 ? IPV6.source : IPV4.source);
-    const row = findBackend(table, view, source, view.getUint16(udp, LITTLE), isIpv6);
-    if (row < 0) return no_session;
-    // Only by what leads to the backend: nobody on the clients' side can forge its answers.
-    if (this.isStrict && !cameBy(arrivalOf(view, packet, from), table.backends[backendAt(row) + BACKEND.arrival]!)) {
-      return wrong_interface;
-    }
-    const address = findSource(table, view, ip + (isIpv6 ? IPV6.destination : IPV4.destination), isIpv6, row);
-    if (address < 0) return no_session;
-    const session = sessions.findByAnswer(packet.destinationPort, row, address);
-    if (session < 0 || sessions.isOver(session, now)) return no_session;
+    const { source, destination } = isIpv6 ? IPV6 : IPV4;
+    const port = view.getUint16(udp, LITTLE);
+    const own = packet.destinationPort;
+    const session = this.findAnswered(view, ip + source, port, ip + destination, own, packet, from);
+    if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : no_session;
     if (!isAnswerable(view, packet)) return unanswerable;
     if (hopsLeft(view, packet) <= 1) {
       if (maySendBack) this.#tell(this.#backendErrors, view, packet, hopsExceeded, 0);
@@ -243,6 +234,46 @@ export class Forwarder {
     const back = (ports << 16) | (ports >>> 16);
     translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
     return this.send(view, packet, length, from, to, words, session + SESSION.link, returned);
+  }
+
+  /**
+   * The session that a packet from the backends' side is about. Hot path: no allocation.
+   *
+   * @param backend Where the backend's address stands in `view`; `port` is its port, as it stands in packets.
+   * @param own Where the translation address stands; `ownPort` is the translation port.
+   * @param packet What came, and `from` the interface it came by: only what leads to the backend counts, so that nobody
+   * on the clients' side can forge its answers.
+   * @returns -1 where there is none, or {@linkcode WRONG_ARRIVAL}.
+   */
+  findAnswered(
+    view: DataView,
+    backend: number,
+    port: number,
+    own: number,
+    ownPort: number,
+    packet: UdpPacket,
+    from: number,
+  ): number {
+    const { sessions, table } = this;
+    const { isIpv6 } = packet;
+    const row = findBackend(table, view, backend, port, isIpv6);
+    if (row < 0) return -1;
+    if (this.#isStrict && !cameBy(arrivalOf(view, packet, from), table.backends[backendAt(row) + BACKEND.arrival]!)) {
+      return WRONG_ARRIVAL;
+    }
+    const address = findSource(table, view, own, isIpv6, row);
+    if (address < 0) return -1;
+    const session = sessions.findByAnswer(ownPort, row, address);
+    return session < 0 || sessions.isOver(session, this.now) ? -1 : session;
+  }
+
+  /**
+   * True for what comes from the backends' side as if it were a client's: packets by another interface divert a
+   * session's answers, and from there nobody can do that to a client. Hot path.
+   */
+  isDiverted(session: number, arrival: number): boolean {
+    return arrival !== this.sessions.words[session + SESSION.arrival] && this.#isStrict &&
+      hasBackends(this.#table.arrivals, arrival);
   }
 
   #noteAddress({ isIpv6 }: UdpPacket, session: number): void {

@@ -14,9 +14,9 @@ import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
 import { type ReceivedError, translateError } from "../packet/received_error.ts";
 import { IPV4, IPV6, portInPacket, UDP, UdpPacket } from "../packet/udp.ts";
-import { arrivalOf, cameBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
+import { arrivalOf, cameBy, interfaceOf, mtuOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
-import { findBackend, findSource, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
+import { sourceOf, sourceWords } from "../steering/forward_lookup.ts";
 import { BACKEND, BACKEND_REACHABLE, backendAt } from "../steering/forward_table.ts";
 import { SESSION } from "../steering/session_row.ts";
 import type { Forwarder } from "./forward.ts";
@@ -53,17 +53,10 @@ export class ErrorForwarder {
     const forwarder = this.#forwarder;
     const { sessions, table, now } = forwarder;
     const { outer, quoted: { ip, udp, isIpv6, sourcePort } } = error;
-    const destination = ip + (isIpv6 ? IPV6.destination : IPV4.destination);
-    const row = findBackend(table, view, destination, view.getUint16(udp + UDP.destination, LITTLE), isIpv6);
-    if (row < 0) return error_unmatched;
-    const arrival = arrivalOf(view, outer, from);
-    if (forwarder.isStrict && !cameBy(arrival, table.backends[backendAt(row) + BACKEND.arrival]!)) {
-      return wrong_interface;
-    }
-    const address = findSource(table, view, ip + (isIpv6 ? IPV6.source : IPV4.source), isIpv6, row);
-    if (address < 0) return error_unmatched;
-    const session = sessions.findByAnswer(sourcePort, row, address);
-    if (session < 0 || sessions.isOver(session, now)) return error_unmatched;
+    const { source, destination } = isIpv6 ? IPV6 : IPV4;
+    const port = view.getUint16(udp + UDP.destination, LITTLE);
+    const session = forwarder.findAnswered(view, ip + destination, port, ip + source, sourcePort, outer, from);
+    if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : error_unmatched;
     if (hopsLeft(view, outer) <= 1) return hops_exceeded;
     const { words } = sessions;
     const way = words[session + SESSION.arrival]!;
@@ -91,9 +84,7 @@ export class ErrorForwarder {
     if (session < 0 || sessions.isOver(session, now)) return error_unmatched;
     const { words } = sessions;
     const arrival = arrivalOf(view, outer, from);
-    if (arrival !== words[session + SESSION.arrival] && forwarder.isStrict && hasBackends(table.arrivals, arrival)) {
-      return wrong_interface;
-    }
+    if (forwarder.isDiverted(session, arrival)) return wrong_interface;
     const backend = backendAt(words[session + SESSION.backend]!);
     if ((backends[backend + BACKEND.flags]! & BACKEND_REACHABLE) === 0) return no_neighbour;
     if (hopsLeft(view, outer) <= 1) return hops_exceeded;

@@ -11,6 +11,8 @@ import type { UdpPacket } from "../packet/udp.ts";
 export const MAX_INTERFACES = 255;
 /** The arrival of what has not been seen yet: that of no packet. */
 export const NO_ARRIVAL = -1;
+/** In place of a session: a packet did not come by what leads to its sender. */
+export const WRONG_ARRIVAL = -2;
 
 /** The interface is the highest byte; below it are the ids of two VLAN tags, the outer one lowest. */
 const INTERFACE_SHIFT = 24;
