@@ -14,7 +14,7 @@ import { entryOf, PROBLEM_KINDS } from "../src/observe/problems/kinds.ts";
 import { ACTION_KINDS, ACTION_TABLE, type ActionKind } from "../src/steering/action.ts";
 import { type Fate, FATE_TABLE, FATES } from "../src/steering/fate.ts";
 import { LOST_COUNTERS, SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../src/xsk/socket_counters.ts";
-import { FIXED, LIVE_KEYS } from "../src/appliance/reload.ts";
+import { FIXED, LIVE_KEYS } from "../src/appliance/fixed.ts";
 import { ConfigError } from "../src/errors.ts";
 import {
   COMPANIONS,

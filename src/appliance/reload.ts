@@ -18,6 +18,7 @@ import type { ServiceManager } from "../host/service_manager.ts";
 import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { Appliance } from "./appliance.ts";
 import type { Check } from "./checker.ts";
+import { requireFixed } from "./fixed.ts";
 import { type FileContent, type Found, readFound } from "./found_file.ts";
 import type { Applied, Steering } from "./steering.ts";
 
@@ -62,13 +63,6 @@ export class StaleError extends SteerError {
     });
   }
 }
-
-/** Keys of the configuration that are fixed for the life of the process. */
-export const FIXED = ["interfaces", "workers", "forwarding", "control", "log"] as const;
-/** Keys of these that are not. */
-export const LIVE_KEYS = { forwarding: ["addresses"] } as const satisfies {
-  readonly [Key in typeof FIXED[number]]?: readonly (keyof Config[Key])[];
-};
 
 /** Between two reads of the file that have to find the same. */
 const SETTLE_MS = 200;
@@ -184,14 +178,18 @@ export class Reloader {
     const isConfirmed = isDeepStrictEqual(confirmed, identity);
     if (onlyIfChanged && !isConfirmed && isDeepStrictEqual(identity, this.#seen)) return undefined;
     this.#seen = identity;
-    if (!isConfirmed && content !== undefined && await this.#isSuspicious(content)) return "suspicious";
-    return await this.#change("file", async () => {
+    const checked = Promise.try(() => {
       if (content === undefined) throw failure;
-      const config = await check(content, file);
+      return check(content, file);
+    });
+    // What is wrong with the file is told by #change().
+    if (!isConfirmed && await checked.then((config) => this.#isSuspicious(config), () => false)) return "suspicious";
+    return await this.#change("file", async () => {
+      const config = await checked;
       try {
         const applied = await this.#apply(config);
         this.#holds(config.steering);
-        void memo?.remember(content, cpuCount, config);
+        void memo?.remember(content!, cpuCount, config);
         return applied;
       } catch (error) {
         if (!isAboutContent(error)) this.#seen = undefined;
@@ -201,13 +199,9 @@ export class Reloader {
   }
 
   /** Whether a file that is good loses so many rules that it may be half of what is being written; says so. */
-  async #isSuspicious(content: Uint8Array): Promise<boolean> {
-    const { check, file } = this.#options;
+  #isSuspicious(next: Config): boolean {
     const { control: { settle }, steering } = this.#config;
     if (settle === 0 || steering.length < MIN_RULES_TO_LOSE) return false;
-    // What is wrong with it is told by #change().
-    const next = await Promise.try(() => check(content, file)).catch(() => undefined);
-    if (next === undefined) return false;
     const names = new Set(next.steering.map(({ name }) => name));
     const lost = steering.filter(({ name }) => !names.has(name)).length;
     if (2 * lost <= steering.length) return false;
@@ -320,14 +314,7 @@ export class Reloader {
 
   /** @throws {SteerError} for a change that needs a restart. */
   #requireFixed(next: Config): void {
-    const named = this.#asNamed(next);
-    const fixed = FIXED.filter((key) => !isDeepStrictEqual(fixedPart(named, key), fixedPart(this.#config, key)));
-    if (fixed.length > 0) {
-      throw new SteerError(`${fixed.join(", ")} cannot change while xdpsteer runs; nothing was applied`, {
-        hint: "restart xdpsteer to change it, or undo that part of the change",
-        exitCode: EXIT.configInvalid,
-      });
-    }
+    requireFixed(this.#asNamed(next), this.#config);
   }
 
   /** The same, where an interface that is steered has another of its names with the name that it is known by. */
@@ -380,12 +367,6 @@ export class Reloader {
     const time = this.#timers.date().toISOString();
     return this.last = { time, result, message };
   }
-}
-
-function fixedPart(config: Config, key: typeof FIXED[number]): unknown {
-  if (key !== "forwarding") return config[key];
-  const live: readonly string[] = LIVE_KEYS.forwarding;
-  return Object.fromEntries(Object.entries(config.forwarding).filter(([name]) => !live.includes(name)));
 }
 
 /** True where the same content would be refused again: else it may be put in force when what hindered it is over. */

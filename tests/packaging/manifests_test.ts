@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { validate } from "npm:dockerfile-utils@0.16.3";
 import { parse } from "yaml";
-import { FIXED } from "../../src/appliance/reload.ts";
+import { FIXED } from "../../src/appliance/fixed.ts";
 import type { Kinds, Manifest } from "./kubernetes.ts";
 import { readManifests, typeErrors } from "./kubernetes.ts";
 import { exists, ROOT, run, succeed, temporaryFolder } from "./support.ts";
