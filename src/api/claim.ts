@@ -8,6 +8,7 @@ import type { ControlConfig } from "../config/schema.ts";
 import { messageOf, SteerError } from "../errors.ts";
 import { groupNumber, kindInTheWay } from "../config/machine_place.ts";
 import { HeldFile, UnreadableError } from "../ffi/held_file.ts";
+import { ALIVE, ALIVE_PATH, NOT_ALIVE } from "./alive.ts";
 
 /**
  * Makes sure that the control socket and the TCP address can be had.
@@ -93,6 +94,7 @@ function inTheWay(path: string, info: Deno.FileInfo): SteerError {
 
 /** @param place What to connect to; `path` is its name in errors. */
 async function requireNoListener(place: string, path: string): Promise<void> {
+  const hint = `ss -xlp src ${path} names it: stop it first, or give this one another control.socket`;
   let isXdpsteer: boolean;
   try {
     using connection = await Deno.connect({ transport: "unix", path: place });
@@ -101,14 +103,10 @@ async function requireNoListener(place: string, path: string): Promise<void> {
     if (error instanceof Deno.errors.ConnectionRefused) return; // it was left behind
     if (error instanceof Deno.errors.NotFound) throw error;
     const why = error instanceof Deno.errors.WouldBlock ? "its listener is too busy to answer" : messageOf(error);
-    throw new SteerError(`Another program may use the control socket "${path}": ${why}`, {
-      hint: `ss -xlp src ${path} names it: stop it first, or give this one another control.socket`,
-    });
+    throw new SteerError(`Another program may use the control socket "${path}": ${why}`, { hint });
   }
   if (!isXdpsteer) {
-    throw new SteerError(`Another program listens on "${path}", and does not answer as xdpsteer does`, {
-      hint: `ss -xlp src ${path} names it: stop it first, or give this one another control.socket`,
-    });
+    throw new SteerError(`Another program listens on "${path}", and does not answer as xdpsteer does`, { hint });
   }
   throw new SteerError(`Another xdpsteer answers on "${path}", and goes on steering`, {
     hint:
@@ -117,7 +115,8 @@ async function requireNoListener(place: string, path: string): Promise<void> {
   });
 }
 
-const ASK = new TextEncoder().encode("GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+const ASK = new TextEncoder().encode(`GET ${ALIVE_PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`);
+const ANSWER = new RegExp(`^HTTP/1\\.1 (200|503) [^]*\r\n\r\n(${ALIVE}|${NOT_ALIVE})\n`);
 const ANSWER_MS = 1000;
 const ANSWER_BYTES = 4096;
 
@@ -136,5 +135,5 @@ async function answersAsXdpsteer(connection: Deno.Conn): Promise<boolean> {
   const late = setTimeout(() => connection.close(), ANSWER_MS);
   await ask().catch(() => {}); // what came is judged
   clearTimeout(late);
-  return /^HTTP\/1\.1 (200|503) [^]*\r\n\r\n(ok|a worker does not run)\n/.test(text);
+  return ANSWER.test(text);
 }

@@ -87,10 +87,19 @@ Deno.test("claimAddresses() calls another xdpsteer what answers as one", () =>
   withFolder(async (folder) => {
     const path = `${folder}/control.sock`;
     for (
-      const [status, body, says] of [[200, "ok\n", "Another xdpsteer"], [200, "hello", "Another program"]] as const
+      const [status, body, says] of [
+        [200, "ok\n", "Another xdpsteer"],
+        [503, "A worker does not run\n", "Another xdpsteer"],
+        [200, "hello", "Another program"],
+      ] as const
     ) {
-      await using _server = Deno.serve({ path, onListen: () => {} }, () => new Response(body, { status }));
-      await assert.rejects(claim(path), (error: Error) => error.message.startsWith(says));
+      // One that has problems is alive all the same.
+      await using _server = Deno.serve({ path, onListen: () => {} }, ({ url }) =>
+        url.endsWith("/livez")
+          ? new Response(body, { status })
+          : new Response("Interface eth0 is gone\n", { status: 503 }));
+      await assert.rejects(claim(path), (error: Error) =>
+        error.message.startsWith(says));
     }
   }));
 

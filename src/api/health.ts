@@ -6,12 +6,13 @@
  */
 import { healthOf, readinessOf, ruleReadiness } from "../observe/problems/readiness.ts";
 import { escapeControls } from "../text.ts";
+import { ALIVE, NOT_ALIVE } from "./alive.ts";
 import { type Answer, HttpError } from "./answers.ts";
 import { requireWords } from "./conditions.ts";
 import type { HttpOptions } from "./wire.ts";
 
 export function alive({ appliance }: HttpOptions): Answer {
-  return answer("ok", appliance.alive ? [] : ["A worker does not run"]);
+  return answer(ALIVE, appliance.alive ? [] : [NOT_ALIVE]);
 }
 
 export function healthy({ problems }: HttpOptions): Answer {

@@ -7,6 +7,7 @@ import type { IncomingMessage } from "node:http";
 import { ANSWERS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import { renderMetrics } from "../observe/metrics.ts";
+import { ALIVE_PATH } from "./alive.ts";
 import { type Answer, HttpError, json } from "./answers.ts";
 import { alive, healthy, isReady, ready } from "./health.ts";
 import type { HttpOptions } from "./wire.ts";
@@ -29,7 +30,7 @@ const DASHBOARD_FOLDER = "/dashboard/";
 /** Paths and their methods. GET works everywhere, the others on the control socket only. */
 const ROUTES = new Map<string, Readonly<Record<string, Handler>>>(Object.entries({
   "/": { GET: dashboard },
-  "/livez": { GET: alive },
+  [ALIVE_PATH]: { GET: alive },
   "/healthz": { GET: healthy },
   "/readyz": { GET: ready },
   "/metrics": {
