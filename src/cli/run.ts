@@ -103,9 +103,9 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
     using _events = new KernelEvents(appliance.interfaces);
     hideMemory();
     logStart(appliance, performance.now() - startedMs);
-    await warnOfHost(appliance, reloader, config);
     manager.ready(`Generation ${appliance.steering.generation} is in force`);
     manager.beatWhile(() => appliance.alive);
+    await warnOfHost(appliance, reloader);
     const reason = await Promise.race([stopped.promise, appliance.failure]);
     log.info("{reason}: detaching, then draining", { reason });
   } finally {
@@ -143,7 +143,7 @@ async function diagnosed(error: unknown, config: Config): Promise<never> {
 }
 
 /** Logs what of the machine loses packets, now and whenever rules have changed. */
-async function warnOfHost({ interfaces }: Appliance, reloader: Reloader, config: Config): Promise<void> {
+async function warnOfHost({ interfaces }: Appliance, reloader: Reloader): Promise<void> {
   const { MisfitLog } = await import("../host/misfits.ts"); // not for the start
   const misfits = new MisfitLog();
   reloader.onApplied = ({ workers, ...next }) => {
@@ -153,7 +153,7 @@ async function warnOfHost({ interfaces }: Appliance, reloader: Reloader, config:
     });
     misfits.tell({ interfaces: granted, workers, rules: next, starting: false });
   };
-  reloader.onApplied(config);
+  reloader.onApplied(reloader.config);
 }
 
 function logStart(appliance: Appliance, elapsedMs: number): void {
