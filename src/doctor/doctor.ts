@@ -9,7 +9,7 @@ import { messageOf } from "../errors.ts";
 import { hasEthernetHeaders, interfaceFacts } from "../ffi/interface_facts.ts";
 import { interfaceIndex } from "../ffi/libc.ts";
 import { LOSS_CHECKS } from "../host/interface_checks.ts";
-import { interfaceNames } from "../host/interface_index.ts";
+import { listDevices } from "../host/devices.ts";
 import { missingCapabilities } from "../host/privileges.ts";
 import { ADDRESSES_CHECK } from "./addresses.ts";
 import { ATTACHED_CHECK, isOccupied } from "./attached.ts";
@@ -82,7 +82,7 @@ export function withDefaults(name: string): InterfaceConfig {
 
 /** Every interface that is up and leads out of the machine, or into a namespace. */
 export function interfacesThatAreUp(): string[] {
-  return interfaceNames().filter((name) => name !== "lo" && isUp(name));
+  return listDevices().names.filter((name) => name !== "lo" && isUp(name));
 }
 
 function interfaceFindings(
@@ -96,7 +96,7 @@ function interfaceFindings(
 }
 
 function absent(): Verdict {
-  return problem(`there is no such interface in this network namespace: there are ${interfaceNames().join(", ")}`);
+  return problem(`there is no such interface in this network namespace: there are ${listDevices().names.join(", ")}`);
 }
 
 async function tryOut(config: InterfaceConfig, probe: boolean): Promise<Finding[]> {

@@ -21,10 +21,3 @@ export function requireInterface(
     hint: `the interfaces are: ${devices.names.join(", ")}`,
   });
 }
-
-/** Names of the interfaces in this network namespace. */
-export function interfaceNames(): string[] {
-  // Not sysfs, which may be another namespace's.
-  return Deno.readTextFileSync("/proc/self/net/dev").split("\n").flatMap((line) => /^ *(\S+):/.exec(line)?.[1] ?? [])
-    .sort();
-}
