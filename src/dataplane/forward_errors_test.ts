@@ -194,26 +194,23 @@ const errors = fc.record({
 
 for (const family of BOTH) {
   const least = family === "IPv6" ? 48 : 28;
-  const shapeOf = ({ options, isTagged }: { options: number; isTagged: boolean }): Partial<FrameOptions> => ({
-    vlans: isTagged ? [{ id: 7 }] : [],
-    ...(family === "IPv4" ? { ipv4Options: new Uint8Array(options).fill(1) } : {}),
-  });
+  /** What a packet looks like that an error is about, its VLAN tags, and how much of it is quoted. */
+  const about = errors.map(({ kind, payload, more, hops, checksum, options, isTagged }) => ({
+    kind,
+    packet: {
+      ...{ payload, hops, checksum: checksum || family === "IPv6" },
+      ...(family === "IPv4" ? { ipv4Options: new Uint8Array(options).fill(1) } : {}),
+    },
+    tags: { vlans: isTagged ? [{ id: 7 }] : [] },
+    bytes: least + (family === "IPv4" ? options : 0) + more,
+  }));
 
   Deno.test(`an error about a packet to a backend is one about the client's packet: ${family}`, () => {
     fc.assert(
-      fc.property(errors, ({ kind, payload, more, hops, checksum, ...shape }) => {
+      fc.property(about, ({ kind, packet, tags, bytes }) => {
         const rig = new Rig(family);
-        const { ipv4Options, vlans } = shapeOf(shape);
-        const packet = {
-          payload,
-          hops,
-          checksum: checksum || family === "IPv6",
-          ...(ipv4Options === undefined ? {} : { ipv4Options }),
-        };
-        const tags = vlans === undefined ? {} : { vlans };
         rig.begin({ ...packet, ...tags });
         const { request, atBackend } = rig.ends();
-        const bytes = least + (ipv4Options?.length ?? 0) + more;
         const { fate, sent, by } = rig.put(errorAbout(rig, { ...packet, ...atBackend }, { kind, bytes }), BACK);
         assert.deepEqual([fate, by], ["error_returned", FRONT]);
         assert.deepEqual(sent, expected(rig, { ...packet, ...request }, { kind, bytes, ...tags }));
@@ -224,24 +221,17 @@ for (const family of BOTH) {
 
   Deno.test(`an error about an answer is one about the backend's packet: ${family}`, () => {
     fc.assert(
-      fc.property(errors, ({ kind, payload, more, hops, checksum, ...shape }) => {
+      fc.property(about, ({ kind, packet, tags, bytes }) => {
         const rig = new Rig(family);
         rig.begin();
-        const { ipv4Options, vlans } = shapeOf(shape);
-        const packet = {
-          payload,
-          hops,
-          checksum: checksum || family === "IPv6",
-          ...(ipv4Options === undefined ? {} : { ipv4Options }),
-        };
         const { answer, atClient } = rig.ends();
-        const bytes = least + (ipv4Options?.length ?? 0) + more;
-        const what = { kind, bytes, ...(vlans === undefined ? {} : { vlans }) };
-        const { fate, sent, by } = rig.put(errorAbout(rig, { ...packet, ...atClient }, what), FRONT);
+        const { fate, sent, by } = rig.put(
+          errorAbout(rig, { ...packet, ...atClient }, { kind, bytes, ...tags }),
+          FRONT,
+        );
         assert.deepEqual([fate, by], ["error_forwarded", BACK]);
-        const about = { ...packet, ...answer };
-        about.source = { ...about.source, mac: MAC.backend };
-        assert.deepEqual(sent, expected(rig, about, { kind, bytes }));
+        const source = { ...answer.source, mac: MAC.backend };
+        assert.deepEqual(sent, expected(rig, { ...packet, ...answer, source }, { kind, bytes }));
       }),
       { numRuns: 300 },
     );
