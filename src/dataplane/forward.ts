@@ -44,9 +44,6 @@ const { tooBig, hopsExceeded } = ICMP_ERROR;
 const { dsr } = FORWARD_MODE;
 const LITTLE = true;
 
-/** Sessions looked at for expiry with each batch. */
-const EXPIRE_LOOKS = 16;
-
 /** Sends a packet out of another interface than it came by. */
 export interface Egress {
   /** Bytes of the largest frame that {@linkcode send} can copy to an interface. Hot path. */
@@ -101,12 +98,6 @@ export class Forwarder {
   set table(table: ForwardTable) {
     this.#table = table;
     this.sessions.follow(table);
-  }
-
-  /** To be called once per batch. @param now Ticks. */
-  startBatch(now: number): void {
-    this.now = now;
-    this.sessions.expire(now, EXPIRE_LOOKS);
   }
 
   /**

@@ -90,7 +90,7 @@ for (let index = 0; index < PACKETS; index++) {
 
 function toBackend(by = forwarder, from = clientsView): void {
   restore(from);
-  by.startBatch(1);
+  by.now = 1;
   for (let index = 0; index < PACKETS; index++) {
     readUdp(view, index * CHUNK + AT, length, packet);
     by.toBackend(view, packet, RULE, 0, length, true);
@@ -99,7 +99,7 @@ function toBackend(by = forwarder, from = clientsView): void {
 
 function toClient(): void {
   restore(answersView);
-  forwarder.startBatch(1);
+  forwarder.now = 1;
   for (let index = 0; index < PACKETS; index++) {
     readUdp(view, index * CHUNK + AT, length, packet);
     forwarder.toClient(view, packet, 0, length, true);

@@ -61,9 +61,11 @@ export interface LoopContext {
   readonly heapUsed: () => number;
 }
 
-/** How often a worker looks for sessions that have expired, and how many it looks at. */
-const EXPIRE_MS = 10;
-const EXPIRE_LOOKS = 1024;
+/** How often a worker looks for sessions that have expired. */
+const EXPIRE_MS = 2;
+/** How many it looks at: all that there can be by default in half a second, and at most so many that no packet waits. */
+const EXPIRE_LOOKS_PER_MS = 128;
+const EXPIRE_LOOKS_MAX = 1024;
 /** Turns with packets between two looks at the clock: too few to be late, so many that they cost nothing. */
 const EXPIRE_TURNS = 64;
 /** Turns a draining worker tries to get its last packets sent, 1 ms apart. */
@@ -105,8 +107,8 @@ export class Loop {
   /** True while sockets were opened, or are to be closed, that it has not looked at. Hot path. */
   #endsDue = false;
   #expiredAtMs = 0;
-  /** Turns with packets since the last look for expired sessions. */
-  #busyTurns = 0;
+  /** Turns with packets since the last look at the clock for sessions that have expired. */
+  #expireTurns = 0;
   /** Empty turns since it was told to drain. */
   #drainTurns = 0;
 
@@ -142,12 +144,14 @@ export class Loop {
 
     if (received > 0) {
       idle.received(received);
-      if (this.#forwarder !== undefined && ++this.#busyTurns === EXPIRE_TURNS) this.#expire(this.#forwarder);
+      if (this.#forwarder !== undefined && ++this.#expireTurns >= EXPIRE_TURNS) this.#expire(this.#forwarder);
       return true;
     }
     idle.empty();
     if (this.#command === COMMAND.drain) return this.#drain();
-    if (idle.pass(this.#parking.count > 0) && this.#forwarder !== undefined) this.#expire(this.#forwarder);
+    if (this.#forwarder !== undefined && this.#expireTurns >= EXPIRE_TURNS) this.#expire(this.#forwarder);
+    // Once time has passed, a turn comes first: packets do not wait for the look at sessions.
+    if (idle.pass(this.#parking.count > 0)) this.#expireTurns = EXPIRE_TURNS;
     return true;
   }
 
@@ -227,7 +231,7 @@ export class Loop {
   }
 
   #beginForwarding(forwarder: Forwarder, nowMs: number, mayPark: boolean): void {
-    forwarder.startBatch(Math.trunc(nowMs / TICK_MS));
+    forwarder.now = Math.trunc(nowMs / TICK_MS);
     forwarder.mayPark = mayPark;
   }
 
@@ -298,11 +302,13 @@ export class Loop {
 
   /** Ends sessions also while no packets come, or none that are forwarded. */
   #expire({ sessions }: Forwarder): void {
-    this.#busyTurns = 0;
+    this.#expireTurns = 0;
     const nowMs = this.#context.now();
-    if (nowMs - this.#expiredAtMs < EXPIRE_MS) return;
+    const elapsedMs = nowMs - this.#expiredAtMs;
+    if (elapsedMs < EXPIRE_MS) return;
     this.#expiredAtMs = nowMs;
-    sessions.expire(Math.trunc(nowMs / TICK_MS), EXPIRE_LOOKS);
+    const looks = Math.min(Math.trunc(elapsedMs * EXPIRE_LOOKS_PER_MS), EXPIRE_LOOKS_MAX);
+    sessions.expire(Math.trunc(nowMs / TICK_MS), looks);
     this.#context.counters.values[SESSIONS_AT] = sessions.live;
   }
 
