@@ -15,6 +15,7 @@ import { Batch } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import type { EndSource } from "./ends.ts";
+import { Expiry } from "./expiry.ts";
 import { Forwarder, type ForwarderOptions } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { PassMark } from "./pass_mark.ts";
@@ -61,13 +62,6 @@ export interface LoopContext {
   readonly heapUsed: () => number;
 }
 
-/** How often a worker looks for sessions that have expired. */
-const EXPIRE_MS = 2;
-/** How many it looks at: all that there can be by default in half a second, and at most so many that no packet waits. */
-const EXPIRE_LOOKS_PER_MS = 128;
-const EXPIRE_LOOKS_MAX = 1024;
-/** Turns with packets between two looks at the clock: too few to be late, so many that they cost nothing. */
-const EXPIRE_TURNS = 64;
 /** Turns a draining worker tries to get its last packets sent, 1 ms apart. */
 const DRAIN_TURNS_MAX = 200;
 /** Turns that empty the largest rx ring. */
@@ -106,9 +100,7 @@ export class Loop {
   #endsVersion = 0;
   /** True while sockets were opened, or are to be closed, that it has not looked at. Hot path. */
   #endsDue = false;
-  #expiredAtMs = 0;
-  /** Turns with packets since the last look at the clock for sessions that have expired. */
-  #expireTurns = 0;
+  readonly #expiry = new Expiry();
   /** Empty turns since it was told to drain. */
   #drainTurns = 0;
 
@@ -144,14 +136,15 @@ export class Loop {
 
     if (received > 0) {
       idle.received(received);
-      if (this.#forwarder !== undefined && ++this.#expireTurns >= EXPIRE_TURNS) this.#expire(this.#forwarder);
+      this.#expiry.turn();
+      if (this.#expiry.due) this.#expire();
       return true;
     }
     idle.empty();
     if (this.#command === COMMAND.drain) return this.#drain();
-    if (this.#forwarder !== undefined && this.#expireTurns >= EXPIRE_TURNS) this.#expire(this.#forwarder);
-    // Once time has passed, a turn comes first: packets do not wait for the look at sessions.
-    if (idle.pass(this.#parking.count > 0)) this.#expireTurns = EXPIRE_TURNS;
+    if (this.#expiry.due) this.#expire();
+    // A turn comes before the look: packets do not wait for it.
+    if (idle.pass(this.#parking.count > 0)) this.#expiry.passed();
     return true;
   }
 
@@ -301,15 +294,10 @@ export class Loop {
   }
 
   /** Ends sessions also while no packets come, or none that are forwarded. */
-  #expire({ sessions }: Forwarder): void {
-    this.#expireTurns = 0;
-    const nowMs = this.#context.now();
-    const elapsedMs = nowMs - this.#expiredAtMs;
-    if (elapsedMs < EXPIRE_MS) return;
-    this.#expiredAtMs = nowMs;
-    const looks = Math.min(Math.trunc(elapsedMs * EXPIRE_LOOKS_PER_MS), EXPIRE_LOOKS_MAX);
-    sessions.expire(Math.trunc(nowMs / TICK_MS), looks);
-    this.#context.counters.values[SESSIONS_AT] = sessions.live;
+  #expire(): void {
+    const { counters: { values }, now } = this.#context;
+    const sessions = this.#forwarder?.sessions;
+    if (sessions !== undefined && this.#expiry.look(sessions, now())) values[SESSIONS_AT] = sessions.live;
   }
 
   /** Takes the forward table in force. The first one brings the memory for sessions with it. */
