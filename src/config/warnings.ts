@@ -35,7 +35,11 @@ export function configWarnings(content: Uint8Array, { control, steering: rules, 
     ...capture === undefined ? [] : captureFindings(file, index, capture.file),
     ...action.kind !== "forward" || action.health === null ? [] : payloadFindings(file, text, index, action.health),
   ]);
-  return toProblems(text, file, [...missing, ...odd]);
+  const empty = rules.length > 0 ? [] : [{
+    ...file.usePlace(["steering"]),
+    message: "there is no rule under steering: run would pass every packet to the kernel stack",
+  }];
+  return toProblems(text, file, [...missing, ...odd, ...empty]);
 }
 
 function captureFindings(file: YamlFile, rule: number, captureFile: string): Finding[] {

@@ -4,21 +4,31 @@ import { configWarnings } from "./warnings.ts";
 
 Deno.test("what this machine lacks is a warning, at its place in the file", () => {
   const warnings = (more: string): string[] => {
-    const text = `version: 1\ninterfaces: [{ name: eth0 }]\n${more}\n`;
+    const text = `version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: a, ports: 53, action: count }]\n${more}\n`;
     const config = parseConfig(text, { file: "steering.yaml", cpuCount: 2 });
     return configWarnings(new TextEncoder().encode(text), config).map(({ line, message }) => `${line} ${message}`);
   };
   assert.match(
     warnings("workers: { cpus: [0, 1023] }").join(),
-    /^3 CPU 1023 is not there: this machine has CPUs [\d,-]+: run would not start here$/,
+    /^4 CPU 1023 is not there: this machine has CPUs [\d,-]+: run would not start here$/,
   );
   assert.deepEqual(warnings("control: { group: no-such-group }"), [
-    '3 there is no group "no-such-group" on this machine: run would not start here',
+    '4 there is no group "no-such-group" on this machine: run would not start here',
   ]);
   for (const socket of ["/tmp", "/"]) {
     assert.deepEqual(warnings(`control: { socket: ${socket} }`), [
-      "3 a directory is there: expected a socket or nothing: run would not start here",
+      "4 a directory is there: expected a socket or nothing: run would not start here",
     ]);
   }
   assert.deepEqual(warnings("workers: { cpus: [0] }\ncontrol: { group: root, socket: /tmp/none.sock }"), []);
+});
+
+Deno.test("configWarnings() says that a file without rules steers nothing", () => {
+  for (const steering of ["", "steering: []\n"]) {
+    const text = `version: 1\ninterfaces: [{ name: eth0 }]\n${steering}`;
+    const config = parseConfig(text, { file: "steering.yaml", cpuCount: 2 });
+    const [warning, ...others] = configWarnings(new TextEncoder().encode(text), config);
+    assert.match(warning!.message, /no rule under steering/);
+    assert.deepEqual(others, []);
+  }
 });
