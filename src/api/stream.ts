@@ -15,6 +15,7 @@ import { formatPorts } from "../steering/rule.ts";
 import { toJson } from "../text.ts";
 import { VERSION } from "../version.ts";
 import { SAMPLE_MS } from "../observe/history.ts";
+import { mostUrgentFirst } from "../observe/backend_words.ts";
 import { OUTCOMES } from "../observe/vocabulary.ts";
 import { type Answer, HttpError } from "./answers.ts";
 import { isReady } from "./health.ts";
@@ -27,6 +28,8 @@ const BUFFER_BYTES_MAX = 1 << 18;
 const MISSED_MAX = 10;
 /** The most urgent ones: a page has room for no more, and a rule may have a thousand backends. */
 const PROBLEMS_TOLD = 10;
+/** The same of backends. */
+const BACKENDS_TOLD = 100;
 /** When a watcher that lost the connection comes back. */
 const RETRY_MS = 1000;
 
@@ -175,14 +178,17 @@ export class StreamHub {
   }
 
   #tickText(): string {
-    const { history, problems, reloader } = this.options;
+    const { appliance, history, problems, reloader } = this.options;
     const all = problems.list();
+    const backends = mostUrgentFirst(appliance.steering.forwarding.status());
     return encode("tick", {
       ...history.latest(),
       generation: history.generation,
       ready: isReady(this.options),
       problems: all.slice(0, PROBLEMS_TOLD),
       problemCount: all.length,
+      backends: backends.slice(0, BACKENDS_TOLD),
+      backendCount: backends.length,
       lastReload: reloader.last ?? null,
       reloads: reloader.counts,
     });

@@ -167,6 +167,30 @@ Deno.test("StreamHub leaves ticks out for a watcher that does not read, tells it
   good.emit("close");
 });
 
+Deno.test("StreamHub tells of backends, those in trouble and those that leave first, and of at most a hundred", () => {
+  using rig = new Rig();
+  const nextHop = { interface: "eth1", mac: "02:00:00:00:00:01", mtu: 1500 };
+  rig.api.appliance.backends = Array.from({ length: 150 }, (_, index) => ({
+    name: `10.0.0.${index}:53`,
+    rules: index === 140 ? [] : ["dns"],
+    sessions: index,
+    leavingSeconds: index === 140 ? 5 : null,
+    health: null,
+    nextHop,
+    noWay: index === 120 ? { kind: "down", interface: "eth1", text: "" } : null,
+  }));
+  const response = rig.watch();
+  const { backends, backendCount } = response.take().at(-1)!.data;
+  assert.deepEqual([backendCount, backends.length], [150, 100]);
+  const first = backends.slice(0, 3).map(({ name, rules, mark }: Record<string, string>) => [name, rules, mark]);
+  assert.deepEqual(first, [
+    ["10.0.0.120:53", "dns", "bad"],
+    ["10.0.0.140:53", "(leaving for 5 s)", "leaving"],
+    ["10.0.0.0:53", "dns", "good"],
+  ]);
+  response.emit("close");
+});
+
 Deno.test("StreamHub sends a watcher that reads again the lines it missed before the next one", () => {
   using rig = new Rig();
   const response = rig.watch();

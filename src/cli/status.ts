@@ -4,6 +4,7 @@
  * @module
  */
 import { EXIT, messageOf, SteerError } from "../errors.ts";
+import { backendWords } from "../observe/backend_words.ts";
 import type { Snapshot } from "../observe/observer.ts";
 import type { Problem } from "../observe/problems/kinds.ts";
 import type { InterfaceStatus, RuleStatus } from "../observe/snapshot.ts";
@@ -108,23 +109,12 @@ function backends({ backends }: Status): string {
   if (backends.length === 0) return "";
   return table(
     ["BACKEND", "RULES", "HEALTH", "VIA", "NEXT HOP", "SESSIONS", "LAST CHECK"],
-    backends.map(({ name, rules, health, nextHop, noWay, sessions, leavingSeconds }) => [
-      name,
-      leavingSeconds === null ? rules.join(",") : `(leaving for ${leavingSeconds} s)`,
-      health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
-      viaOf(nextHop, noWay),
-      nextHop?.mac ?? "unknown",
+    backends.map(backendWords).map(({ name, rules, health, via, nextHop, sessions, lastCheck }) => [
+      ...[name, rules, health, via, nextHop],
       sessions,
-      health?.reason ?? "",
+      lastCheck,
     ]),
   );
-}
-
-type Backend = Status["backends"][number];
-
-function viaOf(nextHop: Backend["nextHop"], noWay: Backend["noWay"]): string {
-  if (nextHop !== null) return noWay?.kind === "down" ? `${nextHop.interface} (DOWN)` : nextHop.interface;
-  return noWay?.interface ? `${noWay.interface}: NOT STEERED` : "NO ROUTE";
 }
 
 function captures({ captures }: Status): string {

@@ -114,6 +114,7 @@ class LiveTop {
   readonly #palette: Palette = Deno.noColor ? "plain" : "colour";
   #view: View = FIRST_VIEW;
   #page = 1;
+  #sections: number | undefined;
   #problem: string | undefined;
 
   constructor(private readonly source: Source, private readonly intervalMs: number) {}
@@ -140,7 +141,7 @@ class LiveTop {
   async #obeyKeys(screen: FullScreen): Promise<void> {
     for await (const text of screen.typed()) {
       for (const key of keysIn(text)) {
-        const view = press(this.#view, key, this.#page);
+        const view = press(this.#view, key, this.#page, this.#sections);
         if (view === undefined) return;
         this.#view = view;
       }
@@ -174,8 +175,9 @@ class LiveTop {
     const { intervalMs } = this;
     const options = { ...screen.size, view: this.#view, intervalMs, problem: this.#problem };
     const frame = drawFrame(this.source.rates, this.#trends, options);
-    this.#view = { ...this.#view, offsets: frame.offsets };
+    this.#view = { ...this.#view, focus: frame.focus, offsets: frame.offsets };
     this.#page = frame.page;
+    this.#sections = frame.sections;
     screen.draw(frame.lines.map((line) => renderLine(line, this.#palette)));
   }
 }

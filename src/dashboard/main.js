@@ -5,7 +5,7 @@ import { byId, setText } from "./dom.js";
 import { Model } from "./model.js";
 import * as panels from "./panels.js";
 import { fillMapLegend, fillRanges, PortMap } from "./port_map.js";
-import { showMatrix, showReasons, showRules } from "./tables.js";
+import { showBackends, showMatrix, showReasons, showRules } from "./tables.js";
 import { bindThemeButton, onTheme } from "./theme.js";
 
 /** As many lines as can be told apart. */
@@ -58,6 +58,7 @@ function show() {
   panels.showReload(model.tick);
   if (charted.length === 0 || ticks++ % CHOOSE_TICKS === 0) charted = model.busiestRules(LINES);
   showRules(model, filter.value, colourOf);
+  showBackends(model);
   showMatrix(model);
   showReasons(model);
   const { rules } = model.config;

@@ -55,6 +55,24 @@ function fits({ name, ports }, wanted) {
   });
 }
 
+/** Backends that are in trouble, and those that leave, come first. */
+export function showBackends({ tick: { backends, backendCount } }) {
+  byId("backends-card").hidden = backendCount === 0;
+  const more = backendCount - backends.length;
+  setText(byId("backends-note"), more > 0 ? `the ${backends.length} most urgent of ${format.count(backendCount)}` : "");
+  fillRows(
+    byId("backends"),
+    backends.map(({ name, rules, health, via, nextHop, sessions, lastCheck, mark }) => [
+      { text: name, header: true },
+      rules.replaceAll(",", ", "),
+      { text: health, className: mark === "bad" ? "lost" : mark === "leaving" ? "leaving" : "" },
+      `${via}${nextHop === "unknown" ? " (next hop unknown)" : ""}`,
+      { text: format.count(sessions), className: "number", key: "sessions" },
+      lastCheck,
+    ]),
+  );
+}
+
 /** One row per queue, one column per worker; with many workers it scrolls sideways within its own frame. */
 export function showMatrix(model) {
   const { hello, tick } = model;

@@ -6,6 +6,7 @@
  * @module
  */
 import { messageOf } from "../errors.ts";
+import type { LoopCounter } from "../dataplane/counters.ts";
 import { logger } from "../log.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { PacketSums } from "../engine/counters.ts";
@@ -144,6 +145,8 @@ export class History implements Disposable {
   losses(): LossCounts {
     const { sums, rxRingFull, rxDropped } = this.#now;
     const { interfaces, workers } = this.appliance;
+    const sumOf = (counter: LoopCounter): number =>
+      workers.counters.reduce((sum, counters) => sum + counters.loop(counter), 0);
     let place = 0;
     return {
       uncovered: new Map(interfaces.map(({ name }, index) => [name, sums.uncovered[index]!])),
@@ -159,6 +162,7 @@ export class History implements Disposable {
         const slot = this.#slots[index]!;
         return { rule: name, sessionsFull: sums.sessionsFull[slot]!, txRingFull: sums.txRingFull[slot]! };
       }),
+      refused: { rows: sumOf("refused_rows"), ports: sumOf("refused_ports") },
     };
   }
 

@@ -1,8 +1,19 @@
 import assert from "node:assert/strict";
 import { entryOf, type Problem, type ProblemKind } from "../../src/observe/problems/kinds.ts";
+import type { BackendWords } from "../../src/observe/backend_words.ts";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
-import { BACK, backendAddress, BackendHost, backendName, FAR, forwardConfig, forwardTo } from "./support/backends.ts";
+import {
+  BACK,
+  backendAddress,
+  BackendHost,
+  backendName,
+  Clients,
+  FAMILIES,
+  FAR,
+  forwardConfig,
+  forwardTo,
+} from "./support/backends.ts";
 import { finish, productCommand } from "./support/command.ts";
 import { until } from "./support/wait.ts";
 
@@ -59,6 +70,19 @@ async function assertOver(box: Appliance, network: TestNetwork, { kind, message 
 const xdpsteer = (box: Appliance, network: TestNetwork, ...more: string[]): ReturnType<typeof finish> =>
   finish(network, [...productCommand(), "status", "--socket", box.socket, ...more]);
 
+/** What the dashboard is told first. */
+async function firstTick({ socket }: Appliance): Promise<{ readonly backends: readonly BackendWords[] }> {
+  using connection = await Deno.connect({ transport: "unix", path: socket });
+  await connection.write(new TextEncoder().encode("GET /v1/stream HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+  let text = "";
+  for await (const part of connection.readable.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    const tick = /^event: tick\ndata: (.*)$/m.exec(text);
+    if (tick !== null && text.endsWith("\n")) return JSON.parse(tick[1]!);
+  }
+  throw new Error(`the stream ended: ${text}`);
+}
+
 /** Client, box and backends; one of them serves. */
 async function start(stack: AsyncDisposableStack, rule: string): Promise<[TestNetwork, BackendHost, Appliance]> {
   const network = stack.use(await TestNetwork.create());
@@ -102,6 +126,34 @@ Deno.test("a next hop that is dead, and a backend out of the rules that is nobod
     key.includes(name) && !/_(sessions|leaving)\{/.test(key)
   );
   assert.deepEqual(about, [], "nothing that an alert could fire on");
+});
+
+Deno.test("a backend that leaves is shown with its sessions by status, top and the dashboard's stream, until they have ended", async () => {
+  await using stack = new AsyncDisposableStack();
+  const web = (numbers: readonly number[], more = ""): string => forwardTo(PORT, numbers, { families: ["IPv4"], more });
+  const [network, host, box] = await start(stack, web([1]));
+  await using clients = await Clients.start(network, { address: FAMILIES.IPv4.service, port: PORT, clients: 3 });
+  await clients.ready();
+  await host.serve("IPv4", 2);
+  const config = (rule: string): string => forwardConfig(box.socket, [rule], { interfaces: [INTERFACES.steer, BACK] });
+  await box.writeConfig(config(web([2])));
+  const name = backendName("IPv4", 1);
+  const top = (): ReturnType<typeof finish> =>
+    finish(network, [...productCommand(), "top", "--once", "--interval", "0.2", "--socket", box.socket]);
+  const row = new RegExp(
+    `^${RegExp.escape(name)} +\\(leaving for \\d+ s\\) +not checked +${BACK} +[0-9a-f:]{17} +3 *$`,
+    "m",
+  );
+  for (const show of [() => xdpsteer(box, network), top]) {
+    await until("the backend that leaves", async () => row.test((await show()).stdout));
+  }
+  const shown = await firstTick(box);
+  assert.match(shown.backends.find((each) => each.name === name)!.rules, /^\(leaving for \d+ s\)$/);
+  await clients.stop();
+  await box.writeConfig(config(web([2], ", idle_timeout: 1")));
+  await until("nothing of it", async () => !(await xdpsteer(box, network)).stdout.includes(name));
+  assert.doesNotMatch((await top()).stdout, /leaving/);
+  assert.deepEqual((await firstTick(box)).backends.map((each) => each.name), [backendName("IPv4", 2)]);
 });
 
 Deno.test("an interface that is deleted, and one in its place that cannot be attached, are told everywhere; both end", async () => {

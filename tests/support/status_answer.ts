@@ -29,6 +29,7 @@ export interface MadeUpStatus {
   readonly lost?: number;
   readonly lastReload?: StatusAnswer["lastReload"];
   readonly problems?: StatusAnswer["problems"];
+  readonly backends?: StatusAnswer["backends"];
 }
 
 const FRAME_BYTES = 100;
@@ -55,7 +56,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     pid,
     reloads: { applied: 0, unchanged: 0, refused: lastReload?.result === "refused" ? 1 : 0 },
     lastReload,
-    backends: [],
+    backends: status.backends ?? [],
     problems: status.problems ?? [],
     generation: 7,
     uptimeMs,

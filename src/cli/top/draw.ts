@@ -7,7 +7,7 @@ import { plural } from "../../text.ts";
 import { grouped } from "../output.ts";
 import type { Problem } from "../../observe/problems/kinds.ts";
 import { type Rates, TOTALS, type Trends } from "./rates.ts";
-import { alarm, queuesTable, rate, rulesTable, type TableLines, workersTable } from "./tables.ts";
+import { alarm, backendsTable, queuesTable, rate, rulesTable, type TableLines, workersTable } from "./tables.ts";
 import { duration, fitLine, fitText, type Line, lineWidth, oneLine, pad, span, type Style } from "./text.ts";
 import { FIRST_VIEW, SECTIONS, SORTS, type View } from "./view.ts";
 
@@ -21,8 +21,12 @@ export interface Frame {
   readonly lines: readonly Line[];
   /** The view's offsets, brought to where there is something to show. */
   readonly offsets: readonly number[];
+  /** The section that has it: the first where that of the view is not there any more. */
+  readonly focus: number;
   /** Rows shown of the focused section. */
   readonly page: number;
+  /** How many there are. */
+  readonly sections: number;
 }
 
 export interface FrameOptions extends Size {
@@ -54,7 +58,7 @@ const HELP = [
 ];
 
 /** A row and its heading for each of the tables, and the blank lines between. */
-const ALL_TABLES_ROWS = 3 * SECTIONS.length - 1;
+const allTablesRows = (tables: number): number => 3 * tables - 1;
 /** A heading and some rows of one table. */
 const ONE_TABLE_ROWS = 4;
 /** Of the problems, where there is no screen that they have to fit. */
@@ -71,19 +75,29 @@ export function drawFrame(rates: Rates, trends: Trends, options: FrameOptions): 
   const footer = rows === 2 || rows >= LEAST_ROWS_WITH_KEYS ? [footerLine(options)] : [];
   const top = headerThatFits(rates, options, rows - footer.length);
   const left = rows - top.length - footer.length;
-  const body = view.help ? { lines: HELP.map((text) => [span(text)]), offsets: view.offsets, page: 1 } : sectionLines(
-    [
-      rulesTable(rates, view, columns, trends),
-      workersTable(rates, columns, trends),
-      queuesTable(rates, columns),
-    ],
-    view,
-    columns,
-    left,
-  );
+  const tables = tablesOf(rates, view, columns, trends);
+  const focus = view.focus < tables.length ? view.focus : 0;
+  const body = view.help
+    ? { lines: HELP.map((text) => [span(text)]), offsets: view.offsets, page: 1 }
+    : sectionLines(tables, { ...view, focus }, columns, left);
   const lines = [...top, ...body.lines.slice(0, left)];
   while (lines.length < rows - footer.length) lines.push([]);
-  return { ...body, lines: [...lines, ...footer].map((line) => fitLine(line, columns)) };
+  return {
+    ...body,
+    focus,
+    sections: tables.length,
+    lines: [...lines, ...footer].map((line) => fitLine(line, columns)),
+  };
+}
+
+/** In the order of {@linkcode SECTIONS}; backends only where there are any. */
+function tablesOf(rates: Rates, view: View, columns: number, trends?: Trends): TableLines[] {
+  return [
+    rulesTable(rates, view, columns, trends),
+    workersTable(rates, columns, trends),
+    queuesTable(rates, columns),
+    ...rates.backends.length > 0 ? [backendsTable(rates, columns)] : [],
+  ];
 }
 
 /** As much of the header as leaves room for what it is about. */
@@ -95,7 +109,10 @@ function headerThatFits(rates: Rates, options: FrameOptions, rows: number): Line
   const least = rates.problems.length > 0 ? 1 : 0;
   const spare = (lines: readonly Line[], body: number): number => rows - lines.length - 1 - body;
   const problems = (room: number): Line[] => problemLines(rates.problems, Math.min(room, Math.max(1, rows >> 2)));
-  const room = spare([title!, interfaces!, ...rest], view.help ? HELP.length : ALL_TABLES_ROWS);
+  const room = spare(
+    [title!, interfaces!, ...rest],
+    view.help ? HELP.length : allTablesRows(rates.backends.length > 0 ? SECTIONS.length : SECTIONS.length - 1),
+  );
   if (room >= least) return [title!, interfaces!, ...problems(room), ...rest, []];
   const less = spare([title!, ...totals], ONE_TABLE_ROWS);
   if (!view.help && less >= least) return [title!, ...problems(less), ...totals, []];
@@ -104,7 +121,7 @@ function headerThatFits(rates: Rates, options: FrameOptions, rows: number): Line
 
 /** Everything, one under the other, for whoever is not a terminal. */
 export function drawBlock(rates: Rates): Line[] {
-  const tables = [rulesTable(rates, FIRST_VIEW, Infinity), workersTable(rates, Infinity), queuesTable(rates, Infinity)];
+  const tables = tablesOf(rates, FIRST_VIEW, Infinity);
   const [title, interfaces, ...rest] = headerLines(rates, Infinity);
   return [
     title!,
@@ -224,13 +241,15 @@ function sectionLines(
   columns: number,
   rows: number,
 ): { lines: Line[]; offsets: number[]; page: number } {
-  const all = rows >= ALL_TABLES_ROWS;
+  const all = rows >= allTablesRows(tables.length);
   const spacing = all ? tables.length * 2 - 1 : 1; // a heading each, and a blank line between
   const isShown = (section: number): boolean => all || section === view.focus;
   const needed = tables.map((table, section) => isShown(section) ? table.rows.length : 0);
   const heights = shareRows(needed, rows - spacing);
-  const offsets = tables.map((table, section) =>
-    Math.max(0, Math.min(view.offsets[section]!, table.rows.length - Math.max(1, heights[section]!)))
+  const offsets = view.offsets.map((offset, section) =>
+    section < tables.length
+      ? Math.max(0, Math.min(offset, tables[section]!.rows.length - Math.max(1, heights[section]!)))
+      : 0
   );
   const lines = tables.flatMap((table, section) => {
     const [offset, height] = [offsets[section]!, heights[section]!];

@@ -166,6 +166,43 @@ Deno.test("drawFrame() says what is wrong at any size, with what to do where the
   assert.deepEqual(at(80, 24, []).filter((line) => line.includes("problem")), []);
 });
 
+const BACKENDS: MadeUpStatus["backends"] = [1, 2, 3].map((host) => ({
+  name: `10.0.0.${host}:53`,
+  rules: host === 2 ? [] : ["dns"],
+  sessions: 1000 * host,
+  leavingSeconds: host === 2 ? 9 : null,
+  health: null,
+  nextHop: host === 3 ? null : { interface: "eth1", mac: "02:00:00:00:00:01", mtu: 1500 },
+  noWay: host === 3 ? { kind: "not_attached", interface: "eth1", text: "" } : null,
+}));
+
+Deno.test("drawFrame() shows backends where there are any: what is wrong, and which leave, first", () => {
+  const rows = firstWords(frame({ backends: BACKENDS }).lines, "BACKEND");
+  assert.deepEqual(rows, ["10.0.0.3:53", "10.0.0.2:53", "10.0.0.1:53"]);
+  const all = texts(frame({ backends: BACKENDS }).lines).join("\n");
+  assert.match(all, /^10\.0\.0\.3:53 +dns +not checked +eth1: NOT ATTACHED +unknown +3,000 *$/m);
+  assert.match(all, /^10\.0\.0\.2:53 +\(leaving for 9 s\) +not checked +eth1 +02:00:00:00:00:01 +2,000 *$/m);
+  assert.match(
+    texts(drawBlock(computeRates(statusAnswer({ uptimeMs: 1, rules: [], backends: BACKENDS })))).join("\n"),
+    /leaving for 9 s/,
+  );
+});
+
+Deno.test("drawFrame() gives the focus back to the rules where the backends are gone", () => {
+  const view = { ...FIRST_VIEW, focus: 3, offsets: [0, 0, 0, 2] };
+  const { focus, sections, offsets } = frame({}, { view });
+  assert.deepEqual({ focus, sections, offsets }, { focus: 0, sections: 3, offsets: [0, 0, 0, 0] });
+  const few = frame({ backends: BACKENDS }, { view, rows: 9 });
+  assert.deepEqual([few.focus, few.sections], [3, 4]);
+  assert.ok(texts(few.lines).some((line) => line.startsWith("BACKEND")), "the one table that is shown");
+  for (let rows = 1; rows < 30; rows++) {
+    for (const columns of [20, 60, 110]) {
+      const { lines } = frame({ backends: BACKENDS }, { view, rows, columns });
+      assert.ok(lines.length === rows && lines.every((line) => lineWidth(line) <= columns), `${columns}x${rows}`);
+    }
+  }
+});
+
 Deno.test("drawFrame() puts no colon behind a reload that changed nothing", () => {
   const lastReload = { time: "2026-01-02T03:04:05.678Z", result: "unchanged", message: "" };
   const line = texts(frame({ lastReload }).lines).find((text) => text.startsWith("reload"));

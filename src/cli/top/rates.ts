@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type BackendWords, mostUrgentFirst } from "../../observe/backend_words.ts";
 import type { Snapshot } from "../../observe/observer.ts";
 import type { Problem } from "../../observe/problems/kinds.ts";
 import { isServed } from "../../steering/fate.ts";
@@ -83,6 +84,8 @@ export interface Rates {
   readonly rules: readonly RuleRates[];
   readonly workers: readonly WorkerRates[];
   readonly queues: readonly QueueRates[];
+  /** Of rules that forward, and those that are only kept for the sessions they have; most urgent first. */
+  readonly backends: readonly BackendWords[];
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
@@ -185,6 +188,7 @@ export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
     rules,
     workers,
     queues,
+    backends: mostUrgentFirst(now.backends),
   };
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../../xsk/socket_counters.ts";
+import type { BackendWords } from "../../observe/backend_words.ts";
 import { grouped } from "../output.ts";
 import type { Count, QueueRates, Rates, RingFill, RuleRates, Trends, WorkerRates } from "./rates.ts";
 import { TREND_SAMPLES } from "./rates.ts";
@@ -199,4 +200,19 @@ export function queuesTable({ queues }: Rates, width: number): TableLines {
     { title: "DROPS", cell: dropsOf, flexible: true },
   ];
   return layOut(columns, queues, width);
+}
+
+const MARK_STYLES: Readonly<Record<BackendWords["mark"], Style>> = { good: "good", leaving: "warning", bad: "bad" };
+
+export function backendsTable({ backends }: Rates, width: number): TableLines {
+  const columns: Column<BackendWords>[] = [
+    { title: "BACKEND", cell: ({ name }) => span(name, "bold") },
+    { title: "RULES", cell: ({ rules }) => rules, least: 8, flexible: true },
+    { title: "HEALTH", cell: ({ health, mark }) => span(health, MARK_STYLES[mark]), least: 11 },
+    { title: "VIA", cell: ({ via }) => via, least: 8, expendable: 3 },
+    { title: "NEXT HOP", cell: ({ nextHop }) => nextHop, least: 17, expendable: 1 },
+    { title: "SESSIONS", cell: ({ sessions }) => grouped(sessions), align: "right", least: 8 },
+    { title: "LAST CHECK", cell: ({ lastCheck }) => lastCheck, least: 10, flexible: true, expendable: 2 },
+  ];
+  return layOut(columns, backends, width);
 }

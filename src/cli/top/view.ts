@@ -6,7 +6,7 @@
 
 export const SORTS = ["rate", "total", "name", "drops"] as const;
 /** What a row of each table is. */
-export const SECTIONS = ["rule", "worker", "queue"] as const;
+export const SECTIONS = ["rule", "worker", "queue", "backend"] as const;
 
 export interface View {
   /** Index in SORTS. */
@@ -57,9 +57,10 @@ export function keysIn(text: string): string[] {
  * What a key makes of a view.
  *
  * @param page Rows of the focused section on the screen.
+ * @param sections How many of {@linkcode SECTIONS} there are: without forwarding there are no backends.
  * @returns the view, or undefined to quit.
  */
-export function press(view: View, key: string, page: number): View | undefined {
+export function press(view: View, key: string, page: number, sections: number = SECTIONS.length): View | undefined {
   if (key === "q" || key === "Q" || key === "ctrl-c") return undefined;
   if (view.help) return { ...view, help: false };
   const sorts = SORTS.length;
@@ -82,7 +83,7 @@ export function press(view: View, key: string, page: number): View | undefined {
     case "?":
       return { ...view, help: true };
     case "tab":
-      return { ...view, focus: (view.focus + 1) % SECTIONS.length };
+      return { ...view, focus: (view.focus + 1) % sections };
     case "up":
       return scroll(-1);
     case "down":

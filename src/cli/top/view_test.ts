@@ -28,9 +28,14 @@ Deno.test("press() sorts by the next, the previous or a numbered column, and rev
 });
 
 Deno.test("press() scrolls the focused section only, and never above its first row", () => {
-  assert.deepEqual(after("\x1b[B\x1b[6~\x1b[A").offsets, [10, 0, 0]);
-  assert.deepEqual(after("\t\x1b[6~\t\x1b[B\t\x1b[A").offsets, [0, 10, 1]);
-  assert.deepEqual(after("\x1b[6~\x1b[H").offsets, [0, 0, 0]);
+  assert.deepEqual(after("\x1b[B\x1b[6~\x1b[A").offsets, [10, 0, 0, 0]);
+  assert.deepEqual(after("\t\x1b[6~\t\x1b[B\t\t\x1b[A").offsets, [0, 10, 1, 0]);
+  assert.deepEqual(after("\x1b[6~\x1b[H").offsets, [0, 0, 0, 0]);
+});
+
+Deno.test("press() skips the backends where there are none", () => {
+  assert.equal(press({ ...FIRST_VIEW, focus: 2 }, "tab", 10, 3)!.focus, 0);
+  assert.equal(press({ ...FIRST_VIEW, focus: 2 }, "tab", 10, 4)!.focus, 3);
 });
 
 Deno.test("press() quits with q and Ctrl-C, from the help too; any other key leaves the help and does no more", () => {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { BOUND_WORDS } from "../../steering/sessions.ts";
 import type { FoundProblem } from "./kinds.ts";
 
 /** Counts so far of what should not happen. */
@@ -13,7 +14,12 @@ export interface LossCounts {
   readonly queues: readonly QueueLosses[];
   /** By rule. */
   readonly rules: readonly RuleLosses[];
+  /** New sessions that workers refused, by what they ran out of. */
+  readonly refused: Readonly<Record<Bound, number>>;
 }
+
+type Bound = keyof typeof BOUND_WORDS;
+const BOUNDS = Object.keys(BOUND_WORDS) as readonly Bound[];
 
 export interface QueueLosses {
   readonly interface: string;
@@ -49,7 +55,11 @@ export class Growth {
   }
 }
 
-export function lossProblems({ uncovered, queues, rules }: LossCounts, growth: Growth, nowMs: number): FoundProblem[] {
+export function lossProblems(
+  { uncovered, queues, rules, refused }: LossCounts,
+  growth: Growth,
+  nowMs: number,
+): FoundProblem[] {
   const problems: FoundProblem[] = [];
   for (const [name, packets] of uncovered) {
     if (!growth.grew(`uncovered ${name}`, packets, nowMs)) continue;
@@ -61,13 +71,15 @@ export function lossProblems({ uncovered, queues, rules }: LossCounts, growth: G
     });
   }
   for (const queue of queues) problems.push(...queueProblems(queue, growth, nowMs));
+  const full = BOUNDS.filter((bound) => growth.grew(`refused ${bound}`, refused[bound], nowMs));
   for (const { rule, sessionsFull, txRingFull } of rules) {
-    if (growth.grew(`sessions_full ${rule}`, sessionsFull, nowMs)) {
+    // A worker counts the packet first, and what there was not enough of at the end of its batch.
+    if (growth.grew(`sessions_full ${rule}`, sessionsFull, nowMs) && full.length > 0) {
       problems.push({
         kind: "sessions_full",
         subject: rule,
-        message: `Rule ${rule} refuses new clients: there is no room for a session, or no free translation port`,
-        fix: "raise forwarding.sessions or widen forwarding.ports and restart, or lower the rule's idle_timeout",
+        message: `Rule ${rule} refuses new clients: ${full.map((bound) => BOUND_WORDS[bound].full).join("; or ")}`,
+        fix: full.map((bound) => BOUND_WORDS[bound].remedy).join("; or "),
       });
     }
     if (growth.grew(`tx_ring_full ${rule}`, txRingFull, nowMs)) {

@@ -3,6 +3,7 @@ import { forwardRule, rulesOf } from "../../../tests/support/steering_rig.ts";
 import type { BackendStatus, RuleBackend } from "../../backends/status.ts";
 import type { NoWay } from "../../backends/way.ts";
 import { backendProblems, ruleProblems } from "./find_forwarding.ts";
+import { BOUND_WORDS } from "../../steering/sessions.ts";
 import { Growth, type LossCounts, lossProblems } from "./find_losses.ts";
 import {
   captureProblems,
@@ -109,6 +110,7 @@ const COUNTS: LossCounts = {
   uncovered: new Map([["eth0", 7]]),
   queues: [{ interface: "eth0", queue: 3, rxRingFull: [5, 0], rxDropped: [0, 9] }],
   rules: [{ rule: "dns", sessionsFull: 4, txRingFull: 2 }],
+  refused: { rows: 3, ports: 4 },
 };
 
 Deno.test("lossProblems() tells what grew in the last ten seconds, not what there was before", () => {
@@ -119,12 +121,13 @@ Deno.test("lossProblems() tells what grew in the last ten seconds, not what ther
     uncovered: new Map([["eth0", 8]]),
     queues: [{ interface: "eth0", queue: 3, rxRingFull: [6, 1], rxDropped: [0, 10] }],
     rules: [{ rule: "dns", sessionsFull: 5, txRingFull: 3 }],
+    refused: { rows: 3, ports: 5 },
   };
   const all = [
     "uncovered_queue eth0: Packets for listed ports arrive on a queue of eth0 without sockets and go to the kernel stack",
     "packets_lost eth0 queue 3: Queue 3 of eth0 loses packets: the rx ring of workers 0, 1 is full; no chunk is free for " +
     "worker 1, or packets are larger than a chunk",
-    "sessions_full dns: Rule dns refuses new clients: there is no room for a session, or no free translation port",
+    `sessions_full dns: Rule dns refuses new clients: ${BOUND_WORDS.ports.full}`,
     "answers_lost dns: Packets of rule dns are not sent: the tx ring is full",
   ];
   assert.deepEqual(at(1000, more), all);
@@ -132,6 +135,26 @@ Deno.test("lossProblems() tells what grew in the last ten seconds, not what ther
   assert.deepEqual(at(11_001, more), []);
   assert.deepEqual(at(12_000, { ...more, rules: [] }), [], "a rule that is gone");
   assert.deepEqual(at(13_000, { ...more, rules: [{ rule: "dns", sessionsFull: 0, txRingFull: 0 }] }), [], "and is new");
+});
+
+Deno.test("lossProblems() says which bound new clients of a rule are refused for, and what to raise", () => {
+  const growth = new Growth();
+  const at = (nowMs: number, sessionsFull: number, rows: number, ports: number): (string | undefined)[] =>
+    lossProblems(
+      {
+        uncovered: new Map(),
+        queues: [],
+        rules: [{ rule: "dns", sessionsFull, txRingFull: 0 }],
+        refused: { rows, ports },
+      },
+      growth,
+      nowMs,
+    ).map(({ fix }) => fix);
+  assert.deepEqual(at(0, 0, 0, 0), []);
+  assert.deepEqual(at(1, 1, 0, 0), [], "until the worker has said what for");
+  assert.deepEqual(at(2, 1, 1, 0), [BOUND_WORDS.rows.remedy]);
+  assert.deepEqual(at(3, 2, 1, 1), [`${BOUND_WORDS.rows.remedy}; or ${BOUND_WORDS.ports.remedy}`]);
+  assert.deepEqual(at(10_003, 3, 1, 2), [BOUND_WORDS.ports.remedy], "the other has been over for ten seconds");
 });
 
 Deno.test("interfaceProblems() and workerProblems() tell what keeps packets from being steered", () => {

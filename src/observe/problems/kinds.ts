@@ -129,7 +129,8 @@ export const PROBLEM_TABLE = {
   sessions_full: {
     severity: "warning",
     subject: "rule",
-    words: "new clients of a rule were refused in the last 10 s: no room for a session, or no translation port",
+    words:
+      "new clients of a rule were refused in the last 10 s: each session, or each translation port with a backend, is a conversation",
     remedy: "[Sessions are refused](#sessions-are-refused)",
     alert: "XdpsteerSessionsFull",
   },

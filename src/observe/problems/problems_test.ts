@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { FakeApi } from "../../../tests/support/fake_api.ts";
 import { LogRecords } from "../../../tests/support/log_records.ts";
 import type { BackendStatus } from "../../backends/status.ts";
+import { REFUSED_ROWS_AT } from "../../dataplane/counters.ts";
+import { BOUND_WORDS } from "../../steering/sessions.ts";
 import type { ProblemKind } from "./kinds.ts";
 
 const kinds = (api: FakeApi): ProblemKind[] => api.problems.list().map(({ kind }) => kind);
@@ -89,6 +91,7 @@ Deno.test("Problems that cannot be looked for do not hide the others, and the lo
 Deno.test("Problems tells of losses that the history has seen", async () => {
   using api = new FakeApi();
   api.appliance.serve("game", 1, 0, "sessions_full", 1);
+  api.appliance.workers.counters[0]!.values[REFUSED_ROWS_AT] = 1;
   api.appliance.interfaces[0]!.queues[1]!.sockets[1]!.numbers!.rx_ring_full++;
   api.appliance.interfaces[0]!.program.countReason("UNCOVERED_QUEUE", 1);
   api.seconds.pass();
@@ -97,6 +100,7 @@ Deno.test("Problems tells of losses that the history has seen", async () => {
     api.problems.list().map(({ kind, subject }) => `${kind} ${subject.name}`),
     ["uncovered_queue lo", "sessions_full game", "packets_lost lo queue 1"],
   );
+  assert.ok(api.problems.list()[1]!.message.endsWith(BOUND_WORDS.rows.full));
   await api.timers.pass(11_000);
   assert.deepEqual(kinds(api), []);
 });
