@@ -5,31 +5,34 @@
  * @module
  */
 import type { ControlConfig } from "../config/schema.ts";
-import { messageOf, SteerError } from "../errors.ts";
+import { messageOf, SteerError, SyscallError } from "../errors.ts";
 import { groupNumber, kindInTheWay } from "../config/machine_place.ts";
+import { FileLock } from "../ffi/file_lock.ts";
 import { HeldFile, UnreadableError } from "../ffi/held_file.ts";
 import { ALIVE, ALIVE_PATH, NOT_ALIVE } from "./alive.ts";
 
 /**
  * Makes sure that the control socket and the TCP address can be had.
  *
- * @throws {SteerError} when another xdpsteer answers on the socket, something else is in its place, an address is
- * taken, or there is no such group.
+ * @returns the right to the socket, which no other xdpsteer has until it is disposed.
+ * @throws {SteerError} when another xdpsteer answers on the socket or has the right to it, something else is in its
+ * place, an address is taken, or there is no such group.
  */
-export async function claimAddresses({ socket, group, http }: ControlConfig): Promise<void> {
-  await claimSocket(socket);
+export async function claimAddresses({ socket, group, http }: ControlConfig): Promise<Disposable> {
+  using claimed = new DisposableStack();
+  await claimSocket(socket, claimed);
   try {
     Deno.listen({ transport: "unix", path: socket }).close(); // which removes it
   } catch (error) {
     throw cannotOpen(socket, error);
   }
   if (group !== null) groupId(group);
-  if (http === null) return;
   try {
-    Deno.listen(hostAndPort(http)).close();
+    if (http !== null) Deno.listen(hostAndPort(http)).close();
   } catch (error) {
-    throw cannotListen(http, error);
+    throw cannotListen(http!, error);
   }
+  return claimed.move();
 }
 
 export function cannotOpen(path: string, error: unknown): SteerError {
@@ -62,27 +65,48 @@ export function groupId(group: string | number): number {
 }
 
 /**
- * Makes room for the socket: what is found there is removed only if it is a socket on which nobody listens. A link is
- * not followed.
+ * Makes room for the socket, under a lock: what is found there is removed only if it is a socket on which nobody
+ * listens. A link is not followed.
  *
+ * @param claimed Gets what has to be held for as long as the socket.
  * @throws {SteerError} for anything else, which is left alone.
  */
-async function claimSocket(path: string): Promise<void> {
+async function claimSocket(path: string, claimed: DisposableStack): Promise<void> {
   const folder = path.slice(0, path.lastIndexOf("/")) || "/";
+  const name = path.slice(path.lastIndexOf("/") + 1);
   await Deno.mkdir(folder, { recursive: true }).catch(() => {});
   try {
-    using directory = new HeldFile(folder); // so that what is removed is in the directory that was looked at
-    const place = directory.at(path.slice(path.lastIndexOf("/") + 1));
-    const info = await Deno.lstat(place);
-    if (!info.isSocket) throw inTheWay(path, info);
-    await requireNoListener(place, path);
-    await Deno.remove(place);
+    const directory = claimed.use(new HeldFile(folder)); // what is removed is to be in the directory looked at
+    const place = directory.at(name);
+    const info = await Deno.lstat(place).catch(unlessMissing);
+    if (info !== undefined && !info.isSocket) throw inTheWay(path, info);
+    const lock = FileLock.take(directory, `${name}.lock`);
+    // Also one that answers without having the lock, which is of a version that knew of none.
+    if (info !== undefined) await requireNoListener(place, path);
+    if (lock === undefined) throw claimedByAnother(path);
+    claimed.use(lock);
+    if (info !== undefined) await Deno.remove(place).catch(unlessMissing);
   } catch (error) {
-    // Where there is no such directory, or none that may be looked into, the listener says so.
-    if (error instanceof Deno.errors.NotFound || error instanceof UnreadableError) return;
+    if (error instanceof UnreadableError) return; // no such directory, or none of this user: the listener says so
+    if (error instanceof SyscallError) {
+      throw cannotOpen(path, `its lock "${path}.lock" cannot be taken: ${error.call} failed with ${error.code}`);
+    }
     if (error instanceof SteerError) throw error;
     throw cannotOpen(path, messageOf(error).replace(/: \w+ '.*$/, "")); // without the name in /proc
   }
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
+function claimedByAnother(path: string): SteerError {
+  return new SteerError(
+    `Another xdpsteer has the control socket "${path}", and does not listen on it yet, or any more`,
+    {
+      hint: `fuser ${path}.lock names it: wait until it has ended, or give this one another control.socket`,
+    },
+  );
 }
 
 function inTheWay(path: string, info: Deno.FileInfo): SteerError {
@@ -101,7 +125,7 @@ async function requireNoListener(place: string, path: string): Promise<void> {
     isXdpsteer = await answersAsXdpsteer(connection);
   } catch (error) {
     if (error instanceof Deno.errors.ConnectionRefused) return; // it was left behind
-    if (error instanceof Deno.errors.NotFound) throw error;
+    if (error instanceof Deno.errors.NotFound) return;
     const why = error instanceof Deno.errors.WouldBlock ? "its listener is too busy to answer" : messageOf(error);
     throw new SteerError(`Another program may use the control socket "${path}": ${why}`, { hint });
   }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { claimAddresses } from "./claim.ts";
 
-const claim = (socket: string): Promise<void> => claimAddresses({ socket, group: null, http: null, settle: 5 });
+const right = (socket: string): Promise<Disposable> => claimAddresses({ socket, group: null, http: null, settle: 5 });
+const claim = async (socket: string): Promise<void> => (await right(socket))[Symbol.dispose]();
 
 async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -127,4 +128,48 @@ Deno.test("claimAddresses() leaves another program's socket of another type alon
     await reader.cancel();
     await owner.stdin.close();
     await owner.status;
+  }));
+
+Deno.test("claimAddresses() gives the right to a socket to one at a time, whether it listens already or not", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/control.sock`;
+    {
+      await leaveSocket(path);
+      using _mine = await right(path);
+      await assert.rejects(claim(path), {
+        message: `Another xdpsteer has the control socket "${path}", and does not listen on it yet, or any more`,
+      });
+      await claim(`${folder}/other.sock`);
+      const listener = Deno.listen({ transport: "unix", path });
+      await assert.rejects(claim(path), {
+        message: `Another program listens on "${path}", and does not answer as xdpsteer does`,
+      });
+      listener.close();
+    }
+    await claim(path);
+    assert.deepEqual([...Deno.readDirSync(folder)], [], "nothing is left behind");
+  }));
+
+Deno.test("claimAddresses() of many at once gives the right to one of them", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/control.sock`;
+    await leaveSocket(path);
+    const results = await Promise.allSettled(Array.from({ length: 8 }, () => right(path)));
+    const won = results.filter((result) => result.status === "fulfilled");
+    assert.equal(won.length, 1);
+    won[0]!.value[Symbol.dispose]();
+  }));
+
+Deno.test("claimAddresses() takes over the lock of a process that was killed, and follows no link in its place", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/control.sock`;
+    await Deno.writeTextFile(`${path}.lock`, "");
+    await claim(path);
+    await Deno.writeTextFile(`${folder}/precious`, "precious");
+    await Deno.symlink("precious", `${path}.lock`);
+    await assert.rejects(claim(path), {
+      message:
+        `Cannot open the control socket "${path}": its lock "${path}.lock" cannot be taken: open failed with ELOOP`,
+    });
+    assert.equal(await Deno.readTextFile(`${folder}/precious`), "precious");
   }));

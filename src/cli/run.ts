@@ -51,7 +51,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
   Deno.addSignalListener("SIGHUP", () => reload(false)); // from the start: by default it would end the process
 
   requireCpus(config.workers.cpus);
-  await claimAddresses(config.control);
+  using _claim = await claimAddresses(config.control);
   const appliance = await Appliance.start({ config, object, entry }).catch((error) => diagnosed(error, config));
   let server: ControlServer | undefined;
   try {

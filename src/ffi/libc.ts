@@ -21,8 +21,10 @@ const SYMBOLS = {
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int connect(int fd, const struct sockaddr *address, socklen_t length)
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  // int open(const char *path, int flags)
-  open: { parameters: ["buffer", "i32"], result: "i32" },
+  // int open(const char *path, int flags, mode_t mode)
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  // int flock(int fd, int operation)
+  flock: { parameters: ["i32", "i32"], result: "i32" },
   // ssize_t read(int fd, void *data, size_t length)
   read: { parameters: ["i32", "buffer", "usize"], result: "i64" },
   // int close(int fd)
@@ -175,14 +177,22 @@ export function monotonicMicroseconds(): bigint {
 }
 
 /**
- * Opens a file that exists, for reading unless `flags` say otherwise.
+ * Opens a file, for reading unless `flags` say otherwise.
  *
+ * @param mode Of a file that is made.
  * @returns the descriptor, which the caller closes; programs that are started do not get it.
  * @throws {SyscallError}
  */
-export function openFile(path: string, flags: number): number {
+export function openFile(path: string, flags: number, mode = 0o600): number {
   const name = new TextEncoder().encode(`${path}\0`);
-  return checked(libc().symbols.open(name, flags | UAPI.O_CLOEXEC), "open", `open "${path}"`);
+  return checked(libc().symbols.open(name, flags | UAPI.O_CLOEXEC, mode), "open", `open "${path}"`);
+}
+
+/** Takes the lock of an open file, for as long as that is open. @returns 0 or `-errno`: EAGAIN if another has it. */
+export function tryLock(fd: number): number {
+  const { symbols, errno } = libc();
+  const result = symbols.flock(fd, UAPI.LOCK_EX | UAPI.LOCK_NB);
+  return result < 0 ? -errno[0]! : 0;
 }
 
 /** Reads as much as there is now, up to the length of `into`. @returns bytes, 0 at the end. @throws {SyscallError} */

@@ -1,0 +1,133 @@
+/**
+ * The control socket: made again when somebody has removed it, and removed at the end only if it is still there.
+ *
+ * @module
+ */
+import type { ControlConfig } from "../config/schema.ts";
+import { messageOf, SteerError } from "../errors.ts";
+import { HeldFile, kindOf } from "../ffi/held_file.ts";
+import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import { logger } from "../log.ts";
+import { cannotOpen, groupId } from "./claim.ts";
+import { Listener, type RequestHandler } from "./listener.ts";
+
+/** Between two looks whether it is there: one system call each. */
+const LOOK_MS = 250;
+
+const log = logger("api");
+
+export class ControlSocket {
+  #listener: Listener;
+  #mine: Identity;
+  #opening: Promise<void> | undefined;
+  /** What was last said about its place, so that it is said once. */
+  #told = "";
+  readonly #watch: Disposable;
+
+  private constructor(
+    private readonly config: Pick<ControlConfig, "socket" | "group">,
+    private readonly handler: RequestHandler,
+    listener: Listener,
+    timers: Timers,
+  ) {
+    this.#listener = listener;
+    this.#mine = identityOf(config.socket);
+    this.#watch = timers.every(LOOK_MS, () => this.#look());
+  }
+
+  /** @throws {SteerError} when its place is taken after all: claimAddresses() comes first. */
+  static async open(
+    config: Pick<ControlConfig, "socket" | "group">,
+    handler: RequestHandler,
+    timers: Timers = SYSTEM_TIMERS,
+  ): Promise<ControlSocket> {
+    return new ControlSocket(config, handler, await listen(config, handler), timers);
+  }
+
+  async close(): Promise<void> {
+    this.#watch[Symbol.dispose]();
+    await this.#opening;
+    // The listener removes whatever has its name: where that is somebody else's, the end of the process has to do.
+    if (["", this.#mine].includes(identityOf(this.config.socket))) await this.#listener.close();
+  }
+
+  #look(): void {
+    if (this.#opening !== undefined) return;
+    const { socket } = this.config;
+    const found = identityOf(socket);
+    if (found === this.#mine) return;
+    if (found !== "") {
+      return this.#tell("The control socket {socket} has been replaced: it is made again when that is gone");
+    }
+    this.#tell("The control socket {socket} has been removed: it is made again");
+    this.#opening = this.#openAgain().finally(() => this.#opening = undefined);
+  }
+
+  async #openAgain(): Promise<void> {
+    const { socket } = this.config;
+    await this.#listener.close(); // it would remove the new one
+    try {
+      await Deno.mkdir(socket.slice(0, socket.lastIndexOf("/")) || "/", { recursive: true }).catch(() => {});
+      this.#listener = await listen(this.config, this.handler);
+      this.#mine = identityOf(socket);
+      this.#told = "";
+      log.info("The control socket {socket} is there again", { socket });
+    } catch (error) {
+      this.#tell("{reason}", messageOf(error));
+    }
+  }
+
+  #tell(text: string, reason = ""): void {
+    if (text + reason === this.#told) return;
+    this.#told = text + reason;
+    log.warn(text, { socket: this.config.socket, reason });
+  }
+}
+
+type Identity = string;
+
+/** Differs from one file to the next; "" where there is none. */
+function identityOf(path: string): Identity {
+  try {
+    const { dev, ino } = Deno.lstatSync(path);
+    return `${dev} ${ino}`; // of a socket that somebody listens on, no other file gets it
+  } catch {
+    return "";
+  }
+}
+
+async function listen(
+  { socket, group }: Pick<ControlConfig, "socket" | "group">,
+  handler: RequestHandler,
+): Promise<Listener> {
+  const mask = Deno.umask(0o177); // the socket is there with mode 0600 from its first moment
+  let listener: Listener;
+  try {
+    listener = await Listener.open({ path: socket }, handler);
+  } catch (error) {
+    throw cannotOpen(socket, error);
+  } finally {
+    Deno.umask(mask);
+  }
+  try {
+    if (group !== null) openTo(socket, group);
+    return listener;
+  } catch (error) {
+    await listener.close();
+    throw error;
+  }
+}
+
+/** Lets the members of a group use the socket too. */
+function openTo(path: string, group: string | number): void {
+  try {
+    using socket = new HeldFile(path, { follow: false }); // whatever its name leads to by now
+    if (!socket.info.isSocket) throw new Error(`it is ${kindOf(socket.info)} by now`);
+    Deno.chownSync(socket.self, null, groupId(group));
+    Deno.chmodSync(socket.self, 0o660);
+  } catch (error) {
+    throw new SteerError(`Cannot give the control socket to group ${group}: ${messageOf(error)}`, {
+      hint: "run as root or as a member of that group (systemd: SupplementaryGroups=), or remove control.group",
+    });
+  }
+}
