@@ -204,6 +204,22 @@ for (const family of BOTH) {
       assert.match(output, /Resume: pmtu 1280 hops 3 back \d+/, output);
     });
 
+    await test.step("traceroute to a listed port sees the box, the router behind it and the backend", async () => {
+      const before = await settled(box);
+      const argv = ["traceroute", "-n", "-U", "-q", "1", "-w", "30", "-m", "8", "-p", `${FAR_PORTS.traced}`];
+      await using program = Program.run(network.names.client, [...argv, SERVICE[family]]);
+      const hops = (await program.result()).trim().split("\n").slice(1);
+      assert.deepEqual(hops.map((line) => line.trim().split(/\s+/).slice(0, 2)), [
+        ["1", SERVICE[family]],
+        ["2", SERVICE[family]],
+        ["3", SERVICE[family]],
+      ]);
+      const status = await settled(box);
+      const more = (name: string): number => fatesOf(status, "traced")[name]! - (fatesOf(before, "traced")[name] ?? 0);
+      assert.ok(more("hops_exceeded") >= 1, "the first is told by the box itself");
+      assert.ok(more("forwarded") >= 2);
+    });
+
     await test.step("what an outsider forges changes nothing", async () => {
       const before = await settled(box);
       const { bytes } = buildFrame({

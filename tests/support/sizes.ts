@@ -45,6 +45,14 @@ export const SIZE = {
   oddRequests: size(2000, 10_000),
   /** service: answers of the README's DNS before a failure, in it, and after it: fifty a second, if the machine can. */
   serviceAnswers: size(100, 1000),
+  /**
+   * wireguard: seconds between two keepalives of a client, how many of them have to be longer than a session lasts, and
+   * how long that is; null: the default of 60 s, beside keepalives every 25 s, as WireGuard's manual has it.
+   */
+  keepalive: size<{ readonly seconds: number; readonly times: number; readonly idleTimeout: number | null }>(
+    { seconds: 1, times: 10, idleTimeout: 8 },
+    { seconds: 25, times: 3, idleTimeout: null },
+  ),
   /** bench: workloads of the benchmark that are tried; none named means all. */
   benchWorkloads: size<readonly string[]>(["latency", "reload", "soak"], []),
 } as const;
