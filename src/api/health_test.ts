@@ -26,8 +26,14 @@ Deno.test("/livez, /healthz and /readyz: a worker that has ended, and a stop", a
   api.appliance.alive = false;
   await api.timers.pass(1000);
   assert.deepEqual(await health(api, "/livez"), [503, "A worker does not run\n"]);
-  assert.deepEqual(await health(api, "/healthz"), [503, "Worker 1 does not run: it is failed\n"]);
-  assert.deepEqual(await health(api, "/readyz"), [503, "Worker 1 does not run: it is failed\n"]);
+  assert.deepEqual(await health(api, "/healthz"), [
+    503,
+    "Worker 1 does not run, and the packets of its ports are lost: it is failed\n",
+  ]);
+  assert.deepEqual(await health(api, "/readyz"), [
+    503,
+    "Worker 1 does not run, and the packets of its ports are lost: it is failed\n",
+  ]);
   api.appliance.ready = false;
   assert.deepEqual(await health(api, "/readyz"), [503, "It does not steer: it starts, or stops\n"]);
 });

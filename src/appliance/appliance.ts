@@ -166,6 +166,7 @@ export class Appliance {
       yieldPriority(CONTROL_NICENESS);
       workers.keepOthersOff();
       await steering.captured;
+      workers.watch();
       keeper.watch(() => steering.forwarding.interfacesChanged());
       return new Appliance(parts, steering, ruleTotals, queue);
     } catch (error) {
@@ -179,7 +180,7 @@ export class Appliance {
     return this.#stopping ??= close(this.#parts);
   }
 
-  /** Rejects when it cannot go on: a worker has failed, or no interface can be attached. */
+  /** Rejects when it cannot go on: a worker has failed, or does not run, or no interface can be attached. */
   get failure(): Promise<never> {
     return Promise.race([this.workers.failure, this.#parts.keeper!.failure]);
   }
@@ -204,7 +205,10 @@ export class Appliance {
     return this.#stopping === undefined && this.alive && this.steering.generation > 0;
   }
 
-  /** False where only a new process can help: a service manager that watches it starts one. */
+  /**
+   * Whether all workers make progress. Where one does not, only a new process can help: a service manager that watches
+   * this starts one.
+   */
   get alive(): boolean {
     return this.workers.allRunning;
   }

@@ -100,7 +100,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
       configFile: file,
     });
     using _watch = new FileWatch(file, () => reload(true));
-    using _events = new KernelEvents(appliance.interfaces);
+    using _events = new KernelEvents(appliance.interfaces, appliance.workers);
     hideMemory();
     logStart(appliance, performance.now() - startedMs);
     manager.ready(`Generation ${appliance.steering.generation} is in force`);

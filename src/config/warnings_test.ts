@@ -4,7 +4,8 @@ import { configWarnings } from "./warnings.ts";
 
 Deno.test("what this machine lacks is a warning, at its place in the file", () => {
   const warnings = (more: string): string[] => {
-    const text = `version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: a, ports: 53, action: count }]\n${more}\n`;
+    const text =
+      `version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: a, ports: 53, action: count }]\n${more}\n`;
     const config = parseConfig(text, { file: "steering.yaml", cpuCount: 2 });
     return configWarnings(new TextEncoder().encode(text), config).map(({ line, message }) => `${line} ${message}`);
   };

@@ -6,13 +6,14 @@
 import { EventAccount } from "../bpf/event_account.ts";
 import { openEvents } from "../bpf/events.ts";
 import { EVENT_KINDS, type EventKind } from "../bpf/reasons.ts";
-import type { KernelTrace, Watched } from "../bpf/trace.ts";
+import type { KernelTrace, TraceEvent, Watched } from "../bpf/trace.ts";
 import { messageOf } from "../errors.ts";
 import type { BpfRingBuffer } from "../ffi/libbpf.ts";
 import { logger } from "../log.ts";
 import type { SteeredInterface } from "./interface.ts";
-import { MORE, reportRest, reportTrace } from "./trace_report.ts";
+import { MORE, reportRest, reportTrace, type WatchedInterface } from "./trace_report.ts";
 import { nounFor } from "../text.ts";
+import type { WorkerPool } from "./workers.ts";
 
 /** How often events are looked for. What they are limited to in the kernel fits its buffers for much longer. */
 const LOOK_MS = 1000;
@@ -36,9 +37,15 @@ export class KernelEvents implements Disposable {
   #mapIds: readonly number[] = [];
   /** What the trace watches. */
   #told: readonly Watched[] = [];
+  #reported: readonly WatchedInterface[] = [];
+  /** Told one look later, when it is known whether a worker whose ring was full has run. */
+  #held: TraceEvent[] = [];
   #closed = false;
 
-  constructor(private readonly interfaces: readonly SteeredInterface[]) {
+  constructor(
+    private readonly interfaces: readonly SteeredInterface[],
+    private readonly workers: Pick<WorkerPool, "stoodStill">,
+  ) {
     this.#sources = interfaces.map(({ name, program }) => {
       const account = new EventAccount();
       const ring = openEvents(program.eventsFd, (event) => {
@@ -56,14 +63,14 @@ export class KernelEvents implements Disposable {
       const { KernelTrace, mapIdOf } = await import("../bpf/trace.ts");
       if (this.#closed) return;
       const startedMs = performance.now();
-      const reported = this.interfaces.map(({ name, program }) => ({
+      const reported = this.#reported = this.interfaces.map(({ name, program }) => ({
         name,
         workers: program.workerCount,
         xskMapId: mapIdOf(program.xskMapFd),
       }));
       this.#mapIds = reported.map(({ xskMapId }) => xskMapId);
       const watched = this.#watched;
-      const trace = await KernelTrace.open(watched, (event) => reportTrace(reported[event.interface]!, event));
+      const trace = await KernelTrace.open(watched, (event) => void this.#held.push(event));
       if (this.#closed) return trace[Symbol.dispose]();
       this.#trace = trace;
       this.#told = watched;
@@ -105,9 +112,17 @@ export class KernelEvents implements Disposable {
         });
       }
     }
+    this.#tellHeld();
     this.#trace?.consume();
+    if (last) this.#tellHeld();
     for (const { interface: place, what, suppressed } of this.#trace?.rest(last) ?? []) {
       reportRest(this.interfaces[place]!.name, what, suppressed);
+    }
+  }
+
+  #tellHeld(): void {
+    for (const event of this.#held.splice(0)) {
+      reportTrace(this.#reported[event.interface]!, event, (worker) => this.workers.stoodStill(worker));
     }
   }
 

@@ -38,6 +38,11 @@ const REDIRECT_MEANINGS: Readonly<Record<string, string>> = {
     "are dropped. If that does not end, bring the interface up again or restart xdpsteer",
 };
 
+/** For ENOBUFS, where the worker's loop did not turn. */
+const STOOD_STILL =
+  "The rx ring of worker {worker} on queue {queue} of {interface} is full, and packets are dropped: the worker stood " +
+  "still. xdpsteer status says if it still does, and why; larger rings do not help";
+
 const OTHER_MEANING =
   "Packets for worker {worker} on queue {queue} of {interface} are dropped: the kernel cannot redirect them ({errno}). " +
   "Restart xdpsteer if that does not end";
@@ -49,19 +54,28 @@ const ACT_MEANINGS: Readonly<Record<string, string>> = {
 
 const ACT_ADVICE = ". It is none of xdpsteer's programs, which never return that: bpftool net names all of {interface}";
 
-/** Puts one event into the log. */
-export function reportTrace(watched: WatchedInterface, event: TraceEvent): void {
-  if (event.kind === "redirect_err") return reportRedirect(watched, event);
+/** Puts one event into the log. @param stoodStill Whether a worker's loop did not turn lately. */
+export function reportTrace(
+  watched: WatchedInterface,
+  event: TraceEvent,
+  stoodStill: (worker: number) => boolean,
+): void {
+  if (event.kind === "redirect_err") return reportRedirect(watched, event, stoodStill);
   const meaning = ACT_MEANINGS[event.act] ??
     "An XDP program on {interface} returned {act}, which is no verdict, and the packet was dropped";
   log.warn(`${meaning}${ACT_ADVICE}${MORE}`, { ...event, interface: watched.name });
 }
 
-function reportRedirect({ name, workers, xskMapId }: WatchedInterface, event: RedirectError): void {
+function reportRedirect(
+  { name, workers, xskMapId }: WatchedInterface,
+  event: RedirectError,
+  stoodStill: (worker: number) => boolean,
+): void {
   const { kind, errno, mapId, index, suppressed } = event;
   if (mapId === xskMapId) {
     const facts = { kind, errno, interface: name, queue: Math.floor(index / workers), worker: index % workers };
-    log.warn(`${REDIRECT_MEANINGS[errno] ?? OTHER_MEANING}${MORE}`, { ...facts, suppressed });
+    const meaning = errno === "ENOBUFS" && stoodStill(facts.worker) ? STOOD_STILL : REDIRECT_MEANINGS[errno];
+    log.warn(`${meaning ?? OTHER_MEANING}${MORE}`, { ...facts, suppressed });
   } else {
     log.warn(
       "A redirect of another XDP program on {interface} failed with {errno}, and the packet was dropped: bpftool net names " +

@@ -17,6 +17,8 @@ import { liveOfBackendMemory } from "../steering/sessions.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
 import { closeFd, keepThreadOff, openEventFd, signalEventFd } from "../ffi/libc.ts";
+import { waitedForCpuMs, whyNotRunning } from "../host/threads.ts";
+import { WorkerProgress } from "./progress.ts";
 
 export interface WorkerPoolOptions {
   readonly count: number;
@@ -79,8 +81,9 @@ export class WorkerPool implements ReadingWorkers {
   readonly counters: WorkerCounters[] = [];
   /** What is captured, and each worker's ring of captured packets. Costs no memory before the first one. */
   capture: { readonly plans: SharedArrayBuffer; readonly rings: readonly SharedArrayBuffer[] } | undefined;
-  /** Rejects when a worker ends that was not told to. */
+  /** Rejects when a worker ends that was not told to, or does not run for long. */
   readonly failure: Promise<never>;
+  readonly #fail: (error: unknown) => void;
   readonly #wait: WaitMode;
   readonly #threads: Worker[] = [];
   readonly #eventFds: number[] = [];
@@ -90,6 +93,7 @@ export class WorkerPool implements ReadingWorkers {
   #running: Promise<void> = Promise.resolve();
   /** By worker, as last told: this may never go down. */
   readonly #idleMs: number[] = [];
+  #progress: WorkerProgress | undefined;
   #ended = false;
 
   /** Starts the threads, which load their code while the control thread goes on; {@linkcode begin} gives them work. */
@@ -100,6 +104,7 @@ export class WorkerPool implements ReadingWorkers {
     this.control = ControlWords.create(options.count);
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
+    this.#fail = reject;
     this.failure.catch(() => {}); // whoever cares awaits it; nobody else is to crash on it
     const entry = new URL(options.entry.pathname.endsWith(".ts") ? "worker.ts" : "worker.js", options.entry);
     for (let worker = 0; worker < options.count; worker++) {
@@ -154,7 +159,7 @@ export class WorkerPool implements ReadingWorkers {
         } satisfies WorkerOptions,
       );
     });
-    const started = this.#until(START_MS, (worker) => this.control.state(worker) === WORKER_STATE.running);
+    const started = this.#until(START_MS, (worker) => this.#isRunning(worker));
     if (!(await Promise.race([started, this.failure]))) {
       throw new SteerError(`The workers did not start within ${START_MS} ms`);
     }
@@ -172,8 +177,46 @@ export class WorkerPool implements ReadingWorkers {
     }
   }
 
+  /** Watches from now on whether the loops turn. */
+  watch(): void {
+    this.#progress = new WorkerProgress({
+      count: this.count,
+      turns: (worker) => this.counters[worker]!.loop("turns"),
+      wake: (worker) => signalEventFd(this.#eventFds[worker]!),
+      reason: (worker) => whyNotRunning(this.control.thread(worker)),
+    });
+    this.#progress.failure.catch(this.#fail);
+  }
+
+  /** `running`, or how its loop is instead: `stalled` where it stands still. */
   stateName(worker: number): string {
+    if (this.#progress?.isStalled(worker) && this.#isRunning(worker)) return "stalled";
     return STATE_NAMES[this.control.state(worker)] ?? "unknown";
+  }
+
+  /** Why a worker whose loop stands still does not run, in words. */
+  whyStalled(worker: number): string {
+    return this.#progress?.reason(worker) ?? "";
+  }
+
+  /** Whether a worker's loop stands still, or did in the last seconds: what was lost then is no matter of rings. */
+  stoodStill(worker: number): boolean {
+    return this.#progress?.stoodStill(worker) ?? false;
+  }
+
+  /** Time in which a worker's loop stood still though it was woken, in milliseconds. */
+  stillMs(worker: number): number {
+    return this.#progress?.stillMs(worker) ?? 0;
+  }
+
+  /** Time in which a worker was ready to run and had no CPU, in milliseconds; 0 where the kernel does not count it. */
+  waitedForCpuMs(worker: number): number {
+    return waitedForCpuMs(this.control.thread(worker)) ?? 0;
+  }
+
+  /** The kernel's number of a worker's thread; 0 before it runs. */
+  thread(worker: number): number {
+    return this.control.thread(worker);
   }
 
   /**
@@ -188,8 +231,9 @@ export class WorkerPool implements ReadingWorkers {
     return this.#idleMs[worker] = Math.max(before, livedMs - cpuMs + this.counters[worker]!.loop("spun_ms"));
   }
 
+  /** True while all loops turn. */
   get allRunning(): boolean {
-    return this.#every((worker) => this.control.state(worker) === WORKER_STATE.running);
+    return this.#every((worker) => this.stateName(worker) === "running");
   }
 
   readers(table: Table): Readers {
@@ -247,6 +291,7 @@ export class WorkerPool implements ReadingWorkers {
    * @returns True when all ended in time; only then may the memory they used be unmapped.
    */
   async stop(): Promise<boolean> {
+    this.#progress?.[Symbol.dispose]();
     const ended = (worker: number): boolean => this.control.state(worker) >= WORKER_STATE.stopped;
     this.control.command = COMMAND.drain;
     // Threads that were given no work have nothing to drain, and no memory that is to be unmapped.
@@ -259,6 +304,10 @@ export class WorkerPool implements ReadingWorkers {
     for (const thread of this.#threads) thread.terminate();
     if (joined) { for (const fd of this.#eventFds.splice(0)) closeFd(fd); }
     return joined;
+  }
+
+  #isRunning(worker: number): boolean {
+    return this.control.state(worker) === WORKER_STATE.running;
   }
 
   #every(condition: (worker: number) => boolean): boolean {

@@ -124,7 +124,8 @@ export function notification(fields: Fields): string {
 }
 
 /**
- * How often to beat: twice as often as it is looked for. Never, where the variables are another process's.
+ * How often to beat: four times as often as it is looked for, so that a short trouble does not end the process. Never,
+ * where the variables are another process's.
  *
  * @param pid This process's.
  */
@@ -132,7 +133,7 @@ export function beatMs(variables: Partial<Readonly<Record<Variable, string>>>, p
   const { WATCHDOG_USEC: usec = "", WATCHDOG_PID: watched } = variables;
   if (!/^[1-9][0-9]*$/.test(usec) || (watched !== undefined && watched !== `${pid}`)) return undefined;
   const LONGEST_TIMER_MS = 0x7fffffff;
-  return Math.min(Number(usec) / 2000, LONGEST_TIMER_MS);
+  return Math.min(Number(usec) / 4000, LONGEST_TIMER_MS);
 }
 
 /**

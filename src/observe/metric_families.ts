@@ -116,7 +116,10 @@ export const METRICS = {
     "result",
   ),
 
-  xdpsteer_worker_up: gauge("1 while the worker's loop runs", "worker"),
+  xdpsteer_worker_up: gauge(
+    "1 while the worker's loop turns; 0 when it has ended, or has not turned for 0.8 s though it was woken",
+    "worker",
+  ),
   xdpsteer_worker_busy_ratio: gauge(
     "Share of the last second or more in which the worker had packets to process",
     "worker",
@@ -140,6 +143,15 @@ export const METRICS = {
     "worker",
   ),
   xdpsteer_worker_pause_seconds_total: counter("Time lost in these pauses", "worker"),
+  xdpsteer_worker_still_seconds_total: counter(
+    "Time in which the worker's loop did not turn though it was woken, in steps of 0.2 s: its thread was stopped or hung",
+    "worker",
+  ),
+  xdpsteer_worker_cpu_wait_seconds_total: counter(
+    "Time in which the worker was ready to run and had no CPU, after a sleep too, as the kernel counts it; 0 where it " +
+      "does not",
+    "worker",
+  ),
 
   xdpsteer_worker_sessions: gauge("Forwarding sessions of a worker", "worker"),
   xdpsteer_worker_session_evictions_total: counter(

@@ -130,7 +130,10 @@ function addRule(out: Exposition, { name, workers, dropped, passed }: RuleStatus
   }
 }
 
-function addWorker(out: Exposition, { worker, state, busyRatio, idleMs, loop }: WorkerStatus): void {
+function addWorker(
+  out: Exposition,
+  { worker, state, busyRatio, idleMs, stillMs, cpuWaitMs, loop }: WorkerStatus,
+): void {
   const at = labels({ worker });
   out.add("xdpsteer_worker_up", state === "running" ? 1 : 0, at);
   out.add("xdpsteer_worker_busy_ratio", busyRatio, at);
@@ -141,6 +144,8 @@ function addWorker(out: Exposition, { worker, state, busyRatio, idleMs, loop }: 
   out.add("xdpsteer_worker_lock_misses_total", loop.lockMisses, at);
   out.add("xdpsteer_worker_pauses_total", loop.pauses, at);
   out.add("xdpsteer_worker_pause_seconds_total", loop.pauseMs / 1000, at);
+  out.add("xdpsteer_worker_still_seconds_total", stillMs / 1000, at);
+  out.add("xdpsteer_worker_cpu_wait_seconds_total", cpuWaitMs / 1000, at);
   out.add("xdpsteer_worker_sessions", loop.sessions, at);
   out.add("xdpsteer_worker_session_evictions_total", loop.evictions, at);
   out.add("xdpsteer_worker_sessions_refused_total", loop.refusedRows, `${at},bound="rows"`);

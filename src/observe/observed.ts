@@ -35,9 +35,21 @@ export interface ObservedInterface extends CountedInterface, Pick<SteeredInterfa
   readonly queues: readonly ObservedQueue[];
 }
 
+type WorkerFacts =
+  | "count"
+  | "counters"
+  | "cpus"
+  | "idleMs"
+  | "stateName"
+  | "stillMs"
+  | "stoodStill"
+  | "thread"
+  | "waitedForCpuMs"
+  | "whyStalled";
+
 export interface ObservedAppliance extends Pick<Appliance, "captureStatus" | "uptimeMs"> {
   readonly interfaces: readonly ObservedInterface[];
-  readonly workers: Pick<WorkerPool, "count" | "counters" | "cpus" | "idleMs" | "stateName">;
+  readonly workers: Pick<WorkerPool, WorkerFacts>;
   readonly steering: Pick<Steering, "generation" | "rules"> & {
     readonly forwarding: Pick<Forwarding, "rules" | "status">;
   };

@@ -79,10 +79,13 @@ export class Observer {
     return workers.counters.map((counters, worker) => ({
       worker,
       state: workers.stateName(worker),
+      thread: workers.thread(worker),
       cpu: workers.cpus[worker] ?? null,
       received: rules.reduce((sum, rule) => sum + rule.workers[worker]!.received.reduce((s, r) => s + r.packets, 0), 0),
       busyRatio: busy[worker]!,
       idleMs: roundMs(workers.idleMs(worker)),
+      stillMs: roundMs(workers.stillMs(worker)),
+      cpuWaitMs: roundMs(workers.waitedForCpuMs(worker)),
       loop: loopNumbers((counter) => counters.loop(counter)),
     }));
   }

@@ -34,6 +34,8 @@ function busyBox(): FakeAppliance {
   for (let entry = 0; entry < 16; entry++) second!.rxRing.produce(0);
   for (let entry = 0; entry < 4; entry++) first.fill.produce(0);
   box.workers.counters[1]!.values[0] = 77; // turns
+  box.states[1] = "stalled";
+  box.still.add(1);
   box.captures = [{ rule: "game", written: 3, dropped: 2 } as FakeAppliance["captures"][number]];
   const way = { interface: "lo", mac: "02:00:00:00:00:01", mtu: 1500 };
   const backend = { rules: ["dns"], sessions: 0, leavingSeconds: null, health: null, nextHop: way, noWay: null };
@@ -72,6 +74,10 @@ Deno.test("Observer.snapshot() tells every packet once in each account", () => {
   );
   assert.deepEqual(workers.map(({ received, cpu }) => [received, cpu]), [[11, 3], [4, null]]);
   assert.equal(workers[1]!.loop.turns, 77);
+  assert.deepEqual(workers.map(({ thread, state, stillMs, cpuWaitMs }) => [thread, state, stillMs, cpuWaitMs]), [
+    [100, "running", 0, 2000],
+    [101, "stalled", 1000, 2000],
+  ]);
   const queue = interfaces[0]!.queues[0]!;
   assert.deepEqual([queue.fill, queue.completion, queue.sockets.map(({ rx, tx }) => [rx, tx])], [4, 0, [[0, 0], [
     16,
@@ -155,6 +161,9 @@ Deno.test("renderMetrics() tells the numbers of the snapshot", () => {
   assert.equal(sum("xdpsteer_ring_size", { ...at, ring: "rx" }), 2 * RING_SIZE, "of both sockets");
   assert.equal(sum("xdpsteer_ring_size", { ...at, ring: "fill" }), RING_SIZE);
   assert.equal(sum("xdpsteer_socket_ring_used_ratio", { ...at, worker: 1, ring: "rx" }), 16 / RING_SIZE);
+  assert.deepEqual([0, 1].map((worker) => sum("xdpsteer_worker_up", { worker })), [1, 0]);
+  assert.equal(sum("xdpsteer_worker_still_seconds_total", { worker: 1 }), 1);
+  assert.equal(sum("xdpsteer_worker_cpu_wait_seconds_total", { worker: 0 }), 2);
   assert.equal(sum("xdpsteer_interface_fallback", { interface: "no-such0" }), 1);
   assert.equal(sum("xdpsteer_interface_up", { interface: "no-such0" }), 0);
   assert.equal(sum("xdpsteer_capture_packets_total", { rule: "game", result: "dropped" }), 2);

@@ -81,12 +81,19 @@ export interface RuleStatus {
 
 export interface WorkerStatus {
   readonly worker: number;
+  /** `running`; `stalled` while its loop does not turn; or how it ended. */
   readonly state: string;
+  /** The kernel's number of its thread; 0 before it runs. */
+  readonly thread: number;
   readonly cpu: number | null;
   readonly received: number;
   readonly busyRatio: number;
   /** Time without packets in hand since the start, milliseconds. */
   readonly idleMs: number;
+  /** Time in which its loop stood still though it was woken, milliseconds. */
+  readonly stillMs: number;
+  /** Time in which it was ready to run and had no CPU, milliseconds. */
+  readonly cpuWaitMs: number;
   readonly loop: LoopNumbers;
 }
 

@@ -129,6 +129,11 @@ export class FakeAppliance implements AskedAppliance {
     readonly counters: WorkerCounters[];
     idleMs(worker: number): number;
     stateName(worker: number): string;
+    stillMs(worker: number): number;
+    stoodStill(worker: number): boolean;
+    thread(worker: number): number;
+    waitedForCpuMs(worker: number): number;
+    whyStalled(worker: number): string;
     heapKib(): Promise<number[]>;
   };
   readonly steering: {
@@ -141,6 +146,8 @@ export class FakeAppliance implements AskedAppliance {
   uptimeMs = 1000;
   /** Of workers that do not run. */
   readonly states: string[] = [];
+  /** Workers that stood still lately. */
+  readonly still = new Set<number>();
   backends: BackendStatus[] = [];
   ruleBackends: RuleBackends[] = [];
   captures: CaptureStatus[] = [];
@@ -167,6 +174,11 @@ export class FakeAppliance implements AskedAppliance {
       counters,
       idleMs: (worker) => this.idleMs[worker]!,
       stateName: (worker) => this.states[worker] ?? "running",
+      stillMs: (worker) => this.still.has(worker) ? 1000 : 0,
+      stoodStill: (worker) => this.still.has(worker),
+      thread: (worker) => 100 + worker,
+      waitedForCpuMs: () => 2000,
+      whyStalled: () => "its thread is stopped by a signal",
       heapKib: () => Promise.resolve(counters.map((_, worker) => 1000 + worker)),
     };
     this.slots = new RuleSlots(ruleSlots);

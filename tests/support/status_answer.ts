@@ -88,10 +88,13 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     workers: Array.from({ length: workers }, (_, worker) => ({
       worker,
       state: "running",
+      thread: 100 + worker,
       cpu: null,
       received: worker === 0 ? received : 0,
       busyRatio: 0,
       idleMs,
+      stillMs: 0,
+      cpuWaitMs: 0,
       loop: LOOP,
     })),
     rules: rules.map(({ name, packets, action = "count", ports = "9090", tooMany = 0 }) => {

@@ -55,10 +55,12 @@ export class Growth {
   }
 }
 
+/** @param stoodStill Whether a worker did not run lately, which larger rings do not help against. */
 export function lossProblems(
   { uncovered, queues, rules, refused }: LossCounts,
   growth: Growth,
   nowMs: number,
+  stoodStill: (worker: number) => boolean,
 ): FoundProblem[] {
   const problems: FoundProblem[] = [];
   for (const [name, packets] of uncovered) {
@@ -70,7 +72,7 @@ export function lossProblems(
       fix: `ethtool -l ${name} shows its queues; systemctl restart xdpsteer covers them, with queues: all`,
     });
   }
-  for (const queue of queues) problems.push(...queueProblems(queue, growth, nowMs));
+  for (const queue of queues) problems.push(...queueProblems(queue, growth, nowMs, stoodStill));
   const full = BOUNDS.filter((bound) => growth.grew(`refused ${bound}`, refused[bound], nowMs));
   for (const { rule, sessionsFull, txRingFull } of rules) {
     // A worker counts the packet first, and what there was not enough of at the end of its batch.
@@ -94,13 +96,19 @@ export function lossProblems(
   return problems;
 }
 
-function queueProblems(losses: QueueLosses, growth: Growth, nowMs: number): FoundProblem[] {
+function queueProblems(
+  losses: QueueLosses,
+  growth: Growth,
+  nowMs: number,
+  stoodStill: (worker: number) => boolean,
+): FoundProblem[] {
   const place = `${losses.interface} queue ${losses.queue}`;
   const growing = (what: string, counts: readonly number[]): number[] =>
     counts.flatMap((count, worker) => growth.grew(`${what} ${place} ${worker}`, count, nowMs) ? [worker] : []);
-  const full = growing("rx_ring_full", losses.rxRingFull);
+  const [still, full] = parted(growing("rx_ring_full", losses.rxRingFull), stoodStill);
   const dropped = growing("rx_dropped", losses.rxDropped);
   const reasons = [
+    ...still.length > 0 ? [`${workers(still)} stood still and took none`] : [],
     ...full.length > 0 ? [`the rx ring of ${workers(full)} is full`] : [],
     ...dropped.length > 0 ? [`no chunk is free for ${workers(dropped)}, or packets are larger than a chunk`] : [],
   ];
@@ -109,10 +117,17 @@ function queueProblems(losses: QueueLosses, growth: Growth, nowMs: number): Foun
     kind: "packets_lost",
     subject: place,
     message: `Queue ${losses.queue} of ${losses.interface} loses packets: ${reasons.join("; ")}`,
-    fix: full.length > 0
+    fix: still.length > 0
+      ? "xdpsteer status says if it still does; larger rings do not help"
+      : full.length > 0
       ? "xdpsteer ports set PORT --worker hash spreads a port over all workers; or raise rings.rx and restart"
       : "raise umem.chunks and rings.fill and restart",
   }];
+}
+
+/** Those for which something holds, and the others. */
+function parted(ids: readonly number[], holds: (id: number) => boolean): readonly [number[], number[]] {
+  return [ids.filter(holds), ids.filter((id) => !holds(id))];
 }
 
 function workers(ids: readonly number[]): string {

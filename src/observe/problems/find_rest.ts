@@ -19,13 +19,15 @@ export interface InterfaceState {
   readonly up: boolean;
 }
 
-/** By worker: `running`, or how its loop is instead. */
-export function workerProblems(states: readonly string[]): FoundProblem[] {
-  return states.flatMap((state, worker) =>
+/** By worker: `running`, or how its loop is instead; and if it is stalled, why. */
+export function workerProblems(workers: readonly { readonly state: string; readonly why: string }[]): FoundProblem[] {
+  return workers.flatMap(({ state, why }, worker) =>
     state === "running" ? [] : [{
       kind: "worker_down" as const,
       subject: `${worker}`,
-      message: `Worker ${worker} does not run: it is ${state}`,
+      message: `Worker ${worker} does not run, and the packets of its ports are lost: ${
+        state === "stalled" ? why : `it is ${state}`
+      }`,
       fix: "systemctl restart xdpsteer",
     }]
   );

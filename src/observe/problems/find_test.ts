@@ -115,7 +115,7 @@ const COUNTS: LossCounts = {
 
 Deno.test("lossProblems() tells what grew in the last ten seconds, not what there was before", () => {
   const growth = new Growth();
-  const at = (nowMs: number, counts: LossCounts): string[] => told(lossProblems(counts, growth, nowMs));
+  const at = (nowMs: number, counts: LossCounts): string[] => told(lossProblems(counts, growth, nowMs, () => false));
   assert.deepEqual(at(0, COUNTS), []);
   const more: LossCounts = {
     uncovered: new Map([["eth0", 8]]),
@@ -149,12 +149,35 @@ Deno.test("lossProblems() says which bound new clients of a rule are refused for
       },
       growth,
       nowMs,
+      () => false,
     ).map(({ fix }) => fix);
   assert.deepEqual(at(0, 0, 0, 0), []);
   assert.deepEqual(at(1, 1, 0, 0), [], "until the worker has said what for");
   assert.deepEqual(at(2, 1, 1, 0), [BOUND_WORDS.rows.remedy]);
   assert.deepEqual(at(3, 2, 1, 1), [`${BOUND_WORDS.rows.remedy}; or ${BOUND_WORDS.ports.remedy}`]);
   assert.deepEqual(at(10_003, 3, 1, 2), [BOUND_WORDS.ports.remedy], "the other has been over for ten seconds");
+});
+
+Deno.test("lossProblems() does not ask for larger rings where a worker stood still", () => {
+  const growth = new Growth();
+  const of = (rxRingFull: readonly number[], nowMs: number): FoundProblem[] => {
+    const queues = [{ interface: "eth0", queue: 3, rxRingFull, rxDropped: [0, 0] }];
+    return lossProblems(
+      { uncovered: new Map(), queues, rules: [], refused: { rows: 0, ports: 0 } },
+      growth,
+      nowMs,
+      (worker) => worker === 1,
+    );
+  };
+  assert.deepEqual(of([0, 0], 0), []);
+  const [still] = of([0, 1], 1000);
+  assert.equal(still!.message, "Queue 3 of eth0 loses packets: worker 1 stood still and took none");
+  assert.doesNotMatch(still!.fix!, /rings\.rx/);
+  const [both] = of([1, 2], 2000);
+  assert.equal(
+    both!.message,
+    "Queue 3 of eth0 loses packets: worker 1 stood still and took none; the rx ring of worker 0 is full",
+  );
 });
 
 Deno.test("interfaceProblems() and workerProblems() tell what keeps packets from being steered", () => {
@@ -164,7 +187,12 @@ Deno.test("interfaceProblems() and workerProblems() tell what keeps packets from
   assert.deepEqual(of("attached", false), ["interface_down"]);
   assert.deepEqual(of("gone", false), ["interface_gone"], "and not that it has no carrier");
   assert.deepEqual(of("detached", true), ["program_detached"]);
-  assert.deepEqual(told(workerProblems(["running", "failed"])), ["worker_down 1: Worker 1 does not run: it is failed"]);
+  const [running, failed] = [{ state: "running", why: "" }, { state: "failed", why: "" }];
+  const stalled = { state: "stalled", why: "its thread is stopped by a signal" };
+  assert.deepEqual(told(workerProblems([running, failed, stalled])), [
+    "worker_down 1: Worker 1 does not run, and the packets of its ports are lost: it is failed",
+    "worker_down 2: Worker 2 does not run, and the packets of its ports are lost: its thread is stopped by a signal",
+  ]);
 });
 
 Deno.test("captureProblems() and fileProblems() tell what is not written, and what is not in force", () => {

@@ -35,7 +35,7 @@ export const PROBLEM_TABLE = {
     severity: "critical",
     subject: "worker",
     stops: "box",
-    words: "a worker does not run",
+    words: "a worker has ended, or its loop has not turned for 0.8 s: its packets are lost",
     remedy: "[A worker is down](#a-worker-is-down)",
     alert: "XdpsteerWorkerDown",
   },

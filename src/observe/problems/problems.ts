@@ -106,7 +106,11 @@ export class Problems implements Disposable {
     const { appliance, reloader, history, configFile } = this.sources;
     const { interfaces, steering, workers } = appliance;
     const finders: Readonly<Record<string, () => FoundProblem[]>> = {
-      workers: () => workerProblems(workers.counters.map((_, worker) => workers.stateName(worker))),
+      workers: () =>
+        workerProblems(workers.counters.map((_, worker) => {
+          const state = workers.stateName(worker);
+          return { state, why: state === "stalled" ? workers.whyStalled(worker) : "" };
+        })),
       interfaces: () =>
         interfaceProblems(interfaces.map((steered) => ({
           name: steered.name,
@@ -115,7 +119,7 @@ export class Problems implements Disposable {
         }))),
       rules: () => ruleProblems(steering.forwarding.rules()),
       backends: () => backendProblems(steering.forwarding.status()),
-      losses: () => lossProblems(history.losses(), this.#growth, now),
+      losses: () => lossProblems(history.losses(), this.#growth, now, (worker) => workers.stoodStill(worker)),
       captures: () => captureProblems(appliance.captureStatus()),
       file: () => fileProblems(configFile, reloader.file),
       listeners: () => listenerProblems(steering.rules, this.#listenersAt(now)),

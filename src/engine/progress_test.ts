@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { FakeTimers } from "../../tests/support/fake_timers.ts";
+import { WorkerProgress } from "./progress.ts";
+
+/** Two loops that turn when they are woken, unless they are frozen. */
+class Loops {
+  readonly count = 2;
+  readonly turned = [0, 0];
+  readonly woken = [0, 0];
+  readonly frozen = new Set<number>();
+
+  turns(worker: number): number {
+    return this.turned[worker]!;
+  }
+
+  wake(worker: number): void {
+    this.woken[worker]!++;
+    if (!this.frozen.has(worker)) this.turned[worker]!++;
+  }
+
+  reason(worker: number): string {
+    return `its thread ${worker} is stopped`;
+  }
+}
+
+function watched(): { loops: Loops; timers: FakeTimers; progress: WorkerProgress } {
+  const [loops, timers] = [new Loops(), new FakeTimers()];
+  return { loops, timers, progress: new WorkerProgress(loops, timers) };
+}
+
+Deno.test("WorkerProgress takes a loop that sleeps for well, and wakes it a few times a second at most", async () => {
+  const { loops, timers, progress } = watched();
+  await timers.pass(60_000);
+  for (const worker of [0, 1]) {
+    assert.deepEqual([progress.isStalled(worker), progress.stoodStill(worker), progress.stillMs(worker)], [
+      false,
+      false,
+      0,
+    ]);
+    assert.ok(loops.woken[worker]! <= 150, `${loops.woken[worker]}`);
+  }
+});
+
+Deno.test("WorkerProgress does not wake a loop that turns by itself", async () => {
+  const { loops, timers } = watched();
+  for (let tenth = 0; tenth < 100; tenth++) {
+    loops.turned[0]!++;
+    await timers.pass(100);
+  }
+  assert.equal(loops.woken[0], 0);
+});
+
+Deno.test("WorkerProgress sees within 1.2 s that a loop stands still, and at the next look that it goes on", async () => {
+  const { loops, timers, progress } = watched();
+  await timers.pass(1100);
+  loops.frozen.add(1);
+  await timers.pass(1300);
+  assert.deepEqual([progress.isStalled(0), progress.isStalled(1)], [false, true]);
+  await timers.pass(2000);
+  loops.frozen.clear();
+  await timers.pass(400);
+  assert.equal(progress.isStalled(1), false);
+  assert.ok(progress.stillMs(1) >= 2800 && progress.stillMs(1) <= 3400, `${progress.stillMs(1)}`);
+  assert.deepEqual([progress.stoodStill(0), progress.stoodStill(1)], [false, true]);
+  await timers.pass(10_000);
+  assert.equal(progress.stoodStill(1), false);
+});
+
+Deno.test("WorkerProgress gives up after 30 s, and says why the thread does not run", async () => {
+  const { loops, timers, progress } = watched();
+  let failure: unknown;
+  progress.failure.catch((error) => failure = error);
+  loops.frozen.add(0);
+  await timers.pass(29_000);
+  assert.equal(failure, undefined);
+  await timers.pass(3000);
+  assert.match(`${failure}`, /Worker 0 has not run for 30 s: its thread 0 is stopped/);
+});
+
+Deno.test("WorkerProgress does not count time in which it could not look itself", () => {
+  const loops = new Loops();
+  let now = 0;
+  const timers = new FakeTimers();
+  const progress = new WorkerProgress(loops, { ...timers, now: () => now, every: timers.every.bind(timers) } as never);
+  loops.frozen.add(0);
+  progress.look();
+  now = 60_000; // the whole process was stopped
+  progress.look();
+  assert.equal(progress.isStalled(0), false);
+  assert.equal(progress.stillMs(0), 400);
+});
+
+Deno.test("WorkerProgress stops looking when it is disposed of", () => {
+  const { timers, progress } = watched();
+  progress[Symbol.dispose]();
+  assert.equal(timers.count, 0);
+});
