@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { logger } from "../log.ts";
 import { keepLink } from "../packet/link_header.ts";
 import { MAX_VLAN_TAGS, portInPacket } from "../packet/udp.ts";
 import { arrivalBy, NO_ARRIVAL, writeArrivals } from "../steering/arrivals.ts";
@@ -22,6 +23,7 @@ import {
   MAGLEV_ROOM,
   usableAt,
 } from "../steering/forward_table.ts";
+import { MAX_ROUTE_MTUS, NOWHERE, writeRouteMtus } from "../steering/route_mtus.ts";
 import { fillMaglev } from "../steering/maglev.ts";
 import type { Backend as ConfiguredBackend, Forward } from "../steering/forward.ts";
 import { checkOf } from "./health/backend_checks.ts";
@@ -29,6 +31,8 @@ import type { CheckedBackend } from "./health/checks.ts";
 import type { FrameDevice, NextHop, NextHopSource } from "./next_hop/next_hops.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
 import { noWayTo, type WayOut, wayOutOf } from "./way.ts";
+
+const log = logger("forwarding");
 
 export interface Backend {
   readonly spec: Omit<ConfiguredBackend, "weight">;
@@ -81,6 +85,7 @@ export function allSucceed({ checks }: Backend, health: Health): boolean {
 export class ForwardWriter {
   /** What each table has at an entry of its Maglev tables. */
   readonly #filled = new WeakMap<ForwardTable, Map<number, string>>();
+  #routesFit = true;
 
   /**
    * @param tableSize Entries of each Maglev table.
@@ -121,6 +126,7 @@ export class ForwardWriter {
       const arrival = this.#arrival(device);
       return arrival === NO_ARRIVAL ? [] : [{ arrival, mtu: device.mtu }];
     });
+    this.#writeRouteMtus(table, nextHops);
     writeArrivals(table.arrivals, mtus, [...backends.values()].map(({ arrival }) => arrival));
     this.#writeRules(table, [...rules, ...retired], backends, health);
   }
@@ -130,6 +136,23 @@ export class ForwardWriter {
     const { vlan } = device;
     const number = wayOutOf(device, this.interfaces);
     return number < 0 || vlan.length > MAX_VLAN_TAGS ? NO_ARRIVAL : arrivalBy(number, vlan);
+  }
+
+  #writeRouteMtus({ routeMtus }: ForwardTable, nextHops: NextHopSource): void {
+    const arrivals = new Map(nextHops.devices().map((device) => [device.routeIfindex, this.#arrival(device)]));
+    const arrivalBy = (ifindex: number): number => {
+      if (ifindex === 0) return NO_ARRIVAL;
+      const arrival = arrivals.get(ifindex) ?? NO_ARRIVAL;
+      return arrival === NO_ARRIVAL ? NOWHERE : arrival;
+    };
+    const routes = nextHops.routes().map(({ ifindex, ...route }) => ({ ...route, arrival: arrivalBy(ifindex) }));
+    const fit = writeRouteMtus(routeMtus, routes);
+    if (!fit && this.#routesFit) {
+      log.warn("More than {most} routes have an MTU: MTUs of routes to clients are not looked at", {
+        most: MAX_ROUTE_MTUS,
+      });
+    }
+    this.#routesFit = fit;
   }
 
   #writeBackend({ backends: words }: ForwardTable, backend: Backend, nextHops: NextHopSource): void {

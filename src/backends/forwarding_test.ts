@@ -4,7 +4,8 @@ import { forwardRule, SteeringRig } from "../../tests/support/steering_rig.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { parseAddress } from "../packet/address.ts";
 import { arrivalBy, hasBackends, interfaceOf, mtuOf } from "../steering/arrivals.ts";
-import type { FrameDevice } from "./next_hop/next_hops.ts";
+import { mtuToClient } from "../steering/forward_lookup.ts";
+import type { FrameDevice, PrefixRoute } from "./next_hop/next_hops.ts";
 import {
   BACKEND,
   BACKEND_KNOWN,
@@ -75,6 +76,7 @@ Deno.test("Forwarding tells workers the MTUs of interfaces and of VLANs on them,
   const device = (interfaceName: string, mtu: number, ...ids: number[]): FrameDevice => ({
     ifindex: 1 + ["steer0", "back0", "other0"].indexOf(interfaceName),
     interfaceName,
+    routeIfindex: 10 * (1 + ["steer0", "back0", "other0"].indexOf(interfaceName)) + ids.length,
     vlan: ids.map((id) => ({ protocol: 0x8100, id })),
     mtu,
   });
@@ -97,6 +99,34 @@ Deno.test("Forwarding tells workers the MTUs of interfaces and of VLANs on them,
   }
   const { arrivals } = rig.forwardTable;
   assert.deepEqual([0, 1].map((number) => hasBackends(arrivals, arrivalBy(number, []))), [false, true]);
+});
+
+Deno.test("Forwarding tells workers the MTUs of routes to clients, by the interfaces that the routes name", async () => {
+  await using rig = await newRig();
+  const device = { ifindex: 1, interfaceName: "steer0", mtu: 1500 };
+  const vlan = [{ protocol: 0x8100, id: 7 } as const];
+  const { nextHops } = rig;
+  nextHops!.frameDevices = [{ ...device, routeIfindex: 1, vlan: [] }, { ...device, routeIfindex: 9, vlan }];
+  const route = (host: number, ifindex: number, mtu: number): PrefixRoute => ({
+    address: Uint8Array.of(10, host, 0, 0),
+    prefixLength: 16,
+    ifindex,
+    mtu,
+  });
+  const mtu = (host: number, way: number): number => {
+    const client = new Int32Array(Uint8Array.of(10, host, 0, 1).buffer);
+    return mtuToClient(rig.forwardTable, client, 0, false, way, 1500);
+  };
+  const [plain, tagged] = [arrivalBy(0, []), arrivalBy(0, vlan)];
+  for (const most of [1300, 1200]) {
+    nextHops!.prefixRoutes = [route(1, 1, most), route(2, 9, most), route(3, 0, most), route(4, 77, most)];
+    nextHops!.change(keyOf(ADDRESS), "02:00:00:00:00:04");
+    await rig.timers.pass(5);
+    assert.deepEqual([mtu(1, plain), mtu(1, tagged)], [most, 1500]);
+    assert.deepEqual([mtu(2, plain), mtu(2, tagged)], [most, most], "the NIC may have taken the tag off");
+    assert.deepEqual([mtu(3, plain), mtu(3, tagged)], [most, most], "by several interfaces");
+    assert.deepEqual([mtu(4, plain), mtu(5, plain)], [1500, 1500], "by one that is not steered; without a route");
+  }
 });
 
 Deno.test("Forwarding does not reach a backend behind more VLAN tags than workers read", async () => {

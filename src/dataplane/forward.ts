@@ -11,12 +11,13 @@ import { ICMP_ERROR, type IcmpError } from "../packet/icmp_error.ts";
 import { frameBytes, keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import { remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
-import { arrivalOf, cameBy, hasBackends, interfaceOf, mtuOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
+import { arrivalOf, cameBy, hasBackends, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
 import {
   chooseBackend,
   findBackend,
   findSource,
+  mtuToClient,
   sourceOf,
   sourcePlaces,
   sourceWords,
@@ -215,7 +216,12 @@ export class Forwarder {
     const way = words[session + SESSION.arrival]!;
     const to = interfaceOf(way);
     sessions.touchByAnswer(session, now);
-    const largest = this.largest(to, from, words[session + SESSION.linkBytes]!, mtuOf(table.arrivals, way));
+    const largest = this.largest(
+      to,
+      from,
+      words[session + SESSION.linkBytes]!,
+      mtuToClient(table, words, session + SESSION.client, isIpv6, way, packet.ipBytes),
+    );
     if (packet.ipBytes > largest) {
       if (maySendBack) this.#tell(this.#backendErrors, view, packet, tooBig, largest);
       return too_big;

@@ -14,9 +14,9 @@ import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
 import { type ReceivedError, translateError } from "../packet/received_error.ts";
 import { IPV4, IPV6, portInPacket, UDP, UdpPacket } from "../packet/udp.ts";
-import { arrivalOf, cameBy, interfaceOf, mtuOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
+import { arrivalOf, cameBy, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
-import { sourceOf, sourceWords } from "../steering/forward_lookup.ts";
+import { mtuToClient, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
 import { BACKEND, BACKEND_REACHABLE, backendAt } from "../steering/forward_table.ts";
 import { SESSION } from "../steering/session_row.ts";
 import type { Forwarder } from "./forward.ts";
@@ -61,7 +61,12 @@ export class ErrorForwarder {
     const { words } = sessions;
     const way = words[session + SESSION.arrival]!;
     const to = interfaceOf(way);
-    const largest = forwarder.largest(to, from, words[session + SESSION.linkBytes]!, mtuOf(table.arrivals, way));
+    const largest = forwarder.largest(
+      to,
+      from,
+      words[session + SESSION.linkBytes]!,
+      mtuToClient(table, words, session + SESSION.client, isIpv6, way, outer.ipBytes),
+    );
     if (outer.ipBytes > largest) return too_big;
     if (to === from && !maySendBack) return tx_ring_full;
     if (!this.#toClients.take(now)) return error_limited;

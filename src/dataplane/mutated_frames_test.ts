@@ -17,7 +17,7 @@ import {
 } from "../../tests/support/mutated_frames.ts";
 import { SIZE } from "../../tests/support/sizes.ts";
 import { type Backend, ForwardWriter } from "../backends/forward_writer.ts";
-import type { FrameDevice, NextHop, NextHopSource } from "../backends/next_hop/next_hops.ts";
+import type { FrameDevice, NextHop, NextHopSource, PrefixRoute } from "../backends/next_hop/next_hops.ts";
 import { parseAddress, parseMac } from "../packet/address.ts";
 import { readUdp, UdpPacket } from "../packet/udp.ts";
 import { NO_ARRIVAL } from "../steering/arrivals.ts";
@@ -62,7 +62,14 @@ class Ways implements NextHopSource {
   }
 
   devices(): FrameDevice[] {
-    return INTERFACES.map((interfaceName, ifindex) => ({ ifindex, interfaceName, vlan: [], mtu: this.mtus[ifindex]! }));
+    return INTERFACES.map((interfaceName, ifindex) => {
+      const mtu = this.mtus[ifindex]!;
+      return { ifindex, interfaceName, routeIfindex: ifindex, vlan: [], mtu };
+    });
+  }
+
+  routes(): PrefixRoute[] {
+    return [];
   }
 
   provoke(): void {}

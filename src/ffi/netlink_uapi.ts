@@ -69,12 +69,17 @@ export const NETLINK = {
   RTA_DST: 1,
   RTA_OIF: 4,
   RTA_GATEWAY: 5,
+  RTA_PRIORITY: 6,
   RTA_PREFSRC: 7,
   RTA_METRICS: 8,
+  RTA_MULTIPATH: 9,
+  RTA_TABLE: 15,
   RTA_VIA: 18,
   RTA_ENCAP_TYPE: 21,
   RTAX_MTU: 2,
   RTN_UNICAST: 1,
+  RT_TABLE_MAIN: 254,
+  RTNH_F_DEAD: 1,
   NDA_DST: 1,
   NDA_LLADDR: 2,
   NTF_USE: 1,
@@ -103,7 +108,7 @@ export const IFINFOMSG = { size: 16, ifi_family: 0, ifi_index: 4, ifi_flags: 8 }
 export const NDMSG = { size: 12, ndm_family: 0, ndm_ifindex: 4, ndm_state: 8, ndm_flags: 10 } as const;
 
 /** `struct rtmsg` */
-export const RTMSG = { size: 12, rtm_family: 0, rtm_dst_len: 1, rtm_type: 7 } as const;
+export const RTMSG = { size: 12, rtm_family: 0, rtm_dst_len: 1, rtm_table: 4, rtm_type: 7, rtm_flags: 8 } as const;
 
 /** `struct rtvia` */
 export const RTVIA = { rtvia_family: 0, rtvia_addr: 2 } as const;

@@ -5,6 +5,7 @@
  */
 import { finishHash, flowHash, mix } from "../packet/flow_hash.ts";
 import type { UdpPacket } from "../packet/udp.ts";
+import { mtuOf } from "./arrivals.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
@@ -16,6 +17,7 @@ import {
   SOURCES,
 } from "./forward_table.ts";
 import { NO_BACKEND } from "./maglev.ts";
+import { routeMtuTo } from "./route_mtus.ts";
 import { sameAddress } from "./session_row.ts";
 
 /** The same on every box, so that boxes side by side choose the same backend. */
@@ -91,4 +93,25 @@ export function sourceWords({ backends, sources }: ForwardTable, isIpv6: boolean
 export function sourceOf({ sources }: ForwardTable, isIpv6: boolean, backend: number, address: number): number {
   const places = sources[isIpv6 ? SOURCES.places6 : SOURCES.places4];
   return places === 0 ? backend + BACKEND.source : sourceAt(isIpv6, address);
+}
+
+/**
+ * The largest IP packet that may go to a client: by the interface it leaves by, and by the kernel's route. Hot path: no
+ * allocation.
+ *
+ * @param client Where the client's address begins in `words`.
+ * @param way The arrival of the client's packets, by which the packet leaves.
+ * @param ipBytes Of the packet.
+ */
+export function mtuToClient(
+  { arrivals, routeMtus }: ForwardTable,
+  words: Int32Array,
+  client: number,
+  isIpv6: boolean,
+  way: number,
+  ipBytes: number,
+): number {
+  const mtu = mtuOf(arrivals, way);
+  const ofRoute = routeMtuTo(routeMtus, words, client, isIpv6, way, ipBytes);
+  return ofRoute < mtu ? ofRoute : mtu;
 }

@@ -11,6 +11,7 @@
 import { finishHash, mix } from "../packet/flow_hash.ts";
 import { LINK_WORDS } from "../packet/link_header.ts";
 import { ARRIVAL_WORDS } from "./arrivals.ts";
+import { ROUTE_MTU_WORDS } from "./route_mtus.ts";
 import { FORWARD_MODES, type ForwardMode } from "./forward.ts";
 
 /** Backends a configuration can have, in all rules together. */
@@ -92,6 +93,8 @@ export interface ForwardTable {
   readonly sources: Int32Array;
   /** See arrivals.ts. */
   readonly arrivals: Int32Array;
+  /** See route_mtus.ts. */
+  readonly routeMtus: Int32Array;
   /** By forward and backend's row ({@linkcode usableAt}): 1 where the rule's sessions with the backend may go on. */
   readonly usable: Uint8Array;
 }
@@ -106,6 +109,7 @@ function bytesOf(ruleSlots: number): readonly number[] {
     MAGLEV_ROOM * 2,
     SOURCE_WORDS * 4,
     ARRIVAL_WORDS * 4,
+    ROUTE_MTU_WORDS * 4,
     FORWARD_ROWS * BACKEND_ROWS,
   ];
 }
@@ -127,7 +131,8 @@ export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number):
     maglev: new Uint16Array(...next(4), MAGLEV_ROOM),
     sources: new Int32Array(...next(5), SOURCE_WORDS),
     arrivals: new Int32Array(...next(6), ARRIVAL_WORDS),
-    usable: new Uint8Array(...next(7), FORWARD_ROWS * BACKEND_ROWS),
+    routeMtus: new Int32Array(...next(7), ROUTE_MTU_WORDS),
+    usable: new Uint8Array(...next(8), FORWARD_ROWS * BACKEND_ROWS),
   }));
 }
 

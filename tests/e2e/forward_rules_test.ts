@@ -92,6 +92,13 @@ def client_told():
         set_hops(64)
         found = errors(client)
         if found: return found
+def client_told_of(size, wanted):
+    found = []
+    while time.monotonic() < deadline:
+        ask("size 1".ljust(size), 0.2)
+        found = errors(client)
+        if wanted in found: break
+    return found
 deadline = time.monotonic() + 60
 print(json.dumps(eval(options["run"])))
 `;
@@ -156,6 +163,22 @@ for (const family of BOTH) {
       assert.ok(await run(`until_answered(${asked(mtu)}, ${payload(mtu)})`));
     }
     await network.exec("steer", ["ip", "link", "set", INTERFACES.steer, "mtu", "1500"]);
+    assert.ok(await run(`until_answered(${asked(1500)}, ${payload(1500)})`));
+
+    const backTo = [backend, BACK] as const;
+    for (const [[address, device], mtu] of [[[client.address, INTERFACES.steer], 1350], [backTo, 1380]] as const) {
+      const route = [`${address}/${family === "IPv4" ? 32 : 128}`, "dev", device, "mtu", `${mtu}`];
+      await network.exec("steer", ["ip", "route", "add", ...route]);
+      const error = errors.tooBig(mtu);
+      if (address === backend) {
+        const told = await run<number[][]>(`client_told_of(${payload(mtu + 1)}, ${JSON.stringify(error)})`);
+        assert.ok(told.some((each) => `${each}` === `${error}`), `${JSON.stringify(told)}, not ${error}`);
+      } else {
+        await assertTold(asked(mtu + 1), error);
+        assert.ok(await run(`until_answered(${asked(mtu)}, ${payload(mtu)})`));
+      }
+      await network.exec("steer", ["ip", "route", "del", ...route]);
+    }
     assert.ok(await run(`until_answered(${asked(1500)}, ${payload(1500)})`));
 
     await assertTold('"hops 1"', errors.hops);

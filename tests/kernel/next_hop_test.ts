@@ -359,3 +359,32 @@ Deno.test("NextHops lets its process end when it is disposed of", async () => {
   await process.open();
   assert.equal(await process.end(), 0);
 });
+
+Deno.test("NextHops.routes() has the main table's routes with their MTUs, as they are now, and none where they are too many", async () => {
+  await using network = await TestNetwork.create();
+  await using process = await NextHopProcess.start(network);
+  const untilRoutes = async (wanted: readonly string[], missing: readonly string[] = []): Promise<void> => {
+    let routes: string[] = [];
+    await until("routes", async () => {
+      routes = await process.routes();
+      return wanted.every((route) => routes.includes(route)) && !missing.some((route) => routes.includes(route));
+    }, { describe: () => routes });
+  };
+  await untilRoutes(["10.11.0.0/24 0", "fd11::/64 0"]);
+  await ip(network, `route add 192.0.2.0/24 dev ${DEVICE} mtu 1300`);
+  await ip(network, `route add 192.0.2.0/24 dev ${DEVICE} metric 5 mtu 1200`);
+  await ip(network, `route add default via ${IPV4.client} mtu lock 1400`);
+  await ip(network, `route add fd22::/48 via ${IPV6.client} mtu 1280`);
+  await ip(network, `route add 198.51.100.0/24 dev ${DEVICE} mtu 1250 table 7`);
+  await ip(network, "route add unreachable 203.0.113.0/24 mtu 1000");
+  const all = ["192.0.2.0/24 1300", "0.0.0.0/0 1400", "fd22::/48 1280"];
+  await untilRoutes(all, ["192.0.2.0/24 1200", "198.51.100.0/24 1250", "203.0.113.0/24 1000"]);
+  await ip(network, `route del 192.0.2.0/24 dev ${DEVICE} metric 0`);
+  await ip(network, `route change fd22::/48 via ${IPV6.client} mtu 1290`);
+  await untilRoutes(["192.0.2.0/24 1200", "fd22::/48 1290"], ["192.0.2.0/24 1300", "fd22::/48 1280"]);
+  const many = Array.from({ length: 4200 }, (_, index) => `10.80.${index >> 8}.${index & 255}/32 dev ${DEVICE}`);
+  await batch(network, many.map((route) => `route add ${route}`));
+  await untilRoutes([], ["0.0.0.0/0 1400"]);
+  await batch(network, many.slice(0, 200).map((route) => `route del ${route}`));
+  await untilRoutes(["0.0.0.0/0 1400"]);
+});

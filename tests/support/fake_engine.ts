@@ -5,7 +5,7 @@
  * @module
  */
 import type { HealthSource } from "../../src/backends/health/checks.ts";
-import type { FrameDevice, NextHop, NextHopSource } from "../../src/backends/next_hop/next_hops.ts";
+import type { FrameDevice, NextHop, NextHopSource, PrefixRoute } from "../../src/backends/next_hop/next_hops.ts";
 import type { PortSteering } from "../../src/bpf/port_table.ts";
 import type { Table } from "../../src/dataplane/control_words.ts";
 import type { ReadingWorkers } from "../../src/engine/workers.ts";
@@ -154,6 +154,8 @@ export class FakeNextHops implements NextHopSource {
   readonly macs = new Map<string, string | null>();
   /** What the kernel says of devices. */
   frameDevices: readonly FrameDevice[] = [];
+  /** The same of routes. */
+  prefixRoutes: readonly PrefixRoute[] = [];
   fails = false;
   provoked = 0;
 
@@ -175,6 +177,10 @@ export class FakeNextHops implements NextHopSource {
       mac: mac === undefined ? parseMac("02:00:00:00:00:03") : parseMac(mac),
       up: true,
     };
+  }
+
+  routes(): readonly PrefixRoute[] {
+    return this.prefixRoutes;
   }
 
   devices(): readonly FrameDevice[] {

@@ -19,6 +19,7 @@ export type NextHopText = Omit<NextHop, "source" | "sourceMac" | "gateway" | "ma
 
 type Request =
   | { readonly call: "open" }
+  | { readonly call: "routes" }
   | { readonly call: "lookup" | "provoke" | "failed"; readonly destination: string };
 
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
@@ -61,6 +62,11 @@ export class NextHopProcess extends AnsweringProcess<Request, "change"> {
     return this.ask({ call: "lookup", destination }) as Promise<NextHopText | null>;
   }
 
+  /** The kernel's routes: `10.11.0.0/24 0`, the last number being the MTU. */
+  routes(): Promise<string[]> {
+    return this.ask({ call: "routes" }) as Promise<string[]>;
+  }
+
   async provoke(destination: string): Promise<void> {
     await this.ask({ call: "provoke", destination });
   }
@@ -91,6 +97,9 @@ async function main(): Promise<void> {
       nextHops?.[Symbol.dispose]();
       nextHops = NextHops.open({ onChange: () => tell("change") });
       return true;
+    }
+    if (request.call === "routes") {
+      return nextHops!.routes().map(({ address, prefixLength, mtu }) => `${ip(address)}/${prefixLength} ${mtu}`);
     }
     const destination = parseAddress(request.destination);
     const nextHop = nextHops!.lookup(destination);

@@ -40,6 +40,8 @@ export interface FrameDevice {
   /** The device that carries the frames, and its name. */
   readonly ifindex: number;
   readonly interfaceName: string;
+  /** The device that routes name: the VLAN device itself. */
+  readonly routeIfindex: number;
   /** Outer first; none for that device itself. */
   readonly vlan: readonly VlanTag[];
   /** The largest IP packet that may leave by it. */
@@ -139,7 +141,8 @@ export class KernelTables {
       const under = this.#under(device);
       if (under === undefined) return [];
       const { carrier, vlan } = under;
-      return [{ ifindex: carrier.ifindex, interfaceName: carrier.name, vlan, mtu: device.mtu }];
+      const { ifindex: routeIfindex, mtu } = device;
+      return [{ ifindex: carrier.ifindex, interfaceName: carrier.name, routeIfindex, vlan, mtu }];
     });
   }
 

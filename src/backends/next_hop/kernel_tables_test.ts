@@ -126,9 +126,9 @@ Deno.test("KernelTables.devices() has interfaces and VLANs on them, each with it
   const [outer, inner] = [{ protocol: 0x88a8, id: 10 }, { protocol: 0x8100, id: 20 }];
   const on2 = { ifindex: 2, interfaceName: "dev2" };
   assert.deepEqual(tables.devices(), [
-    { ...on2, vlan: [], mtu: 9000 },
-    { ...on2, vlan: [outer], mtu: 1496 },
-    { ...on2, vlan: [outer, inner], mtu: 1400 },
+    { ...on2, routeIfindex: 2, vlan: [], mtu: 9000 },
+    { ...on2, routeIfindex: 5, vlan: [outer], mtu: 1496 },
+    { ...on2, routeIfindex: 6, vlan: [outer, inner], mtu: 1400 },
   ]);
   assert.ok(tables.apply(link(2, { mtu: 1300 })), "a next hop may be another");
   assert.equal(tables.devices()[0]!.mtu, 1300);

@@ -15,9 +15,11 @@ import { linksRequest } from "../../host/link_messages.ts";
 import { logger } from "../../log.ts";
 import { type FrameDevice, hasFailed, KernelTables, type NextHop } from "./kernel_tables.ts";
 import { canSolicit, pokeDestination } from "./poke.ts";
+import { MOST_ROUTES, type PrefixRoute, PrefixRoutes, routesRequest } from "./prefix_routes.ts";
 import { neighboursRequest, parseRoute, type Route, routeRequest, useNeighbourRequest } from "./rtnetlink.ts";
 
 export type { FrameDevice, NextHop } from "./kernel_tables.ts";
+export type { PrefixRoute } from "./prefix_routes.ts";
 export type { VlanTag } from "../../host/link_messages.ts";
 
 const GROUPS = [
@@ -49,8 +51,11 @@ const MOST_WAIT_MS = 60_000;
 const INTERRUPTED_MS = 100;
 /** After a failure that nothing but time can help. */
 const RETRY_MS = 1000;
+/** Routes are listed for at most one part of so many of the time. */
+const LISTING_PART = 20;
 
 const LOOK_UP = "look up a route";
+const LIST_ROUTES = "list the routes";
 const log = logger("next_hop");
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -58,6 +63,7 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 export interface NextHopSource extends Disposable {
   lookup(destination: Uint8Array): NextHop | undefined;
   devices(): readonly FrameDevice[];
+  routes(): readonly PrefixRoute[];
   provoke(nextHop: NextHop, destination: Uint8Array): void;
 }
 
@@ -68,6 +74,12 @@ export class NextHops implements NextHopSource {
   #incomplete = false;
   #disposed = false;
   #telling: ReturnType<typeof setTimeout> | undefined;
+  #routes: readonly PrefixRoute[] = [];
+  /** True where those of the kernel may be others by now. */
+  #routesChanged = true;
+  #listAgainMs = -Infinity;
+  #listing: ReturnType<typeof setTimeout> | undefined;
+  #tooMany = false;
   readonly #onChange: () => void;
   readonly #requests: NetlinkSocket;
   readonly #events: NetlinkSocket;
@@ -119,6 +131,43 @@ export class NextHops implements NextHopSource {
   /** All devices by which frames can come, as the kernel has told so far. */
   devices(): readonly FrameDevice[] {
     return this.#tables.devices();
+  }
+
+  /**
+   * The routes of the main table; none where there are more than {@linkcode MOST_ROUTES}. Where they change faster than
+   * they can be listed, those of a moment ago.
+   *
+   * @throws {SyscallError}
+   */
+  routes(): readonly PrefixRoute[] {
+    if (this.#read()) this.#tellSoon();
+    const startMs = performance.now();
+    if (!this.#routesChanged) return this.#routes;
+    if (startMs < this.#listAgainMs) {
+      this.#listing ??= setTimeout(() => {
+        this.#listing = undefined;
+        this.#tellSoon();
+      }, this.#listAgainMs - startMs);
+      return this.#routes;
+    }
+    this.#routesChanged = false;
+    const routes = new PrefixRoutes();
+    let interrupted = false;
+    for (const family of [NETLINK.AF_INET, NETLINK.AF_INET6]) {
+      const answer = this.#requests.request(routesRequest(family), LIST_ROUTES, (message) => routes.apply(message));
+      // Without IPv6 the kernel does not know the family.
+      if (answer.errno !== 0 && family === NETLINK.AF_INET) {
+        throw syscallError("netlink dump", answer.errno, LIST_ROUTES);
+      }
+      interrupted ||= answer.interrupted;
+    }
+    this.#routesChanged ||= interrupted;
+    this.#listAgainMs = performance.now() + LISTING_PART * (performance.now() - startMs);
+    if (!this.#tooMany && routes.all === undefined) {
+      log.info("There are more than {most} routes: MTUs of routes to clients are not looked at", { most: MOST_ROUTES });
+    }
+    this.#tooMany = routes.all === undefined;
+    return this.#routes = routes.all ?? [];
   }
 
   /**
@@ -182,6 +231,7 @@ export class NextHops implements NextHopSource {
       if (messages === "overrun") overrun = true;
       else if (!overrun) { for (const message of messages) changed = this.#tables.apply(message) || changed; }
     }
+    this.#routesChanged ||= changed || overrun;
     if (!overrun && !this.#incomplete) return changed;
     if (overrun) {
       log.info(
@@ -222,6 +272,7 @@ export class NextHops implements NextHopSource {
   [Symbol.dispose](): void {
     this.#disposed = true;
     clearTimeout(this.#telling);
+    clearTimeout(this.#listing);
     this.#requests.close();
     this.#poll.wake(); // ends the following, which closes its socket
   }

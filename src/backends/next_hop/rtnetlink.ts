@@ -63,15 +63,20 @@ export function parseNeighbour(body: Uint8Array): Neighbour | undefined {
 export function parseRoute(body: Uint8Array): Route {
   const attributes = attributesIn(body, RTMSG.size);
   const via = attributes.get(NETLINK.RTA_VIA)?.slice(RTVIA.rtvia_addr);
-  const metrics = attributes.get(NETLINK.RTA_METRICS);
   return {
     type: body[RTMSG.rtm_type]!,
     ifindex: u32Of(attributes.get(NETLINK.RTA_OIF)),
     gateway: attributes.get(NETLINK.RTA_GATEWAY)?.slice() ?? via ?? null,
     source: attributes.get(NETLINK.RTA_PREFSRC)?.slice(),
-    mtu: metrics === undefined ? 0 : u32Of(attributesIn(metrics).get(NETLINK.RTAX_MTU)),
+    mtu: mtuOfRoute(attributes),
     encapsulated: attributes.has(NETLINK.RTA_ENCAP_TYPE),
   };
+}
+
+/** 0 where that of the device counts. */
+export function mtuOfRoute(attributes: ReadonlyMap<number, Uint8Array>): number {
+  const metrics = attributes.get(NETLINK.RTA_METRICS);
+  return metrics === undefined ? 0 : u32Of(attributesIn(metrics).get(NETLINK.RTAX_MTU));
 }
 
 /** Asks which way a packet to `destination` would go. */
