@@ -25,11 +25,11 @@ const ROWS: readonly (readonly string[])[] = [
   ["steering"],
   ["packet", "ffi", "dashboard"],
   ["log.ts", "errors.ts", "version.ts"],
-  ["journal.ts", "locale.ts", "text.ts"],
+  ["journal.ts", "locale.ts", "stderr.ts", "text.ts"],
 ];
 const ROW_OF = new Map(ROWS.flatMap((row, index) => row.map((part) => [part, index] as const)));
 /** Drawn nowhere: everything may use them. */
-const UNDRAWN = new Set(["log.ts", "errors.ts", "version.ts", "journal.ts", "locale.ts", "text.ts"]);
+const UNDRAWN = new Set(["log.ts", "errors.ts", "version.ts", "journal.ts", "locale.ts", "stderr.ts", "text.ts"]);
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */
 const PURE =
@@ -39,7 +39,7 @@ const IMPURE = /\bDeno\.|\bDate\b|\bperformance\b|\bsetTimeout\b/;
 const FFI = /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView|UnsafeCallback|UnsafeFnPointer)\b/;
 /** Only these print. */
 const PRINTS = /\bDeno\.(stdout|stderr)\b/;
-const MAY_PRINT = /^(log\.ts|cli\/)/;
+const MAY_PRINT = /^((log|stderr)\.ts|cli\/)/;
 
 const root = normalize(join(import.meta.dirname!, ".."));
 const source = join(root, "src");

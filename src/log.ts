@@ -18,6 +18,7 @@ import {
 
 import { isJournal } from "./journal.ts";
 import { forLocale } from "./locale.ts";
+import { neverWait, type UnwaitingOutput, writeError } from "./stderr.ts";
 import { escapeControls, toJson } from "./text.ts";
 
 export type { Logger };
@@ -103,19 +104,13 @@ export function configureLog({ level, format }: LogOptions): void {
   const terminal = Deno.stderr.isTerminal();
   const journal = !terminal && isJournal();
   const formatter = lineFormatter(format === "text" || (format === "auto" && terminal), terminal);
-  const encoder = new TextEncoder();
   configureSync({
     reset: true,
     sinks: {
       // Synchronous, so that the last words of a process that ends are not lost.
       stderr: (record: LogRecord): void => {
         if (compareLogLevel(record.level, LEVELS[level]) < 0) return;
-        const line = `${journal ? PRIORITIES[record.level] : ""}${formatter(record)}`;
-        try {
-          Deno.stderr.writeSync(encoder.encode(line));
-        } catch {
-          // Nobody reads standard error any more; the data path matters more than the log.
-        }
+        writeError(`${journal ? PRIORITIES[record.level] : ""}${formatter(record)}`);
       },
       recent: keep,
     },
@@ -124,6 +119,19 @@ export function configureLog({ level, format }: LogOptions): void {
       { category: "xdpsteer", lowestLevel: level === "debug" ? "debug" : "info", sinks: ["stderr", "recent"] },
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["stderr"] },
     ],
+  });
+}
+
+/**
+ * From now on nobody waits for who reads standard error. When it takes lines again after some were lost, the log says
+ * how many.
+ *
+ * @param output Called with the first line.
+ */
+export function neverWaitForReader(output: () => UnwaitingOutput): void {
+  neverWait(output, (lines) => {
+    const what = lines === 1 ? "line of the log was" : "lines of the log were";
+    logger("log").warn(`{lines} ${what} lost: nobody read standard error`, { lines });
   });
 }
 

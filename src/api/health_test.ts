@@ -91,7 +91,11 @@ Deno.test("/readyz?rule= is about one rule; the box is ready while one of those 
 Deno.test("/v1/problems, /v1/status and /metrics tell the same list", async () => {
   using api = new FakeApi();
   assert.deepEqual((await ask(api, { url: "/v1/problems" })).json, { ready: true, problems: [] });
-  api.reloader.file = { refused: { time: "", message: "steering.yaml:3:1: no\nsuch key" }, unsaved: [] };
+  api.reloader.file = {
+    refused: { time: "", message: "steering.yaml:3:1: no\nsuch key" },
+    lastGood: null,
+    unsaved: [],
+  };
   api.appliance.interfaces[0]!.condition = { state: "gone", since: "", why: "it was deleted" };
   await api.timers.pass(1000);
   const { ready, problems } = (await ask(api, { url: "/v1/problems" })).json;

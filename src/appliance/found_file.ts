@@ -13,7 +13,7 @@ export interface Found {
   /** Equal where the file was found the same. */
   readonly identity: FileContent;
   /** Undefined where it cannot be read. */
-  readonly content?: Uint8Array;
+  readonly content?: Uint8Array | undefined;
   /** Why it cannot be read. */
   readonly failure?: unknown;
 }
@@ -24,6 +24,10 @@ export function readFound(path: string): Found {
     const content = readConfig(path);
     return { identity: content, content };
   } catch (failure) {
-    return { identity: `unreadable: ${messageOf(failure)}`, failure };
+    return { identity: identityOf({ failure }), failure };
   }
+}
+
+export function identityOf({ content, failure }: Omit<Found, "identity">): FileContent {
+  return content ?? `unreadable: ${messageOf(failure)}`;
 }

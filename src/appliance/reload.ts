@@ -4,7 +4,8 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import type { LoadedConfig } from "../config/load.ts";
+import type { LastGood } from "../config/last_good.ts";
+import type { LoadedConfig, RefusedFile } from "../config/load.ts";
 import type { ConfigMemo } from "../config/memo.ts";
 import { recheck } from "../config/parse.ts";
 import type { Saving } from "../config/save.ts";
@@ -19,7 +20,7 @@ import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { Appliance } from "./appliance.ts";
 import type { Check } from "./checker.ts";
 import { requireFixed } from "./fixed.ts";
-import { type FileContent, type Found, readFound } from "./found_file.ts";
+import { type FileContent, type Found, identityOf, readFound } from "./found_file.ts";
 import type { Applied, Steering } from "./steering.ts";
 
 /** Configurations offered since the start, by what became of them. */
@@ -40,6 +41,8 @@ export interface LastReload {
 export interface FileState {
   /** Why it could not be put in force as it is: a restart would fail, or change more. Null where it could. */
   readonly refused: { readonly time: string; readonly message: string } | null;
+  /** Path of the last good configuration, where that is in force since the start because the file is refused. */
+  readonly lastGood: string | null;
   /** What a restart would undo: rules in force that the file does not have, in words; none where it has them all. */
   readonly unsaved: readonly string[];
 }
@@ -85,8 +88,9 @@ export interface ReloaderOptions {
   readonly loaded: LoadedConfig;
   /** Who knows which names an interface has. */
   readonly naming?: Pick<Appliance, "hasName" | "rename"> | undefined;
-  /** Told what the file holds when it is put in force, for the next start. */
+  /** Both are told what the file holds when it is put in force, for the next start. */
   readonly memo?: Pick<ConfigMemo, "remember"> | undefined;
+  readonly lastGood?: Pick<LastGood, "keep"> | undefined;
   readonly timers?: Timers;
 }
 
@@ -105,17 +109,19 @@ export class Reloader {
   #filed: readonly Rule[];
   #unsaved: readonly string[] = [];
   #refused: FileState["refused"] = null;
+  #lastGood: FileState["lastGood"] = null;
   readonly #timers: Timers;
   readonly #options: ReloaderOptions;
 
   constructor(options: ReloaderOptions) {
-    const { loaded: { config, content }, cpuCount, memo } = options;
+    const { loaded: { config, content, instead } } = options;
     this.#options = options;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
     this.#config = config;
     this.#filed = config.steering;
     this.#seen = content;
-    void memo?.remember(content, cpuCount, config);
+    if (instead === undefined) this.#keep(content, config);
+    else this.#standIn(instead);
   }
 
   /** The configuration in force. */
@@ -124,7 +130,7 @@ export class Reloader {
   }
 
   get file(): FileState {
-    return { refused: this.#refused, unsaved: this.#unsaved };
+    return { refused: this.#refused, lastGood: this.#lastGood, unsaved: this.#unsaved };
   }
 
   /**
@@ -163,7 +169,7 @@ export class Reloader {
       readonly isLate: boolean;
     },
   ): Promise<Applied | undefined | "still changing" | "suspicious"> {
-    const { check, cpuCount, file, memo } = this.#options;
+    const { check, file } = this.#options;
     this.#require(conditions);
     if (!isDeepStrictEqual(readFound(file).identity, identity)) {
       if (!isLate) return "still changing";
@@ -189,7 +195,7 @@ export class Reloader {
       try {
         const applied = await this.#apply(config);
         this.#holds(config.steering);
-        void memo?.remember(content!, cpuCount, config);
+        this.#keep(content!, config);
         return applied;
       } catch (error) {
         if (!isAboutContent(error)) this.#seen = undefined;
@@ -261,6 +267,7 @@ export class Reloader {
         try {
           const applied = await this.#apply(next);
           this.#holds(next.steering);
+          this.#keep(saving.content, next);
           return applied;
         } catch (error) {
           this.#seen = saving.takeBack();
@@ -289,6 +296,26 @@ export class Reloader {
     this.#filed = rules;
     this.#unsaved = [];
     this.#refused = null;
+    this.#lastGood = null;
+  }
+
+  /** For the next start. */
+  #keep(content: Uint8Array, config: Config): void {
+    const { cpuCount, memo, lastGood } = this.#options;
+    void memo?.remember(content, cpuCount, config);
+    void lastGood?.keep(content);
+  }
+
+  /** The file is refused since the start: it is told like one that is saved so. */
+  #standIn({ content, error, used }: RefusedFile): void {
+    this.#seen = identityOf({ content, failure: error });
+    this.#lastGood = used;
+    this.#refused = { time: this.#timers.date().toISOString(), message: error.message };
+    log.error("The configuration is refused, and the last good one is in force, {used}: {reason}", {
+      used,
+      reason: error.message,
+      hint: "fix the file: it is put in force as soon as it is good",
+    });
   }
 
   /** Whatever comes of a change, the service manager hears when it began and when it was over. */

@@ -43,11 +43,12 @@ export function buildProgram(entry: URL): Command {
     .description("steer packets as the configuration says until SIGTERM; SIGHUP, or saving the file, applies changes")
     .option("-c, --config <file>", "configuration", DEFAULT_CONFIG)
     .option("--bpf-object <file>", "use this compiled BPF object instead of the embedded one")
+    .option("--strict", "do not start with the last good configuration if the file is refused; exit with 3")
     .option(
       "--user <name>",
       "as root: become this user of /etc/passwd first, and keep only what steering needs of root",
     )
-    .action(async (options: { config: string; bpfObject?: string; user?: string }) =>
+    .action(async (options: { config: string; bpfObject?: string; user?: string; strict?: boolean }) =>
       await (await import("./run.ts")).run({ ...options, entry })
     );
 

@@ -4,11 +4,14 @@
  * @module
  */
 import { EXIT, messageOf, SteerError } from "../errors.ts";
+import { finishErrors } from "../stderr.ts";
 import { OutputError, printError } from "./output.ts";
 
 /** Runs the command in `args` and ends the process with its exit code. */
 export async function main(args: string[], entry: URL): Promise<never> {
-  Deno.exit(await exitCodeOf(args, entry));
+  const code = await exitCodeOf(args, entry);
+  finishErrors();
+  Deno.exit(code);
 }
 
 async function exitCodeOf(args: string[], entry: URL): Promise<number> {

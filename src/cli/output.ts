@@ -6,6 +6,7 @@
 import { messageOf, SteerError } from "../errors.ts";
 import { isJournal } from "../journal.ts";
 import { forLocale } from "../locale.ts";
+import { writeError } from "../stderr.ts";
 import { escapeControls, escapeLines, toJson } from "../text.ts";
 
 const encoder = new TextEncoder();
@@ -19,12 +20,6 @@ export class OutputError extends SteerError {
     super(`Cannot write to standard output: ${messageOf(cause)}`, { cause });
     this.silent = cause instanceof Deno.errors.BrokenPipe;
   }
-}
-
-/** Writes all of `text`: one write may take only a part of it. */
-function writeAll(to: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  let bytes = encoder.encode(text);
-  while (bytes.byteLength > 0) bytes = bytes.subarray(to.writeSync(bytes));
 }
 
 /**
@@ -53,7 +48,8 @@ export function write(text: string): void {
 
 function writeOut(text: string): void {
   try {
-    writeAll(Deno.stdout, text);
+    // One write may take only a part of it.
+    for (let bytes = encoder.encode(text); bytes.byteLength > 0;) bytes = bytes.subarray(Deno.stdout.writeSync(bytes));
   } catch (error) {
     throw new OutputError(error);
   }
@@ -69,11 +65,7 @@ const ERROR_PRIORITY = "<3>";
 export function printError(text: string): void {
   const prefix = isJournal() ? ERROR_PRIORITY : "";
   const lines = text.split("\n").map((line) => `${prefix}${escapeControls(line)}`);
-  try {
-    writeAll(Deno.stderr, forLocale(`${lines.join("\n")}\n`));
-  } catch {
-    // There is nobody left to tell.
-  }
+  writeError(forLocale(`${lines.join("\n")}\n`));
 }
 
 /** Lines up columns; numbers to the right, words to the left. */

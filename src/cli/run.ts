@@ -5,6 +5,7 @@
  */
 import { readObjectFile } from "../bpf/program.ts";
 import { loadConfig } from "../config/load.ts";
+import { LastGood, stateDirectory } from "../config/last_good.ts";
 import { ConfigMemo } from "../config/memo.ts";
 import { cpuObstacle } from "../config/machine_place.ts";
 import type { Config } from "../config/schema.ts";
@@ -15,7 +16,8 @@ import { hideMemory, requirePrivileges } from "../host/privileges.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
-import { configureLog, logger } from "../log.ts";
+import { openStandardError } from "../ffi/standard_error.ts";
+import { configureLog, logger, neverWaitForReader } from "../log.ts";
 import type { Problem } from "../observe/problems/kinds.ts";
 import { nounFor, plural } from "../text.ts";
 import { VERSION } from "../version.ts";
@@ -25,18 +27,22 @@ export interface RunOptions {
   readonly config: string;
   readonly bpfObject?: string;
   readonly user?: string;
+  /** Does not start with the last good configuration where the file is refused. */
+  readonly strict?: boolean;
   readonly entry: URL;
 }
 
 /** Ends normally at SIGTERM or SIGINT; throws when it cannot start or a worker fails. */
-export async function run({ config: file, bpfObject, user, entry }: RunOptions): Promise<void> {
+export async function run({ config: file, bpfObject, user, strict = false, entry }: RunOptions): Promise<void> {
   if (user !== undefined) throw noUser(user);
+  neverWaitForReader(openStandardError);
   configureLog({ level: "info", format: "auto" });
   const log = logger("run");
   const startedMs = performance.now();
   const cpuCount = navigator.hardwareConcurrency;
   const memo = PRIVATE_DIRECTORY === undefined ? undefined : new ConfigMemo(PRIVATE_DIRECTORY);
-  const loaded = await loadConfig(file, { cpuCount, memo });
+  const lastGood = new LastGood(stateDirectory(), file);
+  const loaded = await loadConfig(file, { cpuCount, memo, lastGood: strict ? undefined : lastGood });
   const { config } = loaded;
   configureLog(config.log);
   requirePrivileges();
@@ -65,6 +71,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
       { ControlServer },
       { FileWatch },
       { KernelEvents },
+      { removeLeftoversOf },
     ] = await Promise
       .all([
         import("../appliance/checker.ts"),
@@ -75,6 +82,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
         import("../api/server.ts"),
         import("../host/watch.ts"),
         import("../engine/kernel_events.ts"),
+        import("../config/temporary.ts"),
       ]);
     const { queue, steering } = appliance;
     reloader = new Reloader({
@@ -86,6 +94,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
       check: checkerOf({ entry, cpuCount }),
       loaded,
       memo,
+      lastGood,
       naming: appliance,
     });
     using history = new History(appliance);
@@ -101,6 +110,7 @@ export async function run({ config: file, bpfObject, user, entry }: RunOptions):
     });
     using _watch = new FileWatch(file, () => reload(true));
     using _events = new KernelEvents(appliance.interfaces, appliance.workers);
+    removeLeftoversOf(file);
     hideMemory();
     logStart(appliance, performance.now() - startedMs);
     manager.ready(`Generation ${appliance.steering.generation} is in force`);

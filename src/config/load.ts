@@ -4,8 +4,9 @@
  * @module
  */
 
-import { codeOf, ConfigError } from "../errors.ts";
+import { codeOf, ConfigError, messageOf } from "../errors.ts";
 import { type HeldFile, readRegularFile, readToEnd, UnreadableError } from "../ffi/held_file.ts";
+import type { LastGood } from "./last_good.ts";
 import type { ConfigMemo } from "./memo.ts";
 import { MAX_FILE_SIZE, tooLarge, wholeFile } from "./problems.ts";
 import type { Config } from "./schema.ts";
@@ -15,23 +16,67 @@ export interface LoadedConfig {
   config: Config;
   /** The file byte for byte, to tell later whether it has changed. */
   content: Uint8Array;
+  /** Where the last good configuration stands in for the file. */
+  readonly instead?: RefusedFile;
+}
+
+/** A file in whose place another configuration is used. */
+export interface RefusedFile {
+  /** What was wrong with it. */
+  readonly error: ConfigError;
+  /** What it held; undefined where it could not be read. */
+  readonly content: Uint8Array | undefined;
+  /** Path of what is used instead. */
+  readonly used: string;
+}
+
+interface LoadOptions {
+  readonly cpuCount: number;
+  readonly memo?: ConfigMemo | undefined;
 }
 
 /**
  * Reads, parses and checks the configuration at `path`.
  *
  * @param memo Where one is looked for that has passed before.
+ * @param lastGood What is used instead where the file is refused; undefined: nothing is.
  * @throws {ConfigError} when the file cannot be read, or with all that is wrong with its content.
  */
 export async function loadConfig(
   path: string,
-  { cpuCount, memo }: { readonly cpuCount: number; readonly memo?: ConfigMemo | undefined },
+  options: LoadOptions & { readonly lastGood?: LastGood | undefined },
 ): Promise<LoadedConfig> {
-  const content = readFirstConfig(path);
+  let content: Uint8Array | undefined;
+  try {
+    content = readFirstConfig(path);
+    return { config: await parsed(content, path, options), content };
+  } catch (error) {
+    const { lastGood } = options;
+    if (!(error instanceof ConfigError) || lastGood === undefined) throw error;
+    return await instead({ error, content, used: lastGood.path }, lastGood, options);
+  }
+}
+
+async function parsed(content: Uint8Array, path: string, { cpuCount, memo }: LoadOptions): Promise<Config> {
   const known = memo?.recall(content, cpuCount);
-  if (known !== undefined) return { config: known, content };
+  if (known !== undefined) return known;
   const { parseConfig } = await import("./parse.ts"); // only here: what it loads takes longer than to check
-  return { config: parseConfig(content, { file: path, cpuCount }), content };
+  return parseConfig(content, { file: path, cpuCount });
+}
+
+/** @throws {ConfigError} that of the file, where there is no last good one, or none that this version takes. */
+async function instead(refused: RefusedFile, lastGood: LastGood, options: LoadOptions): Promise<LoadedConfig> {
+  const { error, used } = refused;
+  try {
+    const content = lastGood.read();
+    if (content === undefined) throw error;
+    return { config: await parsed(content, used, options), content, instead: refused };
+  } catch (second) {
+    if (second !== error) {
+      error.notes.push(...`Nor can the last good configuration be used: ${messageOf(second)}`.split("\n"));
+    }
+    throw error;
+  }
 }
 
 /** For whoever has nothing but the program. */

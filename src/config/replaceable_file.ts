@@ -6,11 +6,12 @@
  *
  * @module
  */
-import { closeSync, fchmodSync, fchownSync, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { fchmodSync, fchownSync, fstatSync, fsyncSync, writeSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { codeOf, messageOf, SteerError } from "../errors.ts";
 import { HeldFile, kindOf } from "../ffi/held_file.ts";
 import { readConfig } from "./load.ts";
+import { removeLeftovers, TemporaryFile } from "./temporary.ts";
 
 const BY_HAND = "make the change without saving it, and in the file by hand";
 /** Without setuid, setgid and sticky, which mean nothing for a text. */
@@ -52,17 +53,12 @@ export class ReplaceableFile implements Disposable {
    */
   replace(content: Uint8Array): void {
     const name = basename(this.#path);
-    const temporary = this.#directory.at(`.${name}.${crypto.randomUUID().slice(0, 8)}`);
     try {
-      const fd = openSync(temporary, "wx", 0o600); // O_EXCL: never a file or link that is there
-      try {
-        write(fd, content, this.#info);
-        Deno.renameSync(temporary, this.#directory.at(name));
-      } catch (error) {
-        removeQuietly(temporary);
-        throw error;
-      } finally {
-        closeSync(fd);
+      removeLeftovers(this.#directory, name);
+      {
+        using temporary = new TemporaryFile(this.#directory, name);
+        write(temporary.fd, content, this.#info);
+        Deno.renameSync(temporary.path, this.#directory.at(name));
       }
       using directory = Deno.openSync(this.#directory.self);
       directory.syncSync(); // the rename too is to be there after a loss of power
@@ -103,14 +99,6 @@ function write(fd: number, content: Uint8Array, { uid, gid, mode }: Deno.FileInf
   if (mine.uid !== uid || mine.gid !== gid) fchownSync(fd, uid!, gid!);
   fchmodSync(fd, mode! & PERMISSIONS);
   fsyncSync(fd);
-}
-
-function removeQuietly(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch {
-    // It has been renamed, or the directory cannot be written any more.
-  }
 }
 
 function reason(error: unknown): string {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { HeldFile } from "../ffi/held_file.ts";
 import { parseConfig } from "./parse.ts";
 import type { Rule } from "../steering/rule.ts";
 import { prepareSave, type Saving } from "./save.ts";
 import type { Config } from "./schema.ts";
+import { TemporaryFile } from "./temporary.ts";
 
 const TEXT = `# kept
 version: 1
@@ -122,3 +124,22 @@ Deno.test("prepareSave() gives away no file that the directory's owner links to 
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("prepareSave() removes what saves that were killed have left, and nothing else", () =>
+  withFolder((folder) => {
+    const file = `${folder}/steering.yaml`;
+    Deno.writeTextFileSync(file, TEXT);
+    const kept = [".other.yaml.01234567", ".steering.yaml.0123456", ".steering.yaml.0123456x", "steering.yaml"];
+    for (const name of [".steering.yaml.01234567", ".steering.yaml.89abcdef", ...kept.slice(0, 3)]) {
+      Deno.writeTextFileSync(`${folder}/${name}`, "half");
+    }
+    Deno.symlinkSync("steering.yaml", `${folder}/.steering.yaml.00000000`);
+    using directory = new HeldFile(folder);
+    {
+      using underWay = new TemporaryFile(directory, "steering.yaml");
+      using _saved = save(file);
+      assert.equal(Deno.lstatSync(underWay.path).isFile, true);
+    }
+    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    assert.deepEqual(names, [...kept, ".steering.yaml.00000000"].sort());
+  }));

@@ -27,6 +27,10 @@ const SYMBOLS = {
   flock: { parameters: ["i32", "i32"], result: "i32" },
   // ssize_t read(int fd, void *data, size_t length)
   read: { parameters: ["i32", "buffer", "usize"], result: "i64" },
+  // ssize_t write(int fd, const void *data, size_t length)
+  write: { parameters: ["i32", "buffer", "usize"], result: "i64" },
+  // ssize_t send(int fd, const void *data, size_t length, int flags)
+  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i64" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
   // void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
@@ -35,6 +39,7 @@ const SYMBOLS = {
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
   // int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
   poll: { parameters: ["pointer", "u32", "i32"], result: "i32" },
+  poll_one: { name: "poll", parameters: ["buffer", "u32", "i32"], result: "i32" },
   // the same, on another thread
   poll_elsewhere: { name: "poll", parameters: ["pointer", "u32", "i32"], result: "i32", nonblocking: true },
   // ssize_t sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to, socklen_t to_length)

@@ -8,6 +8,7 @@ import { type Problem, PROBLEM_KINDS } from "./problems/kinds.ts";
 import { CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
 import { interfaceIsUp, processStats } from "../host/process_stats.ts";
 import type { Reloader } from "../appliance/reload.ts";
+import { outputState } from "../stderr.ts";
 import { SOCKET_COUNTERS, tells } from "../xsk/socket_counters.ts";
 import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerStatus } from "./snapshot.ts";
 
@@ -42,6 +43,7 @@ export function renderMetrics(
   }
   const startTimeSeconds = addProcess(out);
   addConfig(out, snapshot, reloads, startTimeSeconds);
+  out.add("xdpsteer_log_lines_lost_total", outputState().linesLost);
   out.add("xdpsteer_build_info", 1, labels(build));
   return { contentType: CONTENT_TYPE, text: out.text() };
 }

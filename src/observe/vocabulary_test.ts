@@ -15,6 +15,7 @@ const OPERATIONS = await read("docs/operations.md");
 const NOT_SHOWN: Readonly<Record<string, string>> = {
   xdpsteer_queue_zero_copy: "does not change while the process lives",
   xdpsteer_config_last_reload_timestamp_seconds: "the panel beside it tells whether it was refused",
+  xdpsteer_log_lines_lost_total: "the log says where lines are missing, and an alert that nobody reads it",
   process_virtual_memory_bytes: "V8 reserves address space that says nothing",
 };
 

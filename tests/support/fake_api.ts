@@ -31,7 +31,7 @@ steering:
 export class FakeReloader {
   readonly counts = { applied: 0, unchanged: 0, refused: 0 };
   last: LastReload | undefined;
-  file: FileState = { refused: null, unsaved: [] };
+  file: FileState = { refused: null, lastGood: null, unsaved: [] };
   config: Config;
   /** What was asked to be saved. */
   readonly saved: boolean[] = [];

@@ -41,6 +41,8 @@ export const SIZE = {
   rateSeconds: size(4, 40),
   /** capture: packets of 1400 bytes at once, again until the disk was too slow for them once. */
   capturedPackets: size(200_000, 500_000),
+  /** save_killed: moments of a save at which its process is killed. */
+  savesKilled: size(8, 200),
   /** http: malformed, huge and odd requests. */
   oddRequests: size(2000, 10_000),
   /** service: answers of the README's DNS before a failure, in it, and after it: fifty a second, if the machine can. */

@@ -8,6 +8,8 @@ import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
 import type { Listener } from "../../host/listeners.ts";
 import { rangeText, type Rule } from "../../steering/rule.ts";
+import type { OutputState } from "../../stderr.ts";
+import { plural } from "../../text.ts";
 import type { FoundProblem } from "./kinds.ts";
 
 /** A steered interface, and whether packets of it can be steered. */
@@ -69,12 +71,15 @@ export function captureProblems(captures: readonly CaptureStatus[]): FoundProble
   }));
 }
 
-export function fileProblems(file: string, { refused, unsaved }: FileState): FoundProblem[] {
+export function fileProblems(file: string, { refused, lastGood, unsaved }: FileState): FoundProblem[] {
+  const inForce = lastGood === null
+    ? "the configuration before it stays in force"
+    : `the last good one, ${lastGood}, is in force`;
   return [
     ...refused === null ? [] : [{
-      kind: "config_refused" as const,
+      kind: lastGood === null ? "config_refused" as const : "config_last_good" as const,
       subject: file,
-      message: `${file} is refused, and the configuration before it stays in force: ${firstLine(refused.message)}`,
+      message: `${file} is refused, and ${inForce}: ${firstLine(refused.message)}`,
       fix: `xdpsteer check ${file}`,
       ...refused.message.includes("\n") ? { detail: refused.message } : {},
     }],
@@ -85,6 +90,15 @@ export function fileProblems(file: string, { refused, unsaved }: FileState): Fou
       fix: "make the change with --save, or edit the file; xdpsteer reload goes back to the file",
     }],
   ];
+}
+
+export function logProblems({ isWritable, linesLost }: OutputState): FoundProblem[] {
+  return isWritable ? [] : [{
+    kind: "log_unread",
+    subject: "standard error",
+    message: `Nobody reads standard error: ${plural(linesLost, "line")} of the log are lost so far`,
+    fix: "ls -l /proc/$(pidof -s xdpsteer)/fd/2; see what reads it",
+  }];
 }
 
 /** Rules whose packets a program of the box would get if the rule were not there, and was not meant to lose. */

@@ -201,9 +201,10 @@ Deno.test("captureProblems() and fileProblems() tell what is not written, and wh
   assert.deepEqual(told(captureProblems([{ ...capture, state: "failed", error: "No space left" }])), [
     "capture_failed dns: Rule dns is not captured: cannot write /x/dns.pcapng: No space left",
   ]);
-  assert.deepEqual(fileProblems("s.yaml", { refused: null, unsaved: [] }), []);
+  assert.deepEqual(fileProblems("s.yaml", { refused: null, lastGood: null, unsaved: [] }), []);
   const problems = fileProblems("s.yaml", {
     refused: { time: "", message: "s.yaml:1:1: a\nb" },
+    lastGood: null,
     unsaved: ["- dns: x"],
   });
   assert.deepEqual(told(problems), [

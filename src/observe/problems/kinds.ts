@@ -29,6 +29,9 @@ export interface ProblemKindEntry {
 /** Backends that have just been named are first asked for, and answer, within this time. */
 const FIRST_ANSWER_MS = 1000;
 
+/** A reader may be busy for a moment. */
+const UNREAD_MS = 1000;
+
 /** Most urgent first. */
 export const PROBLEM_TABLE = {
   worker_down: {
@@ -156,6 +159,14 @@ export const PROBLEM_TABLE = {
     remedy: "the message says why; then save the configuration with another file, or `xdpsteer reload`",
     alert: "XdpsteerCaptureFailed",
   },
+  config_last_good: {
+    severity: "warning",
+    subject: "file",
+    logged: true,
+    words: "the configuration file was refused at the start, and the last good configuration is in force instead",
+    remedy: "[The last good configuration is in force](#the-last-good-configuration-is-in-force)",
+    alert: "XdpsteerLastGoodConfig",
+  },
   config_refused: {
     severity: "warning",
     subject: "file",
@@ -170,6 +181,15 @@ export const PROBLEM_TABLE = {
     words: "rules in force are not in the configuration file: a restart would undo them",
     remedy: "repeat the change with `--save`, edit the file, or `xdpsteer reload` to undo it",
     alert: "XdpsteerConfigUnsaved",
+  },
+  log_unread: {
+    severity: "warning",
+    subject: "file",
+    afterMs: UNREAD_MS,
+    words: "standard error takes no more lines of the log: who reads it has stopped, or has ended",
+    remedy:
+      "see what reads it (the journal, a container runtime, a pipe)",
+    alert: "XdpsteerLogUnread",
   },
   local_listener: {
     severity: "warning",

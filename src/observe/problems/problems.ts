@@ -10,10 +10,18 @@ import { type Listener, udpListeners } from "../../host/listeners.ts";
 import { interfaceIsUp } from "../../host/process_stats.ts";
 import { SYSTEM_TIMERS, type Timers } from "../../host/timers.ts";
 import { logger } from "../../log.ts";
+import { outputState } from "../../stderr.ts";
 import type { ObservedAppliance } from "../observed.ts";
 import { backendProblems, ruleProblems } from "./find_forwarding.ts";
 import { Growth, type LossCounts, lossProblems } from "./find_losses.ts";
-import { captureProblems, fileProblems, interfaceProblems, listenerProblems, workerProblems } from "./find_rest.ts";
+import {
+  captureProblems,
+  fileProblems,
+  interfaceProblems,
+  listenerProblems,
+  logProblems,
+  workerProblems,
+} from "./find_rest.ts";
 import { entryOf, type FoundProblem, type Problem, PROBLEM_KINDS } from "./kinds.ts";
 import { ProblemLog } from "./problem_log.ts";
 
@@ -121,6 +129,7 @@ export class Problems implements Disposable {
       backends: () => backendProblems(steering.forwarding.status()),
       losses: () => lossProblems(history.losses(), this.#growth, now, (worker) => workers.stoodStill(worker)),
       captures: () => captureProblems(appliance.captureStatus()),
+      log: () => logProblems(outputState()),
       file: () => fileProblems(configFile, reloader.file),
       listeners: () => listenerProblems(steering.rules, this.#listenersAt(now)),
     };

@@ -104,11 +104,9 @@ export class Appliance implements AsyncDisposable {
       ...options.args ?? [],
     ];
     const command = options.favoured ? niced(FAVOURED, argv) : argv;
-    const child = network.spawn(
-      options.side ?? "steer",
-      command,
-      options.env === undefined ? {} : { env: options.env },
-    );
+    // There is no such directory, so nothing is kept, unless the test makes one.
+    const env = { XDPSTEER_STATE_DIR: `${directory}/state`, ...options.env };
+    const child = network.spawn(options.side ?? "steer", command, { env });
     const appliance = new Appliance(child, configFile, socket, temporary);
     try {
       await until("a running appliance", () => appliance.#isReady(), { limitMs: START_MS });
