@@ -29,6 +29,7 @@ import { type Device, Devices } from "../host/devices.ts";
 import { requireInterface } from "../host/interface_index.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
+import { Reconciler, type Repair } from "../engine/reconciler.ts";
 import { Steering } from "./steering.ts";
 import { WorkerPool } from "../engine/workers.ts";
 
@@ -46,6 +47,7 @@ interface Parts {
   readonly workers: WorkerPool;
   readonly devices: Devices;
   keeper?: InterfaceKeeper;
+  reconciler?: Reconciler;
   steering?: Steering;
   captures?: Captures;
 }
@@ -133,8 +135,9 @@ export class Appliance {
       const slots = new RuleSlots(LIMIT.RULE_SLOTS);
       const ruleTotals = new RuleTotals(interfaces, workers.counters, slots);
       const { program } = interfaces[0]!;
+      const portTable = new PortTable(program);
       const steering: Steering = new Steering({
-        portTable: new PortTable(program),
+        portTable,
         exact: program.embedded,
         tables: viewWorkerTables(tables),
         slots,
@@ -167,6 +170,7 @@ export class Appliance {
       workers.keepOthersOff();
       await steering.captured;
       workers.watch();
+      parts.reconciler = new Reconciler({ portTable, interfaces });
       keeper.watch(() => steering.forwarding.interfacesChanged());
       return new Appliance(parts, steering, ruleTotals, queue);
     } catch (error) {
@@ -180,9 +184,18 @@ export class Appliance {
     return this.#stopping ??= close(this.#parts);
   }
 
-  /** Rejects when it cannot go on: a worker has failed, or does not run, or no interface can be attached. */
+  /**
+   * Rejects when it cannot go on and a restart may help: a worker has failed, or does not run; no interface can be
+   * attached; queues have no sockets.
+   */
   get failure(): Promise<never> {
-    return Promise.race([this.workers.failure, this.#parts.keeper!.failure]);
+    const { keeper, reconciler } = this.#parts;
+    return Promise.race([this.workers.failure, keeper!.failure, reconciler!.failure]);
+  }
+
+  /** What was put right in the kernel, of each kind. */
+  repairs(): readonly Repair[] {
+    return this.#parts.reconciler!.repairs();
   }
 
   /** Whether a name, or an alternative one, is that of the device that an interface is attached to. */
@@ -245,7 +258,9 @@ function findAll(wanted: readonly InterfaceConfig[], devices: Devices): FoundInt
   });
 }
 
-async function close({ interfaces, workers, devices, keeper, steering, captures }: Parts): Promise<void> {
+async function close(parts: Parts): Promise<void> {
+  const { interfaces, workers, devices, keeper, reconciler, steering, captures } = parts;
+  reconciler?.[Symbol.dispose]();
   keeper?.[Symbol.dispose]();
   devices[Symbol.dispose]();
   for (const steered of interfaces) steered.detach();

@@ -6,6 +6,9 @@
  * one 32-bit store. A packet reads the index once, so it is decided by one half only. The half that went out of force
  * may still be in use by a program run on another CPU, so it is written again only after an RCU grace period.
  *
+ * Others may write the kernel's copy too, whoever may use bpf(2). So what was written is kept, and what is in force is
+ * compared with it now and then.
+ *
  * @module
  */
 import { SteerError } from "../errors.ts";
@@ -21,6 +24,8 @@ import type { SteeringProgram } from "./program.ts";
 const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
   .sort(([, left], [, right]) => left - right)
   .map(([name]) => ACTION[name.toUpperCase() as keyof typeof ACTION]);
+
+type ControlWord = "activeTable" | "generation";
 
 const TABLE_BYTES = PORT_COUNT * PORT_ENTRY.size;
 const PAGE_BYTES = 4096;
@@ -45,8 +50,12 @@ export class PortTable implements PortSteering {
   readonly #control: Uint32Array;
   /** The number of each half. */
   readonly #halves: Published<number>;
+  /** The half in force, and its generation, as they were stored last. */
+  #active: number;
+  #generation = 0;
+  /** By half: what was written. */
+  readonly #wanted = Array.from({ length: LIMIT.TABLES }, () => new Uint8Array(TABLE_BYTES));
   // Kept: memory that is touched for the first time costs more than all the rest of a change.
-  readonly #wanted = new Uint8Array(TABLE_BYTES);
   readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
   #grace: Promise<void> = Promise.resolve();
 
@@ -55,13 +64,16 @@ export class PortTable implements PortSteering {
     this.#memory = MappedMemory.shared(program.portTableFd, LIMIT.TABLES * TABLE_BYTES, 0, "map port_to_queue_map");
     this.#controlMemory = MappedMemory.shared(program.controlFd, PAGE_BYTES, 0, "map steering_control");
     this.#bytes = new Uint8Array(this.#memory.view());
-    const control = this.#control = new Uint32Array(this.#controlMemory.view());
+    this.#control = new Uint32Array(this.#controlMemory.view());
+    this.#active = this.#read("activeTable") & 1;
+    const active = (): number => this.#active;
     this.#halves = new Published([0, 1], {
       get version(): number {
-        return Atomics.load(control, CONTROL.activeTable / 4);
+        return active();
       },
       publish: (version) => {
-        Atomics.store(control, CONTROL.activeTable / 4, version & 1);
+        this.#active = version & 1;
+        this.#store("activeTable", this.#active);
         this.#grace = rcuGracePeriod();
       },
       caughtUp: () => this.#grace,
@@ -70,12 +82,58 @@ export class PortTable implements PortSteering {
 
   /** Generation in force in the kernel; 0 before the first. */
   get generation(): number {
-    return Atomics.load(this.#control, CONTROL.generation / 4);
+    return this.#read("generation");
+  }
+
+  #read(word: ControlWord): number {
+    return Atomics.load(this.#control, CONTROL[word] / 4);
+  }
+
+  #store(word: ControlWord, value: number): void {
+    Atomics.store(this.#control, CONTROL[word] / 4, value);
+  }
+
+  /**
+   * Compares what is in force in the kernel with what was written, and writes again what differs. Half a MiB is read.
+   *
+   * @returns What differed, in words; undefined where nothing did.
+   */
+  repair(): { readonly control?: string | undefined; readonly ports?: string | undefined } {
+    return { control: this.#repairControl(), ports: this.#repairPorts() };
+  }
+
+  #repairControl(): string | undefined {
+    const wanted = { activeTable: this.#active, generation: this.#generation } as const;
+    const words = (["activeTable", "generation"] as const).flatMap((word) => {
+      const found = this.#read(word);
+      if (found === wanted[word]) return [];
+      this.#store(word, wanted[word]);
+      return [`${word === "activeTable" ? "half of the port table" : word} ${found} instead of ${wanted[word]}`];
+    });
+    return words.length === 0 ? undefined : words.join(", ");
+  }
+
+  #repairPorts(): string | undefined {
+    const half = this.#active;
+    const wanted = this.#wanted[half]!;
+    const kernel = this.#bytes.subarray(half * TABLE_BYTES, (half + 1) * TABLE_BYTES) as Uint8Array<ArrayBuffer>;
+    if (equalBytes(wanted, kernel)) return undefined;
+    let ports = 0;
+    let first = 0;
+    for (let port = PORT_COUNT - 1; port >= 0; port--) {
+      const at = port * PORT_ENTRY.size;
+      if (!differs(wanted, kernel, at)) continue;
+      // These only: packets are decided by all others meanwhile.
+      kernel.set(wanted.subarray(at, at + PORT_ENTRY.size), at);
+      first = port;
+      ports++;
+    }
+    return ports === 1 ? `the entry of port ${first}` : `the entries of ${ports} ports from ${first} on`;
   }
 
   async prepare(ports: PortMap, generation: number): Promise<Change> {
     const idle = await this.#halves.idle();
-    const wanted = this.#wanted; // not the mapping itself, which is the kernel's own memory and cannot differ from it
+    const wanted = this.#wanted[idle]!; // not the mapping itself, which is the kernel's own memory and cannot differ from it
     pack(ports, wanted);
     this.#bytes.set(wanted, idle * TABLE_BYTES);
     const kernel = readPortTable(this.#program.portTableFd, idle, this.#kernel);
@@ -83,13 +141,14 @@ export class PortTable implements PortSteering {
       const port = Math.floor(wanted.findIndex((byte, at) => byte !== kernel[at]) / PORT_ENTRY.size);
       throw new SteerError(`The kernel's port table differs from what was written, first at port ${port}`);
     }
-    const before = this.generation;
+    const before = this.#generation;
     return { flip: () => this.#flip(generation), back: () => this.#flip(before) };
   }
 
   #flip(generation: number): void {
     this.#halves.flip();
-    Atomics.store(this.#control, CONTROL.generation / 4, generation);
+    this.#generation = generation;
+    this.#store("generation", generation);
   }
 
   get settled(): Promise<void> {
@@ -101,6 +160,12 @@ export class PortTable implements PortSteering {
     this.#memory.close();
     this.#controlMemory.close();
   }
+}
+
+/** Whether two tables differ in the entry at `at`. */
+function differs(one: Uint8Array, other: Uint8Array, at: number): boolean {
+  for (let byte = at; byte < at + PORT_ENTRY.size; byte++) if (one[byte] !== other[byte]) return true;
+  return false;
 }
 
 /**

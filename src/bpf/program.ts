@@ -23,6 +23,7 @@ import {
   setMaxEntries,
   updateElement,
 } from "../ffi/libbpf.ts";
+import { UAPI } from "../ffi/uapi.ts";
 import { LIMIT, PARAMETERS, REASON, RULE_COUNTERS, XDP_COUNTERS } from "./layout.gen.ts";
 
 const PROGRAM = "xdp_port_redirect";
@@ -155,6 +156,22 @@ export class SteeringProgram implements Disposable {
     if (result < 0) {
       throw syscallError("bpf_map_update_elem", -result, `put queue ${queue} worker ${worker} into xsk_map`);
     }
+  }
+
+  /**
+   * The same, where there is no socket.
+   *
+   * @returns False where there was one.
+   */
+  addSocket(queue: number, worker: number, socketFd: number): boolean {
+    const key = u32(queue * this.workerCount + worker);
+    return updateElement(this.#fds.xsk, key, u32(socketFd), BigInt(UAPI.BPF_NOEXIST)) === 0;
+  }
+
+  /** Packets that no rule decided, for one reason. One system call. */
+  readReason(reason: number): number {
+    const words = this.#readPerCpu(this.#fds.xdp, 0, XDP_COUNTERS.size);
+    return words[XDP_COUNTERS.byReason / 8 + reason]!;
   }
 
   /**

@@ -6,12 +6,15 @@
  */
 import { type AttachMode, XdpLink } from "../bpf/link.ts";
 import { SteeringProgram } from "../bpf/program.ts";
-import type { InterfaceConfig } from "../config/schema.ts";
+import { REASON } from "../bpf/layout.gen.ts";
+import { type InterfaceConfig, XDP_PACKET_HEADROOM } from "../config/schema.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
 import { SteerError, UnsupportedError } from "../errors.ts";
 import type { Device } from "../host/devices.ts";
 import { rxQueues } from "../host/rx_queues.ts";
 import { SteeredQueue } from "./queue.ts";
+
+const ETHERNET_BYTES = 14;
 
 /** The queues of a device that are to have sockets. @throws {SteerError} where one that is asked for is not there. */
 export function queuesOf(config: InterfaceConfig, device: Device): readonly number[] {
@@ -67,6 +70,8 @@ export class SteeredInterface {
   redirectErrors: () => ReadonlyMap<string, number> = () => new Map();
   /** Packets that were counted as sent, and were still in a tx ring when the device went away. */
   unsent = 0;
+  /** Queues that the device has got and that have no sockets, though the configuration says all. */
+  newQueues: readonly number[] = [];
   #condition: Condition = { state: "attaching", since: new Date().toISOString(), why: "xdpsteer is starting" };
   #device: Device | undefined;
   #link: XdpLink | undefined;
@@ -165,6 +170,34 @@ export class SteeredInterface {
     for (const { id, sockets } of this.queues) {
       sockets.forEach((socket, worker) => this.program.setSocket(id, worker, socket.fd));
     }
+  }
+
+  /** Puts sockets back that are not reachable any more. @returns how many there were. */
+  refillXskMap(): number {
+    let added = 0;
+    for (const { id, sockets } of this.queues) {
+      sockets.forEach(({ fd }, worker) => added += this.program.addSocket(id, worker, fd) ? 1 : 0);
+    }
+    return added;
+  }
+
+  /** Packets for listed ports that came to a queue without sockets, and went to the kernel stack. */
+  uncoveredPackets(): number {
+    return this.program.readReason(REASON.UNCOVERED_QUEUE);
+  }
+
+  /** Looks which queues the device has by now. */
+  noteQueues(): void {
+    if (this.#config.queues !== "all") return;
+    const open = new Set(this.queues.flatMap(({ id, sockets }) => sockets.length > 0 ? [id] : []));
+    this.newQueues = rxQueues(this.currentName).filter((id) => !open.has(id));
+  }
+
+  /** MTU of the device, and the largest of which every packet fits a chunk; undefined while it is gone. */
+  get mtu(): { readonly now: number; readonly largest: number } | undefined {
+    const { chunkSize, headroom } = this.#config.umem;
+    const largest = chunkSize - XDP_PACKET_HEADROOM - headroom - ETHERNET_BYTES;
+    return this.#device === undefined ? undefined : { now: this.#device.mtu, largest };
   }
 
   /** What workers need to know of its queues that never changes; one end per queue. */

@@ -97,8 +97,14 @@ export function reuseMap(map: BpfMapHandle, fd: number): void {
   checked(libbpf().bpf_map__reuse_fd(map, fd), "bpf_map__reuse_fd", "share a BPF map");
 }
 
-export function updateElement(fd: number, key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): number {
-  return libbpf().bpf_map_update_elem(fd, key, value, 0n);
+/** @param flags `BPF_NOEXIST`: only where there is none. @returns 0 or `-errno`. */
+export function updateElement(
+  fd: number,
+  key: Uint8Array<ArrayBuffer>,
+  value: Uint8Array<ArrayBuffer>,
+  flags: bigint = 0n,
+): number {
+  return libbpf().bpf_map_update_elem(fd, key, value, flags);
 }
 
 /** @returns 0 or `-errno`. */

@@ -179,6 +179,11 @@ export const METRICS = {
     "backend",
   ),
 
+  xdpsteer_repairs_total: counter(
+    "Times that something in the kernel was put right which somebody else had changed: the control word, the port " +
+      "table, or the sockets in xsk_map; attached again is in xdpsteer_interface_reattachments_total",
+    "what",
+  ),
   xdpsteer_problems: gauge("Problems of a kind that there are now: xdpsteer status names them", "kind"),
 
   xdpsteer_log_lines_lost_total: counter("Lines of the log that were lost because nobody read standard error"),

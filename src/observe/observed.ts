@@ -26,7 +26,9 @@ type InterfaceFacts =
   | "currentName"
   | "fallbackReason"
   | "ifindex"
+  | "mtu"
   | "name"
+  | "newQueues"
   | "reattachments"
   | "redirectErrors"
   | "unsent";
@@ -47,7 +49,7 @@ type WorkerFacts =
   | "waitedForCpuMs"
   | "whyStalled";
 
-export interface ObservedAppliance extends Pick<Appliance, "captureStatus" | "uptimeMs"> {
+export interface ObservedAppliance extends Pick<Appliance, "captureStatus" | "repairs" | "uptimeMs"> {
   readonly interfaces: readonly ObservedInterface[];
   readonly workers: Pick<WorkerPool, WorkerFacts>;
   readonly steering: Pick<Steering, "generation" | "rules"> & {

@@ -5,6 +5,7 @@
  */
 import type { BackendStatus } from "../backends/status.ts";
 import type { CaptureStatus } from "../capture/captures.ts";
+import type { Repaired } from "../engine/reconciler.ts";
 import { roundMs } from "../text.ts";
 import type { ObservedAppliance } from "./observed.ts";
 import {
@@ -29,6 +30,8 @@ export interface Snapshot {
   readonly backends: readonly BackendStatus[];
   /** By rule: those captured now, and those captured before. */
   readonly captures: readonly CaptureStatus[];
+  /** Times that something in the kernel was put right which somebody else had changed. */
+  readonly repairs: Readonly<Record<Repaired, number>>;
 }
 
 /** Ratios of busy time are taken over at least so long. */
@@ -65,6 +68,7 @@ export class Observer {
       totals: totals(interfaces, ruleStatuses),
       backends: steering.forwarding.status(),
       captures: appliance.captureStatus(),
+      repairs: Object.fromEntries(appliance.repairs().map(({ what, count }) => [what, count])) as Snapshot["repairs"],
     };
   }
 

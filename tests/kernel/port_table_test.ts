@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_FLAG, REASON } from "../../src/bpf/layout.gen.ts";
 import { readPortTable } from "../../src/bpf/port_table.ts";
 import type { SteeringProgram } from "../../src/bpf/program.ts";
-import { lookupElement } from "../../src/ffi/libbpf.ts";
+import { lookupElement, updateElement } from "../../src/ffi/libbpf.ts";
 import { PORT_ACTION, PORT_COUNT, type PortMap, type PortOwner } from "../../src/steering/port_map.ts";
 import { ipv4, LISTED } from "./steer_frames.ts";
 import type { TestRunJob } from "./test_run_worker.ts";
@@ -167,4 +167,38 @@ Deno.test("SteeringProgram.load() with shareWith keeps the table when the first 
   assert.equal(second.run(FRAME), "RULE_DROP");
   await second.put(portMap({ [LISTED]: { action: "redirect" } }), 2);
   assert.equal(second.run(FRAME), "STEERED");
+});
+
+Deno.test("PortTable.repair() writes again what somebody else has changed, and nothing else", async () => {
+  await using rig = await VerdictRig.load();
+  const { program, table } = rig;
+  assert.deepEqual(table.repair(), { control: undefined, ports: undefined });
+  await rig.put(motley(), 1);
+  await rig.put(portMap({ [LISTED]: { action: "redirect" } }), 2);
+  const wanted = new Uint8Array(readTable(program).buffer).slice();
+
+  // As bpftool does: by a system call, and not through the mapping.
+  const all = new Uint8Array(LIMIT.TABLES * PORT_COUNT * PORT_ENTRY.size);
+  assert.equal(lookupElement(program.portTableFd, new Uint8Array(4), all), 0);
+  const half = activeTable(program) * PORT_COUNT * PORT_ENTRY.size;
+  all[half + LISTED * PORT_ENTRY.size + PORT_ENTRY.action] = ACTION.DROP;
+  all[half + (LISTED + 9) * PORT_ENTRY.size + PORT_ENTRY.action] = ACTION.DROP;
+  assert.equal(updateElement(program.portTableFd, new Uint8Array(4), all), 0);
+  assert.equal(rig.run(FRAME), "RULE_DROP");
+  assert.deepEqual(table.repair(), { control: undefined, ports: `the entries of 2 ports from ${LISTED} on` });
+  assert.equal(rig.run(FRAME), "STEERED");
+  assert.deepEqual(new Uint8Array(readTable(program).buffer), wanted);
+
+  const control = new Uint8Array(CONTROL.size);
+  new DataView(control.buffer).setUint32(CONTROL.activeTable, 1 - activeTable(program), true);
+  assert.equal(updateElement(program.controlFd, new Uint8Array(4), control), 0);
+  const found = table.repair();
+  assert.match(found.control!, /^half of the port table [01] instead of [01], generation 0 instead of 2$/);
+  assert.equal(found.ports, undefined);
+  assert.equal(rig.run(FRAME), "STEERED");
+  assert.deepEqual(table.repair(), { control: undefined, ports: undefined });
+  // A change goes on from what is in force, and not from what was found.
+  await rig.put(portMap({ [LISTED]: { action: "drop" } }), 3);
+  assert.equal(rig.run(FRAME), "RULE_DROP");
+  assert.deepEqual(table.repair(), { control: undefined, ports: undefined });
 });

@@ -11,6 +11,7 @@ import { RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/b
 import type { CaptureStatus } from "../../src/capture/captures.ts";
 import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { RuleTotals } from "../../src/engine/counters.ts";
+import { type Repair, REPAIRED } from "../../src/engine/reconciler.ts";
 import type { ObservedInterface, ObservedOwner, ObservedQueue, ObservedSocket } from "../../src/observe/observed.ts";
 import type { Rule } from "../../src/steering/rule.ts";
 import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
@@ -26,6 +27,8 @@ const ATTACHED = {
   condition: { state: "attached", since: "2026-01-02T03:04:05.000Z", why: "" },
   reattachments: 0,
   unsent: 0,
+  mtu: { now: 1500, largest: 1778 },
+  newQueues: [],
 } as const;
 const FIELDS = RULE_COUNTER_FIELDS.length;
 export const RING_SIZE = 64;
@@ -151,6 +154,7 @@ export class FakeAppliance implements AskedAppliance {
   backends: BackendStatus[] = [];
   ruleBackends: RuleBackends[] = [];
   captures: CaptureStatus[] = [];
+  repaired: Repair[] = REPAIRED.map((what) => ({ what, count: 0, agoMs: Infinity, words: "" }));
   /** By worker. */
   readonly idleMs: number[];
   readonly #places: readonly FakeProgram[];
@@ -188,6 +192,10 @@ export class FakeAppliance implements AskedAppliance {
       generation: 0,
       forwarding: { rules: () => this.ruleBackends, status: () => this.backends },
     };
+  }
+
+  repairs(): readonly Repair[] {
+    return this.repaired;
   }
 
   captureStatus(): readonly CaptureStatus[] {

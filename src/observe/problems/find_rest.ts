@@ -6,6 +6,7 @@
 import type { FileState } from "../../appliance/reload.ts";
 import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
+import type { Repair } from "../../engine/reconciler.ts";
 import type { Listener } from "../../host/listeners.ts";
 import { rangeText, type Rule } from "../../steering/rule.ts";
 import type { OutputState } from "../../stderr.ts";
@@ -19,6 +20,10 @@ export interface InterfaceState {
   readonly condition: Pick<Condition, "state" | "why">;
   /** It is up and has a carrier. */
   readonly up: boolean;
+  /** Its MTU, and the largest with which every packet fits a chunk. */
+  readonly mtu: { readonly now: number; readonly largest: number } | undefined;
+  /** Queues without sockets that it has got since the start. */
+  readonly newQueues: readonly number[];
 }
 
 /** By worker: `running`, or how its loop is instead; and if it is stalled, why. */
@@ -36,7 +41,7 @@ export function workerProblems(workers: readonly { readonly state: string; reado
 }
 
 export function interfaceProblems(interfaces: readonly InterfaceState[]): FoundProblem[] {
-  return interfaces.flatMap(({ name, condition: { state, why }, up }): FoundProblem[] => {
+  return interfaces.flatMap(({ name, condition: { state, why }, up, mtu, newQueues }): FoundProblem[] => {
     if (state === "gone") {
       return [{
         kind: "interface_gone",
@@ -53,13 +58,42 @@ export function interfaceProblems(interfaces: readonly InterfaceState[]): FoundP
         fix: `xdpsteer doctor --interface ${name}; it is tried again every second`,
       }];
     }
-    return up ? [] : [{
-      kind: "interface_down",
-      subject: name,
-      message: `Interface ${name} is down or has no carrier: nothing arrives`,
-      fix: `ip link set dev ${name} up; ethtool ${name}`,
-    }];
+    return [
+      ...up ? [] : [{
+        kind: "interface_down" as const,
+        subject: name,
+        message: `Interface ${name} is down or has no carrier: nothing arrives`,
+        fix: `ip link set dev ${name} up; ethtool ${name}`,
+      }],
+      ...newQueues.length === 0 ? [] : [{
+        kind: "queues_added" as const,
+        subject: name,
+        message:
+          `Interface ${name} has got queues that have no sockets (${newQueues.join(", ")}), whose packets go to ` +
+          "the kernel stack",
+        fix: "systemctl restart xdpsteer, or set the number back with ethtool -L",
+      }],
+      ...mtu === undefined || mtu.now <= mtu.largest ? [] : [{
+        kind: "mtu_too_large" as const,
+        subject: name,
+        message: `Interface ${name} has MTU ${mtu.now}, and a chunk has room for packets of ${mtu.largest} bytes: ` +
+          "longer ones are lost",
+        fix: `ip link set dev ${name} mtu ${mtu.largest}; or umem: { chunk_size: 4096 } and a restart`,
+      }],
+    ];
   });
+}
+
+/** How long something that was put right is told of. */
+const REPAIR_TOLD_MS = 10_000;
+
+export function repairProblems(repairs: readonly Repair[]): FoundProblem[] {
+  return repairs.filter(({ agoMs }) => agoMs <= REPAIR_TOLD_MS).map(({ what, words }) => ({
+    kind: "steering_changed",
+    subject: what,
+    message: `Somebody changed in the kernel what steers packets, and it was put right: ${words}`,
+    fix: "bpftool map list, and who uses bpf(2): ausearch -sc bpf",
+  }));
 }
 
 export function captureProblems(captures: readonly CaptureStatus[]): FoundProblem[] {

@@ -11,6 +11,7 @@ import {
   interfaceProblems,
   type InterfaceState,
   listenerProblems,
+  repairProblems,
   workerProblems,
 } from "./find_rest.ts";
 import type { FoundProblem } from "./kinds.ts";
@@ -180,13 +181,36 @@ Deno.test("lossProblems() does not ask for larger rings where a worker stood sti
   );
 });
 
+const MTU = { now: 1778, largest: 1778 };
+
+Deno.test("repairProblems() tells what was put right in the last ten seconds", () => {
+  const repair = {
+    what: "port_table",
+    count: 3,
+    agoMs: 10_000,
+    words: "the entry of port 53 had been changed",
+  } as const;
+  assert.deepEqual(told(repairProblems([repair, { ...repair, what: "xsk_map", agoMs: 10_001 }])), [
+    "steering_changed port_table: Somebody changed in the kernel what steers packets, and it was put right: the entry " +
+    "of port 53 had been changed",
+  ]);
+});
+
 Deno.test("interfaceProblems() and workerProblems() tell what keeps packets from being steered", () => {
-  const of = (state: InterfaceState["condition"]["state"], up: boolean): string[] =>
-    interfaceProblems([{ name: "eth0", condition: { state, why: "why" }, up }]).map(({ kind }) => kind);
+  const of = (
+    state: InterfaceState["condition"]["state"],
+    up: boolean,
+    more: Partial<InterfaceState> = {},
+  ): string[] =>
+    interfaceProblems([{ name: "eth0", condition: { state, why: "why" }, up, mtu: MTU, newQueues: [], ...more }])
+      .map(({ kind }) => kind);
   assert.deepEqual(of("attached", true), []);
   assert.deepEqual(of("attached", false), ["interface_down"]);
   assert.deepEqual(of("gone", false), ["interface_gone"], "and not that it has no carrier");
   assert.deepEqual(of("detached", true), ["program_detached"]);
+  assert.deepEqual(of("attached", true, { newQueues: [2, 3] }), ["queues_added"]);
+  assert.deepEqual(of("attached", true, { mtu: { ...MTU, now: 1779 } }), ["mtu_too_large"]);
+  assert.deepEqual(of("gone", false, { newQueues: [2], mtu: undefined }), ["interface_gone"]);
   const [running, failed] = [{ state: "running", why: "" }, { state: "failed", why: "" }];
   const stalled = { state: "stalled", why: "its thread is stopped by a signal" };
   assert.deepEqual(told(workerProblems([running, failed, stalled])), [

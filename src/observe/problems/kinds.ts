@@ -6,7 +6,7 @@
  */
 
 /** What a problem is about. */
-export type SubjectKind = "backend" | "file" | "interface" | "queue" | "rule" | "worker";
+export type SubjectKind = "backend" | "file" | "interface" | "map" | "queue" | "rule" | "worker";
 
 export interface ProblemKindEntry {
   /** critical: packets are not served. warning: they are, but something is lost, or will be. */
@@ -66,6 +66,15 @@ export const PROBLEM_TABLE = {
     words: "an interface is down, or has no carrier",
     remedy: "[Nothing arrives](#nothing-arrives)",
     alert: "XdpsteerInterfaceDown",
+  },
+  queues_added: {
+    severity: "critical",
+    subject: "interface",
+    stops: "box",
+    logged: true,
+    words: "an interface has more queues than at the start, without sockets: their packets go to the kernel stack",
+    remedy: "[A queue is not covered](#a-queue-is-not-covered)",
+    alert: "XdpsteerQueuesAdded",
   },
   rule_without_backend: {
     severity: "critical",
@@ -144,6 +153,21 @@ export const PROBLEM_TABLE = {
     remedy: "[Packets are lost at a socket](#packets-are-lost-at-a-socket)",
     alert: "XdpsteerPacketsLost",
   },
+  steering_changed: {
+    severity: "warning",
+    subject: "map",
+    logged: true,
+    words: "in the last 10 s somebody else changed in the kernel what steers packets; it was put right within a second",
+    remedy: "[Somebody changes what steers packets](#somebody-changes-what-steers-packets)",
+    alert: "XdpsteerSteeringChanged",
+  },
+  mtu_too_large: {
+    severity: "warning",
+    subject: "interface",
+    words: "packets of an interface may be longer than a chunk, and are lost then: its MTU was raised",
+    remedy: "set the MTU back, or `umem: { chunk_size: 4096 }` and restart",
+    alert: "XdpsteerMtuTooLarge",
+  },
   answers_lost: {
     severity: "warning",
     subject: "rule",
@@ -187,8 +211,7 @@ export const PROBLEM_TABLE = {
     subject: "file",
     afterMs: UNREAD_MS,
     words: "standard error takes no more lines of the log: who reads it has stopped, or has ended",
-    remedy:
-      "see what reads it (the journal, a container runtime, a pipe)",
+    remedy: "see what reads it (the journal, a container runtime, a pipe)",
     alert: "XdpsteerLogUnread",
   },
   local_listener: {

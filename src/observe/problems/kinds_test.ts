@@ -18,6 +18,7 @@ const TOLD_BY_COUNTERS: readonly ProblemKind[] = [
   "next_hop_dead",
   "sessions_full",
   "packets_lost",
+  "steering_changed",
   "answers_lost",
 ];
 

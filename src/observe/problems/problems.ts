@@ -20,6 +20,7 @@ import {
   interfaceProblems,
   listenerProblems,
   logProblems,
+  repairProblems,
   workerProblems,
 } from "./find_rest.ts";
 import { entryOf, type FoundProblem, type Problem, PROBLEM_KINDS } from "./kinds.ts";
@@ -123,8 +124,11 @@ export class Problems implements Disposable {
         interfaceProblems(interfaces.map((steered) => ({
           name: steered.name,
           condition: steered.condition,
+          mtu: steered.mtu,
+          newQueues: steered.newQueues,
           up: steered.ifindex !== undefined && interfaceIsUp(steered.currentName, steered.ifindex),
         }))),
+      repairs: () => repairProblems(appliance.repairs()),
       rules: () => ruleProblems(steering.forwarding.rules()),
       backends: () => backendProblems(steering.forwarding.status()),
       losses: () => lossProblems(history.losses(), this.#growth, now, (worker) => workers.stoodStill(worker)),

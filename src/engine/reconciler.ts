@@ -1,0 +1,151 @@
+/**
+ * Compares, once a second, what is in force in the kernel with what was put there: others may change it, by bpftool or
+ * ethtool, and no message tells of that. What can be put right is, and is counted; what cannot is a problem for whoever
+ * looks. Links and sockets are the matter of keeper.ts.
+ *
+ * @module
+ */
+import type { PortTable } from "../bpf/port_table.ts";
+import { messageOf, SteerError } from "../errors.ts";
+import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import { logger } from "../log.ts";
+import { nounFor } from "../text.ts";
+import type { SteeredInterface } from "./interface.ts";
+
+/** What is put right, as the metric calls it. */
+export const REPAIRED = ["control_word", "port_table", "xsk_map"] as const;
+export type Repaired = typeof REPAIRED[number];
+
+export interface Repair {
+  readonly what: Repaired;
+  /** Times so far. */
+  readonly count: number;
+  /** Since the last time; Infinity where there was none. */
+  readonly agoMs: number;
+  /** What was found then. */
+  readonly words: string;
+}
+
+/** What is done to an interface. */
+export type ComparedInterface = Pick<
+  SteeredInterface,
+  "condition" | "name" | "newQueues" | "noteQueues" | "refillXskMap" | "uncoveredPackets"
+>;
+
+export interface ReconcilerOptions {
+  readonly portTable: Pick<PortTable, "repair">;
+  readonly interfaces: readonly ComparedInterface[];
+  readonly timers?: Timers;
+}
+
+const LOOK_MS = 1000;
+/** How long an interface may have queues without sockets that the configuration wants. Then the process ends. */
+const HOPELESS_MS = 60_000;
+
+const log = logger("reconciler");
+
+export class Reconciler implements Disposable {
+  /** Rejects when something has been wrong for long that a restart puts right. */
+  readonly failure: Promise<never>;
+  readonly #fail: (error: SteerError) => void;
+  readonly #options: ReconcilerOptions;
+  readonly #timers: Timers;
+  readonly #timer: Disposable;
+  readonly #repairs = new Map<Repaired, { count: number; lastMs: number; words: string }>();
+  /** By interface: packets on queues without sockets, at the last look. */
+  readonly #uncovered: number[] = [];
+  #uncoveredSinceMs: number | undefined;
+  #hasFailed = false;
+
+  /** Looks from now on: everything is in force. */
+  constructor(options: ReconcilerOptions) {
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.failure = promise;
+    this.failure.catch(() => {}); // whoever cares awaits it
+    this.#fail = reject;
+    this.#options = options;
+    this.#timers = options.timers ?? SYSTEM_TIMERS;
+    this.#timer = this.#timers.every(LOOK_MS, () => this.#look());
+  }
+
+  /** What was put right, of each kind. */
+  repairs(): readonly Repair[] {
+    const now = this.#timers.now();
+    return REPAIRED.map((what) => {
+      const { count = 0, lastMs = -Infinity, words = "" } = this.#repairs.get(what) ?? {};
+      return { what, count, agoMs: now - lastMs, words };
+    });
+  }
+
+  #look(): void {
+    try {
+      this.look();
+      this.#hasFailed = false;
+    } catch (error) {
+      // Once: it would be the same every second.
+      if (!this.#hasFailed) log.error("Cannot look at what is in force: {reason}", { reason: messageOf(error) });
+      this.#hasFailed = true;
+    }
+  }
+
+  /** Compares everything. The timer does so each second. */
+  look(): void {
+    const { portTable, interfaces } = this.#options;
+    const { control, ports } = portTable.repair();
+    if (control !== undefined) this.#note("control_word", `steering_control said ${control}`);
+    if (ports !== undefined) this.#note("port_table", `${ports} in port_to_queue_map had been changed`);
+    for (const [index, each] of interfaces.entries()) {
+      if (each.condition.state !== "attached") continue;
+      this.#compareSockets(each, index);
+      this.#compareQueues(each);
+    }
+    this.#judge();
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer[Symbol.dispose]();
+  }
+
+  /** The map of sockets cannot be read. A slot that is empty shows in packets that go to the kernel stack. */
+  #compareSockets(each: ComparedInterface, index: number): void {
+    const packets = each.uncoveredPackets();
+    const before = this.#uncovered[index] ?? 0;
+    this.#uncovered[index] = packets;
+    if (packets === before) return;
+    const slots = each.refillXskMap();
+    if (slots > 0) this.#note("xsk_map", `${slots} ${nounFor(slots, "socket")} of ${each.name} had gone from xsk_map`);
+  }
+
+  #compareQueues(each: ComparedInterface): void {
+    const before = each.newQueues.length;
+    each.noteQueues();
+    if (each.newQueues.length <= before) return;
+    log.error("Interface {interface} has got queues that have no sockets: {queues}", {
+      interface: each.name,
+      queues: each.newQueues.join(", "),
+      hint: `their packets go to the kernel stack; after ${HOPELESS_MS / 1000} s the process ends, to be started anew`,
+    });
+  }
+
+  #judge(): void {
+    const more = this.#options.interfaces.filter(({ condition, newQueues }) =>
+      condition.state === "attached" && newQueues.length > 0
+    );
+    const now = this.#timers.now();
+    if (more.length === 0) this.#uncoveredSinceMs = undefined;
+    else this.#uncoveredSinceMs ??= now;
+    if (this.#uncoveredSinceMs === undefined || now - this.#uncoveredSinceMs < HOPELESS_MS) return;
+    const names = more.map(({ name, newQueues }) => `${name} (${newQueues.join(", ")})`).join(", ");
+    this.#fail(
+      new SteerError(`Queues have had no sockets for ${HOPELESS_MS / 1000} s: ${names}`, {
+        hint: "a start opens sockets on all queues; list queues under interfaces to steer some only",
+      }),
+    );
+  }
+
+  #note(what: Repaired, words: string): void {
+    const { count = 0 } = this.#repairs.get(what) ?? {};
+    this.#repairs.set(what, { count: count + 1, lastMs: this.#timers.now(), words });
+    log.error("What steers packets was changed by somebody else, and was put right: {found}", { found: words, what });
+  }
+}

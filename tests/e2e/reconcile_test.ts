@@ -1,0 +1,105 @@
+/** Somebody else changes what steers packets, by bpftool or ethtool: it is put right and told, or told. */
+import assert from "node:assert/strict";
+import { ACTION, CONTROL, PORT_ENTRY } from "../../src/bpf/layout.gen.ts";
+import type { Problem, ProblemKind } from "../../src/observe/problems/kinds.ts";
+import { INTERFACES, TestNetwork } from "../support/netns.ts";
+import { runTraffic } from "../support/traffic_cli.ts";
+import { fatesOf, passedFor, settled } from "./support/accounts.ts";
+import { type Appliance, startAppliance } from "./support/appliance.ts";
+import { readMap, removeSocket, writeMap } from "./support/bpf_maps.ts";
+import type { TestConfig } from "./support/config.ts";
+import { until } from "./support/wait.ts";
+
+const PORT = 8080;
+const CONFIG: TestConfig = { rules: [`{ name: game, ports: ${PORT}, worker: 0 }`] };
+const HALF_BYTES = 65536 * PORT_ENTRY.size;
+
+const word = async (box: Appliance, name: keyof typeof CONTROL): Promise<number> =>
+  new DataView((await readMap(box, "control", CONTROL[name])).buffer).getUint32(0, true);
+
+async function problem(box: Appliance, kind: ProblemKind): Promise<Problem | undefined> {
+  const { problems } = JSON.parse((await box.request("GET", "/v1/problems")).body) as { problems: Problem[] };
+  return problems.find((each) => each.kind === kind);
+}
+
+const untilRepaired = (box: Appliance, what: string, count: number): Promise<unknown> =>
+  until(`${what} to be put right`, async () => {
+    return (await box.metrics()).get(`xdpsteer_repairs_total{what="${what}"}`) === count;
+  });
+
+/** Sends, and sees that all of it is counted by the rule. @returns packets so far. */
+async function send(network: TestNetwork, box: Appliance, before: number): Promise<number> {
+  await runTraffic(network, "udp", { ports: [PORT], flows: 20, packetsPerFlow: 10 });
+  assert.deepEqual(fatesOf(await settled(box, before + 200), "game"), { counted: before + 200 });
+  return before + 200;
+}
+
+Deno.test("a port table and a control word that somebody has changed are written again, and it is told", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, CONFIG);
+  let sent = await send(network, box, 0);
+  const half = await word(box, "activeTable");
+  const generation = await word(box, "generation");
+  assert.equal(await problem(box, "steering_changed"), undefined);
+
+  const at = half * HALF_BYTES + PORT * PORT_ENTRY.size + PORT_ENTRY.action;
+  const [before] = await writeMap(box, "ports", at, new Uint8Array([ACTION.DROP]));
+  assert.equal(before, ACTION.REDIRECT);
+  await untilRepaired(box, "port_table", 1);
+  assert.equal((await readMap(box, "ports", at))[0], ACTION.REDIRECT);
+  const told = await until("the problem", () => problem(box, "steering_changed"));
+  assert.match(told.message, new RegExp(`the entry of port ${PORT} in port_to_queue_map had been changed$`));
+  assert.ok(box.log.some(({ message }) => message.includes("changed by somebody else, and was put right")));
+  assert.equal((await box.request("GET", "/readyz")).code, 200, "it is right again");
+  sent = await send(network, box, sent);
+
+  await writeMap(box, "control", CONTROL.activeTable, new Uint8Array([1 - half, 0, 0, 0, 99, 0, 0, 0]));
+  await untilRepaired(box, "control_word", 1);
+  assert.deepEqual([await word(box, "activeTable"), await word(box, "generation")], [half, generation]);
+  sent = await send(network, box, sent);
+
+  // Changes go on from there.
+  await box.put({ rules: [`{ name: game, ports: [${PORT}, 9090], worker: 1 }`] });
+  await box.waitForGeneration(2);
+  sent = await send(network, box, sent);
+  await until("nothing to be told", async () => await problem(box, "steering_changed") === undefined);
+  assert.equal((await box.metrics()).get('xdpsteer_repairs_total{what="xsk_map"}'), 0);
+});
+
+Deno.test("sockets that somebody has taken out of xsk_map are put back when packets go past them", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, CONFIG);
+  const sent = await send(network, box, 0);
+  for (let queue = 0; queue < 2; queue++) await removeSocket(box, queue * 2);
+  await runTraffic(network, "udp", { ports: [PORT], flows: 20, packetsPerFlow: 10 });
+  await untilRepaired(box, "xsk_map", 1);
+  const status = await settled(box, sent + 200);
+  const { counted } = fatesOf(status, "game");
+  assert.ok(passedFor(status, "uncovered_queue") > 0);
+  assert.equal(counted! + passedFor(status, "uncovered_queue"), sent + 200);
+  await runTraffic(network, "udp", { ports: [PORT], flows: 20, packetsPerFlow: 10 });
+  assert.deepEqual(fatesOf(await settled(box, sent + 400), "game"), { counted: counted! + 200 });
+});
+
+Deno.test("queues that are added, and an MTU that a chunk has no room for, are told until they are set back", async () => {
+  await using network = await TestNetwork.create({ queues: 4 });
+  const steer = (...argv: string[]): Promise<string> => network.exec("steer", argv);
+  await steer("ethtool", "-L", INTERFACES.steer, "rx", "2", "tx", "2");
+  await using box = await startAppliance(network, { ...CONFIG, attach: "generic" });
+  await until("readiness", async () => (await box.request("GET", "/readyz")).code === 200);
+
+  await steer("ethtool", "-L", INTERFACES.steer, "rx", "4", "tx", "4");
+  const added = await until("queues", () => problem(box, "queues_added"));
+  assert.match(added.message, /^Interface steer0 has got queues that have no sockets \(2, 3\)/);
+  const { code, body } = await box.request("GET", "/readyz");
+  assert.deepEqual([code, body], [503, `${added.message}\n`]);
+  assert.equal((await box.request("GET", "/livez")).code, 200);
+  await steer("ethtool", "-L", INTERFACES.steer, "rx", "2", "tx", "2");
+  await until("readiness", async () => (await box.request("GET", "/readyz")).code === 200);
+
+  await steer("ip", "link", "set", "dev", INTERFACES.steer, "mtu", "3000");
+  const mtu = await until("the MTU", () => problem(box, "mtu_too_large"));
+  assert.match(mtu.message, /^Interface steer0 has MTU 3000, and a chunk has room for packets of 1778 bytes/);
+  await steer("ip", "link", "set", "dev", INTERFACES.steer, "mtu", "1500");
+  await until("no problem", async () => await problem(box, "mtu_too_large") === undefined);
+});
