@@ -30,6 +30,7 @@ export const KEY_EXAMPLES: Readonly<Record<string, string>> = {
   "steering[].fragments": "pass",
   "steering[].capture": "/var/lib/xdpsteer/game.pcapng",
   "forwarding.addresses": '[192.0.2.10, 192.0.2.11, "2001:db8::10"]',
+  "capture.directory": "/srv/captures",
   "control.socket": "/run/xdpsteer/edge.sock",
   "control.group": "netops",
   "control.http": '"[::1]:9469"',
@@ -52,6 +53,7 @@ export const KEY_VALUES: Readonly<Record<string, string>> = {
   "steering[].action.forward.health.expect.hex": "hex digits, two a byte",
   "steering[].action.forward.health.send.base64": "base64",
   "steering[].action.forward.health.expect.base64": "base64",
+  "capture.directory": "an absolute path",
   "control.socket": "an absolute path",
   "forwarding.addresses": "a list of IP addresses",
   "control.group": "`none`, the name of a group, or its number",
@@ -228,7 +230,8 @@ not kept. It refuses a symbolic link.
 
 {{fixed}} need a restart, all but {{live}}. If one of them differs, the whole change is refused, and nothing of it is applied. After a
 refused change the previous configuration stays in effect; the log, \`xdpsteer status\` and
-\`xdpsteer_config_last_reload_successful\` report it. A restart reads the file, so keep it valid. A configuration has at
+\`xdpsteer_config_last_reload_successful\` report it. A restart reads the file; if it is not valid, the restart uses
+[the last good configuration](operations.md#the-last-good-configuration-is-in-force). A configuration has at
 most 4,096 rules, and 1,024 different backends in all of them.
 
 Counters belong to the name of a rule. A rule with other ports, another worker or another action keeps counting; under

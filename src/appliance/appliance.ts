@@ -160,6 +160,7 @@ export class Appliance {
             interfaces,
             queue,
             slotOf: (rule) => slots.slotOf(rule),
+            directory: config.capture.directory,
             entry,
           });
         },

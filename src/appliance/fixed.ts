@@ -8,7 +8,7 @@ import type { Config } from "../config/schema.ts";
 import { EXIT, SteerError } from "../errors.ts";
 
 /** Keys of the configuration that are fixed for the life of the process. */
-export const FIXED = ["interfaces", "workers", "forwarding", "control", "log"] as const;
+export const FIXED = ["interfaces", "workers", "forwarding", "capture", "control", "log"] as const;
 /** Keys of these that are not. */
 export const LIVE_KEYS = { forwarding: ["addresses"] } as const satisfies {
   readonly [Key in typeof FIXED[number]]?: readonly (keyof Config[Key])[];

@@ -15,7 +15,7 @@ const CHECK = ", health: { check: udp }";
 const BEFORE = [
   forwardRule("web", 8080, [1, 2], `${CHECK}, none_left: pass`),
   forwardRule("dns", 53, [3]),
-  "{ name: game, ports: 7777, worker: 0, action: echo, capture: /tmp/game.pcapng }",
+  "{ name: game, ports: 7777, worker: 0, action: echo, capture: /var/lib/xdpsteer/game.pcapng }",
   "{ name: flood, ports: 19, action: drop }",
 ];
 /**
@@ -25,7 +25,7 @@ const BEFORE = [
 const AFTER = [
   forwardRule("web-2", 8080, [2, 4], `${CHECK}, none_left: pass`),
   "{ name: dns, ports: 53, action: echo }",
-  "{ name: flood, ports: [19, 20], worker: 1, capture: /tmp/flood.pcapng }",
+  "{ name: flood, ports: [19, 20], worker: 1, capture: /var/lib/xdpsteer/flood.pcapng }",
   "{ name: new, ports: 5000, worker: 1 }",
 ];
 

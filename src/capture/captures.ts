@@ -82,6 +82,8 @@ export interface CapturesOptions {
   readonly workers: WorkerPool;
   readonly interfaces: readonly SteeredInterface[];
   readonly queue: ChangeQueue;
+  /** In which, or below which, all files are. */
+  readonly directory: string;
   /** Counter slot of a rule in force. */
   readonly slotOf: (rule: string) => number | undefined;
   /** The module of the process, whose threads write captures. */
@@ -107,11 +109,14 @@ export class Captures {
   readonly #past = new Map<string, Counts>();
   #again: ReturnType<typeof setTimeout> | undefined;
 
-  constructor({ workers, interfaces, queue, slotOf, entry }: CapturesOptions) {
+  readonly #directory: string;
+
+  constructor({ workers, interfaces, queue, slotOf, directory, entry }: CapturesOptions) {
     const { plans, rings } = workers.capture!;
     this.#plans = new Published(viewCapturePlans(plans), workers.readers(TABLE.capture));
     this.#queue = queue;
     this.#slotOf = slotOf;
+    this.#directory = directory;
     const ports = interfaces.flatMap(({ queues }, networkInterface) =>
       queues.map(({ id }) => ({ networkInterface, queue: id }))
     );
@@ -255,7 +260,12 @@ export class Captures {
     }
     capture.id = id;
     capture.before = this.#rawCounts(id);
-    const order: FileOrder = { path: config.file, snap: config.snap, rotate: config.rotate };
+    const order: FileOrder = {
+      directory: this.#directory,
+      path: config.file,
+      snap: config.snap,
+      rotate: config.rotate,
+    };
     this.#writer.post({ type: "open", id, order });
   }
 

@@ -18,7 +18,7 @@ import {
   writePacketBlock,
 } from "../packet/pcapng.ts";
 import type { FileOrder, PortPlace } from "./messages.ts";
-import { makeRoom } from "./names.ts";
+import { holdPlace, makeRoom } from "./names.ts";
 
 const BUFFER_BYTES = 256 * 1024;
 /** Whoever reads the file while it grows sees packets at most so late. */
@@ -144,10 +144,14 @@ export class CaptureFile {
   }
 
   #open(): void {
-    const { path, rotate: { keep }, snap } = this.#order;
+    const { directory, path, rotate: { keep }, snap } = this.#order;
     const { about, interfaces } = this.#context;
-    makeRoom(path, keep);
-    this.#file = Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }); // which follows no link
+    {
+      using place = holdPlace(directory, path);
+      makeRoom(place, keep);
+      const file = place.at(place.name);
+      this.#file = Deno.openSync(file, { write: true, createNew: true, mode: 0o600 }); // which follows no link
+    }
     this.#size = 0;
     this.#packets = interfaces.map(() => 0);
     const offset = wallClockOffset();

@@ -17,6 +17,8 @@ export interface PortPlace {
 
 /** One file, as it is to be written. */
 export interface FileOrder {
+  /** In which, or below which, the file is; no link leads out of it. */
+  readonly directory: string;
   readonly path: string;
   /** Most bytes kept of a packet. */
   readonly snap: number;

@@ -5,7 +5,7 @@
  * @module
  */
 import { CaptureRingReader } from "../dataplane/capture_ring.ts";
-import { codeOf, messageOf } from "../errors.ts";
+import { codeOf, messageOf, SteerError } from "../errors.ts";
 import { CaptureFile } from "./file.ts";
 import { InTheWay } from "./names.ts";
 import { CaptureCounts, type FileOrder, type FromWriter, type PortPlace, type ToWriter } from "./messages.ts";
@@ -111,7 +111,7 @@ class CaptureWriter {
       dropped: (networkInterface) => droppedNow(networkInterface) - before[networkInterface]!,
       onWritten: (packets) => written[id] = written[id]! + packets,
       onLost: (packets) => this.#addLost(id, packets),
-      onFailure: (error) => this.post({ type: "failed", id, message: messageOf(error), hint: hintFor(error) }),
+      onFailure: (error) => this.post({ type: "failed", id, message: reasonOf(error), hint: hintFor(error) }),
     });
     this.post({ type: "opened", id });
   }
@@ -149,15 +149,21 @@ class CaptureWriter {
   }
 }
 
+/** The system's words without the name of a descriptor in /proc, which says nothing to an operator. */
+function reasonOf(error: unknown): string {
+  return messageOf(error).replace(/[,:] \w+ '.*$/s, "");
+}
+
 /** What the operator can do about it. */
 function hintFor(error: unknown): string {
-  const code = codeOf(error);
+  const code = codeOf(error instanceof SteerError ? error.cause : error);
   const again = "then restart xdpsteer, or take the capture out of the configuration and put it back";
   if (code === "ENOSPC" || code === "EDQUOT") return `the disk is full: make room, or rotate smaller files, ${again}`;
-  if (error instanceof Deno.errors.NotFound) return `its directory does not exist: make it, ${again}`;
-  if (error instanceof Deno.errors.PermissionDenied || code === "EROFS") {
+  if (code === "ENOENT" || code === "ENOTDIR") return `its directory does not exist: make it, ${again}`;
+  if (["EACCES", "EPERM", "EROFS"].includes(code)) {
     return `xdpsteer may not write there (it runs as user ${Deno.uid()}): choose another directory, or permit it, ${again}`;
   }
+  if (code === "EXDEV") return `no link may lead out of capture.directory: name another directory, ${again}`;
   if (error instanceof InTheWay) return `it is left alone: choose another name, or remove it, ${again}`;
   return `find out about the disk, ${again}`;
 }

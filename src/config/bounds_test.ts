@@ -13,6 +13,7 @@ import { MAX_FILE_SIZE } from "./problems.ts";
 import { MAX_RULES, MAX_WORKERS } from "./schema.ts";
 import { complaints } from "./testing.ts";
 
+const ANYWHERE = "capture: { directory: / }";
 const TOP = "version: 1\n";
 const HEAD = `${TOP}interfaces: [{ name: eth0 }]\n`;
 const list = (count: number, item: (index: number) => string): string =>
@@ -28,7 +29,7 @@ const forwarding = (count: number, perRule: number, more = ""): string => {
   return `${HEAD}${more}steering: ${list(Math.ceil(count / perRule), rule)}`;
 };
 const interfaces = (settings: string): string => `${TOP}interfaces: [{ name: eth0, ${settings} }]`;
-const rule = (settings: string): string => `${HEAD}steering: [{ name: a, ports: 1, ${settings} }]`;
+const rule = (settings: string): string => `${HEAD}steering: [{ name: a, ports: 1, ${settings} }]\n${ANYWHERE}`;
 const forward = (settings: string): string => rule(`action: { forward: { to: ["10.0.0.1:1"], ${settings} } }`);
 const health = (settings: string): string => forward(`health: { check: udp, ${settings} }`);
 
@@ -111,7 +112,9 @@ const BOUNDS: Readonly<Record<string, Bound>> = {
   },
   "rules with a capture": {
     text: (count) =>
-      `${HEAD}steering: ${list(count, (at) => `{ name: r${at}, ports: ${at + 1}, capture: /v/${at}.pcapng }`)}`,
+      `${HEAD}steering: ${
+        list(count, (at) => `{ name: r${at}, ports: ${at + 1}, capture: /v/${at}.pcapng }`)
+      }\n${ANYWHERE}`,
     most: 128,
     says: /capture number 129: expected at most 128 rules with a capture/,
   },
@@ -119,6 +122,11 @@ const BOUNDS: Readonly<Record<string, Bound>> = {
     text: (bytes) => rule(`capture: /${"d/".repeat((bytes - 9) >> 1)}${bytes & 1 ? "" : "d"}a.pcapng`),
     most: 1024,
     says: /file ".*" is longer than 1024 bytes/,
+  },
+  "bytes of the directory for captures": {
+    text: (bytes) => `${HEAD}capture: { directory: /${"d".repeat(bytes - 1)} }`,
+    most: 1000,
+    says: /directory ".*" is too long: expected an absolute path of at most 1000 bytes/,
   },
   "bytes captured of a packet": {
     text: (bytes) => rule(`capture: { file: /a.pcapng, snap: ${bytes} }`),

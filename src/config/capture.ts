@@ -21,7 +21,38 @@ const SIZE_MIN = 128 * KIB;
 const SIZE_MAX = UNITS.TiB;
 const DEFAULT_SIZE = "64MiB";
 
-const EXAMPLE = "/var/lib/xdpsteer/game.pcapng";
+/** Where captures are where nothing else is said: the unit's state directory. */
+export const DEFAULT_CAPTURE_DIRECTORY = "/var/lib/xdpsteer";
+const EXAMPLE = `${DEFAULT_CAPTURE_DIRECTORY}/game.pcapng`;
+const DIRECTORY = "an absolute path of at most 1000 bytes";
+const MAX_DIRECTORY_BYTES = 1000;
+const aboutDirectory = complainAboutText("directory", DIRECTORY, (text) => {
+  if (hasControls(text)) return "has control characters in it";
+  return text.startsWith("/") ? "is too long" : "is not absolute";
+});
+const directoryPath = z.string({ error: aboutDirectory }).regex(/^\//, { error: aboutDirectory })
+  .refine((text) => !hasControls(text) && new TextEncoder().encode(text).length <= MAX_DIRECTORY_BYTES, {
+    error: aboutDirectory,
+  });
+
+/** Schema of the section `capture:`. */
+export const captureSection = map("capture", {
+  directory: written<typeof directoryPath, string>(directoryPath, directoryOf, (path) => path)
+    .prefault(DEFAULT_CAPTURE_DIRECTORY).describe(
+      `Directory that all captures are in, or in directories below it: ${DIRECTORY}. No link may lead out of it. ` +
+        `Default ${DEFAULT_CAPTURE_DIRECTORY}.`,
+    ),
+});
+
+/** One spelling for each, without a slash at the end but for the root. */
+function directoryOf(path: string): string {
+  return normalizePath(path).replace(/(.)\/$/, "$1");
+}
+
+/** Whether a capture file is in this directory or below it. Links are not looked at here. */
+export function isInDirectory(file: string, directory: string): boolean {
+  return normalizePath(file).startsWith(`${directoryOf(directory)}/`.replace("//", "/"));
+}
 const FILE = 'an absolute path that ends in ".pcapng"';
 const aboutFile = complainAboutText("file", FILE, (text) => {
   if (hasControls(text)) return "has control characters in it";

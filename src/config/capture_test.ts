@@ -4,6 +4,7 @@ import { parseConfig } from "./parse.ts";
 import { complaints, HEAD, keysOf } from "./testing.ts";
 
 const rule = (capture: string, more = ""): string => `steering: [{ name: a, ports: 53${more}, capture: ${capture} }]`;
+const ANYWHERE = "\ncapture: { directory: / }";
 const FILE = 'expected an absolute path that ends in ".pcapng"';
 const SIZE = "expected bytes from 128KiB to 1TiB, with KiB, MiB, GiB or TiB after the number or nothing";
 const two = (first: string, second: string): string =>
@@ -48,12 +49,12 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
 };
 
 for (const [text, expected] of Object.entries(CASES)) {
-  Deno.test(`parseConfig() of ${text}`, () => assert.deepEqual(complaints(HEAD + text), expected));
+  Deno.test(`parseConfig() of ${text}`, () => assert.deepEqual(complaints(HEAD + text + ANYWHERE), expected));
 }
 
 Deno.test("a path alone is a capture with all defaults", () => {
   const parse = (text: string): unknown =>
-    parseConfig(HEAD + text, { file: "", cpuCount: 2 }).steering.map(({ capture }) => capture);
+    parseConfig(HEAD + text + ANYWHERE, { file: "", cpuCount: 2 }).steering.map(({ capture }) => capture);
   const defaults = { file: "/x/a.pcapng", snap: 65_535, sample: 1, rotate: { size: 2 ** 26, seconds: null, keep: 5 } };
   assert.deepEqual(parse(rule("/x/a.pcapng")), [defaults]);
   assert.deepEqual(parse(rule("{ file: /x//a.pcapng, snap: 256, rotate: { size: 1GiB, seconds: 9, keep: 0 } }")), [
@@ -63,7 +64,29 @@ Deno.test("a path alone is a capture with all defaults", () => {
 
 Deno.test("more captures than there may be are told at the first one too many", () => {
   const rules = Array.from({ length: 129 }, (_, n) => `- { name: r${n}, ports: ${n + 1}, capture: /x/${n}a.pcapng }`);
-  assert.deepEqual(complaints(`${HEAD}steering:\n${rules.join("\n")}`), [
+  assert.deepEqual(complaints(`${HEAD}steering:\n${rules.join("\n")}${ANYWHERE}`), [
     "132:38 capture number 129: expected at most 128 rules with a capture",
+  ]);
+});
+
+Deno.test("a capture outside of capture.directory is refused, with what to do", () => {
+  const of = (directory: string, file: string): string[] => complaints(`${HEAD}${rule(file)}\n${directory}`);
+  const outside = (file: string, directory: string): string[] => [
+    `3:43 capture file "${file}" is outside of the directory for captures: expected a file in capture.directory, ` +
+    `"${directory}", or another directory there`,
+  ];
+  const usual = "/var/lib/xdpsteer";
+  assert.deepEqual(of("", `${usual}/a.pcapng`), []);
+  assert.deepEqual(of("", `${usual}/deeper/a.pcapng`), []);
+  for (const file of [`${usual}-2/a.pcapng`, `${usual}/../a.pcapng`, "/etc/a.pcapng", `${usual}.pcapng`]) {
+    assert.deepEqual(of("", file), outside(file, usual));
+  }
+  for (const directory of ["/srv/captures", "/srv//x/../captures/"]) {
+    const section = `capture: { directory: ${directory} }`;
+    assert.deepEqual(of(section, "/srv/captures/a.pcapng"), []);
+    assert.deepEqual(of(section, `${usual}/a.pcapng`), outside(`${usual}/a.pcapng`, directory));
+  }
+  assert.deepEqual(of("capture: { directory: srv }", "/srv/a.pcapng").slice(1), [
+    '4:23 directory "srv" is not absolute: expected an absolute path of at most 1000 bytes',
   ]);
 });

@@ -9,7 +9,7 @@
 
 import { MAGLEV_ENTRIES, MAX_BACKENDS, MAX_FORWARDS } from "../steering/forward_table.ts";
 import { REACHING_WORKERS, staysInKernel } from "./actions.ts";
-import { captureFamily, capturePath, MAX_CAPTURES } from "./capture.ts";
+import { captureFamily, capturePath, DEFAULT_CAPTURE_DIRECTORY, isInDirectory, MAX_CAPTURES } from "./capture.ts";
 import { readBackend } from "./backend.ts";
 import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS, KEEPING, TRANSLATING } from "./forward.ts";
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
@@ -189,6 +189,7 @@ function checkBackends(
 /** Only packets that reach a worker can be captured, and each capture has its files to itself. */
 function checkCaptures(file: YamlFile, report: Report): void {
   const lines = new Map<string, number>();
+  const directory = at(file.value, "capture", "directory") ?? DEFAULT_CAPTURE_DIRECTORY;
   let captures = 0;
   for (const [rule, entry] of listAt(file.value, "steering").entries()) {
     const capture = at(entry, "capture");
@@ -205,6 +206,10 @@ function checkCaptures(file: YamlFile, report: Report): void {
     const name = capturePath(capture);
     if (name === undefined) continue;
     const place = file.usePlace(typeof capture === "string" ? path : [...path, "file"]);
+    if (typeof directory === "string" && name.startsWith("/") && !isInDirectory(name, directory)) {
+      const expected = `expected a file in capture.directory, ${show(directory)}, or another directory there`;
+      report(place, `capture file ${show(name)} is outside of the directory for captures: ${expected}`);
+    }
     const line = lines.get(captureFamily(name));
     if (line === undefined) {
       lines.set(captureFamily(name), file.position(place.start).line);

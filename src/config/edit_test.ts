@@ -267,7 +267,7 @@ Deno.test("a file that is JSON stays JSON, whatever changes", () => {
     steering: [
       { name: "game", ports: [7777, "27015-27030"] },
       { name: "web", ports: 80, worker: 0, action: { forward: { to } } },
-      { name: "tap", ports: "90-99", capture: "/var/lib/a.pcapng" },
+      { name: "tap", ports: "90-99", capture: "/var/lib/xdpsteer/a.pcapng" },
     ],
   };
   const changes: readonly ((text: string) => string)[] = [
@@ -292,9 +292,9 @@ Deno.test("a file that is JSON stays JSON, whatever changes", () => {
 });
 
 Deno.test("a rule that only gets another name takes its capture along in the file", () => {
-  const text = `${HEAD}steering:\n  - { name: tap, ports: 9, worker: 0, capture: /var/lib/a.pcapng }\n`;
+  const text = `${HEAD}steering:\n  - { name: tap, ports: 9, worker: 0, capture: /var/lib/xdpsteer/a.pcapng }\n`;
   assert.deepEqual(differences(text, set(text, "9", 0, { rule: "new" })), [
-    "-  - { name: tap, ports: 9, worker: 0, capture: /var/lib/a.pcapng }",
-    '+  - { name: new, ports: 9, worker: 0, action: count, capture: { file: "/var/lib/a.pcapng" } }',
+    "-  - { name: tap, ports: 9, worker: 0, capture: /var/lib/xdpsteer/a.pcapng }",
+    '+  - { name: new, ports: 9, worker: 0, action: count, capture: { file: "/var/lib/xdpsteer/a.pcapng" } }',
   ]);
 });

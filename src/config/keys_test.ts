@@ -10,7 +10,7 @@ const PORTS_LIST = 'expected a port, a range like "27015-27030", or a list of th
 /** Names, each with a place for a control character in it. */
 const CONTROLLED = [
   ['steering: [{ name: "a@", ports: 1 }]', "rule name"],
-  ['steering: [{ name: a, ports: 1, capture: "/a@.pcapng" }]', "file"],
+  ['steering: [{ name: a, ports: 1, capture: "/var/lib/xdpsteer/a@.pcapng" }]', "file"],
   ['control: { socket: "/a@" }', "socket"],
 ] as const;
 

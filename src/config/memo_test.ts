@@ -14,7 +14,7 @@ steering:
       forward:
         to: ["10.0.0.1:53"]
         health: { check: udp, expect: pong }
-    capture: { file: /tmp/dns.pcapng }
+    capture: { file: /var/lib/xdpsteer/dns.pcapng }
   - { name: off, ports: 17, action: drop }
 control: { http: "off", group: none }
 `;

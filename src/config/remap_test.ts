@@ -105,10 +105,13 @@ Deno.test("new ports of a rule that is named get what it does", () => {
 });
 
 Deno.test("a capture stays with what is left of its rule, and goes along where a rule only gets another name", () => {
-  const [game] = parseConfig(`${HEAD}steering: [{ name: game, ports: 1-9, worker: 0, capture: /a.pcapng }]`, {
-    file: "",
-    cpuCount: WORKERS,
-  }).steering as [Rule];
+  const [game] = parseConfig(
+    `${HEAD}steering: [{ name: game, ports: 1-9, worker: 0, capture: /var/lib/xdpsteer/a.pcapng }]`,
+    {
+      file: "",
+      cpuCount: WORKERS,
+    },
+  ).steering as [Rule];
   const { capture: _, ...plain } = game;
   const after = (ports: string, rule?: string): Rule[] =>
     setPorts([game], readOrder({ ports, worker: 0, ...(rule === undefined ? {} : { rule }) }, CONFIG));
@@ -163,7 +166,7 @@ Deno.test("recheck() refuses what the file's checks refuse", () => {
     () => recheck(after({ ports: 61000, worker: 0 })),
     /port 61000 of rule "port-61000" overlaps the translation ports 61000-65535/,
   );
-  const [captured] = parseConfig(`${HEAD}steering: [{ name: a, ports: 1, capture: /a.pcapng }]`, {
+  const [captured] = parseConfig(`${HEAD}steering: [{ name: a, ports: 1, capture: /var/lib/xdpsteer/a.pcapng }]`, {
     file: "",
     cpuCount: 4,
   })

@@ -13,7 +13,7 @@ import { MAX_INTERFACES } from "../steering/arrivals.ts";
 import type { Rule } from "../steering/rule.ts";
 import { hasControls } from "../text.ts";
 import { ACTION_WORDS, actionSchema } from "./actions.ts";
-import { captureSchema } from "./capture.ts";
+import { captureSchema, captureSection } from "./capture.ts";
 import { forwardingSchema } from "./forward.ts";
 import { portsSchema } from "./ports.ts";
 import { choice, map, powerOfTwo, section, whole, written } from "./shapes.ts";
@@ -244,6 +244,7 @@ export const configSchema = map("the file", {
     [],
   ).describe("The rules. Packets that match no rule pass to the kernel stack."),
   forwarding: forwardingSchema,
+  capture: section(captureSection, {}).describe("Where captures of rules may be."),
   control: section(control, {}).describe("How it is controlled: where the API listens, and when a saved file counts."),
   log: section(log, {}).describe("What is logged, and how."),
 }, "a map with version, interfaces and steering");

@@ -31,6 +31,7 @@ const DEFAULTS: Config = {
     arrival: "strict",
     tableSize: 65_537,
   },
+  capture: { directory: "/var/lib/xdpsteer" },
   control: { socket: "/run/xdpsteer/control.sock", group: null, http: "127.0.0.1:9469", settle: 5 },
   log: { level: "info", format: "auto" },
 };
@@ -70,6 +71,7 @@ steering:
         health: { check: udp, port: 9, send: { hex: "ff 00" }, expect: ho, interval: 2, timeout: 0.1, rise: 1, fall: 4 }
         none_left: pass
 forwarding: { ports: 1000-1999, addresses: [192.0.2.1, "2001:DB8:0::1"], sessions: 1024, arrival: loose, table_size: 251 }
+capture: { directory: /srv//captures/ }
 control: { socket: /tmp/s, group: 7, http: off, settle: 0 }
 log: { level: debug, format: json }
 `;
@@ -131,6 +133,7 @@ Deno.test("parseConfig() reads every key", () => {
       arrival: "loose",
       tableSize: 251,
     },
+    capture: { directory: "/srv/captures" },
     control: { socket: "/tmp/s", group: 7, http: null, settle: 0 },
     log: { level: "debug", format: "json" },
   });
@@ -139,7 +142,7 @@ Deno.test("parseConfig() reads every key", () => {
 Deno.test("writeConfig() writes what parseConfig() reads as the same configuration", async () => {
   const captures =
     "steering: [{ name: a, ports: 1, capture: /a.pcapng }, { name: b, ports: 2, capture: { file: /b.pcapng, " +
-    "snap: 99, sample: 3, rotate: { size: 1MiB, seconds: 60, keep: 0 } } }]";
+    "snap: 99, sample: 3, rotate: { size: 1MiB, seconds: 60, keep: 0 } } }]\ncapture: { directory: / }";
   const files = await Promise.all(EXAMPLES.map((name) => readFile(`steering.${name}.yaml`)));
   for (const text of [HEAD, EVERY_KEY, HEAD + captures, ...files]) {
     const config = parseText(text);

@@ -20,7 +20,10 @@ import { type Finding, YamlFile } from "./yaml_file.ts";
  * @param content A valid configuration.
  * @param config What it holds.
  */
-export function configWarnings(content: Uint8Array, { control, steering: rules, workers }: Config): ConfigProblem[] {
+export function configWarnings(
+  content: Uint8Array,
+  { capture: { directory }, control, steering: rules, workers }: Config,
+): ConfigProblem[] {
   const text = new TextDecoder().decode(content);
   const file = new YamlFile(text);
   const machine: readonly (readonly [path: readonly string[], message: string | undefined])[] = [
@@ -32,7 +35,7 @@ export function configWarnings(content: Uint8Array, { control, steering: rules, 
     message === undefined ? [] : [{ ...file.usePlace(path), message: `${message}: run would not start here` }]
   );
   const odd = rules.flatMap(({ action, capture }, index) => [
-    ...capture === undefined ? [] : captureFindings(file, index, capture.file),
+    ...capture === undefined ? [] : captureFindings(file, index, capture.file, directory),
     ...action.kind !== "forward" || action.health === null ? [] : payloadFindings(file, text, index, action.health),
   ]);
   const empty = rules.length > 0 ? [] : [{
@@ -42,8 +45,8 @@ export function configWarnings(content: Uint8Array, { control, steering: rules, 
   return toProblems(text, file, [...missing, ...odd, ...empty]);
 }
 
-function captureFindings(file: YamlFile, rule: number, captureFile: string): Finding[] {
-  const message = captureObstacle(captureFile);
+function captureFindings(file: YamlFile, rule: number, captureFile: string, directory: string): Finding[] {
+  const message = captureObstacle(captureFile, directory);
   if (message === undefined) return [];
   const path = ["steering", rule, "capture"];
   const place = file.usePlace(capturePath(file.valueAt(path)) === file.valueAt(path) ? path : [...path, "file"]);

@@ -5,7 +5,7 @@
  * @module
  */
 import { messageOf, SteerError, SyscallError } from "../errors.ts";
-import { closeFd, openFile, readFile } from "./libc.ts";
+import { closeFd, openBeneath, openFile, readFile } from "./libc.ts";
 import { OPEN_FLAGS, UAPI } from "./uapi.ts";
 
 /** Why a file is not read, in words that follow its name: `is a FIFO`. */
@@ -29,11 +29,15 @@ export class HeldFile implements Disposable {
 
   /**
    * @param follow False holds a symbolic link in the last place itself. Links before that are always followed.
+   * @param beneath Where the path begins, and stays: neither ".." nor a link leads out of this directory (openat2(2)).
    * @throws {UnreadableError}
    */
-  constructor(path: string, { follow = true }: { readonly follow?: boolean } = {}) {
-    const nofollow = follow ? 0 : OPEN_FLAGS[Deno.build.arch].O_NOFOLLOW;
-    this.#fd = open(path, UAPI.O_PATH | nofollow);
+  constructor(
+    path: string,
+    { follow = true, beneath }: { readonly follow?: boolean; readonly beneath?: HeldFile } = {},
+  ) {
+    const flags = UAPI.O_PATH | (follow ? 0 : OPEN_FLAGS[Deno.build.arch].O_NOFOLLOW);
+    this.#fd = open(() => beneath === undefined ? openFile(path, flags) : openBeneath(beneath.#fd, path, flags));
     this.self = `/proc/self/fd/${this.#fd}`;
     try {
       this.info = Deno.statSync(this.self);
@@ -59,7 +63,7 @@ export class HeldFile implements Disposable {
     if (!isFile) throw new UnreadableError(`is ${kindOf(this.info)}`);
     if (size > limit) throw tooLarge(size);
     // Without O_NONBLOCK some regular files of /proc and /sys wait for events.
-    const fd = open(this.self, UAPI.O_NONBLOCK);
+    const fd = open(() => openFile(this.self, UAPI.O_NONBLOCK));
     try {
       return readAtMost(fd, limit, size);
     } catch (error) {
@@ -84,6 +88,19 @@ export class HeldFile implements Disposable {
 export function readRegularFile(path: string, limit: number): Uint8Array<ArrayBuffer> {
   using file = new HeldFile(path);
   return file.read(limit);
+}
+
+/** The first bytes of the file at `path`, `limit` at most; a link is not followed. @throws {UnreadableError} */
+export function readStart(path: string, limit: number): Uint8Array<ArrayBuffer> {
+  const fd = open(() => openFile(path, UAPI.O_NONBLOCK | OPEN_FLAGS[Deno.build.arch].O_NOFOLLOW));
+  try {
+    const buffer = new Uint8Array(limit);
+    return buffer.subarray(0, readFile(fd, buffer));
+  } catch (error) {
+    throw unreadable(error);
+  } finally {
+    closeFd(fd);
+  }
 }
 
 /**
@@ -130,9 +147,9 @@ function tooLarge(size: number): UnreadableError {
   return new UnreadableError("is too large", size);
 }
 
-function open(path: string, flags: number): number {
+function open(call: () => number): number {
   try {
-    return openFile(path, flags);
+    return call();
   } catch (error) {
     throw unreadable(error);
   }
@@ -145,6 +162,7 @@ function unreadable(error: unknown): UnreadableError {
   }
   const { call, code } = error;
   if (code === "ENOENT") return new UnreadableError("does not exist", undefined, error);
+  if (code === "EXDEV") return new UnreadableError("is led elsewhere by a symbolic link", undefined, error);
   if (code === "EACCES") return new UnreadableError("may not be read by this user", undefined, error);
   return new UnreadableError(`cannot be read (${call} failed with ${code})`, undefined, error);
 }

@@ -6,7 +6,7 @@
  */
 import { syscallError } from "./errno.ts";
 import { type Functions, openLibrary } from "./library.ts";
-import { SYSCALL_NUMBERS, TIMESPEC, UAPI } from "./uapi.ts";
+import { OPEN_HOW, SYSCALL_NUMBERS, TIMESPEC, UAPI } from "./uapi.ts";
 
 const SYMBOLS = {
   // int *__errno_location(void)
@@ -79,6 +79,8 @@ const SYMBOLS = {
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   // unsigned int if_nametoindex(const char *name)
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
+  // long syscall(long number, int directory, const char *path, struct open_how *how, size_t size)
+  openat2: { name: "syscall", parameters: ["i64", "i32", "buffer", "buffer", "usize"], result: "i64" },
   // long syscall(long number, ...), waiting off the main thread
   membarrier: { name: "syscall", parameters: ["i64", "i32", "u32", "i32"], result: "i64", nonblocking: true },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -191,6 +193,23 @@ export function monotonicMicroseconds(): bigint {
 export function openFile(path: string, flags: number, mode = 0o600): number {
   const name = new TextEncoder().encode(`${path}\0`);
   return checked(libc().symbols.open(name, flags | UAPI.O_CLOEXEC, mode), "open", `open "${path}"`);
+}
+
+/**
+ * Opens what `path` leads to from a directory, and only if the whole way is beneath that (openat2(2)).
+ *
+ * @returns the descriptor, which the caller closes.
+ * @throws {SyscallError} EXDEV where it leads out.
+ */
+export function openBeneath(directory: number, path: string, flags: number): number {
+  const { symbols } = libc();
+  const how = new BigUint64Array(OPEN_HOW.size / 8);
+  how[OPEN_HOW.flags / 8] = BigInt(flags | UAPI.O_CLOEXEC);
+  how[OPEN_HOW.resolve / 8] = BigInt(UAPI.RESOLVE_BENEATH | UAPI.RESOLVE_NO_MAGICLINKS);
+  const number = BigInt(SYSCALL_NUMBERS[Deno.build.arch].openat2);
+  const name = new TextEncoder().encode(`${path}\0`);
+  const fd = Number(symbols.openat2(number, directory, name, how, BigInt(OPEN_HOW.size)));
+  return checked(fd, "openat2", `open "${path}"`);
 }
 
 /** Takes the lock of an open file, for as long as that is open. @returns 0 or `-errno`: EAGAIN if another has it. */

@@ -19,6 +19,8 @@ export const UAPI = {
   O_NOCTTY: 0o400,
   O_NONBLOCK: 0o4000,
   O_PATH: 0o10000000,
+  RESOLVE_BENEATH: 8,
+  RESOLVE_NO_MAGICLINKS: 2,
   LOCK_EX: 2,
   LOCK_NB: 4,
   PR_SET_DUMPABLE: 4,
@@ -97,8 +99,8 @@ export const UAPI = {
 
 /** System call numbers, which differ between architectures (libc has no wrapper for these). */
 export const SYSCALL_NUMBERS = {
-  x86_64: { membarrier: 324 },
-  aarch64: { membarrier: 283 },
+  x86_64: { membarrier: 324, openat2: 437 },
+  aarch64: { membarrier: 283, openat2: 437 },
 } as const;
 
 /** Flags of open(2) that differ between architectures. */
@@ -106,6 +108,9 @@ export const OPEN_FLAGS = {
   x86_64: { O_NOFOLLOW: 0o400000 },
   aarch64: { O_NOFOLLOW: 0o100000 },
 } as const;
+
+/** `struct open_how`, as long as it was at first. */
+export const OPEN_HOW = { size: 24, flags: 0, mode: 8, resolve: 16 } as const;
 
 /** `struct xdp_umem_reg` up to `flags`; every kernel since 5.4 takes this size. */
 export const XDP_UMEM_REG = { size: 32, addr: 0, len: 8, chunk_size: 16, headroom: 20, flags: 24 } as const;

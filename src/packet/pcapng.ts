@@ -45,6 +45,24 @@ export function sectionHeader(about: Readonly<Record<keyof typeof SHB, string>>)
   ]);
 }
 
+/** Bytes of the longest section header that {@linkcode sectionApplication} looks through. */
+export const SECTION_BYTES = 1024;
+
+/** What wrote the file that begins with these bytes: `userappl` of its section header. Undefined where that is none. */
+export function sectionApplication(bytes: Uint8Array): string | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < 28 || view.getUint32(0, true) !== BLOCK.section) return undefined;
+  if (view.getUint32(8, true) !== BYTE_ORDER_MAGIC) return undefined; // not of this byte order
+  const end = Math.min(view.getUint32(4, true) - 4, bytes.length);
+  for (let at = 24; at + 4 <= end;) {
+    const [code, length] = [view.getUint16(at, true), view.getUint16(at + 2, true)];
+    if (at + 4 + length > end) return undefined;
+    if (code === SHB.userappl) return new TextDecoder().decode(bytes.subarray(at + 4, at + 4 + length));
+    at += 4 + ((length + 3) & ~3);
+  }
+  return undefined;
+}
+
 /** An interface; packets refer to it by its place among these blocks. `snapLength` is in bytes. */
 export function interfaceDescription(name: string, snapLength: number): Uint8Array<ArrayBuffer> {
   const head = new DataView(new ArrayBuffer(8));

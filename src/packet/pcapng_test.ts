@@ -6,6 +6,7 @@ import {
   interfaceStatistics,
   PACKET_AT,
   packetBlockBytes,
+  sectionApplication,
   sectionHeader,
   STATISTICS_BYTES,
   writePacketBlock,
@@ -25,6 +26,19 @@ Deno.test("sectionHeader() is the block of the draft, byte for byte", () => {
       "34000000",
     ].join("").replaceAll(" ", ""),
   );
+});
+
+Deno.test("sectionApplication() reads what sectionHeader() writes, and of other bytes nothing", () => {
+  const bytes = sectionHeader({ hardware: "abcde", os: "Linux 6.1", userappl: "xdpsteer 1.2.3" });
+  assert.equal(sectionApplication(bytes), "xdpsteer 1.2.3");
+  assert.equal(sectionApplication(Uint8Array.of(...bytes, ...bytes)), "xdpsteer 1.2.3", "more comes after it");
+  for (let length = 0; length < bytes.length - 8 - 16; length++) {
+    assert.equal(sectionApplication(bytes.subarray(0, length)), undefined, `cut after ${length} bytes`);
+  }
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 80 }), (noise) => {
+    sectionApplication(noise);
+    sectionApplication(Uint8Array.of(...bytes.subarray(0, 24), ...noise));
+  }));
 });
 
 Deno.test("interfaceDescription() has name, snap length and nanoseconds", () => {

@@ -4,6 +4,7 @@ import { startAppliance } from "./support/appliance.ts";
 import { readBlocks, readPackets, sequenceOf } from "./support/capture_files.ts";
 import { captureOf, count, end, nameOf, PORT, send, WIRE, written } from "./support/captures.ts";
 import { TempDir } from "./support/command.ts";
+import { configText } from "./support/config.ts";
 import { PATIENCE_MS, sleep, until } from "./support/wait.ts";
 
 Deno.test("whoever reads the file while it grows sees packets soon", async () => {
@@ -93,7 +94,7 @@ Deno.test("a file that cannot be written costs no packet: told once, and counted
   assert.deepEqual([sent, replies], [500, 500]);
   const capture = await written(box, "game", sent);
   assert.deepEqual([capture.state, capture.written, capture.dropped], ["failed", 0, 500]);
-  assert.match(capture.error!, /No such file or directory.*its directory does not exist: make it/);
+  assert.match(capture.error!, /missing" does not exist.*its directory does not exist: make it/);
   const told = box.log.filter(({ logger }) => logger === "xdpsteer.capture");
   assert.equal(told.length, 1, JSON.stringify(told));
   assert.equal(told[0]!.level, "error");
@@ -127,4 +128,42 @@ Deno.test("a full disk ends the capture, with a file that can be read, and not t
   assert.deepEqual((await readPackets(file)).map(sequenceOf), count(0, capture.written));
   assert.equal((await readBlocks(file)).packets, capture.written);
   await end(box);
+});
+
+Deno.test("a capture removes and renames files of captures only, and not by a link out of capture.directory", async () => {
+  await using directory = await TempDir.create();
+  const [inside, outside] = [`${directory.path}/inside`, `${directory.path}/outside`];
+  for (const path of [inside, outside]) await Deno.mkdir(path);
+  await Deno.symlink(outside, `${inside}/link`);
+  await Deno.writeTextFile(`${inside}/precious.pcapng`, "precious");
+  await Deno.writeTextFile(`${outside}/precious.pcapng`, "precious");
+  await using network = await TestNetwork.create(WIRE);
+  const text = (capture: string) => (socket: string): string =>
+    configText({ rules: [`{ name: game, ports: ${PORT}, action: echo${capture} }`] }, socket)
+      .replace("directory: /", `directory: ${inside}`);
+  await using box = await startAppliance(network, text(""));
+  const captureIn = (file: string): string => `, capture: { file: ${file}, rotate: { keep: 0 } }`;
+  const failures: Readonly<Record<string, RegExp>> = {
+    [`${inside}/precious.pcapng`]: /^"precious.pcapng" is another program's file.*it is left alone/,
+    [`${inside}/link/precious.pcapng`]: /inside\/link" is led elsewhere by a symbolic link.*no link may lead out/,
+  };
+  for (const [file, why] of Object.entries(failures)) {
+    assert.equal((await box.put(text(captureIn(file))(box.socket))).code, 200);
+    const status = await box.untilStatus(
+      "a failed capture",
+      ({ captures }) => captures[0]?.file === file && captures[0].error !== null,
+    );
+    assert.match(captureOf(status, "game").error!, why);
+  }
+  const refused = await box.put(text(captureIn(`${outside}/precious.pcapng`))(box.socket));
+  assert.equal(refused.code, 422);
+  assert.match(refused.body, /is outside of the directory for captures/);
+  const elsewhere = text(captureIn(`${outside}/precious.pcapng`))(box.socket).replace(inside, outside);
+  assert.match((await box.put(elsewhere)).body, /capture cannot change while xdpsteer runs/);
+  for (const path of [inside, outside]) assert.equal(await Deno.readTextFile(`${path}/precious.pcapng`), "precious");
+  assert.equal((await box.put(text(captureIn(`${inside}/game.pcapng`))(box.socket))).code, 200);
+  await send(network, { packetsPerFlow: 10 });
+  assert.equal((await written(box, "game", 10)).dropped, 0);
+  await end(box);
+  assert.equal((await readPackets(`${inside}/game.pcapng`)).length, 10);
 });

@@ -181,7 +181,10 @@ Deno.test("a forwarded rule's packets are in the file as the clients sent them",
   await using host = await BackendHost.create(network);
   await host.serve("IPv4", 1);
   const rule = forwardTo(PORT, [1], { families: ["IPv4"] }).replace(/ }$/, `, capture: ${file} }`);
-  await using box = await startAppliance(network, (socket) => forwardConfig(socket, [rule]));
+  await using box = await startAppliance(
+    network,
+    (socket) => `${forwardConfig(socket, [rule])}capture: { directory: / }\n`,
+  );
   await using clients = await Clients.start(network, {
     address: FAMILIES.IPv4.service,
     port: PORT,

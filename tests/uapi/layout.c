@@ -8,6 +8,7 @@
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
 #include <linux/membarrier.h>
+#include <linux/openat2.h>
 #include <linux/sockios.h>
 
 #include <bpf/bpf.h>

@@ -38,6 +38,7 @@ export function configText(config: TestConfig, socket: string): string {
     `workers: { count: ${workers}, wait: ${wait} }`,
     "steering:",
     ...rules.map((rule) => `  - ${rule}`),
+    "capture: { directory: / }", // tests have directories of their own
     `control: { socket: ${socket}, http: "${http}" }`,
     "log: { level: info, format: json }",
     "",
