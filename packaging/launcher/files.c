@@ -127,11 +127,13 @@ bool file_unpack(int directory, const struct packed *file, const unsigned char *
 	int fd = tree_create(directory, file->path, file->mode);
 	void *bytes;
 	bool done = false;
+	int error;
 
 	if (fd < 0)
 		return false;
 	/* Written through a mapping: where the disk is full, say so here and not by SIGBUS. */
-	if (posix_fallocate(fd, 0, file->size) == 0) {
+	errno = posix_fallocate(fd, 0, file->size); /* which it does not set itself */
+	if (errno == 0) {
 		bytes = mmap(NULL, file->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (bytes != MAP_FAILED) {
 			size_t size = ZSTD_decompress(bytes, file->size, image + file->offset, file->packed_size);
@@ -142,6 +144,8 @@ bool file_unpack(int directory, const struct packed *file, const unsigned char *
 				errno = EBADMSG;
 		}
 	}
+	error = errno;
 	close(fd);
+	errno = error;
 	return done;
 }

@@ -205,6 +205,22 @@ static const struct {
 	{ NULL, "/tmp/xdpsteer", false },
 };
 
+/* Why a place cannot be used, in words that say what to do. */
+static const char *reason(int error)
+{
+	switch (error) {
+	case ENOEXEC:
+		return "it is mounted noexec";
+	case ENOSPC:
+	case EDQUOT:
+		return "no room is left there for 120 MB";
+	case EPERM:
+		return "it is not a directory that only this user can write to";
+	default:
+		return strerror(error);
+	}
+}
+
 /* Opens the first cache that can be used, and says where it is. */
 static int find_cache(char *path, size_t size)
 {
@@ -216,7 +232,8 @@ static int find_cache(char *path, size_t size)
 		snprintf(path, size, "%s", wanted);
 		directory = cache_in(path);
 		if (directory < 0)
-			die("cannot unpack to XDPSTEER_CACHE_DIR, %s: %s", path, strerror(errno));
+			die("cannot unpack to XDPSTEER_CACHE_DIR, %s: %s\n  hint: name a directory of your own with 120 MB free, not mounted noexec",
+			    path, reason(errno));
 	}
 	for (unsigned int i = 0; directory < 0 && i < sizeof(places) / sizeof(*places); i++) {
 		const char *prefix = places[i].variable ? getenv(places[i].variable) : "";
@@ -228,7 +245,7 @@ static int find_cache(char *path, size_t size)
 			snprintf(path, size, "%s-%u", places[i].path, geteuid());
 		directory = cache_in(path);
 		if (directory < 0)
-			snprintf(why + strlen(why), sizeof(why) - strlen(why), "\n  %.200s: %s", path, strerror(errno));
+			snprintf(why + strlen(why), sizeof(why) - strlen(why), "\n  %.200s: %s", path, reason(errno));
 	}
 	if (directory < 0)
 		die("no directory to unpack to%s\n  hint: set XDPSTEER_CACHE_DIR to a directory of your own with 120 MB free, not mounted noexec",

@@ -30,34 +30,36 @@ int tree_open_private(const char *path)
 {
 	char parent[PATH_MAX];
 	struct statvfs mount;
+	int fd, error = 0;
 	char *slash;
-	int fd;
 
 	snprintf(parent, sizeof(parent), "%s", path);
 	slash = strrchr(parent, '/');
 	if (slash && slash != parent) {
 		*slash = '\0';
-		mkdir(parent, 0755);
+		if (mkdir(parent, 0755) && errno != EEXIST)
+			error = errno;
 	}
-	mkdir(path, 0700);
+	if (mkdir(path, 0700) && errno != EEXIST && !error)
+		error = errno;
 	fd = open(path, OPEN_DIRECTORY);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == ENOENT && error)
+			errno = error; /* why it is not there */
 		return -1;
+	}
 	/* A service manager makes the directory it gives us readable for others. */
 	if (!tree_is_private(fd) && (fchmod(fd, 0700) || !tree_is_private(fd)))
 		goto refuse;
 	if (!fstatvfs(fd, &mount) && (mount.f_flag & ST_NOEXEC)) {
-		errno = EACCES;
+		errno = ENOEXEC;
 		goto refuse;
 	}
 	return fd;
 refuse:
-	{
-		int error = errno;
-
-		close(fd);
-		errno = error;
-	}
+	error = errno;
+	close(fd);
+	errno = error;
 	return -1;
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { claimAddresses } from "./claim.ts";
+import { cannotOpen, claimAddresses } from "./claim.ts";
 
 const right = (socket: string): Promise<Disposable> => claimAddresses({ socket, group: null, http: null, settle: 5 });
 const claim = async (socket: string): Promise<void> => (await right(socket))[Symbol.dispose]();
@@ -173,3 +173,10 @@ Deno.test("claimAddresses() takes over the lock of a process that was killed, an
     });
     assert.equal(await Deno.readTextFile(`${folder}/precious`), "precious");
   }));
+
+Deno.test("a socket on a disk that is full, or read-only, is told with what to do about that", () => {
+  const hintOf = (message: string): string => cannotOpen("/x/control.sock", message).hint!;
+  assert.match(hintOf("No space left on device (os error 28)"), /^make room in the file system of \/x: /);
+  assert.match(hintOf("its lock cannot be taken: open failed with EROFS"), /^\/x is read-only: set control.socket/);
+  assert.match(hintOf("Permission denied (os error 13)"), /^set control.socket to a path in a directory/);
+});

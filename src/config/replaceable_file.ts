@@ -103,10 +103,13 @@ function write(fd: number, content: Uint8Array, { uid, gid, mode }: Deno.FileInf
 
 function reason(error: unknown): string {
   if (["EACCES", "EPERM"].includes(codeOf(error))) return "this user may not write there, or not keep its owner";
-  return messageOf(error).replace(/[,:] \w+ '.*$/s, ""); // names of /proc say nothing to an operator
+  return messageOf(error).replace(/[,:] \w+( '.*)?$/s, ""); // names of /proc say nothing to an operator
 }
 
 function hintFor(error: unknown, directory: string): string {
+  if (["ENOSPC", "EDQUOT"].includes(codeOf(error))) {
+    return "make room on the disk and do it again; until then the change can be made without saving it";
+  }
   if (!["EACCES", "EPERM", "EROFS"].includes(codeOf(error))) return BY_HAND;
   return `${BY_HAND}, or let the service write there: under systemd, ReadWritePaths=${directory} where ` +
     "ProtectSystem= forbids it, and a directory and file that belong to its user";

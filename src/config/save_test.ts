@@ -143,3 +143,25 @@ Deno.test("prepareSave() removes what saves that were killed have left, and noth
     const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
     assert.deepEqual(names, [...kept, ".steering.yaml.00000000"].sort());
   }));
+
+Deno.test("prepareSave() on a full disk leaves the file as it was, and nothing else, and says what to do", () =>
+  withFolder((folder) => {
+    const run = (program: string, ...args: readonly string[]): void => {
+      const { success, stderr } = new Deno.Command(program, { args: [...args] }).outputSync();
+      assert.ok(success, new TextDecoder().decode(stderr));
+    };
+    run("mount", "-t", "tmpfs", "-o", "size=64k", "xdpsteer-test", folder);
+    try {
+      const file = `${folder}/steering.yaml`;
+      Deno.writeTextFileSync(file, TEXT);
+      assert.throws(() => Deno.writeFileSync(`${folder}/full`, new Uint8Array(1 << 20)), { code: "ENOSPC" });
+      assert.throws(() => save(file), {
+        message: `Cannot save to "${file}": No space left on device (os error 28)`,
+        hint: "make room on the disk and do it again; until then the change can be made without saving it",
+      });
+      assert.equal(Deno.readTextFileSync(file), TEXT);
+      assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["full", "steering.yaml"]);
+    } finally {
+      run("umount", "--lazy", folder);
+    }
+  }));

@@ -162,6 +162,35 @@ Deno.test("where the home is read-only or a trap, the next place is taken", asyn
   }
 });
 
+Deno.test("a cache on a disk that is full, read-only or noexec is told as that, and a read-only one that is whole is used", async () => {
+  await using root = await temporary();
+  /** Starts with a file system of its own at the cache's place. */
+  const mounted = (options: string, below = ""): ReturnType<typeof start> =>
+    start({ XDPSTEER_CACHE_DIR: `${root.path}${below}` }, [
+      ...["unshare", "--mount", "sh", "-c", `mount -t tmpfs -o ${options} none ${root.path} && exec "$@"`, "sh"],
+      ...[FILE, "version"],
+    ]);
+  const reasons: readonly (readonly [options: string, below: string, says: string])[] = [
+    ["size=4k", "", "no room is left there for 120 MB"],
+    ["size=40m", "/sub", "no room is left there for 120 MB"],
+    ["ro", "", "Read-only file system"],
+    ["ro", "/sub/deeper", "Read-only file system"],
+    ["noexec", "", "it is mounted noexec"],
+  ];
+  for (const [options, below, says] of reasons) {
+    const { code, stderr } = await mounted(options, below);
+    assert.equal(code, 1, options);
+    assert.ok(
+      stderr.startsWith(`xdpsteer: cannot unpack to XDPSTEER_CACHE_DIR, ${root.path}${below}: ${says}\n  hint: `),
+      stderr,
+    );
+  }
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  assertStarts(await start(env));
+  const readOnly = `mount --bind ${root.path} ${root.path} && mount -o remount,bind,ro ${root.path} && exec "$@"`;
+  assertStarts(await start(env, ["unshare", "--mount", "sh", "-c", readOnly, "sh", FILE, "version"]));
+});
+
 Deno.test("a damaged file says so and runs nothing", async () => {
   await using root = await temporary();
   const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
