@@ -4,48 +4,86 @@
  */
 import assert from "node:assert/strict";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
+import { SIZE } from "../support/sizes.ts";
 import { fatesOf, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
-import { BACK, BackendHost, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
+import {
+  BACK,
+  BackendHost,
+  BOTH,
+  Clients,
+  DEFAULT_RINGS,
+  FAMILIES,
+  type Family,
+  forwardConfig,
+  forwardTo,
+} from "./support/backends.ts";
 import { finish, productCommand } from "./support/command.ts";
 import { PATIENCE_MS, until } from "./support/wait.ts";
 
 const PORT = 8080;
 const CLIENTS = 100;
-const SERVICE = FAMILIES.IPv4.service;
-const RULE = forwardTo(PORT, [1, 2], { families: ["IPv4"] });
-const SENT = { address: SERVICE, port: PORT, clients: CLIENTS };
+const SENT = { address: FAMILIES.IPv4.service, port: PORT, clients: CLIENTS };
 /** Of each client, once the interface is back. */
 const REQUESTS = 20;
 /** Packets that are forwarded after an interface is back before it is looked at. */
 const PACKETS = 2000;
 
+/** How the box is set up. */
+interface Variant {
+  readonly family: Family;
+  readonly attach: "native" | "generic";
+  /** Rings and packet memory are as documented; else so large that nothing is lost in a burst. */
+  readonly defaultSizes: boolean;
+}
+
+const EVERY_VARIANT: readonly Variant[] = BOTH.flatMap((family) =>
+  (["native", "generic"] as const).flatMap((attach) =>
+    [false, true].map((defaultSizes) => ({ family, attach, defaultSizes }))
+  )
+);
+const [PLAIN] = EVERY_VARIANT;
+const OTHER = EVERY_VARIANT.at(-1)!;
+const VARIANTS = SIZE.everyVariant ? EVERY_VARIANT : [PLAIN!, OTHER];
+
+const nameOf = ({ family, attach, defaultSizes }: Variant): string =>
+  `${family}, ${attach} XDP, ${defaultSizes ? "default" : "large"} rings`;
+
+function configOf(
+  { attach, defaultSizes }: Variant,
+  socket: string,
+  rule: string,
+  interfaces: readonly string[] = [INTERFACES.steer, BACK],
+): string {
+  const memory = defaultSizes ? { memory: DEFAULT_RINGS } : {};
+  return forwardConfig(socket, [rule], { interfaces, ...memory }).replaceAll("attach: native", `attach: ${attach}`);
+}
+
 interface Scene extends AsyncDisposable {
   readonly network: TestNetwork;
   readonly host: BackendHost;
   readonly box: Appliance;
+  readonly family: Family;
 }
 
-/** Client, box and two backends behind its second interface; `text` edits its configuration. */
-async function setScene(edit: (text: string) => string = (text) => text): Promise<Scene> {
-  const stack = new AsyncDisposableStack();
-  try {
-    const network = stack.use(await TestNetwork.create());
-    const host = stack.use(await BackendHost.create(network));
-    for (const number of [1, 2]) await host.serve("IPv4", number);
-    const box = stack.use(
-      await startAppliance(network, (socket) => edit(forwardConfig(socket, [RULE])), { favoured: true }),
-    );
-    return { network, host, box, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
+/** Client, box and two backends behind its second interface. */
+async function setScene(variant = PLAIN!): Promise<Scene> {
+  await using stack = new AsyncDisposableStack();
+  const { family } = variant;
+  const network = stack.use(await TestNetwork.create());
+  const host = stack.use(await BackendHost.create(network));
+  for (const number of [1, 2]) await host.serve(family, number);
+  const rule = forwardTo(PORT, [1, 2], { families: [family] });
+  const box = stack.use(
+    await startAppliance(network, (socket) => configOf(variant, socket, rule), { favoured: true }),
+  );
+  const parts = stack.move();
+  return { network, host, box, family, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
-async function answers({ network }: Scene, timeoutMs = 200): Promise<boolean> {
+async function answers({ network, family }: Scene, timeoutMs = 200): Promise<boolean> {
   await using client = await Clients.start(network, {
-    ...{ address: SERVICE, port: PORT, clients: 1, requests: 1, timeoutMs },
+    ...{ address: FAMILIES[family].service, port: PORT, clients: 1, requests: 1, timeoutMs },
   });
   return (await client.report()).answered === 1;
 }
@@ -59,7 +97,7 @@ const untilState = ({ box }: Scene, name: string, state: string, reattachments =
     return found.state === state && found.reattachments >= reattachments;
   });
 
-async function untilForwarded({ box }: Scene): Promise<void> {
+async function untilForwarded(box: Appliance): Promise<void> {
   const forwarded = (status: Status): number => fatesOf(status, "web").forwarded ?? 0;
   const before = forwarded(await box.status());
   await box.untilStatus("packets to be forwarded", (status) => forwarded(status) > before + PACKETS);
@@ -115,72 +153,82 @@ const HAPPENINGS: Readonly<Record<string, Happening>> = {
 };
 
 for (const [what, { of, happen, repair }] of Object.entries(HAPPENINGS)) {
-  Deno.test(`${what} under load: it works again by itself, and all packets are accounted for`, async () => {
-    await using scene = await setScene();
-    const { box, network } = scene;
-    assert.ok(await answers(scene, PATIENCE_MS));
-    {
-      // Those whose own interface is deleted end then.
-      await using early = await Clients.start(network, { ...SENT, timeoutMs: 200 });
-      await early.ready();
-      await happen(scene);
-      await repair(scene);
-      await untilState(scene, of, "attached", 1);
-      await until("an answer", () => answers(scene));
-    }
-    await using clients = await Clients.start(network, { ...SENT, requests: REQUESTS });
-    const { answered, lost, wrong } = await clients.report();
-    assert.deepEqual({ answered, lost, wrong }, { answered: CLIENTS * REQUESTS, lost: 0, wrong: 0 });
-    const status = await settled(box);
-    assert.equal(interfaceOf(status, of).reattachments, 1);
-    assert.equal((await box.metrics()).get(`xdpsteer_interface_reattachments_total{interface="${of}"}`), 1);
-    const others = status.interfaces.filter(({ name }) => name !== of);
-    assert.ok(others.every(({ reattachments }) => reattachments === 0));
-    assert.ok(await answers(scene, PATIENCE_MS));
-  });
+  for (const variant of VARIANTS) {
+    const { family, attach } = variant;
+    Deno.test(`${what} under load: it works again, and all packets are accounted for: ${nameOf(variant)}`, async () => {
+      await using scene = await setScene(variant);
+      const { box, network } = scene;
+      const sent = { ...SENT, address: FAMILIES[family].service };
+      assert.ok(await answers(scene, PATIENCE_MS));
+      {
+        // Those whose own interface is deleted end then.
+        await using early = await Clients.start(network, { ...sent, timeoutMs: 200 });
+        await early.ready();
+        await happen(scene);
+        await repair(scene);
+        await untilState(scene, of, "attached", 1);
+        await until("an answer", () => answers(scene));
+      }
+      await using clients = await Clients.start(network, { ...sent, requests: REQUESTS });
+      const { answered, lost, wrong } = await clients.report();
+      assert.deepEqual({ answered, lost, wrong }, { answered: CLIENTS * REQUESTS, lost: 0, wrong: 0 });
+      const status = await settled(box);
+      assert.deepEqual(status.interfaces.map((each) => each.attach), [attach, attach]);
+      assert.equal(interfaceOf(status, of).reattachments, 1);
+      assert.equal((await box.metrics()).get(`xdpsteer_interface_reattachments_total{interface="${of}"}`), 1);
+      const others = status.interfaces.filter(({ name }) => name !== of);
+      assert.ok(others.every(({ reattachments }) => reattachments === 0));
+      assert.ok(await answers(scene, PATIENCE_MS));
+    });
+  }
 }
 
-Deno.test("an interface is known by its index: renamed under load nothing is lost, and an alternative name is a name", async () => {
-  const alias = "uplink-to-the-backends-of-the-first-rack";
-  await using network = await TestNetwork.create();
-  await using host = await BackendHost.create(network);
-  await host.serve("IPv4", 1);
-  await network.exec("steer", ["ip", "link", "property", "add", "dev", BACK, "altname", alias]);
-  const rule = forwardTo(PORT, [1], { families: ["IPv4"] });
-  const interfaces = [INTERFACES.steer, alias];
-  await using box = await startAppliance(network, (socket) => forwardConfig(socket, [rule], { interfaces }), {
-    favoured: true,
-  });
-  await using clients = await Clients.start(network, SENT);
-  await clients.ready();
-  for (const [from, to] of [[INTERFACES.steer, "front0"], [BACK, "rear0"]] as const) {
-    await network.exec("steer", ["ip", "link", "set", from, "name", to]);
-  }
-  const renamed = (status: Status): boolean =>
-    status.interfaces.map(({ currentName }) => currentName).join() === "front0,rear0";
-  await box.untilStatus("the new names", renamed);
-  await untilForwarded({ network, host, box, [Symbol.asyncDispose]: () => Promise.resolve() });
-  const { lost, wrong, moved } = await clients.stop();
-  assert.deepEqual({ lost, wrong, moved }, { lost: 0, wrong: 0, moved: 0 });
-  const status = await settled(box);
-  assert.deepEqual(status.interfaces.map(({ name, state }) => [name, state]), [
-    [INTERFACES.steer, "attached"],
-    [alias, "attached"],
-  ]);
-  assert.ok(ruleOf(status, "web").workers.some(({ fates }) => fates.forwarded!.packets > 0));
-  assert.equal((await box.metrics()).get(`xdpsteer_interface_up{interface="${alias}"}`), 1);
+for (const variant of VARIANTS) {
+  const how = nameOf(variant);
+  Deno.test(`an interface is known by its index: renamed under load nothing is lost, and an alternative name is a name: ${how}`, async () => {
+    const alias = "uplink-to-the-backends-of-the-first-rack";
+    await using network = await TestNetwork.create();
+    await using host = await BackendHost.create(network);
+    const { family } = variant;
+    await host.serve(family, 1);
+    await network.exec("steer", ["ip", "link", "property", "add", "dev", BACK, "altname", alias]);
+    const rule = forwardTo(PORT, [1], { families: [family] });
+    const config = (socket: string, interfaces: readonly string[]): string =>
+      configOf(variant, socket, rule, interfaces);
+    await using box = await startAppliance(network, (socket) => config(socket, [INTERFACES.steer, alias]), {
+      favoured: true,
+    });
+    await using clients = await Clients.start(network, { ...SENT, address: FAMILIES[family].service });
+    await clients.ready();
+    for (const [from, to] of [[INTERFACES.steer, "front0"], [BACK, "rear0"]] as const) {
+      await network.exec("steer", ["ip", "link", "set", from, "name", to]);
+    }
+    const renamed = (status: Status): boolean =>
+      status.interfaces.map(({ currentName }) => currentName).join() === "front0,rear0";
+    await box.untilStatus("the new names", renamed);
+    await untilForwarded(box);
+    const { lost, wrong, moved } = await clients.stop();
+    assert.deepEqual({ lost, wrong, moved }, { lost: 0, wrong: 0, moved: 0 });
+    const status = await settled(box);
+    assert.deepEqual(status.interfaces.map(({ name, state }) => [name, state]), [
+      [INTERFACES.steer, "attached"],
+      [alias, "attached"],
+    ]);
+    assert.ok(ruleOf(status, "web").workers.some(({ fates }) => fates.forwarded!.packets > 0));
+    assert.equal((await box.metrics()).get(`xdpsteer_interface_up{interface="${alias}"}`), 1);
 
-  // A file with the new names is one that changes nothing; with a name of another interface it is refused.
-  await box.writeConfig(forwardConfig(box.socket, [rule], { interfaces: ["front0", "rear0"] }));
-  const names = ({ interfaces: all }: Status): string => all.map(({ name }) => name).join();
-  const now = await box.untilStatus(
-    "the new names to be those of the configuration",
-    (each) => names(each) === "front0,rear0",
-  );
-  assert.deepEqual([now.generation, now.lastReload?.result], [1, "unchanged"]);
-  const refused = await box.put(forwardConfig(box.socket, [rule], { interfaces: ["front0", "lo"] }));
-  assert.match(refused.body, /interfaces cannot change while xdpsteer runs/);
-});
+    // A file with the new names is one that changes nothing; with a name of another interface it is refused.
+    await box.writeConfig(config(box.socket, ["front0", "rear0"]));
+    const names = ({ interfaces: all }: Status): string => all.map(({ name }) => name).join();
+    const now = await box.untilStatus(
+      "the new names to be those of the configuration",
+      (each) => names(each) === "front0,rear0",
+    );
+    assert.deepEqual([now.generation, now.lastReload?.result], [1, "unchanged"]);
+    const refused = await box.put(config(box.socket, ["front0", "lo"]));
+    assert.match(refused.body, /interfaces cannot change while xdpsteer runs/);
+  });
+}
 
 Deno.test("a way to the backends by an interface that is not listed is said, with its name", async () => {
   await using network = await TestNetwork.create();
@@ -220,7 +268,7 @@ Deno.test("an interface that is deleted and made again many times leaves nothing
   await host.serve("IPv4", 1);
   const rule = forwardTo(PORT, [1], { families: ["IPv4"] });
   await using box = await startAppliance(network, (socket) => forwardConfig(socket, [rule]));
-  const scene = { network, host, box, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const scene = { network, host, box, family: "IPv4" as const, [Symbol.asyncDispose]: () => Promise.resolve() };
   const round = async (number: number): Promise<void> => {
     await network.exec("steer", ["ip", "link", "delete", BACK]);
     await host.connect();

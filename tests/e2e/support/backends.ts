@@ -266,7 +266,12 @@ export const DEFAULT_RINGS = "";
 export function forwardConfig(
   socket: string,
   rules: readonly string[],
-  { interfaces = [INTERFACES.steer, BACK], workers = 2, more = [] as readonly string[], memory = LONG_RINGS } = {},
+  {
+    interfaces = [INTERFACES.steer, BACK] as readonly string[],
+    workers = 2,
+    more = [] as readonly string[],
+    memory = LONG_RINGS,
+  } = {},
 ): string {
   return [
     "version: 1",
