@@ -5,23 +5,29 @@
  * @module
  */
 import type { Random } from "./random.ts";
-import { RankedSet } from "./ranked_set.ts";
+import { RANK, RankedSet } from "./ranked_set.ts";
 
 const FREE = -1;
+/** Under pressure one of so many ports that are not in conversations stays free for a while. */
+const RESERVE_PART = 16;
 
 export class PortPool {
   /** Taken ports, as numbers from 0, with the rank of their sessions. */
   readonly ranks: RankedSet;
   /** When the last search for a port that may be taken was in vain. */
   refusedAt = -1;
+  #isPressed = false;
   readonly #owner: Int32Array;
   /** Free ports, those given back last at the end: what answers late finds nobody there for as long as possible. */
   readonly #free: Uint16Array;
   #head = 0;
   #freeCount: number;
+  /** With more free ports than these there is no pressure any more. */
+  readonly #relief: number;
 
   /** @param random The order in which ports are taken cannot be guessed. */
   constructor(readonly count: number, random: Pick<Random, "below">) {
+    this.#relief = Math.ceil(2 * count / RESERVE_PART);
     this.ranks = new RankedSet(count);
     this.#owner = new Int32Array(count).fill(FREE);
     this.#free = Uint16Array.from({ length: count }, (_, port) => port);
@@ -37,6 +43,22 @@ export class PortPool {
   /** Ports that belong to no session. */
   get free(): number {
     return this.#freeCount;
+  }
+
+  /**
+   * True while a session that is no conversation should give its port back before one is taken: so the port taken next
+   * has been free for a while, and what its last owner's backend still sends reaches nobody else. Only from when the
+   * ports have run out until many are free again, so that all of them can be used. Hot path: no allocation.
+   */
+  get isShort(): boolean {
+    if (!this.#isPressed) return false;
+    const others = this.ranks.count(RANK.stranger) + this.ranks.count(RANK.guest);
+    return others > (RESERVE_PART - 1) * this.#freeCount;
+  }
+
+  /** Notes that the ports have run out. Hot path: no allocation. */
+  press(): void {
+    this.#isPressed = true;
   }
 
   /** The session that a port belongs to, or -1. Hot path: no allocation. @param port Less than the count. */
@@ -61,5 +83,6 @@ export class PortPool {
     this.#owner[port] = FREE;
     const tail = this.#head + this.#freeCount++;
     this.#free[tail < this.count ? tail : tail - this.count] = port;
+    if (this.#freeCount > this.#relief) this.#isPressed = false;
   }
 }

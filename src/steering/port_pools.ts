@@ -40,19 +40,22 @@ export class PortPools {
   }
 
   /**
-   * The number of a pool with a free port, or -1.
+   * The number of a pool with a free port, or -1. One that is short of them is the last choice.
    *
    * @param places A bit for each address that may be used.
    */
   withFree(backendRow: number, places: number): number {
+    let short = NONE;
     const first = places === 1 ? 0 : this.random.below(MAX_SOURCES);
     for (let index = 0; index < MAX_SOURCES; index++) {
       const place = (first + index) % MAX_SOURCES;
       if (((places >> place) & 1) === 0) continue;
       const number = this.numberOf(backendRow, place);
       const pool = this.#pools[number] ??= new PortPool(this.portCount, this.random);
-      if (pool.free > 0) return number;
+      if (pool.free === 0) continue;
+      if (!pool.isShort) return number;
+      short = number;
     }
-    return NONE;
+    return short;
   }
 }

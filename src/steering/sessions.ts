@@ -10,6 +10,7 @@
 import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
 import { BACKEND_ROWS, type ForwardTable } from "./forward_table.ts";
+import type { PortPool } from "./port_pool.ts";
 import { PortPools } from "./port_pools.ts";
 import { Random } from "./random.ts";
 import { RankedSet } from "./ranked_set.ts";
@@ -20,6 +21,8 @@ import { Standing } from "./standing.ts";
 import { Victims } from "./victims.ts";
 
 const NONE = -1;
+/** Sessions that give their ports back for a new one, so that ports are free for a while. */
+const MOST_GIVEN_BACK = 2;
 
 const LITTLE = true;
 // An import is looked up at each use, a module's own constant is part of the code.
@@ -289,20 +292,35 @@ export class SessionTable {
   /** The number of a pool of a backend that has a free port, made free if need be; or -1. */
   #poolWithRoom(backendRow: number, addresses: number, now: number): number {
     const free = this.#pools.withFree(backendRow, addresses);
-    if (free !== NONE) return free;
+    if (free !== NONE) {
+      this.#keepReserve(this.#pools.at(free)!, now);
+      return free;
+    }
     for (let place = 0; addresses >> place !== 0; place++) {
       if (((addresses >> place) & 1) === 0) continue;
       const number = this.#pools.numberOf(backendRow, place);
       const pool = this.#pools.at(number)!;
+      pool.press();
       if (pool.refusedAt === now) continue;
       const victim = this.#victims.find(pool.ranks, pool, now);
       if (victim !== NONE) {
         this.#evict(victim, now);
+        this.#keepReserve(pool, now);
         return number;
       }
       pool.refusedAt = now;
     }
     return NONE;
+  }
+
+  /**
+   * Has sessions that are no conversations give their ports back before the last free ones are taken: two at most, so
+   * that a new session costs little while the reserve fills.
+   */
+  #keepReserve(pool: PortPool, now: number): void {
+    for (let left = MOST_GIVEN_BACK; left > 0 && pool.isShort; left--) {
+      this.#evict(this.#victims.find(pool.ranks, pool, now), now);
+    }
   }
 
   #takeRow(now: number): number {

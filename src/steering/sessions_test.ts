@@ -219,3 +219,53 @@ Deno.test("SessionTable: a session that moves keeps its rank, and gives its port
   assert.ok(rig.table.move(at, 2, rig.now, 1), "and back");
   rig.answer(at);
 });
+
+/**
+ * Adds clients that say nothing more.
+ *
+ * @returns For each: how many came since its port was given back; Infinity where nobody had it before.
+ */
+function floodPorts(rig: Rig, clients: number, first = 100_000): number[] {
+  const holders = new Map<number, number>();
+  const freed = new Map<number, number>();
+  return Array.from({ length: clients }, (_, number) => {
+    const at = rig.add(first + number);
+    assert.ok(at >= 0);
+    const port = rig.table.words[at + SESSION.translationPort]!;
+    for (const [held, client] of holders) {
+      if (rig.find(client) >= 0) continue;
+      holders.delete(held);
+      freed.set(held, number);
+    }
+    holders.set(port, first + number);
+    return number - (freed.get(port) ?? -Infinity);
+  });
+}
+
+const PORTS_OF_FLOOD = 320;
+
+Deno.test("SessionTable: a port that was given back under pressure stays free while others are used, so that late answers reach nobody", () => {
+  const rig = new Rig({ capacity: 4096, portCount: PORTS_OF_FLOOD });
+  const since = floodPorts(rig, 3 * PORTS_OF_FLOOD);
+  assert.ok(since.slice(0, PORTS_OF_FLOOD).every((adds) => adds === Infinity), "all of them are used before");
+  const least = Math.min(...since.slice(2 * PORTS_OF_FLOOD));
+  assert.ok(least >= 15, `one was used again after ${least} others: a 16th of ${PORTS_OF_FLOOD} is to be free`);
+  assert.ok(rig.table.live > PORTS_OF_FLOOD * 0.9, `${rig.table.live} sessions`);
+});
+
+Deno.test("SessionTable: the ports that stay free are a part of what conversations leave, and conversations can have all", () => {
+  const rig = new Rig({ capacity: 4096, portCount: PORTS_OF_FLOOD });
+  const conversations = PORTS_OF_FLOOD - 32;
+  for (let client = 0; client < conversations; client++) rig.converse(client);
+  for (let number = 0; number < 1000; number++) {
+    assert.ok(rig.add(100_000 + number) >= 0);
+    const others = rig.table.live - conversations;
+    assert.ok(number < 32 || others >= 29, `${others} of 32 ports have newcomers`);
+  }
+  for (let client = conversations; client < PORTS_OF_FLOOD; client++) {
+    rig.converse(client);
+    rig.now += 1;
+  }
+  assert.equal(rig.table.live, PORTS_OF_FLOOD);
+  for (let client = 0; client < PORTS_OF_FLOOD; client++) assert.ok(rig.find(client) >= 0, `conversation ${client}`);
+});

@@ -55,7 +55,7 @@ export const SIZE = {
     { seconds: 1, times: 10, idleTimeout: 8 },
     { seconds: 25, times: 3, idleTimeout: null },
   ),
-  /** interfaces: each IP version, mode and size of the rings with each other, or the two that have nothing in common. */
+  /** interfaces: each IP version, mode and size of rings with each other; else the two that have nothing in common. */
   everyVariant: size(false, true),
   /** bench: workloads of the benchmark that are tried; none named means all. */
   benchWorkloads: size<readonly string[]>(["latency", "reload", "soak"], []),
