@@ -38,9 +38,7 @@ export function renderMetrics(
     out.add("xdpsteer_backend_healthy", health?.healthy ?? true ? 1 : 0, labels({ backend }));
     out.add("xdpsteer_backend_reachable", noWay === null ? 1 : 0, labels({ backend }));
   }
-  for (const [what, count] of Object.entries(snapshot.repairs)) {
-    out.add("xdpsteer_repairs_total", count, labels({ what }));
-  }
+  for (const { what, count } of snapshot.repairs) out.add("xdpsteer_repairs_total", count, labels({ what }));
   for (const kind of PROBLEM_KINDS) {
     out.add("xdpsteer_problems", problems.filter((problem) => problem.kind === kind).length, labels({ kind }));
   }

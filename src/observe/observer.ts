@@ -5,7 +5,7 @@
  */
 import type { BackendStatus } from "../backends/status.ts";
 import type { CaptureStatus } from "../capture/captures.ts";
-import type { Repaired } from "../engine/reconciler.ts";
+import type { Repair } from "../engine/reconciler.ts";
 import { roundMs } from "../text.ts";
 import type { ObservedAppliance } from "./observed.ts";
 import {
@@ -31,7 +31,7 @@ export interface Snapshot {
   /** By rule: those captured now, and those captured before. */
   readonly captures: readonly CaptureStatus[];
   /** Times that something in the kernel was put right which somebody else had changed. */
-  readonly repairs: Readonly<Record<Repaired, number>>;
+  readonly repairs: readonly Pick<Repair, "what" | "count">[];
 }
 
 /** Ratios of busy time are taken over at least so long. */
@@ -68,7 +68,7 @@ export class Observer {
       totals: totals(interfaces, ruleStatuses),
       backends: steering.forwarding.status(),
       captures: appliance.captureStatus(),
-      repairs: Object.fromEntries(appliance.repairs().map(({ what, count }) => [what, count])) as Snapshot["repairs"],
+      repairs: appliance.repairs().map(({ what, count }) => ({ what, count })),
     };
   }
 

@@ -141,14 +141,23 @@ function maskOf(status: string, set: string): string {
   return new RegExp(`${set} (\\w+)`).exec(status)![1]!;
 }
 
-Deno.test("every thread of run has the same little, as root and as a user; what it inherits is closed", async (test) => {
+Deno.test("every thread of run has the same little, however it is started; what it inherits is closed", async (test) => {
   const bits = { NET_ADMIN: 12n, NET_RAW: 13n, IPC_LOCK: 14n, PERFMON: 38n, BPF: 39n } as Record<string, bigint>;
-  const wanted = (await expected()).reduce((sum, name) => sum | (1n << bits[name]!), 0n).toString(16).padStart(16, "0");
-  const ways = { "as root": { args: [], user: 0 }, "--user nobody": { args: ["--user", "nobody"], user: 65534 } };
-  for (const [way, { args, user }] of Object.entries(ways)) {
+  const capabilities = await expected();
+  const wanted = capabilities.reduce((sum, name) => sum | (1n << bits[name]!), 0n).toString(16).padStart(16, "0");
+  const some = `-all,${capabilities.map((name) => `+${name.toLowerCase()}`).join()}`;
+  const ways: Readonly<Record<string, { before?: readonly string[]; args?: readonly string[]; user: number }>> = {
+    "root by hand": { user: 0 },
+    "--user nobody": { args: ["--user", "nobody"], user: ORDINARY_USER },
+    "root with few capabilities, as in a container": {
+      before: ["setpriv", `--bounding-set=${some}`, "--inh-caps=-all"],
+      user: 0,
+    },
+  };
+  for (const [way, { before = [], args = [], user }] of Object.entries(ways)) {
     await test.step(way, async () => {
       // Descriptors that somebody left open, and one that a service manager hands over.
-      const words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", OWN_PLACES, "sh"];
+      const words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", OWN_PLACES, "sh", ...before];
       const { status, descriptors, environment } = await steering(words, args, user);
       assert.equal(status.length, 1, status.join("\n"));
       for (const set of ["CapPrm", "CapEff", "CapBnd"]) assert.equal(maskOf(status[0]!, set), wanted, set);

@@ -21,6 +21,8 @@ README = "{ check: icmp }"
 QUERY = struct.pack("!6H", 0x7878, 0x0100, 1, 0, 0, 0) + b"\7steered\4test\0" + struct.pack("!2H", 1, 1)
 OTHERS = {"udp": f'{{ check: udp, send: {{ hex: "{QUERY.hex()}" }}, expect: {{ hex: "78 78 85 80" }}, interval: 0.2 }}',
           "tcp": "{ check: tcp, interval: 0.2 }"}
+# What no thread may have more of than another.
+ALIKE = ("Uid", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp:", "Seccomp_filters")
 result = {}
 
 
@@ -158,7 +160,12 @@ class Load:
 def process():
     pid = run("systemctl", "show", "--property=MainPID", "--value", "xdpsteer")
     lines = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
-    return {"uid": lines["Uid"].split()[0], "capabilities": int(lines["CapEff"], 16), "seccomp": lines["Seccomp"]}
+    threads = set()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        facts = open(f"/proc/{pid}/task/{thread}/status").read().splitlines()
+        threads.add(", ".join(line.replace(":\t", " ") for line in facts if line.startswith(ALIKE)))
+    return {"uid": lines["Uid"].split()[0], "capabilities": int(lines["CapEff"], 16), "seccomp": lines["Seccomp"],
+        "threads": sorted(threads)}
 
 
 def lab():

@@ -22,7 +22,12 @@ const CAPABILITIES: Readonly<Record<string, number>> = { NET_ADMIN: 12, NET_RAW:
 interface Result {
   readonly error?: string;
   readonly installed: string;
-  readonly process: { readonly uid: string; readonly capabilities: number; readonly seccomp: string };
+  readonly process: {
+    readonly uid: string;
+    readonly capabilities: number;
+    readonly seccomp: string;
+    readonly threads: readonly string[];
+  };
   readonly exposure: string;
   readonly client: { readonly asked: number; readonly answered: number; readonly error: string | null };
   readonly failed: readonly boolean[];
@@ -59,6 +64,12 @@ Deno.test("the package's service, under a real systemd: health by icmp, udp and 
   assert.equal(result.process.seccomp, "2", "system calls are filtered");
   const allowed = setting("CapabilityBoundingSet").split(" ").map((name) => 2 ** CAPABILITIES[name.slice(4)]!);
   assert.equal(result.process.capabilities, allowed.reduce((sum, bit) => sum + bit));
+  assert.equal(result.process.threads.length, 1, result.process.threads.join("\n"));
+  const mask = allowed.reduce((sum, bit) => sum + bit).toString(16).padStart(16, "0");
+  for (const set of ["CapPrm", "CapEff", "CapBnd"]) {
+    assert.ok(result.process.threads[0]!.includes(`${set} ${mask}`), result.process.threads[0]);
+  }
+  assert.match(result.process.threads[0]!, /NoNewPrivs 1, Seccomp 2/);
   const [, exposure] = /: ([0-9.]+) /.exec(result.exposure) ?? [];
   assert.ok(Number(exposure) < EXPOSURE_MAX, result.exposure);
 

@@ -57,6 +57,11 @@ export const SIZE = {
   ),
   /** interfaces: each IP version, mode and size of rings with each other; else the two that have nothing in common. */
   everyVariant: size(false, true),
+  /**
+   * storm: rounds, each with a worker that stands still once; how long each lasts at least, and packets a second
+   * meanwhile. Links are detached in the first two.
+   */
+  storm: size({ rounds: 1, roundMs: 0, ratePps: 20_000 }, { rounds: 10, roundMs: 60_000, ratePps: 100_000 }),
   /** bench: workloads of the benchmark that are tried; none named means all. */
   benchWorkloads: size<readonly string[]>(["latency", "reload", "soak"], []),
 } as const;

@@ -122,7 +122,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
       };
     }),
     captures: [],
-    repairs: { control_word: 0, port_table: 0, xsk_map: 0 },
+    repairs: [],
     totals: {
       seen: received + dropped + lost,
       verdicts: { redirect: received + lost, pass: 0, drop: dropped },

@@ -46,7 +46,11 @@ async function run(argv: readonly string[]): Promise<string> {
 
 async function mapOf(box: Appliance, name: MapName): Promise<MapInfo> {
   const fds = [...Deno.readDirSync(`/proc/${box.pid}/fdinfo`)].map(({ name: fd }) => {
-    return Deno.readTextFileSync(`/proc/${box.pid}/fdinfo/${fd}`);
+    try {
+      return Deno.readTextFileSync(`/proc/${box.pid}/fdinfo/${fd}`);
+    } catch {
+      return ""; // it was closed meanwhile
+    }
   });
   const ids = new Set(fds.flatMap((text) => /^map_id:\s*(\d+)$/m.exec(text)?.[1] ?? []));
   const maps: (MapInfo & { name?: string })[] = JSON.parse(await run(["bpftool", "-j", "map", "list"]));
