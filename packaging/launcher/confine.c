@@ -13,7 +13,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define CAP(name) (1ULL << CAP_##name)
@@ -74,6 +76,23 @@ void confine_environment(void)
 		if (is_kept(*from))
 			*to++ = *from;
 	*to = NULL;
+}
+
+const char *confine_lost(const struct verb *verb)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct sets[2];
+	struct statvfs place;
+
+	if (!(verb->capabilities & CAP(NET_RAW)) || getxattr("/proc/self/exe", "security.capability", NULL, 0) <= 0)
+		return NULL;
+	if (syscall(SYS_capget, &header, sets) || sets[0].permitted & CAP(NET_RAW))
+		return NULL;
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		return "whoever started it may gain none (no_new_privs)";
+	if (!statvfs("/proc/self/exe", &place) && place.f_flag & ST_NOSUID)
+		return "its file system is mounted nosuid";
+	return NULL;
 }
 
 struct account {

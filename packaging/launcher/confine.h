@@ -30,6 +30,9 @@ void confine_descriptors(void);
 /* Takes variables that steer the runtime, the dynamic loader or glibc out of the environment. */
 void confine_environment(void);
 
+/* Why the capabilities that are on this file (setcap) have no effect; NULL where they have, or there are none. */
+const char *confine_lost(const struct verb *verb);
+
 /*
  * No core dumps; locked memory without limit where it can be had; the capabilities of the verb, and no others from now
  * on. With a user, becomes that user. NULL, or what failed.

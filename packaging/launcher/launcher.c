@@ -276,6 +276,9 @@ static void confine_first(const struct verb *verb, int *count, char **words)
 			die("--user and XDPSTEER_UNCONFINED exclude each other");
 		return;
 	}
+	failure = confine_lost(verb);
+	if (failure)
+		fprintf(stderr, "xdpsteer: the capabilities on this file have no effect: %s\n", failure);
 	failure = confine_process(verb, user);
 	if (failure && user)
 		die("cannot become user %s: %s", user, failure);

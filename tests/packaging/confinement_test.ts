@@ -83,6 +83,28 @@ Deno.test("however it is started, it has the same few capabilities and gains non
   }
 });
 
+Deno.test("capabilities on the file that have no effect: it says why", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.chmod(folder.path, 0o755);
+  const lend =
+    `cp ${FILE} $0/xdpsteer && setcap cap_net_admin,cap_net_raw,cap_bpf,cap_perfmon=ep $0/xdpsteer || exit 99`;
+  const user = asUser("sh", "-c", "XDPSTEER_CACHE_DIR=$0/cache exec $0/xdpsteer run --config $0/none").join(" ");
+  const quoted = user.replace(/sh -c (.*)$/, "sh -c '$1' $0");
+  const before: Readonly<Record<string, readonly [string, RegExp]>> = {
+    "no_new_privs": [`exec setpriv --no-new-privs ${quoted}`, /have no effect: whoever started it may gain none/],
+    "nosuid": [`mount -o remount,nosuid $0 && exec ${quoted}`, /have no effect: its file system is mounted nosuid/],
+    "as it should be": [`exec ${quoted}`, /none/],
+  };
+  for (const [way, [command, says]] of Object.entries(before)) {
+    const mounted = `mount -t tmpfs -o mode=755 tmpfs $0 && install -d -m 700 -o ${ORDINARY_USER} $0/cache && ${lend}`;
+    const argv = ["--mount", "--propagation", "private", "sh", "-c", `${mounted}\n${command}`, folder.path];
+    const { code, stderr } = await runWith({}, "unshare", ...argv);
+    assert.notEqual(code, 99, stderr);
+    assert.match(stderr, says, way);
+    assert.equal(stderr.includes("have no effect"), way !== "as it should be", stderr);
+  }
+});
+
 interface Started {
   readonly status: readonly string[];
   readonly descriptors: readonly string[];
