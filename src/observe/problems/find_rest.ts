@@ -113,7 +113,7 @@ export function fileProblems(file: string, { refused, lastGood, unsaved }: FileS
     ...refused === null ? [] : [{
       kind: lastGood === null ? "config_refused" as const : "config_last_good" as const,
       subject: file,
-      message: `${file} is refused, and ${inForce}: ${firstLine(refused.message)}`,
+      message: `${file} is refused, and ${inForce}: ${reasonIn(file, refused.message)}`,
       fix: `xdpsteer check ${file}`,
       ...refused.message.includes("\n") ? { detail: refused.message } : {},
     }],
@@ -157,6 +157,9 @@ export function listenerProblems(rules: readonly Rule[], listeners: readonly Lis
 
 const SHOWN_PORTS = 5;
 
-function firstLine(text: string): string {
-  return text.split("\n", 1)[0]!;
+/** The first of the mistakes, without the name of the file before its place. */
+function reasonIn(file: string, message: string): string {
+  const [first = ""] = message.split("\n", 1);
+  const place = /^(\d+):(\d+): (.*)$/.exec(first.startsWith(`${file}:`) ? first.slice(file.length + 1) : "");
+  return place === null ? first : `line ${place[1]}, column ${place[2]}: ${place[3]}`;
 }

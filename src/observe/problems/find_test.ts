@@ -232,7 +232,7 @@ Deno.test("captureProblems() and fileProblems() tell what is not written, and wh
     unsaved: ["- dns: x"],
   });
   assert.deepEqual(told(problems), [
-    "config_refused s.yaml: s.yaml is refused, and the configuration before it stays in force: s.yaml:1:1: a",
+    "config_refused s.yaml: s.yaml is refused, and the configuration before it stays in force: line 1, column 1: a",
     "config_unsaved s.yaml: Rules in force are not in s.yaml, and a restart would undo: - dns: x",
   ]);
 });
