@@ -5,8 +5,10 @@
  */
 if (typeof WorkerGlobalScope !== "undefined" && self instanceof WorkerGlobalScope) {
   const scope = self as unknown as DedicatedWorkerGlobalScope;
-  // Names of threads: CAPTURE_THREAD in src/capture/messages.ts, CHECK_THREAD in src/config/check_thread.ts.
-  if (scope.name === "check") (await import("./src/config/check_thread.ts")).serveAsChecker(scope);
+  // Names of threads: CAPTURE_THREAD in src/capture/messages.ts, CHECK_THREAD in src/config/check_thread.ts, API_THREAD
+  // in src/api/messages.ts.
+  if (scope.name === "api") (await import("./src/api/api_thread.ts")).serveAsApi(scope);
+  else if (scope.name === "check") (await import("./src/config/check_thread.ts")).serveAsChecker(scope);
   else (await import("./src/capture/writer.ts")).serveAsCaptureWriter(scope);
 } else {
   const { main } = await import("./src/cli/main.ts");

@@ -104,7 +104,7 @@ function picture(): string {
     direct.sort((left, right) => order.indexOf(left) - order.indexOf(right));
     return direct.length === 0 ? "" : `  ${part} --> ${direct.join(" & ")}\n`;
   });
-  return `  main[main.ts] --> cli & capture\n  worker[worker.ts] --> dataplane\n${lines.join("")}`;
+  return `  main[main.ts] --> cli & api & capture & config\n  worker[worker.ts] --> dataplane\n${lines.join("")}`;
 }
 
 function reaches(from: string, to: string): boolean {

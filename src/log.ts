@@ -122,6 +122,40 @@ export function configureLog({ level, format }: LogOptions): void {
   });
 }
 
+/** A line of another thread's log. */
+export interface ForwardedLine {
+  readonly part: string;
+  readonly level: LogLevel;
+  readonly template: string;
+  readonly properties: Record<string, unknown>;
+}
+
+/** Has this thread's log written by another one, which calls {@linkcode writeForwarded}. */
+export function forwardLog(send: (line: ForwardedLine) => void): void {
+  configureSync({
+    reset: true,
+    sinks: {
+      forward: ({ category, level, rawMessage, properties }: LogRecord): void => {
+        const template = typeof rawMessage === "string" ? rawMessage : rawMessage.join("");
+        send({ part: category.slice(1).join("."), level, template, properties });
+      },
+    },
+    loggers: [
+      { category: "xdpsteer", lowestLevel: "debug", sinks: ["forward"] },
+      { category: ["logtape", "meta"], lowestLevel: "error", sinks: [] },
+    ],
+  });
+}
+
+/** Logs a line of another thread, as if it were one of this. */
+export function writeForwarded({ part, level, template, properties }: ForwardedLine): void {
+  const log = logger(part);
+  if (level === "error" || level === "fatal") log.error(template, properties);
+  else if (level === "warning") log.warn(template, properties);
+  else if (level === "info") log.info(template, properties);
+  else log.debug(template, properties);
+}
+
 /**
  * From now on nobody waits for who reads standard error. When it takes lines again after some were lost, the log says
  * how many.

@@ -6,3 +6,4 @@
 export const ALIVE_PATH = "/livez";
 export const ALIVE = "ok";
 export const NOT_ALIVE = "A worker does not run";
+export const SILENT = "The control thread does not answer";

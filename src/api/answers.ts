@@ -3,39 +3,19 @@
  *
  * @module
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { StaleError } from "../appliance/reload.ts";
-import { ConfigError, messageOf, SteerError } from "../errors.ts";
-import { logger } from "../log.ts";
+import type { IncomingMessage } from "node:http";
+import { messageOf } from "../errors.ts";
 import { toJson } from "../text.ts";
-
-const log = logger("http");
+import type { Answer } from "./question.ts";
 
 /** Largest request body: a configuration may have 1 MiB. */
 const BODY_BYTES_MAX = 1 << 20;
-
-/**
- * Tells this start of the process from others, whose generations have the same numbers: in every tag of a generation.
- */
-export const START_ID = crypto.randomUUID().slice(0, 8);
-
-/** What is sent back. A function writes the body itself, piece by piece, and ends the response. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array | ((response: ServerResponse) => void);
-}
 
 /** A request that is refused for how it was made. */
 export class HttpError extends Error {
   constructor(readonly status: number, message: string, readonly headers: Readonly<Record<string, string>> = {}) {
     super(message);
   }
-}
-
-/** The header that says which generation an answer is of. */
-export function generationTag(generation: number): Readonly<Record<string, string>> {
-  return { etag: `"${START_ID}-${generation}"` };
 }
 
 export function json(value: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Answer {
@@ -46,22 +26,16 @@ export function json(value: unknown, status = 200, headers: Readonly<Record<stri
   };
 }
 
-/**
- * 412 with the generation that is in force, 422 with all there is to say for what the operator can fix, 500 and a line
- * in the log for our own mistakes.
- */
-export function answerError(error: unknown): Answer {
-  if (error instanceof HttpError) return json({ error: error.message }, error.status, error.headers);
-  if (error instanceof StaleError) {
-    const { message, hint, generation } = error;
-    return json({ error: message, hint, generation }, 412, generationTag(generation));
-  }
-  if (error instanceof SteerError) {
-    const problems = error instanceof ConfigError ? { problems: error.problems } : {};
-    return json({ error: error.message, hint: error.hint ?? null, ...problems }, 422);
-  }
-  log.error("A request failed: {reason}", { reason: messageOf(error) });
-  return json({ error: "internal error" }, 500);
+export function refusal({ message, status, headers }: HttpError): Answer {
+  return json({ error: message }, status, headers);
+}
+
+/** @throws {HttpError} 400 for a path that cannot be read. */
+export function targetOf(url: string): URL {
+  // Only the path counts, whatever host stands before it. "//x" would be read as a host.
+  const target = URL.parse(url.startsWith("/") ? `http://localhost${url}` : url);
+  if (target === null) throw new HttpError(400, "the path of the request cannot be read");
+  return target;
 }
 
 /** @throws {HttpError} for a body that is too large or ends early. The server itself ends one that is too slow. */

@@ -9,7 +9,7 @@ import { messageOf, SteerError, SyscallError } from "../errors.ts";
 import { groupNumber, kindInTheWay } from "../config/machine_place.ts";
 import { FileLock } from "../ffi/file_lock.ts";
 import { HeldFile, UnreadableError } from "../ffi/held_file.ts";
-import { ALIVE, ALIVE_PATH, NOT_ALIVE } from "./alive.ts";
+import { ALIVE, ALIVE_PATH, NOT_ALIVE, SILENT } from "./alive.ts";
 
 /**
  * Makes sure that the control socket and the TCP address can be had.
@@ -145,7 +145,7 @@ async function requireNoListener(place: string, path: string): Promise<void> {
 }
 
 const ASK = new TextEncoder().encode(`GET ${ALIVE_PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`);
-const ANSWER = new RegExp(`^HTTP/1\\.1 (200|503) [^]*\r\n\r\n(${ALIVE}|${NOT_ALIVE})\n`);
+const ANSWER = new RegExp(`^HTTP/1\\.1 (200|503) [^]*\r\n\r\n(${ALIVE}|${NOT_ALIVE}|${SILENT})\n`);
 const ANSWER_MS = 1000;
 const ANSWER_BYTES = 4096;
 

@@ -3,9 +3,14 @@
  *
  * @module
  */
-import type { IncomingMessage } from "node:http";
 import type { Conditions } from "../appliance/reload.ts";
-import { type Answer, generationTag, HttpError, json, START_ID } from "./answers.ts";
+import { HttpError, json } from "./answers.ts";
+import type { Answer, Question } from "./question.ts";
+
+/**
+ * Tells this start of the process from others, whose generations have the same numbers: in every tag of a generation.
+ */
+export const START_ID = crypto.randomUUID().slice(0, 8);
 
 /** A list of tags as RFC 9110 has it. */
 const TAG_LIST = /^\s*(W\/)?"[^"]*"(\s*,\s*(W\/)?"[^"]*")*\s*$/;
@@ -18,12 +23,12 @@ const TAG_LIST = /^\s*(W\/)?"[^"]*"(\s*,\s*(W\/)?"[^"]*")*\s*$/;
  * that cannot be read: a change that was only to be tried must not be made because of a slip.
  */
 export function conditionsOf(
-  { headers }: IncomingMessage,
+  { ifMatch }: Question,
   query: URLSearchParams,
   more: readonly string[] = [],
 ): Conditions {
   requireWords(query, ["dry_run", ...more]);
-  return { generations: readGenerations(headers["if-match"]), dryRun: readSwitch(query, "dry_run") };
+  return { generations: readGenerations(ifMatch), dryRun: readSwitch(query, "dry_run") };
 }
 
 /** @throws {HttpError} 400 for words that mean nothing here. */
@@ -31,6 +36,11 @@ export function requireWords(query: URLSearchParams, known: readonly string[]): 
   const unknown = [...query.keys()].find((word) => !known.includes(word));
   if (unknown === undefined) return;
   throw new HttpError(400, `unknown word ${JSON.stringify(unknown)} in the query: expected ${known.join(", ")}`);
+}
+
+/** The header that says which generation an answer is of. */
+export function generationTag(generation: number): Readonly<Record<string, string>> {
+  return { etag: `"${START_ID}-${generation}"` };
 }
 
 /** An answer of one generation. */

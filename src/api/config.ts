@@ -3,10 +3,9 @@
  *
  * @module
  */
-import type { IncomingMessage } from "node:http";
 import { writeConfig } from "../config/parse.ts";
-import { type Answer, generationTag, readBody } from "./answers.ts";
-import { conditionsOf, ofGeneration } from "./conditions.ts";
+import { conditionsOf, generationTag, ofGeneration } from "./conditions.ts";
+import type { Answer, Question } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
 
 /** GET: the configuration as JSON, which is YAML; its generation is the ETag. */
@@ -25,10 +24,10 @@ export function read({ appliance, reloader }: HttpOptions): Answer {
 export async function put(
   { reloader }: HttpOptions,
   query: URLSearchParams,
-  request: IncomingMessage,
+  question: Question,
 ): Promise<Answer> {
-  const conditions = conditionsOf(request, query);
-  const applied = await reloader.applyText(await readBody(request), "request body", conditions);
+  const conditions = conditionsOf(question, query);
+  const applied = await reloader.applyText(question.body, "request body", conditions);
   return ofGeneration(applied.generation, { ...applied, dryRun: conditions.dryRun });
 }
 
@@ -36,9 +35,9 @@ export async function put(
 export async function reload(
   { reloader }: HttpOptions,
   query: URLSearchParams,
-  request: IncomingMessage,
+  question: Question,
 ): Promise<Answer> {
-  const conditions = conditionsOf(request, query);
+  const conditions = conditionsOf(question, query);
   const applied = await reloader.reloadFile(false, conditions);
   return ofGeneration(applied!.generation, { ...applied, dryRun: conditions.dryRun });
 }

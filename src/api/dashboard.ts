@@ -18,7 +18,7 @@ import panels from "../dashboard/panels.js" with { type: "text" };
 import portMap from "../dashboard/port_map.js" with { type: "text" };
 import tables from "../dashboard/tables.js" with { type: "text" };
 import theme from "../dashboard/theme.js" with { type: "text" };
-import type { Answer } from "./answers.ts";
+import type { Answer } from "./question.ts";
 
 const HTML = "text/html; charset=utf-8";
 const CSS = "text/css; charset=utf-8";

@@ -7,8 +7,9 @@
 import { healthOf, readinessOf, ruleReadiness } from "../observe/problems/readiness.ts";
 import { escapeControls } from "../text.ts";
 import { ALIVE, NOT_ALIVE } from "./alive.ts";
-import { type Answer, HttpError } from "./answers.ts";
+import { HttpError } from "./answers.ts";
 import { requireWords } from "./conditions.ts";
+import type { Answer } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
 
 export function alive({ appliance }: HttpOptions): Answer {

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { IncomingMessage } from "node:http";
 import { listPorts, type PortsOrder, readOrder, readPortList, setPorts, unsetPorts } from "../config/remap.ts";
 import type { Applied } from "../appliance/steering.ts";
 import type { Conditions } from "../appliance/reload.ts";
-import { type Answer, HttpError, readBody } from "./answers.ts";
+import { HttpError } from "./answers.ts";
 import { conditionsOf, ofGeneration, readSwitch } from "./conditions.ts";
+import type { Answer, Question } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
 
 /** What a change of ports answers. */
@@ -29,10 +29,10 @@ export function list({ appliance, reloader }: HttpOptions): Answer {
 export async function set(
   { reloader }: HttpOptions,
   query: URLSearchParams,
-  request: IncomingMessage,
+  question: Question,
 ): Promise<Answer> {
-  const conditions = conditionsOf(request, query);
-  const { save, ...order } = await readOrderBody(request);
+  const conditions = conditionsOf(question, query);
+  const { save, ...order } = readOrderBody(question);
   const change = readOrder(order, reloader.config);
   return changed(await reloader.changeRules((rules) => setPorts(rules, change), save, conditions), save, conditions);
 }
@@ -41,9 +41,9 @@ export async function set(
 export async function unset(
   { reloader }: HttpOptions,
   query: URLSearchParams,
-  request: IncomingMessage,
+  question: Question,
 ): Promise<Answer> {
-  const conditions = conditionsOf(request, query, ["ports", "save"]);
+  const conditions = conditionsOf(question, query, ["ports", "save"]);
   const save = readSwitch(query, "save");
   const ports = readPortList(query.getAll("ports").join(","));
   return changed(await reloader.changeRules((rules) => unsetPorts(rules, ports), save, conditions), save, conditions);
@@ -56,10 +56,10 @@ function changed(applied: Applied, save: boolean, { dryRun = false }: Conditions
 
 const KEYS = ["ports", "worker", "action", "rule", "save"];
 
-async function readOrderBody(request: IncomingMessage): Promise<PortsOrder & { readonly save: boolean }> {
+function readOrderBody({ body: bytes }: Question): PortsOrder & { readonly save: boolean } {
   let body: unknown;
   try {
-    body = JSON.parse(new TextDecoder().decode(await readBody(request)));
+    body = JSON.parse(new TextDecoder().decode(bytes));
   } catch (error) {
     if (error instanceof SyntaxError) throw new HttpError(400, `the body is not JSON: ${error.message}`);
     throw error;

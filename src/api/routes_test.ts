@@ -4,7 +4,7 @@ import { CONFIG_TEXT, FakeApi, REFUSED } from "../../tests/support/fake_api.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
 import { ANSWERS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
-import { generationTag, START_ID } from "./answers.ts";
+import { generationTag, START_ID } from "./conditions.ts";
 
 const BODY_LIMIT = 1 << 20;
 const tag = (generation: number): string => generationTag(generation).etag!;
@@ -88,7 +88,10 @@ Deno.test("/v1/status, /v1/config and /metrics tell what is in force", async () 
     [status.version, status.pid, status.configFile, status.generation, status.ready, status.lastReload],
     [VERSION, Deno.pid, api.configFile, 1, true, null],
   );
-  assert.deepEqual(status.workerHeapKib, [1000, 1001]);
+  assert.equal(status.workerHeapKib, undefined);
+  const heap = await ask(api, { url: "/v1/status?heap" });
+  assert.deepEqual(heap.json.workerHeapKib, [1000, 1001]);
+  assert.equal((await ask(api, { url: "/v1/status?heap", mayChange: false })).status, 403);
   assert.equal(status.totals.fates.counted, 12);
   assert.deepEqual([status.rules.map(({ name }: { name: string }) => name), status.answers], [["game", "chat"], null]);
   const { json: config, headers } = await ask(api, { url: "/v1/config" });

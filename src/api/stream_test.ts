@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
+
 import { countRule } from "../../tests/support/fake_appliance.ts";
 import { FakeApi } from "../../tests/support/fake_api.ts";
+import { ThreadHere } from "../../tests/support/thread_here.ts";
 import { configureLog, logger } from "../log.ts";
 import { HttpError } from "./answers.ts";
 import { ControlServer } from "./server.ts";
-import { StreamHub, type StreamResponse } from "./stream.ts";
+import { StreamFan, type StreamResponse } from "./stream_fan.ts";
 
 interface Message {
   readonly event: string;
@@ -61,11 +63,16 @@ class FakeResponse extends EventEmitter {
 /** Streams of one fake appliance. */
 class Rig implements Disposable {
   readonly api = new FakeApi();
-  readonly hub = new StreamHub(this.api, this.api.seconds.now);
+  readonly fan = new StreamFan(() => this.api.streams.close());
 
-  watch(): FakeResponse {
-    const response = new FakeResponse();
-    this.hub.open().body(response as unknown as StreamResponse);
+  constructor() {
+    this.api.streams.sink = { tell: (event) => this.fan.tell(event), ended: () => this.fan.end() };
+  }
+
+  watch(response = new FakeResponse()): FakeResponse {
+    this.fan.reserve();
+    const { body, stream } = this.api.streams.open();
+    this.fan.add(response as unknown as StreamResponse, body as string, stream!);
     return response;
   }
 
@@ -84,7 +91,7 @@ function say(text: string): void {
 // What is logged goes to whoever listens at level info; nothing of it is printed.
 configureLog({ level: "error", format: "json" });
 
-Deno.test("StreamHub tells a new watcher who this is, the past, the rules, what was logged, and the counters", () => {
+Deno.test("a stream tells a new watcher who this is, the past, the rules, what was logged, and the counters", () => {
   using rig = new Rig();
   say("before");
   const response = rig.watch();
@@ -110,7 +117,7 @@ Deno.test("StreamHub tells a new watcher who this is, the past, the rules, what 
   response.emit("close");
 });
 
-Deno.test("StreamHub sends a tick a second, the rules when they changed, and each line of the log once", () => {
+Deno.test("a stream sends a tick a second, the rules when they changed, and each line of the log once", () => {
   using rig = new Rig();
   const [one, other] = [rig.watch(), rig.watch()];
   one.take();
@@ -135,7 +142,7 @@ Deno.test("StreamHub sends a tick a second, the rules when they changed, and eac
   other.emit("close");
 });
 
-Deno.test("StreamHub leaves ticks out for a watcher that does not read, tells it the rest when it does, and cuts it off after ten", () => {
+Deno.test("a stream leaves ticks out for a watcher that does not read, tells it the rest when it does, and cuts it off after ten", () => {
   using rig = new Rig();
   const { api } = rig;
   const [lazy, good] = [rig.watch(), rig.watch()];
@@ -167,7 +174,7 @@ Deno.test("StreamHub leaves ticks out for a watcher that does not read, tells it
   good.emit("close");
 });
 
-Deno.test("StreamHub tells of backends, those in trouble and those that leave first, and of at most a hundred", () => {
+Deno.test("a stream tells of backends, those in trouble and those that leave first, and of at most a hundred", () => {
   using rig = new Rig();
   const nextHop = { interface: "eth1", mac: "02:00:00:00:00:01", mtu: 1500 };
   rig.api.appliance.backends = Array.from({ length: 150 }, (_, index) => ({
@@ -191,7 +198,7 @@ Deno.test("StreamHub tells of backends, those in trouble and those that leave fi
   response.emit("close");
 });
 
-Deno.test("StreamHub sends a watcher that reads again the lines it missed before the next one", () => {
+Deno.test("a stream sends a watcher that reads again the lines it missed before the next one", () => {
   using rig = new Rig();
   const response = rig.watch();
   response.take();
@@ -205,20 +212,20 @@ Deno.test("StreamHub sends a watcher that reads again the lines it missed before
   response.emit("close");
 });
 
-Deno.test("StreamHub has room for 64 watchers, and for one more when one has left", () => {
+Deno.test("a stream has room for 64 watchers, and for one more when one has left", () => {
   using rig = new Rig();
   const watchers = Array.from({ length: 64 }, () => rig.watch());
   assert.throws(
-    () => rig.hub.open(),
+    () => rig.watch(),
     (error) => error instanceof HttpError && error.status === 503 && error.headers["retry-after"] === "5",
   );
   watchers.pop()!.emit("close");
   watchers.push(rig.watch());
-  assert.throws(() => rig.hub.open(), HttpError);
+  assert.throws(() => rig.watch(), HttpError);
   for (const response of watchers) response.emit("close");
 });
 
-Deno.test("StreamHub encodes a message once for all watchers, and nothing while there are none", () => {
+Deno.test("a stream encodes a message once for all watchers, and nothing while there are none", () => {
   using rig = new Rig();
   const { history } = rig.api;
   const calls = { past: 0, latest: 0 };
@@ -252,7 +259,11 @@ Deno.test("a client on a socket that does not read its stream is cut off, and on
   api.appliance.setRules(rules);
   const socket = await Deno.makeTempFile({ prefix: "xdpsteer-stream-" });
   await Deno.remove(socket);
-  const server = await ControlServer.open({ socket, group: null, http: null, settle: 5 }, api);
+  const server = await ControlServer.open({
+    control: { socket, group: null, http: null, settle: 5 },
+    options: api,
+    start: () => new ThreadHere(),
+  });
   const open = async (): Promise<Deno.UnixConn> => {
     const connection = await Deno.connect({ transport: "unix", path: socket });
     await connection.write(new TextEncoder().encode("GET /v1/stream HTTP/1.1\r\nhost: localhost\r\n\r\n"));
@@ -295,15 +306,16 @@ Deno.test("a client on a socket that does not read its stream is cut off, and on
   await reading;
 });
 
-Deno.test("StreamHub ends all streams with the history, and opens none after it", () => {
+Deno.test("a stream ends all streams with the history, and opens none after it", () => {
   const rig = new Rig();
-  const opened = rig.hub.open();
+  rig.fan.reserve();
+  const { body, stream } = rig.api.streams.open();
   const response = rig.watch();
   rig.api[Symbol.dispose]();
   assert.equal(response.ended, true);
-  assert.throws(() => rig.hub.open(), (error) => error instanceof HttpError && error.status === 503);
+  assert.throws(() => rig.api.streams.open(), (error) => error instanceof HttpError && error.status === 503);
   const late = new FakeResponse();
-  opened.body(late as unknown as StreamResponse);
+  rig.fan.add(late as unknown as StreamResponse, body as string, stream!);
   assert.deepEqual([late.ended, late.text], [true, ""]);
   response.emit("close");
 });

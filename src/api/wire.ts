@@ -10,6 +10,7 @@ import type { History } from "../observe/history.ts";
 import type { ObservedAppliance } from "../observe/observed.ts";
 import type { Observer } from "../observe/observer.ts";
 import type { ProblemList } from "../observe/problems/problems.ts";
+import type { Answer } from "./question.ts";
 
 /** What requests ask of the appliance. */
 export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "alive" | "ready"> {
@@ -23,4 +24,9 @@ export interface HttpOptions {
   readonly problems: ProblemList;
   readonly history: Pick<History, "generation" | "latest" | "past" | "rules" | "watch">;
   readonly configFile: string;
+}
+
+/** What questions are answered from. */
+export interface Answering extends HttpOptions {
+  readonly streams: { open(): Answer };
 }

@@ -68,7 +68,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
       { History },
       { Observer },
       { Problems },
-      { ControlServer },
+      { apiThread, ControlServer },
       { FileWatch },
       { KernelEvents },
       { removeLeftoversOf },
@@ -100,13 +100,10 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
     using history = new History(appliance);
     const told = { appliance, reloader, history, configFile: file };
     using problems = new Problems(told, (list) => manager.trouble(troubleIn(list)));
-    server = await ControlServer.open(config.control, {
-      appliance,
-      reloader,
-      observer: new Observer(appliance),
-      problems,
-      history,
-      configFile: file,
+    server = await ControlServer.open({
+      control: config.control,
+      options: { appliance, reloader, observer: new Observer(appliance), problems, history, configFile: file },
+      start: () => apiThread(entry),
     });
     using _watch = new FileWatch(file, () => reload(true));
     using _events = new KernelEvents(appliance.interfaces, appliance.workers);

@@ -36,7 +36,7 @@ class HeapGrowth {
   #last: readonly number[] = [];
 
   async sample(box: Appliance): Promise<void> {
-    const { workerHeapKib } = await box.status();
+    const workerHeapKib = await box.heapKib();
     workerHeapKib.forEach((kib, worker) => {
       this.grownKib[worker] = (this.grownKib[worker] ?? 0) + Math.max(0, kib - (this.#last[worker] ?? kib));
     });

@@ -5,7 +5,10 @@
  */
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
-import { type Answer, answerError } from "../../src/api/answers.ts";
+import { readBody } from "../../src/api/answers.ts";
+import { answerError } from "../../src/api/failures.ts";
+import { answerHere } from "../../src/api/here.ts";
+import type { Answer } from "../../src/api/question.ts";
 import { route } from "../../src/api/routes.ts";
 import type { FakeApi } from "./fake_api.ts";
 
@@ -33,10 +36,12 @@ export async function ask(
     : body instanceof Uint8Array
     ? [body]
     : body;
-  const request = Object.assign(Readable.from(source), { method, url, headers }) as unknown as IncomingMessage;
+  const request = Readable.from(source) as unknown as IncomingMessage;
+  const asked = { method: method === "HEAD" ? "GET" : method, url, mayChange };
   let answer: Answer;
   try {
-    answer = await route(request, mayChange, api);
+    const here = await answerHere(asked, api.reloader.config.control.socket);
+    answer = here ?? await route({ ...asked, ifMatch: headers["if-match"], body: await readBody(request) }, api);
   } catch (error) {
     answer = answerError(error);
   }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { HttpOptions } from "../../src/api/wire.ts";
+import { StreamSource } from "../../src/api/stream_source.ts";
+import type { Answering } from "../../src/api/wire.ts";
 import { type Conditions, type FileState, type LastReload, StaleError } from "../../src/appliance/reload.ts";
 import type { Applied } from "../../src/appliance/steering.ts";
 import { parseConfig, recheck } from "../../src/config/parse.ts";
@@ -82,7 +83,7 @@ export class FakeReloader {
 }
 
 /** All that the API is given, over one fake appliance with the rules of {@linkcode CONFIG_TEXT}. */
-export class FakeApi implements HttpOptions, Disposable {
+export class FakeApi implements Answering, Disposable {
   readonly appliance = new FakeAppliance();
   readonly seconds = new FakeSeconds();
   readonly reloader = new FakeReloader(this.appliance);
@@ -93,6 +94,7 @@ export class FakeApi implements HttpOptions, Disposable {
   /** What programs of the box listen on. */
   listeners: Listener[] = [];
   readonly problems = new Problems({ ...this, listeners: () => this.listeners }, () => {}, this.timers);
+  readonly streams = new StreamSource(this, this.seconds.now);
 
   [Symbol.dispose](): void {
     this.problems[Symbol.dispose]();

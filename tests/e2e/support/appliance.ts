@@ -20,7 +20,6 @@ export interface Status extends Snapshot {
   readonly ready: boolean;
   readonly reloads: Readonly<Record<"applied" | "unchanged" | "refused", number>>;
   readonly lastReload: { readonly result: string; readonly message: string } | null;
-  readonly workerHeapKib: readonly number[];
 }
 
 export interface LogLine {
@@ -154,6 +153,11 @@ export class Appliance implements AsyncDisposable {
     const { answers, ...status } = JSON.parse(await this.#get("/v1/status"));
     // Sums are over both.
     return { ...status, rules: [...status.rules, ...answers === null ? [] : [answers]] };
+  }
+
+  /** Of each worker. */
+  async heapKib(): Promise<readonly number[]> {
+    return JSON.parse(await this.#get("/v1/status?heap")).workerHeapKib;
   }
 
   /** Every sample of /metrics, keyed as it stands there: `name{label="value",...}`. */

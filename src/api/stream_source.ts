@@ -1,14 +1,13 @@
 /**
- * `/v1/stream`: what the dashboard shows, as server-sent events. A new watcher gets `hello` (who this is, and the
- * past), `config` and `tick`; then a `tick` each second, `config` when the rules changed, and `log` for each line of
- * the log.
+ * `/v1/stream` on the control thread: what the dashboard shows, as server-sent events. A new watcher gets `hello` (who
+ * this is, and the past), `config` and `tick`; then a `tick` each second, `config` when the rules changed, and `log`
+ * for each line of the log.
  *
- * Each message is encoded once for all watchers; nothing is encoded while there are none. A tick is whole in itself, so
- * a watcher who reads slowly is not given more until it has read what it has, and is cut off after some seconds.
+ * Each message is encoded once for all watchers (stream_fan.ts sends it to them); nothing is encoded while there are
+ * none.
  *
  * @module
  */
-import type { ServerResponse } from "node:http";
 import { type LogEvent, onEvent, recentEvents } from "../log.ts";
 import { ACTION_TABLE } from "../steering/action.ts";
 import { formatPorts } from "../steering/rule.ts";
@@ -17,15 +16,11 @@ import { VERSION } from "../version.ts";
 import { SAMPLE_MS } from "../observe/history.ts";
 import { mostUrgentFirst } from "../observe/backend_words.ts";
 import { OUTCOMES } from "../observe/vocabulary.ts";
-import { type Answer, HttpError } from "./answers.ts";
+import { HttpError } from "./answers.ts";
 import { isReady } from "./health.ts";
+import type { Answer, StreamEvent, StreamLine } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
 
-const MAX_STREAMS = 64;
-/** What may wait for a watcher to read it. */
-const BUFFER_BYTES_MAX = 1 << 18;
-/** Ticks in a row that a watcher may miss. */
-const MISSED_MAX = 10;
 /** The most urgent ones: a page has room for no more, and a rule may have a thousand backends. */
 const PROBLEMS_TOLD = 10;
 /** The same of backends. */
@@ -35,24 +30,20 @@ const RETRY_MS = 1000;
 
 const HEADERS = { "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no" };
 
-/** What a stream is written to. */
-export type StreamResponse = Pick<ServerResponse, "destroy" | "end" | "on" | "once" | "writableLength" | "write">;
-
-interface Watcher {
-  readonly response: StreamResponse;
-  /** Ticks not sent since the last one that was. */
-  missed: number;
-  /** The last line of the log it was sent. */
-  lastLogId: number;
-  generation: number;
+/** Gets all that watchers are told after their beginning. */
+export interface StreamSink {
+  readonly tell: (event: StreamEvent) => void;
+  readonly ended: () => void;
 }
 
-/** One for an appliance, made at the first request. */
-export class StreamHub {
-  readonly #watchers = new Set<Watcher>();
+/** One for an appliance. */
+export class StreamSource {
+  #sink: StreamSink | undefined;
   #unwatch: (() => void) | undefined;
   #unlisten: (() => void) | undefined;
   #ended = false;
+  /** Generation that the sink was told last. */
+  #told = 0;
   #hello: { readonly atMs: number; readonly text: string } | undefined;
   #config: { readonly generation: number; readonly text: string } | undefined;
 
@@ -62,78 +53,48 @@ export class StreamHub {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** @throws {HttpError} 503 when there are too many watchers, or the appliance stops. */
-  open(): Answer & { readonly body: (response: StreamResponse) => void } {
+  /** Where the events go from now on. The one before gets no more. */
+  set sink(sink: StreamSink) {
+    this.close();
+    this.#sink = sink;
+  }
+
+  /**
+   * What a new watcher is told first; the sink is told all that follows.
+   *
+   * @throws {HttpError} 503 when the appliance stops.
+   */
+  open(): Answer {
     if (this.#ended) throw new HttpError(503, "xdpsteer is stopping");
-    if (this.#watchers.size >= MAX_STREAMS) {
-      throw new HttpError(503, `${MAX_STREAMS} streams are open already`, { "retry-after": "5" });
-    }
-    return { status: 200, headers: HEADERS, body: (response: StreamResponse) => this.#add(response) };
-  }
-
-  #add(response: StreamResponse): void {
-    if (this.#ended) return void response.end();
-    const watcher = { response, missed: 0, lastLogId: 0, generation: this.options.history.generation };
-    response.once("close", () => this.#remove(watcher));
-    response.on("error", () => {}); // "close" follows
-    this.#watchers.add(watcher);
     this.#unwatch ??= this.options.history.watch({ sampled: () => this.#tick(), ended: () => this.#end() });
-    this.#unlisten ??= onEvent((event) => this.#log(event));
-    response.write(`retry: ${RETRY_MS}\n\n${this.#helloText()}${this.#configText()}`);
-    this.#catchUp(watcher);
-    response.write(this.#tickText());
+    this.#unlisten ??= onEvent((event) => this.#sink?.tell(logEvent(event)));
+    const logged = recentEvents();
+    const { generation } = this.options.history;
+    const config = this.#configText();
+    this.#told = generation;
+    const body = `retry: ${RETRY_MS}\n\n${this.#helloText()}${config}${
+      logged.map((event) => logEvent(event).text).join("")
+    }${this.#tickText()}`;
+    return { status: 200, headers: HEADERS, body, stream: { generation, logId: logged.at(-1)?.id ?? 0 } };
   }
 
-  #remove(watcher: Watcher): void {
-    this.#watchers.delete(watcher);
-    if (this.#watchers.size > 0) return;
+  /** Encodes no more, until somebody watches again. */
+  close(): void {
     this.#unwatch?.();
     this.#unlisten?.();
     this.#unwatch = this.#unlisten = undefined;
   }
 
   #tick(): void {
-    const tick = this.#tickText();
-    for (const watcher of this.#watchers) {
-      const { response } = watcher;
-      if (response.writableLength > BUFFER_BYTES_MAX) {
-        if (++watcher.missed >= MISSED_MAX) response.destroy();
-        continue;
-      }
-      watcher.missed = 0;
-      if (watcher.generation !== this.options.history.generation) {
-        watcher.generation = this.options.history.generation;
-        response.write(this.#configText());
-      }
-      this.#catchUp(watcher);
-      response.write(tick);
-    }
-  }
-
-  #log(event: LogEvent): void {
-    const message = encode("log", event, event.id);
-    for (const watcher of this.#watchers) {
-      if (watcher.response.writableLength > BUFFER_BYTES_MAX) continue; // told when it reads again
-      if (watcher.lastLogId < event.id - 1) {
-        this.#catchUp(watcher);
-        continue;
-      }
-      watcher.lastLogId = event.id;
-      watcher.response.write(message);
-    }
-  }
-
-  #catchUp(watcher: Watcher): void {
-    for (const event of recentEvents()) {
-      if (event.id <= watcher.lastLogId) continue;
-      watcher.lastLogId = event.id;
-      watcher.response.write(encode("log", event, event.id));
-    }
+    const { generation } = this.options.history;
+    if (generation !== this.#told) this.#sink?.tell({ kind: "config", generation, text: this.#configText() });
+    this.#told = generation;
+    this.#sink?.tell({ kind: "tick", generation, text: this.#tickText() });
   }
 
   #end(): void {
     this.#ended = true;
-    for (const { response } of this.#watchers) response.end();
+    this.#sink?.ended();
   }
 
   /** The past does not change within a second, however many come to see it. */
@@ -195,15 +156,11 @@ export class StreamHub {
   }
 }
 
+function logEvent(event: LogEvent): StreamLine {
+  return { kind: "log", id: event.id, text: encode("log", event, event.id) };
+}
+
 /** JSON has no line breaks outside of its strings, and escapes those inside: one data line. */
 function encode(event: string, data: unknown, id?: number): string {
   return `event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${toJson(data)}\n\n`;
-}
-
-const hubs = new WeakMap<HttpOptions, StreamHub>();
-
-export function openStream(options: HttpOptions): Answer {
-  let hub = hubs.get(options);
-  if (hub === undefined) hubs.set(options, hub = new StreamHub(options));
-  return hub.open();
 }

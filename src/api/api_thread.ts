@@ -1,0 +1,177 @@
+/**
+ * The thread that has the connections: everything on the control socket, reading only on loopback TCP. Whatever clients
+ * do, only this thread has to do with it; what it cannot answer it asks the control thread, one question at a time.
+ *
+ * @module
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ControlConfig } from "../config/schema.ts";
+import { messageOf, SteerError } from "../errors.ts";
+import { forwardLog, logger } from "../log.ts";
+import { ALIVE_PATH, SILENT } from "./alive.ts";
+import { HttpError, json, readBody, refusal, targetOf } from "./answers.ts";
+import { cannotListen, hostAndPort } from "./claim.ts";
+import { ControlSocket } from "./control_socket.ts";
+import { guardTcp, TCP_HEADERS } from "./guard.ts";
+import { answerHere } from "./here.ts";
+import { Listener, type RequestHandler } from "./listener.ts";
+import type { FromApi, ToApi } from "./messages.ts";
+import { type Path, READS_QUERY } from "./paths.ts";
+import type { Answer, Question } from "./question.ts";
+import { Questions } from "./questions.ts";
+import { StreamFan } from "./stream_fan.ts";
+
+/** Questions wait so long for their answer. */
+const ANSWER_MS = 5000;
+/** Changes take as long as they take: a file is settled, workers acknowledge. */
+const CHANGE_MS = 120_000;
+/** Changes that may wait for another one. */
+const MAX_CHANGES = 16;
+/**
+ * Of the control thread's time, those who may only look take a quarter at most, and those on the control socket half.
+ */
+const REST_TCP = 3;
+const REST_SOCKET = 1;
+
+const EMPTY = new Uint8Array();
+const log = logger("http");
+
+/** Serves a thread that was started for this. */
+export function serveAsApi(scope: DedicatedWorkerGlobalScope): void {
+  const post = (message: FromApi): void => scope.postMessage(message);
+  forwardLog((line) => post({ type: "log", line }));
+  const api = new Api(post);
+  scope.onmessage = ({ data }: MessageEvent<ToApi>) => void api.receive(data);
+  post({ type: "ready" });
+}
+
+export class Api {
+  readonly #looks: readonly [tcp: Questions, socket: Questions];
+  readonly #changes: Questions;
+  readonly #fan: StreamFan;
+  readonly #listeners: (Listener | ControlSocket)[] = [];
+  #socket = "";
+
+  /** @param post Tells the control thread. */
+  constructor(private readonly post: (message: FromApi) => void) {
+    const ask = (id: number, question: Question): void => this.post({ type: "ask", id, question });
+    this.#looks = [
+      new Questions({ post: ask, rest: REST_TCP, answerMs: ANSWER_MS }),
+      new Questions({ post: ask, rest: REST_SOCKET, answerMs: ANSWER_MS }),
+    ];
+    this.#changes = new Questions({ post: ask, rest: 0, answerMs: CHANGE_MS });
+    this.#fan = new StreamFan(() => this.post({ type: "unwatched" }));
+  }
+
+  /** Takes what the control thread tells. */
+  async receive(message: ToApi): Promise<void> {
+    switch (message.type) {
+      case "listen":
+        return await this.#listen(message.control);
+      case "answer":
+        return this.#answered(message);
+      case "stream":
+        return this.#fan.tell(message.event);
+      case "streams ended":
+        return this.#fan.end();
+      case "ping":
+        return this.post({ type: "pong" });
+      case "close":
+        await this.#close();
+        return this.post({ type: "closed" });
+    }
+  }
+
+  async #listen({ socket, group, http }: ControlConfig): Promise<void> {
+    this.#socket = socket;
+    try {
+      this.#listeners.push(await ControlSocket.open({ socket, group }, this.#handler(true)));
+      if (http !== null) await this.#listenTcp(http);
+      this.post({ type: "listening" });
+    } catch (error) {
+      await this.#close();
+      const hint = error instanceof SteerError ? error.hint : undefined;
+      this.post({ type: "refused", message: messageOf(error), hint });
+    }
+  }
+
+  async #listenTcp(address: string): Promise<void> {
+    const { hostname: host, port } = hostAndPort(address);
+    try {
+      this.#listeners.push(await Listener.open({ host, port }, this.#handler(false)));
+    } catch (error) {
+      throw cannotListen(address, error);
+    }
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
+    for (const questions of [...this.#looks, this.#changes]) questions[Symbol.dispose]();
+  }
+
+  #answered({ id, answer, tookMs }: ToApi & { readonly type: "answer" }): void {
+    for (const questions of [...this.#looks, this.#changes]) {
+      if (questions.answer(id, answer, tookMs)) return;
+    }
+  }
+
+  #handler(mayChange: boolean): RequestHandler {
+    return async (request, response) => {
+      let hasLeft = false;
+      response.once("close", () => hasLeft = true);
+      const send = (answer: Answer): void => {
+        if (!hasLeft) this.#send(request, response, answer, mayChange);
+        else if (answer.stream !== undefined) this.#fan.giveUp();
+      };
+      try {
+        if (!mayChange) guardTcp(request.headers);
+        const method = request.method === "HEAD" ? "GET" : request.method!;
+        const url = request.url ?? "";
+        const here = await answerHere({ method, url, mayChange }, this.#socket);
+        if (here !== undefined) return send(here);
+        const body = method === "GET" ? EMPTY : await readBody(request);
+        this.#ask({ method, url, ifMatch: request.headers["if-match"], body, mayChange }, request, send);
+      } catch (error) {
+        if (error instanceof HttpError) return send(refusal(error));
+        log.error("A request failed: {reason}", { reason: messageOf(error) });
+        send(json({ error: "internal error" }, 500));
+      }
+    };
+  }
+
+  #ask(question: Question, { method }: IncomingMessage, send: (answer: Answer) => void): void {
+    const { pathname: path, search } = targetOf(question.url);
+    if (question.method !== "GET") {
+      if (this.#changes.size >= MAX_CHANGES) {
+        throw new HttpError(503, `${MAX_CHANGES} changes wait already`, { "retry-after": "1" });
+      }
+      return this.#changes.ask(crypto.randomUUID(), question, (answer) => send(answer ?? silence(path, CHANGE_MS)));
+    }
+    const opens = path === "/v1/stream" && method !== "HEAD";
+    if (opens) this.#fan.reserve();
+    const key = READS_QUERY.has(path as Path) ? path + search : path;
+    this.#looks[question.mayChange ? 1 : 0].ask(key, question, (answer = silence(path, ANSWER_MS)) => {
+      if (opens && answer.stream === undefined) this.#fan.giveUp();
+      send(answer);
+    });
+  }
+
+  #send(request: IncomingMessage, response: ServerResponse, answer: Answer, mayChange: boolean): void {
+    const { status, headers, body, stream } = answer;
+    const length = stream === undefined ? { "content-length": `${byteLength(body)}` } : {};
+    response.writeHead(status, { ...(mayChange ? {} : TCP_HEADERS), ...headers, ...length });
+    if (stream !== undefined && request.method !== "HEAD") this.#fan.add(response, body as string, stream);
+    else response.end(request.method === "HEAD" ? undefined : body);
+  }
+}
+
+/** What a client is told for whose question the control thread has had no time. */
+function silence(path: string, afterMs: number): Answer {
+  const error = `the control thread has not answered for ${afterMs / 1000} s`;
+  if (path !== ALIVE_PATH) return json({ error }, 503);
+  return { status: 503, headers: { "content-type": "text/plain; charset=utf-8" }, body: `${SILENT}\n` };
+}
+
+function byteLength(body: string | Uint8Array): number {
+  return typeof body === "string" ? new TextEncoder().encode(body).byteLength : body.byteLength;
+}

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { FakeTimers } from "../../tests/support/fake_timers.ts";
+import type { Answer, Question } from "./question.ts";
+import { Questions } from "./questions.ts";
+
+const QUESTION: Question = { method: "GET", url: "/", ifMatch: undefined, body: new Uint8Array(), mayChange: false };
+const ANSWER: Answer = { status: 200, headers: {}, body: "" };
+
+/** Questions, and what came of them. */
+class Rig {
+  readonly timers = new FakeTimers();
+  readonly posted: [id: number, url: string][] = [];
+  readonly told: string[] = [];
+  readonly questions = new Questions({
+    post: (id, { url }) => void this.posted.push([id, url]),
+    rest: 3,
+    answerMs: 5000,
+    timers: this.timers,
+  });
+
+  ask(url: string, client: string): void {
+    this.questions.ask(url, { ...QUESTION, url }, (answer) => void this.told.push(`${client} ${answer?.status}`));
+  }
+
+  /** Answers what was asked last. */
+  answer(tookMs: number): void {
+    assert.equal(this.questions.answer(this.posted.at(-1)![0], ANSWER, tookMs), true);
+  }
+
+  get urls(): string[] {
+    return this.posted.map(([, url]) => url);
+  }
+}
+
+Deno.test("Questions asks one at a time, once for all who want the same, and never tells what is older than a request", async () => {
+  const rig = new Rig();
+  rig.ask("/metrics", "one");
+  assert.deepEqual(rig.urls, ["/metrics"]);
+  // The answer under way may be older than these.
+  for (const client of ["two", "three"]) rig.ask("/metrics", client);
+  rig.ask("/readyz", "four");
+  rig.answer(0);
+  assert.deepEqual(rig.told, ["one 200"]);
+  await rig.timers.pass(0);
+  assert.deepEqual(rig.urls, ["/metrics", "/metrics"]);
+  rig.answer(0);
+  assert.deepEqual(rig.told, ["one 200", "two 200", "three 200"]);
+  await rig.timers.pass(0);
+  assert.deepEqual(rig.urls.slice(2), ["/readyz"]);
+  assert.equal(rig.questions.answer(-1, ANSWER, 0), false);
+});
+
+Deno.test("Questions leaves the control thread alone for three times as long as it took to answer", async () => {
+  const rig = new Rig();
+  for (let second = 0; second < 10; second++) rig.ask(`/${second}`, "one");
+  let busyMs = 0;
+  while (rig.told.length < 10) {
+    const before = rig.posted.length;
+    rig.answer(20);
+    busyMs += 20;
+    await rig.timers.pass(59);
+    assert.equal(rig.posted.length, before);
+    await rig.timers.pass(1);
+  }
+  assert.ok(rig.timers.now() >= 3 * busyMs);
+});
+
+Deno.test("Questions tells those who have waited for too long that there is no answer, and asks nothing for them", async () => {
+  const rig = new Rig();
+  rig.ask("/metrics", "one");
+  rig.ask("/status", "two");
+  await rig.timers.pass(4000);
+  rig.ask("/readyz", "three");
+  await rig.timers.pass(1500);
+  assert.deepEqual(rig.told.toSorted(), ["one undefined", "two undefined"]);
+  rig.answer(0); // late
+  await rig.timers.pass(0);
+  assert.deepEqual(rig.urls, ["/metrics", "/readyz"]);
+  rig.answer(0);
+  assert.deepEqual(rig.told.slice(2), ["three 200"]);
+  rig.questions[Symbol.dispose]();
+  assert.equal(rig.timers.count, 0);
+});
