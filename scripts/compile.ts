@@ -6,7 +6,7 @@
  */
 // deno-lint-ignore-file no-console -- this is a program, and the lines are its answers
 import project from "../deno.json" with { type: "json" };
-import { bundle, collectLibraries, run } from "./package_parts.ts";
+import { bundle, collectLibraries, minify, run } from "./package_parts.ts";
 import { notices } from "./notices.ts";
 import { pack, type PackedFile } from "./pack.ts";
 
@@ -31,6 +31,7 @@ await Deno.mkdir("dist", { recursive: true });
 step("bundle main.ts and worker.ts");
 await bundle("main.ts", PARTS, "--code-splitting");
 await bundle("worker.ts", PARTS);
+await minify(PARTS);
 step("collect libraries and licences");
 await collectLibraries("libbpf.so.1", `${PARTS}/lib`);
 await Deno.writeTextFile(`${PARTS}/NOTICES.txt`, await notices());

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { IPV4, TestNetwork } from "../support/netns.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance } from "./support/appliance.ts";
+import { type Appliance, openFiles, startAppliance } from "./support/appliance.ts";
 import { SteadyTraffic } from "./support/background.ts";
 import { finish, TempDir } from "./support/command.ts";
 import { configText } from "./support/config.ts";
@@ -26,10 +26,6 @@ const GET = (path: string, ...headers: string[]): string =>
 
 async function ask(network: TestNetwork, ...requests: string[]): Promise<RawAnswer[]> {
   return await sendRaw(network, requests.map((bytes) => ({ to: PORT, bytes })));
-}
-
-function openFiles(box: Appliance): number {
-  return [...Deno.readDirSync(`/proc/${box.pid}/fd`)].length;
 }
 
 function residentKib(box: Appliance): number {

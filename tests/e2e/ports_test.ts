@@ -179,7 +179,7 @@ Deno.test("--save keeps the file's mode and group, and saves also what is in for
   assert.deepEqual([mode! & 0o7777, uid, gid], [0o640, 0, 54321]);
   const directory = box.configFile.slice(0, box.configFile.lastIndexOf("/"));
   const names = (await Array.fromAsync(Deno.readDir(directory))).map(({ name }) => name).sort();
-  assert.deepEqual(names, ["control.sock", "steering.yaml"], "no temporary file is left");
+  assert.deepEqual(names, ["control.sock", "control.sock.lock", "steering.yaml"], "no temporary file is left");
   await change(network, box, "unset", "53", "--save");
   assert.equal(await Deno.readTextFile(box.configFile), configText(RULES, box.socket));
 });

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
-import { type Appliance, type LogLine, startAppliance } from "./support/appliance.ts";
+import { type Appliance, type LogLine, openFiles, startAppliance } from "./support/appliance.ts";
 import { SteadyTraffic } from "./support/background.ts";
 import { badConfigs } from "./support/bad_configs.ts";
 import { makeFifo } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
-import { sleep } from "./support/wait.ts";
+import { sleep, until } from "./support/wait.ts";
 
 const GOOD: TestConfig = {
   rules: ["{ name: game, ports: 8080, worker: 0 }", "{ name: chat, ports: 9090, worker: 1 }"],
@@ -149,4 +149,19 @@ Deno.test("GET /v1/config is the configuration in force, also after a refusal", 
   assert.deepEqual(await rules(), ["game", "chat"]);
   assert.equal((await box.put(BETTER)).code, 200);
   assert.deepEqual(await rules(), ["game", "chat", "more"]);
+});
+
+Deno.test("looks at the file and reloads leave no descriptor open", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, GOOD);
+  const reload = async (): Promise<void> => assert.equal((await box.request("POST", "/v1/reload")).code, 200);
+  await reload(); // what is opened once
+  const before = openFiles(box);
+  for (let times = 0; times < 20; times++) {
+    await box.writeConfig(configText(times % 2 === 0 ? BETTER : GOOD, box.socket));
+    await reload();
+  }
+  await until("no descriptor left open", () => openFiles(box) <= before + 10, {
+    describe: () => [before, openFiles(box)],
+  });
 });

@@ -241,3 +241,8 @@ export class Appliance implements AsyncDisposable {
 
 /** {@linkcode Appliance.start} under the name the tests read best with. */
 export const startAppliance = Appliance.start;
+
+/** How many descriptors it has open. */
+export function openFiles(box: Pick<Appliance, "pid">): number {
+  return [...Deno.readDirSync(`/proc/${box.pid}/fd`)].length;
+}
