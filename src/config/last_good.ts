@@ -9,7 +9,7 @@ import { HeldFile, kindOf, UnreadableError } from "../ffi/held_file.ts";
 import { logger } from "../log.ts";
 import { normalizePath } from "./path.ts";
 import { MAX_FILE_SIZE } from "./problems.ts";
-import { removeLeftovers, TemporaryFile } from "./temporary.ts";
+import { reasonOf, removeLeftovers, TemporaryFile } from "./temporary.ts";
 
 const DEFAULT_DIRECTORY = "/var/lib/xdpsteer";
 const WRITABLE_BY_OTHERS = 0o022;
@@ -79,7 +79,7 @@ export class LastGood {
     if (this.#holds(content)) return;
     {
       using temporary = new TemporaryFile(directory, this.#name);
-      using file = await Deno.open(temporary.path, { write: true });
+      using file = await Deno.open(temporary.self, { write: true });
       for (let at = 0; at < content.length;) at += await file.write(content.subarray(at));
       await file.syncData();
       await Deno.rename(temporary.path, directory.at(this.#name));
@@ -102,7 +102,9 @@ export class LastGood {
   #fail(error: unknown): void {
     if (this.#hasFailed) return;
     this.#hasFailed = true;
-    const reason = messageOf(error).replace(/[,:] \w+ '.*$/s, ""); // names of /proc say nothing to an operator
-    log.warn("The last good configuration cannot be kept in {file}: {reason}", { file: this.path, reason });
+    log.warn("The last good configuration cannot be kept in {file}: {reason}", {
+      file: this.path,
+      reason: reasonOf(error),
+    });
   }
 }

@@ -7,8 +7,9 @@
  *
  * @module
  */
-import { readRegularFile } from "../ffi/held_file.ts";
+import { HeldFile, readRegularFile } from "../ffi/held_file.ts";
 import type { Config } from "./schema.ts";
+import { removeLeftovers, TemporaryFile } from "./temporary.ts";
 
 const NAME = "config.checked";
 const NEWLINE = 0x0a;
@@ -16,11 +17,13 @@ const NEWLINE = 0x0a;
 const MAX_SIZE = 32 * 1024 * 1024;
 
 export class ConfigMemo {
+  readonly #directory: string;
   readonly #path: string;
   #writing: Promise<void> = Promise.resolve();
 
   /** @param directory Where only this program and its user write; need not exist. */
   constructor(directory: string) {
+    this.#directory = directory;
     this.#path = `${directory}/${NAME}`;
   }
 
@@ -47,15 +50,17 @@ export class ConfigMemo {
 
   async #write(content: Uint8Array, cpuCount: number, config: Config): Promise<void> {
     if (this.recall(content, cpuCount) !== undefined) return;
-    const next = `${this.#path}.${Deno.pid}`;
     try {
-      using file = await Deno.open(next, { write: true, create: true, truncate: true, mode: 0o600 });
+      using directory = new HeldFile(this.#directory);
+      removeLeftovers(directory, NAME);
+      using temporary = new TemporaryFile(directory, NAME);
+      using file = await Deno.open(temporary.self, { write: true });
       await write(file, new TextEncoder().encode(`${JSON.stringify({ cpuCount, config })}\n`));
       await write(file, content);
       await file.syncData();
-      await Deno.rename(next, this.#path);
+      await Deno.rename(temporary.path, directory.at(NAME));
     } catch {
-      await Deno.remove(next).catch(() => {});
+      // It is only checked again at each start.
     }
   }
 }

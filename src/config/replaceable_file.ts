@@ -6,12 +6,11 @@
  *
  * @module
  */
-import { fchmodSync, fchownSync, fstatSync, fsyncSync, writeSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { codeOf, messageOf, SteerError } from "../errors.ts";
 import { HeldFile, kindOf } from "../ffi/held_file.ts";
 import { readConfig } from "./load.ts";
-import { removeLeftovers, TemporaryFile } from "./temporary.ts";
+import { reasonOf, removeLeftovers, TemporaryFile } from "./temporary.ts";
 
 const BY_HAND = "make the change without saving it, and in the file by hand";
 /** Without setuid, setgid and sticky, which mean nothing for a text. */
@@ -57,7 +56,7 @@ export class ReplaceableFile implements Disposable {
       removeLeftovers(this.#directory, name);
       {
         using temporary = new TemporaryFile(this.#directory, name);
-        write(temporary.fd, content, this.#info);
+        write(temporary.self, content, this.#info);
         Deno.renameSync(temporary.path, this.#directory.at(name));
       }
       using directory = Deno.openSync(this.#directory.self);
@@ -93,17 +92,19 @@ function requireReplaceable(path: string, info: Deno.FileInfo): void {
   throw new SteerError(`Cannot save to "${path}": it is ${kindOf(info)}, not a regular file`, { hint: BY_HAND });
 }
 
-function write(fd: number, content: Uint8Array, { uid, gid, mode }: Deno.FileInfo): void {
-  for (let at = 0; at < content.byteLength;) at += writeSync(fd, content, at);
-  const mine = fstatSync(fd);
-  if (mine.uid !== uid || mine.gid !== gid) fchownSync(fd, uid!, gid!);
-  fchmodSync(fd, mode! & PERMISSIONS);
-  fsyncSync(fd);
+/** @param self A path to a descriptor, so owner and mode are those of the file that was made, whatever its name. */
+function write(self: string, content: Uint8Array, { uid, gid, mode }: Deno.FileInfo): void {
+  using file = Deno.openSync(self, { write: true });
+  for (let at = 0; at < content.byteLength;) at += file.writeSync(content.subarray(at));
+  const mine = file.statSync();
+  if (mine.uid !== uid || mine.gid !== gid) Deno.chownSync(self, uid, gid);
+  Deno.chmodSync(self, mode! & PERMISSIONS);
+  file.syncSync();
 }
 
 function reason(error: unknown): string {
   if (["EACCES", "EPERM"].includes(codeOf(error))) return "this user may not write there, or not keep its owner";
-  return messageOf(error).replace(/[,:] \w+( '.*)?$/s, ""); // names of /proc say nothing to an operator
+  return reasonOf(error);
 }
 
 function hintFor(error: unknown, directory: string): string {

@@ -4,29 +4,32 @@
  *
  * @module
  */
-import { closeSync, openSync } from "node:fs";
+import { messageOf, SyscallError } from "../errors.ts";
 import { HeldFile } from "../ffi/held_file.ts";
 import { closeFd, openFile, tryLock } from "../ffi/libc.ts";
 import { OPEN_FLAGS, UAPI } from "../ffi/uapi.ts";
 
-/** A file that is there until it is renamed or disposed. */
+/** A file that is there until it is renamed or disposed. Without node:fs, which a start has no time to load. */
 export class TemporaryFile implements Disposable {
-  readonly fd: number;
+  readonly #fd: number;
   readonly path: string;
+  /** A path to this very file, whatever its name leads to by now (proc(5)). */
+  readonly self: string;
 
   /**
    * @param name Of the file that it is to become, in a directory that has to stay held for as long.
-   * @throws the system's error where it cannot be made.
+   * @throws {SyscallError} where it cannot be made.
    */
   constructor(directory: HeldFile, name: string) {
     this.path = directory.at(`.${name}.${crypto.randomUUID().slice(0, 8)}`);
-    this.fd = openSync(this.path, "wx", 0o600); // O_EXCL: never a file or link that is there
-    tryLock(this.fd);
+    this.#fd = openFile(this.path, UAPI.O_WRONLY | UAPI.O_CREAT | UAPI.O_EXCL); // never a file or link that is there
+    this.self = `/proc/self/fd/${this.#fd}`;
+    tryLock(this.#fd);
   }
 
   [Symbol.dispose](): void {
     removeQuietly(this.path);
-    closeSync(this.fd);
+    closeFd(this.#fd);
   }
 }
 
@@ -64,6 +67,12 @@ function isDead(path: string): boolean {
   } catch {
     return false; // another user's
   }
+}
+
+/** Why a file could not be written, without the names of /proc, which say nothing to an operator. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof SyscallError) return `${error.call} failed with ${error.code}`;
+  return messageOf(error).replace(/[,:] \w+( '.*)?$/s, "");
 }
 
 function removeQuietly(path: string): void {

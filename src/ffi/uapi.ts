@@ -15,6 +15,7 @@ export const UAPI = {
   O_WRONLY: 1,
   O_RDWR: 2,
   O_CREAT: 0o100,
+  O_EXCL: 0o200,
   O_CLOEXEC: 0o2000000,
   O_NOCTTY: 0o400,
   O_NONBLOCK: 0o4000,
