@@ -33,7 +33,7 @@ const BODY_BYTES = 16_384;
 /** Each listener has its own bounds: a crowd on the TCP one does not lock the operator out of the control socket. */
 const MAX_CONNECTIONS = 256;
 /** Of all answers together. */
-const MAX_UNTAKEN_BYTES = 1 << 25;
+const MAX_UNTAKEN_BYTES = 1 << 23;
 
 interface Request {
   readonly request: IncomingMessage;

@@ -117,9 +117,10 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
     log.info("{reason}: detaching, then draining", { reason });
   } finally {
     manager.stopping();
+    const closed = server?.close(); // beside it: nobody is to ask about what is being closed
     await appliance.stop();
     log.info("Stopped");
-    await server?.close();
+    await closed;
   }
 }
 

@@ -45,7 +45,10 @@ Deno.test("the service manager hears of the start, of each change, refused or no
   const refused = (await manager.untilNews(8)).slice(5);
   assert.equal(refused[0]!.fields.RELOADING, "1");
   assert.equal(refused[1]!.fields.READY, "1", "what was in force before still is");
-  assert.match(statusOf(refused[2]!), /^Generation \d+ is in force\. .* is refused, .*steering\.yaml:\d+/);
+  assert.match(
+    statusOf(refused[2]!),
+    /^Generation \d+ is in force\. .*steering\.yaml is refused, .*: line \d+, column \d+: /,
+  );
 
   box.signal("SIGTERM");
   assert.equal((await box.ended()).code, 0, box.stderr);
