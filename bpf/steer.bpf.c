@@ -11,6 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "address.h"
 #include "event_limit.h"
 #include "icmp.h"
 #include "parse.h"
@@ -103,7 +104,7 @@ static __noinline int decided(enum steer_reason reason)
 	return STEER_DROP_REASONS >> reason & 1 ? XDP_DROP : XDP_PASS;
 }
 
-/* Packets that stay here: a rule passes or drops them, or their port is not listed. */
+/* Packets that stay here: a rule passes or drops them. */
 static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 {
 	struct steer_rule_counters *counters = bpf_map_lookup_elem(&rule_counters, &rule);
@@ -114,12 +115,11 @@ static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 		counters->passed_bytes += bytes;
 		return XDP_PASS;
 	}
-	if (counters && action == STEER_ACTION_DROP) {
+	if (counters) { /* always, and then the action is to drop */
 		counters->dropped_packets++;
 		counters->dropped_bytes += bytes;
-		return XDP_DROP;
 	}
-	return decided(STEER_REASON_UNLISTED_PORT);
+	return XDP_DROP;
 }
 
 /* No socket for the packet's queue: one that appeared after start. Never a black hole. */
@@ -129,11 +129,10 @@ static __noinline int uncovered(struct xdp_md *ctx, __u32 port)
 	return decided(STEER_REASON_UNCOVERED_QUEUE);
 }
 
-/* What the table in force says of a port. */
-static __always_inline const struct steer_port_entry *entry_of(__u32 port)
+/* What a table says of a port. */
+static __always_inline const struct steer_port_entry *entry_of(__u32 table, __u32 port)
 {
-	/* Read once: all of this packet is decided by one half of the table. */
-	__u64 at = (__u64)READ_ONCE_U32(steering_control.active_table) * STEER_PORTS + port;
+	__u64 at = (__u64)table * STEER_PORTS + port;
 
 	SHOW_BOUND(at, STEER_TABLES * STEER_PORTS - 1);
 	return &port_to_queue_map[at];
@@ -155,12 +154,12 @@ static __always_inline int redirect(struct xdp_md *ctx, __u32 rule, __u32 socket
 }
 
 /*
- * What becomes of a UDP packet that is all there. What is rare is in functions of its own and the counting comes last,
- * so that all that is needed of a packet that is redirected stays in registers.
+ * Decides a complete UDP packet by the entry of its rule. Rare cases are functions of their own and counting comes
+ * last, so that all that is needed of a packet that is redirected stays in registers.
  */
-static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end, const struct packet *packet)
+static __always_inline int steer(struct xdp_md *ctx, const struct steer_port_entry *entry, void *data, void *data_end,
+				 const struct packet *packet)
 {
-	const struct steer_port_entry *entry = entry_of(packet->port);
 	__u32 socket;
 
 	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT))
@@ -179,14 +178,81 @@ static __always_inline int steer(struct xdp_md *ctx, void *data, void *data_end,
 	return redirect(ctx, entry->rule, socket, packet->port, data_end - data);
 }
 
+/* What admit() says: why a packet is none of ours, or the index of the entry that is for it, 0 for the port's first. */
+#define NOT_ADMITTED(reason) (1u << 31 | (reason))
+#define IS_ADMITTED(answer) (!((answer) >> 31))
+
+/*
+ * Whether a kernel socket on this port would get the packet, and the rule of the port that has its destination address.
+ *
+ * Offset of the source address within the frame, the destination after it.
+ */
+static __noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 port)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	const struct steer_port_entry *entry = entry_of(table, port);
+	__u32 index;
+	__u64 mask;
+
+	if (data + sizeof(struct ethhdr) > data_end)
+		return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
+	if (entry->addresses == STEER_ADDRESS_SET_ANY)
+		return 0;
+	if (!is_own_mac(destination_mac(data)))
+		return NOT_ADMITTED(STEER_REASON_OTHER_MAC);
+	if (address_words == 2) {
+		struct iphdr *ip = data + ((address_at - offsetof(struct iphdr, saddr)) & 0x3fff);
+
+		if ((void *)(ip + 1) > data_end)
+			return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
+		if (!is_header_sound(ip, data_end))
+			return NOT_ADMITTED(STEER_REASON_BAD_IP_CHECKSUM);
+		if (is_martian(table, ip->saddr))
+			return NOT_ADMITTED(STEER_REASON_MARTIAN_SOURCE);
+		mask = ipv4_mask(table, ip->daddr);
+		/* The kernel has all of 127.0.0.0/8, for packets from the box itself only. */
+		if (device.flags & STEER_DEVICE_FLAG_LOOPBACK && bpf_ntohl(ip->daddr) >> 24 == 127)
+			mask |= 1 << STEER_ADDRESS_SET_OWN;
+	} else {
+		__be32 *both = data + (address_at & 0x3fff), *to = both + 4;
+
+		if ((void *)(both + 8) > data_end)
+			return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
+		if (is_ipv6_martian(both))
+			return NOT_ADMITTED(STEER_REASON_MARTIAN_SOURCE);
+		mask = ipv6_mask(table, to);
+		if (device.flags & STEER_DEVICE_FLAG_LOOPBACK && !(to[0] | to[1] | to[2]) && to[3] == bpf_htonl(1))
+			mask |= 1 << STEER_ADDRESS_SET_OWN;
+	}
+	if (has_address(entry, mask))
+		return 0;
+	index = entry->next ? further_entry(table, entry->next, mask) : 0;
+	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
+}
+
+/* The entry that admit() found. */
+static __always_inline const struct steer_port_entry *admitted_entry(__u32 table, __u32 port, __u32 answer)
+{
+	return answer ? more_entry(table, answer) : entry_of(table, port);
+}
+
 /*
  * A first fragment: the kernel stack would answer that nobody listens on a port that a worker serves, to a client that
  * has sent a datagram of several fragments.
  */
-static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port)
+static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 address_at, __u32 address_words)
 {
-	const struct steer_port_entry *entry = entry_of(port & (STEER_PORTS - 1));
+	__u32 table = READ_ONCE_U32(steering_control.active_table);
+	const struct steer_port_entry *entry = entry_of(table, port);
+	__u32 answer;
 
+	if (entry->action == STEER_ACTION_NONE)
+		return decided(STEER_REASON_FRAGMENT);
+	answer = admit(ctx, address_at, address_words, table, port);
+	if (!IS_ADMITTED(answer))
+		return decided(STEER_REASON_FRAGMENT);
+	entry = admitted_entry(table, port, answer);
 	if (!(entry->flags & STEER_PORT_FLAG_DROP_FRAGMENTS))
 		return decided(STEER_REASON_FRAGMENT);
 	if (entry->action == STEER_ACTION_DROP)
@@ -196,23 +262,30 @@ static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port)
 
 /*
  * An ICMP message: an error about a packet that a worker has sent goes to this worker, all others to the kernel stack.
- * The worker is the one of the port that the packet came from, which is the backend's way to a worker or a rule's port;
- * where flows are spread over workers, the one that gets the packets of the other direction.
+ * The worker is the one of the port and address that the packet came from, which is the backend's way to a worker or a
+ * rule's port; where flows are spread over workers, the one that gets the packets of the other direction.
  *
  * Offsets within the frame: of the ICMP header, of the IP packet's addresses, and of its end.
  */
-static __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 addresses, __u32 end, __u32 address_words)
+static __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_at, __u32 end, __u32 address_words)
 {
+	__u32 table = READ_ONCE_U32(steering_control.active_table);
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
 	const struct steer_port_entry *entry;
 	struct packet packet = {};
-	__u32 worker;
+	__u32 worker, answer;
 
-	if (!parse_error(data + (icmp & 0x3fff), data + (addresses & 0x3fff), data + (end & 0x1ffff), data_end,
+	if (!parse_error(data + (icmp & 0x3fff), data + (address_at & 0x3fff), data + (end & 0x1ffff), data_end,
 			 address_words == 8, &packet))
 		return decided(STEER_REASON_NOT_UDP);
-	entry = entry_of(packet.port);
+	if (entry_of(table, packet.port)->action == STEER_ACTION_NONE)
+		return decided(STEER_REASON_NOT_UDP);
+	/* The quoted packet was sent from the address that the error is for. */
+	answer = admit(ctx, address_at, address_words, table, packet.port);
+	if (!IS_ADMITTED(answer))
+		return decided(STEER_REASON_NOT_UDP);
+	entry = admitted_entry(table, packet.port, answer);
 	if (entry->action < STEER_ACTION_REDIRECT || !(entry->flags & STEER_PORT_FLAG_ERRORS))
 		return decided(STEER_REASON_NOT_UDP);
 	worker = entry->worker;
@@ -233,10 +306,18 @@ static __noinline int steer_others(struct xdp_md *ctx)
 	struct packet packet = {};
 	enum steer_reason reason = parse(data, data_end, &packet);
 
-	if (reason == STEER_REASON_STEERED)
-		return steer(ctx, data, data_end, &packet);
+	if (reason == STEER_REASON_STEERED) {
+		__u32 table = READ_ONCE_U32(steering_control.active_table), answer;
+
+		if (entry_of(table, packet.port)->action == STEER_ACTION_NONE)
+			return decided(STEER_REASON_UNLISTED_PORT);
+		answer = admit(ctx, (void *)packet.addresses - data, packet.address_words, table, packet.port);
+		if (!IS_ADMITTED(answer))
+			return decided(answer & 0xff);
+		return steer(ctx, admitted_entry(table, packet.port, answer), data, data_end, &packet);
+	}
 	if (reason == STEER_REASON_FRAGMENT && packet.udp)
-		return decide_fragment(ctx, packet.port);
+		return decide_fragment(ctx, packet.port, (void *)packet.addresses - data, packet.address_words);
 	if (packet.icmp)
 		return steer_error(ctx, packet.icmp - data, (void *)packet.addresses - data, packet.end - data,
 				   packet.address_words);
@@ -245,16 +326,61 @@ static __noinline int steer_others(struct xdp_md *ctx)
 	return decided(reason);
 }
 
+/* An IPv4 destination address that is not the first entry's by what is inline. @returns As admit(). */
+static __noinline __u32 admit_elsewhere(__u32 table, __u32 port, __be32 address)
+{
+	const struct steer_port_entry *entry = entry_of(table, port);
+	__u64 mask = ipv4_mask(table, address);
+	__u32 index;
+
+	if (has_address(entry, mask))
+		return 0;
+	index = entry->next ? further_entry(table, entry->next, mask) : 0;
+	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
+}
+
 SEC("xdp")
 int xdp_port_redirect(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
+	const struct steer_addresses *known;
+	const struct steer_port_entry *entry;
 	struct packet packet = {};
+	struct iphdr *ip;
+	__u32 *words;
+	__u32 table;
+	__u64 mask;
 
 	if (!LIKELY(parse_plain(data, data_end, &packet)))
 		return steer_others(ctx);
-	return steer(ctx, data, data_end, &packet);
+	/* Read once: all of this packet is decided by one half of the tables. */
+	table = READ_ONCE_U32(steering_control.active_table);
+	entry = entry_of(table, packet.port);
+	if (!LIKELY(entry->action))
+		return decided(STEER_REASON_UNLISTED_PORT);
+	if (entry->addresses == STEER_ADDRESS_SET_ANY)
+		return steer(ctx, entry, data, data_end, &packet);
+
+	known = addresses_of(table);
+	ip = data + sizeof(struct ethhdr);
+	words = (__u32 *)ip;
+	if (!LIKELY(destination_mac(data) == device.macs[0] && is_plain_source(known, ip->saddr) &&
+		    is_whole_sum((__u64)words[0] + words[1] + words[2] + words[3] + words[4])))
+		return steer_others(ctx);
+	mask = ip->daddr == known->ipv4[0] ? known->ipv4_masks[0] :
+	       ip->daddr == known->ipv4[1] ? known->ipv4_masks[1] :
+	       ip->daddr == known->ipv4[2] ? known->ipv4_masks[2] :
+	       ip->daddr == known->ipv4[3] ? known->ipv4_masks[3] :
+					     0;
+	if (!LIKELY(mask >> entry->addresses & 1)) {
+		__u32 answer = admit_elsewhere(table, packet.port, ip->daddr);
+
+		if (!IS_ADMITTED(answer))
+			return decided(answer & 0xff);
+		entry = admitted_entry(table, packet.port, answer);
+	}
+	return steer(ctx, entry, data, data_end, &packet);
 }
 
 char _license[] SEC("license") = "GPL";

@@ -14,6 +14,30 @@ enum steer_limit {
 	STEER_TABLES = 2,      /* one in force, one being written */
 	STEER_RULE_SLOTS = 8320, /* two generations of 4,096 rules, the answers of 64 workers, and slot 0 */
 	STEER_EVENTS_BYTES = 65536,
+	STEER_MORE_ENTRIES = 16384, /* entries of ports that have more than one rule, and index 0, which is none */
+	STEER_INLINE_ADDRESSES = 4, /* of each IP version, compared without a look-up */
+	STEER_ADDRESSES = 65536,    /* most addresses, and most prefixes of each IP version, of both tables */
+	STEER_SOURCE_WORDS = 16,    /* of 64 bits */
+	STEER_MACS = 64,
+};
+
+/* Sets of destination addresses, by their number in a port's entry: a bit in an address's mask, but for ANY. */
+enum steer_address_set {
+	STEER_ADDRESS_SET_OWN = 0,     /* this box's unicast addresses */
+	STEER_ADDRESS_SET_ANY = 1,     /* whatever the address is */
+	STEER_ADDRESS_SET_LISTS = 2,   /* the first set that a rule lists */
+	STEER_ADDRESS_SET_MARTIAN = 63 /* IPv4 addresses that are nobody else's source: own ones and broadcasts */
+};
+
+/* What the addresses of a table need besides the inline ones: bits. */
+enum steer_address_flag {
+	STEER_ADDRESS_FLAG_HASHED = 1,  /* some are in address_masks */
+	STEER_ADDRESS_FLAG_IPV4_PREFIXES = 2,
+	STEER_ADDRESS_FLAG_IPV6_PREFIXES = 4,
+};
+
+enum steer_device_flag {
+	STEER_DEVICE_FLAG_LOOPBACK = 1, /* packets from the box to itself */
 };
 
 /* What a port's entry says. NONE is an unlisted port: all zero. */
@@ -54,7 +78,11 @@ enum steer_verdict {
 	REASON(BAD_LENGTH, PASS)      /* a length field contradicts the frame */ \
 	REASON(IPV6_EXTENSIONS, PASS) /* more extension headers than are walked, or a source route */ \
 	REASON(UNCOVERED_QUEUE, PASS) /* no socket for this queue: the kernel stack gets the packet */ \
-	REASON(FRAGMENT_DROPPED, DROP) /* a first fragment to a listed port, which the kernel stack would refuse */
+	REASON(FRAGMENT_DROPPED, DROP) /* a first fragment to a listed port, which the kernel stack would refuse */ \
+	REASON(OTHER_ADDRESS, PASS)   /* for a listed port, but no rule of it has the destination address */ \
+	REASON(OTHER_MAC, PASS)       /* for a listed port, in a frame for somebody else */ \
+	REASON(MARTIAN_SOURCE, PASS)  /* for a listed port, from an address that nobody can have sent it from */ \
+	REASON(BAD_IP_CHECKSUM, PASS) /* for a listed port, with a wrong checksum of the IPv4 header */
 
 enum steer_reason {
 #define STEER_REASON_VALUE(name, verdict) STEER_REASON_##name,
@@ -80,14 +108,56 @@ enum steer_event_kind {
 	STEER_EVENT_COUNT,
 };
 
-/* One of the 65,536 ports. */
+/* One of the 65,536 ports, or of the further rules of one. */
 struct steer_port_entry {
 	__u16 rule;   /* slot of rule_counters; also the worker's rule id */
-	__u16 worker;
+	__u8 worker;
 	__u8 action;  /* enum steer_action */
 	__u8 flags;   /* enum steer_port_flag */
-	__u8 reserved[2];
+	__u8 addresses; /* enum steer_address_set */
+	__u16 next;   /* index in more_entries of the port's next rule, 0 for none */
 } __attribute__((aligned(8)));
+
+/*
+ * The addresses that packets can be for, of one table. A mask has a bit for each set that the address is in. IPv4
+ * addresses as they are in a packet; unused places are all zero.
+ */
+struct steer_addresses {
+	__u64 ipv4_masks[STEER_INLINE_ADDRESSES];
+	__u64 ipv6_masks[STEER_INLINE_ADDRESSES];
+	/* A bit for each value that source_bit() has for a martian source. */
+	__u64 source_filter[STEER_SOURCE_WORDS];
+	__be32 ipv4[STEER_INLINE_ADDRESSES];
+	__be32 ipv6[4 * STEER_INLINE_ADDRESSES];
+	__u32 flags; /* enum steer_address_flag */
+} __attribute__((aligned(512))); /* the index of a table is a shift */
+
+/* Key of address_masks. An IPv4 address is in the first word, family 4. */
+struct steer_address_key {
+	__u16 table;
+	__u16 family;
+	__be32 address[4];
+};
+
+/* Keys of the prefixes; the length counts the bits of the table, too. */
+struct steer_ipv4_prefix {
+	__u32 length;
+	__u32 table;
+	__be32 address[1];
+};
+
+struct steer_ipv6_prefix {
+	__u32 length;
+	__u32 table;
+	__be32 address[4];
+};
+
+/* The device that packets come by: Ethernet addresses that are the box's own there. None: all are. */
+struct steer_device {
+	__u32 flags; /* enum steer_device_flag */
+	__u32 mac_count;
+	__u64 macs[STEER_MACS]; /* two zero bytes, then the address, as a little-endian number; unused ones are 0 */
+};
 
 /* Which half of port_to_queue_map is in force: the one word a live change flips. */
 struct steer_control {
@@ -137,6 +207,9 @@ struct steer_parameters {
 		enum steer_limit limit;
 		enum steer_action action;
 		enum steer_port_flag port_flag;
+		enum steer_address_set address_set;
+		enum steer_address_flag address_flag;
+		enum steer_device_flag device_flag;
 		enum steer_reason reason;
 		enum steer_verdict verdict;
 		enum steer_verdict_of verdict_of;

@@ -25,7 +25,7 @@ export function list({ appliance, reloader }: HttpOptions): Answer {
   return ofGeneration(generation, { generation, ports: listPorts(reloader.config.steering) });
 }
 
-/** POST `{ ports, worker, action?, rule?, save? }`: gives ports to a rule. */
+/** POST `{ ports, addresses?, worker, action?, rule?, save? }`: gives ports to a rule. */
 export async function set(
   { reloader }: HttpOptions,
   query: URLSearchParams,
@@ -54,7 +54,7 @@ function changed(applied: Applied, save: boolean, { dryRun = false }: Conditions
   return ofGeneration(applied.generation, change);
 }
 
-const KEYS = ["ports", "worker", "action", "rule", "save"];
+const KEYS = ["ports", "addresses", "worker", "action", "rule", "save"];
 
 function readOrderBody({ body: bytes }: Question): PortsOrder & { readonly save: boolean } {
   let body: unknown;

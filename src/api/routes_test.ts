@@ -237,10 +237,10 @@ Deno.test("a change is refused with 412 on top of another generation, and ?dry_r
 const BAD_ORDERS: readonly (readonly [body: string, status: number, says: RegExp])[] = [
   ["", 400, /not JSON/],
   ["{", 400, /not JSON/],
-  ["null", 400, /no JSON object: expected one with ports, worker/],
+  ["null", 400, /no JSON object: expected one with ports, addresses, worker/],
   ["[]", 400, /no JSON object/],
   ['"8080"', 400, /no JSON object/],
-  ['{ "port": 8080 }', 400, /unknown key "port": expected ports, worker/],
+  ['{ "port": 8080 }', 400, /unknown key "port": expected ports, addresses, worker/],
   ['{ "__proto__": 1, "ports": 1 }', 400, /unknown key "__proto__"/],
   ['{ "ports": 8080, "worker": 0, "save": "yes" }', 400, /"save" is not true or false/],
   ["{}", 422, /worker/],

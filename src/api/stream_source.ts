@@ -10,6 +10,7 @@
  */
 import { type LogEvent, onEvent, recentEvents } from "../log.ts";
 import { ACTION_TABLE } from "../steering/action.ts";
+import { textOf } from "../steering/addresses.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { toJson } from "../text.ts";
 import { VERSION } from "../version.ts";
@@ -126,9 +127,10 @@ export class StreamSource {
     const { generation } = history;
     if (this.#config?.generation !== generation) {
       const { interfaces, workers, control, log } = reloader.config;
-      const rules = history.rules.map(({ name, ports, worker, action }) => ({
+      const rules = history.rules.map(({ name, ports, addresses, worker, action }) => ({
         name,
         ports: formatPorts(ports),
+        addresses: textOf(addresses),
         worker,
         action: action.kind,
         ends: ACTION_TABLE[action.kind].ends,

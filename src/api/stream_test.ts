@@ -108,6 +108,7 @@ Deno.test("a stream tells a new watcher who this is, the past, the rules, what w
   assert.deepEqual(config!.data.rules[0], {
     name: "game",
     ports: "8080,27015-27016",
+    addresses: "own",
     worker: 0,
     action: "count",
     ends: "worker",

@@ -30,6 +30,7 @@ import { requireInterface } from "../host/interface_index.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
 import { Reconciler, type Repair } from "../engine/reconciler.ts";
+import { AddressFollower } from "./own_addresses.ts";
 import { Steering } from "./steering.ts";
 import { WorkerPool } from "../engine/workers.ts";
 
@@ -48,6 +49,7 @@ interface Parts {
   readonly devices: Devices;
   keeper?: InterfaceKeeper;
   reconciler?: Reconciler;
+  addresses?: AddressFollower;
   steering?: Steering;
   captures?: Captures;
 }
@@ -116,6 +118,11 @@ export class Appliance {
         // The first forward table is made while workers start, and names ways out that are there when it is in force.
         steered.setCondition("attached");
       }
+      const addresses = parts.addresses = new AddressFollower({
+        ...{ devices, interfaces, queue },
+        apply: () => steering.followAddresses(),
+      });
+      addresses.setMacs();
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
       const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
       const [low, high] = crypto.getRandomValues(new Int32Array(2));
@@ -135,7 +142,7 @@ export class Appliance {
       const slots = new RuleSlots(LIMIT.RULE_SLOTS);
       const ruleTotals = new RuleTotals(interfaces, workers.counters, slots);
       const { program } = interfaces[0]!;
-      const portTable = new PortTable(program);
+      const portTable = new PortTable(program, () => addresses.own);
       const steering: Steering = new Steering({
         portTable,
         exact: program.embedded,
@@ -172,7 +179,12 @@ export class Appliance {
       await steering.captured;
       workers.watch();
       parts.reconciler = new Reconciler({ portTable, interfaces });
-      keeper.watch(() => steering.forwarding.interfacesChanged());
+      keeper.watch(() => {
+        addresses.look();
+        steering.forwarding.interfacesChanged();
+      });
+      devices.follow(() => addresses.look());
+      addresses.look(); // for what has changed since the first table was written
       return new Appliance(parts, steering, ruleTotals, queue);
     } catch (error) {
       await close(parts);
@@ -260,9 +272,10 @@ function findAll(wanted: readonly InterfaceConfig[], devices: Devices): FoundInt
 }
 
 async function close(parts: Parts): Promise<void> {
-  const { interfaces, workers, devices, keeper, reconciler, steering, captures } = parts;
+  const { interfaces, workers, devices, keeper, reconciler, addresses, steering, captures } = parts;
   reconciler?.[Symbol.dispose]();
   keeper?.[Symbol.dispose]();
+  addresses?.[Symbol.dispose]();
   devices[Symbol.dispose]();
   for (const steered of interfaces) steered.detach();
   await rcuGracePeriod(); // the last redirected packets are in the rings now

@@ -175,6 +175,12 @@ export class Steering implements AsyncDisposable {
     this.#passing = passing;
   }
 
+  /** Writes the port table anew, for the box's addresses of now. In a turn of the queue. */
+  async followAddresses(): Promise<void> {
+    if (this.#stopped || this.#generation === 0) return;
+    (await this.#preparePorts(this.#rules, this.#passing)).flip();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     this.#again?.[Symbol.dispose]();

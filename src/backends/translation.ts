@@ -22,7 +22,7 @@ export function answerRules(
   const taken = others.flatMap(({ ports }) => ports);
   return Array.from({ length: workers }, (_, worker) => {
     const ports = without([shareOf(first, last, worker, workers)], taken);
-    return { name: ANSWERS, ports, worker, action: { kind: "answer" }, fragments: "drop" };
+    return { name: ANSWERS, ports, addresses: "own", worker, action: { kind: "answer" }, fragments: "drop" };
   });
 }
 

@@ -23,7 +23,14 @@ const CONFIG = {
 
 Deno.test("answerRules() shares the translation ports out, but for those that a rule has", () => {
   const portsOf = (...taken: PortRange[]): unknown => {
-    const rules: Rule[] = [{ name: "other", ports: taken, worker: 0, action: { kind: "count" }, fragments: "drop" }];
+    const rules: Rule[] = [{
+      name: "other",
+      ports: taken,
+      worker: 0,
+      action: { kind: "count" },
+      addresses: "own",
+      fragments: "drop",
+    }];
     return answerRules(CONFIG, 2, rules).map(({ ports }) =>
       ports.map(({ first, last }) => `${first}-${last}`).join(",")
     );

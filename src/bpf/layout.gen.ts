@@ -9,11 +9,58 @@ export const ACTION = {
   SPREAD: 4,
 } as const;
 
+/** `enum steer_address_flag` */
+export const ADDRESS_FLAG = {
+  HASHED: 1,
+  IPV4_PREFIXES: 2,
+  IPV6_PREFIXES: 4,
+} as const;
+
+/** Byte offsets in `struct steer_address_key`. */
+export const ADDRESS_KEY = {
+  size: 20,
+  table: 0,
+  family: 2,
+  address: 4,
+} as const;
+
+/** `enum steer_address_set` */
+export const ADDRESS_SET = {
+  OWN: 0,
+  ANY: 1,
+  LISTS: 2,
+  MARTIAN: 63,
+} as const;
+
+/** Byte offsets in `struct steer_addresses`. */
+export const ADDRESSES = {
+  size: 512,
+  ipv4Masks: 0,
+  ipv6Masks: 32,
+  sourceFilter: 64,
+  ipv4: 192,
+  ipv6: 208,
+  flags: 272,
+} as const;
+
 /** Byte offsets in `struct steer_control`. */
 export const CONTROL = {
   size: 8,
   activeTable: 0,
   generation: 4,
+} as const;
+
+/** Byte offsets in `struct steer_device`. */
+export const DEVICE = {
+  size: 520,
+  flags: 0,
+  macCount: 4,
+  macs: 8,
+} as const;
+
+/** `enum steer_device_flag` */
+export const DEVICE_FLAG = {
+  LOOPBACK: 1,
 } as const;
 
 /** Byte offsets in `struct steer_event`. */
@@ -45,17 +92,38 @@ export const EVENT_LIMIT = {
   count: 16,
 } as const;
 
+/** Byte offsets in `struct steer_ipv4_prefix`. */
+export const IPV4_PREFIX = {
+  size: 12,
+  length: 0,
+  table: 4,
+  address: 8,
+} as const;
+
+/** Byte offsets in `struct steer_ipv6_prefix`. */
+export const IPV6_PREFIX = {
+  size: 24,
+  length: 0,
+  table: 4,
+  address: 8,
+} as const;
+
 /** `enum steer_limit` */
 export const LIMIT = {
   PORTS: 65536,
   TABLES: 2,
   RULE_SLOTS: 8320,
   EVENTS_BYTES: 65536,
+  MORE_ENTRIES: 16384,
+  INLINE_ADDRESSES: 4,
+  ADDRESSES: 65536,
+  SOURCE_WORDS: 16,
+  MACS: 64,
 } as const;
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 88,
+  size: 96,
   workerCount: 0,
 } as const;
 
@@ -64,8 +132,10 @@ export const PORT_ENTRY = {
   size: 8,
   rule: 0,
   worker: 2,
-  action: 4,
-  flags: 5,
+  action: 3,
+  flags: 4,
+  addresses: 5,
+  next: 6,
 } as const;
 
 /** `enum steer_port_flag` */
@@ -88,7 +158,11 @@ export const REASON = {
   IPV6_EXTENSIONS: 9,
   UNCOVERED_QUEUE: 10,
   FRAGMENT_DROPPED: 11,
-  COUNT: 12,
+  OTHER_ADDRESS: 12,
+  OTHER_MAC: 13,
+  MARTIAN_SOURCE: 14,
+  BAD_IP_CHECKSUM: 15,
+  COUNT: 16,
 } as const;
 
 /** Byte offsets in `struct steer_rule_counters`. */
@@ -123,10 +197,14 @@ export const VERDICT_OF = {
   IPV6_EXTENSIONS: 2,
   UNCOVERED_QUEUE: 2,
   FRAGMENT_DROPPED: 1,
+  OTHER_ADDRESS: 2,
+  OTHER_MAC: 2,
+  MARTIAN_SOURCE: 2,
+  BAD_IP_CHECKSUM: 2,
 } as const;
 
 /** Byte offsets in `struct steer_xdp_counters`. */
 export const XDP_COUNTERS = {
-  size: 96,
+  size: 128,
   byReason: 0,
 } as const;

@@ -1,6 +1,6 @@
 /**
- * The kernel's port table: two halves of one variable, written through mmap, one in force at a time
- * (steering/published.ts).
+ * The kernel's port table: two halves of its variables, written through mmap, one in force at a time
+ * (steering/published.ts). Which addresses packets may be for is a part of each half.
  *
  * A change is written into the half that no packet reads, compared with what the kernel then has, and put in force by
  * one 32-bit store. A packet reads the index once, so it is decided by one half only. The half that went out of force
@@ -16,24 +16,24 @@ import { syscallError } from "../ffi/errno.ts";
 import { equalBytes, rcuGracePeriod } from "../ffi/libc.ts";
 import { lookupElement } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
-import { PORT_ACTION, PORT_COUNT, type PortMap } from "../steering/port_map.ts";
+import { NO_ADDRESSES, type OwnAddresses } from "../steering/addresses.ts";
+import { PORT_COUNT, type PortMap } from "../steering/port_map.ts";
 import { type Change, Published } from "../steering/published.ts";
-import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_FLAG } from "./layout.gen.ts";
+import { AddressTable } from "./address_table.ts";
+import { CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
+import { MORE_BYTES, packPorts, TABLE_BYTES } from "./port_entries.ts";
 import type { SteeringProgram } from "./program.ts";
-
-const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
-  .sort(([, left], [, right]) => left - right)
-  .map(([name]) => ACTION[name.toUpperCase() as keyof typeof ACTION]);
 
 type ControlWord = "activeTable" | "generation";
 
-const TABLE_BYTES = PORT_COUNT * PORT_ENTRY.size;
 const PAGE_BYTES = 4096;
 
 /** Where ports are steered: what {@linkcode PortTable} does, and what tests do without a kernel. */
 export interface PortSteering extends AsyncDisposable {
   /**
    * Makes a new table ready. One at a time: the next may be prepared when this one has flipped, or is given up.
+   *
+   * The box's own addresses are those of this moment.
    *
    * @throws {SteerError} when the kernel's copy differs; it was never in force then.
    */
@@ -46,6 +46,9 @@ export class PortTable implements PortSteering {
   readonly #program: SteeringProgram;
   readonly #memory: MappedMemory;
   readonly #controlMemory: MappedMemory;
+  readonly #moreMemory: MappedMemory;
+  readonly #addresses: AddressTable;
+  readonly #own: () => OwnAddresses;
   readonly #bytes: Uint8Array;
   readonly #control: Uint32Array;
   /** The number of each half. */
@@ -57,12 +60,19 @@ export class PortTable implements PortSteering {
   readonly #wanted = Array.from({ length: LIMIT.TABLES }, () => new Uint8Array(TABLE_BYTES));
   // Kept: memory that is touched for the first time costs more than all the rest of a change.
   readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
+  readonly #more = new Uint8Array(MORE_BYTES);
+  /** By half: bytes of further entries that are in use. */
+  readonly #moreUsed = new Array<number>(LIMIT.TABLES).fill(0);
   #grace: Promise<void> = Promise.resolve();
 
-  constructor(program: SteeringProgram) {
+  /** @param own The box's addresses at any time. */
+  constructor(program: SteeringProgram, own: () => OwnAddresses = () => NO_ADDRESSES) {
     this.#program = program;
+    this.#own = own;
     this.#memory = MappedMemory.shared(program.portTableFd, LIMIT.TABLES * TABLE_BYTES, 0, "map port_to_queue_map");
     this.#controlMemory = MappedMemory.shared(program.controlFd, PAGE_BYTES, 0, "map steering_control");
+    this.#moreMemory = MappedMemory.shared(program.moreEntriesFd, LIMIT.TABLES * MORE_BYTES, 0, "map more_entries");
+    this.#addresses = new AddressTable(program);
     this.#bytes = new Uint8Array(this.#memory.view());
     this.#control = new Uint32Array(this.#controlMemory.view());
     this.#active = this.#read("activeTable") & 1;
@@ -134,8 +144,12 @@ export class PortTable implements PortSteering {
   async prepare(ports: PortMap, generation: number): Promise<Change> {
     const idle = await this.#halves.idle();
     const wanted = this.#wanted[idle]!; // not the mapping itself, which is the kernel's own memory and cannot differ from it
-    pack(ports, wanted);
+    const { lists, moreBytes } = packPorts(ports, wanted, this.#more);
+    this.#addresses.write(idle, this.#own(), lists);
     this.#bytes.set(wanted, idle * TABLE_BYTES);
+    const written = Math.max(moreBytes, this.#moreUsed[idle]!);
+    new Uint8Array(this.#moreMemory.view()).set(this.#more.subarray(0, written), idle * MORE_BYTES);
+    this.#moreUsed[idle] = moreBytes;
     const kernel = readPortTable(this.#program.portTableFd, idle, this.#kernel);
     if (!equalBytes(wanted, kernel)) {
       const port = Math.floor(wanted.findIndex((byte, at) => byte !== kernel[at]) / PORT_ENTRY.size);
@@ -159,6 +173,8 @@ export class PortTable implements PortSteering {
     await this.#grace;
     this.#memory.close();
     this.#controlMemory.close();
+    this.#moreMemory.close();
+    this.#addresses[Symbol.dispose]();
   }
 }
 
@@ -182,27 +198,4 @@ export function readPortTable(
   const result = lookupElement(fd, new Uint8Array(4), table);
   if (result < 0) throw syscallError("bpf_map_lookup_elem", -result, "read port_to_queue_map back");
   return table.subarray(half * TABLE_BYTES, (half + 1) * TABLE_BYTES);
-}
-
-/**
- * Fills a whole half, by copying: a loop over all ports, in code that has hardly run before, takes some milliseconds.
- */
-function pack(ports: PortMap, bytes: Uint8Array<ArrayBuffer>): void {
-  bytes.fill(0);
-  const words = new Uint32Array(bytes.buffer);
-  const entry = new DataView(new ArrayBuffer(PORT_ENTRY.size));
-  const stride = PORT_ENTRY.size / 4;
-  for (const { first, last, action, errors, dropsFragments, rule, worker } of ports) {
-    entry.setUint16(PORT_ENTRY.rule, rule, true);
-    entry.setUint16(PORT_ENTRY.worker, worker, true);
-    entry.setUint8(PORT_ENTRY.action, KERNEL_ACTION[action]!);
-    const flags = (errors ? PORT_FLAG.ERRORS : 0) | (dropsFragments ? PORT_FLAG.DROP_FRAGMENTS : 0);
-    entry.setUint8(PORT_ENTRY.flags, flags);
-    const [from, end] = [first * stride, (last + 1) * stride];
-    for (let word = 0; word < stride; word++) words[from + word] = entry.getUint32(4 * word, true);
-    // What is there, once more behind itself.
-    for (let done = stride; from + done < end; done *= 2) {
-      words.copyWithin(from + done, from, Math.min(from + done, end - done));
-    }
-  }
 }

@@ -24,13 +24,30 @@ import {
   updateElement,
 } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
-import { LIMIT, PARAMETERS, REASON, RULE_COUNTERS, XDP_COUNTERS } from "./layout.gen.ts";
+import type { AddressMaps } from "./address_table.ts";
+import { DEVICE, DEVICE_FLAG, LIMIT, PARAMETERS, REASON, RULE_COUNTERS, XDP_COUNTERS } from "./layout.gen.ts";
 
 const PROGRAM = "xdp_port_redirect";
-/** Sections of the variables `port_to_queue_map` and `steering_control`: each is a map. */
-const PORT_TABLE_MAP = ".bss.ports";
-const CONTROL_MAP = ".data.control";
-const SHARED_MAPS = [PORT_TABLE_MAP, CONTROL_MAP] as const;
+/** Maps by what they hold. Those with a point before their names are sections of variables. */
+const SHARED_MAPS = {
+  /** `port_to_queue_map` */
+  portTable: ".bss.ports",
+  moreEntries: ".bss.more",
+  addresses: ".bss.addresses",
+  addressMasks: "address_masks",
+  ipv4Prefixes: "ipv4_prefixes",
+  ipv6Prefixes: "ipv6_prefixes",
+  control: ".data.control",
+} as const;
+const OWN_MAPS = {
+  xsk: "xsk_map",
+  device: ".data.device",
+  rules: "rule_counters",
+  xdp: "xdp_counters",
+  events: "events",
+  eventLimits: "event_limits",
+} as const;
+const MAPS = { ...SHARED_MAPS, ...OWN_MAPS };
 
 export interface SteeringProgramOptions {
   /** Contents of a compiled object; the embedded one where undefined. */
@@ -80,24 +97,17 @@ export class SteeringProgram implements Disposable {
   /** False for an object of the operator's: what it redirects is not known to be what the port table says. */
   readonly embedded: boolean;
   readonly #handle: BpfObjectHandle;
-  readonly #fds: Readonly<Record<"xsk" | "portTable" | "control" | "rules" | "xdp" | "events" | "eventLimits", number>>;
+  readonly #fds: Readonly<Record<keyof typeof MAPS, number>>;
   readonly #cpus = possibleCpus();
   #closed = false;
 
   private constructor(handle: BpfObjectHandle, { workerCount, object }: SteeringProgramOptions) {
-    const fd = (name: string): number => mapFd(findMap(handle, name));
     this.#handle = handle;
     this.workerCount = workerCount;
     this.embedded = object === undefined;
-    this.#fds = {
-      xsk: fd("xsk_map"),
-      portTable: fd(PORT_TABLE_MAP),
-      control: fd(CONTROL_MAP),
-      rules: fd("rule_counters"),
-      xdp: fd("xdp_counters"),
-      events: fd("events"),
-      eventLimits: fd("event_limits"),
-    };
+    this.#fds = Object.fromEntries(
+      Object.entries(MAPS).map(([key, name]) => [key, mapFd(findMap(handle, name))]),
+    ) as Record<keyof typeof MAPS, number>;
   }
 
   /**
@@ -113,7 +123,9 @@ export class SteeringProgram implements Disposable {
       setInitialValue(findMap(object, ".rodata"), parameters);
       setMaxEntries(findMap(object, "xsk_map"), options.queueLimit * options.workerCount);
       if (shareWith === undefined) return;
-      for (const name of SHARED_MAPS) reuseMap(findMap(object, name), mapFd(findMap(shareWith.#handle, name)));
+      for (const name of Object.values(SHARED_MAPS)) {
+        reuseMap(findMap(object, name), mapFd(findMap(shareWith.#handle, name)));
+      }
     });
     try {
       return new SteeringProgram(handle, options);
@@ -129,6 +141,20 @@ export class SteeringProgram implements Disposable {
 
   get portTableFd(): number {
     return this.#fds.portTable;
+  }
+
+  /** Of the variable `more_entries`. */
+  get moreEntriesFd(): number {
+    return this.#fds.moreEntries;
+  }
+
+  /** Of the variable `addresses`. */
+  get addressesFd(): number {
+    return this.#fds.addresses;
+  }
+
+  get addressMaps(): AddressMaps {
+    return this.#fds;
   }
 
   get controlFd(): number {
@@ -172,6 +198,23 @@ export class SteeringProgram implements Disposable {
   readReason(reason: number): number {
     const words = this.#readPerCpu(this.#fds.xdp, 0, XDP_COUNTERS.size);
     return words[XDP_COUNTERS.byReason / 8 + reason]!;
+  }
+
+  /**
+   * Tells the program which Ethernet addresses are the box's own where packets come in; none: all are.
+   *
+   * @param macs The device's own first.
+   */
+  setDevice({ isLoopback, macs }: { readonly isLoopback: boolean; readonly macs: readonly Uint8Array[] }): void {
+    const bytes = new Uint8Array(DEVICE.size);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(DEVICE.flags, isLoopback ? DEVICE_FLAG.LOOPBACK : 0, true);
+    // Where there are more than can be told apart, none is looked at.
+    const told = macs.length > LIMIT.MACS ? [] : macs;
+    view.setUint32(DEVICE.macCount, told.length, true);
+    for (const [index, mac] of told.entries()) bytes.set(mac, DEVICE.macs + 8 * index + 2);
+    const result = updateElement(this.#fds.device, u32(0), bytes);
+    if (result < 0) throw syscallError("bpf_map_update_elem", -result, "write the device's addresses");
   }
 
   /**

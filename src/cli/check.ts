@@ -7,6 +7,7 @@ import { readFirstConfig, readStandardInput } from "../config/load.ts";
 import { parseConfig, writeConfig } from "../config/parse.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { EXIT, formatProblem, SteerError } from "../errors.ts";
+import { textOf } from "../steering/addresses.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { plural } from "../text.ts";
 import { print, printError, table } from "./output.ts";
@@ -47,6 +48,13 @@ export function check(given: string | undefined, { config: option, json }: Check
   ];
   print(`${file} is valid: ${counts.join(", ")}`);
   if (steering.length === 0) return;
-  const rows = steering.map(({ name, ports, worker, action }) => [name, formatPorts(ports), `${worker}`, action.kind]);
-  print(table(["RULE", "PORTS", "WORKER", "ACTION"], rows));
+  const allOwn = steering.every(({ addresses }) => addresses === "own");
+  const rows = steering.map(({ name, ports, addresses, worker, action }) => [
+    name,
+    formatPorts(ports),
+    ...allOwn ? [] : [textOf(addresses)],
+    `${worker}`,
+    action.kind,
+  ]);
+  print(table(["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION"], rows));
 }

@@ -97,6 +97,10 @@ export function buildProgram(entry: URL): Command {
       new Option("-a, --action <action>", "what happens to the packets; default: unchanged, or count for new ports")
         .choices(PLAIN_ACTIONS),
     )
+    .option(
+      "--address <addresses>",
+      "own, any, or addresses and prefixes with commas; default: unchanged, or own for new ports",
+    )
     .option("--rule <name>", "add the ports to this rule, or to a new rule of this name")
     .option("--save", SAVE)
     .addOption(socketOption("control socket of the running xdpsteer"))

@@ -6,6 +6,7 @@
 import type { SteeredPorts } from "../config/remap.ts";
 import { EXIT, SteerError } from "../errors.ts";
 import { endsInKernel, KERNEL_ACTIONS } from "../steering/action.ts";
+import { textOf } from "../steering/addresses.ts";
 import { rangeText } from "../steering/rule.ts";
 import { callJson } from "./client.ts";
 import { type Change, printChange } from "./reload.ts";
@@ -29,33 +30,41 @@ export async function list({ socket, json }: CommonOptions): Promise<void> {
   if (ports.length === 0) {
     return print(`generation ${generation}: no port is steered; all packets pass to the kernel stack`);
   }
-  const rows = ports.map(({ rule, worker, action, ...ports }) => [
+  const allOwn = ports.every(({ addresses }) => addresses === "own");
+  const rows = ports.map(({ rule, addresses, worker, action, ...ports }) => [
     rangeText(ports),
+    ...allOwn ? [] : [textOf(addresses)],
     rule,
     endsInKernel(action) ? "-" : `${worker}`,
     action,
   ]);
-  print(table(["PORTS", "RULE", "WORKER", "ACTION"], rows));
+  print(table(["PORTS", ...allOwn ? [] : ["ADDRESSES"], "RULE", "WORKER", "ACTION"], rows));
 }
 
 export interface SetOptions extends CommonOptions {
   readonly worker?: string;
   readonly action?: string;
+  readonly address?: string;
   readonly rule?: string;
   readonly save?: boolean;
 }
 
 /** Gives ports to a worker. */
 export async function set(ports: string, { socket, json = false, ...order }: SetOptions): Promise<void> {
-  const { worker, action, rule, save = false } = order;
+  const { worker, action, address, rule, save = false } = order;
   if (worker === undefined && !(KERNEL_ACTIONS as readonly (string | undefined)[]).includes(action)) {
     throw new SteerError("No worker is named: expected --worker with a worker id or hash", {
       exitCode: EXIT.usage,
       hint: `only --action ${KERNEL_ACTIONS.join(" and ")} need none`,
     });
   }
-  const body = { ports, worker, action, rule, save };
+  const body = { ports, addresses: addressesOf(address), worker, action, rule, save };
   printChange(await callJson<Change>(socket, "POST", "/v1/ports", body), json);
+}
+
+/** `own` and `any` are words, everything else is a list with commas. */
+function addressesOf(text: string | undefined): string | readonly string[] | undefined {
+  return text === undefined || !text.includes(",") ? text : text.split(",").map((item) => item.trim());
 }
 
 /** Leaves ports to the kernel stack again. */

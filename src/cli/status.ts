@@ -78,11 +78,14 @@ function interfaceLine({ name, currentName, state, since, why, attach, queues }:
 }
 
 function rules({ rules }: Status): string {
+  const shown = rules.filter(({ inForce }) => inForce);
+  const allOwn = shown.every(({ addresses }) => addresses === "own");
   return table(
-    ["RULE", "PORTS", "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED", "LOST"],
-    rules.filter(({ inForce }) => inForce).map((rule) => [
+    ["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED", "LOST"],
+    shown.map((rule) => [
       rule.name,
       rule.ports,
+      ...allOwn ? [] : [rule.addresses],
       `${rule.worker}`,
       `${rule.action}`,
       rule.redirected.packets,

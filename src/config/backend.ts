@@ -62,11 +62,12 @@ export function ownAddressFault(text: string): string {
 }
 
 /** The shortest spelling of an address that can be read. */
-function shortest(host: string): string {
+export function shortest(host: string): string {
   return host.includes(":") ? new URL(`http://[${host}]`).hostname.slice(1, -1) : bytesOf(host)!.join(".");
 }
 
-function bytesOf(host: string): Uint8Array | undefined {
+/** The bytes of an address; undefined for what is none. */
+export function bytesOf(host: string): Uint8Array | undefined {
   try {
     // Some read a part that begins with 0 as octal.
     return host.includes(":") || !host.split(".").some(startsWithZero) ? parseAddress(host) : undefined;
@@ -83,8 +84,8 @@ function shapeFault(text: string): string {
   return text.includes(":") ? "is not an address and a port" : hostFault(text, false);
 }
 
-/** Of what should be an IP address. */
-function hostFault(host: string, inBrackets: boolean): string {
+/** What is wrong with what should be an IP address, to follow it in a sentence. */
+export function hostFault(host: string, inBrackets: boolean): string {
   if (host === "") return "has no address";
   if (inBrackets && bytesOf(host)?.length === 4) return "is an IPv4 address in brackets, which are for IPv6";
   if (inBrackets && host.includes("%")) return "names an interface, which the kernel's routes decide";

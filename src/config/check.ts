@@ -14,6 +14,8 @@ import { readBackend } from "./backend.ts";
 import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS, KEEPING, TRANSLATING } from "./forward.ts";
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
+import { type Addresses, commonAddress, MAX_ADDRESS_LISTS, textOf } from "../steering/addresses.ts";
+import { readAddresses } from "./addresses.ts";
 import { show } from "./wording.ts";
 import { type Finding, type Path, type Place, valueAt, type YamlFile } from "./yaml_file.ts";
 
@@ -225,20 +227,54 @@ interface PortOwner {
   readonly path: Path;
 }
 
+/** Ports that rules with the same addresses have claimed. */
+interface AddressClaims {
+  readonly addresses: Addresses;
+  readonly claims: PortClaims<PortOwner>;
+}
+
 function checkPorts(file: YamlFile, report: Report): void {
-  const claims = new PortClaims<PortOwner>();
+  const claimed = new Map<string, AddressClaims>();
+  let lists = 0;
   for (const [rule, entry] of listAt(file.value, "steering").entries()) {
+    const addresses = readAddresses(at(entry, "addresses") ?? "own");
+    if (addresses === undefined) continue; // the schema says why
+    const key = textOf(addresses);
+    let same = claimed.get(key);
+    if (same === undefined) {
+      claimed.set(key, same = { addresses, claims: new PortClaims() });
+      if (typeof addresses !== "string" && ++lists > MAX_ADDRESS_LISTS) {
+        const message = `different list of addresses number ${lists}: expected at most ${MAX_ADDRESS_LISTS}`;
+        if (lists === MAX_ADDRESS_LISTS + 1) report(file.place(["steering", rule, "addresses"]), message);
+        continue;
+      }
+    }
+    const others = [...claimed.values()].filter((other) =>
+      other !== same && commonAddress(other.addresses, addresses) !== undefined
+    );
     for (const { ports, step } of portItems(at(entry, "ports"))) {
       const path = ["steering", rule, "ports", ...step];
-      for (const clash of claims.claim(ports, { rule, path })) {
+      const clashes = [
+        ...same.claims.claim(ports, { rule, path }),
+        ...others.flatMap(({ claims }) => claims.clashes(ports)),
+      ];
+      for (const clash of clashes) {
         const verb = clash.ports.first === clash.ports.last ? "is" : "are";
         const here = `${portText(clash.ports)} of ${ruleText(file, rule)} ${verb}`;
         const { line } = file.position(file.usePlace(clash.owner.path).start);
         const there = `${ruleText(file, clash.owner.rule)} on line ${line}`;
-        report(file.usePlace(path), `${here} already in ${there}: expected each port once`);
+        const theirs = readAddresses(at(file.value, "steering", clash.owner.rule, "addresses") ?? "own")!;
+        report(file.usePlace(path), `${here} already in ${there}${overlapText(theirs, addresses)}`);
       }
     }
   }
+}
+
+function overlapText(theirs: Addresses, ours: Addresses): string {
+  if (theirs === "own" && ours === "own") return ": expected each port once";
+  const both = commonAddress(theirs, ours);
+  const words = both === "own" ? "own addresses" : both === "any" ? "any address" : `address ${both}`;
+  return `, and both are for ${words}: expected each port once for an address`;
 }
 
 function portText({ first, last }: PortRange): string {

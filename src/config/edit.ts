@@ -14,7 +14,9 @@ import { ConfigError, SteerError } from "../errors.ts";
 import type { Action } from "../steering/action.ts";
 import { without } from "../steering/port_set.ts";
 import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
+import type { Addresses } from "../steering/addresses.ts";
 import { actionSchema } from "./actions.ts";
+import { addressesSchema } from "./addresses.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
 import { captureSchema } from "./capture.ts";
 import { flowText, isWord, keyText, shortest } from "./flow.ts";
@@ -159,6 +161,9 @@ class SteeringEdit {
 
   #editRule(node: YAMLMap, before: Rule, after: Rule): void {
     if (!isDeepStrictEqual(before.ports, after.ports)) this.#editPorts(node, before, after.ports);
+    if (!isDeepStrictEqual(before.addresses, after.addresses)) {
+      this.#setValue(node, "addresses", this.#addressesText(after.addresses), ["ports"]);
+    }
     if (before.worker !== after.worker) this.#setValue(node, "worker", flowText(after.worker, this.#json), ["ports"]);
     if (isDeepStrictEqual(before.action, after.action)) return;
     this.#setValue(node, "action", this.#actionText(after.action), ["worker", "ports"]);
@@ -226,16 +231,21 @@ class SteeringEdit {
     return `{ ${this.#ruleKeys(rule).join(", ")} }`;
   }
 
-  #ruleKeys({ name, ports, worker, action, fragments, capture }: Rule): string[] {
+  #ruleKeys({ name, ports, addresses, worker, action, fragments, capture }: Rule): string[] {
     const pairs = [
       ["name", this.#json ? JSON.stringify(name) : nameText(name)],
       ["ports", listText(ports.map(portText))],
+      ...addresses === "own" ? [] : [["addresses", this.#addressesText(addresses)]],
       ["worker", flowText(worker, this.#json)],
       ["action", this.#actionText(action)],
       ...fragments === "drop" ? [] : [["fragments", flowText(fragments, this.#json)]],
       ...capture === undefined ? [] : [["capture", flowText(shortest(captureSchema, capture), this.#json)]],
     ] as const;
     return pairs.map(([key, text]) => `${keyText(key!, this.#json)}: ${text}`);
+  }
+
+  #addressesText(addresses: Addresses): string {
+    return flowText(shortest(addressesSchema, addresses), this.#json);
   }
 
   /** A word, or a map in one line. */

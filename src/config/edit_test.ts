@@ -144,7 +144,14 @@ Deno.test("the first rule finds its place in a file without any", () => {
   assert.equal(set(`${HEAD}steering: null # none\n`, "5", 1), `${HEAD}steering: [${item}] # none\n`);
   const json = JSON.stringify({ version: 1, interfaces: [{ name: "eth0" }] });
   assert.deepEqual(rulesOf(set(json, "5", 1)), [
-    { name: "port-5", ports: [{ first: 5, last: 5 }], worker: 1, action: { kind: "count" }, fragments: "drop" },
+    {
+      name: "port-5",
+      ports: [{ first: 5, last: 5 }],
+      worker: 1,
+      action: { kind: "count" },
+      addresses: "own",
+      fragments: "drop",
+    },
   ]);
 });
 

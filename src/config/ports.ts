@@ -128,7 +128,16 @@ export class PortClaims<Owner> {
 
   /** Gives the free ones of `ports` to `owner`, and returns the runs that belong to others already. */
   claim(ports: PortRange, owner: Owner): Clash<Owner>[] {
-    const id = this.#owners.push(owner);
+    return this.#walk(ports, this.#owners.push(owner));
+  }
+
+  /** The runs of `ports` that belong to somebody. */
+  clashes(ports: PortRange): Clash<Owner>[] {
+    return this.#walk(ports, 0);
+  }
+
+  /** @param id Who gets the free ones; 0: nobody. */
+  #walk(ports: PortRange, id: number): Clash<Owner>[] {
     const clashes: { ports: { first: number; last: number }; owner: Owner }[] = [];
     let current = 0;
     for (let port = ports.first; port <= ports.last; port++) {

@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { SteerError } from "../errors.ts";
+import { type Addresses, commonAddress, textOf as addressesText } from "../steering/addresses.ts";
 import { type Action, KERNEL_ACTIONS } from "../steering/action.ts";
 import { describeAction } from "../steering/diff.ts";
 import { common, merged, portsText, samePorts, without } from "../steering/port_set.ts";
@@ -21,6 +22,8 @@ export interface PortsOrder {
   readonly ports?: unknown;
   /** Needed for actions whose packets reach a worker; for others, default: what the rule has, or `hash`. */
   readonly worker?: unknown;
+  /** As in the file. Default: what the rule has that gets the ports, or `own`. */
+  readonly addresses?: unknown;
   /**
    * A word, or a map as in the file. Default: what the ports have; for those that no rule has what `rule` does, or
    * `count`.
@@ -34,6 +37,7 @@ export interface PortsOrder {
 export interface PortsChange {
   readonly ports: readonly PortRange[];
   readonly worker: Rule["worker"] | undefined;
+  readonly addresses?: Addresses | undefined;
   readonly action: Action | undefined;
   readonly rule: string | undefined;
 }
@@ -41,6 +45,7 @@ export interface PortsChange {
 /** One run of ports in force, and its rule. */
 export interface SteeredPorts extends PortRange {
   readonly rule: string;
+  readonly addresses: Addresses;
   readonly worker: Rule["worker"];
   readonly action: Action["kind"];
 }
@@ -53,8 +58,8 @@ const NAME_LENGTH = 64;
 
 /** All ports of all rules, ascending; runs of one rule that touch are one. */
 export function listPorts(rules: readonly Rule[]): SteeredPorts[] {
-  return rules.flatMap(({ name, ports, worker, action }) =>
-    merged(ports).map(({ first, last }) => ({ first, last, rule: name, worker, action: action.kind }))
+  return rules.flatMap(({ name, ports, addresses, worker, action }) =>
+    merged(ports).map(({ first, last }) => ({ first, last, rule: name, addresses, worker, action: action.kind }))
   ).sort((one, other) => one.first - other.first);
 }
 
@@ -65,10 +70,11 @@ export function listPorts(rules: readonly Rule[]): SteeredPorts[] {
  * @throws {SteerError} with everything that is wrong.
  */
 export function readOrder(order: PortsOrder, config: Config): PortsChange {
-  const { ports, worker, action, rule } = order;
+  const { ports, addresses, worker, action, rule } = order;
   const asked = {
     name: rule ?? "ports",
     ports: portItems(ports),
+    ...(addresses === undefined ? {} : { addresses }),
     ...(worker === undefined ? {} : { worker: numberOrWord(worker) }),
     ...(action === undefined ? {} : { action }),
   };
@@ -84,6 +90,7 @@ export function readOrder(order: PortsOrder, config: Config): PortsChange {
   return {
     ports: merged(checked!.ports),
     worker: worker === undefined ? undefined : checked!.worker,
+    addresses: addresses === undefined ? undefined : checked!.addresses,
     action: action === undefined ? undefined : checked!.action,
     rule: rule === undefined ? undefined : checked!.name,
   };
@@ -103,26 +110,45 @@ export function readPortList(ports: unknown): PortRange[] {
  */
 export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
   const { ports } = change;
-  const action = change.action ?? actionOf(rules, change);
-  const target = targetOf(rules, { ...change, action });
+  const addresses = change.addresses ?? addressesOf(rules, change);
+  // Rules for other addresses keep their ports.
+  const rivals = rules.filter((rule) => commonAddress(rule.addresses, addresses) !== undefined);
+  const action = change.action ?? actionOf(rivals, change);
+  const target = targetOf(rules, { ...change, action, addresses });
   const known = rules.find(({ name }) => name === target);
   const worker = change.worker ?? known?.worker ?? "hash";
   const result = rules.flatMap((rule): Rule[] => {
-    if (rule !== known) return remaining(rule, ports);
-    return [{ ...rule, ports: [...rule.ports, ...without(ports, rule.ports)], worker, action }];
+    if (rule !== known) return rivals.includes(rule) ? remaining(rule, ports) : [rule];
+    return [{ ...rule, ports: [...rule.ports, ...without(ports, rule.ports)], addresses, worker, action }];
   });
   if (known !== undefined) return result;
-  const fragments = fragmentsOf(rules, ports);
+  const fragments = fragmentsOf(rivals, ports);
   // A capture stays with what is left of its rule. A rule that only gets another name takes it along.
-  const capture = rules.find((rule) => samePorts(rule.ports, ports))?.capture;
+  const capture = rivals.find((rule) => samePorts(rule.ports, ports))?.capture;
   return [...result, {
     name: target,
     ports: [...ports],
+    addresses,
     worker,
     action,
     fragments,
     ...(capture === undefined ? {} : { capture }),
   }];
+}
+
+/** Those of the rule named, or else those that all of the ports have now; of ports that nobody has, own ones. */
+function addressesOf(rules: readonly Rule[], { ports, rule }: PortsChange): Addresses {
+  const named = rules.find(({ name }) => name === rule);
+  if (named !== undefined) return named.addresses;
+  const found = new Map<string, Addresses>();
+  for (const other of rules) {
+    if (common(other.ports, ports).length > 0) found.set(addressesText(other.addresses), other.addresses);
+  }
+  const [first = "own", ...others] = found.values();
+  if (others.length === 0) return first;
+  throw new SteerError(`These ports are in rules for different addresses: ${[...found.keys()].join(" and ")}`, {
+    hint: "say for which addresses they are to be set",
+  });
 }
 
 /** What becomes of first fragments to ports that get a rule of their own: as before, where that was one thing. */
@@ -165,24 +191,27 @@ function actionOf(rules: readonly Rule[], { ports, rule }: Pick<PortsChange, "po
 /** The name of the rule that is to have the ports. */
 function targetOf(
   rules: readonly Rule[],
-  { ports, worker, action, rule }: PortsChange & { readonly action: Action },
+  { ports, addresses, worker, action, rule }: PortsChange & { readonly action: Action; readonly addresses: Addresses },
 ): string {
   const alike = (other: Rule): boolean =>
-    (worker === undefined || other.worker === worker) && isDeepStrictEqual(other.action, action);
+    (worker === undefined || other.worker === worker) && isDeepStrictEqual(other.action, action) &&
+    isDeepStrictEqual(other.addresses, addresses);
   if (rule !== undefined) {
     const named = rules.find(({ name }) => name === rule);
     const others = named === undefined ? [] : merged(without(named.ports, ports));
     if (named !== undefined && others.length > 0 && !alike(named)) {
       throw new SteerError(
-        `Rule "${rule}" has other ports too (${portsText(others)}), with worker ${named.worker}, action ${
-          describeAction(named.action)
-        }`,
+        `Rule "${rule}" has other ports too (${portsText(others)}), with ${
+          named.addresses === "own" ? "" : `addresses ${addressesText(named.addresses)}, `
+        }worker ${named.worker}, action ${describeAction(named.action)}`,
         { hint: "name another rule, or none: these ports get a rule of their own" },
       );
     }
     return rule;
   }
-  const exact = rules.find((other) => samePorts(other.ports, ports));
+  const exact = rules.find((other) =>
+    samePorts(other.ports, ports) && commonAddress(other.addresses, addresses) !== undefined
+  );
   if (exact !== undefined) return exact.name;
   const own = nameFor(ports);
   for (let number = 1;; number++) {

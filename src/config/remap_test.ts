@@ -13,8 +13,15 @@ const CONFIG = parseConfig(HEAD, { file: "", cpuCount: WORKERS });
 const one = (first: number, last = first): PortRange => ({ first, last });
 
 const RULES: readonly Rule[] = [
-  { name: "game", ports: [one(7777), one(27015, 27030)], worker: 0, action: { kind: "echo" }, fragments: "drop" },
-  { name: "tele", ports: [one(9090)], worker: 1, action: { kind: "count" }, fragments: "drop" },
+  {
+    name: "game",
+    ports: [one(7777), one(27015, 27030)],
+    worker: 0,
+    action: { kind: "echo" },
+    addresses: "own",
+    fragments: "drop",
+  },
+  { name: "tele", ports: [one(9090)], worker: 1, action: { kind: "count" }, addresses: "own", fragments: "drop" },
 ];
 
 function set(ports: string, worker: unknown, more: { action?: string; rule?: string } = {}): Rule[] {
@@ -34,13 +41,21 @@ Deno.test("a part of a rule's ports gets a rule of its own, with the action they
   assert.deepEqual(set("27020", "2"), [
     { ...RULES[0], ports: [one(7777), one(27015, 27019), one(27021, 27030)] },
     RULES[1],
-    { name: "port-27020", ports: [one(27020)], worker: 2, action: { kind: "echo" }, fragments: "drop" },
+    {
+      name: "port-27020",
+      ports: [one(27020)],
+      worker: 2,
+      action: { kind: "echo" },
+      addresses: "own",
+      fragments: "drop",
+    },
   ]);
   assert.deepEqual(set("5,1-3", 2).at(-1), {
     name: "ports-1-3_5",
     ports: [one(1, 3), one(5)],
     worker: 2,
     action: { kind: "count" },
+    addresses: "own",
     fragments: "drop",
   });
 });
@@ -52,7 +67,14 @@ Deno.test("a named rule takes ports where that changes nothing for its others, e
   });
   assert.deepEqual(set("9090,7777", 0, { rule: "tele", action: "drop" }), [
     { ...RULES[0], ports: [one(27015, 27030)] },
-    { name: "tele", ports: [one(9090), one(7777)], worker: 0, action: { kind: "drop" }, fragments: "drop" },
+    {
+      name: "tele",
+      ports: [one(9090), one(7777)],
+      worker: 0,
+      action: { kind: "drop" },
+      addresses: "own",
+      fragments: "drop",
+    },
   ]);
   assert.throws(() => set("7777", 1, { rule: "game" }), /"game" has other ports too \(27015-27030\), with worker 0/);
   assert.deepEqual(set("5", 1, { rule: "new" }).at(-1), {
@@ -60,6 +82,7 @@ Deno.test("a named rule takes ports where that changes nothing for its others, e
     ports: [one(5)],
     worker: 1,
     action: { kind: "count" },
+    addresses: "own",
     fragments: "drop",
   });
 });
@@ -139,6 +162,7 @@ Deno.test("drop and pass need no worker: a rule keeps its own, a new one has has
     ports: [one(5)],
     worker: "hash",
     action: { kind: "pass" },
+    addresses: "own",
     fragments: "drop",
   });
   assert.throws(() => after("5", "echo"), /missing key "worker"/);
@@ -186,7 +210,14 @@ Deno.test("ports with several actions need one to be named", () => {
 });
 
 Deno.test("names are made unique, and short enough", () => {
-  const taken: Rule[] = [{ name: "port-5", ports: [one(6)], worker: 0, action: { kind: "count" }, fragments: "drop" }];
+  const taken: Rule[] = [{
+    name: "port-5",
+    ports: [one(6)],
+    worker: 0,
+    action: { kind: "count" },
+    addresses: "own",
+    fragments: "drop",
+  }];
   assert.equal(setPorts(taken, readOrder({ ports: "5", worker: 1 }, CONFIG)).at(-1)!.name, "port-5-2");
   const many = Array.from({ length: 40 }, (_, index) => 100 + 2 * index).join(",");
   assert.equal(set(many, 1).at(-1)!.name, "ports-100-and-39-more");
@@ -213,6 +244,7 @@ Deno.test("a set of more rules than there may be is refused", () => {
     ports: [one(index + 1)],
     worker: 0,
     action: { kind: "count" },
+    addresses: "own",
     fragments: "drop",
   }));
   const after = (ports: string): Config => ({

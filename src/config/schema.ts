@@ -13,6 +13,7 @@ import { MAX_INTERFACES } from "../steering/arrivals.ts";
 import type { Rule } from "../steering/rule.ts";
 import { hasControls } from "../text.ts";
 import { ACTION_WORDS, actionSchema } from "./actions.ts";
+import { addressesSchema } from "./addresses.ts";
 import { captureSchema, captureSection } from "./capture.ts";
 import { forwardingSchema } from "./forward.ts";
 import { portsSchema } from "./ports.ts";
@@ -160,8 +161,13 @@ export const ruleSchema: z.ZodType<Rule> = map("rule", {
     .describe("Unique name of the rule in counters and logs: 1 to 64 characters of A-Z a-z 0-9 _ . -"),
   ports: portsSchema
     .describe(
-      'UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. A port can be in one ' +
-        "rule only.",
+      'UDP destination ports, 1 to 65535: a port, a range "first-last", or a list of these. A port can be in ' +
+        "several rules if they have no address in common.",
+    ),
+  addresses: addressesSchema.prefault("own")
+    .describe(
+      "Destination addresses of the packets. own: the addresses of this machine, as they are at any time; any: " +
+        "whatever the address is; or addresses and prefixes. Packets to other addresses pass to the kernel stack.",
     ),
   worker: z.union([whole(worker, 0, MAX_WORKERS - 1), z.literal("hash")], { error: worker })
     .default("hash").describe(

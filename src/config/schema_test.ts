@@ -39,7 +39,14 @@ const DEFAULTS: Config = {
 Deno.test("parseConfig() fills in the defaults", () => {
   assert.deepEqual(parseText(HEAD), DEFAULTS);
   assert.deepEqual(parseText(`${HEAD}steering: [{ name: dns, ports: 53 }]`).steering, [
-    { name: "dns", ports: [{ first: 53, last: 53 }], worker: "hash", action: { kind: "count" }, fragments: "drop" },
+    {
+      name: "dns",
+      ports: [{ first: 53, last: 53 }],
+      worker: "hash",
+      action: { kind: "count" },
+      addresses: "own",
+      fragments: "drop",
+    },
   ]);
 });
 
@@ -94,9 +101,17 @@ Deno.test("parseConfig() reads every key", () => {
         ports: [{ first: 1, last: 1 }, { first: 2, last: 2 }, { first: 3, last: 5 }, { first: 65535, last: 65535 }],
         worker: 1,
         action: { kind: "pass" },
+        addresses: "own",
         fragments: "pass",
       },
-      { name: "b", ports: [{ first: 6, last: 6 }], worker: "hash", action: { kind: "drop" }, fragments: "drop" },
+      {
+        name: "b",
+        ports: [{ first: 6, last: 6 }],
+        worker: "hash",
+        action: { kind: "drop" },
+        addresses: "own",
+        fragments: "drop",
+      },
       {
         name: "c",
         ports: [{ first: 7, last: 7 }],
@@ -123,6 +138,7 @@ Deno.test("parseConfig() reads every key", () => {
           },
           noneLeft: "pass",
         },
+        addresses: "own",
         fragments: "drop",
       },
     ],

@@ -15,7 +15,8 @@ export class PortMap {
   #tip;
   #input;
   #rules = [];
-  /** Index of the owning rule plus one; 0: none. */
+  #ranges = [];
+  /** Index of the owning rule plus one; 0: none. Of several rules with other addresses, the last. */
   #owner = new Uint16Array(PORTS);
   /** The same with halos: what is drawn, and what the pointer finds. */
   #drawn = new Uint16Array(PORTS);
@@ -46,6 +47,7 @@ export class PortMap {
       }
     });
     ranges.sort((left, right) => left.first - right.first);
+    this.#ranges = ranges;
     this.#spread(ranges);
     this.#draw();
     this.#answer();
@@ -102,16 +104,28 @@ export class PortMap {
   }
 
   #sentence(port) {
-    const rule = this.#rules[this.#owner[port] - 1];
-    if (rule === undefined) return `Port ${port}: no rule, passes to the kernel`;
-    return `Port ${port}: ${rule.name}, ${describe(rule)}`;
+    if (this.#owner[port] === 0) return `Port ${port}: no rule, passes to the kernel`;
+    const rules = this.#ranges.filter(({ first, last }) => first <= port && port <= last).map(({ rule }) => rule);
+    return `Port ${port}: ${rules.map((rule) => `${rule.name}, ${describe(rule)}`).join("; ")}`;
   }
 }
 
-/** "worker 1, count", "spread by hash, echo", or the action alone where no worker sees the packets. */
-export function describe({ worker, action, ends }) {
-  if (ends === "kernel") return `${action} in the kernel`;
-  return `${worker === "hash" ? "spread by hash" : `worker ${worker}`}, ${action}`;
+/** "worker 1, count", "to any address, spread by hash, echo", or no worker where none sees the packets. */
+export function describe({ addresses, worker, action, ends }) {
+  const to = addresses === "own" ? "" : `to ${addressesText(addresses)}, `;
+  if (ends === "kernel") return `${to}${action} in the kernel`;
+  return `${to}${worker === "hash" ? "spread by hash" : `worker ${worker}`}, ${action}`;
+}
+
+/** "any address", "192.0.2.10, 192.0.2.11" */
+function addressesText(addresses) {
+  return addresses === "any" ? "any address" : addresses.replaceAll(",", ", ");
+}
+
+/** "7777, 27015–27030", with the addresses where they are not the box's own. */
+export function portsText({ ports, addresses }) {
+  const text = ports.replaceAll(",", ", ").replaceAll("-", "–");
+  return addresses === "own" ? text : `${text} to ${addressesText(addresses)}`;
 }
 
 export function workerText({ worker, ends }) {
@@ -123,12 +137,14 @@ export function fillRanges(body, note, ranges) {
     body,
     ranges.slice(0, RANGES_SHOWN).map(({ first, last, rule }) => [
       { text: first === last ? `${first}` : `${first}–${last}`, className: "ports" },
-      rule.name,
+      rule.addresses === "own" ? rule.name : `${rule.name} (to ${addressesText(rule.addresses)})`,
       workerText(rule),
       rule.action,
     ]),
   );
-  const owned = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  const owned =
+    new Set(ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, at) => first + at)))
+      .size;
   const more = ranges.length > RANGES_SHOWN ? `; the table has the first ${RANGES_SHOWN} ranges` : "";
   setText(note, `${owned.toLocaleString("en-US")} of 65,535 ports have a rule${more}`);
 }

@@ -1,7 +1,7 @@
 /** The tables that change each second: rules, queues and workers, reasons. */
 import { byId, fillRows, make, setText } from "./dom.js";
 import * as format from "./format.js";
-import { workerText } from "./port_map.js";
+import { portsText, workerText } from "./port_map.js";
 import { paletteColour } from "./theme.js";
 
 const RULES_SHOWN = 100;
@@ -28,7 +28,7 @@ export function showRules(model, filter, colourOf) {
     byId("rules"),
     fitting.slice(0, RULES_SHOWN).map(({ rule, index }) => [
       { text: rule.name, header: true, swatch: colourOf(index) < 0 ? "transparent" : paletteColour(colourOf(index)) },
-      { text: rule.ports.replaceAll(",", ", ").replaceAll("-", "–"), className: "ports" },
+      { text: portsText(rule), className: "ports" },
       { text: workerText(rule), key: "worker" },
       rule.action,
       { text: format.rate(model.tick.rules[index][3]), className: "number", key: "rate" },

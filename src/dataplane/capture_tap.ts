@@ -5,8 +5,9 @@
  */
 import type { Clock } from "../ffi/clock.ts";
 import { readIcmpError, ReceivedError } from "../packet/received_error.ts";
-import { plainUdpPort, readUdp, UdpPacket } from "../packet/udp.ts";
-import type { WorkerTable } from "../steering/worker_table.ts";
+import { destinationOf, PLAIN_DESTINATION, plainUdpPort, readUdp, sourceOf, UdpPacket } from "../packet/udp.ts";
+import { ruleByAddress } from "../steering/rule_chains.ts";
+import { CHAINED, type WorkerTable } from "../steering/worker_table.ts";
 import type { Batch } from "./batch.ts";
 import { CAPTURE_IDS, CaptureRingWriter } from "./capture_ring.ts";
 
@@ -78,7 +79,8 @@ export class CaptureTap {
   }
 
   /** Captures what is to be captured of a batch that came by queue end `port`. Hot path: no allocation. */
-  tap(umem: DataView, batch: Batch, { ruleOfPort }: WorkerTable, port: number): void {
+  tap(umem: DataView, batch: Batch, table: WorkerTable, port: number): void {
+    const { ruleOfPort } = table;
     const { captureOfRule, sample, snap } = this.#plan;
     const ring = this.#ring;
     const due = this.#due;
@@ -88,12 +90,23 @@ export class CaptureTap {
       const addr = batch.addr[index]!;
       const length = batch.length[index]!;
       let udpPort = plainUdpPort(umem, addr, length);
+      let addressAt = addr + PLAIN_DESTINATION;
+      let isIpv6 = false;
       if (udpPort < 0) {
-        if (readUdp(umem, addr, length, this.#packet)) udpPort = this.#packet.destinationPort;
-        else if (readIcmpError(umem, addr, length, this.#error)) udpPort = this.#error.quoted.sourcePort;
-        else continue;
+        if (readUdp(umem, addr, length, this.#packet)) {
+          udpPort = this.#packet.destinationPort;
+          addressAt = destinationOf(this.#packet);
+          isIpv6 = this.#packet.isIpv6;
+        } else if (readIcmpError(umem, addr, length, this.#error)) {
+          const { quoted } = this.#error;
+          udpPort = quoted.sourcePort;
+          addressAt = sourceOf(quoted);
+          isIpv6 = quoted.isIpv6;
+        } else continue;
       }
-      const id = captureOfRule[ruleOfPort[udpPort]!]!;
+      let rule = ruleOfPort[udpPort]!;
+      if (rule >= CHAINED) rule = ruleByAddress(table, rule, umem, addressAt, isIpv6);
+      const id = captureOfRule[rule]!;
       if (id === 0) continue;
       if (due[id]! > 1) {
         due[id] = due[id]! - 1;

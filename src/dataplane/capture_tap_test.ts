@@ -47,6 +47,7 @@ class Rig {
         ports: [{ first: port, last: port }],
         worker: 0,
         action: { kind: "count" },
+        addresses: "own",
         fragments: "drop",
       })),
       [GAME, CHAT],

@@ -9,10 +9,19 @@ import { echoUdp } from "../packet/echo.ts";
 import { hopsLeft } from "../packet/hops.ts";
 import { frameBytes } from "../packet/link_header.ts";
 import { readIcmpError, ReceivedError } from "../packet/received_error.ts";
-import { plainUdpPort, readPlainUdp, readUdp, UdpPacket } from "../packet/udp.ts";
+import {
+  destinationOf,
+  PLAIN_DESTINATION,
+  plainUdpPort,
+  readPlainUdp,
+  readUdp,
+  sourceOf,
+  UdpPacket,
+} from "../packet/udp.ts";
 import { FATE } from "../steering/fate.ts";
+import { ruleByAddress } from "../steering/rule_chains.ts";
 import { NO_RULE } from "../steering/slots.ts";
-import { WORKER_ACTION, type WorkerTable } from "../steering/worker_table.ts";
+import { CHAINED, WORKER_ACTION, type WorkerTable } from "../steering/worker_table.ts";
 import { type Batch, DISPOSAL } from "./batch.ts";
 import type { Forwarder } from "./forward.ts";
 import { fateAt } from "./counters.ts";
@@ -22,6 +31,8 @@ const receivedError = new ReceivedError();
 
 // Imported values are looked up at each use, a module's own are part of the code.
 const noRule = NO_RULE;
+const chained = CHAINED;
+const plainDestination = PLAIN_DESTINATION;
 const { counted, echoed, hops_exceeded, tx_ring_full, unanswerable, unlisted, malformed } = FATE;
 const { count: countPackets, echo: echoPackets, forward: forwardPackets, answer: answerPackets } = WORKER_ACTION;
 const { park, recycle, transmit } = DISPOSAL;
@@ -67,6 +78,10 @@ export function processBatch(
     if (!plain && readUdp(umem, addr, length, packet)) port = packet.destinationPort;
     if (port >= 0) {
       rule = ruleOfPort[port]!;
+      if (rule >= chained) {
+        const isIpv6 = !plain && packet.isIpv6;
+        rule = ruleByAddress(table, rule, umem, plain ? addr + plainDestination : destinationOf(packet), isIpv6);
+      }
       const action = actionOfRule[rule]!;
       if (action === countPackets) {
         fate = counted;
@@ -107,7 +122,9 @@ export function processBatch(
         }
       }
     } else if (forwarder !== undefined && readIcmpError(umem, addr, length, receivedError)) {
-      rule = ruleOfPort[receivedError.quoted.sourcePort]!;
+      const { quoted } = receivedError;
+      rule = ruleOfPort[quoted.sourcePort]!;
+      if (rule >= chained) rule = ruleByAddress(table, rule, umem, sourceOf(quoted), quoted.isIpv6);
       fate = processError(umem, actionOfRule[rule]!, forwarder, from, length, transmitted !== txRoom);
       if (forwarder.sendsBack) {
         addrs[index] = forwarder.addr;

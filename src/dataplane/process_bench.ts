@@ -22,6 +22,7 @@ compileWorkerTable(
     ports: [{ first: port, last: port }],
     worker: 0,
     action: { kind: action as keyof typeof PORTS },
+    addresses: "own",
     fragments: "drop",
   })),
   [1, 2],

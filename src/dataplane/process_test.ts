@@ -18,8 +18,22 @@ const CHUNK = 2048;
 const CLIENT = { mac: "02:00:00:00:00:01", address: "10.1.2.3", port: 40000 };
 const SERVER = { mac: "02:00:00:00:00:02", address: "10.1.2.4" };
 const RULES: readonly Rule[] = [
-  { name: "count", ports: [{ first: 9000, last: 9001 }], worker: 0, action: { kind: "count" }, fragments: "drop" },
-  { name: "echo", ports: [{ first: 7777, last: 7777 }], worker: 0, action: { kind: "echo" }, fragments: "drop" },
+  {
+    name: "count",
+    ports: [{ first: 9000, last: 9001 }],
+    worker: 0,
+    action: { kind: "count" },
+    addresses: "own",
+    fragments: "drop",
+  },
+  {
+    name: "echo",
+    ports: [{ first: 7777, last: 7777 }],
+    worker: 0,
+    action: { kind: "echo" },
+    addresses: "own",
+    fragments: "drop",
+  },
 ];
 const COUNT_SLOT = 1;
 const ECHO_SLOT = 2;

@@ -75,6 +75,8 @@ export class SteeredInterface {
   #condition: Condition = { state: "attaching", since: new Date().toISOString(), why: "xdpsteer is starting" };
   #device: Device | undefined;
   #link: XdpLink | undefined;
+  /** What the program was told last. */
+  #macs = "";
   readonly #config: InterfaceConfig;
   readonly #workers: number;
 
@@ -153,10 +155,20 @@ export class SteeredInterface {
     return this.#link.fault;
   }
 
+  /** Tells the program which Ethernet addresses are the box's own in frames that come by the device; none: all are. */
+  setMacs(macs: readonly Uint8Array[]): void {
+    const isLoopback = this.#device?.isLoopback ?? false;
+    const key = `${isLoopback} ${macs.map((mac) => mac.toHex()).join()}`;
+    if (key === this.#macs) return;
+    this.program.setDevice({ isLoopback, macs });
+    this.#macs = key;
+  }
+
   /** Attaches the program to a device. Without sockets, every packet still passes to the kernel stack. */
   attachTo(device: Device): void {
-    this.#link = XdpLink.attach(this.program.fd, device.ifindex, device.name, this.#config.attach);
     this.#device = device;
+    this.setMacs(device.mac === undefined ? [] : [device.mac]);
+    this.#link = XdpLink.attach(this.program.fd, device.ifindex, device.name, this.#config.attach);
   }
 
   /** Opens and binds a socket for every worker on each queue that the device still has. */

@@ -132,7 +132,17 @@ class Rig {
 
   #device(ifindex: number, name: string): Device {
     const arrival = this.devices.get(ifindex)?.arrival ?? ++this.#arrivals;
-    const device = { ifindex, name, arrival, altNames: [], mac: undefined, mtu: 1500, up: true, vlan: undefined };
+    const device = {
+      ifindex,
+      name,
+      arrival,
+      altNames: [],
+      mac: undefined,
+      mtu: 1500,
+      up: true,
+      vlan: undefined,
+      ...{ isLoopback: false, kind: "", lower: 0, master: 0 },
+    };
     this.devices.set(ifindex, device);
     return device;
   }

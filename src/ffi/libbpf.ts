@@ -108,6 +108,11 @@ export function updateElement(
 }
 
 /** @returns 0 or `-errno`. */
+export function deleteElement(fd: number, key: Uint8Array<ArrayBuffer>): number {
+  return libbpf().bpf_map_delete_elem(fd, key);
+}
+
+/** @returns 0 or `-errno`. */
 export function lookupElement(fd: number, key: Uint8Array<ArrayBuffer>, value: Uint8Array<ArrayBuffer>): number {
   return libbpf().bpf_map_lookup_elem(fd, key, value);
 }

@@ -32,6 +32,7 @@ export const NETLINK = {
   RTM_GETLINK: 18,
   RTM_NEWADDR: 20,
   RTM_DELADDR: 21,
+  RTM_GETADDR: 22,
   RTM_NEWROUTE: 24,
   RTM_DELROUTE: 25,
   RTM_GETROUTE: 26,
@@ -52,12 +53,14 @@ export const NETLINK = {
   RTNLGRP_IPV6_RULE: 19,
   RTNLGRP_NEXTHOP: 32,
   IFF_UP: 1,
+  IFF_LOOPBACK: 8,
   IFF_LOWER_UP: 0x10000,
   IFF_DORMANT: 0x20000,
   IFLA_ADDRESS: 1,
   IFLA_IFNAME: 3,
   IFLA_MTU: 4,
   IFLA_LINK: 5,
+  IFLA_MASTER: 10,
   IFLA_LINKINFO: 18,
   IFLA_LINK_NETNSID: 37,
   IFLA_PROP_LIST: 52,
@@ -66,6 +69,13 @@ export const NETLINK = {
   IFLA_INFO_DATA: 2,
   IFLA_VLAN_ID: 1,
   IFLA_VLAN_PROTOCOL: 5,
+  IFA_ADDRESS: 1,
+  IFA_LOCAL: 2,
+  IFA_BROADCAST: 4,
+  IFA_FLAGS: 8,
+  IFA_F_OPTIMISTIC: 4,
+  IFA_F_DADFAILED: 8,
+  IFA_F_TENTATIVE: 0x40,
   RTA_DST: 1,
   RTA_OIF: 4,
   RTA_GATEWAY: 5,
@@ -103,6 +113,9 @@ export const NLATTR = { size: 4, nla_len: 0, nla_type: 2 } as const;
 
 /** `struct ifinfomsg` */
 export const IFINFOMSG = { size: 16, ifi_family: 0, ifi_index: 4, ifi_flags: 8 } as const;
+
+/** `struct ifaddrmsg` */
+export const IFADDRMSG = { size: 8, ifa_prefixlen: 1, ifa_flags: 2, ifa_index: 4 } as const;
 
 /** `struct ndmsg` */
 export const NDMSG = { size: 12, ndm_family: 0, ndm_ifindex: 4, ndm_state: 8, ndm_flags: 10 } as const;

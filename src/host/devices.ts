@@ -1,5 +1,6 @@
 /**
- * The network devices of this network namespace, by their indexes: what they are called now, and which come and go.
+ * The network devices of this network namespace, by their indexes: what they are called now, which come and go, and the
+ * addresses that the box has.
  *
  * @module
  */
@@ -11,7 +12,12 @@ import type { NetlinkMessage } from "../ffi/netlink_message.ts";
 import { NETLINK } from "../ffi/netlink_uapi.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import { logger } from "../log.ts";
+import type { OwnAddresses } from "../steering/addresses.ts";
+import { addressesRequest, DeviceAddresses } from "./address_messages.ts";
 import { type Link, linkIndex, linksRequest, parseLink } from "./link_messages.ts";
+import { ownMacs } from "./own_macs.ts";
+
+const GROUPS = [NETLINK.RTNLGRP_LINK, NETLINK.RTNLGRP_IPV4_IFADDR, NETLINK.RTNLGRP_IPV6_IFADDR];
 
 /** A device, from when it comes into this namespace until it leaves. */
 export interface Device extends Link {
@@ -26,16 +32,20 @@ const RETRY_MS = 1000;
 /** A wait that nothing ends goes on after this time. */
 const FOR_LONG_MS = 60_000;
 const LIST = "list the network devices";
+const LIST_ADDRESSES = "list the addresses of this machine";
 
 const log = logger("devices");
 
 /** Devices as the kernel has told of them, message by message. */
 export class DeviceTable {
   readonly #devices = new Map<number, Device>();
+  readonly addresses = new DeviceAddresses();
   #arrivals = 0;
 
-  /** Takes note of a message. @returns True where it is about a device. */
-  apply({ type, body }: NetlinkMessage): boolean {
+  /** Takes note of a message. @returns True where it is about a device, or an address of one. */
+  apply(message: NetlinkMessage): boolean {
+    const { type, body } = message;
+    if (this.addresses.apply(message) !== undefined) return true;
     if (type === NETLINK.RTM_DELLINK) {
       const ifindex = linkIndex(body);
       return ifindex !== undefined && this.#devices.delete(ifindex);
@@ -60,6 +70,10 @@ export class DeviceTable {
   byName(name: string): Device | undefined {
     const devices = [...this.#devices.values()];
     return devices.find((device) => device.name === name) ?? devices.find(({ altNames }) => altNames.includes(name));
+  }
+
+  get all(): readonly Device[] {
+    return [...this.#devices.values()];
   }
 
   /** Names of all, without alternative ones. */
@@ -95,22 +109,35 @@ function dump(socket: NetlinkSocket, table: DeviceTable): void {
   }
 }
 
+function dumpAddresses(socket: NetlinkSocket, { addresses }: DeviceTable): void {
+  for (let left = MOST_DUMPS; left > 0; left--) {
+    const seen = new Set<string>();
+    const { errno, interrupted } = socket.request(addressesRequest(), LIST_ADDRESSES, (message) => {
+      seen.add(addresses.apply(message) ?? "");
+    });
+    if (errno !== 0) throw syscallError("netlink dump", errno, LIST_ADDRESSES);
+    addresses.retain(seen);
+    if (!interrupted) return;
+  }
+}
+
 /** The devices of the network namespace that the process is in, followed. */
 export class Devices implements DeviceSource, Disposable {
   readonly #table = new DeviceTable();
   readonly #requests: NetlinkSocket;
   readonly #events: NetlinkSocket;
   #poll: AsyncPoll | undefined;
-  #changed: (() => void) | undefined;
+  readonly #followers: (() => void)[] = [];
   #disposed = false;
 
   /** Takes no privilege. @throws {SyscallError} */
   constructor() {
     using opened = new DisposableStack();
     // Subscribed first, so that nothing can change unnoticed after it was listed.
-    this.#events = opened.use(new NetlinkSocket([NETLINK.RTNLGRP_LINK]));
+    this.#events = opened.use(new NetlinkSocket(GROUPS));
     this.#requests = opened.use(new NetlinkSocket());
     dump(this.#requests, this.#table);
+    dumpAddresses(this.#requests, this.#table);
     opened.move();
   }
 
@@ -128,9 +155,21 @@ export class Devices implements DeviceSource, Disposable {
     return this.#table.names;
   }
 
-  /** Calls `changed` whenever the kernel has told of a device, until it is disposed of. */
+  /** The box's addresses. */
+  get own(): OwnAddresses {
+    this.#read();
+    return this.#table.addresses.own;
+  }
+
+  /** The Ethernet addresses that are the box's own in frames that come by a device; none where it has none. */
+  macsOf(device: Device): readonly Uint8Array[] {
+    return ownMacs(device, this.#table.all);
+  }
+
+  /** Calls `changed` whenever the kernel has told of a device or an address, until it is disposed of. */
   follow(changed: () => void): void {
-    this.#changed = changed;
+    this.#followers.push(changed);
+    if (this.#poll !== undefined) return;
     this.#poll = new AsyncPoll();
     void this.#follow(this.#poll);
   }
@@ -141,6 +180,7 @@ export class Devices implements DeviceSource, Disposable {
     for (let messages; (messages = this.#events.receive()) !== undefined;) {
       if (messages === "overrun") {
         dump(this.#requests, this.#table);
+        dumpAddresses(this.#requests, this.#table);
         changed = true;
       } else for (const message of messages) changed = this.#table.apply(message) || changed;
     }
@@ -154,7 +194,7 @@ export class Devices implements DeviceSource, Disposable {
       if (this.#disposed) break;
       try {
         this.#read();
-        this.#changed?.(); // also where a look-up has read what woke it
+        for (const changed of this.#followers) changed(); // also where a look-up has read what woke it
       } catch (error) {
         log.error("Cannot follow the network devices: {error}", { error: messageOf(error) });
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -22,6 +22,14 @@ export interface Link {
   readonly mtu: number;
   /** Set up, with a carrier, and not waiting for something else (802.1X). */
   readonly up: boolean;
+  /** For packets of the box to itself. */
+  readonly isLoopback: boolean;
+  /** `vlan`, `bridge`; "" for a device of a driver. */
+  readonly kind: string;
+  /** Index of the device that it is on top of, in this namespace; 0 for none. */
+  readonly lower: number;
+  /** Index of the bridge or bond that it is a member of; 0 for none. */
+  readonly master: number;
   /** Of a VLAN device whose parent is in this namespace: the parent, and the tag that is put on. */
   readonly vlan: { readonly parent: number; readonly tag: VlanTag } | undefined;
 }
@@ -41,13 +49,20 @@ export function parseLink(body: Uint8Array): Link | undefined {
   if (ifindex === undefined || mtu === undefined) return undefined;
   const mac = attributes.get(NETLINK.IFLA_ADDRESS);
   const properties = attributes.get(NETLINK.IFLA_PROP_LIST);
+  const flags = viewOf(body).getUint32(IFINFOMSG.ifi_flags, true);
+  const linkInfo = attributes.get(NETLINK.IFLA_LINKINFO);
   return {
     ifindex,
     name: textOf(attributes.get(NETLINK.IFLA_IFNAME)),
     altNames: properties === undefined ? [] : valuesIn(properties, NETLINK.IFLA_ALT_IFNAME).map(textOf),
     mac: mac?.length === MAC_BYTES ? mac.slice() : undefined,
     mtu: u32Of(mtu),
-    up: (viewOf(body).getUint32(IFINFOMSG.ifi_flags, true) & (UP | NETLINK.IFF_DORMANT)) === UP,
+    up: (flags & (UP | NETLINK.IFF_DORMANT)) === UP,
+    isLoopback: (flags & NETLINK.IFF_LOOPBACK) !== 0,
+    kind: linkInfo === undefined ? "" : textOf(attributesIn(linkInfo).get(NETLINK.IFLA_INFO_KIND)),
+    // With an id of a namespace, that device is in that one.
+    lower: attributes.has(NETLINK.IFLA_LINK_NETNSID) ? 0 : u32Of(attributes.get(NETLINK.IFLA_LINK)),
+    master: u32Of(attributes.get(NETLINK.IFLA_MASTER)),
     vlan: parseVlan(attributes),
   };
 }

@@ -6,6 +6,7 @@
 import { REASON_NAMES, type Verdict, VERDICT_OF_REASON, VERDICTS } from "../bpf/reasons.ts";
 import { LOOP_COUNTERS, type LoopCounter } from "../dataplane/counters.ts";
 import { FATES } from "../steering/fate.ts";
+import { textOf } from "../steering/addresses.ts";
 import { formatPorts, type Rule } from "../steering/rule.ts";
 import { roundMs } from "../text.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
@@ -67,6 +68,8 @@ export interface RuleStatus {
   /** False for a rule that an earlier generation had, and for what is counted under a name in parentheses. */
   readonly inForce: boolean;
   readonly ports: string;
+  /** `own`, `any`, or addresses and prefixes with commas. */
+  readonly addresses: string;
   readonly worker: number | "hash" | null;
   readonly action: string | null;
   readonly redirected: PacketsBytes;
@@ -163,6 +166,7 @@ export function ruleStatus(
     name: counts.name,
     inForce: rule !== undefined,
     ports: rule === undefined ? "" : formatPorts(rule.ports),
+    addresses: rule === undefined ? "" : textOf(rule.addresses),
     worker: rule?.worker ?? null,
     action: rule?.action.kind ?? null,
     redirected: counts.redirected,

@@ -23,6 +23,10 @@ export const REASON_WORDS: Readonly<Record<Reason, string>> = {
   ipv6_extensions: "IPv6 extension headers that are not walked",
   uncovered_queue: "the queue has no sockets",
   fragment_dropped: "a first fragment for the port of a rule with fragments: drop",
+  other_address: "for the port of a rule, but to an address that none of its rules has",
+  other_mac: "for the port of a rule, in a frame to somebody else",
+  martian_source: "for the port of a rule, from an address that no packet can come from",
+  bad_ip_checksum: "for the port of a rule, with a wrong checksum of the IPv4 header",
 };
 
 /** How a rule's packets that end in the XDP program are called beside the fates of those that reach a worker. */

@@ -38,6 +38,8 @@ const PLAIN_TYPE_AND_VERSION = (ETHERTYPE_IPV4 << 8) | 0x45;
 /** Offsets within an IPv4, IPv6 and UDP header. */
 export const IPV4 = { source: 12, destination: 16 } as const;
 export const IPV6 = { source: 8, destination: 24 } as const;
+/** Where the destination address of a plain packet is: see {@linkcode plainUdpPort}. */
+export const PLAIN_DESTINATION = ETHERNET_BYTES + IPV4.destination;
 export const UDP = { source: 0, destination: 2, length: 4, checksum: 6 } as const;
 
 // An export is looked up at each use.
@@ -64,6 +66,16 @@ export class UdpPacket {
   isIpv6 = false;
   sourcePort = 0;
   destinationPort = 0;
+}
+
+/** Where a packet's source address is. Hot path. */
+export function sourceOf({ ip, isIpv6 }: UdpPacket): number {
+  return ip + (isIpv6 ? IPV6.source : IPV4.source);
+}
+
+/** Where a packet's destination address is. Hot path. */
+export function destinationOf({ ip, isIpv6 }: UdpPacket): number {
+  return ip + (isIpv6 ? IPV6.destination : IPV4.destination);
 }
 
 /**

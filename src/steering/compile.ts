@@ -5,7 +5,9 @@
  */
 import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
 import { ACTION_TABLE, endsInKernel } from "./action.ts";
+import { portRuns } from "./port_runs.ts";
 import type { Rule } from "./rule.ts";
+import { RuleChains } from "./rule_chains.ts";
 import { NO_RULE } from "./slots.ts";
 import { copyWorkerTable, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
 
@@ -24,7 +26,7 @@ export function compilePortMap(rules: readonly Rule[], slots: readonly number[])
     const { errors } = ACTION_TABLE[kind];
     const dropsFragments = rule.fragments === "drop" && kind !== "pass";
     const what = { action, errors, dropsFragments, rule: slots[index]!, worker };
-    return rule.ports.map(({ first, last }) => ({ first, last, ...what }));
+    return rule.ports.map(({ first, last }) => ({ first, last, addresses: rule.addresses, ...what }));
   });
 }
 
@@ -51,6 +53,8 @@ export function compileWorkerTable(
 ): void {
   copyWorkerTable(previous, target);
   target.soleOfWorker.fill(NO_RULE);
+  const chains = new RuleChains(target);
+  chains.forget(previous);
   if (reused.size > 0) {
     target.ruleOfPort.forEach((slot, port) => {
       if (reused.has(slot)) target.ruleOfPort[port] = NO_RULE;
@@ -63,10 +67,15 @@ export function compileWorkerTable(
     if (endsInKernel(kind)) return;
     target.actionOfRule[slots[index]!] = WORKER_ACTION[kind];
     for (const { first, last } of rule.ports) {
-      target.ruleOfPort.fill(slots[index]!, first, last + 1);
       if (ACTION_TABLE[kind].answered) target.answersOnPort.fill(1, first, last + 1);
     }
   });
+  const claims = rules.flatMap(({ action, addresses, ports }, index) =>
+    endsInKernel(action.kind) ? [] : ports.map((range) => ({ ...range, addresses, slot: slots[index]! }))
+  );
+  for (const { first, last, owners } of portRuns(claims)) {
+    target.ruleOfPort.fill(chains.ruleOf(owners), first, last + 1);
+  }
 }
 
 /**

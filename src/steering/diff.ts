@@ -4,12 +4,14 @@
  * @module
  */
 import type { Action } from "./action.ts";
+import { textOf as addressesText } from "./addresses.ts";
 import { merged } from "./port_set.ts";
 import { formatPorts, type PortRange, type Rule } from "./rule.ts";
 
 /** What the log says of a rule, by key. */
 const RULE_WORDS: Readonly<Record<Exclude<keyof Rule, "name">, (rule: Rule) => string>> = {
   ports: ({ ports }) => portsText(ports),
+  addresses: ({ addresses }) => addressesText(addresses),
   worker: ({ worker }) => `${worker}`,
   action: ({ action }) => describeAction(action),
   fragments: ({ fragments }) => fragments,
@@ -51,7 +53,8 @@ export function diffAddresses(before: readonly string[], after: readonly string[
 
 function describe(rule: Rule): string {
   const capture = rule.capture === undefined ? "" : `, capture ${describeCapture(rule)}`;
-  return `ports ${portsText(rule.ports)}, worker ${rule.worker}, action ${describeAction(rule.action)}${capture}`;
+  const to = rule.addresses === "own" ? "" : `, addresses ${addressesText(rule.addresses)}`;
+  return `ports ${portsText(rule.ports)}${to}, worker ${rule.worker}, action ${describeAction(rule.action)}${capture}`;
 }
 
 /** In ascending order, however the rule lists them. */

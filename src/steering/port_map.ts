@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { Addresses } from "./addresses.ts";
+
 export const PORT_COUNT = 65536;
 
 /**
@@ -16,6 +18,8 @@ export type PortAction = typeof PORT_ACTION[keyof typeof PORT_ACTION];
 export interface PortOwner {
   readonly first: number;
   readonly last: number;
+  /** Destination addresses of the packets. */
+  readonly addresses: Addresses;
   readonly action: PortAction;
   /** True where ICMP errors about packets from the port go to its worker. */
   readonly errors: boolean;
@@ -27,5 +31,5 @@ export interface PortOwner {
   readonly worker: number;
 }
 
-/** All ports that are listed, each once. */
+/** All ports that are listed. Owners of the same port have no address in common that a list or `any` names. */
 export type PortMap = readonly PortOwner[];

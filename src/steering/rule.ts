@@ -4,6 +4,7 @@
  * @module
  */
 import type { Action } from "./action.ts";
+import type { Addresses } from "./addresses.ts";
 import { FORWARD_MODE_TABLE } from "./forward.ts";
 
 export interface PortRange {
@@ -14,6 +15,8 @@ export interface PortRange {
 export interface Rule {
   readonly name: string;
   readonly ports: readonly PortRange[];
+  /** Destination addresses of its packets. */
+  readonly addresses: Addresses;
   /** A worker id, or `hash`: any worker, the same for all packets of a flow. */
   readonly worker: number | "hash";
   readonly action: Action;

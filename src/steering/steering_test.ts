@@ -23,6 +23,7 @@ const rule = (name: string, first: number, more: Partial<Rule> = {}): Rule => ({
   ports: [{ first, last: first }],
   worker: 0,
   action: { kind: "count" },
+  addresses: "own",
   fragments: "drop",
   ...more,
 });
@@ -37,7 +38,11 @@ Deno.test("compilePortMap() gives every range of a rule its slot, worker, action
     rule("pass", 302, { action: { kind: "pass" } }),
     rule("answers", 303, { action: { kind: "answer" }, fragments: "pass" }),
   ];
-  const [drops, passes] = [true, false].map((dropsFragments) => ({ errors: false, dropsFragments }));
+  const [drops, passes] = [true, false].map((dropsFragments) => ({
+    addresses: "own",
+    errors: false,
+    dropsFragments,
+  }));
   assert.deepEqual(compilePortMap(rules, [5, 6, 7, 8, 9]), [
     { first: 100, last: 200, action: PORT_ACTION.redirect, rule: 5, worker: 3, ...drops },
     { first: 65535, last: 65535, action: PORT_ACTION.redirect, rule: 5, worker: 3, ...drops },

@@ -59,7 +59,14 @@ async function programCost(rounds: number): Promise<Result[]> {
   const values: Record<string, number[]> = { "one port": [], "all ports": [] };
   for (let round = 0; round <= rounds; round++) {
     for (const [subject, ports] of Object.entries(listed)) {
-      const rule: Rule = { name: "r", ports: [ports], worker: 0, action: { kind: "drop" }, fragments: "drop" };
+      const rule: Rule = {
+        name: "r",
+        ports: [ports],
+        worker: 0,
+        action: { kind: "drop" },
+        addresses: "own",
+        fragments: "drop",
+      };
       (await table.prepare(compilePortMap([rule], [1]), round + 1)).flip();
       const repeat = 1_000_000;
       const start = performance.now();

@@ -29,7 +29,7 @@ async function expectedOffers(): Promise<readonly (readonly [line: string, offer
   return [
     ["xdpsteer ports ", ["help", "list", "set", "unset"]],
     ["xdpsteer re", ["reload"]],
-    ["xdpsteer ports set 7777 --a", ["--action"]],
+    ["xdpsteer ports set 7777 --a", ["--action", "--address"]],
     ["xdpsteer ports set 7777 --action ", PLAIN_ACTIONS.toSorted()],
     ["xdpsteer ports set 7777 --worker 1 -a e", ["echo"]],
     ["xdpsteer detach --interface ", interfaces.map(({ name }) => name).sort()],

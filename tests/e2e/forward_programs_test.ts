@@ -44,7 +44,9 @@ function rule(
 ): string {
   const to = [`${addressOf("IPv4")}:${port}`, `[${addressOf("IPv6")}]:${port}`];
   const forward = { to, mode, ...health === null ? {} : { health } };
-  return `{ name: ${name}, ports: ${port}, action: ${JSON.stringify({ forward })} }`;
+  // The service's addresses are on the backend, and on no interface of the box.
+  const addresses = mode === "dsr" ? JSON.stringify(Object.values(DIRECT_SERVICE)) : "own";
+  return `{ name: ${name}, ports: ${port}, addresses: ${addresses}, action: ${JSON.stringify({ forward })} }`;
 }
 
 const backend = (family: Family): string => backendAddress(family, 1);

@@ -10,7 +10,8 @@ const RULE = "answers";
 
 /** A box with one rule, at either end of the network. */
 const startBox = (network: TestNetwork, side: Side, ports: number, action: string): Promise<Appliance> => {
-  const rule = `{ name: ${RULE}, ports: ${ports}, action: ${action} }`;
+  // What the boxes send each other is from and for other addresses than their own.
+  const rule = `{ name: ${RULE}, ports: ${ports}, addresses: any, action: ${action} }`;
   return startAppliance(network, (socket) => defaultConfig(socket, [`{ name: ${INTERFACES[side]} }`], [rule]), {
     side,
   });

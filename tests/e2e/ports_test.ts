@@ -117,9 +117,9 @@ Deno.test("ports list shows every port in force, as a table and as JSON", async 
   const { generation, ports: list } = JSON.parse((await ports(network, box, "list", "--json")).stdout);
   assert.equal(generation, 1);
   assert.deepEqual(list, [
-    { first: 19, last: 19, rule: "scanners", worker: "hash", action: "drop" },
-    { first: 7777, last: 7778, rule: "game", worker: 0, action: "echo" },
-    { first: 27015, last: 27030, rule: "game", worker: 0, action: "echo" },
+    { first: 19, last: 19, rule: "scanners", addresses: "own", worker: "hash", action: "drop" },
+    { first: 7777, last: 7778, rule: "game", addresses: "own", worker: 0, action: "echo" },
+    { first: 27015, last: 27030, rule: "game", addresses: "own", worker: 0, action: "echo" },
   ]);
   assert.equal((await change(network, box, "unset", "1-65535")).generation, 2);
   assert.match((await ports(network, box, "list")).stdout, /^generation 2: no port is steered/);

@@ -21,6 +21,7 @@ function isRedirected(port: number): boolean {
 const ALL_PORTS: PortMap = Array.from({ length: 65_536 }, (_, port) => ({
   first: port,
   last: port,
+  addresses: "any",
   action: isRedirected(port) ? PORT_ACTION.redirect : PORT_ACTION.drop,
   errors: false,
   dropsFragments: false,

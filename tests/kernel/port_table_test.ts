@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ACTION, CONTROL, LIMIT, PORT_ENTRY, PORT_FLAG, REASON } from "../../src/bpf/layout.gen.ts";
+import { ACTION, ADDRESS_SET, CONTROL, LIMIT, PORT_ENTRY, PORT_FLAG, REASON } from "../../src/bpf/layout.gen.ts";
 import { readPortTable } from "../../src/bpf/port_table.ts";
 import type { SteeringProgram } from "../../src/bpf/program.ts";
 import { lookupElement, updateElement } from "../../src/ffi/libbpf.ts";
@@ -33,7 +33,15 @@ function motley(): PortMap {
     const action = actions[turn % actions.length];
     if (action !== undefined) {
       const flags = { errors: turn % 2 === 0, dropsFragments: turn % 3 === 0 };
-      map.push({ first, last, action, ...flags, rule: (turn * 7) % LIMIT.RULE_SLOTS, worker: (turn * 13) % 1024 });
+      map.push({
+        first,
+        last,
+        addresses: turn % 5 === 0 ? "any" : "own",
+        action,
+        ...flags,
+        rule: (turn * 7) % LIMIT.RULE_SLOTS,
+        worker: (turn * 13) % 64,
+      });
     }
     first = last + 1;
   }
@@ -56,7 +64,8 @@ Deno.test("PortTable.prepare() writes every port as the kernel then reads it", a
       errors: (kernel.getUint8(at + PORT_ENTRY.flags) & PORT_FLAG.ERRORS) !== 0,
       dropsFragments: (kernel.getUint8(at + PORT_ENTRY.flags) & PORT_FLAG.DROP_FRAGMENTS) !== 0,
       rule: kernel.getUint16(at + PORT_ENTRY.rule, true),
-      worker: kernel.getUint16(at + PORT_ENTRY.worker, true),
+      worker: kernel.getUint8(at + PORT_ENTRY.worker),
+      addresses: kernel.getUint8(at + PORT_ENTRY.addresses),
     };
     assert.deepEqual(entry, {
       action: owner === undefined ? ACTION.NONE : actions[owner.action],
@@ -64,6 +73,7 @@ Deno.test("PortTable.prepare() writes every port as the kernel then reads it", a
       dropsFragments: owner?.dropsFragments ?? false,
       rule: owner?.rule ?? 0,
       worker: owner?.worker ?? 0,
+      addresses: owner?.addresses === "any" ? ADDRESS_SET.ANY : ADDRESS_SET.OWN,
     }, `port ${port}`);
   }
 });

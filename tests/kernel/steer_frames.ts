@@ -1,7 +1,8 @@
 /**
  * Frames, and why the XDP program must decide on them as it does. Port {@linkcode LISTED} is steered to a worker, and
  * so are the ports 0, 1 and 65535, and {@linkcode FORWARDED}, whose first fragments are dropped; {@linkcode PASSED} and
- * {@linkcode DROPPED} have rules of that kind, and DROPPED also drops first fragments; all others are unlisted.
+ * {@linkcode DROPPED} have rules of that kind, and DROPPED also drops first fragments; all others are unlisted. The box
+ * has the addresses that frames are for, and {@linkcode ANYONES} is steered whatever the address.
  *
  * @module
  */
@@ -13,10 +14,12 @@ import {
   type Ipv6Extension,
   PROTOCOL,
 } from "../../src/traffic/frames.ts";
+import { parseMac } from "../../src/packet/address.ts";
 import type { Reason } from "./verdict_rig.ts";
 
 export const LISTED = 7777;
 export const FORWARDED = 7778;
+export const ANYONES = 7779;
 export const PASSED = 8080;
 export const DROPPED = 11211;
 
@@ -55,6 +58,36 @@ function with8(frame: Frame, at: number, value: number): Frame {
 
 const cut = (frame: Frame, length: number): Frame => ({ ...frame, bytes: frame.bytes.slice(0, length) });
 
+/** An IPv4 frame with the header's checksum right again. */
+function withHeaderSum(frame: Frame): Frame {
+  const bytes = frame.bytes.slice();
+  const view = new DataView(bytes.buffer);
+  view.setUint16(frame.ipAt + 10, 0);
+  let sum = 0;
+  for (let at = 0; at < (bytes[frame.ipAt]! & 15) * 4; at += 2) sum += view.getUint16(frame.ipAt + at);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(frame.ipAt + 10, ~sum);
+  return { ...frame, bytes };
+}
+
+/** Frames from and to other addresses than usual. */
+function from(address: string, variation: Variation = {}): Frame {
+  return (address.includes(":") ? ipv6 : ipv4)({
+    source: { mac: MACS.from, address, port: 40_000 },
+    ...variation,
+  });
+}
+
+function to(address: string, { port = LISTED, ...variation }: Variation = {}): Frame {
+  return (address.includes(":") ? ipv6 : ipv4)({ destination: { mac: MACS.to, address, port }, ...variation });
+}
+
+function toMac(frame: Frame, mac: string): Frame {
+  const bytes = frame.bytes.slice();
+  bytes.set(parseMac(mac));
+  return { ...frame, bytes };
+}
+
 /** A frame that is no IP: an Ethernet header and zeros. */
 function raw(type: number, length: number): Frame {
   return with16({ bytes: new Uint8Array(length), ipAt: 14, transportAt: 14, endAt: length }, 12, type);
@@ -85,7 +118,14 @@ const STEERED: Readonly<Record<string, Frame>> = {
   "IPv4 without a UDP checksum": ipv4({ checksum: false }),
   "a short IPv4 datagram padded to Ethernet's minimum": ipv4({ payload: short, padTo: 60 }),
   "IPv4 with bytes after the UDP datagram": with16(ipv4(), V4.udpLength, 8),
-  "IPv4 with the reserved flag set": with16(ipv4(), V4.fragment, 0x8000),
+  "IPv4 with the reserved flag set": withHeaderSum(with16(ipv4(), V4.fragment, 0x8000)),
+  "a frame for the broadcast address of Ethernet": toMac(ipv4(), "ff:ff:ff:ff:ff:ff"),
+  "a frame for a group of Ethernet": toMac(ipv6(), "33:33:00:00:00:01"),
+  "a source in 240.0.0.0/4": from("240.0.0.1"),
+  "the next address after loopback": from("128.0.0.1"),
+  "whatever the address": to("198.51.100.1", { port: ANYONES }),
+  "whatever the address, over IPv6": to("2001:db8:1::1", { port: ANYONES, vlans: [vlan(7)] }),
+  "whatever the frame is for": toMac(ipv4({ port: ANYONES }), "02:00:00:00:00:77"),
   ...Object.fromEntries(
     [6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map((ihl) => [`IHL ${ihl}`, ipv4({ ipv4Options: nops(ihl * 4 - 20) })]),
   ),
@@ -246,6 +286,54 @@ const NOT_STEERED: Readonly<Record<Exclude<Reason, "STEERED" | "UNCOVERED_QUEUE"
       V6.payload,
       8,
     ),
+  },
+  OTHER_ADDRESS: {
+    "an address of somebody else": to("198.51.100.1"),
+    "the same, with IPv4 options": to("198.51.100.1", { ipv4Options: nops(8) }),
+    "the same, for a port with a drop rule": to("198.51.100.1", { port: DROPPED }),
+    "the same, for a port with a pass rule": to("198.51.100.1", { port: PASSED }),
+    "an IPv6 address of somebody else": to("2001:db8::3"),
+    "an address that ends as an own one": to("2001:db8:1::2"),
+    "the limited broadcast": to("255.255.255.255"),
+    "the broadcast of an own network": to("192.0.2.255"),
+    "a multicast group": to("224.0.0.251"),
+    "an IPv6 group": to("ff02::fb"),
+    "the zero address": to("0.0.0.0"),
+    "the unspecified address": to("::"),
+    "a loopback address": to("127.0.0.1"),
+    "the IPv6 loopback address": to("::1"),
+  },
+  OTHER_MAC: {
+    "a frame for somebody else": toMac(ipv4(), "02:00:00:00:00:03"),
+    "the same over IPv6": toMac(ipv6(), "02:00:00:00:00:03"),
+    "the same with a tag": toMac(ipv4({ vlans: [vlan(7)] }), "02:00:00:00:00:03"),
+    "a frame for an address with another first byte": toMac(ipv4(), "06:00:00:00:00:02"),
+  },
+  MARTIAN_SOURCE: {
+    ...Object.fromEntries(
+      [
+        "192.0.2.2",
+        "127.0.0.1",
+        "127.255.255.255",
+        "0.0.0.0",
+        "224.0.0.1",
+        "239.1.2.3",
+        "255.255.255.255",
+        "192.0.2.255",
+      ]
+        .map((address) => [`from ${address}`, from(address)]),
+    ),
+    ...Object.fromEntries(["::1", "ff02::1", "::ffff:192.0.2.1"].map((text) => {
+      const address = text === "::ffff:192.0.2.1" ? "::ffff:c000:201" : text;
+      return [`from ${text}`, from(address)];
+    })),
+    "a martian source for a port with a drop rule": from("127.0.0.1", { port: DROPPED }),
+  },
+  BAD_IP_CHECKSUM: {
+    "a wrong checksum of the IPv4 header": with16(ipv4(), 24, 0x1234),
+    "a checksum of zero": with16(ipv4(), 24, 0),
+    "another TTL than was summed": with8(ipv4(), 22, 1),
+    "a wrong checksum of a header with options": with8(ipv4({ ipv4Options: nops(40) }), 22, 1),
   },
   IPV6_EXTENSIONS: {
     "seven extension headers": ipv6With(...Array<Ipv6Extension>(7).fill(destination)),

@@ -12,13 +12,14 @@ Deno.test("a change whose port table the kernel does not have as written leaves 
   await using other = await VerdictRig.load();
   let readsOther = false;
   // What is read back is another program's table, as the kernel has it.
+  const { addressesFd, addressMaps, controlFd, moreEntriesFd } = rig.program;
   const program = {
-    controlFd: rig.program.controlFd,
+    ...{ addressesFd, addressMaps, controlFd, moreEntriesFd },
     get portTableFd(): number {
       return readsOther ? other.program.portTableFd : rig.program.portTableFd;
     },
   } as SteeringProgram;
-  await using steering = new SteeringRig(new PortTable(program));
+  await using steering = new SteeringRig(new PortTable(program, () => rig.own));
   await steering.change(forwardRule("web", LISTED, [1]), "{ name: dns, ports: 53, action: drop }");
   assert.equal(rig.run(FRAME), "STEERED");
   const before = steering.state();

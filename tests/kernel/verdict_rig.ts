@@ -13,13 +13,18 @@ import { REASON_NAMES } from "../../src/bpf/reasons.ts";
 import { SteeringProgram, type XdpCounters } from "../../src/bpf/program.ts";
 import { closeFd, openXdpSocket } from "../../src/ffi/libc.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";
+import { parseAddress, parseMac } from "../../src/packet/address.ts";
+import type { OwnAddresses } from "../../src/steering/addresses.ts";
 import { PORT_ACTION, type PortMap, type PortOwner } from "../../src/steering/port_map.ts";
 import { requireKernel } from "../support/netns.ts";
 
 export type Reason = Exclude<keyof typeof REASON, "COUNT">;
 
+/** The Ethernet address of the device that frames come by. */
+export const OWN_MAC = "02:00:00:00:00:02";
+
 /** What one port's entry says. */
-export interface PortRule extends Partial<Pick<PortOwner, "errors" | "dropsFragments">> {
+export interface PortRule extends Partial<Pick<PortOwner, "addresses" | "errors" | "dropsFragments">> {
   readonly action: keyof typeof PORT_ACTION;
   readonly rule?: number;
   readonly worker?: number;
@@ -28,7 +33,7 @@ export interface PortRule extends Partial<Pick<PortOwner, "errors" | "dropsFragm
 export function portMap(rules: Readonly<Record<number, PortRule>>): PortMap {
   return Object.entries(rules).map(([key, { action, ...more }]) => {
     const port = Number(key);
-    const usual = { errors: false, dropsFragments: false, rule: 0, worker: 0 };
+    const usual = { addresses: "own" as const, errors: false, dropsFragments: false, rule: 0, worker: 0 };
     return { first: port, last: port, action: PORT_ACTION[action], ...usual, ...more };
   });
 }
@@ -40,11 +45,16 @@ export const LAST_SLOT = 8191;
 export class VerdictRig implements AsyncDisposable {
   readonly program: SteeringProgram;
   readonly table: PortTable;
+  /** The box's addresses when a table is prepared. */
+  own: OwnAddresses = {
+    own: ["192.0.2.2", "2001:db8::2"].map(parseAddress),
+    broadcasts: [parseAddress("192.0.2.255")],
+  };
   readonly #sockets: number[] = [];
 
   private constructor(program: SteeringProgram) {
     this.program = program;
-    this.table = new PortTable(program);
+    this.table = new PortTable(program, () => this.own);
   }
 
   /** Loads the program for workers of queue 0, with a socket for each worker in `covered`: all where undefined. */
@@ -54,6 +64,7 @@ export class VerdictRig implements AsyncDisposable {
     requireKernel();
     const options = { workerCount: workers, queueLimit: 1, shareWith: shareWith?.program };
     const rig = new VerdictRig(await SteeringProgram.load(options));
+    rig.program.setDevice({ isLoopback: false, macs: [parseMac(OWN_MAC)] });
     for (const worker of covered ?? Array.from({ length: workers }, (_, index) => index)) {
       const socket = openXdpSocket();
       rig.#sockets.push(socket);

@@ -7,7 +7,17 @@ import { openEvents, type SteerEvent } from "../../src/bpf/events.ts";
 import { possibleCpus } from "../../src/ffi/libbpf.ts";
 import { readUdp, UdpPacket } from "../../src/packet/udp.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
-import { DROPPED, FORWARDED, FRAME_CASES, ipv4, ipv6, LISTED, PASSED, STEERED_FRAMES } from "./steer_frames.ts";
+import {
+  ANYONES,
+  DROPPED,
+  FORWARDED,
+  FRAME_CASES,
+  ipv4,
+  ipv6,
+  LISTED,
+  PASSED,
+  STEERED_FRAMES,
+} from "./steer_frames.ts";
 import { LAST_SLOT, portMap, VerdictRig } from "./verdict_rig.ts";
 
 const RULES = portMap({
@@ -15,6 +25,7 @@ const RULES = portMap({
   [PASSED]: { action: "pass", rule: 2 },
   [DROPPED]: { action: "drop", rule: 3, dropsFragments: true },
   [FORWARDED]: { action: "redirect", rule: 6, errors: true, dropsFragments: true },
+  [ANYONES]: { action: "redirect", rule: 7, addresses: "any" },
   0: { action: "redirect", rule: 4 },
   1: { action: "redirect", rule: 5 },
   65535: { action: "redirect", rule: LAST_SLOT },
@@ -67,7 +78,7 @@ Deno.test("xdp_port_redirect steers only what a worker can read, whatever bytes 
       for (const [at, value] of edits) bytes[12 + at % (bytes.length - 12)] = value;
       if (rig.run(bytes) !== "STEERED") return;
       assert.ok(readUdp(new DataView(bytes.buffer), 0, bytes.length, packet));
-      assert.ok([LISTED, FORWARDED, 0, 1, 65535].includes(packet.destinationPort));
+      assert.ok([LISTED, FORWARDED, ANYONES, 0, 1, 65535].includes(packet.destinationPort));
     }),
     { numRuns: 3000 },
   );
@@ -136,7 +147,7 @@ Deno.test("xdp_port_redirect counts each rule's packets and bytes exactly", asyn
     rig.run(ipv4({ port }).bytes.slice(0, 40)); // cut: no rule counts it
     assert.deepEqual(rig.program.readRuleCounters(rule), expected, `rule ${rule}`);
   }
-  assert.deepEqual([...rig.program.readRuleCounters(7)], [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...rig.program.readRuleCounters(8)], [0, 0, 0, 0, 0, 0]);
 });
 
 Deno.test("xdp_port_redirect steers to the worker that the port was given to", async () => {

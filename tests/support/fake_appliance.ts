@@ -238,5 +238,12 @@ export class FakeAppliance implements AskedAppliance {
 
 /** A rule with one port. */
 export function countRule(name: string, port: number, worker: Rule["worker"] = 0): Rule {
-  return { name, ports: [{ first: port, last: port }], worker, action: { kind: "count" }, fragments: "drop" };
+  return {
+    name,
+    ports: [{ first: port, last: port }],
+    worker,
+    action: { kind: "count" },
+    addresses: "own",
+    fragments: "drop",
+  };
 }

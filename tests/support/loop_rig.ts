@@ -32,7 +32,14 @@ export const BOX = { mac: "02:00:00:00:00:02", address: "10.1.2.4" };
 
 /** A rule with one port. Of its action a worker needs to know the kind only. */
 export function portRule(name: string, port: number, kind: ActionKind): Rule {
-  return { name, ports: [{ first: port, last: port }], worker: 0, action: { kind } as Action, fragments: "drop" };
+  return {
+    name,
+    ports: [{ first: port, last: port }],
+    worker: 0,
+    action: { kind } as Action,
+    addresses: "own",
+    fragments: "drop",
+  };
 }
 
 /** What most tests have in force, and their slots. */

@@ -105,6 +105,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
         name,
         inForce: true,
         ports,
+        addresses: "own",
         worker: 0,
         action,
         redirected: counted,

@@ -62,6 +62,7 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   NLMSGHDR: { type: "struct nlmsghdr", table: netlink.NLMSGHDR },
   NLATTR: { type: "struct nlattr", table: netlink.NLATTR },
   IFINFOMSG: { type: "struct ifinfomsg", table: netlink.IFINFOMSG },
+  IFADDRMSG: { type: "struct ifaddrmsg", table: netlink.IFADDRMSG },
   NDMSG: { type: "struct ndmsg", table: netlink.NDMSG },
   RTMSG: { type: "struct rtmsg", table: netlink.RTMSG },
   RTVIA: {

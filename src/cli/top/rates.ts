@@ -26,6 +26,7 @@ export interface Count {
 
 export interface RuleRates {
   readonly name: string;
+  /** With its addresses, where they are not the box's own. */
   readonly ports: string;
   readonly worker: number | "hash" | null;
   readonly action: string | null;
@@ -125,7 +126,7 @@ export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
     const { perSecond: seen } = totals.seen;
     return {
       name: rule.name,
-      ports: rule.ports,
+      ports: rule.addresses === "own" ? rule.ports : `${rule.ports} to ${rule.addresses}`,
       worker: rule.worker,
       action: rule.action,
       packets,
