@@ -8,10 +8,6 @@
 #include "parse.h"
 #include "steer.h"
 
-#define IPV4_BYTES 4
-#define IPV6_BYTES 16
-/* Of the first word of an IPv6 address that is an IPv4 one. */
-#define IPV4_MAPPED bpf_htonl(0xffff)
 /* 255.255.255.255 */
 #define LIMITED_BROADCAST 0xffffffff
 #define MARTIAN_BIT (1ULL << STEER_ADDRESS_SET_MARTIAN)
@@ -182,17 +178,13 @@ static __always_inline bool is_martian(__u32 table, __be32 address)
 	return first == 127 || ipv4_mask(table, address) & MARTIAN_BIT;
 }
 
+/* The kernel takes IPv6 packets from own addresses, and from none. */
 static __always_inline bool is_ipv6_martian(const __be32 *address)
 {
-	__u32 first = bpf_ntohl(address[0]) >> 24, last = bpf_ntohl(address[3]);
-
-	if (first == 0xff)
+	if (bpf_ntohl(address[0]) >> 24 == 0xff)
 		return true;
-	if (address[0] || address[1])
-		return false;
-	if (address[2])
-		return address[2] == IPV4_MAPPED && !(device.flags & STEER_DEVICE_FLAG_LOOPBACK);
-	return last == 0 || (last == 1 && !(device.flags & STEER_DEVICE_FLAG_LOOPBACK));
+	return !(address[0] | address[1] | address[2]) && address[3] == bpf_htonl(1) &&
+	       !(device.flags & STEER_DEVICE_FLAG_LOOPBACK);
 }
 
 /* The destination address of an Ethernet frame, as in struct steer_device: with what follows it shifted out. */

@@ -37,9 +37,9 @@ Deno.test("what GET /v1/config answers can be put back, changed by a program, wh
   assert.match(first.tag, /^"\w+-1"$/);
   const tag = (generation: number): string => first.tag.replace("-1", `-${generation}`);
   assert.deepEqual(first.rules, [
-    { name: "game", ports: 7777, worker: 0, action: "echo", fragments: "drop" },
-    { name: "web", ports: [53, "27015-27030"], worker: 0, action: FORWARD, fragments: "drop" },
-    { name: "scanners", ports: 19, worker: "hash", action: "drop", fragments: "drop" },
+    { name: "game", ports: 7777, worker: 0, action: "echo", addresses: "own", fragments: "drop" },
+    { name: "web", ports: [53, "27015-27030"], worker: 0, action: FORWARD, addresses: "own", fragments: "drop" },
+    { name: "scanners", ports: 19, worker: "hash", action: "drop", addresses: "own", fragments: "drop" },
   ]);
   assert.deepEqual(changesOf(await box.request("PUT", "/v1/config", first.text, { "if-match": first.tag })), []);
 
@@ -94,6 +94,7 @@ Deno.test("ports of a rule that forwards: a move keeps its settings, a map is ke
     ports: 27015,
     worker: 1,
     action: FORWARD,
+    addresses: "own",
     fragments: "drop",
   });
 

@@ -123,6 +123,9 @@ const STEERED: Readonly<Record<string, Frame>> = {
   "a frame for a group of Ethernet": toMac(ipv6(), "33:33:00:00:00:01"),
   "a source in 240.0.0.0/4": from("240.0.0.1"),
   "the next address after loopback": from("128.0.0.1"),
+  "an IPv4 source that is written as IPv6": from("::ffff:c000:201"),
+  "an own IPv6 source": from("2001:db8::2"),
+  "no IPv6 source": from("::"),
   "whatever the address": to("198.51.100.1", { port: ANYONES }),
   "whatever the address, over IPv6": to("2001:db8:1::1", { port: ANYONES, vlans: [vlan(7)] }),
   "whatever the frame is for": toMac(ipv4({ port: ANYONES }), "02:00:00:00:00:77"),
@@ -323,10 +326,7 @@ const NOT_STEERED: Readonly<Record<Exclude<Reason, "STEERED" | "UNCOVERED_QUEUE"
       ]
         .map((address) => [`from ${address}`, from(address)]),
     ),
-    ...Object.fromEntries(["::1", "ff02::1", "::ffff:192.0.2.1"].map((text) => {
-      const address = text === "::ffff:192.0.2.1" ? "::ffff:c000:201" : text;
-      return [`from ${text}`, from(address)];
-    })),
+    ...Object.fromEntries(["::1", "ff02::1"].map((address) => [`from ${address}`, from(address)])),
     "a martian source for a port with a drop rule": from("127.0.0.1", { port: DROPPED }),
   },
   BAD_IP_CHECKSUM: {
