@@ -11,7 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "address.h"
+#include "admit.h"
 #include "event_limit.h"
 #include "icmp.h"
 #include "parse.h"
@@ -22,12 +22,7 @@
 /* Set before load; the verifier then knows worker_count as a constant. */
 const volatile struct steer_parameters parameters = { .worker_count = 1 };
 
-/*
- * Variables, whose addresses are part of the code, where elements of maps would have to be looked up.
- *
- * Two halves of 65,536 entries, written by userspace through mmap; steering_control says which half is in force.
- */
-struct steer_port_entry port_to_queue_map[STEER_TABLES * STEER_PORTS] SEC(".bss.ports");
+/* Which half of the tables in admit.h and address.h is in force. */
 struct steer_control steering_control SEC(".data.control");
 
 /* Index = queue * worker_count + worker. Sized before load to (highest covered queue + 1) * worker_count. */
@@ -129,15 +124,6 @@ static __noinline int uncovered(struct xdp_md *ctx, __u32 port)
 	return decided(STEER_REASON_UNCOVERED_QUEUE);
 }
 
-/* What a table says of a port. */
-static __always_inline const struct steer_port_entry *entry_of(__u32 table, __u32 port)
-{
-	__u64 at = (__u64)table * STEER_PORTS + port;
-
-	SHOW_BOUND(at, STEER_TABLES * STEER_PORTS - 1);
-	return &port_to_queue_map[at];
-}
-
 /* To the socket of a worker, where there is one. */
 static __always_inline int redirect(struct xdp_md *ctx, __u32 rule, __u32 socket, __u32 port, __u64 bytes)
 {
@@ -176,65 +162,6 @@ static __always_inline int steer(struct xdp_md *ctx, const struct steer_port_ent
 				 ((__u64)flow_hash(packet, data_end) * parameters.worker_count) >> 32 :
 				 entry->worker);
 	return redirect(ctx, entry->rule, socket, packet->port, data_end - data);
-}
-
-/* What admit() says: why a packet is none of ours, or the index of the entry that is for it, 0 for the port's first. */
-#define NOT_ADMITTED(reason) (1u << 31 | (reason))
-#define IS_ADMITTED(answer) (!((answer) >> 31))
-
-/*
- * Whether a kernel socket on this port would get the packet, and the rule of the port that has its destination address.
- *
- * Offset of the source address within the frame, the destination after it.
- */
-static __noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 port)
-{
-	void *data = (void *)(long)ctx->data;
-	void *data_end = (void *)(long)ctx->data_end;
-	const struct steer_port_entry *entry = entry_of(table, port);
-	__u32 index;
-	__u64 mask;
-
-	if (data + sizeof(struct ethhdr) > data_end)
-		return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
-	if (entry->addresses == STEER_ADDRESS_SET_ANY)
-		return 0;
-	if (!is_own_mac(destination_mac(data)))
-		return NOT_ADMITTED(STEER_REASON_OTHER_MAC);
-	if (address_words == 2) {
-		struct iphdr *ip = data + ((address_at - offsetof(struct iphdr, saddr)) & 0x3fff);
-
-		if ((void *)(ip + 1) > data_end)
-			return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
-		if (!is_header_sound(ip, data_end))
-			return NOT_ADMITTED(STEER_REASON_BAD_IP_CHECKSUM);
-		if (is_martian(table, ip->saddr))
-			return NOT_ADMITTED(STEER_REASON_MARTIAN_SOURCE);
-		mask = ipv4_mask(table, ip->daddr);
-		/* The kernel has all of 127.0.0.0/8, for packets from the box itself only. */
-		if (device.flags & STEER_DEVICE_FLAG_LOOPBACK && bpf_ntohl(ip->daddr) >> 24 == 127)
-			mask |= 1 << STEER_ADDRESS_SET_OWN;
-	} else {
-		__be32 *both = data + (address_at & 0x3fff), *to = both + 4;
-
-		if ((void *)(both + 8) > data_end)
-			return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
-		if (is_ipv6_martian(both))
-			return NOT_ADMITTED(STEER_REASON_MARTIAN_SOURCE);
-		mask = ipv6_mask(table, to);
-		if (device.flags & STEER_DEVICE_FLAG_LOOPBACK && !(to[0] | to[1] | to[2]) && to[3] == bpf_htonl(1))
-			mask |= 1 << STEER_ADDRESS_SET_OWN;
-	}
-	if (has_address(entry, mask))
-		return 0;
-	index = entry->next ? further_entry(table, entry->next, mask) : 0;
-	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
-}
-
-/* The entry that admit() found. */
-static __always_inline const struct steer_port_entry *admitted_entry(__u32 table, __u32 port, __u32 answer)
-{
-	return answer ? more_entry(table, answer) : entry_of(table, port);
 }
 
 /*
@@ -324,19 +251,6 @@ static __noinline int steer_others(struct xdp_md *ctx)
 	if (reason == STEER_REASON_TRUNCATED || reason == STEER_REASON_BAD_LENGTH)
 		emit(ctx, STEER_EVENT_MALFORMED, reason, 0);
 	return decided(reason);
-}
-
-/* An IPv4 destination address that is not the first entry's by what is inline. @returns As admit(). */
-static __noinline __u32 admit_elsewhere(__u32 table, __u32 port, __be32 address)
-{
-	const struct steer_port_entry *entry = entry_of(table, port);
-	__u64 mask = ipv4_mask(table, address);
-	__u32 index;
-
-	if (has_address(entry, mask))
-		return 0;
-	index = entry->next ? further_entry(table, entry->next, mask) : 0;
-	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
 }
 
 SEC("xdp")

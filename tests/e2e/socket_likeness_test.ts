@@ -1,6 +1,6 @@
 /**
- * What a socket of the kernel gets of the frames that come by a network, a worker gets, and nothing else. The exceptions
- * are documented: VLAN tags, and UDP checksums, which nobody looks at here.
+ * What a socket of the kernel gets of the frames that come by a network, a worker gets, and nothing else. The
+ * exceptions are documented: VLAN tags, and UDP checksums, which nobody looks at here.
  */
 import assert from "node:assert/strict";
 import { buildFrame, type Frame, type FrameOptions, type Ipv6Extension } from "../../src/traffic/frames.ts";

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Which rule a packet to a listed port is for, or why it is for none. */
+#ifndef XDPSTEER_ADMIT_H
+#define XDPSTEER_ADMIT_H
+
+#include "address.h"
+
+/*
+ * Two halves of 65,536 entries, written by userspace through mmap. A variable, whose address is part of the code, where
+ * an element of a map would have to be looked up.
+ */
+struct steer_port_entry port_to_queue_map[STEER_TABLES * STEER_PORTS] SEC(".bss.ports");
+
+/* What a table says of a port. */
+static __always_inline const struct steer_port_entry *entry_of(__u32 table, __u32 port)
+{
+	__u64 at = (__u64)table * STEER_PORTS + port;
+
+	SHOW_BOUND(at, STEER_TABLES * STEER_PORTS - 1);
+	return &port_to_queue_map[at];
+}
+
+/* What admit() says: why a packet is none of ours, or the index of the entry that is for it, 0 for the port's first. */
+#define NOT_ADMITTED(reason) (1u << 31 | (reason))
+#define IS_ADMITTED(answer) (!((answer) >> 31))
+
+/*
+ * Whether a kernel socket on this port would get the packet, and the rule of the port that has its destination address.
+ *
+ * Offset of the source address within the frame, the destination after it.
+ */
+static __noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 port)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	const struct steer_port_entry *entry = entry_of(table, port);
+	__u32 index;
+	__u64 mask;
+
+	if (data + sizeof(struct ethhdr) > data_end)
+		return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
+	if (entry->addresses == STEER_ADDRESS_SET_ANY)
+		return 0;
+	if (!is_own_mac(destination_mac(data)))
+		return NOT_ADMITTED(STEER_REASON_OTHER_MAC);
+	if (address_words == 2) {
+		struct iphdr *ip = data + ((address_at - offsetof(struct iphdr, saddr)) & 0x3fff);
+
+		if ((void *)(ip + 1) > data_end)
+			return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
+		if (!is_header_sound(ip, data_end))
+			return NOT_ADMITTED(STEER_REASON_BAD_IP_CHECKSUM);
+		if (is_martian(table, ip->saddr))
+			return NOT_ADMITTED(STEER_REASON_MARTIAN_SOURCE);
+		mask = ipv4_mask(table, ip->daddr);
+		/* The kernel has all of 127.0.0.0/8, for packets from the box itself only. */
+		if (device.flags & STEER_DEVICE_FLAG_LOOPBACK && bpf_ntohl(ip->daddr) >> 24 == 127)
+			mask |= 1 << STEER_ADDRESS_SET_OWN;
+	} else {
+		__be32 *both = data + (address_at & 0x3fff), *to = both + 4;
+
+		if ((void *)(both + 8) > data_end)
+			return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
+		if (is_ipv6_martian(both))
+			return NOT_ADMITTED(STEER_REASON_MARTIAN_SOURCE);
+		mask = ipv6_mask(table, to);
+		if (device.flags & STEER_DEVICE_FLAG_LOOPBACK && !(to[0] | to[1] | to[2]) && to[3] == bpf_htonl(1))
+			mask |= 1 << STEER_ADDRESS_SET_OWN;
+	}
+	if (has_address(entry, mask))
+		return 0;
+	index = entry->next ? further_entry(table, entry->next, mask) : 0;
+	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
+}
+
+/* The entry that admit() found. */
+static __always_inline const struct steer_port_entry *admitted_entry(__u32 table, __u32 port, __u32 answer)
+{
+	return answer ? more_entry(table, answer) : entry_of(table, port);
+}
+
+/* An IPv4 destination address that is not the first entry's by what is inline. @returns As admit(). */
+static __noinline __u32 admit_elsewhere(__u32 table, __u32 port, __be32 address)
+{
+	const struct steer_port_entry *entry = entry_of(table, port);
+	__u64 mask = ipv4_mask(table, address);
+	__u32 index;
+
+	if (has_address(entry, mask))
+		return 0;
+	index = entry->next ? further_entry(table, entry->next, mask) : 0;
+	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
+}
+
+#endif
