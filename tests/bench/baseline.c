@@ -320,6 +320,7 @@ static void list_ports(struct bpf_object *object, unsigned int first, unsigned i
 	for (unsigned int port = first; port <= last; port++) {
 		table[port].rule = 1 + (port - first) % rules;
 		table[port].action = STEER_ACTION_REDIRECT;
+		table[port].addresses = STEER_ADDRESS_SET_ANY;
 	}
 	if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, ".bss.ports"), &zero, table, 0))
 		die("fill port_to_queue_map", errno);

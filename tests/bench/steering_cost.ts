@@ -3,13 +3,15 @@ import { PortTable } from "../../src/bpf/port_table.ts";
 import { SteeringProgram } from "../../src/bpf/program.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";
 import { compilePortMap } from "../../src/steering/compile.ts";
-import type { Rule } from "../../src/steering/rule.ts";
+import { parseAddress, parseMac } from "../../src/packet/address.ts";
+import type { PortRange, Rule } from "../../src/steering/rule.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import { Arena, type Lane, type Start } from "./contest.ts";
 import type { Effort, Report, Result } from "./results.ts";
 import { PORT } from "./rig.ts";
 import { type Listed, startBaseline } from "./subjects.ts";
 
+const MAC = "02:00:00:00:00:02";
 /** Eight ports, spread over the table. */
 const PORTS = [7000, 7001, 7123, 7200, 7456, 7600, PORT, 7999];
 
@@ -46,25 +48,41 @@ export async function steeringCost(effort: Effort, report: Report): Promise<Resu
   return [...results, ...await programCost(effort.rounds)];
 }
 
-/** The XDP program alone, by BPF_PROG_TEST_RUN, for an empty and a full table in turn. */
+/** The XDP program alone, by BPF_PROG_TEST_RUN, for tables and addresses in turn. */
 async function programCost(rounds: number): Promise<Result[]> {
   const frame = buildFrame({
     source: { mac: "02:00:00:00:00:01", address: "10.0.0.1", port: 4000 },
-    destination: { mac: "02:00:00:00:00:02", address: "10.0.0.2", port: PORT },
+    destination: { mac: MAC, address: "10.0.0.2", port: PORT },
     payload: new Uint8Array(22),
   }).bytes;
   using program = await SteeringProgram.load({ workerCount: 1, queueLimit: 1 });
-  await using table = new PortTable(program);
-  const listed = { "one port": { first: PORT, last: PORT }, "all ports": { first: 1, last: 65535 } };
-  const values: Record<string, number[]> = { "one port": [], "all ports": [] };
+  program.setDevice({ isLoopback: false, macs: [parseMac(MAC)] });
+  // Own addresses are looked at in this order.
+  const others = [1, 2, 3, 4].map((host) => parseAddress(`10.0.1.${host}`));
+  let own = others;
+  await using table = new PortTable(program, () => ({ own, broadcasts: [] }));
+  const one = { first: PORT, last: PORT };
+  const destination = parseAddress("10.0.0.2");
+  const fourth = [...others.slice(0, 3), destination];
+  const listed: Readonly<
+    Record<string, Pick<Rule, "addresses"> & { ports: PortRange; own: Uint8Array<ArrayBuffer>[] }>
+  > = {
+    "one port": { ports: one, addresses: "any", own: [] },
+    "all ports": { ports: { first: 1, last: 65535 }, addresses: "any", own: [] },
+    "one port, last of 4 own addresses": { ports: one, addresses: "own", own: fourth },
+    "one port, last of 5 own addresses": { ports: one, addresses: "own", own: [...others, destination] },
+    "one port, a listed prefix": { ports: one, addresses: ["10.0.0.0/24"], own: others },
+  };
+  const values: Record<string, number[]> = Object.fromEntries(Object.keys(listed).map((subject) => [subject, []]));
   for (let round = 0; round <= rounds; round++) {
-    for (const [subject, ports] of Object.entries(listed)) {
+    for (const [subject, { ports, addresses, own: ownNow }] of Object.entries(listed)) {
+      own = ownNow;
       const rule: Rule = {
         name: "r",
         ports: [ports],
         worker: 0,
         action: { kind: "drop" },
-        addresses: "own",
+        addresses,
         fragments: "drop",
       };
       (await table.prepare(compilePortMap([rule], [1]), round + 1)).flip();
