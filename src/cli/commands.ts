@@ -127,7 +127,10 @@ export function buildProgram(entry: URL): Command {
     )
     .requiredOption("-i, --interface <name>", "the interface (required)")
     .option("--stop", "stop the process that holds the program (SIGTERM), and wait until it has detached")
-    .option("--force", "detach at once; the process that holds the program keeps running, without packets")
+    .option(
+      "--force",
+      "detach at once; a running xdpsteer attaches it again within a second, so end that first, or use --stop",
+    )
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof detach>) => await (await import("./detach.ts")).detach(...words));
 

@@ -51,6 +51,9 @@ export async function detach(options: DetachOptions): Promise<void> {
     print(`no XDP program is attached to "${name}"`);
   } else {
     print(`${describeAttachment(found)} is detached from "${name}": its packets go to the kernel stack`);
+    if (options.force && found.holders.length > 0) {
+      print(`${holdersText(found.holders)} runs on: an xdpsteer attaches its program again within a second`);
+    }
   }
 }
 
@@ -115,7 +118,7 @@ function held(found: Attached, name: string): SteerError {
     : `link ${found.link}, which is pinned in a bpf file system or open in a process that cannot be seen from here`;
   const stop = found.holders.length > 0 ? `${command} --stop ends that process in good order; ` : "";
   return new SteerError(`${describeAttachment(found)} on "${name}" is held by ${who}`, {
-    hint: `${stop}${command} --force detaches at once and leaves the process to itself`,
+    hint: `${stop}${command} --force detaches at once, and a running xdpsteer attaches again`,
   });
 }
 

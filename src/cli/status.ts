@@ -146,16 +146,22 @@ function losses({ interfaces, rules }: Status): string {
       ])
     ),
     ...interfaces.flatMap(socketLosses),
-    ...interfaces.flatMap(({ name, verdicts }) =>
-      Object.entries(verdicts.pass).filter(([, packets]) => packets > 0).map(([reason, packets]) => [
-        `${name}, passed`,
-        reason,
-        packets,
-        Object.hasOwn(REASON_WORDS, reason) ? REASON_WORDS[reason as keyof typeof REASON_WORDS] : "",
-      ])
-    ),
+    ...interfaces.flatMap(({ name, verdicts: { drop, pass } }) => [
+      ...verdictRows(`${name}, dropped`, drop),
+      ...verdictRows(`${name}, passed`, pass),
+    ]),
   ];
   return rows.length === 0 ? "" : table(["NOT SERVED AT", "REASON", "PACKETS", "MEANING"], rows);
+}
+
+/** Packets that end in the XDP program without a rule's saying so. */
+function verdictRows(where: string, byReason: Readonly<Record<string, number>>): (string | number)[][] {
+  return Object.entries(byReason).filter(([, packets]) => packets > 0).map(([reason, packets]) => [
+    where,
+    reason,
+    packets,
+    Object.hasOwn(REASON_WORDS, reason) ? REASON_WORDS[reason as keyof typeof REASON_WORDS] : "",
+  ]);
 }
 
 function lostFates({ workers }: RuleStatus): ReadonlyMap<string, number> {
