@@ -23,18 +23,25 @@ export interface CheckerOptions {
   readonly entry: URL;
   readonly cpuCount: number;
   readonly limitMs?: number;
+  /** Ends a check that is under way, and refuses what it was about. */
+  readonly signal?: AbortSignal;
 }
 
 /** @returns A check that holds up the calling thread for a few milliseconds at most. */
-export function checkerOf({ entry, cpuCount, limitMs = LIMIT_MS }: CheckerOptions): Check {
+export function checkerOf({ entry, cpuCount, limitMs = LIMIT_MS, signal }: CheckerOptions): Check {
   return (content, file) => {
     const options = { file, cpuCount };
     if (content.length <= MAX_AT_ONCE) return parseConfig(content, options);
-    return checkInThread(entry, { content, ...options }, limitMs);
+    return checkInThread(entry, { content, ...options }, limitMs, signal);
   };
 }
 
-async function checkInThread(entry: URL, order: CheckOrder, limitMs: number): Promise<Config> {
+async function checkInThread(
+  entry: URL,
+  order: CheckOrder,
+  limitMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Config> {
   const { file } = order;
   const { promise, resolve, reject } = Promise.withResolvers<CheckResult>();
   const thread = new Worker(entry, { type: "module", name: CHECK_THREAD });
@@ -50,12 +57,16 @@ async function checkInThread(entry: URL, order: CheckOrder, limitMs: number): Pr
     const expected = "expected a configuration, which takes less than one";
     reject(new ConfigError(file, [wholeFile(`checking it was given up after ${limitMs / 1000} s: ${expected}`)]));
   }, limitMs);
+  const giveUp = (): void => reject(new SteerError(`"${file}" is not checked to its end: xdpsteer stops`));
+  signal?.addEventListener("abort", giveUp);
+  if (signal?.aborted) giveUp();
   try {
     const result = await promise;
     if ("problems" in result) throw new ConfigError(file, result.problems);
     return result.config;
   } finally {
     clearTimeout(limit);
+    signal?.removeEventListener("abort", giveUp);
     thread.terminate();
   }
 }

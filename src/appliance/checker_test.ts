@@ -36,3 +36,13 @@ Deno.test("what takes too long to check is given up, and this thread was free al
     /^ConfigError: steering.yaml: checking it was given up after 0.001 s: expected a configuration/,
   );
 });
+
+Deno.test("a stop ends a check that is under way, and refuses one that comes after it", async () => {
+  const stopping = new AbortController();
+  const stopped = checkerOf({ entry: ENTRY, cpuCount: CPUS, signal: stopping.signal });
+  const refused = /^SteerError: "steering.yaml" is not checked to its end: xdpsteer stops$/;
+  const under = Promise.try(() => stopped(encode('"'.repeat(1_000_000)), FILE));
+  stopping.abort();
+  await assert.rejects(under, refused);
+  await assert.rejects(async () => await stopped(encode('"'.repeat(1_000_000)), FILE), refused);
+});

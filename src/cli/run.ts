@@ -60,6 +60,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
   using _claim = await claimAddresses(config.control);
   const appliance = await Appliance.start({ config, object, entry }).catch((error) => diagnosed(error, config));
   let server: ControlServer | undefined;
+  const stopping = new AbortController();
   try {
     // What packets do not wait for is loaded while they are steered.
     const [
@@ -91,7 +92,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
       manager,
       file,
       cpuCount,
-      check: checkerOf({ entry, cpuCount }),
+      check: checkerOf({ entry, cpuCount, signal: stopping.signal }),
       loaded,
       memo,
       lastGood,
@@ -117,6 +118,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
     log.info("{reason}: detaching, then draining", { reason });
   } finally {
     manager.stopping();
+    stopping.abort();
     const closed = server?.close(); // beside it: nobody is to ask about what is being closed
     await appliance.stop();
     log.info("Stopped");

@@ -141,6 +141,12 @@ class Scene implements AsyncDisposable {
     const far = parts.use(await Beyond.create({ router: host.name, name: "far", number: 15, mtu: MTU }));
     const outer = parts.use(await Beyond.create({ router: network.names.client, name: "outer", number: 16, mtu: MTU }));
     const { host: farHost, net: farNet } = far.addresses[family];
+    // A kernel tells one host of a port that nobody has once a second: traceroute comes right after tracepath.
+    const unlimited = ["sysctl", "-q", "-w", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"];
+    for (const namespace of [host.name, far.namespace]) {
+      await using program = Program.run(namespace, unlimited);
+      await program.result();
+    }
     await network.exec("steer", ["ip", "route", "add", farNet, "via", backendAddress(family, 3)]);
     await network.exec("steer", ["ip", "route", "add", outer.addresses[family].net, "via", CLIENT[family]]);
     for (const [namespace, address] of [[host.name, backendAddress(family, 1)], [far.namespace, farHost]] as const) {
