@@ -115,7 +115,7 @@ export function fileProblems(file: string, { refused, lastGood, unsaved }: FileS
       subject: file,
       message: `${file} is refused, and ${inForce}: ${reasonIn(file, refused.message)}`,
       fix: `xdpsteer check ${file}`,
-      ...refused.message.includes("\n") ? { detail: refused.message } : {},
+      ...refused.message.includes("\n") ? { detail: firstLines(refused.message) } : {},
     }],
     ...unsaved.length === 0 ? [] : [{
       kind: "config_unsaved" as const,
@@ -156,6 +156,15 @@ export function listenerProblems(rules: readonly Rule[], listeners: readonly Lis
 }
 
 const SHOWN_PORTS = 5;
+
+/** A file of quotation marks has hundreds of mistakes. */
+const DETAIL_LINES = 20;
+
+function firstLines(text: string): string {
+  const lines = text.split("\n");
+  if (lines.length <= DETAIL_LINES) return text;
+  return [...lines.slice(0, DETAIL_LINES), `… and ${lines.length - DETAIL_LINES} more lines`].join("\n");
+}
 
 /** The first of the mistakes, without the name of the file before its place. */
 function reasonIn(file: string, message: string): string {

@@ -235,6 +235,9 @@ Deno.test("captureProblems() and fileProblems() tell what is not written, and wh
     "config_refused s.yaml: s.yaml is refused, and the configuration before it stays in force: line 1, column 1: a",
     "config_unsaved s.yaml: Rules in force are not in s.yaml, and a restart would undo: - dns: x",
   ]);
+  const message = Array.from({ length: 100 }, (_, index) => `s.yaml:${index + 1}:1: a`).join("\n");
+  const [many] = fileProblems("s.yaml", { refused: { time: "", message }, lastGood: null, unsaved: [] });
+  assert.deepEqual(many!.detail!.split("\n").slice(-2), ["s.yaml:20:1: a", "… and 80 more lines"]);
 });
 
 Deno.test("listenerProblems() tells of programs that a rule takes packets from and was not meant to", () => {
