@@ -55,12 +55,15 @@ export class RuleChains {
   readonly #lists = new Map<string, number>();
   #used = 0;
 
+  /** @param table The lists that it has are forgotten; its chains stay until they are written over. */
   constructor(table: WorkerTable) {
     this.#table = table;
+    table.lists.fill(0);
   }
 
   /** Gives each port that had several rules the last of them. The chains are this generation's from now on. */
-  forget({ chains }: WorkerTable): void {
+  forget({ chains, lists }: WorkerTable): void {
+    if (lists[1] === 0) return; // no list, so no chain
     const { ruleOfPort } = this.#table;
     for (let port = 0; port < ruleOfPort.length; port++) {
       const rule = ruleOfPort[port]!;

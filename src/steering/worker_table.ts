@@ -30,7 +30,7 @@ export interface WorkerTable {
   readonly soleOfWorker: Uint16Array;
   /** Rules of ports that have several: pairs of a slot and the number of its list, which is 0 with the last one. */
   readonly chains: Uint16Array;
-  /** Where each list begins in {@linkcode listed}, and where the last one ends. */
+  /** Where each list begins in {@linkcode listed}, and where the last one ends; all 0 where there is none. */
   readonly lists: Uint16Array;
   /** Addresses of lists, {@linkcode LISTED_WORDS} words each: see {@linkcode LISTED_WORDS}. */
   readonly listed: Int32Array;
@@ -85,7 +85,8 @@ export function copyWorkerTable(from: WorkerTable, to: WorkerTable): void {
   to.answersOnPort.set(from.answersOnPort);
   to.actionOfRule.set(from.actionOfRule);
   to.soleOfWorker.set(from.soleOfWorker);
-  to.chains.set(from.chains);
   to.lists.set(from.lists);
+  if (from.lists[1] === 0) return; // no list, so no chain either: their memory stays untouched
+  to.chains.set(from.chains);
   to.listed.set(from.listed);
 }
