@@ -1,17 +1,9 @@
 import assert from "node:assert/strict";
+import { withFolder } from "../../tests/support/folder.ts";
 import { cannotOpen, claimAddresses } from "./claim.ts";
 
 const right = (socket: string): Promise<Disposable> => claimAddresses({ socket, group: null, http: null, settle: 5 });
 const claim = async (socket: string): Promise<void> => (await right(socket))[Symbol.dispose]();
-
-async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 /** A socket that its owner left behind: nobody listens, and the name is still there. */
 async function leaveSocket(path: string): Promise<void> {

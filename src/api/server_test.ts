@@ -1,21 +1,13 @@
 import assert from "node:assert/strict";
 import { FakeApi } from "../../tests/support/fake_api.ts";
 import { FakeTimers } from "../../tests/support/fake_timers.ts";
+import { withFolder } from "../../tests/support/folder.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
 import { ThreadHere } from "../../tests/support/thread_here.ts";
 import { SteerError } from "../errors.ts";
 import { apiThread, ControlServer } from "./server.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url);
-
-async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 /** Asks on a control socket. @returns The status, and the body. */
 async function ask(path: string, url: string, init: RequestInit = {}): Promise<[number, string]> {

@@ -1,19 +1,11 @@
 import assert from "node:assert/strict";
+import { withFolder } from "../../tests/support/folder.ts";
 import { sectionHeader } from "../packet/pcapng.ts";
 import { finishedName, holdPlace, makeRoom } from "./names.ts";
 
 /** A capture of ours; `mark` tells it from others. */
 function capture(mark: string): Uint8Array<ArrayBuffer> {
   return sectionHeader({ hardware: mark, os: "Linux", userappl: "xdpsteer 0.1.0" });
-}
-
-async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 function freeName(folder: string, keep: number): void {
