@@ -26,8 +26,8 @@ export interface Feature {
 
 const DRIVER_BYTES = 32;
 /** More features than any kernel has: 73 in Linux 6.18. */
-const MOST_FEATURES = 512;
-const MEMORY_BYTES = ETHTOOL_GSTRINGS.size + MOST_FEATURES * UAPI.ETH_GSTRING_LEN;
+const MAX_FEATURES = 512;
+const MEMORY_BYTES = ETHTOOL_GSTRINGS.size + MAX_FEATURES * UAPI.ETH_GSTRING_LEN;
 
 /** The kernel's name of the driver, `veth`; "" where it does not say. */
 export function driverName(interfaceName: string): string {
@@ -82,7 +82,7 @@ function readNames(request: Request): string[] {
   view.setBigUint64(ETHTOOL_SSET_INFO.sset_mask, 1n << BigInt(UAPI.ETH_SS_FEATURES), true);
   const count = request.send(UAPI.ETHTOOL_GSSET_INFO) ? view.getUint32(ETHTOOL_SSET_INFO.size, true) : 0;
   request.clear();
-  if (count === 0 || count > MOST_FEATURES) return [];
+  if (count === 0 || count > MAX_FEATURES) return [];
   view.setUint32(ETHTOOL_GSTRINGS.string_set, UAPI.ETH_SS_FEATURES, true);
   view.setUint32(ETHTOOL_GSTRINGS.len, count, true);
   const known = request.send(UAPI.ETHTOOL_GSTRINGS);

@@ -26,7 +26,7 @@ export interface Device extends Link {
 }
 
 /** Dumps that are interrupted are tried again. */
-const MOST_DUMPS = 5;
+const MAX_DUMPS = 5;
 /** After a failure that nothing but time can help. */
 const RETRY_MS = 1000;
 /** A wait that nothing ends goes on after this time. */
@@ -97,7 +97,7 @@ export function listDevices(): DeviceTable {
 }
 
 function dump(socket: NetlinkSocket, table: DeviceTable): void {
-  for (let left = MOST_DUMPS; left > 0; left--) {
+  for (let left = MAX_DUMPS; left > 0; left--) {
     const seen = new Set<number>();
     const { errno, interrupted } = socket.request(linksRequest(), LIST, (message) => {
       table.apply(message);
@@ -110,7 +110,7 @@ function dump(socket: NetlinkSocket, table: DeviceTable): void {
 }
 
 function dumpAddresses(socket: NetlinkSocket, { addresses }: DeviceTable): void {
-  for (let left = MOST_DUMPS; left > 0; left--) {
+  for (let left = MAX_DUMPS; left > 0; left--) {
     const seen = new Set<string>();
     const { errno, interrupted } = socket.request(addressesRequest(), LIST_ADDRESSES, (message) => {
       seen.add(addresses.apply(message) ?? "");

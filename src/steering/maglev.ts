@@ -26,7 +26,7 @@ const OFFSET_SEED = 0x6d61676c;
 const SKIP_SEED = 0x65762121;
 
 /** Sums of weights stay exact below this, by far. */
-const MOST_WEIGHT = 0x7fffffff;
+const MAX_WEIGHT = 0x7fffffff;
 
 /** A backend while the table is filled. */
 interface Turn {
@@ -83,7 +83,7 @@ function takeTurns(size: number, backends: readonly MaglevBackend[]): Turn[] {
   const sorted = [...backends].sort((one, other) => one.name < other.name ? -1 : one.name > other.name ? 1 : 0);
   sorted.forEach(({ id, name, weight }, index) => {
     if (!Number.isInteger(id) || id < 0 || id >= NO_BACKEND) throw new RangeError(`Backend "${name}" has the id ${id}`);
-    if (!Number.isInteger(weight) || weight < 0 || weight > MOST_WEIGHT) {
+    if (!Number.isInteger(weight) || weight < 0 || weight > MAX_WEIGHT) {
       throw new RangeError(`Backend "${name}" has the weight ${weight}`);
     }
     if (index > 0 && sorted[index - 1]!.name === name) throw new RangeError(`Two backends are named "${name}"`);

@@ -22,7 +22,7 @@ import { Victims } from "./victims.ts";
 
 const NONE = -1;
 /** Sessions that give their ports back for a new one, so that ports are free for a while. */
-const MOST_GIVEN_BACK = 2;
+const MAX_GIVEN_BACK = 2;
 
 const LITTLE = true;
 // An import is looked up at each use, a module's own constant is part of the code.
@@ -318,7 +318,7 @@ export class SessionTable {
    * that a new session costs little while the reserve fills.
    */
   #keepReserve(pool: PortPool, now: number): void {
-    for (let left = MOST_GIVEN_BACK; left > 0 && pool.isShort; left--) {
+    for (let left = MAX_GIVEN_BACK; left > 0 && pool.isShort; left--) {
       this.#evict(this.#victims.find(pool.ranks, pool, now), now);
     }
   }

@@ -37,7 +37,7 @@ const SLOWEST_PPS = 1000;
 const SEQUENCE_BYTES = 8;
 const DEFAULT_SOURCE_PORT = 20_000;
 const IPV4 = { addresses: 12, checksum: 10, addressBytes: 4 } as const;
-const MOST_FLOWS = 8 * LIMIT.PORTS_PER_ADDRESS;
+const MAX_FLOWS = 8 * LIMIT.PORTS_PER_ADDRESS;
 
 export interface LiveFramesOptions {
   /** The interface the frames leave by. */
@@ -171,7 +171,7 @@ function checkLimits({ source, ports, flows = 1, ratePps = Infinity }: LiveFrame
   if (ports.length < 1 || ports.length > LIMIT.PORTS) {
     throw new RangeError(`Live frames go to 1 to ${LIMIT.PORTS} ports, not ${ports.length}`);
   }
-  if (!(flows >= 1 && flows <= MOST_FLOWS)) throw new RangeError(`There can be 1 to ${MOST_FLOWS} flows, not ${flows}`);
+  if (!(flows >= 1 && flows <= MAX_FLOWS)) throw new RangeError(`There can be 1 to ${MAX_FLOWS} flows, not ${flows}`);
   if (!(ratePps >= SLOWEST_PPS)) {
     throw new RangeError(`Live frames keep to ${SLOWEST_PPS} packets per second or more, not ${ratePps}`);
   }

@@ -11,7 +11,7 @@ import { Pacer, sleep } from "./pacer.ts";
 
 const BATCH_DATAGRAMS = 64;
 /** What the kernel cuts a message into at most, UDP_MAX_SEGMENTS of kernels before 6.9. */
-const MOST_SEGMENTS = 64;
+const MAX_SEGMENTS = 64;
 const SEQUENCE_BYTES = 8;
 const RECEIVE_BUFFER_BYTES = 4 << 20;
 /** The largest payload of a reply that is looked at; a longer one is cut, and still counted. */
@@ -86,8 +86,8 @@ class FlowSender implements Disposable {
 
   constructor(options: UdpFlowsOptions) {
     const { ports, flows = 1, payloadBytes = 18, segments = 1, sourcePort } = options;
-    if (!(segments >= 1 && segments <= MOST_SEGMENTS)) {
-      throw new RangeError(`A message is cut into 1 to ${MOST_SEGMENTS} datagrams, not ${segments}`);
+    if (!(segments >= 1 && segments <= MAX_SEGMENTS)) {
+      throw new RangeError(`A message is cut into 1 to ${MAX_SEGMENTS} datagrams, not ${segments}`);
     }
     const address = parseAddress(options.address);
     const any = new Uint8Array(address.length);

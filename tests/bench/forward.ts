@@ -17,7 +17,7 @@ const MOST: Readonly<Record<Topology, Pick<Effort, "rounds" | "slices">>> = {
   "two-armed": { rounds: 3, slices: 3 },
   "one-armed": { rounds: 2, slices: 2 },
 };
-const MOST_PINGS = 2000;
+const MAX_PINGS = 2000;
 /** More than the kernel's own few packets of neighbour discovery. */
 const LEAST_ARRIVED = 32;
 const MEGA = 1e6;
@@ -46,7 +46,7 @@ async function twoArmed(effort: Effort, report: Report): Promise<Result[]> {
   const measure = async (lane: Lane<Stoppable>, backend: Backend): Promise<TwoArmed> => ({
     small: await rate(lane, backend, SMALL, effort.sendMs),
     large: await rate(lane, backend, LARGE, effort.sendMs),
-    times: await pingPong(lane.network, Math.min(effort.pings, MOST_PINGS)),
+    times: await pingPong(lane.network, Math.min(effort.pings, MAX_PINGS)),
   });
   const values = await contest("two-armed", effort, measure, report);
   return [

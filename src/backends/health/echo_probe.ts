@@ -18,7 +18,7 @@ const SEQUENCE_AT = 6;
 const COOKIE_BYTES = 16;
 
 /** Messages for others that one look passes over; a later look goes on. */
-const MOST_OTHERS = 32;
+const MAX_OTHERS = 32;
 
 const received = new Uint8Array(2048);
 
@@ -62,7 +62,7 @@ export class EchoProbe implements Probe {
   }
 
   look(): Outcome | undefined {
-    for (let count = 0; count < MOST_OTHERS; count++) {
+    for (let count = 0; count < MAX_OTHERS; count++) {
       const length = this.#socket!.receive(received);
       if (length === -ERRNO.EAGAIN) return undefined;
       if (length < 0) return failure("recv", length);

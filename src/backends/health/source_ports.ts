@@ -10,7 +10,7 @@ import { common, without } from "../../steering/port_set.ts";
 import type { PortRange } from "../../steering/rule.ts";
 
 /** Ports that are taken are passed over. With more of them than this in a row the kernel may choose. */
-const MOST_TRIES = 100;
+const MAX_TRIES = 100;
 /** Without a privilege. */
 const ANY: PortRange = { first: 1024, last: 65_535 };
 
@@ -47,7 +47,7 @@ export class SourcePorts {
     const choices = this.#choices = this.#choose();
     if (choices === undefined) return 0;
     const count = choices.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-    for (let tries = 0; tries < MOST_TRIES && count > 0; tries++) {
+    for (let tries = 0; tries < MAX_TRIES && count > 0; tries++) {
       const port = portAt(choices, Math.floor(this.#random() * count));
       const result = socket.bind(port);
       if (result === 0) return port;

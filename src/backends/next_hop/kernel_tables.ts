@@ -49,7 +49,7 @@ export interface FrameDevice {
 }
 
 /** More devices on top of one another than the kernel allows. */
-const MOST_DEVICES = 10;
+const MAX_DEVICES = 10;
 
 /** Messages that change none of the tables and yet may change the kernel's answer about a route. */
 const ROUTING: ReadonlySet<number> = new Set([
@@ -153,7 +153,7 @@ export class KernelTables {
     let { up } = device;
     while (carrier.vlan !== undefined) {
       const parent = this.#links.get(carrier.vlan.parent);
-      if (parent === undefined || vlan.length === MOST_DEVICES) return undefined;
+      if (parent === undefined || vlan.length === MAX_DEVICES) return undefined;
       vlan.unshift(carrier.vlan.tag);
       carrier = parent;
       up &&= carrier.up;

@@ -15,7 +15,7 @@ import { linksRequest } from "../../host/link_messages.ts";
 import { logger } from "../../log.ts";
 import { type FrameDevice, hasFailed, KernelTables, type NextHop } from "./kernel_tables.ts";
 import { canSolicit, pokeDestination } from "./poke.ts";
-import { MOST_ROUTES, type PrefixRoute, PrefixRoutes, routesRequest } from "./prefix_routes.ts";
+import { MAX_ROUTES, type PrefixRoute, PrefixRoutes, routesRequest } from "./prefix_routes.ts";
 import { neighboursRequest, parseRoute, type Route, routeRequest, useNeighbourRequest } from "./rtnetlink.ts";
 
 export type { FrameDevice, NextHop } from "./kernel_tables.ts";
@@ -43,10 +43,10 @@ const CARED_FOR = NETLINK.NUD_REACHABLE | NETLINK.NUD_PERMANENT | NETLINK.NUD_NO
 /** Between two looks at what the kernel told: a storm of changes becomes at most 100 batches a second. */
 const BATCH_MS = 10;
 /** Batches of messages read before other work gets its turn. */
-const MOST_RECEIVES = 4096;
-const MOST_DUMPS = 5;
+const MAX_RECEIVES = 4096;
+const MAX_DUMPS = 5;
 /** A wait that nothing ends goes on after this time. */
-const MOST_WAIT_MS = 60_000;
+const MAX_WAIT_MS = 60_000;
 /** After dumps that were interrupted again and again. */
 const INTERRUPTED_MS = 100;
 /** After a failure that nothing but time can help. */
@@ -134,7 +134,7 @@ export class NextHops implements NextHopSource {
   }
 
   /**
-   * The routes of the main table; none where there are more than {@linkcode MOST_ROUTES}. Where they change faster than
+   * The routes of the main table; none where there are more than {@linkcode MAX_ROUTES}. Where they change faster than
    * they can be listed, those of a moment ago.
    *
    * @throws {SyscallError}
@@ -164,7 +164,7 @@ export class NextHops implements NextHopSource {
     this.#routesChanged ||= interrupted;
     this.#listAgainMs = performance.now() + LISTING_PART * (performance.now() - startMs);
     if (!this.#tooMany && routes.all === undefined) {
-      log.info("There are more than {most} routes: MTUs of routes to clients are not looked at", { most: MOST_ROUTES });
+      log.info("There are more than {most} routes: MTUs of routes to clients are not looked at", { most: MAX_ROUTES });
     }
     this.#tooMany = routes.all === undefined;
     return this.#routes = routes.all ?? [];
@@ -201,7 +201,7 @@ export class NextHops implements NextHopSource {
 
   /** All the kernel has now. */
   #dump(): KernelTables {
-    for (let left = MOST_DUMPS;; left--) {
+    for (let left = MAX_DUMPS;; left--) {
       const tables = new KernelTables();
       let interrupted = false;
       for (
@@ -225,7 +225,7 @@ export class NextHops implements NextHopSource {
     let overrun = false;
     // After an overrun all is read anew: what is still there is not looked at, but until it is gone the kernel leaves
     // out more.
-    for (let left = MOST_RECEIVES; left > 0 || overrun; left--) {
+    for (let left = MAX_RECEIVES; left > 0 || overrun; left--) {
       const messages = this.#events.receive();
       if (messages === undefined) break;
       if (messages === "overrun") overrun = true;
@@ -253,7 +253,7 @@ export class NextHops implements NextHopSource {
   async #follow(): Promise<void> {
     const events = [{ fd: this.#events.fd, events: UAPI.POLLIN }];
     while (true) {
-      if (!this.#incomplete && !this.#disposed) await this.#poll.wait(events, MOST_WAIT_MS);
+      if (!this.#incomplete && !this.#disposed) await this.#poll.wait(events, MAX_WAIT_MS);
       if (this.#disposed) break;
       let pause = BATCH_MS;
       try {

@@ -19,7 +19,7 @@ export interface PrefixRoute {
 }
 
 /** With more, as on a router with all routes of the Internet, none is told: to list them takes too long. */
-export const MOST_ROUTES = 4096;
+export const MAX_ROUTES = 4096;
 
 const ADDRESS_BYTES: Readonly<Record<number, number>> = { [NETLINK.AF_INET]: 4, [NETLINK.AF_INET6]: 16 };
 
@@ -36,7 +36,7 @@ export class PrefixRoutes {
   readonly #routes = new Map<string, PrefixRoute & { readonly priority: number }>();
   #tooMany = false;
 
-  /** Undefined where there are more than {@linkcode MOST_ROUTES}. */
+  /** Undefined where there are more than {@linkcode MAX_ROUTES}. */
   get all(): readonly PrefixRoute[] | undefined {
     return this.#tooMany ? undefined : [...this.#routes.values()];
   }
@@ -57,6 +57,6 @@ export class PrefixRoutes {
     if (known !== undefined && known.priority <= priority) return;
     const ifindex = attributes.has(NETLINK.RTA_MULTIPATH) ? 0 : u32Of(attributes.get(NETLINK.RTA_OIF));
     this.#routes.set(key, { address, prefixLength, ifindex, mtu: mtuOfRoute(attributes), priority });
-    this.#tooMany = this.#routes.size > MOST_ROUTES;
+    this.#tooMany = this.#routes.size > MAX_ROUTES;
   }
 }
