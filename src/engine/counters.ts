@@ -52,8 +52,9 @@ export interface PacketSums {
   readonly byReason: Float64Array;
   /** By interface: those on queues without sockets. */
   readonly uncovered: Float64Array;
-  /** By rule slot: those for which there was no session, and those that could not be sent. */
+  /** By rule slot: those for which there was no session, those too large to be sent on, and those that were not sent. */
   readonly sessionsFull: Float64Array;
+  readonly tooBig: Float64Array;
   readonly txRingFull: Float64Array;
 }
 
@@ -124,13 +125,14 @@ export class RuleTotals {
       byReason: new Float64Array(REASON.COUNT),
       uncovered: new Float64Array(this.interfaces.length),
       sessionsFull: slots(),
+      tooBig: slots(),
       txRingFull: slots(),
     };
   }
 
   /** Fills `sums` with the packets until now: the same numbers as {@linkcode read}, without bytes. */
   readSums(sums: PacketSums): void {
-    const { received, dropped, passed, byPlace, byFate, byReason, uncovered, sessionsFull, txRingFull } = sums;
+    const { received, dropped, passed, byPlace, byFate, byReason, uncovered, sessionsFull, tooBig, txRingFull } = sums;
     for (const array of Object.values(sums)) array.fill(0);
     const queueEnds = this.#queueEnds;
     const used = this.slots.used;
@@ -151,6 +153,7 @@ export class RuleTotals {
       }
       for (let slot = 0; slot < used; slot++) {
         sessionsFull[slot] = sessionsFull[slot]! + values[fateAt(slot, FATE.sessions_full)]!;
+        tooBig[slot] = tooBig[slot]! + values[fateAt(slot, FATE.too_big)]!;
         txRingFull[slot] = txRingFull[slot]! + values[fateAt(slot, FATE.tx_ring_full)]!;
       }
     });

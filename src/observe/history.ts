@@ -10,6 +10,7 @@ import type { LoopCounter } from "../dataplane/counters.ts";
 import { logger } from "../log.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { PacketSums } from "../engine/counters.ts";
+import { ANSWERS } from "../steering/slots.ts";
 import { lostPackets, type SocketCounter, tells } from "../xsk/socket_counters.ts";
 import type { ObservedAppliance } from "./observed.ts";
 import type { LossCounts } from "./problems/find_losses.ts";
@@ -158,9 +159,11 @@ export class History implements Disposable {
           return { interface: name, queue: id, rxRingFull: ofWorkers(rxRingFull), rxDropped: ofWorkers(rxDropped) };
         })
       ),
-      rules: this.rules.map(({ name }, index) => {
-        const slot = this.#slots[index]!;
-        return { rule: name, sessionsFull: sums.sessionsFull[slot]!, txRingFull: sums.txRingFull[slot]! };
+      rules: [...this.rules.map(({ name }) => name), ANSWERS].flatMap((rule) => {
+        const slot = this.appliance.counts.slotOf(rule);
+        if (slot === undefined) return [];
+        const [received, sessionsFull] = [sums.received[slot]!, sums.sessionsFull[slot]!];
+        return { rule, received, sessionsFull, tooBig: sums.tooBig[slot]!, txRingFull: sums.txRingFull[slot]! };
       }),
       refused: { rows: sumOf("refused_rows"), ports: sumOf("refused_ports") },
     };

@@ -74,9 +74,7 @@ function reasonOf({ healthy, noWay }: RuleBackend, count: number): string {
 }
 
 function fixFor({ name, healthy, noWay }: RuleBackend): string {
-  const host = hostOf(name);
-  if (!healthy) return `see that ${name} answers; its last check is in xdpsteer status`;
-  return noWay!.kind === "no_neighbour" ? `ip neighbour show to ${host}` : `ip route get ${host}`;
+  return healthy ? wayFix(name, noWay!) : `see that ${name} answers; its last check is in xdpsteer status`;
 }
 
 /** Backends that rules name: one that is only kept for the sessions it has is nobody's problem any more. */
@@ -106,21 +104,27 @@ export function backendProblems(backends: readonly BackendStatus[]): FoundProble
   });
 }
 
-function wayProblem(name: string, { kind, interface: by, text }: NoWay): FoundProblem {
-  const host = hostOf(name);
-  const fixes: Readonly<Record<NoWay["kind"], string>> = {
-    no_route: `ip route get ${host}`,
-    not_steered: `add { name: ${by} } to interfaces: and restart, or change the route: ip route get ${host}`,
-    not_attached: `ip link show dev ${by}`,
-    down: `ip link show dev ${by}`,
-    no_neighbour: `ip neighbour show dev ${by}`,
-  };
+function wayProblem(name: string, noWay: NoWay): FoundProblem {
   return {
-    kind: HINDRANCES[kind].kind,
+    kind: HINDRANCES[noWay.kind].kind,
     subject: name,
-    message: `No packet gets to backend ${name}: ${text}`,
-    fix: fixes[kind],
+    message: `No packet gets to backend ${name}: ${noWay.text}`,
+    fix: wayFix(name, noWay),
   };
+}
+
+function wayFix(name: string, { kind, interface: by }: NoWay): string {
+  const host = hostOf(name);
+  const ip = host.includes(":") ? "ip -6" : "ip";
+  const fixes: Readonly<Record<NoWay["kind"], string>> = {
+    no_route:
+      `${ip} route add ${host} dev INTERFACE, or via GATEWAY if a router is between; or correct the address under to:`,
+    not_steered: `add { name: ${by} } to interfaces: and restart, or change the route: ip route get ${host}`,
+    not_attached: `xdpsteer doctor --interface ${by}; it is tried again every second`,
+    down: `ip link set dev ${by} up; ethtool ${by}`,
+    no_neighbour: `see that its next hop is up and in the same network: ip neighbour show dev ${by}`,
+  };
+  return fixes[kind];
 }
 
 /** `10.0.0.11` of `10.0.0.11:9000`, `2001:db8::1` of `[2001:db8::1]:9000`. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { BOUND_WORDS } from "../../steering/sessions.ts";
+import { ANSWERS } from "../../steering/slots.ts";
 import type { FoundProblem } from "./kinds.ts";
 
 /** Counts so far of what should not happen. */
@@ -12,7 +13,7 @@ export interface LossCounts {
   readonly uncovered: ReadonlyMap<string, number>;
   /** By queue end. */
   readonly queues: readonly QueueLosses[];
-  /** By rule. */
+  /** By rule; what backends answer is one more. */
   readonly rules: readonly RuleLosses[];
   /** New sessions that workers refused, by what they ran out of. */
   readonly refused: Readonly<Record<Bound, number>>;
@@ -30,17 +31,26 @@ export interface QueueLosses {
 }
 
 export interface RuleLosses {
+  /** Its name, or {@linkcode ANSWERS}. */
   readonly rule: string;
+  /** By workers. */
+  readonly received: number;
   readonly sessionsFull: number;
+  readonly tooBig: number;
   readonly txRingFull: number;
 }
 
 /** What grew within this time is told. */
 const LATELY_MS = 10_000;
 
-/** Counters by name, with when they last grew. */
+/** Packets too large are told of from this share of a rule's packets on, and not of single ones: path MTU discovery. */
+const TOO_BIG_SHARE = 0.01;
+const TOO_BIG_PACKETS = 5;
+
+/** Counters by name, with when they last grew; and shares of a rule's packets. */
 export class Growth {
   readonly #counters = new Map<string, { count: number; grewMs: number }>();
+  readonly #spans = new Map<string, { sinceMs: number; tooBig: number; received: number; share: number }>();
 
   /** Takes note of a counter. @returns whether it grew lately. What it had when it is first seen is no growth. */
   grew(key: string, count: number, nowMs: number): boolean {
@@ -52,6 +62,21 @@ export class Growth {
     if (count > counter.count) counter.grewMs = nowMs;
     counter.count = count; // one of a rule that has gone and come again begins at zero
     return nowMs - counter.grewMs <= LATELY_MS;
+  }
+
+  /** Takes note of a rule's packets. @returns The share of those too large in the last ten seconds; 0: too small. */
+  tooBigShare({ rule, tooBig, received }: RuleLosses, nowMs: number): number {
+    const span = this.#spans.get(rule);
+    if (span === undefined || received < span.received || tooBig < span.tooBig) {
+      this.#spans.set(rule, { sinceMs: nowMs, tooBig, received, share: 0 });
+      return 0;
+    }
+    if (nowMs - span.sinceMs >= LATELY_MS) {
+      const [packets, all] = [tooBig - span.tooBig, received - span.received];
+      const share = packets >= TOO_BIG_PACKETS && packets >= all * TOO_BIG_SHARE ? packets / all : 0;
+      Object.assign(span, { sinceMs: nowMs, tooBig, received, share });
+    }
+    return span.share;
   }
 }
 
@@ -74,7 +99,8 @@ export function lossProblems(
   }
   for (const queue of queues) problems.push(...queueProblems(queue, growth, nowMs, stoodStill));
   const full = BOUNDS.filter((bound) => growth.grew(`refused ${bound}`, refused[bound], nowMs));
-  for (const { rule, sessionsFull, txRingFull } of rules) {
+  for (const losses of rules) {
+    const { rule, sessionsFull, txRingFull } = losses;
     // A worker counts the packet first, and what there was not enough of at the end of its batch.
     if (growth.grew(`sessions_full ${rule}`, sessionsFull, nowMs) && full.length > 0) {
       problems.push({
@@ -84,6 +110,8 @@ export function lossProblems(
         fix: full.map((bound) => BOUND_WORDS[bound].remedy).join("; or "),
       });
     }
+    const share = growth.tooBigShare(losses, nowMs);
+    if (share > 0) problems.push(tooBigProblem(rule, share));
     if (growth.grew(`tx_ring_full ${rule}`, txRingFull, nowMs)) {
       problems.push({
         kind: "answers_lost",
@@ -94,6 +122,19 @@ export function lossProblems(
     }
   }
   return problems;
+}
+
+function tooBigProblem(rule: string, share: number): FoundProblem {
+  const [whose, where] = rule === ANSWERS ? ["the backends' answers", "clients"] : [`rule ${rule}`, "backends"];
+  const percent = Math.min(100, Math.round(100 * share));
+  return {
+    kind: "packets_too_big",
+    subject: rule,
+    message: `${percent} % of the packets of ${whose} are dropped: they are larger than the MTU or the chunks of the ` +
+      `way to the ${where}`,
+    fix: "set the same mtu (ip link set) and umem: { chunk_size } on both interfaces, or a smaller mtu where the " +
+      "packets are made: xdpsteer does not fragment, and a sender of IPv4 without DF is not told the size",
+  };
 }
 
 function queueProblems(

@@ -4,7 +4,8 @@ import type { BackendStatus, RuleBackend } from "../../backends/status.ts";
 import type { NoWay } from "../../backends/way.ts";
 import { backendProblems, ruleProblems } from "./find_forwarding.ts";
 import { BOUND_WORDS } from "../../steering/sessions.ts";
-import { Growth, type LossCounts, lossProblems } from "./find_losses.ts";
+import { ANSWERS } from "../../steering/slots.ts";
+import { Growth, type LossCounts, lossProblems, type RuleLosses } from "./find_losses.ts";
 import {
   captureProblems,
   fileProblems,
@@ -79,6 +80,15 @@ function status(more: Partial<BackendStatus>): BackendStatus {
   return { name: "10.0.0.1:53", rules: ["dns"], ...rest, ...more };
 }
 
+const FIXES: Readonly<Record<NoWay["kind"], string>> = {
+  no_route:
+    "ip route add 10.0.0.1 dev INTERFACE, or via GATEWAY if a router is between; or correct the address under to:",
+  not_steered: "add { name: eth1 } to interfaces: and restart, or change the route: ip route get 10.0.0.1",
+  not_attached: "xdpsteer doctor --interface eth1; it is tried again every second",
+  down: "ip link set dev eth1 up; ethtool eth1",
+  no_neighbour: "see that its next hop is up and in the same network: ip neighbour show dev eth1",
+};
+
 Deno.test("backendProblems() tells of each thing in the way to a backend, with what to look at", () => {
   const kinds = (more: Partial<BackendStatus>): string[] => backendProblems([status(more)]).map(({ kind }) => kind);
   assert.deepEqual(kinds({}), []);
@@ -94,7 +104,13 @@ Deno.test("backendProblems() tells of each thing in the way to a backend, with w
   assert.match(unsteered!.message, /No packet gets to backend 10.0.0.1:53: not_steered by eth1/);
   assert.match(unsteered!.fix!, /\{ name: eth1 \}/);
   const [far] = backendProblems([status({ name: "[2001:db8::1]:53", noWay: noWay("no_route"), nextHop: null })]);
-  assert.equal(far!.fix, "ip route get 2001:db8::1");
+  assert.match(far!.fix!, /^ip -6 route add 2001:db8::1 dev INTERFACE,/);
+  for (const [kind, fix] of Object.entries(FIXES)) {
+    const way = noWay(kind as NoWay["kind"]);
+    assert.equal(backendProblems([status({ noWay: way })])[0]!.fix, fix);
+    const [ofRule] = ruleProblems([{ rule: "dns", noneLeft: "drop", backends: [{ ...backend(1), noWay: way }] }]);
+    assert.equal(ofRule!.fix, fix, "the rule that has no other backend says the same");
+  }
 });
 
 Deno.test("backendProblems() says nothing of a backend that no rule names, whatever it is like", () => {
@@ -107,10 +123,12 @@ Deno.test("backendProblems() says nothing of a backend that no rule names, whate
   assert.deepEqual(backendProblems([status(gone)]), []);
 });
 
+const RULE: RuleLosses = { rule: "dns", received: 0, sessionsFull: 0, tooBig: 0, txRingFull: 0 };
+const NO_COUNTS: LossCounts = { uncovered: new Map(), queues: [], rules: [], refused: { rows: 0, ports: 0 } };
 const COUNTS: LossCounts = {
   uncovered: new Map([["eth0", 7]]),
   queues: [{ interface: "eth0", queue: 3, rxRingFull: [5, 0], rxDropped: [0, 9] }],
-  rules: [{ rule: "dns", sessionsFull: 4, txRingFull: 2 }],
+  rules: [{ ...RULE, sessionsFull: 4, txRingFull: 2 }],
   refused: { rows: 3, ports: 4 },
 };
 
@@ -121,7 +139,7 @@ Deno.test("lossProblems() tells what grew in the last ten seconds, not what ther
   const more: LossCounts = {
     uncovered: new Map([["eth0", 8]]),
     queues: [{ interface: "eth0", queue: 3, rxRingFull: [6, 1], rxDropped: [0, 10] }],
-    rules: [{ rule: "dns", sessionsFull: 5, txRingFull: 3 }],
+    rules: [{ ...RULE, sessionsFull: 5, txRingFull: 3 }],
     refused: { rows: 3, ports: 5 },
   };
   const all = [
@@ -135,19 +153,14 @@ Deno.test("lossProblems() tells what grew in the last ten seconds, not what ther
   assert.deepEqual(at(11_000, more), all);
   assert.deepEqual(at(11_001, more), []);
   assert.deepEqual(at(12_000, { ...more, rules: [] }), [], "a rule that is gone");
-  assert.deepEqual(at(13_000, { ...more, rules: [{ rule: "dns", sessionsFull: 0, txRingFull: 0 }] }), [], "and is new");
+  assert.deepEqual(at(13_000, { ...more, rules: [RULE] }), [], "and is new");
 });
 
 Deno.test("lossProblems() says which bound new clients of a rule are refused for, and what to raise", () => {
   const growth = new Growth();
   const at = (nowMs: number, sessionsFull: number, rows: number, ports: number): (string | undefined)[] =>
     lossProblems(
-      {
-        uncovered: new Map(),
-        queues: [],
-        rules: [{ rule: "dns", sessionsFull, txRingFull: 0 }],
-        refused: { rows, ports },
-      },
+      { ...NO_COUNTS, rules: [{ ...RULE, sessionsFull }], refused: { rows, ports } },
       growth,
       nowMs,
       () => false,
@@ -159,12 +172,39 @@ Deno.test("lossProblems() says which bound new clients of a rule are refused for
   assert.deepEqual(at(10_003, 3, 1, 2), [BOUND_WORDS.ports.remedy], "the other has been over for ten seconds");
 });
 
+Deno.test("lossProblems() tells of packets too large when they are a part of a rule's packets, in either direction", () => {
+  const growth = new Growth();
+  let nowMs = 0;
+  const after = (
+    seconds: number,
+    ...rules: (readonly [rule: string, received: number, tooBig: number])[]
+  ): string[] => {
+    nowMs += seconds * 1000;
+    const counts = rules.map(([rule, received, tooBig]) => ({ ...RULE, rule, received, tooBig }));
+    return told(lossProblems({ ...NO_COUNTS, rules: counts }, growth, nowMs, () => false));
+  };
+  const answers = (percent: number): string =>
+    `packets_too_big ${ANSWERS}: ${percent} % of the packets of the backends' answers are dropped: they are larger than ` +
+    "the MTU or the chunks of the way to the clients";
+  const dns = (percent: number): string =>
+    `packets_too_big dns: ${percent} % of the packets of rule dns are dropped: they are larger than the MTU or the ` +
+    "chunks of the way to the backends";
+  assert.deepEqual(after(0, ["dns", 500, 500], [ANSWERS, 0, 0]), [], "what there was before");
+  assert.deepEqual(after(9.9, ["dns", 1500, 520], [ANSWERS, 400, 100]), []);
+  assert.deepEqual(after(0.1, ["dns", 1500, 520], [ANSWERS, 400, 100]), [dns(2), answers(25)]);
+  assert.deepEqual(after(9, ["dns", 1500, 520], [ANSWERS, 400, 100]), [dns(2), answers(25)]);
+  assert.deepEqual(after(1, ["dns", 2500, 529], [ANSWERS, 404, 104]), [], "fewer than one in a hundred, or than five");
+  assert.deepEqual(after(10, ["dns", 2505, 534], [ANSWERS, 404, 104]), [dns(100)], "all of few");
+  assert.deepEqual(after(1, ["dns", 0, 534]), [], "another rule of this name");
+  assert.deepEqual(after(10, ["dns", 10, 534]), []);
+});
+
 Deno.test("lossProblems() does not ask for larger rings where a worker stood still", () => {
   const growth = new Growth();
   const of = (rxRingFull: readonly number[], nowMs: number): FoundProblem[] => {
     const queues = [{ interface: "eth0", queue: 3, rxRingFull, rxDropped: [0, 0] }];
     return lossProblems(
-      { uncovered: new Map(), queues, rules: [], refused: { rows: 0, ports: 0 } },
+      { ...NO_COUNTS, queues },
       growth,
       nowMs,
       (worker) => worker === 1,

@@ -112,7 +112,7 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "backend",
     words: "the kernel has no route to a backend",
-    remedy: "`ip route get BACKEND`; add a route",
+    remedy: "`ip route add BACKEND dev INTERFACE`, or `via GATEWAY`; or correct its address in the file",
     alert: "XdpsteerBackendDown",
   },
   backend_not_steered: {
@@ -145,6 +145,14 @@ export const PROBLEM_TABLE = {
       "new clients of a rule were refused in the last 10 s: each session, or each translation port with a backend, is a conversation",
     remedy: "[Sessions are refused](#sessions-are-refused)",
     alert: "XdpsteerSessionsFull",
+  },
+  packets_too_big: {
+    severity: "warning",
+    subject: "rule",
+    words:
+      "in 10 s at least 5 packets of a rule, or answers of its backends, and 1 % of all, were larger than the way out allows",
+    remedy: "[Packets are too big](#packets-are-too-big)",
+    alert: "XdpsteerPacketsTooBig",
   },
   packets_lost: {
     severity: "warning",

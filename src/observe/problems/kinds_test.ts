@@ -17,6 +17,7 @@ const TOLD_BY_COUNTERS: readonly ProblemKind[] = [
   "backend_not_steered",
   "next_hop_dead",
   "sessions_full",
+  "packets_too_big",
   "packets_lost",
   "steering_changed",
   "answers_lost",

@@ -105,6 +105,18 @@ Deno.test("Problems tells of losses that the history has seen", async () => {
   assert.deepEqual(kinds(api), []);
 });
 
+Deno.test("Problems tells for ten seconds of packets too large that the history has seen", async () => {
+  using api = new FakeApi();
+  await api.timers.pass(500);
+  api.appliance.serve("game", 1, 0, "too_big", 7);
+  api.seconds.pass();
+  await api.timers.pass(10_000);
+  assert.deepEqual(api.problems.list().map(({ kind, subject }) => [kind, subject.name]), [["packets_too_big", "game"]]);
+  assert.match(api.problems.list()[0]!.message, /^100 % of the packets of rule game are dropped/);
+  await api.timers.pass(10_000);
+  assert.deepEqual(kinds(api), []);
+});
+
 Deno.test("Problems looks at the box's own sockets every five seconds, and twice where the kernel chose the port", async () => {
   using api = new FakeApi();
   api.appliance.steering.rules = api.appliance.steering.rules.map((rule) => ({ ...rule, action: { kind: "echo" } }));
