@@ -6,6 +6,8 @@
 import { listPorts, type PortsOrder, readOrder, readPortList, setPorts, unsetPorts } from "../config/remap.ts";
 import type { Applied } from "../appliance/steering.ts";
 import type { Conditions } from "../appliance/reload.ts";
+import { without } from "../steering/port_set.ts";
+import type { PortRange } from "../steering/rule.ts";
 import { HttpError } from "./answers.ts";
 import { conditionsOf, ofGeneration, readSwitch } from "./conditions.ts";
 import type { Answer, Question } from "./question.ts";
@@ -17,6 +19,12 @@ export interface PortsChanged extends Applied {
   readonly saved: boolean;
   /** True when nothing was changed: this is what would be. */
   readonly dryRun: boolean;
+}
+
+/** What taking ports away answers. */
+export interface PortsUnset extends PortsChanged {
+  /** Those of the ports that no rule had. */
+  readonly notSteered: readonly PortRange[];
 }
 
 /** GET: every port of every rule in force. */
@@ -34,7 +42,8 @@ export async function set(
   const conditions = conditionsOf(question, query);
   const { save, ...order } = readOrderBody(question);
   const change = readOrder(order, reloader.config);
-  return changed(await reloader.changeRules((rules) => setPorts(rules, change), save, conditions), save, conditions);
+  const applied = await reloader.changeRules((rules) => setPorts(rules, change), save, conditions);
+  return ofGeneration(applied.generation, changed(applied, save, conditions));
 }
 
 /** DELETE `?ports=7777,9090[&ports=…][&save=true]`: takes ports out of their rules. */
@@ -46,12 +55,21 @@ export async function unset(
   const conditions = conditionsOf(question, query, ["ports", "save"]);
   const save = readSwitch(query, "save");
   const ports = readPortList(query.getAll("ports").join(","));
-  return changed(await reloader.changeRules((rules) => unsetPorts(rules, ports), save, conditions), save, conditions);
+  let notSteered: readonly PortRange[] = [];
+  const applied = await reloader.changeRules(
+    (rules) => {
+      notSteered = without(ports, rules.flatMap((rule) => rule.ports));
+      return unsetPorts(rules, ports);
+    },
+    save,
+    conditions,
+  );
+  const change: PortsUnset = { ...changed(applied, save, conditions), notSteered };
+  return ofGeneration(applied.generation, change);
 }
 
-function changed(applied: Applied, save: boolean, { dryRun = false }: Conditions): Answer {
-  const change: PortsChanged = { ...applied, saved: save && !dryRun, dryRun };
-  return ofGeneration(applied.generation, change);
+function changed(applied: Applied, save: boolean, { dryRun = false }: Conditions): PortsChanged {
+  return { ...applied, saved: save && !dryRun, dryRun };
 }
 
 const KEYS = ["ports", "addresses", "worker", "action", "rule", "save"];

@@ -7,7 +7,7 @@ import type { SteeredPorts } from "../config/remap.ts";
 import { EXIT, SteerError } from "../errors.ts";
 import { endsInKernel, KERNEL_ACTIONS } from "../steering/action.ts";
 import { textOf } from "../steering/addresses.ts";
-import { rangeText } from "../steering/rule.ts";
+import { formatPorts, type PortRange, rangeText } from "../steering/rule.ts";
 import { callJson } from "./client.ts";
 import { type Change, printChange } from "./reload.ts";
 import { print, printJson, table } from "./output.ts";
@@ -73,5 +73,23 @@ export async function unset(
   { socket, json = false, save = false }: CommonOptions & { readonly save?: boolean },
 ): Promise<void> {
   const query = new URLSearchParams({ ports, save: `${save}` });
-  printChange(await callJson<Change>(socket, "DELETE", `/v1/ports?${query}`), json);
+  const change = await callJson<PortsUnset>(socket, "DELETE", `/v1/ports?${query}`);
+  const { notSteered = [] } = change;
+  if (!json && notSteered.length > 0) print(notSteeredText(notSteered));
+  printChange(change, json);
+}
+
+interface PortsUnset extends Change {
+  /** A process that was started from an older file does not say. */
+  readonly notSteered?: readonly PortRange[];
+}
+
+const MAX_NAMED = 5;
+
+/** `port 5000 is not steered by any rule` */
+function notSteeredText(ranges: readonly PortRange[]): string {
+  const isOne = ranges.length === 1 && ranges[0]!.first === ranges[0]!.last;
+  const more = ranges.length > MAX_NAMED ? ` and ${ranges.length - MAX_NAMED} more` : "";
+  const words = `${formatPorts(ranges.slice(0, MAX_NAMED))}${more}`;
+  return isOne ? `port ${words} is not steered by any rule` : `ports ${words} are not steered by any rule`;
 }
