@@ -52,7 +52,9 @@ export interface PacketSums {
   readonly byReason: Float64Array;
   /** By interface: those on queues without sockets. */
   readonly uncovered: Float64Array;
-  /** By rule slot: those for which there was no session, those too large to be sent on, and those that were not sent. */
+  /**
+   * By rule slot: those for which there was no session, those too large to be sent on, and those that were not sent.
+   */
   readonly sessionsFull: Float64Array;
   readonly tooBig: Float64Array;
   readonly txRingFull: Float64Array;
