@@ -6,7 +6,7 @@
  */
 import type { ControlConfig } from "../config/schema.ts";
 import { messageOf, SteerError, SyscallError } from "../errors.ts";
-import { groupNumber, kindInTheWay } from "../config/machine_place.ts";
+import { groupNumber, hostAndPort, kindInTheWay } from "../config/machine_place.ts";
 import { FileLock } from "../ffi/file_lock.ts";
 import { HeldFile, UnreadableError } from "../ffi/held_file.ts";
 import { ALIVE, ALIVE_PATH, NOT_ALIVE, SILENT } from "./alive.ts";
@@ -52,12 +52,6 @@ export function cannotListen(address: string, error: unknown): SteerError {
   return new SteerError(`Cannot listen on ${address}: ${messageOf(error)}`, {
     hint: "set control.http to another address, or to off",
   });
-}
-
-/** `[::1]:9469` taken apart. */
-export function hostAndPort(address: string): { readonly hostname: string; readonly port: number } {
-  const at = address.lastIndexOf(":");
-  return { hostname: address.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(address.slice(at + 1)) };
 }
 
 /** The number of a group. @throws {SteerError} when there is none of this name. */

@@ -9,12 +9,11 @@
  */
 import { LIMIT } from "../bpf/layout.gen.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
-import type { Config, InterfaceConfig } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { createForwardTables, viewForwardTables } from "../steering/forward_table.ts";
 import { createWorkerTables, viewWorkerTables } from "../steering/worker_table.ts";
-import { EXIT, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Captures, CaptureStatus } from "../capture/captures.ts";
 import { RuleTotals } from "../engine/counters.ts";
@@ -23,10 +22,10 @@ import { Forwarding } from "../backends/forwarding.ts";
 import { forwarderOptions } from "../backends/translation.ts";
 import { PortTable } from "../bpf/port_table.ts";
 import { EndDirectory } from "../engine/end_directory.ts";
-import { queuesOf, SteeredInterface } from "../engine/interface.ts";
+import { SteeredInterface } from "../engine/interface.ts";
 import { InterfaceKeeper } from "../engine/keeper.ts";
-import { type Device, Devices } from "../host/devices.ts";
-import { requireInterface } from "../host/interface_index.ts";
+import { Devices } from "../host/devices.ts";
+import { findInterfaces } from "../host/found_interfaces.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
 import { Reconciler, type Repair } from "../engine/reconciler.ts";
@@ -88,7 +87,7 @@ export class Appliance {
   static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
     using opened = new DisposableStack();
     const devices = opened.use(new Devices());
-    const found = findAll(config.interfaces, devices); // before the first is touched
+    const found = findInterfaces(config.interfaces, devices); // before the first is touched
     requireOpenFiles(config.workers.count, found.reduce((sum, { queues }) => sum + queues.length, 0));
     const load = (index: number, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
       SteeredInterface.load({
@@ -247,28 +246,6 @@ export class Appliance {
   captureStatus(): readonly CaptureStatus[] {
     return this.#parts.captures?.status() ?? [];
   }
-}
-
-interface FoundInterface {
-  readonly device: Device;
-  readonly queues: readonly number[];
-}
-
-/** Checks that interfaces and the queues asked of them exist, and that no two are the same. Changes nothing. */
-function findAll(wanted: readonly InterfaceConfig[], devices: Devices): FoundInterface[] {
-  const names = new Map<number, string>();
-  return wanted.map((config) => {
-    const device = requireInterface(config.name, devices);
-    const other = names.get(device.ifindex);
-    if (other !== undefined) {
-      throw new SteerError(`"${other}" and "${config.name}" are names of one interface (index ${device.ifindex})`, {
-        hint: "list it once under interfaces",
-        exitCode: EXIT.configInvalid,
-      });
-    }
-    names.set(device.ifindex, config.name);
-    return { device, queues: queuesOf(config, device) };
-  });
 }
 
 async function close(parts: Parts): Promise<void> {

@@ -83,8 +83,12 @@ export class XdpLink implements Disposable {
   }
 }
 
-/** The program reads Ethernet headers: it would take the first bytes of an IP packet for one. */
-function refuseOtherFrames(interfaceName: string): void {
+/**
+ * The program reads Ethernet headers: it would take the first bytes of an IP packet for one.
+ *
+ * @throws {UnsupportedError} where the packets of an interface have none.
+ */
+export function refuseOtherFrames(interfaceName: string): void {
   const facts = interfaceFacts(interfaceName);
   if (facts === undefined || hasEthernetHeaders(facts)) return;
   throw new UnsupportedError(

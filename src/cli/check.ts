@@ -6,6 +6,7 @@
 import { readFirstConfig, readStandardInput } from "../config/load.ts";
 import { parseConfig, writeConfig } from "../config/parse.ts";
 import { configWarnings } from "../config/warnings.ts";
+import { interfaceObstacles } from "../host/found_interfaces.ts";
 import { EXIT, formatProblem, SteerError } from "../errors.ts";
 import { textOf } from "../steering/addresses.ts";
 import { formatPorts } from "../steering/rule.ts";
@@ -36,7 +37,7 @@ export function check(given: string | undefined, { config: option, json }: Check
   const content = path === STANDARD_INPUT ? readStandardInput() : readFirstConfig(path);
   const file = path === STANDARD_INPUT ? "standard input" : path;
   const config = parseConfig(content, { file, cpuCount: navigator.hardwareConcurrency });
-  for (const warning of configWarnings(content, config)) {
+  for (const warning of configWarnings(content, config, interfaceObstacles(config.interfaces))) {
     printError(`warning: ${formatProblem(file, warning)}`);
   }
   if (json) return print(writeConfig(config));

@@ -5,6 +5,7 @@
  * @module
  */
 import { kindOf } from "../ffi/held_file.ts";
+import { messageOf } from "../errors.ts";
 import { show } from "./wording.ts";
 
 /** @returns undefined where all of these CPUs are there, or nothing is known. */
@@ -35,6 +36,23 @@ export function socketObstacle(path: string): string | undefined {
   } catch {
     return undefined; // not there yet, or this user may not look
   }
+}
+
+/** What keeps the address of the HTTP interface from being listened on, whichever the port is. */
+export function httpObstacle(address: string): string | undefined {
+  const { hostname } = hostAndPort(address);
+  try {
+    Deno.listen({ hostname, port: 0 }).close();
+    return undefined;
+  } catch (error) {
+    return `cannot listen on ${hostname}: ${messageOf(error)}`;
+  }
+}
+
+/** `[::1]:9469` taken apart. */
+export function hostAndPort(address: string): { readonly hostname: string; readonly port: number } {
+  const at = address.lastIndexOf(":");
+  return { hostname: address.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(address.slice(at + 1)) };
 }
 
 export function kindInTheWay(info: Deno.FileInfo): string {

@@ -7,33 +7,48 @@ import type { ConfigProblem } from "../errors.ts";
 import type { HealthCheck } from "../steering/forward.ts";
 import { capturePath } from "./capture.ts";
 import { captureObstacle } from "./capture_place.ts";
-import { cpuObstacle, groupObstacle, socketObstacle } from "./machine_place.ts";
+import { cpuObstacle, groupObstacle, httpObstacle, socketObstacle } from "./machine_place.ts";
 import { payloadDoubt } from "./payload.ts";
 import { toProblems } from "./problems.ts";
 import type { Config } from "./schema.ts";
 import { show } from "./wording.ts";
 import { type Finding, YamlFile } from "./yaml_file.ts";
 
+/** What a start on this machine would be refused for. */
+export interface Obstacle {
+  readonly path: readonly (string | number)[];
+  /** Begins small and ends without a full stop. */
+  readonly message: string;
+  readonly hint?: string;
+}
+
 /**
  * All that is odd, each at its place in the file.
  *
  * @param content A valid configuration.
  * @param config What it holds.
+ * @param obstacles What else a start here would be refused for.
  */
 export function configWarnings(
   content: Uint8Array,
   { capture: { directory }, control, steering: rules, workers }: Config,
+  obstacles: readonly Obstacle[] = [],
 ): ConfigProblem[] {
   const text = new TextDecoder().decode(content);
   const file = new YamlFile(text);
-  const machine: readonly (readonly [path: readonly string[], message: string | undefined])[] = [
-    [["workers", "cpus"], cpuObstacle(workers.cpus)],
-    [["control", "group"], control.group === null ? undefined : groupObstacle(control.group)],
-    [["control", "socket"], socketObstacle(control.socket)],
+  const possible = (path: Obstacle["path"], message: string | undefined): Obstacle[] =>
+    message === undefined ? [] : [{ path, message }];
+  const all = [
+    ...obstacles,
+    ...possible(["workers", "cpus"], cpuObstacle(workers.cpus)),
+    ...possible(["control", "group"], control.group === null ? undefined : groupObstacle(control.group)),
+    ...possible(["control", "socket"], socketObstacle(control.socket)),
+    ...possible(["control", "http"], control.http === null ? undefined : httpObstacle(control.http)),
   ];
-  const missing = machine.flatMap(([path, message]) =>
-    message === undefined ? [] : [{ ...file.usePlace(path), message: `${message}: run would not start here` }]
-  );
+  const missing = all.map(({ path, message, hint }) => ({
+    ...file.usePlace(path),
+    message: `${message}: run would not start here${hint === undefined ? "" : ` (${hint})`}`,
+  }));
   const odd = rules.flatMap(({ action, capture }, index) => [
     ...capture === undefined ? [] : captureFindings(file, index, capture.file, directory),
     ...action.kind !== "forward" || action.health === null ? [] : payloadFindings(file, text, index, action.health),

@@ -9,28 +9,12 @@ import { SteeringProgram } from "../bpf/program.ts";
 import { REASON } from "../bpf/layout.gen.ts";
 import { type InterfaceConfig, XDP_PACKET_HEADROOM } from "../config/schema.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
-import { SteerError, UnsupportedError } from "../errors.ts";
+import { UnsupportedError } from "../errors.ts";
 import type { Device } from "../host/devices.ts";
 import { rxQueues } from "../host/rx_queues.ts";
 import { SteeredQueue } from "./queue.ts";
 
 const ETHERNET_BYTES = 14;
-
-/** The queues of a device that are to have sockets. @throws {SteerError} where one that is asked for is not there. */
-export function queuesOf(config: InterfaceConfig, device: Device): readonly number[] {
-  const present = rxQueues(device.name);
-  const queues = config.queues === "all" ? present : config.queues;
-  const missing = queues.filter((queue) => !present.includes(queue));
-  if (missing.length > 0) {
-    throw new SteerError(
-      `Interface "${config.name}" has no rx queue ${missing.join(", ")}: it has ${present.length} (${
-        present.length === 1 ? "0" : `0 to ${present.length - 1}`
-      })`,
-      { hint: `ethtool -L ${device.name} combined N changes how many there are` },
-    );
-  }
-  return queues;
-}
 
 /** Whether packets of an interface are steered, and if not, why. */
 export interface Condition {

@@ -25,6 +25,16 @@ async function misfits(network: TestNetwork, config: TestConfig): Promise<Record
   return Object.fromEntries(findings.filter(({ status }) => status !== "ok").map((found) => [found.check, found]));
 }
 
+/** What check warns of: place and message, each in a line. */
+async function warned(network: TestNetwork, config: TestConfig): Promise<string[]> {
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/steering.yaml`;
+  await Deno.writeTextFile(file, configText(config, `${directory.path}/control.sock`));
+  const { code, stderr } = await finish(network, [...productCommand(), "check", file]);
+  assert.equal(code, 0, "the file may be for another machine");
+  return [...stderr.matchAll(/^warning: .*?:(\d+:\d+: .*)$/gm)].map(([, words]) => words!);
+}
+
 /** What the log has told of the machine, when it has so much to tell. */
 async function warnings(box: Appliance, count: number): Promise<string[]> {
   const told = (): string[] => box.log.filter(({ logger }) => logger === "xdpsteer.host").map(({ message }) => message);
@@ -49,6 +59,12 @@ Deno.test("an interface whose packets have no Ethernet header is refused, and do
     assert.equal(found.text, "its packets have no Ethernet header (link type 65534), and a start is refused");
     assert.match(found.fix!, /^ip -o link \| grep link\/ether/);
     assert.equal(native, undefined, "nothing was attached to try it");
+    const [warning, ...more] = await warned(network, config);
+    assert.match(
+      warning!,
+      /^\d+:\d+: cannot attach to interface "tun0": its packets have no .*: run would not start here \(steer the /,
+    );
+    assert.deepEqual(more, []);
     const start = { config: configText(config, `${directory.path}/control.sock`) };
     const { code, stderr } = await startInVain(network, directory.path, start);
     assert.equal(code, 1);
@@ -57,6 +73,37 @@ Deno.test("an interface whose packets have no Ethernet header is refused, and do
       /Cannot attach to interface "tun0": its packets have no Ethernet header \(link type 65534\)\n +hint: steer the /,
     );
   }
+});
+
+Deno.test("check warns of each interface that a start here would refuse, in the words of the start", async () => {
+  await using network = await TestNetwork.create();
+  await using directory = await TempDir.create();
+  const name = INTERFACES.steer;
+  await network.exec("steer", ["ip", "link", "property", "add", "dev", name, "altname", "lan0"]);
+  const rules = ["{ name: a, ports: 9000 }"];
+  const refused: readonly (readonly [more: Partial<TestConfig>, words: RegExp, hint: RegExp])[] = [
+    [
+      { interface: "none0" },
+      /there is no interface "none0" in this network namespace/i,
+      /the interfaces are: .*\blo\b/,
+    ],
+    [{ memory: "queues: [0, 7]" }, new RegExp(`interface "${name}" has no rx queue 7: it has \\d+`, "i"), /ethtool -L/],
+    [{ others: ["{ name: lan0 }"] }, new RegExp(`"${name}" and "lan0" are names of one interface`), /list it once/],
+  ];
+  for (const [more, words, hint] of refused) {
+    const config: TestConfig = { rules, ...more };
+    const [warning, ...others] = await warned(network, config);
+    assert.match(
+      warning!,
+      new RegExp(`^\\d+:\\d+: ${words.source}.*: run would not start here \\(${hint.source}`, "i"),
+    );
+    assert.deepEqual(others, []);
+    const start = { config: configText(config, `${directory.path}/control.sock`) };
+    const { code, stderr } = await startInVain(network, directory.path, start);
+    assert.notEqual(code, 0);
+    assert.match(stderr, words);
+  }
+  assert.deepEqual(await warned(network, { rules }), []);
 });
 
 /** Sends messages that the device is to cut into datagrams of 100 bytes, and prints the sizes of what comes back. */

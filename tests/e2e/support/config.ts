@@ -16,6 +16,8 @@ export interface TestConfig {
   readonly wait?: "adaptive" | "poll" | "busy";
   /** Default steer0. */
   readonly interface?: string;
+  /** Further ones, each as a YAML flow map. Default: none. */
+  readonly others?: readonly string[];
   /** Default off. */
   readonly http?: string;
   /** Default: as much as there may be. */
@@ -35,6 +37,7 @@ export function configText(config: TestConfig, socket: string): string {
     "version: 1",
     "interfaces:",
     `  - { name: ${config.interface ?? INTERFACES.steer}, attach: ${attach}, ${memory} }`,
+    ...(config.others ?? []).map((other) => `  - ${other}`),
     `workers: { count: ${workers}, wait: ${wait} }`,
     "steering:",
     ...rules.map((rule) => `  - ${rule}`),
