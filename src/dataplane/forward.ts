@@ -38,6 +38,7 @@ import { SESSION } from "../steering/session_row.ts";
 import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
 import { ErrorForwarder } from "./forward_errors.ts";
 import { IcmpErrors } from "./icmp_errors.ts";
+import { clientNumber, senderNumber } from "./rate_limit.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
 const { hops_exceeded, interface_gone, too_big, tx_ring_full, unanswerable, wrong_interface } = FATE;
@@ -80,12 +81,14 @@ export class Forwarder {
   readonly #isStrict: boolean;
   readonly #clientErrors = new IcmpErrors();
   readonly #backendErrors = new IcmpErrors();
+  readonly #seed: number;
   #table: ForwardTable;
 
   constructor(table: ForwardTable, egress: Egress, { anyArrival = false, ...options }: ForwarderOptions) {
     this.#table = table;
     this.#egress = egress;
     this.#isStrict = !anyArrival;
+    this.#seed = options.key.low;
     this.sessions = new SessionTable(options);
     this.sessions.follow(table);
     this.errors = new ErrorForwarder(this);
@@ -127,7 +130,9 @@ export class Forwarder {
     const isNat = table.forwards[forwardWords + FORWARD.mode] !== dsr;
     if (!isAnswerable(view, packet)) return unanswerable;
     if (hopsLeft(view, packet) <= 1) {
-      if (maySendBack) this.#tell(this.#clientErrors, view, packet, hopsExceeded, 0);
+      if (maySendBack) {
+        this.#tell(this.#clientErrors, view, packet, hopsExceeded, 0, senderNumber(view, packet, this.#seed));
+      }
       return hops_exceeded;
     }
 
@@ -176,7 +181,9 @@ export class Forwarder {
     const to = interfaceOf(way);
     const largest = this.largest(to, from, backends[backend + BACKEND.linkBytes]!, backends[backend + BACKEND.mtu]!);
     if (packet.ipBytes > largest) {
-      if (maySendBack) this.#tell(this.#clientErrors, view, packet, tooBig, largest);
+      if (maySendBack) {
+        this.#tell(this.#clientErrors, view, packet, tooBig, largest, senderNumber(view, packet, this.#seed));
+      }
       return too_big;
     }
     if (to === from && !maySendBack) return tx_ring_full;
@@ -209,7 +216,7 @@ export class Forwarder {
     if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : no_session;
     if (!isAnswerable(view, packet)) return unanswerable;
     if (hopsLeft(view, packet) <= 1) {
-      if (maySendBack) this.#tell(this.#backendErrors, view, packet, hopsExceeded, 0);
+      if (maySendBack) this.#tell(this.#backendErrors, view, packet, hopsExceeded, 0, this.clientOf(session, isIpv6));
       return hops_exceeded;
     }
     const { words } = sessions;
@@ -223,7 +230,7 @@ export class Forwarder {
       mtuToClient(table, words, session + SESSION.client, isIpv6, way, packet.ipBytes),
     );
     if (packet.ipBytes > largest) {
-      if (maySendBack) this.#tell(this.#backendErrors, view, packet, tooBig, largest);
+      if (maySendBack) this.#tell(this.#backendErrors, view, packet, tooBig, largest, this.clientOf(session, isIpv6));
       return too_big;
     }
     if (to === from && !maySendBack) return tx_ring_full;
@@ -288,8 +295,22 @@ export class Forwarder {
   }
 
   /** Has the packet's place taken by an ICMP error to its sender, where that may be told. */
-  #tell(errors: IcmpErrors, view: DataView, packet: UdpPacket, error: IcmpError, mtu: number): void {
-    if (!errors.write(view, packet, error, mtu, this.now)) return;
+  /** The {@linkcode clientNumber} of a session. Hot path: no allocation. */
+  clientOf(session: number, isIpv6: boolean): number {
+    const { words } = this.sessions;
+    const second = isIpv6 ? words[session + SESSION.client + 1]! : 0;
+    return clientNumber(words[session + SESSION.client]!, second, this.#seed);
+  }
+
+  #tell(
+    errors: IcmpErrors,
+    view: DataView,
+    packet: UdpPacket,
+    error: IcmpError,
+    mtu: number,
+    client: number,
+  ): void {
+    if (!errors.write(view, packet, error, mtu, this.now, client)) return;
     this.addr = errors.addr;
     this.length = errors.length;
     this.sendsBack = true;

@@ -20,7 +20,7 @@ import { mtuToClient, sourceOf, sourceWords } from "../steering/forward_lookup.t
 import { BACKEND, BACKEND_REACHABLE, backendAt } from "../steering/forward_table.ts";
 import { SESSION } from "../steering/session_row.ts";
 import type { Forwarder } from "./forward.ts";
-import { ERRORS_PER_SECOND } from "./icmp_errors.ts";
+import { ERRORS_PER_CLIENT, ERRORS_PER_SECOND } from "./icmp_errors.ts";
 import { RateLimit } from "./rate_limit.ts";
 
 const { error_forwarded, error_limited, error_returned, error_unmatched } = FATE;
@@ -30,8 +30,8 @@ const LITTLE = true;
 export class ErrorForwarder {
   readonly #forwarder: Forwarder;
   // One for each direction: clients cannot use up what is for them.
-  readonly #toClients = new RateLimit(ERRORS_PER_SECOND);
-  readonly #toBackends = new RateLimit(ERRORS_PER_SECOND);
+  readonly #toClients = new RateLimit(ERRORS_PER_SECOND, ERRORS_PER_CLIENT);
+  readonly #toBackends = new RateLimit(ERRORS_PER_SECOND, ERRORS_PER_CLIENT);
   /** Headers of a packet of the client, made from those of an answer to it. */
   readonly #turned = new DataView(new ArrayBuffer(64));
   readonly #client = new UdpPacket();
@@ -69,7 +69,7 @@ export class ErrorForwarder {
     );
     if (outer.ipBytes > largest) return too_big;
     if (to === from && !maySendBack) return tx_ring_full;
-    if (!this.#toClients.take(now)) return error_limited;
+    if (!this.#toClients.take(now, forwarder.clientOf(session, isIpv6))) return error_limited;
     const ports = words[session + SESSION.ports]!;
     translateError(view, error, words, session + SESSION.client, words, session + SESSION.service, ports);
     return forwarder.send(view, outer, length, from, to, words, session + SESSION.link, error_returned);
@@ -102,7 +102,7 @@ export class ErrorForwarder {
       return unanswerable;
     }
     if (to === from && !maySendBack) return tx_ring_full;
-    if (!this.#toBackends.take(now)) return error_limited;
+    if (!this.#toBackends.take(now, forwarder.clientOf(session, outer.isIpv6))) return error_limited;
     if (port === 0) {
       decrementHops(view, outer); // it quotes what the backend has sent
     } else {

@@ -263,7 +263,7 @@ for (const family of BOTH) {
       const { error_forwarded: sent = 0, error_limited: limited = 0 } = fatesOf(status, "open");
       const sentOn = sent - before.error_forwarded!;
       assert.equal(sentOn + limited + status.totals.socketDrops, FLOOD);
-      assert.ok(sentOn > 0 && sentOn <= 100 * (seconds + 2), `${sentOn} in ${seconds} s`);
+      assert.ok(sentOn > 0 && sentOn <= 10 * (seconds + 2), `${sentOn} in ${seconds} s`);
     });
   });
 }
