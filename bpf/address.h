@@ -8,6 +8,7 @@
 #include "parse.h"
 #include "steer.h"
 
+#define READ_ONCE_U32(word) (*(volatile __u32 *)&(word))
 /* 255.255.255.255 */
 #define LIMITED_BROADCAST 0xffffffff
 #define MARTIAN_BIT (1ULL << STEER_ADDRESS_SET_MARTIAN)
@@ -18,6 +19,8 @@
  */
 struct steer_port_entry more_entries[STEER_TABLES * STEER_MORE_ENTRIES] SEC(".bss.more");
 struct steer_addresses addresses[STEER_TABLES] SEC(".bss.addresses");
+/* Which half of these tables is in force. */
+struct steer_control steering_control SEC(".data.control");
 /* Of the device that this instance of the program is attached to. */
 struct steer_device device SEC(".data.device");
 

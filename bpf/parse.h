@@ -30,6 +30,7 @@
 
 /* What the compiler is to lay out in one piece. */
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 struct vlan_tag {
 	__be16 tci;

@@ -13,17 +13,13 @@
 
 #include "admit.h"
 #include "event_limit.h"
+#include "guard.h"
 #include "icmp.h"
 #include "parse.h"
 #include "steer.h"
 
-#define READ_ONCE_U32(word) (*(volatile __u32 *)&(word))
-
 /* Set before load; the verifier then knows worker_count as a constant. */
 const volatile struct steer_parameters parameters = { .worker_count = 1 };
-
-/* Which half of the tables in admit.h and address.h is in force. */
-struct steer_control steering_control SEC(".data.control");
 
 /* Index = queue * worker_count + worker. Sized before load to (highest covered queue + 1) * worker_count. */
 struct {
@@ -143,11 +139,14 @@ static __always_inline int redirect(struct xdp_md *ctx, __u32 rule, __u32 socket
  * Decides a complete UDP packet by the entry of its rule. Rare cases are functions of their own and counting comes
  * last, so that all that is needed of a packet that is redirected stays in registers.
  */
-static __always_inline int steer(struct xdp_md *ctx, const struct steer_port_entry *entry, void *data, void *data_end,
-				 const struct packet *packet)
+static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct steer_port_entry *entry, void *data,
+				 void *data_end, const struct packet *packet)
 {
 	__u32 socket;
 
+	if (UNLIKELY(entry->flags & STEER_PORT_FLAG_GUARDED) &&
+	    guard(ctx, (void *)packet->addresses - data, packet->address_words, table, entry->rule))
+		return XDP_DROP;
 	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT))
 		return decide_here(ctx, entry->rule, entry->action);
 
@@ -180,6 +179,8 @@ static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 addr
 	if (!IS_ADMITTED(answer))
 		return decided(STEER_REASON_FRAGMENT);
 	entry = admitted_entry(table, port, answer);
+	if (entry->flags & STEER_PORT_FLAG_GUARDED && guard(ctx, address_at, address_words, table, entry->rule))
+		return XDP_DROP;
 	if (!(entry->flags & STEER_PORT_FLAG_DROP_FRAGMENTS))
 		return decided(STEER_REASON_FRAGMENT);
 	if (entry->action == STEER_ACTION_DROP)
@@ -241,7 +242,7 @@ static __noinline int steer_others(struct xdp_md *ctx)
 		answer = admit(ctx, (void *)packet.addresses - data, packet.address_words, table, packet.port);
 		if (!IS_ADMITTED(answer))
 			return decided(answer & 0xff);
-		return steer(ctx, admitted_entry(table, packet.port, answer), data, data_end, &packet);
+		return steer(ctx, table, admitted_entry(table, packet.port, answer), data, data_end, &packet);
 	}
 	if (reason == STEER_REASON_FRAGMENT && packet.udp)
 		return decide_fragment(ctx, packet.port, (void *)packet.addresses - data, packet.address_words);
@@ -274,7 +275,7 @@ int xdp_port_redirect(struct xdp_md *ctx)
 	if (!LIKELY(entry->action))
 		return decided(STEER_REASON_UNLISTED_PORT);
 	if (entry->addresses == STEER_ADDRESS_SET_ANY)
-		return steer(ctx, entry, data, data_end, &packet);
+		return steer(ctx, table, entry, data, data_end, &packet);
 
 	known = addresses_of(table);
 	ip = data + sizeof(struct ethhdr);
@@ -294,7 +295,7 @@ int xdp_port_redirect(struct xdp_md *ctx)
 			return decided(answer & 0xff);
 		entry = admitted_entry(table, packet.port, answer);
 	}
-	return steer(ctx, entry, data, data_end, &packet);
+	return steer(ctx, table, entry, data, data_end, &packet);
 }
 
 char _license[] SEC("license") = "GPL";

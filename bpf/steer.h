@@ -19,6 +19,18 @@ enum steer_limit {
 	STEER_ADDRESSES = 65536,    /* most addresses, and most prefixes of each IP version, of both tables */
 	STEER_SOURCE_WORDS = 16,    /* of 64 bits */
 	STEER_MACS = 64,
+	STEER_POLICIES = 64,        /* who may send: a bit of a mask each */
+	STEER_SOURCE_TABLES = 2,    /* one in force, one being written */
+	STEER_NODE_KEYS = 15,
+	STEER_SOURCE_CLASSES = 65536,
+};
+
+/* What an entry of the lists of sources is: a class, or with NODE the line of a node. Bits. */
+enum steer_source_entry {
+	STEER_SOURCE_LINE = 0x1fffffff,
+	STEER_SOURCE_INNER = 1 << 29, /* IPv4: its children are nodes */
+	STEER_SOURCE_NEXT = 1 << 29,  /* IPv6: its keys are the next 32 bits of the address */
+	STEER_SOURCE_NODE = 1 << 30,
 };
 
 /* Sets of destination addresses, by their number in a port's entry: a bit in an address's mask, but for ANY. */
@@ -53,6 +65,7 @@ enum steer_action {
 enum steer_port_flag {
 	STEER_PORT_FLAG_ERRORS = 1,         /* ICMP errors about packets from this port go to its worker */
 	STEER_PORT_FLAG_DROP_FRAGMENTS = 2, /* first fragments to this port are dropped */
+	STEER_PORT_FLAG_GUARDED = 4,        /* struct steer_rule_guard says who may send */
 };
 
 /* What the program returns, by the kernel's numbers. */
@@ -82,7 +95,10 @@ enum steer_verdict {
 	REASON(OTHER_ADDRESS, PASS)   /* for a listed port, but no rule of it has the destination address */ \
 	REASON(OTHER_MAC, PASS)       /* for a listed port, in a frame for somebody else */ \
 	REASON(MARTIAN_SOURCE, PASS)  /* for a listed port, from an address that nobody can have sent it from */ \
-	REASON(BAD_IP_CHECKSUM, PASS) /* for a listed port, with a wrong checksum of the IPv4 header */
+	REASON(BAD_IP_CHECKSUM, PASS) /* for a listed port, with a wrong checksum of the IPv4 header */ \
+	REASON(DENIED, DROP)          /* lists say that the source may not send to the rule */ \
+	REASON(BANNED, DROP)          /* the source is banned */ \
+	REASON(LIMITED, DROP)         /* the source, or all together, send more than the rule allows */
 
 enum steer_reason {
 #define STEER_REASON_VALUE(name, verdict) STEER_REASON_##name,
@@ -163,6 +179,59 @@ struct steer_device {
 struct steer_control {
 	__u32 active_table;
 	__u32 generation;
+	/* By half: which lists of sources its rules mean. Lists that change on their own change this word. */
+	__u32 source_table[STEER_TABLES];
+};
+
+/* Who may send to a rule, by half and slot. */
+struct steer_rule_guard {
+	__u64 policies; /* those whose lists are the rule's: a bit each */
+};
+
+/* By rule slot: packets by reason, and those that a guard which only observes would have dropped. */
+struct steer_guard_counters {
+	__u64 denied;
+	__u64 banned;
+	__u64 limited;
+	__u64 observed;
+};
+
+/* How to read the lines of one version of the lists. */
+struct steer_source_table {
+	__u32 ipv4_shift; /* from an address to its place in the index */
+	__u32 ipv4_masks; /* the first line of masks */
+	__u32 ipv6_shift; /* the same for the first 64 bits */
+	__u32 ipv6_masks;
+};
+
+/* Starts of intervals by the last 16 bits of addresses, ascending; unused ones are the largest number. */
+struct steer_ipv4_node {
+	__u16 keys[STEER_NODE_KEYS];
+	__u16 reserved;
+	__u16 classes[STEER_NODE_KEYS + 1]; /* of an inner node, the first two are an entry: the children follow it */
+} __attribute__((aligned(8)));
+
+struct steer_ipv4_line {
+	union {
+		__u32 index[16];
+		__u64 masks[8];
+		struct steer_ipv4_node node;
+	};
+};
+
+/* The same by 32 bits. */
+struct steer_ipv6_node {
+	__u32 keys[STEER_NODE_KEYS];
+	__u32 reserved;
+	__u32 entries[STEER_NODE_KEYS + 1];
+};
+
+struct steer_ipv6_line {
+	union {
+		__u32 index[32];
+		__u64 masks[16];
+		struct steer_ipv6_node node;
+	};
 };
 
 struct steer_rule_counters {
@@ -210,11 +279,14 @@ struct steer_parameters {
 		enum steer_address_set address_set;
 		enum steer_address_flag address_flag;
 		enum steer_device_flag device_flag;
+		enum steer_source_entry source_entry;
 		enum steer_reason reason;
 		enum steer_verdict verdict;
 		enum steer_verdict_of verdict_of;
 		enum steer_event_kind event_kind;
 		struct steer_event event;
+		struct steer_ipv4_node ipv4_node;
+		struct steer_ipv6_node ipv6_node;
 	} types_for_btf;
 };
 

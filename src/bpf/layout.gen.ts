@@ -45,9 +45,10 @@ export const ADDRESSES = {
 
 /** Byte offsets in `struct steer_control`. */
 export const CONTROL = {
-  size: 8,
+  size: 16,
   activeTable: 0,
   generation: 4,
+  sourceTable: 8,
 } as const;
 
 /** Byte offsets in `struct steer_device`. */
@@ -92,12 +93,35 @@ export const EVENT_LIMIT = {
   count: 16,
 } as const;
 
+/** Byte offsets in `struct steer_guard_counters`. */
+export const GUARD_COUNTERS = {
+  size: 32,
+  denied: 0,
+  banned: 8,
+  limited: 16,
+  observed: 24,
+} as const;
+
+/** Byte offsets in `struct steer_ipv4_node`. */
+export const IPV4_NODE = {
+  size: 64,
+  keys: 0,
+  classes: 32,
+} as const;
+
 /** Byte offsets in `struct steer_ipv4_prefix`. */
 export const IPV4_PREFIX = {
   size: 12,
   length: 0,
   table: 4,
   address: 8,
+} as const;
+
+/** Byte offsets in `struct steer_ipv6_node`. */
+export const IPV6_NODE = {
+  size: 128,
+  keys: 0,
+  entries: 64,
 } as const;
 
 /** Byte offsets in `struct steer_ipv6_prefix`. */
@@ -119,11 +143,15 @@ export const LIMIT = {
   ADDRESSES: 65536,
   SOURCE_WORDS: 16,
   MACS: 64,
+  POLICIES: 64,
+  SOURCE_TABLES: 2,
+  NODE_KEYS: 15,
+  SOURCE_CLASSES: 65536,
 } as const;
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 96,
+  size: 296,
   workerCount: 0,
 } as const;
 
@@ -142,6 +170,7 @@ export const PORT_ENTRY = {
 export const PORT_FLAG = {
   ERRORS: 1,
   DROP_FRAGMENTS: 2,
+  GUARDED: 4,
 } as const;
 
 /** `enum steer_reason` */
@@ -162,7 +191,10 @@ export const REASON = {
   OTHER_MAC: 13,
   MARTIAN_SOURCE: 14,
   BAD_IP_CHECKSUM: 15,
-  COUNT: 16,
+  DENIED: 16,
+  BANNED: 17,
+  LIMITED: 18,
+  COUNT: 19,
 } as const;
 
 /** Byte offsets in `struct steer_rule_counters`. */
@@ -174,6 +206,29 @@ export const RULE_COUNTERS = {
   droppedBytes: 24,
   passedPackets: 32,
   passedBytes: 40,
+} as const;
+
+/** Byte offsets in `struct steer_rule_guard`. */
+export const RULE_GUARD = {
+  size: 8,
+  policies: 0,
+} as const;
+
+/** `enum steer_source_entry` */
+export const SOURCE_ENTRY = {
+  LINE: 536870911,
+  INNER: 536870912,
+  NEXT: 536870912,
+  NODE: 1073741824,
+} as const;
+
+/** Byte offsets in `struct steer_source_table`. */
+export const SOURCE_TABLE = {
+  size: 16,
+  ipv4Shift: 0,
+  ipv4Masks: 4,
+  ipv6Shift: 8,
+  ipv6Masks: 12,
 } as const;
 
 /** `enum steer_verdict` */
@@ -201,10 +256,13 @@ export const VERDICT_OF = {
   OTHER_MAC: 2,
   MARTIAN_SOURCE: 2,
   BAD_IP_CHECKSUM: 2,
+  DENIED: 1,
+  BANNED: 1,
+  LIMITED: 1,
 } as const;
 
 /** Byte offsets in `struct steer_xdp_counters`. */
 export const XDP_COUNTERS = {
-  size: 128,
+  size: 152,
   byReason: 0,
 } as const;

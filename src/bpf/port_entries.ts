@@ -55,7 +55,8 @@ function writeEntry(view: DataView, at: number, owner: PortOwner, addresses: num
   view.setUint16(at + PORT_ENTRY.rule, owner.rule, true);
   view.setUint8(at + PORT_ENTRY.worker, owner.worker);
   view.setUint8(at + PORT_ENTRY.action, KERNEL_ACTION[owner.action]!);
-  const flags = (owner.errors ? PORT_FLAG.ERRORS : 0) | (owner.dropsFragments ? PORT_FLAG.DROP_FRAGMENTS : 0);
+  const flags = (owner.errors ? PORT_FLAG.ERRORS : 0) | (owner.dropsFragments ? PORT_FLAG.DROP_FRAGMENTS : 0) |
+    (owner.guard === undefined ? 0 : PORT_FLAG.GUARDED);
   view.setUint8(at + PORT_ENTRY.flags, flags);
   view.setUint8(at + PORT_ENTRY.addresses, addresses);
   view.setUint16(at + PORT_ENTRY.next, next, true);

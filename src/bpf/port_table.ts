@@ -21,6 +21,7 @@ import { PORT_COUNT, type PortMap } from "../steering/port_map.ts";
 import { type Change, Published } from "../steering/published.ts";
 import { AddressTable } from "./address_table.ts";
 import { CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
+import { RuleGuards } from "./rule_guards.ts";
 import { MORE_BYTES, packPorts, TABLE_BYTES } from "./port_entries.ts";
 import type { SteeringProgram } from "./program.ts";
 
@@ -35,9 +36,10 @@ export interface PortSteering extends AsyncDisposable {
    *
    * The box's own addresses are those of this moment.
    *
+   * @param sources Number of the lists of sources that the rules' policies are numbered by.
    * @throws {SteerError} when the kernel's copy differs; it was never in force then.
    */
-  prepare(ports: PortMap, generation: number): Promise<Change>;
+  prepare(ports: PortMap, generation: number, sources?: number): Promise<Change>;
   /** Resolves when no packet is on its way any more that was steered by the half that went out of force last. */
   readonly settled: Promise<void>;
 }
@@ -48,6 +50,7 @@ export class PortTable implements PortSteering {
   readonly #controlMemory: MappedMemory;
   readonly #moreMemory: MappedMemory;
   readonly #addresses: AddressTable;
+  readonly #guards: RuleGuards;
   readonly #own: () => OwnAddresses;
   readonly #bytes: Uint8Array;
   readonly #control: Uint32Array;
@@ -63,6 +66,8 @@ export class PortTable implements PortSteering {
   readonly #more = new Uint8Array(MORE_BYTES);
   /** By half: bytes of further entries that are in use. */
   readonly #moreUsed = new Array<number>(LIMIT.TABLES).fill(0);
+  /** By half: which lists of sources its rules mean. */
+  readonly #sources = new Array<number>(LIMIT.TABLES).fill(0);
   #grace: Promise<void> = Promise.resolve();
 
   /** @param own The box's addresses at any time. */
@@ -73,6 +78,7 @@ export class PortTable implements PortSteering {
     this.#controlMemory = MappedMemory.shared(program.controlFd, PAGE_BYTES, 0, "map steering_control");
     this.#moreMemory = MappedMemory.shared(program.moreEntriesFd, LIMIT.TABLES * MORE_BYTES, 0, "map more_entries");
     this.#addresses = new AddressTable(program);
+    this.#guards = new RuleGuards(program.ruleGuardsFd);
     this.#bytes = new Uint8Array(this.#memory.view());
     this.#control = new Uint32Array(this.#controlMemory.view());
     this.#active = this.#read("activeTable") & 1;
@@ -120,6 +126,13 @@ export class PortTable implements PortSteering {
       this.#store(word, wanted[word]);
       return [`${word === "activeTable" ? "half of the port table" : word} ${found} instead of ${wanted[word]}`];
     });
+    for (const [half, sources] of this.#sources.entries()) {
+      const at = CONTROL.sourceTable / 4 + half;
+      const found = Atomics.load(this.#control, at);
+      if (found === sources) continue;
+      Atomics.store(this.#control, at, sources);
+      words.push(`lists of sources ${found} instead of ${sources}`);
+    }
     return words.length === 0 ? undefined : words.join(", ");
   }
 
@@ -141,11 +154,13 @@ export class PortTable implements PortSteering {
     return ports === 1 ? `the entry of port ${first}` : `the entries of ${ports} ports from ${first} on`;
   }
 
-  async prepare(ports: PortMap, generation: number): Promise<Change> {
+  async prepare(ports: PortMap, generation: number, sources = 0): Promise<Change> {
     const idle = await this.#halves.idle();
     const wanted = this.#wanted[idle]!; // not the mapping itself, which is the kernel's own memory and cannot differ from it
     const { lists, moreBytes } = packPorts(ports, wanted, this.#more);
     this.#addresses.write(idle, this.#own(), lists);
+    this.#guards.write(idle, ports);
+    this.#setSources(idle, sources);
     this.#bytes.set(wanted, idle * TABLE_BYTES);
     const written = Math.max(moreBytes, this.#moreUsed[idle]!);
     new Uint8Array(this.#moreMemory.view()).set(this.#more.subarray(0, written), idle * MORE_BYTES);
@@ -169,12 +184,24 @@ export class PortTable implements PortSteering {
     return this.#grace;
   }
 
+  /** Lists of sources that have changed are the ones of the rules in force from now on; both number policies alike. */
+  useSources(sources: number): void {
+    this.#setSources(this.#active, sources);
+    this.#grace = rcuGracePeriod();
+  }
+
+  #setSources(half: number, sources: number): void {
+    this.#sources[half] = sources;
+    Atomics.store(this.#control, CONTROL.sourceTable / 4 + half, sources);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#grace;
     this.#memory.close();
     this.#controlMemory.close();
     this.#moreMemory.close();
     this.#addresses[Symbol.dispose]();
+    this.#guards[Symbol.dispose]();
   }
 }
 

@@ -25,7 +25,17 @@ import {
 } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import type { AddressMaps } from "./address_table.ts";
-import { DEVICE, DEVICE_FLAG, LIMIT, PARAMETERS, REASON, RULE_COUNTERS, XDP_COUNTERS } from "./layout.gen.ts";
+import type { SourceMaps } from "./source_maps.ts";
+import {
+  DEVICE,
+  DEVICE_FLAG,
+  GUARD_COUNTERS,
+  LIMIT,
+  PARAMETERS,
+  REASON,
+  RULE_COUNTERS,
+  XDP_COUNTERS,
+} from "./layout.gen.ts";
 
 const PROGRAM = "xdp_port_redirect";
 /** Maps by what they hold. Those with a point before their names are sections of variables. */
@@ -38,11 +48,16 @@ const SHARED_MAPS = {
   ipv4Prefixes: "ipv4_prefixes",
   ipv6Prefixes: "ipv6_prefixes",
   control: ".data.control",
+  ruleGuards: ".bss.guards",
+  sources: ".bss.sources",
+  ipv4Sources: "ipv4_source_lists",
+  ipv6Sources: "ipv6_source_lists",
 } as const;
 const OWN_MAPS = {
   xsk: "xsk_map",
   device: ".data.device",
   rules: "rule_counters",
+  guards: "guard_counters",
   xdp: "xdp_counters",
   events: "events",
   eventLimits: "event_limits",
@@ -72,24 +87,33 @@ export interface XdpCounters {
  */
 export type RuleCounters = Float64Array;
 
-/** Order of the numbers in {@linkcode RuleCounters}. */
+/** Order of the numbers in {@linkcode RuleCounters}: in which map each is, and where in its elements. */
 export const RULE_COUNTER_FIELDS = [
-  RULE_COUNTERS.redirectedPackets,
-  RULE_COUNTERS.redirectedBytes,
-  RULE_COUNTERS.droppedPackets,
-  RULE_COUNTERS.droppedBytes,
-  RULE_COUNTERS.passedPackets,
-  RULE_COUNTERS.passedBytes,
-].map((offset) => offset / 8);
+  ...[
+    RULE_COUNTERS.redirectedPackets,
+    RULE_COUNTERS.redirectedBytes,
+    RULE_COUNTERS.droppedPackets,
+    RULE_COUNTERS.droppedBytes,
+    RULE_COUNTERS.passedPackets,
+    RULE_COUNTERS.passedBytes,
+  ].map((offset) => ({ map: "rules", word: offset / 8 }) as const),
+  ...[GUARD_COUNTERS.denied, GUARD_COUNTERS.banned, GUARD_COUNTERS.limited, GUARD_COUNTERS.observed]
+    .map((offset) => ({ map: "guards", word: offset / 8 }) as const),
+] as const;
 
 /** Where in those numbers packets are. */
-export const RULE_PACKETS = { redirected: 0, dropped: 2, passed: 4 } as const;
+export const RULE_PACKETS = { redirected: 0, dropped: 2, passed: 4, denied: 6, banned: 7, limited: 8 } as const;
+/** Where the packets are that a guard let through and only observed. */
+export const OBSERVED_PACKETS = 9;
 
 /** Reasons that are a rule's, and where its packets are. */
 const RULE_REASONS = [
   [REASON.STEERED, RULE_PACKETS.redirected],
   [REASON.RULE_DROP, RULE_PACKETS.dropped],
   [REASON.RULE_PASS, RULE_PACKETS.passed],
+  [REASON.DENIED, RULE_PACKETS.denied],
+  [REASON.BANNED, RULE_PACKETS.banned],
+  [REASON.LIMITED, RULE_PACKETS.limited],
 ] as const;
 
 export class SteeringProgram implements Disposable {
@@ -151,6 +175,15 @@ export class SteeringProgram implements Disposable {
   /** Of the variable `addresses`. */
   get addressesFd(): number {
     return this.#fds.addresses;
+  }
+
+  /** Of the variable `rule_guards`. */
+  get ruleGuardsFd(): number {
+    return this.#fds.ruleGuards;
+  }
+
+  get sourceMaps(): SourceMaps {
+    return this.#fds;
   }
 
   get addressMaps(): AddressMaps {
@@ -241,27 +274,26 @@ export class SteeringProgram implements Disposable {
    */
   readRuleCounters(first: number, count = 1): RuleCounters {
     if (first + count > LIMIT.RULE_SLOTS) throw new RangeError(`There is no rule slot ${first + count - 1}`);
-    const bytes = lookupRange(
-      this.#fds.rules,
-      first,
-      count,
-      RULE_COUNTERS.size * this.#cpus,
-      "read the rules' counters",
-    );
+    const sums = new Float64Array(count * RULE_COUNTER_FIELDS.length);
+    this.#addSlots(sums, "rules", RULE_COUNTERS.size, first, count);
+    this.#addSlots(sums, "guards", GUARD_COUNTERS.size, first, count);
+    return sums;
+  }
+
+  /** Adds what a map of counters has of the slots. */
+  #addSlots(sums: Float64Array, map: "rules" | "guards", elementBytes: number, first: number, count: number): void {
+    const bytes = lookupRange(this.#fds[map], first, count, elementBytes * this.#cpus, "read the rules' counters");
     const words = new Uint32Array(bytes.buffer);
     const fields = RULE_COUNTER_FIELDS.length;
-    const sums = new Float64Array(count * fields);
-    let at = 0;
-    for (let slot = 0; slot < count; slot++) {
-      for (let cpu = 0; cpu < this.#cpus; cpu++, at += RULE_COUNTERS.size / 4) {
-        for (let field = 0; field < fields; field++) {
-          const low = at + RULE_COUNTER_FIELDS[field]! * 2;
-          const to = slot * fields + field;
+    for (let field = 0; field < fields; field++) {
+      if (RULE_COUNTER_FIELDS[field]!.map !== map) continue;
+      let low = RULE_COUNTER_FIELDS[field]!.word * 2;
+      for (let to = field; to < sums.length; to += fields) {
+        for (let cpu = 0; cpu < this.#cpus; cpu++, low += elementBytes / 4) {
           sums[to] = sums[to]! + words[low]! + words[low + 1]! * 2 ** 32;
         }
       }
     }
-    return sums;
   }
 
   /** Sums one element of a per-CPU array of u64 over all CPUs. Exact to 2^53. */

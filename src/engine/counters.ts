@@ -5,7 +5,7 @@
  * @module
  */
 import { REASON } from "../bpf/layout.gen.ts";
-import { RULE_COUNTER_FIELDS, RULE_PACKETS, type SteeringProgram } from "../bpf/program.ts";
+import { OBSERVED_PACKETS, RULE_COUNTER_FIELDS, RULE_PACKETS, type SteeringProgram } from "../bpf/program.ts";
 import { fateAt } from "../dataplane/counters.ts";
 import { FATE, FATES } from "../steering/fate.ts";
 import type { WorkerCounters } from "../dataplane/counters.ts";
@@ -25,7 +25,16 @@ export interface RuleCounts {
   readonly redirected: PacketsBytes;
   readonly dropped: PacketsBytes;
   readonly passed: PacketsBytes;
+  readonly guarded: GuardedPackets;
   readonly workers: readonly WorkerRuleCounts[];
+}
+
+/** Packets that a rule's guard dropped, by reason, and those that it would have dropped and only observed. */
+export interface GuardedPackets {
+  readonly denied: number;
+  readonly banned: number;
+  readonly limited: number;
+  readonly observed: number;
 }
 
 export interface WorkerRuleCounts {
@@ -230,7 +239,14 @@ export class RuleTotals {
       fates: FATES.map(pair),
       received: Array.from({ length: queueEnds }, () => row[at++]!),
     }));
-    return { name, workers, redirected: pair(), dropped: pair(), passed: pair() };
+    const kernel = row.subarray(at);
+    const guarded = {
+      denied: kernel[RULE_PACKETS.denied]!,
+      banned: kernel[RULE_PACKETS.banned]!,
+      limited: kernel[RULE_PACKETS.limited]!,
+      observed: kernel[OBSERVED_PACKETS]!,
+    };
+    return { name, workers, redirected: pair(), dropped: pair(), passed: pair(), guarded };
   }
 }
 

@@ -101,6 +101,13 @@ export const METRICS = {
     "worker",
     "fate",
   ),
+  xdpsteer_rule_guarded_packets_total: counter(
+    "Packets that a rule's guard dropped in the XDP program (mode enforce), or would have dropped and let through " +
+      "(observe), by reason: denied, banned, limited",
+    "rule",
+    "reason",
+    "mode",
+  ),
   xdpsteer_worker_received_packets_total: counter(
     "Packets a worker took from a queue's rx ring, by rule",
     "rule",

@@ -110,13 +110,21 @@ function placeLabels(interfaces: readonly InterfaceStatus[]): LabelsOf {
   }));
 }
 
-function addRule(out: Exposition, { name, workers, dropped, passed }: RuleStatus, labelsOf: LabelsOf): void {
+function addRule(out: Exposition, { name, workers, dropped, passed, guarded }: RuleStatus, labelsOf: LabelsOf): void {
   const rule = labels({ rule: name });
   const inKernel = `${rule},worker="${IN_KERNEL}"`;
   for (const [fate, { packets, bytes }] of Object.entries({ dropped, passed })) {
     if (packets === 0) continue;
     out.add("xdpsteer_rule_packets_total", packets, `${inKernel},fate="${fate}"`);
     out.add("xdpsteer_rule_bytes_total", bytes, `${inKernel},fate="${fate}"`);
+  }
+  const { observed, ...enforced } = guarded;
+  for (const [reason, packets] of Object.entries(enforced)) {
+    if (packets === 0) continue;
+    out.add("xdpsteer_rule_guarded_packets_total", packets, `${rule},reason="${reason}",mode="enforce"`);
+  }
+  if (observed > 0) {
+    out.add("xdpsteer_rule_guarded_packets_total", observed, `${rule},reason="limited",mode="observe"`);
   }
   for (const { worker, fates, received } of workers) {
     const inWorker = `${rule},worker="${worker}"`;

@@ -12,7 +12,7 @@ import { roundMs } from "../text.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { isCountedAtSocket, lostPackets } from "../xsk/socket_counters.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
-import type { PacketsBytes, RuleCounts } from "../engine/counters.ts";
+import type { GuardedPackets, PacketsBytes, RuleCounts } from "../engine/counters.ts";
 import type { Condition } from "../engine/interface.ts";
 import type { ObservedInterface } from "./observed.ts";
 
@@ -75,6 +75,7 @@ export interface RuleStatus {
   readonly redirected: PacketsBytes;
   readonly dropped: PacketsBytes;
   readonly passed: PacketsBytes;
+  readonly guarded: GuardedPackets;
   readonly workers: readonly {
     readonly worker: number;
     readonly fates: Readonly<Record<string, PacketsBytes>>;
@@ -172,6 +173,7 @@ export function ruleStatus(
     redirected: counts.redirected,
     dropped: counts.dropped,
     passed: counts.passed,
+    guarded: counts.guarded,
     workers: counts.workers.map(({ fates, received }, worker) => ({
       worker,
       fates: Object.fromEntries(FATES.map((name, index) => [name, fates[index]!])),

@@ -27,6 +27,9 @@ export const REASON_WORDS: Readonly<Record<Reason, string>> = {
   other_mac: "for the port of a rule, in a frame to somebody else",
   martian_source: "for the port of a rule, from an address that no packet can come from",
   bad_ip_checksum: "for the port of a rule, with a wrong checksum of the IPv4 header",
+  denied: "lists say that its source may not send to the rule",
+  banned: "its source is banned",
+  limited: "its source, or all sources together, send more than the rule allows",
 };
 
 /** How a rule's packets that end in the XDP program are called beside the fates of those that reach a worker. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Addresses } from "./addresses.ts";
+import type { RuleGuard } from "./rule_guard.ts";
 
 export const PORT_COUNT = 65536;
 
@@ -25,6 +26,8 @@ export interface PortOwner {
   readonly errors: boolean;
   /** True where first fragments of datagrams to the port are dropped. */
   readonly dropsFragments: boolean;
+  /** What is asked before a packet is taken; undefined: nothing. */
+  readonly guard?: RuleGuard | undefined;
   /** Rule slot. */
   readonly rule: number;
   /** Worker id; meaningful where the action is redirect. */

@@ -72,7 +72,7 @@ Deno.test("xdp_port_redirect steers only ICMP errors that a worker can read, wha
 Deno.test("xdp_port_redirect passes an ICMP error for a worker that has no socket", async () => {
   await using rig = await loadRig([]);
   for (const [, { bytes }] of STEERED_ERRORS) assert.equal(rig.run(bytes), "UNCOVERED_QUEUE");
-  assert.deepEqual([...rig.program.readRuleCounters(1)], [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...rig.program.readRuleCounters(1).subarray(0, 6)], [0, 0, 0, 0, 0, 0]);
 });
 
 const FLOWS = 256;

@@ -146,8 +146,15 @@ Deno.test("PortTable.prepare() flips under load, and no packet sees half of two 
     const [passed, dropped] = [byReason[REASON.RULE_PASS]!, byReason[REASON.RULE_DROP]!];
     assert.equal(passed + dropped, runs);
     assert.ok(passed > 0 && dropped > 0, "packets were decided by both tables");
-    assert.deepEqual([...rig.program.readRuleCounters(1)], [0, 0, 0, 0, passed, passed * FRAME.length]);
-    assert.deepEqual([...rig.program.readRuleCounters(2)], [0, 0, dropped, dropped * FRAME.length, 0, 0]);
+    assert.deepEqual([...rig.program.readRuleCounters(1).subarray(0, 6)], [0, 0, 0, 0, passed, passed * FRAME.length]);
+    assert.deepEqual([...rig.program.readRuleCounters(2).subarray(0, 6)], [
+      0,
+      0,
+      dropped,
+      dropped * FRAME.length,
+      0,
+      0,
+    ]);
   } finally {
     Atomics.store(stop, 0, 1);
     worker.terminate();

@@ -161,8 +161,11 @@ const STEERED: Readonly<Record<string, Frame>> = {
   "port 65535": ipv6({ port: 65535 }),
 };
 
-/** By reason: of each at least one. The reason uncovered_queue depends on the sockets, not on the frame. */
-const NOT_STEERED: Readonly<Record<Exclude<Reason, "STEERED" | "UNCOVERED_QUEUE">, Readonly<Record<string, Frame>>>> = {
+/** Reasons that depend on the sockets or the rule's guard, not on the frame. */
+type Elsewhere = "STEERED" | "UNCOVERED_QUEUE" | "DENIED" | "BANNED" | "LIMITED";
+
+/** By reason: of each at least one. */
+const NOT_STEERED: Readonly<Record<Exclude<Reason, Elsewhere>, Readonly<Record<string, Frame>>>> = {
   RULE_PASS: { "a port with a pass rule": ipv4({ port: PASSED }), "the same over IPv6": ipv6({ port: PASSED }) },
   RULE_DROP: {
     "a port with a drop rule": ipv4({ port: DROPPED }),

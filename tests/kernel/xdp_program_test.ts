@@ -93,7 +93,7 @@ Deno.test("xdp_port_redirect steers nothing that is random", async () => {
 Deno.test("xdp_port_redirect passes a packet for a worker that has no socket, and does not count it as redirected", async () => {
   await using rig = await loadRig([]);
   for (let run = 0; run < 100; run++) assert.equal(rig.run(ipv4().bytes), "UNCOVERED_QUEUE");
-  assert.deepEqual([...rig.program.readRuleCounters(1)], [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...rig.program.readRuleCounters(1).subarray(0, 6)], [0, 0, 0, 0, 0, 0]);
 });
 
 /** For each kind of event a frame that causes it, and what the event says. */
@@ -123,7 +123,8 @@ for (const [kind, { bytes, covered, ...more }] of Object.entries(EVENTS)) {
 
 Deno.test("xdp_port_redirect counts each rule's packets and bytes exactly", async () => {
   await using rig = await loadRig();
-  const field = (offset: number): number => RULE_COUNTER_FIELDS.indexOf(offset / 8);
+  const field = (offset: number): number =>
+    RULE_COUNTER_FIELDS.findIndex(({ map, word }) => map === "rules" && word === offset / 8);
   const columns = {
     redirect: [field(RULE_COUNTERS.redirectedPackets), field(RULE_COUNTERS.redirectedBytes)],
     pass: [field(RULE_COUNTERS.passedPackets), field(RULE_COUNTERS.passedBytes)],
@@ -136,7 +137,7 @@ Deno.test("xdp_port_redirect counts each rule's packets and bytes exactly", asyn
     { port: 65535, rule: 8191, column: columns.redirect },
   ];
   for (const { port, rule, column: [packets, bytes] } of rules) {
-    const expected = new Float64Array(6);
+    const expected = new Float64Array(RULE_COUNTER_FIELDS.length);
     for (const variation of [{}, { padTo: 60 }, { payload: new Uint8Array(1400) }, { vlans: [{ id: 7 }] }]) {
       for (const { bytes: frame } of [ipv4({ port, ...variation }), ipv6({ port, ...variation })]) {
         rig.run(frame);
@@ -147,7 +148,7 @@ Deno.test("xdp_port_redirect counts each rule's packets and bytes exactly", asyn
     rig.run(ipv4({ port }).bytes.slice(0, 40)); // cut: no rule counts it
     assert.deepEqual(rig.program.readRuleCounters(rule), expected, `rule ${rule}`);
   }
-  assert.deepEqual([...rig.program.readRuleCounters(8)], [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...rig.program.readRuleCounters(8).subarray(0, 6)], [0, 0, 0, 0, 0, 0]);
 });
 
 Deno.test("xdp_port_redirect steers to the worker that the port was given to", async () => {

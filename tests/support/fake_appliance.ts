@@ -7,7 +7,7 @@
 import type { AskedAppliance } from "../../src/api/wire.ts";
 import type { BackendStatus, RuleBackends } from "../../src/backends/status.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
-import { RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/bpf/program.ts";
+import { OBSERVED_PACKETS, RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/bpf/program.ts";
 import type { CaptureStatus } from "../../src/capture/captures.ts";
 import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { RuleTotals } from "../../src/engine/counters.ts";
@@ -33,6 +33,8 @@ const ATTACHED = {
 const FIELDS = RULE_COUNTER_FIELDS.length;
 export const RING_SIZE = 64;
 
+type GuardedWhat = "denied" | "banned" | "limited" | "observed";
+
 /** The counters of an XDP program. */
 export class FakeProgram {
   readonly #rules: Float64Array;
@@ -43,10 +45,15 @@ export class FakeProgram {
     this.#rules = new Float64Array(slots * FIELDS);
   }
 
-  countRule(slot: number, verdict: keyof typeof RULE_PACKETS, packets: number, bytes: number): void {
+  countRule(slot: number, verdict: "redirected" | "dropped" | "passed", packets: number, bytes: number): void {
     const at = slot * FIELDS + RULE_PACKETS[verdict];
     this.#rules[at]! += packets;
     this.#rules[at + 1]! += bytes;
+  }
+
+  countGuarded(slot: number, what: GuardedWhat, packets: number): void {
+    const at = what === "observed" ? OBSERVED_PACKETS : RULE_PACKETS[what];
+    this.#rules[slot * FIELDS + at]! += packets;
   }
 
   countReason(reason: Exclude<keyof typeof REASON, "COUNT">, packets: number): void {
@@ -59,7 +66,10 @@ export class FakeProgram {
 
   readXdpCounters(rules: Float64Array): XdpCounters {
     const byReason = [...this.#reasons];
-    const decided = { STEERED: "redirected", RULE_DROP: "dropped", RULE_PASS: "passed" } as const;
+    const decided = {
+      ...{ STEERED: "redirected", RULE_DROP: "dropped", RULE_PASS: "passed" } as const,
+      ...{ DENIED: "denied", BANNED: "banned", LIMITED: "limited" } as const,
+    };
     for (const [reason, verdict] of Object.entries(decided)) {
       for (let at = RULE_PACKETS[verdict]; at < rules.length; at += FIELDS) {
         byReason[REASON[reason as keyof typeof decided]]! += rules[at]!;
@@ -229,6 +239,11 @@ export class FakeAppliance implements AskedAppliance {
   /** Packets of a rule that end in the XDP program of an interface. */
   decide(rule: string, networkInterface: number, verdict: "dropped" | "passed", packets: number): void {
     this.interfaces[networkInterface]!.program.countRule(this.#slot(rule), verdict, packets, packets * 60);
+  }
+
+  /** Packets of a rule that its guard dropped in the XDP program, or only observed. */
+  guard(networkInterface: number, rule: string, what: GuardedWhat, packets: number): void {
+    this.interfaces[networkInterface]!.program.countGuarded(this.#slot(rule), what, packets);
   }
 
   #slot(rule: string): number {

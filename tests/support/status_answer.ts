@@ -111,6 +111,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
         redirected: counted,
         dropped: action === "drop" ? counts : NONE,
         passed: NONE,
+        guarded: { denied: 0, banned: 0, limited: 0, observed: 0 },
         workers: Array.from({ length: workers }, (_, worker) => ({
           worker,
           fates: { counted: worker === 0 ? counted : NONE, tx_ring_full: worker === 0 ? unsent : NONE },

@@ -1,0 +1,41 @@
+/**
+ * What guards each rule, as the XDP program reads it: two halves, in force together with those of the port table.
+ *
+ * @module
+ */
+import { MappedMemory } from "../ffi/memory.ts";
+import type { PortMap } from "../steering/port_map.ts";
+import { LIMIT, RULE_GUARD } from "./layout.gen.ts";
+
+const PAGE_BYTES = 4096;
+const BYTES = Math.ceil(LIMIT.TABLES * LIMIT.RULE_SLOTS * RULE_GUARD.size / PAGE_BYTES) * PAGE_BYTES;
+
+export class RuleGuards implements Disposable {
+  readonly #memory: MappedMemory;
+  readonly #view: DataView;
+  /** By half: the slots that have a record. */
+  readonly #used: ReadonlySet<number>[] = Array.from({ length: LIMIT.TABLES }, () => new Set());
+
+  constructor(fd: number) {
+    this.#memory = MappedMemory.shared(fd, BYTES, 0, "map rule_guards");
+    this.#view = new DataView(this.#memory.view());
+  }
+
+  /** Writes the half that no packet reads. */
+  write(half: number, ports: PortMap): void {
+    const bytes = new Uint8Array(this.#view.buffer);
+    const at = (slot: number): number => (half * LIMIT.RULE_SLOTS + slot) * RULE_GUARD.size;
+    for (const slot of this.#used[half]!) bytes.fill(0, at(slot), at(slot) + RULE_GUARD.size);
+    const used = new Set<number>();
+    for (const { rule, guard } of ports) {
+      if (guard === undefined || used.has(rule)) continue;
+      used.add(rule);
+      this.#view.setBigUint64(at(rule) + RULE_GUARD.policies, guard.policies, true);
+    }
+    this.#used[half] = used;
+  }
+
+  [Symbol.dispose](): void {
+    this.#memory.close();
+  }
+}
