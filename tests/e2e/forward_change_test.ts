@@ -151,6 +151,37 @@ Deno.test("no healthy backend left: dropped and counted, or left to the kernel s
   }
 });
 
+Deno.test("none_left: pass with a backend that leaves: it is none of the rule's, but its sessions outlast the passing", async () => {
+  const more = `${CHECKED.more}, none_left: pass, idle_timeout: 600`;
+  await using scene = await setScene(forwardTo(PORT, [1, 2], { ...IPV4_ONLY, more }), 2);
+  const { box, host } = scene;
+  await using clients = await clientsOf(scene, { timeoutMs: 200 });
+  await clients.ready();
+  await box.writeConfig(forwardConfig(box.socket, [forwardTo(PORT, [2], { ...IPV4_ONLY, more })]));
+  await box.waitForGeneration(2);
+  await untilForwarded(scene);
+  const passed = (status: Status): number => ruleOf(status, "web").passed.packets;
+  const leaving = (status: Status): number =>
+    status.backends.find(({ leavingSeconds }) => leavingSeconds !== null)?.sessions ?? 0;
+  const draining = await box.status();
+  assert.equal(passed(draining), 0, "the new backend is healthy");
+  const sessions = leaving(draining);
+  assert.ok(sessions > 40, `${sessions} of ${CLIENTS} are with the backend that leaves`);
+
+  await host.stop("IPv4", 2);
+  await box.untilStatus("packets that pass", (status) => passed(status) > 0);
+  assert.ok(!(await oneAnswer(scene)), "nobody is served by the one that leaves");
+  assert.equal(leaving(await box.status()), sessions);
+  await host.serve("IPv4", 2);
+  await until("an answer again", () => oneAnswer(scene));
+  await untilForwarded(scene);
+  const report = await clients.stop();
+  assert.deepEqual({ wrong: report.wrong, moved: report.moved }, { wrong: 0, moved: 0 });
+  assert.equal(report.byBackend["1"], sessions);
+  const { forwarded, no_backend, ...others } = fatesOf(await settled(box), "web");
+  assert.deepEqual(others, {}, `beside ${forwarded} forwarded, and ${no_backend} until the rule passed`);
+});
+
 /** What happens to the way to the backends, and what of it may be seen. */
 const EVENTS: Readonly<Record<string, { options?: BackendOptions; happen: (scene: Scene) => Promise<unknown> }>> = {
   "the backends' MAC address changes": {

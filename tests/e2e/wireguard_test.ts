@@ -36,6 +36,7 @@ for (const family of BOTH) {
     await using pinged = Program.run(host.name, ping);
     assert.match(await pinged.result(), / 3 received/, "the server speaks first, in packets as large as fit");
     assert.equal(await tunnel.endpoint(), endpoint, "and the client has kept its translation port");
+    tunnel.freeze(); // a keepalive that comes while sums are compared is in one of them only
     const status = await settled(box);
     assert.deepEqual(Object.keys(fatesOf(status, "vpn")), ["forwarded"]);
     assert.deepEqual(Object.keys(fatesOf(status, "(answers)")), ["returned"]);

@@ -55,6 +55,11 @@ export class Program implements AsyncDisposable {
     return await this.result();
   }
 
+  /** Stops it where it is: it sends nothing more, and its sockets stay open. It can still be ended. */
+  freeze(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
   async #read(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
     for await (const part of stream.pipeThrough(new TextDecoderStream())) this.output += part;
   }

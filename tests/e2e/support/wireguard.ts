@@ -25,6 +25,7 @@ export class Tunnel implements AsyncDisposable {
   private constructor(
     private readonly server: string,
     private readonly device: string,
+    private readonly programs: readonly Program[],
     private readonly parts: AsyncDisposableStack,
   ) {}
 
@@ -35,10 +36,11 @@ export class Tunnel implements AsyncDisposable {
     const unique = crypto.randomUUID().slice(0, 8);
     const ends = { client: `wgc${unique}`, server: `wgs${unique}` };
     const keys: Record<string, string> = {};
+    const programs: Program[] = [];
     for (const [end, namespace] of [["client", client], ["server", server]] as const) {
       const device = ends[end];
       const argv = ["env", "LOG_LEVEL=verbose", "wireguard-go", "-f", device];
-      parts.use(await Program.start(namespace, argv, "UAPI listener started"));
+      programs.push(parts.use(await Program.start(namespace, argv, "UAPI listener started")));
       const key = await run(namespace, "wg", "genkey");
       await Deno.writeTextFile(`${path}/${end}`, key, { mode: 0o600 });
       await run(namespace, "wg", "set", device, "private-key", `${path}/${end}`);
@@ -51,7 +53,7 @@ export class Tunnel implements AsyncDisposable {
     const endpoint = `${service.includes(":") ? `[${service}]` : service}:${WIREGUARD_PORT}`;
     const more = ["endpoint", endpoint, "persistent-keepalive", `${keepaliveSeconds}`];
     await run(client, "wg", "set", ends.client, ...peer("server"), ...more);
-    const tunnel = new Tunnel(server, ends.server, parts.move());
+    const tunnel = new Tunnel(server, ends.server, programs, parts.move());
     await until("the handshake", async () => await tunnel.endpoint() !== undefined);
     return tunnel;
   }
@@ -60,6 +62,11 @@ export class Tunnel implements AsyncDisposable {
   async endpoint(): Promise<string | undefined> {
     const [, endpoint] = (await run(this.server, "wg", "show", this.device, "endpoints")).trim().split("\t");
     return endpoint === "(none)" ? undefined : endpoint;
+  }
+
+  /** Ends the traffic: neither end sends or refuses anything from now on. */
+  freeze(): void {
+    for (const program of this.programs) program.freeze();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
