@@ -49,6 +49,11 @@ export function nounFor(count: number, noun: string): string {
   return count === 1 ? noun : `${noun.replace(/([^aeiou])y$/, "$1ie").replace(/(ch|sh|s|x)$/, "$1e")}s`;
 }
 
+/** `0.4 s`, `12 s`: a time in which something lasted, rounded up. */
+export function secondsText(ms: number): string {
+  return ms < 10_000 ? `${(Math.ceil(ms / 100) / 10).toFixed(1)} s` : `${Math.ceil(ms / 1000)} s`;
+}
+
 /** Milliseconds to the microsecond: more digits are noise of the clock. */
 export function roundMs(ms: number): number {
   return Math.round(ms * 1000) / 1000;

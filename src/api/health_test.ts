@@ -90,7 +90,7 @@ Deno.test("/readyz?rule= is about one rule; the box is ready while one of those 
 
 Deno.test("/v1/problems, /v1/status and /metrics tell the same list", async () => {
   using api = new FakeApi();
-  assert.deepEqual((await ask(api, { url: "/v1/problems" })).json, { ready: true, problems: [] });
+  assert.deepEqual((await ask(api, { url: "/v1/problems" })).json, { ready: true, problems: [], endedProblems: [] });
   api.reloader.file = {
     refused: { time: "", message: "steering.yaml:3:1: no\nsuch key" },
     lastGood: null,

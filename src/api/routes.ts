@@ -41,7 +41,7 @@ const HANDLERS: Readonly<Record<Exclude<Path, "/">, Readonly<Record<string, Hand
     },
   },
   "/v1/problems": {
-    GET: (options) => json({ ready: isReady(options), problems: options.problems.list() }),
+    GET: (options) => json({ ready: isReady(options), ...problemsOf(options) }),
   },
   "/v1/config": {
     GET: async (options) => (await import("./config.ts")).read(options),
@@ -67,15 +67,19 @@ export async function route(question: Question, options: Answering): Promise<Ans
   return await HANDLERS[path][method]!(options, target.searchParams, question);
 }
 
+function problemsOf({ problems }: HttpOptions): Record<string, unknown> {
+  return { problems: problems.list(), endedProblems: problems.ended() };
+}
+
 function statusOf(options: HttpOptions): Record<string, unknown> {
-  const { observer, problems, reloader, configFile } = options;
+  const { observer, reloader, configFile } = options;
   const { rules, ...snapshot } = observer.snapshot();
   return {
     version: VERSION,
     pid: Deno.pid,
     configFile,
     ready: isReady(options),
-    problems: problems.list(),
+    ...problemsOf(options),
     lastReload: reloader.last ?? null,
     reloads: reloader.counts,
     ...snapshot,

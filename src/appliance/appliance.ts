@@ -51,6 +51,8 @@ interface Parts {
   addresses?: AddressFollower;
   steering?: Steering;
   captures?: Captures;
+  /** Told when an interface has been attached, has gone, or is detached. */
+  onInterfaces: () => void;
 }
 
 /**
@@ -103,7 +105,7 @@ export class Appliance {
     const first = load(0);
     const workers = new WorkerPool({ ...config.workers, entry });
     const queue = new ChangeQueue();
-    const parts: Parts = { interfaces: [], workers, devices };
+    const parts: Parts = { interfaces: [], workers, devices, onInterfaces: () => {} };
     opened.move();
     try {
       for (const index of found.keys()) {
@@ -181,6 +183,7 @@ export class Appliance {
       keeper.watch(() => {
         addresses.look();
         steering.forwarding.interfacesChanged();
+        parts.onInterfaces();
       });
       devices.follow(() => addresses.look());
       addresses.look(); // for what has changed since the first table was written
@@ -203,6 +206,21 @@ export class Appliance {
   get failure(): Promise<never> {
     const { keeper, reconciler } = this.#parts;
     return Promise.race([this.workers.failure, keeper!.failure, reconciler!.failure]);
+  }
+
+  /**
+   * Compares what is in force in the kernel with what was put there, now and not only at the next look, and begins to
+   * put right what differs: whoever asks how it stands is told of this moment.
+   */
+  compare(): void {
+    if (this.#stopping !== undefined) return;
+    this.#parts.keeper!.look();
+    this.#parts.reconciler!.look();
+  }
+
+  /** Calls `changed` when an interface has been attached, has gone, or is detached. */
+  onInterfaces(changed: () => void): void {
+    this.#parts.onInterfaces = changed;
   }
 
   /** What was put right in the kernel, of each kind. */

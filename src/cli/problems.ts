@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Problem } from "../observe/problems/kinds.ts";
+import type { EndedProblem, Problem } from "../observe/problems/kinds.ts";
 import { plural } from "../text.ts";
 
 /** Beyond so many, only their number is told: a rule may have a thousand backends. */
@@ -22,6 +22,20 @@ export function problemLines(problems: readonly Problem[]): string[] {
       ...fix === null ? [] : [`  ${" ".repeat(WORD_COLUMNS)}fix: ${fix}`],
     ]),
     ...problems.length > SHOWN ? [`  and ${problems.length - SHOWN} more: xdpsteer status --json has them all`] : [],
+  ];
+}
+
+/** Those that are over, under the list: what lasted a moment is seen by whoever looks after it. */
+export function endedLines(problems: readonly EndedProblem[]): string[] {
+  if (problems.length === 0) return [];
+  return [
+    "ended lately:",
+    ...problems.map(({ message, since, endedSecondsAgo, times }) => {
+      const more = times === 1 ? "" : `, the last of ${times}`;
+      return `  ${"over".padEnd(WORD_COLUMNS)}${message} (since ${
+        toSeconds(since)
+      }, over for ${endedSecondsAgo} s${more})`;
+    }),
   ];
 }
 

@@ -6,18 +6,22 @@
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { backendWords } from "../observe/backend_words.ts";
 import type { Snapshot } from "../observe/observer.ts";
-import type { Problem } from "../observe/problems/kinds.ts";
+import type { EndedProblem, Problem } from "../observe/problems/kinds.ts";
 import type { InterfaceStatus, RuleStatus } from "../observe/snapshot.ts";
 import { OUTCOMES, REASON_WORDS } from "../observe/vocabulary.ts";
 import { FATE_TABLE, isServed } from "../steering/fate.ts";
 import { BOUND_WORDS } from "../steering/sessions.ts";
-import { plural } from "../text.ts";
+import { plural, secondsText } from "../text.ts";
 import { callJson } from "./client.ts";
 import { print, printJson, table } from "./output.ts";
-import { checkLines, problemLines } from "./problems.ts";
+import { checkLines, endedLines, problemLines } from "./problems.ts";
 
 /** The part of /v1/status that is shown. */
-type Status = Snapshot & { readonly problems: readonly Problem[]; readonly answers: RuleStatus | null };
+type Status = Snapshot & {
+  readonly problems: readonly Problem[];
+  readonly endedProblems: readonly EndedProblem[];
+  readonly answers: RuleStatus | null;
+};
 
 export interface StatusOptions {
   readonly socket: string;
@@ -30,9 +34,10 @@ export async function status({ socket, json, check }: StatusOptions): Promise<vo
   if (check) return await checkProblems(socket, json ?? false);
   const answer = await callJson<Status>(socket, "GET", "/v1/status");
   if (json) return printJson(answer);
-  const { generation, uptimeMs, problems, interfaces } = answer;
+  const { generation, uptimeMs, problems, endedProblems, interfaces } = answer;
   print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s`);
-  if (problems.length > 0) print(`${problemLines(problems).join("\n")}\n`);
+  const lines = [...problems.length > 0 ? problemLines(problems) : [], ...endedLines(endedProblems)];
+  if (lines.length > 0) print(`${lines.join("\n")}\n`);
   for (const status of interfaces) print(interfaceLine(status));
   for (const part of [rules, workers, backends, captures, losses, refusals, totals]) {
     const text = part(answer);
@@ -70,11 +75,15 @@ async function checkProblems(socket: string, json: boolean): Promise<void> {
 }
 
 /** How an interface stands: `eth1: native XDP, 4 queues, 0 of them zero-copy`. */
-function interfaceLine({ name, currentName, state, since, why, attach, queues }: InterfaceStatus): string {
+function interfaceLine(status: InterfaceStatus): string {
+  const { name, currentName, state, since, why, attach, queues, reattachments, unattachedMs } = status;
   const called = currentName === name ? name : `${name} (now ${currentName})`;
   if (state !== "attached") return `${called}: ${state.toUpperCase()} since ${since}: ${why}`;
   const zeroCopy = queues.filter((queue) => queue.zeroCopy).length;
-  return `${called}: ${attach} XDP, ${plural(queues.length, "queue")}, ${zeroCopy} of them zero-copy`;
+  const off = reattachments === 0
+    ? ""
+    : `; attached again ${plural(reattachments, "time")}, and not attached for ${secondsText(unattachedMs)} in all`;
+  return `${called}: ${attach} XDP, ${plural(queues.length, "queue")}, ${zeroCopy} of them zero-copy${off}`;
 }
 
 function rules({ rules }: Status): string {

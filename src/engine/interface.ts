@@ -50,6 +50,8 @@ export class SteeredInterface {
   readonly queues: readonly SteeredQueue[];
   /** Times that it was attached to after the first. */
   reattachments = 0;
+  /** Time since the first for which it was not attached, milliseconds; rather too long than too short. */
+  unattachedMs = 0;
   /** Packets that were lost because the kernel could not redirect them, by errno, as far as it is watched. */
   redirectErrors: () => ReadonlyMap<string, number> = () => new Map();
   /** Packets that were counted as sent, and were still in a tx ring when the device went away. */

@@ -9,7 +9,7 @@ import { rcuGracePeriod } from "../ffi/libc.ts";
 import type { Device, DeviceSource } from "../host/devices.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
-import { nounFor } from "../text.ts";
+import { nounFor, secondsText } from "../text.ts";
 import type { ChangeQueue } from "./change_queue.ts";
 import type { EndDirectory } from "./end_directory.ts";
 import type { SteeredInterface } from "./interface.ts";
@@ -44,6 +44,10 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
   readonly #underRepair = new Set<Kept>();
   /** What was last in the log of an interface that cannot be attached. */
   readonly #told = new Map<Kept, string>();
+  /** Up to when it is counted how long an interface was not attached. */
+  readonly #countedMs = new Map<Kept, number>();
+  /** How long those that are not attached have not been. */
+  readonly #offMs = new Map<Kept, number>();
   #onChange: () => void = () => {};
   #looking: Disposable | undefined;
   #hopelessSinceMs: number | undefined;
@@ -92,6 +96,7 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
    */
   watch(onChange: () => void): void {
     this.#onChange = onChange;
+    for (const kept of this.#options.interfaces) this.#count(kept, false);
     this.#options.devices.follow(() => this.look());
     this.#looking = this.#timers.every(LOOK_MS, () => this.look());
   }
@@ -108,6 +113,7 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
           error: messageOf(error),
         });
       }
+      this.#count(kept, kept.condition.state !== "attached");
       if (kept.condition.state === "attached" || this.#underRepair.has(kept)) continue;
       if (!kept.hasSockets && this.#deviceFor(kept) === undefined) continue;
       this.#underRepair.add(kept);
@@ -137,6 +143,19 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
     if (kept.condition.state !== "attached") return;
     const { fault } = kept;
     if (fault !== undefined) this.#lose(kept, "detached", fault);
+  }
+
+  /**
+   * Counts the time since the last look, in which an interface was attached or not. What a look finds has been so since
+   * the one before at most: packets that went past are nowhere counted, and their time is not told too short.
+   */
+  #count(kept: Kept, isOff: boolean): void {
+    const now = this.#timers.now();
+    const passedMs = now - (this.#countedMs.get(kept) ?? now);
+    this.#countedMs.set(kept, now);
+    if (!isOff) return void this.#offMs.delete(kept);
+    kept.unattachedMs += passedMs;
+    this.#offMs.set(kept, (this.#offMs.get(kept) ?? 0) + passedMs);
   }
 
   /** From now on its packets pass to the kernel stack, wherever the device is. */
@@ -174,6 +193,7 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
       const hadSockets = kept.hasSockets;
       await this.attach(kept, device);
       if (!hadSockets) await this.serve([kept]);
+      this.#count(kept, true);
       kept.setCondition("attached");
       kept.reattachments++;
       this.#told.delete(kept);
@@ -206,10 +226,13 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
     });
   }
 
-  #tellAttached({ name, currentName, ifindex, attach, queues }: Kept): void {
+  #tellAttached(kept: Kept): void {
+    const { name, currentName, ifindex, attach, queues } = kept;
     const open = queues.filter(({ sockets }) => sockets.length > 0).length;
-    log.info(`Interface {interface} is attached again: {attach} XDP, {queues} ${nounFor(open, "queue")}`, {
+    const noun = nounFor(open, "queue");
+    log.info(`Interface {interface} is attached again after at most {off}: {attach} XDP, {queues} ${noun}`, {
       interface: name,
+      off: secondsText(this.#offMs.get(kept) ?? 0),
       ...(currentName === name ? {} : { name: currentName }),
       ifindex,
       attach,

@@ -14,6 +14,7 @@ class FakeInterface {
   readonly fallbackReason = "";
   condition: KeptInterface["condition"] = { state: "attaching", since: "", why: "" };
   reattachments = 0;
+  unattachedMs = 0;
   unsent = 0;
   hasSockets = false;
   isBound = true;
@@ -152,6 +153,7 @@ Deno.test("InterfaceKeeper lets go of an interface that is gone, and attaches by
   const rig = await Rig.start("eth0", "eth1");
   const [other, gone] = rig.interfaces;
   await rig.go(2);
+  const { unattachedMs } = gone!;
   assert.deepEqual([gone!.condition.state, gone!.attach, gone!.steps], ["gone", "none", ["take", "close"]]);
   assert.match(gone!.condition.why, /"eth1" was deleted/);
   await rig.timers.pass(5000);
@@ -159,7 +161,8 @@ Deno.test("InterfaceKeeper lets go of an interface that is gone, and attaches by
   await rig.come(9, "eth1");
   assert.deepEqual(gone!.steps.slice(2), ["attach 9", "open", "give", "fill"]);
   assert.deepEqual([gone!.condition.state, gone!.reattachments, gone!.ifindex], ["attached", 1, 9]);
-  assert.deepEqual([other!.steps, other!.reattachments], [[], 0]);
+  assert.deepEqual([other!.steps, other!.reattachments, other!.unattachedMs], [[], 0, 0]);
+  assert.equal(gone!.unattachedMs - unattachedMs, 5000);
   assert.ok(rig.changes >= 2);
 });
 
@@ -181,6 +184,14 @@ Deno.test("InterfaceKeeper attaches again what was detached by force, with the s
   eth0!.fault = "the XDP program was detached by force";
   await rig.timers.pass(1000);
   assert.deepEqual([eth0!.steps, eth0!.condition.state, eth0!.reattachments], [["attach 1"], "attached", 1]);
+  assert.equal(eth0!.unattachedMs, 1000, "since the look before");
+  await rig.timers.pass(300);
+  eth0!.fault = "the XDP program was detached by force";
+  rig.keeper.look();
+  await quiet();
+  assert.equal(eth0!.unattachedMs, 1300, "whoever asks has it found");
+  await rig.timers.pass(700);
+  eth0!.steps.length = 1;
   // Cut off: new ones.
   eth0!.fault = "cut off";
   eth0!.isBound = false;

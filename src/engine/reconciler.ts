@@ -1,7 +1,7 @@
 /**
- * Compares, once a second, what is in force in the kernel with what was put there: others may change it, by bpftool or
- * ethtool, and no message tells of that. What can be put right is, and is counted; what cannot is a problem for whoever
- * looks. Links and sockets are the matter of keeper.ts.
+ * Compares what is in force in the kernel with what was put there, once a second and whenever somebody asks: others may
+ * change it, by bpftool or ethtool, and no message tells of that. What can be put right is, and is counted; what cannot
+ * is a problem for whoever looks. Links and sockets are the matter of keeper.ts.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { PortTable } from "../bpf/port_table.ts";
 import { messageOf, SteerError } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
-import { nounFor } from "../text.ts";
+import { nounFor, secondsText } from "../text.ts";
 import type { SteeredInterface } from "./interface.ts";
 
 /** What is put right, as the metric calls it. */
@@ -22,6 +22,8 @@ export interface Repair {
   readonly count: number;
   /** Since the last time; Infinity where there was none. */
   readonly agoMs: number;
+  /** How long it had been so then, at most: since the look before. */
+  readonly wrongMs: number;
   /** What was found then. */
   readonly words: string;
 }
@@ -51,11 +53,13 @@ export class Reconciler implements Disposable {
   readonly #options: ReconcilerOptions;
   readonly #timers: Timers;
   readonly #timer: Disposable;
-  readonly #repairs = new Map<Repaired, { count: number; lastMs: number; words: string }>();
+  readonly #repairs = new Map<Repaired, { count: number; lastMs: number; wrongMs: number; words: string }>();
+  #lookedMs: number;
   /** By interface: packets on queues without sockets, at the last look. */
   readonly #uncovered: number[] = [];
   #uncoveredSinceMs: number | undefined;
   #hasFailed = false;
+  #disposed = false;
 
   /** Looks from now on: everything is in force. */
   constructor(options: ReconcilerOptions) {
@@ -65,6 +69,7 @@ export class Reconciler implements Disposable {
     this.#fail = reject;
     this.#options = options;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
+    this.#lookedMs = this.#timers.now();
     this.#timer = this.#timers.every(LOOK_MS, () => this.#look());
   }
 
@@ -72,14 +77,22 @@ export class Reconciler implements Disposable {
   repairs(): readonly Repair[] {
     const now = this.#timers.now();
     return REPAIRED.map((what) => {
-      const { count = 0, lastMs = -Infinity, words = "" } = this.#repairs.get(what) ?? {};
-      return { what, count, agoMs: now - lastMs, words };
+      const { count = 0, lastMs = -Infinity, wrongMs = 0, words = "" } = this.#repairs.get(what) ?? {};
+      return { what, count, agoMs: now - lastMs, wrongMs, words };
     });
   }
 
   #look(): void {
+    this.look();
+    for (const each of this.#options.interfaces) if (each.condition.state === "attached") this.#compareQueues(each);
+    this.#judge();
+  }
+
+  /** Compares what is looked up fast: everything but the number of queues. Does not throw. */
+  look(): void {
+    if (this.#disposed) return;
     try {
-      this.look();
+      this.#compare();
       this.#hasFailed = false;
     } catch (error) {
       // Once: it would be the same every second.
@@ -88,21 +101,19 @@ export class Reconciler implements Disposable {
     }
   }
 
-  /** Compares everything. The timer does so each second. */
-  look(): void {
+  #compare(): void {
     const { portTable, interfaces } = this.#options;
     const { control, ports } = portTable.repair();
     if (control !== undefined) this.#note("control_word", `steering_control said ${control}`);
     if (ports !== undefined) this.#note("port_table", `${ports} in port_to_queue_map had been changed`);
     for (const [index, each] of interfaces.entries()) {
-      if (each.condition.state !== "attached") continue;
-      this.#compareSockets(each, index);
-      this.#compareQueues(each);
+      if (each.condition.state === "attached") this.#compareSockets(each, index);
     }
-    this.#judge();
+    this.#lookedMs = this.#timers.now();
   }
 
   [Symbol.dispose](): void {
+    this.#disposed = true;
     this.#timer[Symbol.dispose]();
   }
 
@@ -145,7 +156,13 @@ export class Reconciler implements Disposable {
 
   #note(what: Repaired, words: string): void {
     const { count = 0 } = this.#repairs.get(what) ?? {};
-    this.#repairs.set(what, { count: count + 1, lastMs: this.#timers.now(), words });
-    log.error("What steers packets was changed by somebody else, and was put right: {found}", { found: words, what });
+    const lastMs = this.#timers.now();
+    const wrongMs = lastMs - this.#lookedMs;
+    this.#repairs.set(what, { count: count + 1, lastMs, wrongMs, words });
+    log.error("What steers packets was changed by somebody else, and was put right after at most {wrong}: {found}", {
+      found: words,
+      what,
+      wrong: secondsText(wrongMs),
+    });
   }
 }

@@ -73,13 +73,21 @@ Deno.test("Reconciler counts and tells what it puts right, within a second", asy
   rig.found = { control: "half of the port table 1 instead of 0", ports: "the entry of port 53" };
   await rig.timers.pass(1000);
   assert.deepEqual(rig.counts, { control_word: 1, port_table: 1, xsk_map: 0 });
-  assert.match(rig.log.lines.join("\n"), /put right: steering_control said half .*\n.*the entry of port 53 in port_to/);
+  assert.match(
+    rig.log.lines.join("\n"),
+    /put right after at most 1\.0 s: steering_control said half .*\n.*the entry of port 53 in port_to/,
+  );
   const ago = rig.reconciler.repairs().find(({ what }) => what === "port_table")!;
   await rig.timers.pass(3000);
   assert.deepEqual([ago.agoMs, rig.reconciler.repairs()[1]!.agoMs], [0, 3000]);
   rig.found = { ports: "the entry of port 54" };
   await rig.timers.pass(1000);
   assert.equal(rig.counts.port_table, 2);
+  await rig.timers.pass(250);
+  rig.found = { ports: "the entry of port 55" };
+  rig.reconciler.look(); // somebody asks
+  const [, port] = rig.reconciler.repairs();
+  assert.deepEqual([port!.count, port!.agoMs, port!.wrongMs], [3, 0, 250]);
 });
 
 Deno.test("Reconciler puts sockets back when packets go past them", async () => {

@@ -18,6 +18,8 @@ import { SeriesRings } from "./series.ts";
 import { OUTCOMES } from "./vocabulary.ts";
 
 export const SAMPLE_MS = 1000;
+/** Losses of a sample so old are read again. */
+const FRESH_MS = 250;
 const SAMPLES_KEPT = 300;
 /** Rules whose past is told; all others are in the total. */
 const TOLD_RULES = 32;
@@ -78,6 +80,8 @@ export class History implements Disposable {
   #before: Moment;
   /** Read next: a sample that fails leaves the last two as they were. */
   #next: Moment;
+  /** Losses read between two samples. */
+  #between: Moment;
   readonly #queueEnds: number;
   readonly #rings = new SeriesRings<string>(SAMPLES_KEPT);
   readonly #watchers = new Set<HistoryWatcher>();
@@ -90,6 +94,7 @@ export class History implements Disposable {
     this.#now = this.#moment();
     this.#before = this.#moment();
     this.#next = this.#moment();
+    this.#between = this.#moment();
     this.#followRules();
     this.#read(this.#now);
     this.#stopClock = clock.everySecond(() => this.#tick());
@@ -142,9 +147,9 @@ export class History implements Disposable {
     };
   }
 
-  /** At the last sample: what was lost because there was no room. */
+  /** What was lost because there was no room, as it was at most a quarter of a second ago. */
   losses(): LossCounts {
-    const { sums, rxRingFull, rxDropped } = this.#now;
+    const { sums, rxRingFull, rxDropped } = this.#recent();
     const { interfaces, workers } = this.appliance;
     const sumOf = (counter: LoopCounter): number =>
       workers.counters.reduce((sum, counters) => sum + counters.loop(counter), 0);
@@ -174,6 +179,13 @@ export class History implements Disposable {
     this.#ended = true;
     for (const { ended } of this.#watchers) ended();
     this.#watchers.clear();
+  }
+
+  #recent(): Moment {
+    const latest = this.#between.atMs > this.#now.atMs ? this.#between : this.#now;
+    if (this.clock.now() - latest.atMs <= FRESH_MS) return latest;
+    this.#read(this.#between);
+    return this.#between;
   }
 
   get #workerCount(): number {

@@ -79,6 +79,10 @@ export const METRICS = {
     "Number of times the interface was attached again after it had gone, or was detached by force",
     "interface",
   ),
+  xdpsteer_interface_unattached_seconds_total: counter(
+    "Time since the start for which the interface was gone or detached, to the look that found it, at most 0.5 s too long: packets went past then, and no counter has them",
+    "interface",
+  ),
   xdpsteer_interface_unsent_packets_total: counter(
     "Packets counted as sent that were still in a tx ring when the interface went away",
     "interface",

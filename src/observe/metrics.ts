@@ -67,6 +67,7 @@ function addInterface(out: Exposition, status: InterfaceStatus): void {
   out.add("xdpsteer_interface_up", ifindex !== null && interfaceIsUp(currentName, ifindex) ? 1 : 0, at);
   out.add("xdpsteer_interface_attached", state === "attached" ? 1 : 0, at);
   out.add("xdpsteer_interface_reattachments_total", status.reattachments, at);
+  out.add("xdpsteer_interface_unattached_seconds_total", status.unattachedMs / 1000, at);
   out.add("xdpsteer_interface_unsent_packets_total", status.unsent, at);
   for (const queue of queues) addQueue(out, name, queue);
 }

@@ -31,6 +31,7 @@ type InterfaceFacts =
   | "newQueues"
   | "reattachments"
   | "redirectErrors"
+  | "unattachedMs"
   | "unsent";
 
 export interface ObservedInterface extends CountedInterface, Pick<SteeredInterface, InterfaceFacts> {
@@ -49,7 +50,8 @@ type WorkerFacts =
   | "waitedForCpuMs"
   | "whyStalled";
 
-export interface ObservedAppliance extends Pick<Appliance, "captureStatus" | "repairs" | "uptimeMs"> {
+export interface ObservedAppliance
+  extends Pick<Appliance, "captureStatus" | "compare" | "onInterfaces" | "repairs" | "uptimeMs"> {
   readonly interfaces: readonly ObservedInterface[];
   readonly workers: Pick<WorkerPool, WorkerFacts>;
   readonly steering: Pick<Steering, "generation" | "rules"> & {

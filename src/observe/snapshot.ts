@@ -49,6 +49,8 @@ export interface InterfaceStatus {
   readonly why: string;
   /** Times that it was attached again. */
   readonly reattachments: number;
+  /** Time since the start for which it was not attached, milliseconds, to the look that found it. */
+  readonly unattachedMs: number;
   /** As granted by the kernel; none while it is not attached. */
   readonly attach: "native" | "generic" | "none";
   /** Why native was not granted where it was tried first, or "". */
@@ -149,9 +151,11 @@ export function interfaceStatus(steered: ObservedInterface, slots: number): Inte
     Record<string, number>
   >;
   byReason.forEach((packets, reason) => verdicts[VERDICT_OF_REASON[reason]!][REASON_NAMES[reason]!] = packets);
-  const { name, currentName, ifindex = null, condition, reattachments, attach, fallbackReason, unsent } = steered;
+  const { name, currentName, ifindex = null, condition, attach, fallbackReason, unsent } = steered;
+  const { reattachments, unattachedMs } = steered;
   return {
-    ...{ name, currentName, ifindex, ...condition, reattachments, attach, fallbackReason },
+    ...{ name, currentName, ifindex, ...condition, reattachments, unattachedMs: roundMs(unattachedMs), attach },
+    fallbackReason,
     ...{ seen, redirectErrors: Object.fromEntries(steered.redirectErrors()), unsent, verdicts, queues },
   };
 }

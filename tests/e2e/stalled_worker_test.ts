@@ -1,6 +1,6 @@
 /** A worker whose thread does not run any more, though it is there: what is told of it, and what the process does. */
 import assert from "node:assert/strict";
-import type { Problem } from "../../src/observe/problems/kinds.ts";
+import type { EndedProblem, Problem } from "../../src/observe/problems/kinds.ts";
 import { TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
@@ -21,8 +21,11 @@ const CONFIG: TestConfig = {
 };
 const WATCHDOG_MS = 800;
 
-const problemsOf = async (box: Appliance): Promise<Problem[]> =>
-  JSON.parse((await box.request("GET", "/v1/problems")).body).problems;
+/** @param ended Those too that are over by now. */
+async function problemsOf(box: Appliance, ended = false): Promise<(Problem | EndedProblem)[]> {
+  const { problems, endedProblems } = JSON.parse((await box.request("GET", "/v1/problems")).body);
+  return ended ? [...problems, ...endedProblems] : problems;
+}
 
 const codes = async (box: Appliance): Promise<number[]> =>
   await Promise.all(["/livez", "/healthz", "/readyz"].map(async (path) => (await box.request("GET", path)).code));
@@ -55,7 +58,10 @@ Deno.test("a worker that stands still is told everywhere, its losses are its own
     assert.ok(manager.beats.length <= beats + 1, "one may have been on its way");
 
     await runTraffic(network, "udp", { ports: [SERVED, FROZEN], flows: 20, packetsPerFlow: 2 * PACKETS / 20 });
-    const lost = await until("losses", async () => (await problemsOf(box)).find(({ kind }) => kind === "packets_lost"));
+    const lost = await until(
+      "losses",
+      async () => (await problemsOf(box, true)).find(({ kind }) => kind === "packets_lost"),
+    );
     assert.match(lost.message, /loses packets: worker 1 stood still and took none/);
     await until("the kernel's word", () => box.log.find(({ message }) => message.includes("the worker stood still")));
   } finally {

@@ -26,6 +26,7 @@ const ATTACHED = {
   fallbackReason: "",
   condition: { state: "attached", since: "2026-01-02T03:04:05.000Z", why: "" },
   reattachments: 0,
+  unattachedMs: 0,
   unsent: 0,
   mtu: { now: 1500, largest: 1778 },
   newQueues: [],
@@ -164,7 +165,7 @@ export class FakeAppliance implements AskedAppliance {
   backends: BackendStatus[] = [];
   ruleBackends: RuleBackends[] = [];
   captures: CaptureStatus[] = [];
-  repaired: Repair[] = REPAIRED.map((what) => ({ what, count: 0, agoMs: Infinity, words: "" }));
+  repaired: Repair[] = REPAIRED.map((what) => ({ what, count: 0, agoMs: Infinity, wrongMs: 0, words: "" }));
   /** By worker. */
   readonly idleMs: number[];
   readonly #places: readonly FakeProgram[];
@@ -202,6 +203,15 @@ export class FakeAppliance implements AskedAppliance {
       generation: 0,
       forwarding: { rules: () => this.ruleBackends, status: () => this.backends },
     };
+  }
+
+  /** What is compared when somebody asks. */
+  compare = (): void => {};
+  /** Tells that an interface has changed. */
+  interfacesChanged = (): void => {};
+
+  onInterfaces(changed: () => void): void {
+    this.interfacesChanged = changed;
   }
 
   repairs(): readonly Repair[] {

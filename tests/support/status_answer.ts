@@ -64,7 +64,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
       name: "eth7",
       currentName: "eth7",
       ifindex: 7,
-      ...{ state: "attached", since: "2026-01-02T03:04:05.000Z", why: "", reattachments: 0 },
+      ...{ state: "attached", since: "2026-01-02T03:04:05.000Z", why: "", reattachments: 0, unattachedMs: 0 },
       attach: "native",
       fallbackReason: "",
       seen: received + dropped + lost,

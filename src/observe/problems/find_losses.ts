@@ -1,5 +1,5 @@
 /**
- * Packets that are lost because there was no room: counters that should stand still, and grew lately.
+ * Packets that are lost because there was no room: counters that should stand still, and grow.
  *
  * @module
  */
@@ -40,12 +40,16 @@ export interface RuleLosses {
   readonly txRingFull: number;
 }
 
-/** What grew within this time is told. */
-const LATELY_MS = 10_000;
+/**
+ * What grew within this time goes on. Longer than from one look to the next, so that what goes on is one problem; and
+ * short enough that its end is told within two seconds.
+ */
+const LATELY_MS = 700;
 
 /** Packets too large are told of from this share of a rule's packets on, and not of single ones: path MTU discovery. */
 const TOO_BIG_SHARE = 0.01;
 const TOO_BIG_PACKETS = 5;
+const SHARE_MS = 10_000;
 
 /** Counters by name, with when they last grew; and shares of a rule's packets. */
 export class Growth {
@@ -71,7 +75,7 @@ export class Growth {
       this.#spans.set(rule, { sinceMs: nowMs, tooBig, received, share: 0 });
       return 0;
     }
-    if (nowMs - span.sinceMs >= LATELY_MS) {
+    if (nowMs - span.sinceMs >= SHARE_MS) {
       const [packets, all] = [tooBig - span.tooBig, received - span.received];
       const share = packets >= TOO_BIG_PACKETS && packets >= all * TOO_BIG_SHARE ? packets / all : 0;
       Object.assign(span, { sinceMs: nowMs, tooBig, received, share });

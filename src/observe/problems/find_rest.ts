@@ -10,7 +10,7 @@ import type { Repair } from "../../engine/reconciler.ts";
 import type { Listener } from "../../host/listeners.ts";
 import { rangeText, type Rule } from "../../steering/rule.ts";
 import type { OutputState } from "../../stderr.ts";
-import { plural } from "../../text.ts";
+import { plural, secondsText } from "../../text.ts";
 import type { FoundProblem } from "./kinds.ts";
 
 /** A steered interface, and whether packets of it can be steered. */
@@ -41,6 +41,7 @@ export function workerProblems(workers: readonly { readonly state: string; reado
 }
 
 export function interfaceProblems(interfaces: readonly InterfaceState[]): FoundProblem[] {
+  const oneWorks = interfaces.some(({ condition: { state }, up }) => state === "attached" && up);
   return interfaces.flatMap(({ name, condition: { state, why }, up, mtu, newQueues }): FoundProblem[] => {
     if (state === "gone") {
       return [{
@@ -63,6 +64,7 @@ export function interfaceProblems(interfaces: readonly InterfaceState[]): FoundP
         kind: "interface_down" as const,
         subject: name,
         message: `Interface ${name} is down or has no carrier: nothing arrives`,
+        ...oneWorks ? { stopsNothing: true as const } : {}, // packets come by that one
         fix: `ip link set dev ${name} up; ethtool ${name}`,
       }],
       ...newQueues.length === 0 ? [] : [{
@@ -84,14 +86,16 @@ export function interfaceProblems(interfaces: readonly InterfaceState[]): FoundP
   });
 }
 
-/** How long something that was put right is told of. */
-const REPAIR_TOLD_MS = 10_000;
+/** How long something that was put right stands in the list: then it is told as over. */
+const REPAIR_TOLD_MS = 1000;
 
 export function repairProblems(repairs: readonly Repair[]): FoundProblem[] {
-  return repairs.filter(({ agoMs }) => agoMs <= REPAIR_TOLD_MS).map(({ what, words }) => ({
+  return repairs.filter(({ agoMs }) => agoMs <= REPAIR_TOLD_MS).map(({ what, words, wrongMs }) => ({
     kind: "steering_changed",
     subject: what,
-    message: `Somebody changed in the kernel what steers packets, and it was put right: ${words}`,
+    message: `Somebody changed in the kernel what steers packets, and it was put right after at most ${
+      secondsText(wrongMs)
+    }: ${words}`,
     fix: "bpftool map list, and who uses bpf(2): ausearch -sc bpf",
   }));
 }

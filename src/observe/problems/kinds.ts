@@ -56,14 +56,15 @@ export const PROBLEM_TABLE = {
     subject: "interface",
     stops: "box",
     logged: true,
-    words: "an interface is there, but its packets are not steered: it cannot be attached",
+    words: "an interface is there, but its packets are not steered: somebody detached it, or it cannot be attached",
     remedy: "[An interface is not attached](#an-interface-is-not-attached)",
     alert: "XdpsteerInterfaceNotAttached",
   },
   interface_down: {
     severity: "critical",
     subject: "interface",
-    words: "an interface is down, or has no carrier",
+    stops: "box",
+    words: "an interface is down, or has no carrier; it stops nothing while another one is attached and up",
     remedy: "[Nothing arrives](#nothing-arrives)",
     alert: "XdpsteerInterfaceDown",
   },
@@ -142,7 +143,7 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "rule",
     words:
-      "new clients of a rule were refused in the last 10 s: each session, or each translation port with a backend, is a conversation",
+      "new clients of a rule are refused: each session, or each translation port with a backend, is a conversation",
     remedy: "[Sessions are refused](#sessions-are-refused)",
     alert: "XdpsteerSessionsFull",
   },
@@ -157,7 +158,7 @@ export const PROBLEM_TABLE = {
   packets_lost: {
     severity: "warning",
     subject: "queue",
-    words: "packets for workers were lost at a queue in the last 10 s: the rx ring was full, or no chunk was free",
+    words: "packets for workers are lost at a queue: the rx ring is full, or no chunk is free",
     remedy: "[Packets are lost at a socket](#packets-are-lost-at-a-socket)",
     alert: "XdpsteerPacketsLost",
   },
@@ -165,7 +166,7 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "map",
     logged: true,
-    words: "in the last 10 s somebody else changed in the kernel what steers packets; it was put right within a second",
+    words: "in the last second somebody else changed in the kernel what steers packets, and it was put right",
     remedy: "[Somebody changes what steers packets](#somebody-changes-what-steers-packets)",
     alert: "XdpsteerSteeringChanged",
   },
@@ -179,7 +180,7 @@ export const PROBLEM_TABLE = {
   answers_lost: {
     severity: "warning",
     subject: "rule",
-    words: "packets of a rule were not sent in the last 10 s: the tx ring was full",
+    words: "packets of a rule are not sent: the tx ring is full",
     remedy: "[The tx ring is full](#the-tx-ring-is-full)",
     alert: "XdpsteerAnswersLost",
   },
@@ -250,6 +251,8 @@ export interface FoundProblem {
   readonly fix?: string;
   /** What more there is to say, in lines. */
   readonly detail?: string;
+  /** True where nothing is stopped by it though its kind may. */
+  readonly stopsNothing?: true;
 }
 
 /** A problem that lasts, as all are told. */
@@ -265,4 +268,14 @@ export interface Problem {
   readonly detail: string | null;
   /** What is not ready because of it. */
   readonly stops: "box" | "rule" | null;
+}
+
+/** A problem that is over: for whoever looks too late to see it, and for nobody's exit code. */
+export interface EndedProblem extends Omit<Problem, "detail" | "stops"> {
+  /** ISO 8601, UTC. */
+  readonly ended: string;
+  /** Since then, seconds. */
+  readonly endedSecondsAgo: number;
+  /** How often a problem of this kind and subject has ended, of those that are remembered. */
+  readonly times: number;
 }

@@ -25,8 +25,8 @@ export class ProblemLog {
 
   constructor(private readonly timers: Pick<Timers, "now">) {}
 
-  /** Tells the difference between two lists. @returns whether there is one. */
-  tell(before: readonly Problem[], after: readonly Problem[]): boolean {
+  /** Tells the difference between two lists. @returns those that are over; undefined where there is no difference. */
+  tell(before: readonly Problem[], after: readonly Problem[]): readonly Problem[] | undefined {
     const now = this.timers.now();
     this.#closeWindows(now);
     const [old, current] = [byKey(before), byKey(after)];
@@ -34,7 +34,7 @@ export class ProblemLog {
     const over = before.filter((problem) => !current.has(keyOf(problem)));
     for (const problem of begun) if (!entryOf(problem.kind).logged) this.#line(now, problem, () => begins(problem));
     for (const problem of over) this.#line(now, problem, () => ends(problem));
-    return begun.length + over.length > 0;
+    return begun.length + over.length > 0 ? over : undefined;
   }
 
   #line(now: number, { kind }: Problem, write: () => void): void {

@@ -1,6 +1,7 @@
 /**
  * The one list of problems: looked for in one place, twice a second and whenever somebody asks. The status, `/readyz`,
- * the metrics, the log, `top` and the dashboard tell this list.
+ * the metrics, the log, `top` and the dashboard tell this list. Those that have ended lately are kept beside it, for
+ * whoever looks too late to see a short one.
  *
  * @module
  */
@@ -12,6 +13,7 @@ import { SYSTEM_TIMERS, type Timers } from "../../host/timers.ts";
 import { logger } from "../../log.ts";
 import { outputState } from "../../stderr.ts";
 import type { ObservedAppliance } from "../observed.ts";
+import { EndedProblems } from "./ended.ts";
 import { backendProblems, ruleProblems } from "./find_forwarding.ts";
 import { Growth, type LossCounts, lossProblems } from "./find_losses.ts";
 import {
@@ -23,7 +25,7 @@ import {
   repairProblems,
   workerProblems,
 } from "./find_rest.ts";
-import { entryOf, type FoundProblem, type Problem, PROBLEM_KINDS } from "./kinds.ts";
+import { type EndedProblem, entryOf, type FoundProblem, type Problem, PROBLEM_KINDS } from "./kinds.ts";
 import { ProblemLog } from "./problem_log.ts";
 
 export interface ProblemSources {
@@ -36,13 +38,15 @@ export interface ProblemSources {
 }
 
 /** Who only reads the list. */
-export type ProblemList = Pick<Problems, "list">;
+export type ProblemList = Pick<Problems, "ended" | "list">;
 
 const LOOK_MS = 500;
 /** A list so old is as good as new. */
 const FRESH_MS = 100;
-/** Between two looks at the box's sockets: with thousands of them it is not cheap. */
-const LISTENERS_MS = 5000;
+/** Looking at the box's sockets, which is not cheap with thousands of them, takes at most this share of the time. */
+const LISTENERS_SHARE = 0.01;
+/** A socket with a port of the kernel's choice, as clients have it, comes and goes: it counts when it is so old. */
+const LASTING_MS = 5000;
 
 const log = logger("problems");
 
@@ -61,11 +65,12 @@ export class Problems implements Disposable {
   #known = new Map<string, Known>();
   #listed: readonly Problem[] = [];
   #lookedMs = -Infinity;
-  #listeners: { readonly atMs: number; readonly found: readonly Listener[]; readonly told: readonly Listener[] } = {
-    atMs: -Infinity,
-    found: [],
-    told: [],
-  };
+  readonly #ended = new EndedProblems();
+  #listeners: readonly Listener[] = [];
+  /** By port of the kernel's choice: when it was first seen. */
+  #ephemeral: ReadonlyMap<number, number> = new Map();
+  #listenersAgainMs = -Infinity;
+  #isLooking = false;
   /** What cannot be looked at; the log says so once. */
   readonly #blind = new Set<string>();
 
@@ -78,6 +83,7 @@ export class Problems implements Disposable {
     this.#timers = timers;
     this.#log = new ProblemLog(timers);
     this.#timer = timers.every(LOOK_MS, () => this.look());
+    sources.appliance.onInterfaces(() => this.look());
     this.look();
   }
 
@@ -87,7 +93,23 @@ export class Problems implements Disposable {
     return this.#listed;
   }
 
+  /** Those that have ended lately, the last one first. */
+  ended(): readonly EndedProblem[] {
+    return this.#ended.list(this.#timers.date());
+  }
+
   look(): void {
+    if (this.#isLooking) return; // what is compared tells that something has changed
+    this.#isLooking = true;
+    try {
+      this.sources.appliance.compare();
+      this.#look();
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
+  #look(): void {
     const now = this.#timers.now();
     this.#lookedMs = now;
     const known = new Map<string, Known>();
@@ -104,7 +126,10 @@ export class Problems implements Disposable {
     this.#listed = lasting.map(({ problem }) => problem).sort((one, other) =>
       PROBLEM_KINDS.indexOf(one.kind) - PROBLEM_KINDS.indexOf(other.kind) || (one.since < other.since ? -1 : 1)
     );
-    if (this.#log.tell(before, this.#listed)) this.onChange(this.#listed);
+    const over = this.#log.tell(before, this.#listed);
+    if (over === undefined) return;
+    this.#ended.add(over, this.#timers.date());
+    this.onChange(this.#listed);
   }
 
   [Symbol.dispose](): void {
@@ -152,19 +177,22 @@ export class Problems implements Disposable {
     });
   }
 
-  /** Sockets with a port of the kernel's choice come and go: they count when they are seen twice. */
   #listenersAt(now: number): readonly Listener[] {
-    if (now - this.#listeners.atMs >= LISTENERS_MS) {
+    if (now >= this.#listenersAgainMs) {
+      const startedMs = this.#timers.now();
       const found = (this.sources.listeners ?? udpListeners)();
-      const before = new Set(this.#listeners.found.map(({ port }) => port));
-      const told = found.filter(({ port, ephemeral }) => !ephemeral || before.has(port));
-      this.#listeners = { atMs: now, found, told };
+      const ephemeral = found.filter(({ ephemeral }) => ephemeral);
+      this.#ephemeral = new Map(ephemeral.map(({ port }) => [port, this.#ephemeral.get(port) ?? now]));
+      this.#listeners = found.filter(({ port }) => now - (this.#ephemeral.get(port) ?? -Infinity) >= LASTING_MS);
+      const endedMs = this.#timers.now();
+      this.#listenersAgainMs = endedMs + (endedMs - startedMs) / LISTENERS_SHARE;
     }
-    return this.#listeners.told;
+    return this.#listeners;
   }
 }
 
-function problemOf({ kind, subject, message, fix = "", detail = "" }: FoundProblem, since: string): Problem {
+function problemOf(found: FoundProblem, since: string): Problem {
+  const { kind, subject, message, fix = "", detail = "", stopsNothing } = found;
   const { severity, subject: subjectKind, stops = null } = entryOf(kind);
   return {
     kind,
@@ -174,6 +202,6 @@ function problemOf({ kind, subject, message, fix = "", detail = "" }: FoundProbl
     message,
     fix: fix === "" ? null : fix,
     detail: detail === "" ? null : detail,
-    stops,
+    stops: stopsNothing ? null : stops,
   };
 }

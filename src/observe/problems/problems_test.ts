@@ -101,8 +101,12 @@ Deno.test("Problems tells of losses that the history has seen", async () => {
     ["uncovered_queue lo", "sessions_full game", "packets_lost lo queue 1"],
   );
   assert.ok(api.problems.list()[1]!.message.endsWith(BOUND_WORDS.rows.full));
-  await api.timers.pass(11_000);
+  await api.timers.pass(1000);
   assert.deepEqual(kinds(api), []);
+  assert.deepEqual(
+    api.problems.ended().map(({ kind, times, endedSecondsAgo }) => [kind, times, endedSecondsAgo]),
+    [["packets_lost", 1, 0], ["sessions_full", 1, 0], ["uncovered_queue", 1, 0]],
+  );
 });
 
 Deno.test("Problems tells for ten seconds of packets too large that the history has seen", async () => {
@@ -117,15 +121,49 @@ Deno.test("Problems tells for ten seconds of packets too large that the history 
   assert.deepEqual(kinds(api), []);
 });
 
-Deno.test("Problems looks at the box's own sockets every five seconds, and twice where the kernel chose the port", async () => {
+Deno.test("Problems reads losses between two samples of the history, so that no end is told late", async () => {
+  using api = new FakeApi();
+  await api.timers.pass(500);
+  api.appliance.interfaces[0]!.queues[1]!.sockets[1]!.numbers!.rx_ring_full++;
+  api.seconds.nowMs += 251;
+  await api.timers.pass(500);
+  assert.deepEqual(kinds(api), ["packets_lost"]);
+});
+
+Deno.test("Problems compares what is in force whenever somebody asks, and tells of what is put right at once", async () => {
+  using api = new FakeApi();
+  const [lo] = api.appliance.interfaces;
+  const attached = lo!.condition;
+  await api.timers.pass(550);
+  api.appliance.compare = () => {
+    lo!.condition = { state: "detached", since: "", why: "the XDP program was detached by force" };
+    api.appliance.interfacesChanged(); // as the keeper does, in the middle of the look
+  };
+  await api.timers.pass(100);
+  assert.deepEqual(kinds(api), ["program_detached"]);
+  api.appliance.compare = () => {};
+  lo!.condition = attached;
+  api.appliance.interfacesChanged();
+  assert.deepEqual(kinds(api), []);
+  const [ended] = api.problems.ended();
+  assert.deepEqual([ended!.kind, ended!.since, ended!.ended], [
+    "program_detached",
+    "1970-01-01T00:00:00.650Z",
+    "1970-01-01T00:00:00.650Z",
+  ]);
+});
+
+Deno.test("Problems looks at the box's own sockets each time, and where the kernel chose the port, at those that last", async () => {
   using api = new FakeApi();
   api.appliance.steering.rules = api.appliance.steering.rules.map((rule) => ({ ...rule, action: { kind: "echo" } }));
   api.listeners = [{ port: 8080, ephemeral: false }, { port: 9090, ephemeral: true }];
-  await api.timers.pass(5000);
+  await api.timers.pass(500);
   assert.deepEqual(api.problems.list().map(({ subject }) => subject.name), ["game"]);
-  await api.timers.pass(5000);
+  await api.timers.pass(4500);
+  assert.deepEqual(api.problems.list().map(({ subject }) => subject.name), ["game"]);
+  await api.timers.pass(500);
   assert.deepEqual(api.problems.list().map(({ subject }) => subject.name), ["game", "chat"]);
   api.listeners = [];
-  await api.timers.pass(5000);
+  await api.timers.pass(500);
   assert.deepEqual(kinds(api), []);
 });
