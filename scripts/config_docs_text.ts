@@ -213,10 +213,15 @@ triggers a change:
 - \`PUT /v1/config\` on the control socket, with a file or with an answer of \`GET /v1/config\`;
 - \`POST\` and \`DELETE /v1/ports\`, and \`POST /v1/reload\`, on the control socket.
 
-A file counts when two reads 200 ms apart have found the same in it, so a save in several steps is seen whole. A file
-that loses more than half of at least four rules may still be half of what is being written: the log says so, and it is
-put in force when it still says so after \`control.settle\` seconds. The safest way to save is to write another file and
-rename it.
+A file counts when two reads 200 ms apart have found the same in it, so a save in several steps is seen whole. One that
+is saved again and again without such a pause counts after 3 s as soon as it is the same for 20 ms, and after 10 s as it
+is then, if it is good; the log says so. The safest way to save is to write another file and rename it.
+
+A file that loses more than half of at least four rules may be half of what is being written, or a slip. It is put in
+force when it still says so after \`control.settle\` seconds; until then the log and the status (problem
+\`config_settling\`) say what it loses and how long it has to settle. \`xdpsteer reload\` and SIGHUP do not wait: whoever
+asks knows that the file is complete. A reload that finds the file in force already says as which generation, by what
+and since when.
 
 The answer to \`GET /v1/config\` names the start of the process and the generation in its \`ETag\`. A program that sends
 this tag back with its change, as \`If-Match\`, changes only what it has read: if another generation is active, or xdpsteer

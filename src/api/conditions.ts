@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Conditions } from "../appliance/reload.ts";
+import type { Conditions } from "../appliance/reload_types.ts";
 import { HttpError, json } from "./answers.ts";
 import type { Answer, Question } from "./question.ts";
 

@@ -38,6 +38,6 @@ export async function reload(
   question: Question,
 ): Promise<Answer> {
   const conditions = conditionsOf(question, query);
-  const applied = await reloader.reloadFile(false, conditions);
+  const applied = await reloader.reloadFile("reload", conditions);
   return ofGeneration(applied!.generation, { ...applied, dryRun: conditions.dryRun });
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { StaleError } from "../appliance/reload.ts";
+import { StaleError } from "../appliance/reload_types.ts";
 import { ConfigError, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { HttpError, json, refusal } from "./answers.ts";

@@ -4,17 +4,16 @@
  * @module
  */
 import { listPorts, type PortsOrder, readOrder, readPortList, setPorts, unsetPorts } from "../config/remap.ts";
-import type { Applied } from "../appliance/steering.ts";
-import type { Conditions } from "../appliance/reload.ts";
 import { without } from "../steering/port_set.ts";
 import type { PortRange } from "../steering/rule.ts";
+import type { Conditions, Reloaded } from "../appliance/reload_types.ts";
 import { HttpError } from "./answers.ts";
 import { conditionsOf, ofGeneration, readSwitch } from "./conditions.ts";
 import type { Answer, Question } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
 
 /** What a change of ports answers. */
-export interface PortsChanged extends Applied {
+export interface PortsChanged extends Reloaded {
   /** True when the configuration file now says the same. */
   readonly saved: boolean;
   /** True when nothing was changed: this is what would be. */
@@ -68,7 +67,7 @@ export async function unset(
   return ofGeneration(applied.generation, change);
 }
 
-function changed(applied: Applied, save: boolean, { dryRun = false }: Conditions): PortsChanged {
+function changed(applied: Reloaded, save: boolean, { dryRun = false }: Conditions): PortsChanged {
   return { ...applied, saved: save && !dryRun, dryRun };
 }
 

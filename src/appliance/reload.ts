@@ -21,59 +21,23 @@ import type { Appliance } from "./appliance.ts";
 import type { Check } from "./checker.ts";
 import { requireFixed } from "./fixed.ts";
 import { type FileContent, type Found, identityOf, readFound } from "./found_file.ts";
+import {
+  type Asker,
+  type Conditions,
+  type FileState,
+  type LastReload,
+  type PutBy,
+  type ReloadCounts,
+  type Reloaded,
+  StaleError,
+} from "./reload_types.ts";
+import { lossOf, Patience, type Settling } from "./saved_file.ts";
 import type { Applied, Steering } from "./steering.ts";
-
-/** Configurations offered since the start, by what became of them. */
-export interface ReloadCounts {
-  applied: number;
-  unchanged: number;
-  refused: number;
-}
-
-export interface LastReload {
-  readonly time: string;
-  readonly result: keyof ReloadCounts;
-  /** Why it was refused, or what it changed. */
-  readonly message: string;
-}
-
-/** What the configuration file has to do with what is in force. */
-export interface FileState {
-  /** Why it could not be put in force as it is: a restart would fail, or change more. Null where it could. */
-  readonly refused: { readonly time: string; readonly message: string } | null;
-  /** Path of the last good configuration, where that is in force since the start because the file is refused. */
-  readonly lastGood: string | null;
-  /** What a restart would undo: rules in force that the file does not have, in words; none where it has them all. */
-  readonly unsaved: readonly string[];
-}
 
 /** Who asked for a change. */
 type Origin = "file" | "request";
 
-/** Under what circumstances a change is made. */
-export interface Conditions {
-  /** Only while one of these generations is in force; undefined: whichever is. */
-  readonly generations?: readonly number[] | undefined;
-  /** Checks everything and says what would change, and changes nothing. */
-  readonly dryRun?: boolean | undefined;
-}
-
-/** A change that was asked for on top of a generation that is not in force. */
-export class StaleError extends SteerError {
-  constructor(readonly generation: number) {
-    super(`Generation ${generation} is in force, and not the one that the change was made for`, {
-      hint: "read the configuration again, and make the change in that",
-    });
-  }
-}
-
-/** Between two reads of the file that have to find the same. */
-const SETTLE_MS = 200;
-/** A file that is never the same twice for so long is not waited for. */
-const GIVE_UP_MS = 10_000;
 const SLOWLY = "write another file, and rename it to this name when it is complete";
-/** With fewer rules, to lose most of them is a change like any other. */
-const MIN_RULES_TO_LOSE = 4;
 
 const log = logger("reload");
 
@@ -110,6 +74,11 @@ export class Reloader {
   #unsaved: readonly string[] = [];
   #refused: FileState["refused"] = null;
   #lastGood: FileState["lastGood"] = null;
+  #settling: Settling | null = null;
+  /** Of the watch, while it waits for the file to stand still: one is enough. */
+  #watching: Patience | undefined;
+  #putBy: PutBy = "start";
+  #put: { readonly date: Date; readonly atMs: number };
   readonly #timers: Timers;
   readonly #options: ReloaderOptions;
 
@@ -117,6 +86,7 @@ export class Reloader {
     const { loaded: { config, content, instead } } = options;
     this.#options = options;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
+    this.#put = { date: this.#timers.date(), atMs: this.#timers.now() };
     this.#config = config;
     this.#filed = config.steering;
     this.#seen = content;
@@ -130,70 +100,93 @@ export class Reloader {
   }
 
   get file(): FileState {
-    return { refused: this.#refused, lastGood: this.#lastGood, unsaved: this.#unsaved };
+    const { lost = 0, rules = 0, untilMs = 0 } = this.#settling ?? {};
+    const secondsLeft = Math.max(0, Math.ceil((untilMs - this.#timers.now()) / 1000));
+    const settling = this.#settling === null ? null : { lost, rules, secondsLeft };
+    return { refused: this.#refused, lastGood: this.#lastGood, settling, unsaved: this.#unsaved };
   }
 
   /**
-   * Reads the file again and puts it in force, once two reads some time apart have found the same. A file that loses
-   * most of its rules is put in force only when it still says so after `control.settle` seconds.
+   * Reads the file again and puts it in force, once two reads some time apart have found the same; one that is saved
+   * without a pause, after some seconds as it is then. For the watch, which reads nothing that was put in force or
+   * refused for what it is, a file that loses most of its rules counts only when it still does so after
+   * `control.settle` seconds.
    *
-   * @param onlyIfChanged Does nothing when the file holds what it held last time, and that was put in force or refused
-   * for what it is.
    * @throws {SteerError} when it is refused; the configuration before stays in force.
    * @throws {StaleError} where the conditions are not met.
    */
-  async reloadFile(onlyIfChanged: boolean, conditions: Conditions = {}): Promise<Applied | undefined> {
-    const { file } = this.#options;
-    const giveUpMs = this.#timers.now() + GIVE_UP_MS;
+  async reloadFile(asker: Asker, conditions: Conditions = {}): Promise<Reloaded | undefined> {
+    const isWatch = asker === "watch";
+    if (isWatch && this.#watching !== undefined) return undefined; // it will find what the file holds by then
+    let patience = new Patience(this.#timers);
     let confirmed: FileContent | undefined;
-    while (true) {
-      const found = readFound(file);
-      if (onlyIfChanged && confirmed === undefined && isDeepStrictEqual(found.identity, this.#seen)) return undefined;
-      const isLate = this.#timers.now() > giveUpMs;
-      await pause(this.#timers, SETTLE_MS);
-      const outcome = await this.#inTurn(() => this.#takeOver(found, { onlyIfChanged, conditions, confirmed, isLate }));
-      if (outcome === "still changing") continue;
-      if (outcome !== "suspicious") return outcome;
-      confirmed = found.identity;
-      await pause(this.#timers, this.#config.control.settle * 1000);
+    try {
+      while (true) {
+        if (isWatch) this.#watching = patience;
+        const found = readFound(this.#options.file);
+        if (isWatch && confirmed === undefined && isDeepStrictEqual(found.identity, this.#seen)) return undefined;
+        await pause(this.#timers, patience.stillMs);
+        const outcome = await this.#inTurn(() => this.#takeOver(found, { asker, conditions, confirmed, patience }));
+        if (outcome === "still changing") continue;
+        const settling = this.#settling;
+        if (outcome !== "suspicious" || settling === null) return outcome as Exclude<typeof outcome, "suspicious">;
+        await pause(this.#timers, settling.untilMs - this.#timers.now());
+        if (this.#settling !== settling) return undefined; // the file has been saved, or was put in force, since
+        confirmed = found.identity;
+        patience = new Patience(this.#timers);
+      }
+    } finally {
+      if (this.#watching === patience) this.#watching = undefined;
     }
   }
 
   /** Puts in force what the file held a moment ago, if it still does. */
   async #takeOver(
-    { identity, content, failure }: Found,
-    { onlyIfChanged, conditions, confirmed, isLate }: {
-      readonly onlyIfChanged: boolean;
+    before: Found,
+    { asker, conditions, confirmed, patience }: {
+      readonly asker: Asker;
       readonly conditions: Conditions;
       readonly confirmed: FileContent | undefined;
-      readonly isLate: boolean;
+      readonly patience: Patience;
     },
-  ): Promise<Applied | undefined | "still changing" | "suspicious"> {
+  ): Promise<Reloaded | undefined | "still changing" | "suspicious"> {
     const { check, file } = this.#options;
     this.#require(conditions);
-    if (!isDeepStrictEqual(readFound(file).identity, identity)) {
-      if (!isLate) return "still changing";
-      const restless = new SteerError(`"${file}" changes all the time`, { hint: SLOWLY });
-      if (conditions.dryRun) throw restless;
-      return await this.#change("file", () => Promise.reject(restless));
-    }
-    if (conditions.dryRun) {
+    const { identity, content, failure } = readFound(file);
+    const isStill = isDeepStrictEqual(before.identity, identity);
+    if (!isStill && !patience.isLate) return "still changing";
+    if (this.#watching === patience) this.#watching = undefined; // whatever is saved from now on is another save
+    const checked = async (): Promise<Config> => {
       if (content === undefined) throw failure;
-      return this.#preview(await check(content, file));
-    }
-    const isConfirmed = isDeepStrictEqual(confirmed, identity);
-    if (onlyIfChanged && !isConfirmed && isDeepStrictEqual(identity, this.#seen)) return undefined;
-    this.#seen = identity;
-    const checked = Promise.try(() => {
-      if (content === undefined) throw failure;
-      return check(content, file);
-    });
-    // What is wrong with the file is told by #change().
-    if (!isConfirmed && await checked.then((config) => this.#isSuspicious(config), () => false)) return "suspicious";
-    return await this.#change("file", async () => {
-      const config = await checked;
       try {
-        const applied = await this.#apply(config);
+        return await check(content, file);
+      } catch (error) {
+        if (isStill) throw error;
+        throw new SteerError(`"${file}" changes all the time, and is refused as it is now: ${messageOf(error)}`, {
+          hint: SLOWLY,
+        });
+      }
+    };
+    if (conditions.dryRun) return this.#preview(await checked());
+    // One that is never the same cannot be the same as it was before it had to settle.
+    const isConfirmed = confirmed !== undefined && (patience.isRestless || isDeepStrictEqual(confirmed, identity));
+    if (asker === "watch" && !isConfirmed && isDeepStrictEqual(identity, this.#seen)) return undefined;
+    this.#seen = identity;
+    this.#settling = null;
+    const next = checked();
+    // What is wrong with the file is told by #change().
+    const isHeld = asker === "watch" && !isConfirmed && await next.then((config) => this.#settles(config), () => false);
+    if (isHeld) return "suspicious";
+    if (patience.isRestless) {
+      log.warn("The file is saved without a pause: after {seconds} s, what it holds now is put in force", {
+        seconds: Math.round(patience.passedMs / 1000),
+        hint: SLOWLY,
+      });
+    }
+    return await this.#change("file", async () => {
+      try {
+        const config = await next;
+        const applied = await this.#apply(config, asker);
         this.#holds(config.steering);
         this.#keep(content!, config);
         return applied;
@@ -204,18 +197,16 @@ export class Reloader {
     });
   }
 
-  /** Whether a file that is good loses so many rules that it may be half of what is being written; says so. */
-  #isSuspicious(next: Config): boolean {
-    const { control: { settle }, steering } = this.#config;
-    if (settle === 0 || steering.length < MIN_RULES_TO_LOSE) return false;
-    const names = new Set(next.steering.map(({ name }) => name));
-    const lost = steering.filter(({ name }) => !names.has(name)).length;
-    if (2 * lost <= steering.length) return false;
+  /** Whether a file that is good has to settle first; says so. */
+  #settles(next: Config): boolean {
+    const { settle } = this.#config.control;
+    const loss = lossOf(this.#config, next);
+    if (loss === undefined) return false;
+    this.#settling = { ...loss, untilMs: this.#timers.now() + settle * 1000 };
     log.warn("The file loses {lost} of {rules} rules: it is put in force in {seconds} s if it still says so", {
-      lost,
-      rules: steering.length,
+      ...loss,
       seconds: settle,
-      hint: "rename a complete file into place, or set control.settle to 0",
+      hint: "xdpsteer reload puts it in force at once; control.settle: 0 never waits",
     });
     return true;
   }
@@ -225,13 +216,13 @@ export class Reloader {
    *
    * @throws {StaleError} where the conditions are not met.
    */
-  applyText(text: string | Uint8Array, name: string, conditions: Conditions = {}): Promise<Applied> {
+  applyText(text: string | Uint8Array, name: string, conditions: Conditions = {}): Promise<Reloaded> {
     const content = typeof text === "string" ? new TextEncoder().encode(text) : text;
     const { check } = this.#options;
     return this.#inTurn(async () => {
       this.#require(conditions);
       if (conditions.dryRun) return this.#preview(await check(content, name));
-      return await this.#change("request", async () => await this.#apply(await check(content, name)));
+      return await this.#change("request", async () => await this.#apply(await check(content, name), "request"));
     });
   }
 
@@ -247,7 +238,7 @@ export class Reloader {
     change: (rules: readonly Rule[]) => Rule[],
     save: boolean,
     conditions: Conditions = {},
-  ): Promise<Applied> {
+  ): Promise<Reloaded> {
     const { cpuCount, file } = this.#options;
     return this.#inTurn(async () => {
       this.#require(conditions);
@@ -261,16 +252,16 @@ export class Reloader {
       if (conditions.dryRun) return this.#preview((await plan()).next);
       return await this.#change("request", async () => {
         const { next, saving } = await plan();
-        if (saving === undefined) return await this.#apply(next);
-        saving.write();
+        if (saving === undefined) return await this.#apply(next, "request");
+        await saving.write();
         this.#seen = saving.content;
         try {
-          const applied = await this.#apply(next);
+          const applied = await this.#apply(next, "request");
           this.#holds(next.steering);
           this.#keep(saving.content, next);
           return applied;
         } catch (error) {
-          this.#seen = saving.takeBack();
+          this.#seen = await saving.takeBack();
           throw error;
         }
       });
@@ -297,6 +288,7 @@ export class Reloader {
     this.#unsaved = [];
     this.#refused = null;
     this.#lastGood = null;
+    this.#settling = null;
   }
 
   /** For the next start. */
@@ -319,7 +311,7 @@ export class Reloader {
   }
 
   /** Whatever comes of a change, the service manager hears when it began and when it was over. */
-  async #change(origin: Origin, work: () => Promise<Applied>): Promise<Applied> {
+  async #change(origin: Origin, work: () => Promise<Reloaded>): Promise<Reloaded> {
     const { manager, steering } = this.#options;
     manager.reloading();
     try {
@@ -354,7 +346,7 @@ export class Reloader {
     return { ...next, interfaces };
   }
 
-  async #apply(next: Config): Promise<Applied> {
+  async #apply(next: Config, by: PutBy): Promise<Reloaded> {
     this.#requireFixed(next);
     const { steering } = this.#options;
     const before = steering.generation;
@@ -365,14 +357,18 @@ export class Reloader {
     const result = applied.generation === before ? "unchanged" : "applied";
     this.#record(result, applied.changes.join("; "));
     if (result === "applied") {
+      this.#putBy = by;
+      this.#put = { date: this.#timers.date(), atMs: this.#timers.now() };
       log.info("Generation {generation} is in force after {elapsedMs} ms: {changes}", {
         generation: applied.generation,
         elapsedMs: Number(applied.elapsedMs.toFixed(1)),
         changes: applied.changes,
       });
       this.onApplied?.(next);
+      return applied;
     }
-    return applied;
+    const secondsAgo = Math.round((this.#timers.now() - this.#put.atMs) / 100) / 10;
+    return { ...applied, inForce: { by: this.#putBy, since: this.#put.date.toISOString(), secondsAgo } };
   }
 
   #refuse(error: unknown, origin: Origin): unknown {

@@ -6,7 +6,8 @@ import { loadConfig } from "../config/load.ts";
 import { parseConfig } from "../config/parse.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { Rule } from "../steering/rule.ts";
-import { type Conditions, Reloader } from "./reload.ts";
+import { Reloader } from "./reload.ts";
+import type { Asker, Conditions } from "./reload_types.ts";
 import type { Applied } from "./steering.ts";
 
 const CPUS = 2;
@@ -30,6 +31,8 @@ class Rig implements AsyncDisposable {
   ) {}
 
   reloader!: Reloader;
+  /** What the file is taken to say, whatever is in it. */
+  says: string | undefined;
 
   static async create(): Promise<Rig> {
     const directory = await Deno.makeTempDir();
@@ -44,7 +47,8 @@ class Rig implements AsyncDisposable {
       manager: { reloading: () => rig.manager.push("reloading"), ready: (status) => rig.manager.push(status) },
       file: rig.file,
       cpuCount: CPUS,
-      check: (content, file) => parseConfig(content, { file, cpuCount: CPUS }),
+      check: (content, file) =>
+        parseConfig(rig.says === undefined ? content : new TextEncoder().encode(rig.says), { file, cpuCount: CPUS }),
       loaded,
       timers,
     });
@@ -57,7 +61,7 @@ class Rig implements AsyncDisposable {
 
   /** What the watch does: it looks at the file, and nobody hears of a refusal but the log and the status. */
   async look(passMs = SETTLED_MS): Promise<unknown> {
-    const outcome = this.reloader.reloadFile(true).catch((error: Error) => error.message);
+    const outcome = this.reloader.reloadFile("watch").catch((error: Error) => error.message);
     await this.steering.timers.pass(passMs);
     return await outcome;
   }
@@ -123,7 +127,7 @@ Deno.test("Reloader knows what of the rules in force is not in the file", async 
   assert.deepEqual(reloader.file.unsaved, [], "undone by hand");
   await reloader.applyText(text(CHAT), "request body");
   assert.equal(reloader.file.unsaved.length, 2);
-  const reload = reloader.reloadFile(false);
+  const reload = reloader.reloadFile("reload");
   await rig.steering.timers.pass(SETTLED_MS);
   await reload;
   assert.deepEqual(reloader.file.unsaved, []);
@@ -201,7 +205,7 @@ Deno.test("Reloader puts nothing in force that was found in the middle of a save
   const { reloader, steering: { steering, timers } } = rig;
   const whole = text(GAME, CHAT);
   await rig.write(whole.slice(0, -20));
-  const reload = reloader.reloadFile(false);
+  const reload = reloader.reloadFile("reload");
   await timers.pass(SETTLED_MS - 1);
   await rig.write(whole.slice(0, -10));
   await timers.pass(SETTLED_MS);
@@ -212,18 +216,75 @@ Deno.test("Reloader puts nothing in force that was found in the middle of a save
   assert.deepEqual(reloader.counts, { applied: 1, unchanged: 0, refused: 0 });
 });
 
-Deno.test("Reloader gives a file up that is never the same twice, and tries it again", async () => {
-  await using rig = await Rig.create();
-  const { reloader, steering: { steering, timers } } = rig;
-  const reload = reloader.reloadFile(false).catch((error: Error) => error.message);
-  for (let turn = 0; turn < 60; turn++) {
-    await rig.write(`# ${turn}\n${text(GAME, CHAT)}`);
-    await timers.pass(SETTLED_MS);
+/** Saves the file again and again, each time with something else in it. */
+async function saveWithoutPause(rig: Rig, pauseMs: number, times: number, content: string): Promise<void> {
+  for (let turn = 0; turn < times; turn++) {
+    await rig.write(`# ${turn}\n${content}`);
+    await rig.steering.timers.pass(pauseMs);
   }
-  assert.match(await reload as string, /changes all the time$/);
+}
+
+/** Puts a file in the place of the rig's that holds something else each time that it is read. */
+async function neverTheSame({ file }: Rig): Promise<void> {
+  await Deno.remove(file);
+  await Deno.symlink("/proc/sys/kernel/random/uuid", file);
+}
+
+Deno.test("Reloader puts in force what a file holds after three seconds that is saved without a pause", async () => {
+  await using rig = await Rig.create();
+  using log = new LogRecords();
+  const { reloader, steering: { steering, timers } } = rig;
+  await rig.write(text(GAME, CHAT));
+  const watched = reloader.reloadFile("watch");
+  await saveWithoutPause(rig, 100, 29, text(GAME, CHAT));
+  assert.equal(steering.generation, 1);
+  assert.equal(await reloader.reloadFile("watch"), undefined, "one is enough");
+  await saveWithoutPause(rig, 100, 4, text(GAME, CHAT));
+  assert.deepEqual([steering.generation, (await watched)!.generation], [2, 2]);
+  assert.match(log.lines[0]!, /^warning: The file is saved without a pause: after 3 s, what it holds now is put in/);
+
+  await neverTheSame(rig);
+  rig.says = text(GAME);
+  const again = reloader.reloadFile("watch");
+  await timers.pass(9999);
+  assert.equal(steering.generation, 2);
+  await timers.pass(50);
+  assert.equal((await again)!.generation, 3);
+});
+
+Deno.test("Reloader refuses a file that is never the same twice and bad after ten seconds, and tries it again", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { steering } } = rig;
+  await neverTheSame(rig);
+  const reload = reloader.reloadFile("reload").catch((error: Error) => error.message);
+  await rig.steering.timers.pass(10_050);
+  assert.match(await reload as string, /changes all the time, and is refused as it is now: /);
   assert.deepEqual([steering.generation, reloader.counts.refused], [1, 1]);
+  await Deno.remove(rig.file);
+  await rig.write(text(GAME, CHAT));
   await rig.look();
   assert.equal(steering.generation, 2);
+});
+
+Deno.test("Reloader says what has put in force what is there already, and when", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { timers } } = rig;
+  const ask = async (): Promise<unknown> => {
+    const reload = reloader.reloadFile("reload");
+    await timers.pass(SETTLED_MS);
+    const { generation, inForce } = (await reload)!;
+    return [generation, inForce?.by, inForce?.secondsAgo];
+  };
+  assert.deepEqual(await ask(), [1, "start", 0.2]);
+  await rig.write(text(GAME, CHAT));
+  await rig.look();
+  await timers.pass(300);
+  assert.deepEqual(await ask(), [2, "watch", 0.5]);
+  await reloader.changeRules((rules) => rules.slice(0, 1), true);
+  const { inForce } = await reloader.changeRules((rules) => [...rules], false);
+  assert.deepEqual(inForce, { by: "request", since: "1970-01-01T00:00:00.900Z", secondsAgo: 0 });
+  await rig.write(text(GAME, CHAT));
+  assert.deepEqual(await ask(), [4, undefined, undefined], "it was this one");
 });
 
 Deno.test("Reloader puts a file that loses most of its rules in force when it still says so later", async () => {
@@ -247,34 +308,63 @@ Deno.test("Reloader puts a file that loses most of its rules in force when it st
   await rig.look();
   const { generation } = steering;
   await rig.write(rules(2));
-  const suspected = reloader.reloadFile(true);
+  const suspected = reloader.reloadFile("watch");
   await timers.pass(4000);
   assert.equal(steering.generation, generation);
+  assert.deepEqual(reloader.file.settling, { lost: 4, rules: 6, secondsLeft: 2 });
   await rig.write(rules(7)); // the rest has arrived
   await rig.look();
   assert.equal(names(), 7);
   await timers.pass(5000);
   assert.equal(await suspected, undefined);
-  assert.deepEqual([names(), steering.generation], [7, generation + 1]);
+  assert.deepEqual([names(), steering.generation, reloader.file.settling], [7, generation + 1, null]);
+});
+
+Deno.test("Reloader does not wait where somebody asks for a file that loses most of its rules", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { steering, timers } } = rig;
+  await rig.write(rules(6));
+  await rig.look();
+  await rig.write(rules(1));
+  const suspected = reloader.reloadFile("watch");
+  await timers.pass(1000);
+  assert.notEqual(reloader.file.settling, null);
+  const asked = reloader.reloadFile("reload");
+  await timers.pass(SETTLED_MS);
+  assert.equal((await asked)!.generation, 3);
+  assert.equal(reloader.file.settling, null);
+  await timers.pass(10_000);
+  assert.deepEqual([await suspected, steering.generation, reloader.counts.unchanged], [undefined, 3, 0]);
+});
+
+Deno.test("Reloader puts a file in force that loses most of its rules and is saved without a pause", async () => {
+  await using rig = await Rig.create();
+  const { reloader } = rig;
+  await rig.write(rules(6));
+  await rig.look();
+  await rig.write(rules(1));
+  const reload = reloader.reloadFile("watch");
+  await saveWithoutPause(rig, 100, 115, rules(1)); // 3 s, then to settle for 5, then 3 more
+  assert.equal((await reload)!.generation, 3);
 });
 
 Deno.test("Reloader tries the file without applying it, and only on top of the generation that is asked for", async () => {
   await using rig = await Rig.create();
   const { reloader, steering: { steering, timers } } = rig;
   await rig.write(text(GAME, CHAT));
-  const ask = async (onlyIfChanged: boolean, conditions: Conditions): Promise<Applied | undefined> => {
-    const reload = reloader.reloadFile(onlyIfChanged, conditions);
+  const ask = async (asker: Asker, conditions: Conditions): Promise<Applied | undefined> => {
+    const reload = reloader.reloadFile(asker, conditions);
     reload.catch(() => {});
     await timers.pass(SETTLED_MS);
     return await reload;
   };
-  const tried = await ask(false, { dryRun: true });
+  const tried = await ask("reload", { dryRun: true });
   assert.deepEqual(tried, { generation: 1, changes: ["+ chat: ports 9090, worker hash, action count"], elapsedMs: 0 });
-  await assert.rejects(ask(false, { generations: [2] }), /Generation 1 is in force, and not the one/);
+  await assert.rejects(ask("reload", { generations: [2] }), /Generation 1 is in force, and not the one/);
   await Deno.remove(rig.file);
-  await assert.rejects(ask(false, { dryRun: true }), /does not exist/);
+  await assert.rejects(ask("reload", { dryRun: true }), /does not exist/);
   assert.deepEqual([reloader.counts, rig.manager], [{ applied: 0, unchanged: 0, refused: 0 }, []]);
   await rig.write(text(GAME, CHAT));
-  await ask(true, { generations: [1] });
+  await ask("watch", { generations: [1] });
   assert.equal(steering.generation, 2);
 });

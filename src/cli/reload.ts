@@ -3,7 +3,9 @@
  *
  * @module
  */
+import type { PutBy, Reloaded } from "../appliance/reload_types.ts";
 import { EXIT, SteerError } from "../errors.ts";
+import { secondsText } from "../text.ts";
 import { callJson, Refused } from "./client.ts";
 import { print, printJson } from "./output.ts";
 
@@ -21,22 +23,32 @@ export async function reload({ socket, json = false }: { socket: string; json?: 
 }
 
 /** What a change of the rules answers. */
-export interface Change {
-  readonly generation: number;
-  readonly changes: readonly string[];
-  readonly elapsedMs: number;
+export interface Change extends Reloaded {
   /** Of changes that can be saved. */
   readonly saved?: boolean;
 }
 
+const PUT_BY_WORDS: Readonly<Record<PutBy, string>> = {
+  start: "since the start",
+  watch: "by the file watch",
+  signal: "by SIGHUP",
+  reload: "by xdpsteer reload",
+  request: "by a request",
+};
+
 /** Shows what a change did: as JSON what was answered. */
 export function printChange(change: Change, json: boolean): void {
   if (json) return printJson(change);
-  const { generation, changes, elapsedMs, saved } = change;
+  const { generation, changes, elapsedMs, saved, inForce } = change;
   for (const line of changes) print(line);
   const file = saved === true ? "; saved to the configuration file" : "";
-  if (changes.length === 0) print(`nothing to change: generation ${generation} stays in force${file}`);
-  else print(`generation ${generation} is in force after ${elapsedMs.toFixed(1)} ms${file}`);
+  if (changes.length === 0) {
+    const since = inForce === undefined
+      ? ""
+      : `, ${PUT_BY_WORDS[inForce.by]} ${secondsText(inForce.secondsAgo * 1000)} ago`;
+    print(`nothing to change: already in force as generation ${generation}${since}${file}`);
+  }
+  if (changes.length > 0) print(`generation ${generation} is in force after ${elapsedMs.toFixed(1)} ms${file}`);
   if (saved === false && changes.length > 0) {
     print("not saved: the change lasts until the next reload (use --save to keep it)");
   }

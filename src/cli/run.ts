@@ -14,6 +14,7 @@ import { claimAddresses } from "../api/claim.ts";
 import type { ControlServer } from "../api/server.ts";
 import { hideMemory, requirePrivileges } from "../host/privileges.ts";
 import type { Reloader } from "../appliance/reload.ts";
+import type { Asker } from "../appliance/reload_types.ts";
 import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
 import { openStandardError } from "../ffi/standard_error.ts";
@@ -53,8 +54,8 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
   for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => stopped.resolve(signal));
   let reloader: Reloader | undefined;
   // A refusal is in the log and in the status; whoever only watches the file has nothing more to do about it.
-  const reload = (onlyIfChanged: boolean): void => void reloader?.reloadFile(onlyIfChanged).catch(() => {});
-  Deno.addSignalListener("SIGHUP", () => reload(false)); // from the start: by default it would end the process
+  const reload = (asker: Asker): void => void reloader?.reloadFile(asker).catch(() => {});
+  Deno.addSignalListener("SIGHUP", () => reload("signal")); // from the start: by default it would end the process
 
   requireCpus(config.workers.cpus);
   using _claim = await claimAddresses(config.control);
@@ -106,7 +107,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
       options: { appliance, reloader, observer: new Observer(appliance), problems, history, configFile: file },
       start: () => apiThread(entry),
     });
-    using _watch = new FileWatch(file, () => reload(true));
+    using _watch = new FileWatch(file, () => reload("watch"));
     using _events = new KernelEvents(appliance.interfaces, appliance.workers);
     removeLeftoversOf(file);
     hideMemory();

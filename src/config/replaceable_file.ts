@@ -46,21 +46,22 @@ export class ReplaceableFile implements Disposable {
 
   /**
    * Puts `content` in the place of the file, with the permissions and owner that it had. Readers see the old content or
-   * the new, also after a loss of power.
+   * the new, also after a loss of power. A slow disk keeps nobody waiting who does not wait for this: to sync may take
+   * seconds, and this thread has a watchdog to feed.
    *
    * @throws {SteerError} and leaves the file as it was.
    */
-  replace(content: Uint8Array): void {
+  async replace(content: Uint8Array): Promise<void> {
     const name = basename(this.#path);
     try {
       removeLeftovers(this.#directory, name);
       {
         using temporary = new TemporaryFile(this.#directory, name);
-        write(temporary.self, content, this.#info);
-        Deno.renameSync(temporary.path, this.#directory.at(name));
+        await write(temporary.self, content, this.#info);
+        await Deno.rename(temporary.path, this.#directory.at(name));
       }
-      using directory = Deno.openSync(this.#directory.self);
-      directory.syncSync(); // the rename too is to be there after a loss of power
+      using directory = await Deno.open(this.#directory.self);
+      await directory.sync(); // the rename too is to be there after a loss of power
     } catch (error) {
       throw new SteerError(`Cannot save to "${this.#path}": ${reason(error)}`, {
         cause: error,
@@ -93,13 +94,13 @@ function requireReplaceable(path: string, info: Deno.FileInfo): void {
 }
 
 /** @param self A path to a descriptor, so owner and mode are those of the file that was made, whatever its name. */
-function write(self: string, content: Uint8Array, { uid, gid, mode }: Deno.FileInfo): void {
-  using file = Deno.openSync(self, { write: true });
-  for (let at = 0; at < content.byteLength;) at += file.writeSync(content.subarray(at));
-  const mine = file.statSync();
-  if (mine.uid !== uid || mine.gid !== gid) Deno.chownSync(self, uid, gid);
-  Deno.chmodSync(self, mode! & PERMISSIONS);
-  file.syncSync();
+async function write(self: string, content: Uint8Array, { uid, gid, mode }: Deno.FileInfo): Promise<void> {
+  using file = await Deno.open(self, { write: true });
+  for (let at = 0; at < content.byteLength;) at += await file.write(content.subarray(at));
+  const mine = await file.stat();
+  if (mine.uid !== uid || mine.gid !== gid) await Deno.chown(self, uid, gid);
+  await Deno.chmod(self, mode! & PERMISSIONS);
+  await file.sync();
 }
 
 function reason(error: unknown): string {

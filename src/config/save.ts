@@ -16,9 +16,9 @@ export interface Saving extends Disposable {
   /** What it will hold. */
   readonly content: Uint8Array;
   /** Changes it. @throws {SteerError} and leaves the file alone where it cannot be written. */
-  write(): void;
+  write(): Promise<void>;
   /** Puts back what it held before. @returns that. */
-  takeBack(): Uint8Array;
+  takeBack(): Promise<Uint8Array>;
 }
 
 /**
@@ -54,11 +54,11 @@ export function prepareSave(
   const held = resources.move();
   return {
     content,
-    write: () => {
-      if (differs) place.replace(content);
+    write: async () => {
+      if (differs) await place.replace(content);
     },
-    takeBack: () => {
-      if (differs) place.replace(before);
+    takeBack: async () => {
+      if (differs) await place.replace(before);
       return before;
     },
     [Symbol.dispose]: () => held.dispose(),

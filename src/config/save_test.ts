@@ -17,62 +17,95 @@ const CPUS = 2;
 
 const config = (text: string): Config => parseConfig(text, { file: "steering.yaml", cpuCount: CPUS });
 const move = (rules: readonly Rule[]): Rule[] => rules.map((rule) => ({ ...rule, worker: 1 }));
-const save = (file: string): Saving => {
+const save = async (file: string): Promise<Saving> => {
   const saving = prepareSave({ file, cpuCount: CPUS }, config(MOVED), move);
-  saving.write();
+  await saving.write();
   return saving;
 };
 
-function withFolder(test: (folder: string) => void): void {
+async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = Deno.makeTempDirSync();
   try {
-    test(folder);
+    await test(folder);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
 }
 
 Deno.test("prepareSave() keeps owner and permissions, and neither setuid, setgid nor sticky", () =>
-  withFolder((folder) => {
+  withFolder(async (folder) => {
     const file = `${folder}/steering.yaml`;
     Deno.writeTextFileSync(file, TEXT);
     Deno.chownSync(file, 12345, 54321);
     Deno.chmodSync(file, 0o7654);
-    using saved = save(file);
+    using saved = await save(file);
     assert.equal(Deno.readTextFileSync(file), MOVED);
     const { mode, uid, gid } = Deno.lstatSync(file);
     assert.deepEqual([(mode! & 0o7777).toString(8), uid, gid], ["654", 12345, 54321]);
-    saved.takeBack();
+    await saved.takeBack();
     assert.equal(Deno.readTextFileSync(file), TEXT);
     assert.deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["steering.yaml"]);
   }));
 
 Deno.test("prepareSave() follows no link in the file's place, and refuses what is no regular file", () =>
-  withFolder((folder) => {
+  withFolder(async (folder) => {
     const file = `${folder}/steering.yaml`;
     Deno.writeTextFileSync(`${folder}/target`, TEXT);
     Deno.symlinkSync("target", file);
-    assert.throws(() => save(file), { name: "SteerError", message: /is a symbolic link, as a Kubernetes/ });
+    await assert.rejects(save(file), { name: "SteerError", message: /is a symbolic link, as a Kubernetes/ });
     Deno.removeSync(file);
     Deno.mkdirSync(file);
-    assert.throws(() => save(file), { message: `Cannot save to "${file}": it is a directory, not a regular file` });
+    await assert.rejects(save(file), { message: `Cannot save to "${file}": it is a directory, not a regular file` });
     Deno.removeSync(file);
-    assert.throws(() => save(file), { message: `Cannot save to "${file}": it does not exist` });
+    await assert.rejects(save(file), { message: `Cannot save to "${file}": it does not exist` });
     assert.equal(Deno.readTextFileSync(`${folder}/target`), TEXT);
   }));
 
 Deno.test("prepareSave() works in the directory it has found, whatever its name leads to later", () =>
-  withFolder((folder) => {
+  withFolder(async (folder) => {
     for (const name of ["mine", "other"]) {
       Deno.mkdirSync(`${folder}/${name}`);
       Deno.writeTextFileSync(`${folder}/${name}/steering.yaml`, name === "mine" ? TEXT : "precious");
     }
-    using saved = save(`${folder}/mine/steering.yaml`);
+    using saved = await save(`${folder}/mine/steering.yaml`);
     Deno.renameSync(`${folder}/mine`, `${folder}/moved`);
     Deno.symlinkSync("other", `${folder}/mine`);
-    saved.takeBack();
+    await saved.takeBack();
     assert.equal(Deno.readTextFileSync(`${folder}/moved/steering.yaml`), TEXT);
     assert.equal(Deno.readTextFileSync(`${folder}/other/steering.yaml`), "precious");
+  }));
+
+Deno.test("prepareSave() keeps this thread waiting for no disk: it writes and syncs elsewhere", () =>
+  withFolder(async (folder) => {
+    const file = `${folder}/steering.yaml`;
+    Deno.writeTextFileSync(file, TEXT);
+    const { prototype } = Deno.FsFile;
+    const { sync, syncSync, syncDataSync, writeSync } = prototype;
+    const disk = Promise.withResolvers<void>();
+    const refused = (): never => {
+      throw new Error("this thread waits for a disk");
+    };
+    try {
+      Object.assign(prototype, {
+        ...{ syncSync: refused, syncDataSync: refused, writeSync: refused },
+        sync: async function (this: Deno.FsFile): Promise<void> {
+          await disk.promise;
+          await sync.call(this);
+        },
+      });
+      let isSaved = false;
+      const saving = save(file).then((saved) => {
+        isSaved = true;
+        return saved;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 20)); // the disk takes its time, and timers run
+      assert.deepEqual([isSaved, Deno.readTextFileSync(file)], [false, TEXT]);
+      disk.resolve();
+      using _saved = await saving;
+      assert.equal(Deno.readTextFileSync(file), MOVED);
+    } finally {
+      Object.assign(prototype, { sync, syncSync, syncDataSync, writeSync });
+    }
   }));
 
 /** Puts a link to argv[2] in the place of each temporary file in argv[1], until its standard input ends. */
@@ -109,7 +142,7 @@ Deno.test("prepareSave() gives away no file that the directory's owner links to 
       await Deno.chown(file, 12345, 54321);
       await Deno.chmod(file, 0o666);
       try {
-        save(file)[Symbol.dispose]();
+        (await save(file))[Symbol.dispose]();
       } catch {
         // The temporary file was gone.
       }
@@ -126,7 +159,7 @@ Deno.test("prepareSave() gives away no file that the directory's owner links to 
 });
 
 Deno.test("prepareSave() removes what saves that were killed have left, and nothing else", () =>
-  withFolder((folder) => {
+  withFolder(async (folder) => {
     const file = `${folder}/steering.yaml`;
     Deno.writeTextFileSync(file, TEXT);
     const kept = [".other.yaml.01234567", ".steering.yaml.0123456", ".steering.yaml.0123456x", "steering.yaml"];
@@ -137,7 +170,7 @@ Deno.test("prepareSave() removes what saves that were killed have left, and noth
     using directory = new HeldFile(folder);
     {
       using underWay = new TemporaryFile(directory, "steering.yaml");
-      using _saved = save(file);
+      using _saved = await save(file);
       assert.equal(Deno.lstatSync(underWay.path).isFile, true);
     }
     const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
@@ -145,7 +178,7 @@ Deno.test("prepareSave() removes what saves that were killed have left, and noth
   }));
 
 Deno.test("prepareSave() on a full disk leaves the file as it was, and nothing else, and says what to do", () =>
-  withFolder((folder) => {
+  withFolder(async (folder) => {
     const run = (program: string, ...args: readonly string[]): void => {
       const { success, stderr } = new Deno.Command(program, { args: [...args] }).outputSync();
       assert.ok(success, new TextDecoder().decode(stderr));
@@ -155,7 +188,7 @@ Deno.test("prepareSave() on a full disk leaves the file as it was, and nothing e
       const file = `${folder}/steering.yaml`;
       Deno.writeTextFileSync(file, TEXT);
       assert.throws(() => Deno.writeFileSync(`${folder}/full`, new Uint8Array(1 << 20)), { code: "ENOSPC" });
-      assert.throws(() => save(file), {
+      await assert.rejects(save(file), {
         message: `Cannot save to "${file}": No space left on device (os error 28)`,
         hint: "make room on the disk and do it again; until then the change can be made without saving it",
       });

@@ -11,7 +11,7 @@ import { SYSTEM_TIMERS, type Timers } from "./timers.ts";
 
 /** Between two looks at the inode: one system call each. */
 const LOOK_MS = 100;
-/** Quiet time after the last change before the file is read, so that a save in several steps is seen whole. */
+/** After a change before the file is read: most saves in several steps are over by then. */
 const SETTLE_MS = 60;
 /** How often the content is compared anyway, for changes that the inode does not tell of. */
 const COMPARE_MS = 2000;
@@ -39,8 +39,11 @@ export class FileWatch implements Disposable {
     const now = signatureOf(this.#path);
     if (now === this.#seen) return;
     this.#seen = now;
-    this.#settle?.[Symbol.dispose]();
-    this.#settle = this.#timers.after(SETTLE_MS, this.#onChange);
+    // Further changes do not put it off: a file that is saved without a pause would never be read.
+    this.#settle ??= this.#timers.after(SETTLE_MS, () => {
+      this.#settle = undefined;
+      this.#onChange();
+    });
   }
 
   [Symbol.dispose](): void {

@@ -6,6 +6,7 @@ import { INTERFACES, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, passedFor, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
+import { finish, productCommand } from "./support/command.ts";
 import { readMap, removeSocket, writeMap } from "./support/bpf_maps.ts";
 import type { TestConfig } from "./support/config.ts";
 import { until } from "./support/wait.ts";
@@ -79,6 +80,33 @@ Deno.test("a port table and a control word that somebody has changed are written
   await until("nothing to be told", async () => await problem(box, "steering_changed") === undefined);
   assert.equal((await told(box, "steering_changed"))!.subject.kind, "map", "who comes later hears of it");
   assert.equal((await box.metrics()).get('xdpsteer_repairs_total{what="xsk_map"}'), 0);
+});
+
+Deno.test("a program that somebody has detached is told, if only as a problem that is over, and for how long it was off", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, CONFIG);
+  const sent = await send(network, box, 0);
+  const detach = [...productCommand(), "detach", "--interface", INTERFACES.steer, "--force"];
+  assert.equal((await finish(network, detach)).code, 0);
+  const found = await until("the problem", () => told(box, "program_detached"));
+  assert.match(found.message, /^Interface steer0 is not attached, .*: the XDP program was detached by force$/);
+  const status = await box.untilStatus("it to be attached", ({ interfaces: [steer] }) => steer!.state === "attached");
+  const { reattachments, unattachedMs } = status.interfaces[0]!;
+  assert.equal(reattachments, 1);
+  assert.ok(unattachedMs > 0);
+  assert.equal((await box.request("GET", "/readyz")).code, 200);
+  const name = `xdpsteer_interface_unattached_seconds_total{interface="${INTERFACES.steer}"}`;
+  assert.equal((await box.metrics()).get(name), unattachedMs / 1000);
+  await until(
+    "a line in the log",
+    () => box.log.some(({ message }) => /is attached again after at most \d/.test(message)),
+  );
+  const show = [...productCommand(), "status", "--socket", box.socket];
+  const { stdout } = await finish(network, show);
+  assert.match(stdout, /^ended lately:\n {2}over {6}Interface steer0 is not attached, .*, over for \d+ s\)$/m);
+  assert.match(stdout, /^steer0: .*; attached again 1 time, and not attached for \d+\.\d s in all$/m);
+  assert.equal((await finish(network, [...show, "--check"])).code, 0);
+  await send(network, box, sent);
 });
 
 Deno.test("sockets that somebody has taken out of xsk_map are put back when packets go past them", async () => {

@@ -5,7 +5,13 @@
  */
 import { StreamSource } from "../../src/api/stream_source.ts";
 import type { Answering } from "../../src/api/wire.ts";
-import { type Conditions, type FileState, type LastReload, StaleError } from "../../src/appliance/reload.ts";
+import {
+  type Asker,
+  type Conditions,
+  type FileState,
+  type LastReload,
+  StaleError,
+} from "../../src/appliance/reload_types.ts";
 import type { Applied } from "../../src/appliance/steering.ts";
 import { parseConfig, recheck } from "../../src/config/parse.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -32,7 +38,7 @@ steering:
 export class FakeReloader {
   readonly counts = { applied: 0, unchanged: 0, refused: 0 };
   last: LastReload | undefined;
-  file: FileState = { refused: null, lastGood: null, unsaved: [] };
+  file: FileState = { refused: null, lastGood: null, settling: null, unsaved: [] };
   config: Config;
   /** What was asked to be saved. */
   readonly saved: boolean[] = [];
@@ -48,7 +54,7 @@ export class FakeReloader {
     return this.#apply(() => this.#parse(text, name), conditions);
   }
 
-  reloadFile(_onlyIfChanged: boolean, conditions?: Conditions): Promise<Applied> {
+  reloadFile(_asker: Asker, conditions?: Conditions): Promise<Applied> {
     return this.#apply(() => {
       if (this.content instanceof Error) throw this.content;
       return this.#parse(this.content, "steering.yaml");

@@ -15,7 +15,7 @@ for (let worker = 1;; worker = 1 - worker) {
   const move = (rules: readonly Rule[]): Rule[] => rules.map((rule) => ({ ...rule, worker }));
   const config = parseConfig(Deno.readFileSync(file!), options);
   using saving = prepareSave(options, { ...config, steering: move(config.steering) }, move);
-  saving.write();
+  await saving.write();
   if (!told) console.log("saving");
   told = true;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { FileState } from "../../appliance/reload.ts";
+import type { FileState } from "../../appliance/reload_types.ts";
 import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
 import type { Repair } from "../../engine/reconciler.ts";
@@ -109,7 +109,7 @@ export function captureProblems(captures: readonly CaptureStatus[]): FoundProble
   }));
 }
 
-export function fileProblems(file: string, { refused, lastGood, unsaved }: FileState): FoundProblem[] {
+export function fileProblems(file: string, { refused, lastGood, settling, unsaved }: FileState): FoundProblem[] {
   const inForce = lastGood === null
     ? "the configuration before it stays in force"
     : `the last good one, ${lastGood}, is in force`;
@@ -120,6 +120,14 @@ export function fileProblems(file: string, { refused, lastGood, unsaved }: FileS
       message: `${file} is refused, and ${inForce}: ${reasonIn(file, refused.message)}`,
       fix: `xdpsteer check ${file}`,
       ...refused.message.includes("\n") ? { detail: firstLines(refused.message) } : {},
+    }],
+    ...settling === null ? [] : [{
+      kind: "config_settling" as const,
+      subject: file,
+      message: `${file} loses ${settling.lost} of ${settling.rules} rules, and is put in force in ${
+        plural(settling.secondsLeft, "second")
+      } if it still says so`,
+      fix: "xdpsteer reload puts it in force at once; if it is only half of what was meant, save it whole",
     }],
     ...unsaved.length === 0 ? [] : [{
       kind: "config_unsaved" as const,

@@ -276,18 +276,28 @@ Deno.test("captureProblems() and fileProblems() tell what is not written, and wh
   assert.deepEqual(told(captureProblems([{ ...capture, state: "failed", error: "No space left" }])), [
     "capture_failed dns: Rule dns is not captured: cannot write /x/dns.pcapng: No space left",
   ]);
-  assert.deepEqual(fileProblems("s.yaml", { refused: null, lastGood: null, unsaved: [] }), []);
+  assert.deepEqual(fileProblems("s.yaml", { refused: null, lastGood: null, settling: null, unsaved: [] }), []);
   const problems = fileProblems("s.yaml", {
     refused: { time: "", message: "s.yaml:1:1: a\nb" },
     lastGood: null,
+    settling: null,
     unsaved: ["- dns: x"],
   });
   assert.deepEqual(told(problems), [
     "config_refused s.yaml: s.yaml is refused, and the configuration before it stays in force: line 1, column 1: a",
     "config_unsaved s.yaml: Rules in force are not in s.yaml, and a restart would undo: - dns: x",
   ]);
+  const settling = { lost: 4, rules: 6, secondsLeft: 3 };
+  assert.deepEqual(told(fileProblems("s.yaml", { refused: null, lastGood: null, settling, unsaved: [] })), [
+    "config_settling s.yaml: s.yaml loses 4 of 6 rules, and is put in force in 3 seconds if it still says so",
+  ]);
   const message = Array.from({ length: 100 }, (_, index) => `s.yaml:${index + 1}:1: a`).join("\n");
-  const [many] = fileProblems("s.yaml", { refused: { time: "", message }, lastGood: null, unsaved: [] });
+  const [many] = fileProblems("s.yaml", {
+    refused: { time: "", message },
+    lastGood: null,
+    settling: null,
+    unsaved: [],
+  });
   assert.deepEqual(many!.detail!.split("\n").slice(-2), ["s.yaml:20:1: a", "… and 80 more lines"]);
 });
 

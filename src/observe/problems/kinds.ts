@@ -208,6 +208,15 @@ export const PROBLEM_TABLE = {
     remedy: "[A configuration is refused](#a-configuration-is-refused)",
     alert: "XdpsteerConfigRefused",
   },
+  config_settling: {
+    severity: "warning",
+    subject: "file",
+    logged: true,
+    words:
+      "the configuration file has lost more than half of at least four rules, and is put in force when it still says so after `control.settle` seconds",
+    remedy: "`xdpsteer reload` puts it in force at once; or save it whole",
+    alert: "XdpsteerConfigRefused",
+  },
   config_unsaved: {
     severity: "warning",
     subject: "file",

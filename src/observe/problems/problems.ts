@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { FileState } from "../../appliance/reload.ts";
+import type { FileState } from "../../appliance/reload_types.ts";
 import { messageOf } from "../../errors.ts";
 import { type Listener, udpListeners } from "../../host/listeners.ts";
 import { interfaceIsUp } from "../../host/process_stats.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Problem, ProblemKind } from "../../../src/observe/problems/kinds.ts";
+import type { EndedProblem, Problem, ProblemKind } from "../../../src/observe/problems/kinds.ts";
 import type { TestNetwork } from "../../support/netns.ts";
 import type { Appliance } from "./appliance.ts";
 import { badConfigs } from "./bad_configs.ts";
@@ -119,17 +119,27 @@ export interface Told {
   readonly endMs: number;
 }
 
-/** Has trouble for a while, and sees that it is told, and that its end is. */
+/** Has trouble for a while, and sees that it is told, if only as one that has ended by now, and that its end is. */
 export async function trouble(
   box: Appliance,
   kind: ProblemKind,
   begin: () => Promise<(() => Promise<unknown>) | undefined>,
 ): Promise<Told> {
   // A crowded server may turn a connection away: ask again.
-  const isTold = async (): Promise<boolean | undefined> => {
+  const ask = async (): Promise<{ readonly isListed: boolean; readonly ended: number } | undefined> => {
     const answer = await box.request("GET", "/v1/problems").catch(() => undefined);
     if (answer?.code !== 200) return undefined;
-    return (JSON.parse(answer.body) as { problems: Problem[] }).problems.some((each) => each.kind === kind);
+    const { problems, endedProblems } = JSON.parse(answer.body) as {
+      problems: Problem[];
+      endedProblems: EndedProblem[];
+    };
+    const ended = endedProblems.filter((each) => each.kind === kind).reduce((sum, { times }) => sum + times, 0);
+    return { isListed: problems.some((each) => each.kind === kind), ended };
+  };
+  const before = (await until("an answer", ask)).ended;
+  const isTold = async (): Promise<boolean> => {
+    const answer = await ask();
+    return answer !== undefined && (answer.isListed || answer.ended > before);
   };
   const describe = (): unknown => box.stderr.slice(-2000);
   const end = await begin();
@@ -138,6 +148,6 @@ export async function trouble(
   const beginMs = performance.now() - began;
   await end?.();
   const ended = performance.now();
-  await until(`the end of ${kind}`, async () => await isTold() === false, { describe, limitMs: PATIENCE_MS });
+  await until(`the end of ${kind}`, async () => (await ask())?.isListed === false, { describe, limitMs: PATIENCE_MS });
   return { kind, beginMs: Math.round(beginMs), endMs: Math.round(performance.now() - ended) };
 }
