@@ -81,8 +81,9 @@ async function takeOff(found: Attached, ifindex: number, options: DetachOptions)
   } else {
     throw held(found, options.interface);
   }
-  const left = queryXdp(ifindex);
-  if (left.mode !== "none" && left.programId === found.programId) {
+  const left = attachmentOf(ifindex);
+  // A running xdpsteer may have attached the same program again by now, by another link.
+  if (left !== undefined && left.link === link && left.programId === found.programId) {
     throw new SteerError(`Cannot ${what}: it is still there`);
   }
 }

@@ -137,8 +137,12 @@ Deno.test("detach without a way to take a program off a process explains; --stop
   const { detached, attached } = JSON.parse(stdout);
   assert.equal(detached, true);
   assert.deepEqual(attached.holders.map(({ pid }: { pid: number }) => pid), [box.pid]);
-  assert.equal((await attachedTo(network)).mode, "none");
-  assert.equal((await box.status()).generation, 1, "the process runs on");
+  const status = await box.untilStatus(
+    "it to be attached again: the process runs on",
+    ({ interfaces: [steer] }) => steer!.reattachments === 1 && steer!.state === "attached",
+  );
+  assert.equal(status.generation, 1);
+  assert.equal((await attachedTo(network)).mode, "native");
   box.signal("SIGTERM");
   assert.equal((await box.ended()).code, 0);
 });
