@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { entryOf, type Problem, type ProblemKind } from "../../src/observe/problems/kinds.ts";
 import type { BackendWords } from "../../src/observe/backend_words.ts";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
+import { fatesOf } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import {
   BACK,
@@ -105,6 +106,39 @@ Deno.test("a rule whose backend dies is told everywhere, and so is the end; the 
   await host.serve("IPv4", 1);
   await assertOver(box, network, problem);
   assert.equal((await ask(box, "/readyz?rule=dns")).code, 404);
+});
+
+Deno.test("a backend without a route: the fix that is told adds one, and the problem is over", async () => {
+  await using stack = new AsyncDisposableStack();
+  const [network, , box] = await start(stack, forwardTo(PORT, [1], { families: ["IPv4"] }));
+  await network.exec("steer", ["ip", "route", "del", "10.12.0.0/24", "dev", BACK]);
+  const problem = await assertTold(box, network, "rule_without_backend", ["/readyz", "/readyz?rule=web"]);
+  const command = problem.fix!.split(",")[0]!.replace("INTERFACE", BACK);
+  assert.match(command, /^ip route add 10\.12\.0\.11 dev /);
+  await network.exec("steer", command.split(" "));
+  await assertOver(box, network, problem);
+});
+
+/** Sends as many datagrams of 1400 bytes, without DF: of those no router tells the sender that they are too big. */
+const SEND_WITHOUT_DF = `
+import socket, sys
+made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+made.setsockopt(socket.IPPROTO_IP, 10, 0) # MTU_DISCOVER
+for _ in range(int(sys.argv[3])): made.sendto(b"x" * 1400, (sys.argv[1], int(sys.argv[2])))
+`;
+
+Deno.test("packets too large for the way out: a few are no problem, a part of a rule's packets is", async () => {
+  await using stack = new AsyncDisposableStack();
+  const [network, , box] = await start(stack, forwardTo(PORT, [1], { families: ["IPv4"] }));
+  await network.exec("steer", ["ip", "link", "set", BACK, "mtu", "1300"]);
+  const send = (count: number): Promise<string> =>
+    network.exec("client", ["/usr/bin/python3", "-c", SEND_WITHOUT_DF, FAMILIES.IPv4.service, `${PORT}`, `${count}`]);
+  await send(1);
+  await box.untilStatus("a packet too big", (status) => fatesOf(status, "web").too_big === 1);
+  await send(20);
+  const problem = await assertTold(box, network, "packets_too_big", []);
+  assert.match(problem.message, /^100 % of the packets of rule web are dropped: they are larger than the MTU /);
+  await assertOver(box, network, problem);
 });
 
 Deno.test("a next hop that is dead, and a backend out of the rules that is nobody's problem", async () => {
