@@ -1,6 +1,6 @@
 /**
- * What the runbook's tables and lists tell people to do: each command runs on a box, and each setting is one. Needs root
- * and dist/xdpsteer.
+ * What the runbook's tables and lists tell people to do: each command runs on a box, and each setting is one. Needs
+ * root and dist/xdpsteer.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
