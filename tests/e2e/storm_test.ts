@@ -80,6 +80,8 @@ Deno.test("a bad day: every packet has its account, and all is well again by its
     env: { NOTIFY_SOCKET: name, WATCHDOG_USEC: `${WATCHDOG_MS * 1000}` },
   });
   const told: Told[] = [];
+  const grownKib: number[] = [];
+  const refused: Record<"beginMs" | "endMs", readonly number[]> = { beginMs: [], endMs: [] };
   const memory = residentKib(box);
   const before = { unheard: await unheard(network), unsent: await unsentBy(network.names.client, INTERFACES.client) };
   const { rounds, roundMs, ratePps } = SIZE.storm;
@@ -88,12 +90,13 @@ Deno.test("a bad day: every packet has its account, and all is well again by its
   await using _traffic = traffic;
   {
     await using _clients = hostileClients(network, HTTP);
-    await using saves = new Saves(box.configFile, configText(CONFIG, box.socket));
+    await using saves = new Saves(box, configText(CONFIG, box.socket));
     const began = performance.now();
     for (let round = 0; round < rounds; round++) {
       await sleep(Math.max(0, began + round * roundMs - performance.now()));
-      told.push(await trouble(box, "worker_down", () => freeze(thread)));
+      told.push(await trouble(box, "worker_down", () => freeze(thread), "packets_lost"));
       told.push(await trouble(box, "steering_changed", () => editTable(box)));
+      grownKib.push(residentKib(box) - memory);
       if (round >= 2) continue;
       told.push(await trouble(box, "program_detached", () => detach(network)));
       await box.untilStatus(
@@ -103,6 +106,8 @@ Deno.test("a bad day: every packet has its account, and all is well again by its
     }
     await sleep(Math.max(0, began + rounds * roundMs - performance.now()));
     assert.ok(saves.broken > 0);
+    refused.beginMs = saves.beginMs;
+    refused.endMs = saves.endMs;
   }
   const { sent } = await traffic.stop();
   await until("all to be well", async () => (await box.request("GET", "/readyz")).code === 200);
@@ -123,7 +128,7 @@ Deno.test("a bad day: every packet has its account, and all is well again by its
   const report = {
     ...{ sent, steered: steered(status), stack, unsent, socketDrops: status.totals.socketDrops },
     ...{ unattachedMs: status.interfaces[0]!.unattachedMs, redirectErrors: status.totals.redirectErrors },
-    ...{ told, longestBeatMs: Math.round(Math.max(...gaps)), grownKib: residentKib(box) - memory },
+    ...{ told, refused, longestBeatMs: Math.round(Math.max(...gaps)), grownKib },
   };
   await Deno.stderr.write(new TextEncoder().encode(`${JSON.stringify(report)}\n`)); // times are for people to judge
   box.signal("SIGTERM");

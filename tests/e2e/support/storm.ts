@@ -84,32 +84,69 @@ async function replace(path: string, content: string | Uint8Array): Promise<void
 }
 
 /**
- * Saves a configuration broken in every way, one a second, and puts the good one back after every third.
+ * Saves a configuration broken in every way, one a second, and puts the good one back for two seconds after each third.
  */
 export class Saves implements AsyncDisposable {
   broken = 0;
+  /** What the beginnings and the ends of the refusals took to be told, in milliseconds. */
+  readonly beginMs: number[] = [];
+  readonly endMs: number[] = [];
   readonly #endless: Endless;
+  #waiting: Promise<void> = Promise.resolve();
 
-  constructor(private readonly path: string, private readonly good: string) {
+  constructor(private readonly box: Appliance, private readonly good: string) {
+    const { configFile: path } = box;
     const ways = breakages(good);
     this.#endless = new Endless(async (round) => {
-      if (round % 4 === 3) await replace(path, good);
-      else {
+      const turn = round % 5;
+      if (turn === 3) await this.#change(this.endMs, false, () => replace(path, good));
+      else if (turn < 3) {
         const way = ways[this.broken++ % ways.length]!;
-        if (typeof way === "function") {
-          await replace(path, good);
-          await way(path);
-        } else if (round % 2 === 0) await replace(path, way);
-        else await Deno.writeFile(path, typeof way === "string" ? new TextEncoder().encode(way) : way).catch(() => {});
+        const save = async (): Promise<void> => {
+          if (typeof way === "function") {
+            await replace(path, good);
+            await way(path);
+          } else if (round % 2 === 0) await replace(path, way);
+          else {await Deno.writeFile(path, typeof way === "string" ? new TextEncoder().encode(way) : way).catch(
+              () => {},
+            );}
+        };
+        if (turn === 0) await this.#change(this.beginMs, true, save);
+        else await save();
       }
       await sleep(1000);
     });
   }
 
+  /** Saves, and takes the time until it is told that the file is refused, or no more. */
+  async #change(times: number[], isRefused: boolean, save: () => Promise<void>): Promise<void> {
+    await this.#waiting;
+    await save();
+    const began = performance.now();
+    const describe = (): unknown => this.box.stderr.slice(-2000);
+    const isSo = async (): Promise<boolean> => (await tellsOf(this.box, "config_refused"))?.isListed === isRefused;
+    this.#waiting = until(`a file to be ${isRefused ? "refused" : "taken"}`, isSo, { describe })
+      .then(() => void times.push(Math.round(performance.now() - began)));
+    this.#waiting.catch(() => {}); // awaited before the next
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#endless[Symbol.asyncDispose]();
-    await replace(this.path, this.good);
+    await this.#waiting;
+    await replace(this.box.configFile, this.good);
   }
+}
+
+/** What the list of problems says of a kind; undefined where a crowded server has turned the question away. */
+async function tellsOf(
+  box: Appliance,
+  kind: ProblemKind,
+): Promise<{ readonly isListed: boolean; readonly ended: number } | undefined> {
+  const answer = await box.request("GET", "/v1/problems").catch(() => undefined);
+  if (answer?.code !== 200) return undefined;
+  const { problems, endedProblems } = JSON.parse(answer.body) as { problems: Problem[]; endedProblems: EndedProblem[] };
+  const ended = endedProblems.filter((each) => each.kind === kind).reduce((sum, { times }) => sum + times, 0);
+  return { isListed: problems.some((each) => each.kind === kind), ended };
 }
 
 /** What a trouble's beginning and end took to be told, in milliseconds. */
@@ -117,28 +154,24 @@ export interface Told {
   readonly kind: ProblemKind;
   readonly beginMs: number;
   readonly endMs: number;
+  /** The same for the end of what came of it. */
+  readonly lossEndMs?: number;
 }
 
-/** Has trouble for a while, and sees that it is told, if only as one that has ended by now, and that its end is. */
+/**
+ * Has trouble for a while, and sees that it is told, if only as one that has ended by now, and that its end is.
+ *
+ * @param loss What comes of it, and ends with it.
+ */
 export async function trouble(
   box: Appliance,
   kind: ProblemKind,
   begin: () => Promise<(() => Promise<unknown>) | undefined>,
+  loss?: ProblemKind,
 ): Promise<Told> {
-  // A crowded server may turn a connection away: ask again.
-  const ask = async (): Promise<{ readonly isListed: boolean; readonly ended: number } | undefined> => {
-    const answer = await box.request("GET", "/v1/problems").catch(() => undefined);
-    if (answer?.code !== 200) return undefined;
-    const { problems, endedProblems } = JSON.parse(answer.body) as {
-      problems: Problem[];
-      endedProblems: EndedProblem[];
-    };
-    const ended = endedProblems.filter((each) => each.kind === kind).reduce((sum, { times }) => sum + times, 0);
-    return { isListed: problems.some((each) => each.kind === kind), ended };
-  };
-  const before = (await until("an answer", ask)).ended;
+  const before = (await until("an answer", () => tellsOf(box, kind))).ended;
   const isTold = async (): Promise<boolean> => {
-    const answer = await ask();
+    const answer = await tellsOf(box, kind);
     return answer !== undefined && (answer.isListed || answer.ended > before);
   };
   const describe = (): unknown => box.stderr.slice(-2000);
@@ -148,6 +181,10 @@ export async function trouble(
   const beginMs = performance.now() - began;
   await end?.();
   const ended = performance.now();
-  await until(`the end of ${kind}`, async () => (await ask())?.isListed === false, { describe, limitMs: PATIENCE_MS });
-  return { kind, beginMs: Math.round(beginMs), endMs: Math.round(performance.now() - ended) };
+  const untilOver = async (of: ProblemKind): Promise<number> => {
+    await until(`the end of ${of}`, async () => (await tellsOf(box, of))?.isListed === false, { describe });
+    return Math.round(performance.now() - ended);
+  };
+  const told = { kind, beginMs: Math.round(beginMs), endMs: await untilOver(kind) };
+  return loss === undefined ? told : { ...told, lossEndMs: await untilOver(loss) };
 }
