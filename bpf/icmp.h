@@ -6,6 +6,7 @@
 #include "parse.h"
 
 #define ICMP_HEADER_BYTES 8
+#define ICMP_CHECKSUM_AT 2
 
 /* Types of errors. linux/icmp.h has them too, and includes what a BPF target cannot. */
 enum icmp_error {

@@ -12,10 +12,12 @@
 #include <bpf/bpf_helpers.h>
 
 #include "admit.h"
+#include "deliver.h"
 #include "event_limit.h"
 #include "guard.h"
 #include "icmp.h"
 #include "parse.h"
+#include "shared_maps.h"
 #include "steer.h"
 
 /* Set before load; the verifier then knows worker_count as a constant. */
@@ -28,13 +30,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } xsk_map SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, STEER_RULE_SLOTS);
-	__type(key, __u32);
-	__type(value, struct steer_rule_counters);
-} rule_counters SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -95,7 +90,7 @@ static __noinline int decided(enum steer_reason reason)
 	return STEER_DROP_REASONS >> reason & 1 ? XDP_DROP : XDP_PASS;
 }
 
-/* Packets that stay here: a rule passes or drops them. */
+/* Packets that stay here: a rule passes, delivers or drops them. */
 static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 {
 	struct steer_rule_counters *counters = bpf_map_lookup_elem(&rule_counters, &rule);
@@ -104,6 +99,11 @@ static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 	if (counters && action == STEER_ACTION_PASS) {
 		counters->passed_packets++;
 		counters->passed_bytes += bytes;
+		return XDP_PASS;
+	}
+	if (counters && action == STEER_ACTION_DELIVER) {
+		counters->delivered_packets++;
+		counters->delivered_bytes += bytes;
 		return XDP_PASS;
 	}
 	if (counters) { /* always, and then the action is to drop */
@@ -147,8 +147,11 @@ static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct s
 	if (UNLIKELY(entry->flags & STEER_PORT_FLAG_GUARDED) &&
 	    guard(ctx, (void *)packet->addresses - data, packet->address_words, table, entry->rule))
 		return XDP_DROP;
-	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT))
+	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT)) {
+		if (entry->action == STEER_ACTION_DELIVER)
+			readdress(ctx, place_of(data, packet, false), table, entry->rule);
 		return decide_here(ctx, entry->rule, entry->action);
+	}
 
 	/*
 	 * With one worker the socket does not depend on what was read of the packet: the CPU need not wait for the
@@ -167,8 +170,9 @@ static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct s
  * A first fragment: the kernel stack would answer that nobody listens on a port that a worker serves, to a client that
  * has sent a datagram of several fragments.
  */
-static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 address_at, __u32 address_words)
+static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 place)
 {
+	__u32 address_at = place & 0x3fff, address_words = place & PLACE_IPV6 ? 8 : 2;
 	__u32 table = READ_ONCE_U32(steering_control.active_table);
 	const struct steer_port_entry *entry = entry_of(table, port);
 	__u32 answer;
@@ -181,6 +185,10 @@ static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 addr
 	entry = admitted_entry(table, port, answer);
 	if (entry->flags & STEER_PORT_FLAG_GUARDED && guard(ctx, address_at, address_words, table, entry->rule))
 		return XDP_DROP;
+	if (entry->action == STEER_ACTION_DELIVER) {
+		readdress(ctx, place, table, entry->rule);
+		return decide_here(ctx, entry->rule, entry->action);
+	}
 	if (!(entry->flags & STEER_PORT_FLAG_DROP_FRAGMENTS))
 		return decided(STEER_REASON_FRAGMENT);
 	if (entry->action == STEER_ACTION_DROP)
@@ -214,6 +222,8 @@ static __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_
 	if (!IS_ADMITTED(answer))
 		return decided(STEER_REASON_NOT_UDP);
 	entry = admitted_entry(table, packet.port, answer);
+	if (entry->action == STEER_ACTION_DELIVER)
+		readdress_quoted(ctx, icmp, (void *)packet.udp - data, table, entry->rule);
 	if (entry->action < STEER_ACTION_REDIRECT || !(entry->flags & STEER_PORT_FLAG_ERRORS))
 		return decided(STEER_REASON_NOT_UDP);
 	worker = entry->worker;
@@ -245,7 +255,7 @@ static __noinline int steer_others(struct xdp_md *ctx)
 		return steer(ctx, table, admitted_entry(table, packet.port, answer), data, data_end, &packet);
 	}
 	if (reason == STEER_REASON_FRAGMENT && packet.udp)
-		return decide_fragment(ctx, packet.port, (void *)packet.addresses - data, packet.address_words);
+		return decide_fragment(ctx, packet.port, place_of(data, &packet, true));
 	if (packet.icmp)
 		return steer_error(ctx, packet.icmp - data, (void *)packet.addresses - data, packet.end - data,
 				   packet.address_words);

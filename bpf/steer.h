@@ -23,6 +23,8 @@ enum steer_limit {
 	STEER_SOURCE_TABLES = 2,    /* one in force, one being written */
 	STEER_NODE_KEYS = 15,
 	STEER_SOURCE_CLASSES = 65536,
+	STEER_RULE_ROOM = 16384, /* rule slots, to the next power of two */
+	STEER_FLOWS = 65536,     /* clients that deliveries are remembered of */
 };
 
 /* What an entry of the lists of sources is: a class, or with NODE the line of a node. Bits. */
@@ -57,8 +59,9 @@ enum steer_action {
 	STEER_ACTION_NONE = 0,
 	STEER_ACTION_PASS = 1,
 	STEER_ACTION_DROP = 2,
-	STEER_ACTION_REDIRECT = 3, /* to the worker named in the entry */
-	STEER_ACTION_SPREAD = 4,   /* to a worker chosen by flow hash */
+	STEER_ACTION_DELIVER = 3,  /* to the kernel stack, on the port that delivery_ports has for the rule */
+	STEER_ACTION_REDIRECT = 4, /* to the worker named in the entry; this and what follows */
+	STEER_ACTION_SPREAD = 5,   /* to a worker chosen by flow hash */
 };
 
 /* What else a port's entry says: bits. */
@@ -98,7 +101,8 @@ enum steer_verdict {
 	REASON(BAD_IP_CHECKSUM, PASS) /* for a listed port, with a wrong checksum of the IPv4 header */ \
 	REASON(DENIED, DROP)          /* lists say that the source may not send to the rule */ \
 	REASON(BANNED, DROP)          /* the source is banned */ \
-	REASON(LIMITED, DROP)         /* the source, or all together, send more than the rule allows */
+	REASON(LIMITED, DROP)         /* the source, or all together, send more than the rule allows */ \
+	REASON(DELIVERED, PASS)       /* a rule delivers it to a local program, on another port */
 
 enum steer_reason {
 #define STEER_REASON_VALUE(name, verdict) STEER_REASON_##name,
@@ -241,9 +245,28 @@ struct steer_rule_counters {
 	__u64 dropped_bytes;
 	__u64 passed_packets;
 	__u64 passed_bytes;
+	__u64 delivered_packets;
+	__u64 delivered_bytes;
+	__u64 answered_packets; /* of those delivered: what local programs sent back, counted at tc */
+	__u64 answered_bytes;
 };
 
-/* Packets that no rule decided. What rules steered, dropped and passed stands in steer_rule_counters, and is 0 here. */
+/* Key of delivered_flows: a client and the local program it is delivered to. An IPv4 address is in the first word. */
+struct steer_flow {
+	__be32 client[4];
+	__be32 local[4];
+	__be16 client_port;
+	__be16 local_port; /* of the program */
+	__u32 family;      /* 4 or 6 */
+};
+
+/* What a client has sent to. */
+struct steer_delivery {
+	__be16 port; /* the listed one, from which answers are to come */
+	__u16 rule;
+};
+
+/* Packets that no rule decided. What rules decided stands in steer_rule_counters, and is 0 here. */
 struct steer_xdp_counters {
 	__u64 by_reason[STEER_REASON_COUNT];
 };
@@ -287,6 +310,8 @@ struct steer_parameters {
 		struct steer_event event;
 		struct steer_ipv4_node ipv4_node;
 		struct steer_ipv6_node ipv6_node;
+		struct steer_flow flow;
+		struct steer_delivery delivery;
 	} types_for_btf;
 };
 

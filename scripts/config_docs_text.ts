@@ -28,6 +28,7 @@ export const KEY_EXAMPLES: Readonly<Record<string, string>> = {
   "steering[].worker": "0",
   "steering[].action": "echo",
   "steering[].action.forward.health.expect": '{ hex: "ff ff ff ff 49" }',
+  "steering[].action.deliver.port": "5353",
   "steering[].fragments": "pass",
   "steering[].capture": "/var/lib/xdpsteer/game.pcapng",
   "forwarding.addresses": '[192.0.2.10, 192.0.2.11, "2001:db8::10"]',

@@ -97,7 +97,8 @@ function describe(path: string, name: string, schema: Schema, sections: string[]
     return `- **\`${name}\`**: ${description} [Its keys](#${place.replace(/[^a-z0-9_-]/g, "")})`;
   }
   // A word, or a map with more to say: action.
-  for (const map of mapsAmong(inner.anyOf)) sections.push(section(where, map.description ?? description, map));
+  const maps = mapsAmong(inner.anyOf);
+  if (maps.length > 0) sections.push(section(where, maps[0]!.description ?? description, oneOf(maps)));
   // The same of the items of a list: backends.
   for (const map of mapsAmong(inner.items?.anyOf)) {
     sections.push(section(`${where}[]`, map.description ?? description, map));
@@ -115,6 +116,12 @@ function describe(path: string, name: string, schema: Schema, sections: string[]
 
 function mapsAmong(schemas: readonly Schema[] = []): Schema[] {
   return schemas.filter(({ properties }) => properties !== undefined);
+}
+
+/** Maps of which there can be one, as a single map: none of its keys is required. */
+function oneOf(maps: readonly Schema[]): Schema {
+  if (maps.length === 1) return maps[0]!;
+  return { properties: Object.assign({}, ...maps.map(({ properties }) => properties)) };
 }
 
 /** What the schema itself offers. JSON is YAML. */

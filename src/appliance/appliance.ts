@@ -28,6 +28,7 @@ import { Devices } from "../host/devices.ts";
 import { findInterfaces } from "../host/found_interfaces.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
+import { Delivery } from "../engine/delivery.ts";
 import { Reconciler, type Repair } from "../engine/reconciler.ts";
 import { AddressFollower } from "./own_addresses.ts";
 import { Steering } from "./steering.ts";
@@ -51,6 +52,7 @@ interface Parts {
   addresses?: AddressFollower;
   steering?: Steering;
   captures?: Captures;
+  delivery?: Delivery;
   /** Told when an interface has been attached, has gone, or is detached. */
   onInterfaces: () => void;
 }
@@ -143,6 +145,13 @@ export class Appliance {
       const slots = new RuleSlots(LIMIT.RULE_SLOTS);
       const ruleTotals = new RuleTotals(interfaces, workers.counters, slots);
       const { program } = interfaces[0]!;
+      const delivery = parts.delivery = new Delivery({
+        interfaces,
+        load: async () => {
+          const { AnswerProgram } = await import("../bpf/answer_program.ts"); // loaded when first used
+          return await AnswerProgram.load(program);
+        },
+      });
       const portTable = new PortTable(program, () => addresses.own);
       const steering: Steering = new Steering({
         portTable,
@@ -152,6 +161,7 @@ export class Appliance {
         retirement: (reused) => ruleTotals.retirement(reused),
         workers,
         queue,
+        delivery,
         translation: config.forwarding,
         forwarding: new Forwarding({
           tables: viewForwardTables(forwardTables, LIMIT.RULE_SLOTS),
@@ -267,7 +277,7 @@ export class Appliance {
 }
 
 async function close(parts: Parts): Promise<void> {
-  const { interfaces, workers, devices, keeper, reconciler, addresses, steering, captures } = parts;
+  const { interfaces, workers, devices, keeper, reconciler, addresses, steering, captures, delivery } = parts;
   reconciler?.[Symbol.dispose]();
   keeper?.[Symbol.dispose]();
   addresses?.[Symbol.dispose]();
@@ -276,6 +286,7 @@ async function close(parts: Parts): Promise<void> {
   await rcuGracePeriod(); // the last redirected packets are in the rings now
   const joined = await workers.stop();
   await captures?.stop();
+  delivery?.[Symbol.dispose]();
   if (!joined) {
     // A thread may still touch the rings, so they stay mapped: the process ends next, and the kernel frees them.
     log.error("A worker did not stop in time; its memory is freed when the process ends");

@@ -14,6 +14,7 @@ import type { CaptureChange } from "../capture/captures.ts";
 import type { Config } from "../config/schema.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
+import type { Delivery } from "../engine/delivery.ts";
 import { orRefused } from "../engine/room.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
@@ -37,6 +38,9 @@ export interface Applied {
   readonly elapsedMs: number;
 }
 
+/** What Steering wants of deliveries to local programs. */
+export type DeliverySteering = Pick<Delivery, "prepare" | "release">;
+
 /** What Steering wants of captures. */
 export interface CaptureSteering {
   prepare(rules: readonly Rule[]): Promise<CaptureChange>;
@@ -56,6 +60,8 @@ export interface SteeringOptions {
   readonly queue: ChangeQueue;
   readonly translation: Config["forwarding"];
   readonly forwarding: Forwarding;
+  /** Undefined where no rule delivers. */
+  readonly delivery?: DeliverySteering;
   /** Called when the first rule is captured. */
   readonly openCaptures: () => Promise<CaptureSteering>;
   readonly timers?: Timers;
@@ -144,6 +150,7 @@ export class Steering implements AsyncDisposable {
     changes.add(
       await this.#prepareTable((idle, current) => compileWorkerTable(idle, current, rules, plan.slots, plan.reused)),
     );
+    await this.#options.delivery?.prepare(configured);
     const start = this.#timers.now();
     const ports = portMapOf(rules, plan.slots, forward.passing);
     changes.add(await portTable.prepare(ports, generation));
@@ -280,6 +287,7 @@ export class Steering implements AsyncDisposable {
     changes.flip();
     this.#rules = rules;
     this.#unsettled = new Set();
+    this.#options.delivery?.release(rules);
     return keepsAnswers && !this.#hasIdleAnswers;
   }
 }

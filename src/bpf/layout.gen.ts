@@ -5,8 +5,9 @@ export const ACTION = {
   NONE: 0,
   PASS: 1,
   DROP: 2,
-  REDIRECT: 3,
-  SPREAD: 4,
+  DELIVER: 3,
+  REDIRECT: 4,
+  SPREAD: 5,
 } as const;
 
 /** `enum steer_address_flag` */
@@ -51,6 +52,13 @@ export const CONTROL = {
   sourceTable: 8,
 } as const;
 
+/** Byte offsets in `struct steer_delivery`. */
+export const DELIVERY = {
+  size: 4,
+  port: 0,
+  rule: 2,
+} as const;
+
 /** Byte offsets in `struct steer_device`. */
 export const DEVICE = {
   size: 520,
@@ -91,6 +99,16 @@ export const EVENT_LIMIT = {
   lastNs: 0,
   tick: 8,
   count: 16,
+} as const;
+
+/** Byte offsets in `struct steer_flow`. */
+export const FLOW = {
+  size: 40,
+  client: 0,
+  local: 16,
+  clientPort: 32,
+  localPort: 34,
+  family: 36,
 } as const;
 
 /** Byte offsets in `struct steer_guard_counters`. */
@@ -147,11 +165,13 @@ export const LIMIT = {
   SOURCE_TABLES: 2,
   NODE_KEYS: 15,
   SOURCE_CLASSES: 65536,
+  RULE_ROOM: 16384,
+  FLOWS: 65536,
 } as const;
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 296,
+  size: 344,
   workerCount: 0,
 } as const;
 
@@ -194,18 +214,23 @@ export const REASON = {
   DENIED: 16,
   BANNED: 17,
   LIMITED: 18,
-  COUNT: 19,
+  DELIVERED: 19,
+  COUNT: 20,
 } as const;
 
 /** Byte offsets in `struct steer_rule_counters`. */
 export const RULE_COUNTERS = {
-  size: 48,
+  size: 80,
   redirectedPackets: 0,
   redirectedBytes: 8,
   droppedPackets: 16,
   droppedBytes: 24,
   passedPackets: 32,
   passedBytes: 40,
+  deliveredPackets: 48,
+  deliveredBytes: 56,
+  answeredPackets: 64,
+  answeredBytes: 72,
 } as const;
 
 /** Byte offsets in `struct steer_rule_guard`. */
@@ -259,10 +284,11 @@ export const VERDICT_OF = {
   DENIED: 1,
   BANNED: 1,
   LIMITED: 1,
+  DELIVERED: 2,
 } as const;
 
 /** Byte offsets in `struct steer_xdp_counters`. */
 export const XDP_COUNTERS = {
-  size: 152,
+  size: 160,
   byReason: 0,
 } as const;

@@ -18,6 +18,16 @@ const KERNEL_ACTION: readonly number[] = Object.entries(PORT_ACTION)
 export const TABLE_BYTES = PORT_COUNT * PORT_ENTRY.size;
 export const MORE_BYTES = LIMIT.MORE_ENTRIES * PORT_ENTRY.size;
 
+/** Bytes of a half of the table of delivery ports, by rule slot. */
+export const DELIVERY_BYTES = 2 * LIMIT.RULE_ROOM;
+
+/** Fills a whole half of the table of delivery ports. */
+export function packDeliveries(ports: PortMap, bytes: Uint8Array<ArrayBuffer>): void {
+  bytes.fill(0);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  for (const { rule, deliverTo } of ports) if (deliverTo !== undefined) view.setUint16(2 * rule, deliverTo);
+}
+
 /** What goes into one half besides the entries of ports. */
 export interface Packed {
   /** Lists of addresses by set number, less that of the first. */

@@ -22,7 +22,7 @@ import { type Change, Published } from "../steering/published.ts";
 import { AddressTable } from "./address_table.ts";
 import { CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
 import { RuleGuards } from "./rule_guards.ts";
-import { MORE_BYTES, packPorts, TABLE_BYTES } from "./port_entries.ts";
+import { DELIVERY_BYTES, MORE_BYTES, packDeliveries, packPorts, TABLE_BYTES } from "./port_entries.ts";
 import type { SteeringProgram } from "./program.ts";
 
 type ControlWord = "activeTable" | "generation";
@@ -49,6 +49,7 @@ export class PortTable implements PortSteering {
   readonly #memory: MappedMemory;
   readonly #controlMemory: MappedMemory;
   readonly #moreMemory: MappedMemory;
+  readonly #deliveryMemory: MappedMemory;
   readonly #addresses: AddressTable;
   readonly #guards: RuleGuards;
   readonly #own: () => OwnAddresses;
@@ -64,6 +65,7 @@ export class PortTable implements PortSteering {
   // Kept: memory that is touched for the first time costs more than all the rest of a change.
   readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
   readonly #more = new Uint8Array(MORE_BYTES);
+  readonly #deliveries = new Uint8Array(DELIVERY_BYTES);
   /** By half: bytes of further entries that are in use. */
   readonly #moreUsed = new Array<number>(LIMIT.TABLES).fill(0);
   /** By half: which lists of sources its rules mean. */
@@ -77,6 +79,8 @@ export class PortTable implements PortSteering {
     this.#memory = MappedMemory.shared(program.portTableFd, LIMIT.TABLES * TABLE_BYTES, 0, "map port_to_queue_map");
     this.#controlMemory = MappedMemory.shared(program.controlFd, PAGE_BYTES, 0, "map steering_control");
     this.#moreMemory = MappedMemory.shared(program.moreEntriesFd, LIMIT.TABLES * MORE_BYTES, 0, "map more_entries");
+    const deliveryBytes = LIMIT.TABLES * DELIVERY_BYTES;
+    this.#deliveryMemory = MappedMemory.shared(program.deliveryPortsFd, deliveryBytes, 0, "map delivery_ports");
     this.#addresses = new AddressTable(program);
     this.#guards = new RuleGuards(program.ruleGuardsFd);
     this.#bytes = new Uint8Array(this.#memory.view());
@@ -165,6 +169,8 @@ export class PortTable implements PortSteering {
     const written = Math.max(moreBytes, this.#moreUsed[idle]!);
     new Uint8Array(this.#moreMemory.view()).set(this.#more.subarray(0, written), idle * MORE_BYTES);
     this.#moreUsed[idle] = moreBytes;
+    packDeliveries(ports, this.#deliveries);
+    new Uint8Array(this.#deliveryMemory.view()).set(this.#deliveries, idle * DELIVERY_BYTES);
     const kernel = readPortTable(this.#program.portTableFd, idle, this.#kernel);
     if (!equalBytes(wanted, kernel)) {
       const port = Math.floor(wanted.findIndex((byte, at) => byte !== kernel[at]) / PORT_ENTRY.size);
@@ -200,6 +206,7 @@ export class PortTable implements PortSteering {
     this.#memory.close();
     this.#controlMemory.close();
     this.#moreMemory.close();
+    this.#deliveryMemory.close();
     this.#addresses[Symbol.dispose]();
     this.#guards[Symbol.dispose]();
   }

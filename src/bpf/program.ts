@@ -44,6 +44,9 @@ const SHARED_MAPS = {
   portTable: ".bss.ports",
   moreEntries: ".bss.more",
   addresses: ".bss.addresses",
+  /** `delivery_ports` */
+  deliveryPorts: ".bss.delivery",
+  deliveredFlows: "delivered_flows",
   addressMasks: "address_masks",
   ipv4Prefixes: "ipv4_prefixes",
   ipv6Prefixes: "ipv6_prefixes",
@@ -96,15 +99,29 @@ export const RULE_COUNTER_FIELDS = [
     RULE_COUNTERS.droppedBytes,
     RULE_COUNTERS.passedPackets,
     RULE_COUNTERS.passedBytes,
+    RULE_COUNTERS.deliveredPackets,
+    RULE_COUNTERS.deliveredBytes,
+    RULE_COUNTERS.answeredPackets,
+    RULE_COUNTERS.answeredBytes,
   ].map((offset) => ({ map: "rules", word: offset / 8 }) as const),
   ...[GUARD_COUNTERS.denied, GUARD_COUNTERS.banned, GUARD_COUNTERS.limited, GUARD_COUNTERS.observed]
     .map((offset) => ({ map: "guards", word: offset / 8 }) as const),
 ] as const;
 
 /** Where in those numbers packets are. */
-export const RULE_PACKETS = { redirected: 0, dropped: 2, passed: 4, denied: 6, banned: 7, limited: 8 } as const;
+export const RULE_PACKETS = {
+  redirected: 0,
+  dropped: 2,
+  passed: 4,
+  delivered: 6,
+  denied: 10,
+  banned: 11,
+  limited: 12,
+} as const;
+/** Where the packets are that local programs answered. */
+export const ANSWERED_PACKETS = 8;
 /** Where the packets are that a guard let through and only observed. */
-export const OBSERVED_PACKETS = 9;
+export const OBSERVED_PACKETS = 13;
 
 /** Reasons that are a rule's, and where its packets are. */
 const RULE_REASONS = [
@@ -114,6 +131,7 @@ const RULE_REASONS = [
   [REASON.DENIED, RULE_PACKETS.denied],
   [REASON.BANNED, RULE_PACKETS.banned],
   [REASON.LIMITED, RULE_PACKETS.limited],
+  [REASON.DELIVERED, RULE_PACKETS.delivered],
 ] as const;
 
 export class SteeringProgram implements Disposable {
@@ -184,6 +202,19 @@ export class SteeringProgram implements Disposable {
 
   get sourceMaps(): SourceMaps {
     return this.#fds;
+  }
+
+  /** Of the variable `delivery_ports`. */
+  get deliveryPortsFd(): number {
+    return this.#fds.deliveryPorts;
+  }
+
+  get deliveredFlowsFd(): number {
+    return this.#fds.deliveredFlows;
+  }
+
+  get ruleCountersFd(): number {
+    return this.#fds.rules;
   }
 
   get addressMaps(): AddressMaps {

@@ -4,7 +4,7 @@
  * @module
  */
 import { Argument, Command, Option } from "commander";
-import { KERNEL_ACTIONS, PLAIN_ACTIONS } from "../steering/action.ts";
+import { KERNEL_WORDS, PLAIN_ACTIONS } from "../steering/action.ts";
 import { VERSION } from "../version.ts";
 import type { CheckOptions } from "./check.ts";
 import type { doctor } from "./doctor.ts";
@@ -91,7 +91,7 @@ export function buildProgram(entry: URL): Command {
     .argument("<ports>", "a port, a range or several: 7777,27015-27030")
     .option(
       "-w, --worker <id>",
-      `a worker id, or hash to spread packets by flow; required except for --action ${KERNEL_ACTIONS.join(" and ")}`,
+      `a worker id, or hash to spread packets by flow; required except for --action ${KERNEL_WORDS}`,
     )
     .addOption(
       new Option("-a, --action <action>", "what happens to the packets; default: unchanged, or count for new ports")

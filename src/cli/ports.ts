@@ -5,7 +5,7 @@
  */
 import type { SteeredPorts } from "../config/remap.ts";
 import { EXIT, SteerError } from "../errors.ts";
-import { endsInKernel, KERNEL_ACTIONS } from "../steering/action.ts";
+import { endsInKernel, KERNEL_ACTIONS, KERNEL_WORDS } from "../steering/action.ts";
 import { textOf } from "../steering/addresses.ts";
 import { formatPorts, type PortRange, rangeText } from "../steering/rule.ts";
 import { callJson } from "./client.ts";
@@ -55,7 +55,7 @@ export async function set(ports: string, { socket, json = false, ...order }: Set
   if (worker === undefined && !(KERNEL_ACTIONS as readonly (string | undefined)[]).includes(action)) {
     throw new SteerError("No worker is named: expected --worker with a worker id or hash", {
       exitCode: EXIT.usage,
-      hint: `only --action ${KERNEL_ACTIONS.join(" and ")} need none`,
+      hint: `only --action ${KERNEL_WORDS} need none`,
     });
   }
   const body = { ports, addresses: addressesOf(address), worker, action, rule, save };

@@ -89,8 +89,12 @@ function interfaceLine(status: InterfaceStatus): string {
 function rules({ rules }: Status): string {
   const shown = rules.filter(({ inForce }) => inForce);
   const allOwn = shown.every(({ addresses }) => addresses === "own");
+  const delivers = shown.some(({ action }) => action === "deliver");
   return table(
-    ["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED", "LOST"],
+    [
+      ...["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED"],
+      ...[...delivers ? ["DELIVERED", "ANSWERED"] : [], "LOST"],
+    ],
     shown.map((rule) => [
       rule.name,
       rule.ports,
@@ -100,6 +104,7 @@ function rules({ rules }: Status): string {
       rule.redirected.packets,
       rule.dropped.packets,
       rule.passed.packets,
+      ...delivers ? [rule.delivered.packets, rule.answered.packets] : [],
       [...lostFates(rule).values()].reduce((sum, packets) => sum + packets, 0),
     ]),
   );

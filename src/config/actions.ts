@@ -15,15 +15,23 @@ import {
 } from "../steering/action.ts";
 import { unlessCapture } from "./capture.ts";
 import { forwardSchema } from "./forward.ts";
-import { choice, map, written } from "./shapes.ts";
-import { complainAboutChoice } from "./wording.ts";
+import { LAST_PORT } from "./ports.ts";
+import { choice, map, whole, written } from "./shapes.ts";
+import { complainAboutChoice, complainAboutNumber } from "./wording.ts";
+
+const deliverSchema = map("deliver", {
+  port: whole(complainAboutNumber("port", `1 to ${LAST_PORT}`), 1, LAST_PORT).describe(
+    "UDP port that the program listens on. Its answers leave with the port that the client has sent to.",
+  ),
+}).describe("Deliver packets to a program of this box that listens on another port.");
 
 /** The schema of each action's own settings, and how they look in a message. */
 const SETTINGS: { readonly [Kind in keyof ActionSettings]: readonly [z.ZodType<ActionSettings[Kind]>, string] } = {
   forward: [forwardSchema, "{ to: [...] }"],
+  deliver: [deliverSchema, "{ port: 5353 }"],
 };
 /** Actions that the configuration language has, but not this version. */
-const LATER = ["script", "deliver"];
+const LATER = ["script"];
 
 const complainAboutAction = complainAboutChoice(
   "action",
@@ -31,7 +39,9 @@ const complainAboutAction = complainAboutChoice(
   LATER,
 );
 
-const [first, ...others] = RULE_ACTIONS.filter(hasSettings).map((kind) => map("action", { [kind]: SETTINGS[kind][0] }));
+const [first, ...others] = RULE_ACTIONS.filter(hasSettings).map((kind) =>
+  map("action", { [kind]: SETTINGS[kind][0] }).describe("A map with one of these keys.")
+);
 const forms = z.union([choice("action", PLAIN_ACTIONS, LATER), first!, ...others], {
   error: unlessCapture(complainAboutAction),
 });
@@ -52,9 +62,14 @@ export const ACTION_WORDS = RULE_ACTIONS.map((kind) =>
   `${hasSettings(kind) ? `a map with ${kind}` : kind}: ${ACTION_TABLE[kind].words}`
 ).join("; ");
 
+/** The word of an `action:` as it is in the file: that of a map is its key. */
+export function actionWord(action: unknown): unknown {
+  return typeof action === "object" && action !== null ? Object.keys(action)[0] : action;
+}
+
 /** Whether packets of a rule with this `action:`, as it is in the file, never reach a worker. */
 export function staysInKernel(action: unknown): boolean {
-  return (KERNEL_ACTIONS as readonly unknown[]).includes(action);
+  return (KERNEL_ACTIONS as readonly unknown[]).includes(actionWord(action));
 }
 
 /** `count, echo or forward`: the actions whose packets reach a worker. */

@@ -8,7 +8,7 @@
  */
 
 import { MAGLEV_ENTRIES, MAX_BACKENDS, MAX_FORWARDS } from "../steering/forward_table.ts";
-import { REACHING_WORKERS, staysInKernel } from "./actions.ts";
+import { actionWord, REACHING_WORKERS, staysInKernel } from "./actions.ts";
 import { captureFamily, capturePath, DEFAULT_CAPTURE_DIRECTORY, isInDirectory, MAX_CAPTURES } from "./capture.ts";
 import { readBackend } from "./backend.ts";
 import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS, KEEPING, TRANSLATING } from "./forward.ts";
@@ -41,6 +41,7 @@ export function crossCheck(file: YamlFile, cpuCount: number): CrossCheck {
   checkNames(file, "steering", "rule", report);
   checkPorts(file, report);
   checkCaptures(file, report);
+  checkDeliveries(file, report);
   return { findings, workerCount: workers?.count };
 }
 
@@ -203,7 +204,7 @@ function checkCaptures(file: YamlFile, report: Report): void {
     const action = at(entry, "action");
     if (staysInKernel(action)) {
       const why = `expected ${REACHING_WORKERS}, since only their packets reach a worker`;
-      report(file.place(path), `capture is not possible with action ${show(action)}: ${why}`);
+      report(file.place(path), `capture is not possible with action ${show(actionWord(action))}: ${why}`);
     }
     const name = capturePath(capture);
     if (name === undefined) continue;
@@ -219,6 +220,18 @@ function checkCaptures(file: YamlFile, report: Report): void {
       const message = `capture file ${show(name)} gets into the way of that on line ${line}`;
       report(place, `${message}: expected a file for each rule`);
     }
+  }
+}
+
+/** A packet that keeps its port is not delivered to anybody else than without the rule. */
+function checkDeliveries(file: YamlFile, report: Report): void {
+  for (const [rule, entry] of listAt(file.value, "steering").entries()) {
+    const port = at(entry, "action", "deliver", "port");
+    const ports = portItems(at(entry, "ports"));
+    if (typeof port !== "number" || ports.length === 0) continue;
+    if (!ports.every(({ ports: { first, last } }) => first === port && last === port)) continue;
+    const message = `port ${port} is the one that ${ruleText(file, rule)} lists: expected another port, or action pass`;
+    report(file.usePlace(["steering", rule, "action", "deliver", "port"]), message);
   }
 }
 

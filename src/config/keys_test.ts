@@ -4,7 +4,7 @@ import { complaints, HEAD, keysOf } from "./testing.ts";
 
 const RANGE = 'expected 1 to 65535, or a range like "27015-27030"';
 const RULE_NAME = "expected 1 to 64 characters of A-Z a-z 0-9 _ . -";
-const ACTIONS = `expected one of: ${PLAIN_ACTIONS.join(", ")}, forward: { to: [...] }`;
+const ACTIONS = `expected one of: ${PLAIN_ACTIONS.join(", ")}, forward: { to: [...] }, deliver: { port: 5353 }`;
 const PORTS_LIST = 'expected a port, a range like "27015-27030", or a list of these';
 
 /** Names, each with a place for a control character in it. */
@@ -50,6 +50,28 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegEx
   ],
   ["workers: { wait: sleep }", '3:18 wait "sleep" is not known: expected one of: adaptive, poll, busy'],
 
+  ["steering: [{ name: a, ports: 53, action: { deliver: { port: 5353 } } }]"],
+  ["steering: [{ name: a, ports: [53, 5353], action: { deliver: { port: 5353 } } }]"],
+  [
+    "steering: [{ name: a, ports: 53, action: { deliver: { port: 0 } } }]",
+    "3:61 port 0 is out of range: expected 1 to 65535",
+  ],
+  [
+    "steering: [{ name: a, ports: 53, action: { deliver: {} } }]",
+    '3:53 missing key "port": expected 1 to 65535',
+  ],
+  [
+    "steering: [{ name: a, ports: 53, action: { deliver: { prot: 1, port: 2 } } }]",
+    '3:55 unknown key "prot": did you mean "port"?',
+  ],
+  [
+    "steering: [{ name: a, ports: 53, action: { deliver: { port: 53 } } }]",
+    '3:61 port 53 is the one that rule "a" lists: expected another port, or action pass',
+  ],
+  [
+    "steering: [{ name: a, ports: 53, action: { deliver: { port: 54 } }, capture: /var/lib/xdpsteer/a.pcapng }]",
+    /capture is not possible with action "deliver": expected count, echo or forward/,
+  ],
   ["steering: 1", "3:11 steering is a number: expected a list of rules"],
   ["steering: [53]", `3:12 rule is a number: expected a map with ${keysOf("steering")}`],
   [

@@ -7,7 +7,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { SteerError } from "../errors.ts";
 import { type Addresses, commonAddress, textOf as addressesText } from "../steering/addresses.ts";
-import { type Action, KERNEL_ACTIONS } from "../steering/action.ts";
+import { type Action, KERNEL_WORDS } from "../steering/action.ts";
 import { describeAction } from "../steering/diff.ts";
 import { common, merged, portsText, samePorts, without } from "../steering/port_set.ts";
 import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
@@ -50,9 +50,7 @@ export interface SteeredPorts extends PortRange {
   readonly action: Action["kind"];
 }
 
-const NO_WORKER = `missing key "worker": expected a worker id or hash; only action ${
-  KERNEL_ACTIONS.join(" and ")
-} need none`;
+const NO_WORKER = `missing key "worker": expected a worker id or hash; only action ${KERNEL_WORDS} need none`;
 /** Longest name of a rule. */
 const NAME_LENGTH = 64;
 

@@ -45,7 +45,11 @@ export function map<Shape extends z.core.$ZodLooseShape>(
   return written<typeof object, Inside>(
     object,
     (value) => renamed(value, keys) as Inside,
-    (value) => renamed(value as object, keys.map(([yaml, inside]) => [inside, yaml])) as Yaml,
+    (value) =>
+      // A union tries all that it may be: what is no map is for the schema to refuse.
+      (typeof value === "object" && value !== null
+        ? renamed(value, keys.map(([yaml, inside]) => [inside, yaml]))
+        : value) as Yaml,
   );
 }
 

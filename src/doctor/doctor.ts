@@ -12,6 +12,7 @@ import { LOSS_CHECKS } from "../host/interface_checks.ts";
 import { listDevices } from "../host/devices.ts";
 import { missingCapabilities } from "../host/privileges.ts";
 import { ADDRESSES_CHECK } from "./addresses.ts";
+import { DELIVERY_CHECK } from "./delivery.ts";
 import { ATTACHED_CHECK, isOccupied } from "./attached.ts";
 import { RULE_CHECKS } from "../host/rule_checks.ts";
 import { type Circumstances, ok, problem, type Verdict, warning } from "../host/question.ts";
@@ -24,7 +25,14 @@ import { NATIVE, probeInterface } from "./probe.ts";
 
 export type { Finding } from "./finding.ts";
 
-const OF_THE_MACHINE = [...MACHINE_CHECKS, ...PROCESS_CHECKS, CPU_CHECK, ADDRESSES_CHECK, ...RULE_CHECKS];
+const OF_THE_MACHINE = [
+  ...MACHINE_CHECKS,
+  ...PROCESS_CHECKS,
+  CPU_CHECK,
+  ADDRESSES_CHECK,
+  DELIVERY_CHECK,
+  ...RULE_CHECKS,
+];
 const OF_AN_INTERFACE = [...INTERFACE_CHECKS, ...LOSS_CHECKS, NUMA_CHECK, ATTACHED_CHECK];
 
 const EXISTS = { check: "interface.exists", explains: ["ENODEV", "ENXIO"] } as const;

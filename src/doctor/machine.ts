@@ -36,20 +36,24 @@ function kernelRelease(): string {
   return readText("/proc/sys/kernel/osrelease") ?? "";
 }
 
+/** Whether the running kernel is of this version, or newer. */
+export function kernelVersionIsAtLeast([wantedMajor, wantedMinor]: readonly [major: number, minor: number]): boolean {
+  const [major = 0, minor = 0] = kernelRelease().split(/[.-]/).map(Number);
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+}
+
 function kernelVersion(): Verdict {
-  const release = kernelRelease();
-  const [major = 0, minor = 0] = release.split(/[.-]/).map(Number);
-  const atLeast = ([wantedMajor, wantedMinor]: readonly [number, number]): boolean =>
-    major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
-  const text = `Linux ${release}`;
+  const text = `Linux ${kernelRelease()}`;
   const fix = `boot Linux ${SUPPORTED_VERSION.join(".")} or newer`;
-  if (!atLeast(LEAST_VERSION)) return problem(`${text} cannot attach XDP programs by link`, fix);
-  if (!atLeast(SUPPORTED_VERSION)) return warning(`${text} is older than any that xdpsteer is tested on`, fix);
+  if (!kernelVersionIsAtLeast(LEAST_VERSION)) return problem(`${text} cannot attach XDP programs by link`, fix);
+  if (!kernelVersionIsAtLeast(SUPPORTED_VERSION)) {
+    return warning(`${text} is older than any that xdpsteer is tested on`, fix);
+  }
   return ok(text);
 }
 
 /** The options the running kernel was built with; undefined where it does not tell. */
-function kernelOptions(): ReadonlySet<string> | undefined {
+export function kernelOptions(): ReadonlySet<string> | undefined {
   const text = compressedConfig() ??
     readText(`/boot/config-${kernelRelease()}`) ?? readText(`/lib/modules/${kernelRelease()}/config`);
   return text === undefined ? undefined : new Set([...text.matchAll(/^CONFIG_(\w+)=[ym]$/gm)].map(([, name]) => name!));

@@ -26,6 +26,9 @@ export interface RuleCounts {
   readonly dropped: PacketsBytes;
   readonly passed: PacketsBytes;
   readonly guarded: GuardedPackets;
+  /** To local programs; and what these answered. */
+  readonly delivered: PacketsBytes;
+  readonly answered: PacketsBytes;
   readonly workers: readonly WorkerRuleCounts[];
 }
 
@@ -49,7 +52,7 @@ export interface WorkerRuleCounts {
  * objects.
  */
 export interface PacketSums {
-  /** By rule slot: what workers received, and what ended in the XDP program. */
+  /** By rule slot: what workers received, and what ended in the XDP program; delivered packets are passed ones here. */
   readonly received: Float64Array;
   readonly dropped: Float64Array;
   readonly passed: Float64Array;
@@ -172,17 +175,18 @@ export class RuleTotals {
       const kernel = program.readRuleCounters(0, used);
       for (let slot = 0; slot < used; slot++) {
         dropped[slot] = dropped[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.dropped]!;
-        passed[slot] = passed[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.passed]!;
+        const at = slot * KERNEL_NUMBERS;
+        passed[slot] = passed[slot]! + kernel[at + RULE_PACKETS.passed]! + kernel[at + RULE_PACKETS.delivered]!;
       }
       const reasons = program.readXdpCounters(kernel).byReason;
       reasons.forEach((packets, reason) => byReason[reason]! += packets);
       uncovered[index] = reasons[REASON.UNCOVERED_QUEUE]!;
     });
     for (const [slot, base] of this.#base) {
-      const { workers, dropped: drops, passed: passes } = this.#counts("", base);
+      const { workers, dropped: drops, passed: passes, delivered } = this.#counts("", base);
       for (const worker of workers) for (const packets of worker.received) received[slot] = received[slot]! - packets;
       dropped[slot] = dropped[slot]! - drops.packets;
-      passed[slot] = passed[slot]! - passes.packets;
+      passed[slot] = passed[slot]! - passes.packets - delivered.packets;
     }
   }
 
@@ -246,7 +250,16 @@ export class RuleTotals {
       limited: kernel[RULE_PACKETS.limited]!,
       observed: kernel[OBSERVED_PACKETS]!,
     };
-    return { name, workers, redirected: pair(), dropped: pair(), passed: pair(), guarded };
+    return {
+      name,
+      workers,
+      redirected: pair(),
+      dropped: pair(),
+      passed: pair(),
+      delivered: pair(),
+      answered: pair(),
+      guarded,
+    };
   }
 }
 

@@ -4,9 +4,11 @@
  *
  * @module
  */
+import type { AnswerProgram } from "../bpf/answer_program.ts";
 import { type AttachMode, XdpLink } from "../bpf/link.ts";
 import { SteeringProgram } from "../bpf/program.ts";
 import { REASON } from "../bpf/layout.gen.ts";
+import { removeLeftOver, type TcLink } from "../bpf/tc_link.ts";
 import { type InterfaceConfig, XDP_PACKET_HEADROOM } from "../config/schema.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
 import { UnsupportedError } from "../errors.ts";
@@ -61,6 +63,8 @@ export class SteeredInterface {
   #condition: Condition = { state: "attaching", since: new Date().toISOString(), why: "xdpsteer is starting" };
   #device: Device | undefined;
   #link: XdpLink | undefined;
+  #answers: AnswerProgram | undefined;
+  #answerLink: TcLink | undefined;
   /** What the program was told last. */
   #macs = "";
   readonly #config: InterfaceConfig;
@@ -153,8 +157,30 @@ export class SteeredInterface {
   /** Attaches the program to a device. Without sockets, every packet still passes to the kernel stack. */
   attachTo(device: Device): void {
     this.#device = device;
+    if (this.#answers !== undefined) this.answerBy(this.#answers);
+    else removeLeftOver(device.ifindex);
     this.setMacs(device.mac === undefined ? [] : [device.mac]);
     this.#link = XdpLink.attach(this.program.fd, device.ifindex, device.name, this.#config.attach);
+  }
+
+  /**
+   * Has a program look at what leaves by the device, from now on, wherever it is attached to; undefined: none.
+   *
+   * @throws {UnsupportedError} where the kernel has no tc.
+   */
+  answerBy(program: AnswerProgram | undefined): void {
+    this.#answers = program;
+    this.#answerLink?.close();
+    this.#answerLink = undefined;
+    if (program === undefined || this.#device === undefined) return;
+    this.#answerLink = program.attach(this.#device.ifindex, this.#device.name);
+  }
+
+  /** Attaches that program again, where somebody else has detached it. @returns Whether it was so. */
+  repairAnswers(): boolean {
+    if (this.#answerLink?.isAttached !== false) return false;
+    this.answerBy(this.#answers);
+    return true;
   }
 
   /** Opens and binds a socket for every worker on each queue that the device still has. */
@@ -220,6 +246,7 @@ export class SteeredInterface {
   /** Closes everything, in reverse order of opening. No worker may be running any more. */
   close(): void {
     this.detach();
+    this.answerBy(undefined);
     this.closeSockets();
     this.program[Symbol.dispose]();
   }

@@ -13,7 +13,7 @@ import { nounFor, secondsText } from "../text.ts";
 import type { SteeredInterface } from "./interface.ts";
 
 /** What is put right, as the metric calls it. */
-export const REPAIRED = ["control_word", "port_table", "xsk_map"] as const;
+export const REPAIRED = ["control_word", "port_table", "xsk_map", "tc"] as const;
 export type Repaired = typeof REPAIRED[number];
 
 export interface Repair {
@@ -31,7 +31,7 @@ export interface Repair {
 /** What is done to an interface. */
 export type ComparedInterface = Pick<
   SteeredInterface,
-  "condition" | "name" | "newQueues" | "noteQueues" | "refillXskMap" | "uncoveredPackets"
+  "condition" | "name" | "newQueues" | "noteQueues" | "refillXskMap" | "repairAnswers" | "uncoveredPackets"
 >;
 
 export interface ReconcilerOptions {
@@ -107,7 +107,9 @@ export class Reconciler implements Disposable {
     if (control !== undefined) this.#note("control_word", `steering_control said ${control}`);
     if (ports !== undefined) this.#note("port_table", `${ports} in port_to_queue_map had been changed`);
     for (const [index, each] of interfaces.entries()) {
-      if (each.condition.state === "attached") this.#compareSockets(each, index);
+      if (each.condition.state !== "attached") continue;
+      this.#compareSockets(each, index);
+      if (each.repairAnswers()) this.#note("tc", `the program at tc egress of ${each.name} had been detached`);
     }
     this.#lookedMs = this.#timers.now();
   }

@@ -13,6 +13,7 @@ class FakeInterface {
   uncovered = 0;
   /** Sockets that are missing in the map. */
   missing = 0;
+  answersDetached = false;
 
   noteQueues(): void {
     this.newQueues = this.added;
@@ -20,6 +21,12 @@ class FakeInterface {
 
   uncoveredPackets(): number {
     return this.uncovered;
+  }
+
+  repairAnswers(): boolean {
+    const { answersDetached } = this;
+    this.answersDetached = false;
+    return answersDetached;
   }
 
   refillXskMap(): number {
@@ -69,10 +76,10 @@ class Rig implements Disposable {
 Deno.test("Reconciler counts and tells what it puts right, within a second", async () => {
   using rig = new Rig();
   await rig.timers.pass(5000);
-  assert.deepEqual([rig.counts, rig.log.lines], [{ control_word: 0, port_table: 0, xsk_map: 0 }, []]);
+  assert.deepEqual([rig.counts, rig.log.lines], [{ control_word: 0, port_table: 0, xsk_map: 0, tc: 0 }, []]);
   rig.found = { control: "half of the port table 1 instead of 0", ports: "the entry of port 53" };
   await rig.timers.pass(1000);
-  assert.deepEqual(rig.counts, { control_word: 1, port_table: 1, xsk_map: 0 });
+  assert.deepEqual(rig.counts, { control_word: 1, port_table: 1, xsk_map: 0, tc: 0 });
   assert.match(
     rig.log.lines.join("\n"),
     /put right after at most 1\.0 s: steering_control said half .*\n.*the entry of port 53 in port_to/,
@@ -102,6 +109,14 @@ Deno.test("Reconciler puts sockets back when packets go past them", async () => 
   rig.eth0.uncovered++; // on a queue that has none
   await rig.timers.pass(1000);
   assert.equal(rig.counts.xsk_map, 1);
+});
+
+Deno.test("Reconciler has the program at tc put back", async () => {
+  using rig = new Rig();
+  rig.eth0.answersDetached = true;
+  await rig.timers.pass(3000);
+  assert.deepEqual([rig.counts.tc, rig.log.lines.length], [1, 1]);
+  assert.match(rig.log.lines[0]!, /program at tc egress of eth0 had been detached/);
 });
 
 Deno.test("Reconciler tells of queues that were added, and ends when they stay without sockets", async () => {

@@ -142,6 +142,11 @@ export function lookupRange(
   return values;
 }
 
+/** Creates a hash table that forgets what was used longest ago. @returns its fd, or `-errno`. */
+export function createLruMap(name: string, keyBytes: number, valueBytes: number, entries: number): number {
+  return libbpf().bpf_map_create(UAPI.BPF_MAP_TYPE_LRU_HASH, cString(name), keyBytes, valueBytes, entries, null);
+}
+
 /** Attaches an XDP program by link. @returns the link's fd (closing it detaches), or `-errno`. */
 export function createXdpLink(program: number, ifindex: number, flags: number): number {
   const options = new Uint8Array(BPF_LINK_CREATE_OPTS.size);
@@ -196,7 +201,7 @@ export function programIdOf(fd: number): number {
   return objectInfo(fd)?.getUint32(BPF_PROG_INFO.id, true) ?? 0;
 }
 
-/** What an XDP link holds now; undefined where the kernel does not tell. */
+/** What a link of XDP or tcx holds now; undefined where the kernel does not tell. */
 export interface HeldByLink {
   readonly programId: number;
   /** 0: it was detached by force, or its interface is gone. */
@@ -254,13 +259,16 @@ export interface TestRunOptions {
   readonly live?: boolean;
   /** Frames per batch, live only. */
   readonly batchSize?: number;
+  /** Gets the frame as the program leaves it; not with `live`. */
+  readonly out?: Uint8Array;
 }
 
 /** libbpf is given the frame's address inside a struct, so the frame must not be on V8's own, moving heap. */
 const testFrame = new Uint8Array(new ArrayBuffer(16384));
+const testFrameOut = new Uint8Array(new ArrayBuffer(16384));
 
-/** Runs a loaded XDP program on a frame (BPF_PROG_TEST_RUN). @returns the verdict, or `-errno`. */
-export function testRun(program: number, { data, repeat, live = false, batchSize = 0 }: TestRunOptions): number {
+/** Runs a loaded XDP or tc program on a frame (BPF_PROG_TEST_RUN). @returns the verdict, or `-errno`. */
+export function testRun(program: number, { data, repeat, live = false, batchSize = 0, out }: TestRunOptions): number {
   const options = new Uint8Array(BPF_TEST_RUN_OPTS.size);
   const view = new DataView(options.buffer);
   view.setBigUint64(BPF_TEST_RUN_OPTS.sz, BigInt(options.byteLength), true);
@@ -273,7 +281,12 @@ export function testRun(program: number, { data, repeat, live = false, batchSize
     view.setUint32(BPF_TEST_RUN_OPTS.flags, UAPI.BPF_F_TEST_XDP_LIVE_FRAMES, true);
     view.setUint32(BPF_TEST_RUN_OPTS.batch_size, batchSize, true);
   }
+  if (out !== undefined) {
+    view.setBigUint64(BPF_TEST_RUN_OPTS.data_out, Deno.UnsafePointer.value(Deno.UnsafePointer.of(testFrameOut)), true);
+    view.setUint32(BPF_TEST_RUN_OPTS.data_size_out, testFrameOut.byteLength, true);
+  }
   const result = libbpf().bpf_prog_test_run_opts(program, options);
+  out?.set(testFrameOut.subarray(0, view.getUint32(BPF_TEST_RUN_OPTS.data_size_out, true)));
   return result < 0 ? result : view.getUint32(BPF_TEST_RUN_OPTS.retval, true);
 }
 

@@ -49,6 +49,15 @@ const SYMBOLS = {
   bpf_prog_load: { parameters: ["i32", "buffer", "buffer", "buffer", "usize", "pointer"], result: "i32" },
   // int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const struct bpf_link_create_opts *opts)
   bpf_link_create: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  // int bpf_map_create(enum bpf_map_type type, const char *name, __u32 key_size, __u32 value_size, __u32 max_entries,
+  //                    const struct bpf_map_create_opts *opts)
+  bpf_map_create: { parameters: ["i32", "buffer", "u32", "u32", "u32", "pointer"], result: "i32" },
+  // int bpf_tc_hook_create(struct bpf_tc_hook *hook)
+  bpf_tc_hook_create: { parameters: ["buffer"], result: "i32" },
+  // int bpf_tc_attach(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts)
+  bpf_tc_attach: { parameters: ["buffer", "buffer"], result: "i32" },
+  // int bpf_tc_detach(const struct bpf_tc_hook *hook, const struct bpf_tc_opts *opts)
+  bpf_tc_detach: { parameters: ["buffer", "buffer"], result: "i32" },
   // int bpf_raw_tracepoint_open(const char *name, int prog_fd)
   bpf_raw_tracepoint_open: { parameters: ["buffer", "i32"], result: "i32" },
   // int bpf_xdp_query(int ifindex, int flags, struct bpf_xdp_query_opts *opts)

@@ -41,6 +41,9 @@ export const NETLINK = {
   RTM_GETNEIGH: 30,
   RTM_NEWRULE: 32,
   RTM_DELRULE: 33,
+  RTM_DELQDISC: 37,
+  RTM_NEWTFILTER: 44,
+  RTM_GETTFILTER: 46,
   RTM_NEWNEXTHOP: 104,
   RTM_DELNEXTHOP: 105,
   RTNLGRP_LINK: 1,
@@ -90,6 +93,12 @@ export const NETLINK = {
   RTN_UNICAST: 1,
   RT_TABLE_MAIN: 254,
   RTNH_F_DEAD: 1,
+  TC_H_CLSACT: 0xfffffff1,
+  TC_H_MIN_INGRESS: 0xfff2,
+  TC_H_MIN_EGRESS: 0xfff3,
+  TCA_KIND: 1,
+  TCA_OPTIONS: 2,
+  TCA_BPF_NAME: 7,
   NDA_DST: 1,
   NDA_LLADDR: 2,
   NTF_USE: 1,
@@ -119,6 +128,9 @@ export const IFADDRMSG = { size: 8, ifa_prefixlen: 1, ifa_flags: 2, ifa_index: 4
 
 /** `struct ndmsg` */
 export const NDMSG = { size: 12, ndm_family: 0, ndm_ifindex: 4, ndm_state: 8, ndm_flags: 10 } as const;
+
+/** `struct tcmsg` */
+export const TCMSG = { size: 20, tcm_family: 0, tcm_ifindex: 4, tcm_handle: 8, tcm_parent: 12, tcm_info: 16 } as const;
 
 /** `struct rtmsg` */
 export const RTMSG = { size: 12, rtm_family: 0, rtm_dst_len: 1, rtm_table: 4, rtm_type: 7, rtm_flags: 8 } as const;

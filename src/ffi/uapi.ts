@@ -57,8 +57,11 @@ export const UAPI = {
   XDP_ATTACHED_HW: 3,
   XDP_ATTACHED_MULTI: 4,
   BPF_XDP: 37,
+  BPF_TCX_EGRESS: 47,
   BPF_NOEXIST: 1,
   BPF_PROG_TYPE_XDP: 6,
+  BPF_MAP_TYPE_LRU_HASH: 9,
+  BPF_TC_EGRESS: 2,
   BPF_LINK_TYPE_XDP: 6,
   BPF_F_TEST_XDP_LIVE_FRAMES: 2,
   PROT_READ: 1,
@@ -210,6 +213,12 @@ export const BPF_XDP_QUERY_OPTS = {
 
 /** libbpf's `struct bpf_link_create_opts` up to `flags`; libbpf takes a missing tail as zero. */
 export const BPF_LINK_CREATE_OPTS = { size: 16, sz: 0, flags: 8 } as const;
+
+/** libbpf's `struct bpf_tc_hook` */
+export const BPF_TC_HOOK = { size: 24, sz: 0, ifindex: 8, attach_point: 12, parent: 16 } as const;
+
+/** libbpf's `struct bpf_tc_opts` */
+export const BPF_TC_OPTS = { size: 32, sz: 0, prog_fd: 8, flags: 12, prog_id: 16, handle: 20, priority: 24 } as const;
 
 /** libbpf's `struct bpf_test_run_opts` */
 export const BPF_TEST_RUN_OPTS = {

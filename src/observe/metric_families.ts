@@ -112,6 +112,14 @@ export const METRICS = {
     "reason",
     "mode",
   ),
+  xdpsteer_rule_answered_packets_total: counter(
+    "Packets of local programs that left with the port of a rule with action deliver: answers to its clients",
+    "rule",
+  ),
+  xdpsteer_rule_answered_bytes_total: counter(
+    "Bytes of the frames counted in xdpsteer_rule_answered_packets_total",
+    "rule",
+  ),
   xdpsteer_worker_received_packets_total: counter(
     "Packets a worker took from a queue's rx ring, by rule",
     "rule",
@@ -192,7 +200,7 @@ export const METRICS = {
 
   xdpsteer_repairs_total: counter(
     "Times that something in the kernel was put right which somebody else had changed: the control word, the port " +
-      "table, or the sockets in xsk_map; attached again is in xdpsteer_interface_reattachments_total",
+      "table, the sockets in xsk_map, or the program at tc egress; attached again is in xdpsteer_interface_reattachments_total",
     "what",
   ),
   xdpsteer_problems: gauge("Problems of a kind that there are now: xdpsteer status names them", "kind"),

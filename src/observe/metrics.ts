@@ -111,10 +111,11 @@ function placeLabels(interfaces: readonly InterfaceStatus[]): LabelsOf {
   }));
 }
 
-function addRule(out: Exposition, { name, workers, dropped, passed, guarded }: RuleStatus, labelsOf: LabelsOf): void {
+function addRule(out: Exposition, status: RuleStatus, labelsOf: LabelsOf): void {
+  const { name, workers, dropped, passed, delivered, answered, guarded } = status;
   const rule = labels({ rule: name });
   const inKernel = `${rule},worker="${IN_KERNEL}"`;
-  for (const [fate, { packets, bytes }] of Object.entries({ dropped, passed })) {
+  for (const [fate, { packets, bytes }] of Object.entries({ dropped, passed, delivered })) {
     if (packets === 0) continue;
     out.add("xdpsteer_rule_packets_total", packets, `${inKernel},fate="${fate}"`);
     out.add("xdpsteer_rule_bytes_total", bytes, `${inKernel},fate="${fate}"`);
@@ -126,6 +127,10 @@ function addRule(out: Exposition, { name, workers, dropped, passed, guarded }: R
   }
   if (observed > 0) {
     out.add("xdpsteer_rule_guarded_packets_total", observed, `${rule},reason="limited",mode="observe"`);
+  }
+  if (delivered.packets > 0) {
+    out.add("xdpsteer_rule_answered_packets_total", answered.packets, rule);
+    out.add("xdpsteer_rule_answered_bytes_total", answered.bytes, rule);
   }
   for (const { worker, fates, received } of workers) {
     const inWorker = `${rule},worker="${worker}"`;

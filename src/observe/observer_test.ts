@@ -20,6 +20,7 @@ function busyBox(): FakeAppliance {
   box.serve("", 0, 1, "malformed", 1, 60);
   box.decide("chat", 0, "dropped", 7);
   box.decide("chat", 1, "passed", 8);
+  box.decide("chat", 1, "delivered", 9);
   const [lo, other] = box.interfaces;
   lo!.program.countReason("NOT_UDP", 3);
   Object.assign(other!, { attach: "generic", fallbackReason: "no native XDP" });
@@ -58,8 +59,8 @@ Deno.test("Observer.snapshot() tells every packet once in each account", () => {
   const zero = { ...totals.fates };
   for (const fate of Object.keys(zero)) zero[fate] = 0;
   assert.deepEqual(totals, {
-    seen: 15 + 15 + 3,
-    verdicts: { redirect: 15, pass: 8 + 3, drop: 7 },
+    seen: 15 + 15 + 9 + 3,
+    verdicts: { redirect: 15, pass: 8 + 9 + 3, drop: 7 },
     received: 15,
     redirectErrors: 0,
     socketDrops: 33,
@@ -69,7 +70,7 @@ Deno.test("Observer.snapshot() tells every packet once in each account", () => {
     interfaces.map(({ name, attach, fallbackReason, seen }) => ({ name, attach, fallbackReason, seen })),
     [
       { name: "lo", attach: "native", fallbackReason: "", seen: 10 + 1 + 7 + 3 },
-      { name: "no-such0", attach: "generic", fallbackReason: "no native XDP", seen: 4 + 8 },
+      { name: "no-such0", attach: "generic", fallbackReason: "no native XDP", seen: 4 + 8 + 9 },
     ],
   );
   assert.deepEqual(workers.map(({ received, cpu }) => [received, cpu]), [[11, 3], [4, null]]);
@@ -151,7 +152,7 @@ Deno.test("renderMetrics() tells what guards dropped, by rule and reason, and of
   const of = (reason: string, mode = "enforce"): number =>
     sumOf(metrics, "xdpsteer_rule_guarded_packets_total", { rule: "chat", reason, mode });
   assert.deepEqual([of("denied"), of("banned"), of("limited"), of("limited", "observe")], [10, 20, 30, 40]);
-  assert.equal(sumOf(metrics, "xdpsteer_xdp_seen_packets_total"), 33 + 60, "one that is only observed goes on");
+  assert.equal(sumOf(metrics, "xdpsteer_xdp_seen_packets_total"), 33 + 9 + 60, "one that is only observed goes on");
   for (const reason of ["denied", "banned", "limited"] as const) {
     const at = { interface: "no-such0", verdict: "drop", reason };
     assert.equal(sumOf(metrics, "xdpsteer_xdp_packets_total", at), guarded[reason]);
@@ -161,10 +162,10 @@ Deno.test("renderMetrics() tells what guards dropped, by rule and reason, and of
 Deno.test("renderMetrics() tells the numbers of the snapshot", () => {
   const metrics = scrape(busyBox());
   const sum = (name: MetricName, labels: Record<string, string | number> = {}): number => sumOf(metrics, name, labels);
-  assert.equal(sum("xdpsteer_xdp_seen_packets_total"), 33);
-  assert.equal(sum("xdpsteer_xdp_packets_total"), 33);
+  assert.equal(sum("xdpsteer_xdp_seen_packets_total"), 33 + 9);
+  assert.equal(sum("xdpsteer_xdp_packets_total"), 33 + 9);
   assert.equal(sum("xdpsteer_xdp_packets_total", { interface: "lo", verdict: "pass", reason: "not_udp" }), 3);
-  assert.equal(sum("xdpsteer_rule_packets_total"), 15 + 15);
+  assert.equal(sum("xdpsteer_rule_packets_total"), 15 + 15 + 9);
   assert.equal(sum("xdpsteer_rule_bytes_total", { rule: "game", fate: "counted" }), 600);
   assert.equal(sum("xdpsteer_rule_packets_total", { rule: "chat", worker: "xdp", fate: "passed" }), 8);
   assert.equal(sum("xdpsteer_worker_received_packets_total"), 15);

@@ -78,6 +78,9 @@ export interface RuleStatus {
   readonly dropped: PacketsBytes;
   readonly passed: PacketsBytes;
   readonly guarded: GuardedPackets;
+  /** To local programs on another port; and what these have answered. */
+  readonly delivered: PacketsBytes;
+  readonly answered: PacketsBytes;
   readonly workers: readonly {
     readonly worker: number;
     readonly fates: Readonly<Record<string, PacketsBytes>>;
@@ -178,6 +181,8 @@ export function ruleStatus(
     dropped: counts.dropped,
     passed: counts.passed,
     guarded: counts.guarded,
+    delivered: counts.delivered,
+    answered: counts.answered,
     workers: counts.workers.map(({ fates, received }, worker) => ({
       worker,
       fates: Object.fromEntries(FATES.map((name, index) => [name, fates[index]!])),

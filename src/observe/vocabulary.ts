@@ -30,10 +30,11 @@ export const REASON_WORDS: Readonly<Record<Reason, string>> = {
   denied: "lists say that its source may not send to the rule",
   banned: "its source is banned",
   limited: "its source, or all sources together, send more than the rule allows",
+  delivered: "a rule delivers it to a program of this box, on another port",
 };
 
 /** How a rule's packets that end in the XDP program are called beside the fates of those that reach a worker. */
-export const KERNEL_FATES: readonly string[] = ["dropped", "passed"];
+export const KERNEL_FATES: readonly string[] = ["dropped", "passed", "delivered"];
 
 export interface Outcome {
   readonly where: "xdp" | "socket" | "worker";

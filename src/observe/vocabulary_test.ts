@@ -72,7 +72,7 @@ Deno.test("Grafana shows every fate that is no drop as none, and all others as d
   const served = FATES.filter((fate) => FATE_TABLE[fate].served);
   assert.deepEqual(
     kept.map(({ values }) => values),
-    [["passed", ...served]],
+    [["passed", "delivered", ...served]],
     'the panel "Dropped" leaves out these fates',
   );
 });

@@ -22,6 +22,8 @@ interface ActionEntry {
   readonly answered: boolean;
   /** True if workers handle ICMP errors about packets from its ports, which pass to the kernel stack otherwise. */
   readonly errors: boolean;
+  /** True if the kernel stack puts its fragments together and a program gets them. */
+  readonly takesFragments?: true;
   /** For operators: lower case, without a full stop. */
   readonly words: string;
   /** True if it has settings: a map in YAML, not a word. */
@@ -31,7 +33,14 @@ interface ActionEntry {
 }
 
 export const ACTION_TABLE = {
-  pass: { ends: "kernel", fates: [], answered: false, errors: false, words: "to the kernel stack" },
+  pass: {
+    ends: "kernel",
+    fates: [],
+    answered: false,
+    errors: false,
+    takesFragments: true,
+    words: "to the kernel stack",
+  },
   drop: { ends: "kernel", fates: [], answered: false, errors: false, words: "discard in the driver" },
   count: { ends: "worker", fates: ["counted"], answered: false, errors: false, words: "receive, count and discard" },
   echo: {
@@ -63,6 +72,15 @@ export const ACTION_TABLE = {
     words: "send to backends",
     settings: true,
   },
+  deliver: {
+    ends: "kernel",
+    fates: [],
+    answered: true,
+    errors: false,
+    takesFragments: true,
+    words: "to a program of this box that listens on another port",
+    settings: true,
+  },
   answer: {
     ends: "worker",
     fates: [
@@ -88,6 +106,13 @@ export const ACTION_TABLE = {
 /** The settings of actions. Their schemas are in config/actions.ts. */
 export interface ActionSettings extends Readonly<Record<KindsWith<{ readonly settings: true }>, object>> {
   readonly forward: Forward;
+  readonly deliver: Deliver;
+}
+
+/** Where packets are delivered to. */
+export interface Deliver {
+  /** UDP port of the local program. */
+  readonly port: number;
 }
 
 export type ActionKind = keyof typeof ACTION_TABLE;
@@ -111,11 +136,19 @@ export const KERNEL_ACTIONS = ACTION_KINDS.filter((kind): kind is KernelAction =
 export const WORKER_ACTIONS = ACTION_KINDS.filter((kind): kind is WorkerAction => entryOf(kind).ends === "worker");
 export const RULE_ACTIONS = ACTION_KINDS.filter((kind): kind is RuleAction => entryOf(kind).internal !== true);
 
+/** Those without settings whose packets end in the XDP program: `pass and drop`. */
+export const KERNEL_WORDS = KERNEL_ACTIONS.filter((kind) => !hasSettings(kind)).join(" and ");
+
 /** Actions without settings, which YAML writes as a word. */
 export const PLAIN_ACTIONS = RULE_ACTIONS.filter((kind) => !hasSettings(kind));
 
 export function hasSettings(kind: ActionKind): kind is keyof ActionSettings {
   return entryOf(kind).settings === true;
+}
+
+/** Whether the kernel stack puts its fragments together, so that none has to be dropped. */
+export function takesFragments(kind: ActionKind): boolean {
+  return entryOf(kind).takesFragments === true;
 }
 
 /** Whether its packets end in the XDP program, rather than in a worker. */

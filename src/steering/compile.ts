@@ -4,7 +4,7 @@
  * @module
  */
 import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
-import { ACTION_TABLE, endsInKernel } from "./action.ts";
+import { ACTION_TABLE, endsInKernel, takesFragments } from "./action.ts";
 import { portRuns } from "./port_runs.ts";
 import type { Rule } from "./rule.ts";
 import { RuleChains } from "./rule_chains.ts";
@@ -24,8 +24,9 @@ export function compilePortMap(rules: readonly Rule[], slots: readonly number[])
     const worker = rule.worker === "hash" ? 0 : rule.worker;
     const { kind } = rule.action;
     const { errors } = ACTION_TABLE[kind];
-    const dropsFragments = rule.fragments === "drop" && kind !== "pass";
-    const what = { action, errors, dropsFragments, rule: slots[index]!, worker };
+    const dropsFragments = rule.fragments === "drop" && !takesFragments(kind);
+    const deliver = rule.action.kind === "deliver" ? { deliverTo: rule.action.port } : {};
+    const what = { action, errors, dropsFragments, rule: slots[index]!, worker, ...deliver };
     return rule.ports.map(({ first, last }) => ({ first, last, addresses: rule.addresses, ...what }));
   });
 }
@@ -64,11 +65,10 @@ export function compileWorkerTable(
   for (const port of REFLECTORS) target.answersOnPort[port] = 1;
   rules.forEach((rule, index) => {
     const { kind } = rule.action;
-    if (endsInKernel(kind)) return;
-    target.actionOfRule[slots[index]!] = WORKER_ACTION[kind];
     for (const { first, last } of rule.ports) {
       if (ACTION_TABLE[kind].answered) target.answersOnPort.fill(1, first, last + 1);
     }
+    if (!endsInKernel(kind)) target.actionOfRule[slots[index]!] = WORKER_ACTION[kind];
   });
   const claims = rules.flatMap(({ action, addresses, ports }, index) =>
     endsInKernel(action.kind) ? [] : ports.map((range) => ({ ...range, addresses, slot: slots[index]! }))

@@ -96,7 +96,7 @@ function settingChanges({ action: was, ...before }: Rule, { action: is, ...after
   const of = (inside: object, said: readonly string[]): Settings =>
     Object.fromEntries(Object.entries(inside).filter(([key]) => !said.includes(key)));
   const rule = ["name", ...Object.keys(RULE_WORDS)];
-  const action = ["kind", "mode", "to"];
+  const action = ["kind", "mode", "to", "port"];
   return [
     ...valueChanges("", of(before, rule), of(after, rule)),
     ...was.kind === is.kind ? valueChanges("", of(was, action), of(is, action)) : [],
@@ -133,6 +133,7 @@ function inFile(key: string): string {
 
 /** `count`, `forward to 10.0.0.11:9000 10.0.0.12:9000 (weight 2)` */
 export function describeAction(action: Action): string {
+  if (action.kind === "deliver") return `deliver to port ${action.port}`;
   if (action.kind !== "forward") return action.kind;
   const { mode, to } = action;
   const backends = to.map(({ name, weight }) => (weight === 1 ? name : `${name} (weight ${weight})`));

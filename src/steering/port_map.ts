@@ -12,7 +12,7 @@ export const PORT_COUNT = 65536;
  * What the XDP program does with a port. The order is this module's own; bpf/port_table.ts maps it to the kernel's
  * enum.
  */
-export const PORT_ACTION = { pass: 0, drop: 1, redirect: 2, spread: 3 } as const;
+export const PORT_ACTION = { pass: 0, drop: 1, redirect: 2, spread: 3, deliver: 4 } as const;
 export type PortAction = typeof PORT_ACTION[keyof typeof PORT_ACTION];
 
 /** Ports that are treated alike, both ends among them. */
@@ -32,6 +32,8 @@ export interface PortOwner {
   readonly rule: number;
   /** Worker id; meaningful where the action is redirect. */
   readonly worker: number;
+  /** Where the action is deliver: the port that packets go to instead; the same for all owners of a rule. */
+  readonly deliverTo?: number | undefined;
 }
 
 /** All ports that are listed. Owners of the same port have no address in common that a list or `any` names. */

@@ -53,7 +53,7 @@ Deno.test("PortTable.prepare() writes every port as the kernel then reads it", a
   const map = motley();
   await rig.put(map, 1);
   const kernel = readTable(rig.program);
-  const actions = [ACTION.PASS, ACTION.DROP, ACTION.REDIRECT, ACTION.SPREAD];
+  const actions = [ACTION.PASS, ACTION.DROP, ACTION.REDIRECT, ACTION.SPREAD, ACTION.DELIVER];
   const owners: (PortOwner | undefined)[] = Array(PORT_COUNT).fill(undefined);
   for (const owner of map) owners.fill(owner, owner.first, owner.last + 1);
   for (let port = 0; port < PORT_COUNT; port++) {

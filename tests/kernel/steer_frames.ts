@@ -1,8 +1,9 @@
 /**
  * Frames, and why the XDP program must decide on them as it does. Port {@linkcode LISTED} is steered to a worker, and
- * so are the ports 0, 1 and 65535, and {@linkcode FORWARDED}, whose first fragments are dropped; {@linkcode PASSED} and
- * {@linkcode DROPPED} have rules of that kind, and DROPPED also drops first fragments; all others are unlisted. The box
- * has the addresses that frames are for, and {@linkcode ANYONES} is steered whatever the address.
+ * so are the ports 0, 1 and 65535, and {@linkcode FORWARDED}, whose first fragments are dropped; {@linkcode PASSED},
+ * {@linkcode DELIVERED} and {@linkcode DROPPED} have rules of that kind, and DROPPED also drops first fragments; all
+ * others are unlisted. The box has the addresses that frames are for, and {@linkcode ANYONES} is steered whatever the
+ * address.
  *
  * @module
  */
@@ -22,6 +23,7 @@ export const FORWARDED = 7778;
 export const ANYONES = 7779;
 export const PASSED = 8080;
 export const DROPPED = 11211;
+export const DELIVERED = 53;
 
 export interface FrameCase {
   readonly name: string;
@@ -166,6 +168,10 @@ type Elsewhere = "STEERED" | "UNCOVERED_QUEUE" | "DENIED" | "BANNED" | "LIMITED"
 
 /** By reason: of each at least one. */
 const NOT_STEERED: Readonly<Record<Exclude<Reason, Elsewhere>, Readonly<Record<string, Frame>>>> = {
+  DELIVERED: {
+    "a port with a deliver rule": ipv4({ port: DELIVERED }),
+    "the same over IPv6": ipv6({ port: DELIVERED }),
+  },
   RULE_PASS: { "a port with a pass rule": ipv4({ port: PASSED }), "the same over IPv6": ipv6({ port: PASSED }) },
   RULE_DROP: {
     "a port with a drop rule": ipv4({ port: DROPPED }),

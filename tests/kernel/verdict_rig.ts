@@ -24,7 +24,7 @@ export type Reason = Exclude<keyof typeof REASON, "COUNT">;
 export const OWN_MAC = "02:00:00:00:00:02";
 
 /** What one port's entry says. */
-export interface PortRule extends Partial<Pick<PortOwner, "addresses" | "errors" | "dropsFragments">> {
+export interface PortRule extends Partial<Pick<PortOwner, "addresses" | "deliverTo" | "errors" | "dropsFragments">> {
   readonly action: keyof typeof PORT_ACTION;
   readonly rule?: number;
   readonly worker?: number;

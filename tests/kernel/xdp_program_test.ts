@@ -9,6 +9,7 @@ import { readUdp, UdpPacket } from "../../src/packet/udp.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import {
   ANYONES,
+  DELIVERED,
   DROPPED,
   FORWARDED,
   FRAME_CASES,
@@ -23,6 +24,7 @@ import { LAST_SLOT, portMap, VerdictRig } from "./verdict_rig.ts";
 const RULES = portMap({
   [LISTED]: { action: "redirect", rule: 1 },
   [PASSED]: { action: "pass", rule: 2 },
+  [DELIVERED]: { action: "deliver", rule: 5, deliverTo: 5353 },
   [DROPPED]: { action: "drop", rule: 3, dropsFragments: true },
   [FORWARDED]: { action: "redirect", rule: 6, errors: true, dropsFragments: true },
   [ANYONES]: { action: "redirect", rule: 7, addresses: "any" },

@@ -46,7 +46,12 @@ export class FakeProgram {
     this.#rules = new Float64Array(slots * FIELDS);
   }
 
-  countRule(slot: number, verdict: "redirected" | "dropped" | "passed", packets: number, bytes: number): void {
+  countRule(
+    slot: number,
+    verdict: "redirected" | "dropped" | "passed" | "delivered",
+    packets: number,
+    bytes: number,
+  ): void {
     const at = slot * FIELDS + RULE_PACKETS[verdict];
     this.#rules[at]! += packets;
     this.#rules[at + 1]! += bytes;
@@ -68,7 +73,7 @@ export class FakeProgram {
   readXdpCounters(rules: Float64Array): XdpCounters {
     const byReason = [...this.#reasons];
     const decided = {
-      ...{ STEERED: "redirected", RULE_DROP: "dropped", RULE_PASS: "passed" } as const,
+      ...{ STEERED: "redirected", RULE_DROP: "dropped", RULE_PASS: "passed", DELIVERED: "delivered" } as const,
       ...{ DENIED: "denied", BANNED: "banned", LIMITED: "limited" } as const,
     };
     for (const [reason, verdict] of Object.entries(decided)) {
@@ -247,7 +252,7 @@ export class FakeAppliance implements AskedAppliance {
   }
 
   /** Packets of a rule that end in the XDP program of an interface. */
-  decide(rule: string, networkInterface: number, verdict: "dropped" | "passed", packets: number): void {
+  decide(rule: string, networkInterface: number, verdict: "dropped" | "passed" | "delivered", packets: number): void {
     this.interfaces[networkInterface]!.program.countRule(this.#slot(rule), verdict, packets, packets * 60);
   }
 

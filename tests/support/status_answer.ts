@@ -112,6 +112,8 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
         dropped: action === "drop" ? counts : NONE,
         passed: NONE,
         guarded: { denied: 0, banned: 0, limited: 0, observed: 0 },
+        delivered: NONE,
+        answered: NONE,
         workers: Array.from({ length: workers }, (_, worker) => ({
           worker,
           fates: { counted: worker === 0 ? counted : NONE, tx_ring_full: worker === 0 ? unsent : NONE },

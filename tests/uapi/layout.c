@@ -23,6 +23,8 @@
 #include <linux/icmp.h>
 #include <linux/if.h>
 #include <linux/if_arp.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <stddef.h>
@@ -37,6 +39,9 @@
 #include <sys/un.h>
 #include <time.h>
 
+#ifndef BPF_TCX_EGRESS /* Linux 6.6; an enumerator */
+#define BPF_TCX_EGRESS 47
+#endif
 #ifndef XDP_MAX_TX_SKB_BUDGET /* Linux 6.17; these headers are older */
 #define XDP_MAX_TX_SKB_BUDGET 9
 #endif

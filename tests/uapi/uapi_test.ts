@@ -57,6 +57,8 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   BPF_LINK_INFO: { type: "struct bpf_link_info", table: uapi.BPF_LINK_INFO, inside: { xdp_ifindex: "xdp.ifindex" } },
   BPF_XDP_QUERY_OPTS: { type: "struct bpf_xdp_query_opts", table: uapi.BPF_XDP_QUERY_OPTS, beginning: true },
   BPF_LINK_CREATE_OPTS: { type: "struct bpf_link_create_opts", table: uapi.BPF_LINK_CREATE_OPTS, beginning: true },
+  BPF_TC_HOOK: { type: "struct bpf_tc_hook", table: uapi.BPF_TC_HOOK, beginning: true },
+  BPF_TC_OPTS: { type: "struct bpf_tc_opts", table: uapi.BPF_TC_OPTS, beginning: true },
   BPF_TEST_RUN_OPTS: { type: "struct bpf_test_run_opts", table: uapi.BPF_TEST_RUN_OPTS, beginning: true },
   SOCKADDR_NL: { type: "struct sockaddr_nl", table: netlink.SOCKADDR_NL },
   NLMSGHDR: { type: "struct nlmsghdr", table: netlink.NLMSGHDR },
@@ -64,6 +66,7 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   IFINFOMSG: { type: "struct ifinfomsg", table: netlink.IFINFOMSG },
   IFADDRMSG: { type: "struct ifaddrmsg", table: netlink.IFADDRMSG },
   NDMSG: { type: "struct ndmsg", table: netlink.NDMSG },
+  TCMSG: { type: "struct tcmsg", table: netlink.TCMSG },
   RTMSG: { type: "struct rtmsg", table: netlink.RTMSG },
   RTVIA: {
     type: "struct rtvia",

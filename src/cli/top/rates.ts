@@ -94,9 +94,15 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, numbe
 type Rule = StatusAnswer["rules"][number];
 type Queue = StatusAnswer["interfaces"][number]["queues"][number];
 
-const packetsOf = ({ redirected, dropped, passed }: Rule): number =>
-  redirected.packets + dropped.packets + passed.packets;
-const bytesOf = ({ redirected, dropped, passed }: Rule): number => redirected.bytes + dropped.bytes + passed.bytes;
+/** What becomes of a rule's packets in the XDP program. */
+const verdictsOf = ({ redirected, dropped, passed, delivered }: Rule): readonly Rule["passed"][] => [
+  redirected,
+  dropped,
+  passed,
+  delivered,
+];
+const packetsOf = (rule: Rule): number => sum(verdictsOf(rule).map(({ packets }) => packets));
+const bytesOf = (rule: Rule): number => sum(verdictsOf(rule).map(({ bytes }) => bytes));
 const dropsOf = ({ dropped, workers }: Rule): number =>
   dropped.packets + sum(workers.map(({ fates }) => droppedBy(fates)));
 const droppedBy = (fates: Rule["workers"][number]["fates"]): number =>

@@ -147,13 +147,29 @@ export function logProblems({ isWritable, linesLost }: OutputState): FoundProble
   }];
 }
 
+/** Rules that deliver to a port which no program has. */
+export function deliveryProblems(rules: readonly Rule[], listeners: readonly Listener[]): FoundProblem[] {
+  return rules.flatMap(({ name, action }): FoundProblem[] => {
+    if (action.kind !== "deliver" || listeners.some(({ port }) => port === action.port)) return [];
+    return [{
+      kind: "nobody_listens",
+      subject: name,
+      message: `Nobody listens on port ${action.port}, which rule ${name} delivers to`,
+      fix: `ss -ulpn sport = :${action.port}`,
+    }];
+  });
+}
+
 /** Rules whose packets a program of the box would get if the rule were not there, and was not meant to lose. */
 export function listenerProblems(rules: readonly Rule[], listeners: readonly Listener[]): FoundProblem[] {
   if (listeners.length === 0) return [];
   return rules.flatMap(({ name, ports, action }): FoundProblem[] => {
     if (action.kind === "pass" || action.kind === "drop") return [];
     if (action.kind === "forward" && action.noneLeft === "pass") return []; // it is the one that is left
-    const taken = listeners.filter(({ port }) => ports.some(({ first, last }) => first <= port && port <= last));
+    const own = action.kind === "deliver" ? action.port : undefined; // it is listed too, and gets its packets
+    const taken = listeners.filter(({ port }) =>
+      port !== own && ports.some(({ first, last }) => first <= port && port <= last)
+    );
     if (taken.length === 0) return [];
     const numbers = [...new Set(taken.map(({ port }) => port))].sort((one, other) => one - other);
     const text = numbers.slice(0, SHOWN_PORTS).map((port) => rangeText({ first: port, last: port })).join(", ");

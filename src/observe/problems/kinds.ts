@@ -232,6 +232,14 @@ export const PROBLEM_TABLE = {
     remedy: "see what reads it (the journal, a container runtime, a pipe)",
     alert: "XdpsteerLogUnread",
   },
+  nobody_listens: {
+    severity: "warning",
+    subject: "rule",
+    afterMs: FIRST_ANSWER_MS,
+    words: "a rule delivers to a port that no program of this box listens on: its clients get port unreachable",
+    remedy: "start the program, or name the port that it has (`ss -ulpn`)",
+    alert: "XdpsteerNobodyListens",
+  },
   local_listener: {
     severity: "warning",
     subject: "rule",

@@ -18,6 +18,7 @@ import { backendProblems, ruleProblems } from "./find_forwarding.ts";
 import { Growth, type LossCounts, lossProblems } from "./find_losses.ts";
 import {
   captureProblems,
+  deliveryProblems,
   fileProblems,
   interfaceProblems,
   listenerProblems,
@@ -161,6 +162,7 @@ export class Problems implements Disposable {
       log: () => logProblems(outputState()),
       file: () => fileProblems(configFile, reloader.file),
       listeners: () => listenerProblems(steering.rules, this.#listenersAt(now)),
+      deliveries: () => deliveryProblems(steering.rules, this.#listenersAt(now)),
     };
     return Object.entries(finders).flatMap(([what, find]) => {
       try {

@@ -78,11 +78,11 @@ export class Program implements AsyncDisposable {
 export const DNS_PORT = 53;
 
 /** dnsmasq, which knows an address for every name below "test". */
-export function dnsServer(namespace: string, addresses: readonly string[]): Promise<Program> {
+export function dnsServer(namespace: string, addresses: readonly string[], port = DNS_PORT): Promise<Program> {
   const argv = [
     ...["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--pid-file=", "--user=root"],
     ...["--no-resolv", "--no-hosts", "--bind-interfaces", ...addresses.map((address) => `--listen-address=${address}`)],
-    ...[`--port=${DNS_PORT}`, "--address=/test/192.0.2.1", "--address=/test/2001:db8::1"],
+    ...[`--port=${port}`, "--address=/test/192.0.2.1", "--address=/test/2001:db8::1"],
   ];
   return Program.start(namespace, argv, "started, version");
 }
@@ -91,6 +91,10 @@ export function dnsServer(namespace: string, addresses: readonly string[]): Prom
 export const NAMES = 1000;
 /** Queries that a load has under way at once. */
 export const UNDER_WAY = 20;
+
+/** Queries a second of a load that goes on until it is stopped. */
+const STEADY_RATE = 2000;
+const FOR_LONG_S = 600;
 
 export interface DnsReport {
   readonly sent: number;
@@ -104,34 +108,45 @@ export interface DnsReport {
 export class DnsLoad implements AsyncDisposable {
   private constructor(private readonly program: Program, private readonly directory: TempDir) {}
 
-  static async start(namespace: string, address: string, rounds: number): Promise<DnsLoad> {
+  /** @param rounds Undefined: until it is stopped, at {@linkcode STEADY_RATE}. */
+  static async start(namespace: string, address: string, rounds?: number): Promise<DnsLoad> {
     const directory = await TempDir.create();
     const queries = `${directory.path}/queries`;
     const lines = Array.from({ length: NAMES }, (_, index) => `host${index}.test ${index % 2 === 0 ? "A" : "AAAA"}\n`);
     await Deno.writeTextFile(queries, lines.join(""));
-    const shape = ["-t", "30", "-c", "8", "-T", "1", "-q", `${UNDER_WAY}`, "-n", `${rounds}`];
+    const length = rounds === undefined ? ["-l", `${FOR_LONG_S}`, "-Q", `${STEADY_RATE}`] : ["-n", `${rounds}`];
+    const shape = ["-t", "30", "-c", "8", "-T", "1", "-q", `${UNDER_WAY}`, ...length];
     const argv = ["dnsperf", "-s", address, "-p", `${DNS_PORT}`, "-d", queries, ...shape];
     return new DnsLoad(Program.run(namespace, argv), directory);
   }
 
   /** Waits for the end. */
   async report(): Promise<DnsReport> {
-    const text = await this.program.result();
-    const count = (name: string): number => Number(new RegExp(`Queries ${name}: +(\\d+)`).exec(text)?.[1] ?? NaN);
-    const [, list = ""] = /Response codes: +(.*)/.exec(text) ?? assert.fail(text);
-    const codes = [...list.matchAll(/(\w+) (\d+) \(/g)].map(([, code, times]) => [code!, Number(times)]);
-    return {
-      sent: count("sent"),
-      completed: count("completed"),
-      lost: count("lost"),
-      codes: Object.fromEntries(codes),
-    };
+    return reportIn(await this.program.result());
+  }
+
+  /** Ends it, with what is under way at that moment taken for not sent. */
+  async stop(): Promise<DnsReport> {
+    return reportIn(await this.program.interrupt());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.program[Symbol.asyncDispose]();
     await this.directory[Symbol.asyncDispose]();
   }
+}
+
+function reportIn(text: string): DnsReport {
+  const count = (name: string): number => Number(new RegExp(`Queries ${name}: +(\\d+)`).exec(text)?.[1] ?? NaN);
+  const [, list = ""] = /Response codes: +(.*)/.exec(text) ?? assert.fail(text);
+  const codes = [...list.matchAll(/(\w+) (\d+) \(/g)].map(([, code, times]) => [code!, Number(times)]);
+  const interrupted = count("interrupted");
+  return {
+    sent: count("sent") - (Number.isNaN(interrupted) ? 0 : interrupted),
+    completed: count("completed"),
+    lost: count("lost"),
+    codes: Object.fromEntries(codes),
+  };
 }
 
 export const IPERF_PORT = 5201;
