@@ -6,7 +6,7 @@
  */
 import objectBytes from "../../build/steer.bpf.o" with { type: "bytes" };
 import { messageOf, SteerError } from "../errors.ts";
-import { syscallError } from "../ffi/errno.ts";
+import { ERRNO, syscallError } from "../ffi/errno.ts";
 import { readRegularFile } from "../ffi/held_file.ts";
 import {
   type BpfObjectHandle,
@@ -255,7 +255,10 @@ export class SteeringProgram implements Disposable {
    */
   addSocket(queue: number, worker: number, socketFd: number): boolean {
     const key = u32(queue * this.workerCount + worker);
-    return updateElement(this.#fds.xsk, key, u32(socketFd), BigInt(UAPI.BPF_NOEXIST)) === 0;
+    const value = u32(socketFd);
+    // BPF_NOEXIST alone would not tell: it succeeds too where this very socket is there.
+    if (updateElement(this.#fds.xsk, key, value, BigInt(UAPI.BPF_EXIST)) !== -ERRNO.ENOENT) return false;
+    return updateElement(this.#fds.xsk, key, value, BigInt(UAPI.BPF_NOEXIST)) === 0;
   }
 
   /** Packets that no rule decided, for one reason. One system call. */

@@ -97,7 +97,7 @@ export function reuseMap(map: BpfMapHandle, fd: number): void {
   checked(libbpf().bpf_map__reuse_fd(map, fd), "bpf_map__reuse_fd", "share a BPF map");
 }
 
-/** @param flags `BPF_NOEXIST`: only where there is none. @returns 0 or `-errno`. */
+/** @param flags `BPF_NOEXIST`: only where there is none; `BPF_EXIST`: where there is one. @returns 0 or `-errno`. */
 export function updateElement(
   fd: number,
   key: Uint8Array<ArrayBuffer>,

@@ -41,7 +41,8 @@ export const METRICS = {
   ),
   xdpsteer_redirect_errors_total: counter(
     "Packets lost because the kernel could not redirect them to a socket, by errno; those with ENOBUFS, ENOMEM or " +
-      "ENOSPC are in xdpsteer_xsk_drops_total too. Counted while the kernel's tracepoints are watched",
+      "ENOSPC are in xdpsteer_xsk_drops_total too. Counted while the kernel's tracepoints are watched: from shortly after " +
+      "the start",
     "interface",
     "errno",
   ),

@@ -2,6 +2,7 @@
  * Problems that somebody causes and ends, one after the other: each is told, and so is its end. How long that took is
  * printed, for people to judge: docs/decisions/0034-said-within-two-seconds.md says what it is to be.
  */
+import assert from "node:assert/strict";
 import { ACTION, CONTROL, PORT_ENTRY } from "../../src/bpf/layout.gen.ts";
 import type { ProblemKind } from "../../src/observe/problems/kinds.ts";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
@@ -79,5 +80,7 @@ Deno.test("each problem that somebody causes is told, and so is its end", async 
   };
   const told: Told[] = [];
   for (const [kind, begin] of Object.entries(troubles)) told.push(await trouble(box, kind as ProblemKind, begin));
+  // Packets on a queue without sockets are no sign that somebody has taken one away.
+  assert.equal((await box.metrics()).get('xdpsteer_repairs_total{what="xsk_map"}'), 0);
   await Deno.stderr.write(new TextEncoder().encode(`${JSON.stringify(told)}\n`));
 });
