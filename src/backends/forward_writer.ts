@@ -28,7 +28,7 @@ import { fillMaglev } from "../steering/maglev.ts";
 import type { Backend as ConfiguredBackend, Forward } from "../steering/forward.ts";
 import { checkOf } from "./health/backend_checks.ts";
 import type { CheckedBackend } from "./health/checks.ts";
-import type { FrameDevice, NextHop, NextHopSource } from "./next_hop/next_hops.ts";
+import type { FrameDevice, NextHop, NextHopSource, NoRoute } from "./next_hop/next_hops.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
 import { noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
@@ -47,6 +47,8 @@ export interface Backend {
   /** How long it may drain when it is no longer named, ms. */
   readonly drainMs: number;
   nextHop: NextHop | undefined;
+  /** Why there is no next hop. */
+  noRoute?: NoRoute | undefined;
   /** What the box sends from to it; stays known while there is no route to it, so that its answers are. */
   source: Uint8Array | undefined;
   /** By which it answers; NO_ARRIVAL before that is known. Stays known like {@linkcode source}. */
@@ -158,6 +160,7 @@ export class ForwardWriter {
   #writeBackend({ backends: words }: ForwardTable, backend: Backend, nextHops: NextHopSource): void {
     const { spec, address, row } = backend;
     const nextHop = backend.nextHop = nextHops.lookup(address);
+    backend.noRoute = nextHop === undefined ? nextHops.noRoute : undefined;
     if (nextHop !== undefined) {
       backend.source = nextHop.source;
       backend.arrival = this.#arrival(nextHop);

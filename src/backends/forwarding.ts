@@ -163,8 +163,8 @@ export class Forwarding implements AsyncDisposable {
       const drainMs = drains.length === 0
         ? known?.drainMs ?? 0
         : Math.max(...drains.map(({ spec: { drainTimeout } }) => drainTimeout)) * 1000;
-      const { address = parseAddress(spec.address), nextHop, source, arrival = NO_ARRIVAL } = known ?? {};
-      const backend: Backend = { spec, address, ...row, checks, drainMs, nextHop, source, arrival };
+      const { address = parseAddress(spec.address), nextHop, noRoute, source, arrival = NO_ARRIVAL } = known ?? {};
+      const backend: Backend = { spec, address, ...row, checks, drainMs, nextHop, noRoute, source, arrival };
       // One whose sessions have been ended stays so until the rules name it again.
       return [name, row.leftMs !== undefined && known?.generation === 0 ? { ...backend, generation: 0 } : backend];
     }));

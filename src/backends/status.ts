@@ -56,7 +56,7 @@ export function backendStatuses(
 ): BackendStatus[] {
   const naming = new Map<string, string[]>([...backends.keys()].map((name) => [name, []]));
   for (const { name: rule, spec } of rules) for (const { name } of spec.to) naming.get(name)?.push(rule);
-  return [...backends.values()].map(({ spec: { name }, row, leftMs, checks, nextHop }) => {
+  return [...backends.values()].map(({ spec: { name }, row, leftMs, checks, nextHop, noRoute }) => {
     const checked = checks.flatMap(({ key }) => health.get(key) ?? []);
     return {
       name,
@@ -70,7 +70,7 @@ export function backendStatuses(
         mac: nextHop.mac === null ? null : formatMac(nextHop.mac),
         mtu: nextHop.mtu,
       },
-      noWay: noWayTo(nextHop, interfaces),
+      noWay: noWayTo(nextHop, interfaces, noRoute),
     };
   });
 }
@@ -84,12 +84,12 @@ export function ruleBackends(
     rule,
     noneLeft: spec.noneLeft,
     backends: spec.to.map((backend) => {
-      const { address, nextHop } = backends.get(backend.name)!;
+      const { address, nextHop, noRoute } = backends.get(backend.name)!;
       return {
         name: backend.name,
         isIpv6: address.length === 16,
         healthy: isHealthy(spec, backend, health),
-        noWay: noWayTo(nextHop, interfaces),
+        noWay: noWayTo(nextHop, interfaces, noRoute),
       };
     }),
   }));

@@ -4,7 +4,7 @@
  * @module
  */
 import { MAX_VLAN_TAGS } from "../packet/udp.ts";
-import type { NextHop } from "./next_hop/next_hops.ts";
+import type { NextHop, NoRoute } from "./next_hop/next_hops.ts";
 
 /** What has to be known of a steered interface. */
 export interface WayOut {
@@ -21,6 +21,8 @@ export interface NoWay {
   readonly kind: "no_route" | "not_steered" | "not_attached" | "down" | "no_neighbour";
   /** The interface that the route leads out of; null where there is no route. */
   readonly interface: string | null;
+  /** What the kernel says instead of a route. */
+  readonly noRoute?: NoRoute;
   /** In words; begins small and ends without a full stop. */
   readonly text: string;
 }
@@ -30,9 +32,21 @@ export function wayOutOf({ ifindex }: Pick<NextHop, "ifindex">, interfaces: read
   return interfaces.findIndex((each) => each.ifindex === ifindex && each.condition.state === "attached");
 }
 
-/** Why packets do not get to a next hop; null where they do. */
-export function noWayTo(nextHop: NextHop | undefined, interfaces: readonly WayOut[]): NoWay | null {
-  if (nextHop === undefined) return { kind: "no_route", interface: null, text: "no route" };
+const NO_ROUTE_WORDS: Readonly<Record<NoRoute, string>> = {
+  none: "no route",
+  own: "it is an address of this box",
+  group: "it is a broadcast or multicast address",
+  refused: "a route refuses its packets (unreachable, blackhole or prohibit)",
+  no_ethernet: "its route leads out of no Ethernet interface, or wraps its packets",
+};
+
+/** Why packets do not get to a next hop; null where they do. @param noRoute Why there is none. */
+export function noWayTo(
+  nextHop: NextHop | undefined,
+  interfaces: readonly WayOut[],
+  noRoute: NoRoute = "none",
+): NoWay | null {
+  if (nextHop === undefined) return { kind: "no_route", interface: null, noRoute, text: NO_ROUTE_WORDS[noRoute] };
   const { interfaceName: name } = nextHop;
   const no = (kind: NoWay["kind"], text: string): NoWay => ({ kind, interface: name, text });
   if (wayOutOf(nextHop, interfaces) < 0) {

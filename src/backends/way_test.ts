@@ -31,6 +31,8 @@ Deno.test("noWayTo() says why no packet gets to a backend", () => {
       [{ ...HOP, mac: null }, [ETH1], "no_neighbour", "the next hop behind lan0 does not answer"],
     ] as const
   ) {
-    assert.deepEqual(noWayTo(hop, interfaces), { kind, interface: hop === undefined ? null : "lan0", text });
+    const expected = hop === undefined ? { interface: null, noRoute: "none" } : { interface: "lan0" };
+    assert.deepEqual(noWayTo(hop, interfaces), { kind, ...expected, text });
   }
+  assert.equal(noWayTo(undefined, [ETH0], "own")!.text, "it is an address of this box");
 });

@@ -37,7 +37,11 @@ function takeApart(text: string): BackendAddress | string {
   if (startsWithZero(digits)) return `has the port ${digits}, which ${ZERO}`;
   const port = Number(digits);
   if (port < 1 || port > LAST_PORT) return `has the port ${port}, which is out of range (1 to ${LAST_PORT})`;
-  const fault = bytes.length === 4 ? ipv4Fault(bytes) : ipv6Fault(bytes);
+  const fault = isLinkLocal(bytes)
+    ? "is a link-local address, which each interface may have another host for"
+    : bytes.length === 4
+    ? ipv4Fault(bytes)
+    : ipv6Fault(bytes);
   if (fault !== undefined) return fault;
   // One spelling of each address: the name decides what a Maglev table looks like, on every box.
   const address = shortest(host);
@@ -55,10 +59,13 @@ export function readOwnAddress(text: string): string | undefined {
 export function ownAddressFault(text: string): string {
   const bytes = bytesOf(text);
   if (bytes === undefined) return readBackend(text) === undefined ? hostFault(text, text.includes(":")) : "has a port";
-  if (bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80 && bytes.length === 16) {
-    return "is a link-local address, which no route leads to";
-  }
+  if (isLinkLocal(bytes)) return "is a link-local address, which no route leads to";
   return (bytes.length === 4 ? ipv4Fault(bytes) : ipv6Fault(bytes)) ?? "";
+}
+
+/** Whether it is an IPv6 address of one link. */
+function isLinkLocal(bytes: Uint8Array): boolean {
+  return bytes.length === 16 && bytes[0] === 0xfe && (bytes[1]! & 0xc0) === 0x80;
 }
 
 /** The shortest spelling of an address that can be read. */

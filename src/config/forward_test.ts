@@ -66,6 +66,8 @@ const BACKENDS: Readonly<Record<string, string>> = {
   "[::]:53": "is not the address of a host (::)",
   "224.0.0.1:53": "is a multicast address, and one host is expected",
   "[ff02::1]:53": "is a multicast address, and one host is expected",
+  "[fe80::1]:53": "is a link-local address, which each interface may have another host for",
+  "[febf::1]:53": "is a link-local address, which each interface may have another host for",
   "255.255.255.255:53": "is the broadcast address, and one host is expected",
   "240.0.0.1:53": "is in the reserved range 240.0.0.0/4",
   "10.0.0.256:53": "has an address that is not four numbers from 0 to 255",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { sleep, until } from "../e2e/support/wait.ts";
 import { IPV4, IPV6, MACS, TestNetwork } from "../support/netns.ts";
+import type { NoRoute } from "../../src/backends/next_hop/next_hops.ts";
 import { NextHopProcess, type NextHopText } from "../support/next_hop_cli.ts";
 
 const DEVICE = "steer0";
@@ -205,19 +206,21 @@ Deno.test("NextHops.lookup() has no next hop where the kernel sends nothing", as
   }
   await ip(network, `route add 198.51.100.0/24 encap seg6 mode encap segs 2001:db8:9::1 dev ${DEVICE}`);
   await using process = await NextHopProcess.start(network);
-  const local = ["127.0.0.1", "::1", IPV4.steer, IPV6.steer];
-  const refused = ["192.0.2.9", "192.0.2.11", "192.0.2.8", "2001:db8::9", "2001:db8::11", "2001:db8::8"];
-  const others = [
-    "203.0.113.1",
-    "2001:db8:2::1",
-    "10.11.0.255",
-    "224.0.0.5",
-    "ff02::1",
-    "255.255.255.255",
-    "198.51.100.1",
-  ];
-  for (const destination of [...local, ...refused, ...others]) {
+  const destinations: Readonly<Record<NoRoute, readonly string[]>> = {
+    own: ["127.0.0.1", "::1", IPV4.steer, IPV6.steer],
+    refused: ["192.0.2.9", "192.0.2.11", "192.0.2.8", "2001:db8::9", "2001:db8::11", "2001:db8::8"],
+    none: ["203.0.113.1", "2001:db8:2::1"],
+    group: ["10.11.0.255"],
+    no_ethernet: ["198.51.100.1"],
+  };
+  for (const destination of ["224.0.0.5", "ff02::1", "255.255.255.255"]) { // no backend can be one of these
     assert.equal(await process.lookup(destination), null, destination);
+  }
+  for (const [why, those] of Object.entries(destinations)) {
+    for (const destination of those) {
+      assert.equal(await process.lookup(destination), null, destination);
+      assert.equal(await process.noRoute(destination), why, destination);
+    }
   }
 });
 

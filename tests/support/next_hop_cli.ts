@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type NextHop, NextHops } from "../../src/backends/next_hop/next_hops.ts";
+import { type NextHop, NextHops, type NoRoute } from "../../src/backends/next_hop/next_hops.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { AnsweringProcess, answerRequests } from "./answering_process.ts";
 import { type SpawnOptions, type TestNetwork } from "./netns.ts";
@@ -20,7 +20,7 @@ export type NextHopText = Omit<NextHop, "source" | "sourceMac" | "gateway" | "ma
 type Request =
   | { readonly call: "open" }
   | { readonly call: "routes" }
-  | { readonly call: "lookup" | "provoke" | "failed"; readonly destination: string };
+  | { readonly call: "lookup" | "why" | "provoke" | "failed"; readonly destination: string };
 
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 const ip = (bytes: Uint8Array): string =>
@@ -60,6 +60,11 @@ export class NextHopProcess extends AnsweringProcess<Request, "change"> {
 
   lookup(destination: string): Promise<NextHopText | null> {
     return this.ask({ call: "lookup", destination }) as Promise<NextHopText | null>;
+  }
+
+  /** Why there is no next hop. */
+  noRoute(destination: string): Promise<NoRoute> {
+    return this.ask({ call: "why", destination }) as Promise<NoRoute>;
   }
 
   /** The kernel's routes: `10.11.0.0/24 0`, the last number being the MTU. */
@@ -104,6 +109,7 @@ async function main(): Promise<void> {
     const destination = parseAddress(request.destination);
     const nextHop = nextHops!.lookup(destination);
     if (request.call === "lookup") return nextHop === undefined ? null : asText(nextHop);
+    if (request.call === "why") return nextHops!.noRoute;
     if (nextHop === undefined) throw new Error(`There is no route to ${request.destination}`);
     return request.call === "failed"
       ? nextHops!.neighbourFailed(nextHop, destination)

@@ -59,9 +59,25 @@ const LIST_ROUTES = "list the routes";
 const log = logger("next_hop");
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/**
+ * Why there is no next hop. `none`: the kernel has no route; `own`: it is an address of this box; `group`: a broadcast
+ * or multicast address; `refused`: a route says unreachable, blackhole or prohibit; `no_ethernet`: the route leads out
+ * of no Ethernet interface, or wraps its packets.
+ */
+export type NoRoute = "none" | "own" | "group" | "refused" | "no_ethernet";
+
+const NO_ROUTE_OF_TYPE: ReadonlyMap<number, NoRoute> = new Map([
+  [NETLINK.RTN_UNICAST, "no_ethernet"],
+  [NETLINK.RTN_LOCAL, "own"],
+  [NETLINK.RTN_BROADCAST, "group"],
+  [NETLINK.RTN_MULTICAST, "group"],
+]);
+
 /** Ways to destinations: what {@linkcode NextHops} knows, and what tests make up. */
 export interface NextHopSource extends Disposable {
   lookup(destination: Uint8Array): NextHop | undefined;
+  /** Why the last lookup found none. */
+  readonly noRoute?: NoRoute;
   devices(): readonly FrameDevice[];
   routes(): readonly PrefixRoute[];
   provoke(nextHop: NextHop, destination: Uint8Array): void;
@@ -69,6 +85,7 @@ export interface NextHopSource extends Disposable {
 
 /** The next hops of the network namespace that the process is in. */
 export class NextHops implements NextHopSource {
+  noRoute: NoRoute = "none";
   #tables: KernelTables;
   /** True where the tables may lack something the kernel has. */
   #incomplete = false;
@@ -125,7 +142,12 @@ export class NextHops implements NextHopSource {
       if (type === NETLINK.RTM_NEWROUTE) route = parseRoute(body);
     });
     if (errno !== 0 && !NO_WAY.has(errno)) throw syscallError("RTM_GETROUTE", errno, LOOK_UP);
-    return route === undefined ? undefined : this.#tables.nextHop(route, destination);
+    if (route === undefined) {
+      this.noRoute = errno === ERRNO.ENETUNREACH ? "none" : "refused";
+      return undefined;
+    }
+    this.noRoute = NO_ROUTE_OF_TYPE.get(route.type) ?? "refused";
+    return this.#tables.nextHop(route, destination);
   }
 
   /** All devices by which frames can come, as the kernel has told so far. */

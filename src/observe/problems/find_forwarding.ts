@@ -4,6 +4,7 @@
  * @module
  */
 import type { BackendStatus, RuleBackend, RuleBackends } from "../../backends/status.ts";
+import type { NoRoute } from "../../backends/next_hop/next_hops.ts";
 import type { NoWay } from "../../backends/way.ts";
 import { plural } from "../../text.ts";
 import type { FoundProblem, ProblemKind } from "./kinds.ts";
@@ -113,12 +114,19 @@ function wayProblem(name: string, noWay: NoWay): FoundProblem {
   };
 }
 
-function wayFix(name: string, { kind, interface: by }: NoWay): string {
+function wayFix(name: string, { kind, interface: by, noRoute = "none" }: NoWay): string {
   const host = hostOf(name);
   const ip = host.includes(":") ? "ip -6" : "ip";
+  const correct = "correct the address under to:";
+  const routes: Readonly<Record<NoRoute, string>> = {
+    none: `${ip} route add ${host} dev INTERFACE, or via GATEWAY if a router is between; or ${correct}`,
+    own: `${correct}; or action: pass, if a program of this box is to have the packets`,
+    group: correct,
+    refused: `delete that route, which ${ip} route show table all lists; or ${correct}`,
+    no_ethernet: `route it out of an Ethernet interface that is listed: ${ip} route get ${host}`,
+  };
   const fixes: Readonly<Record<NoWay["kind"], string>> = {
-    no_route:
-      `${ip} route add ${host} dev INTERFACE, or via GATEWAY if a router is between; or correct the address under to:`,
+    no_route: routes[noRoute],
     not_steered: `add { name: ${by} } to interfaces: and restart, or change the route: ip route get ${host}`,
     not_attached: `xdpsteer doctor --interface ${by}; it is tried again every second`,
     down: `ip link set dev ${by} up; ethtool ${by}`,

@@ -105,6 +105,10 @@ Deno.test("backendProblems() tells of each thing in the way to a backend, with w
   assert.match(unsteered!.fix!, /\{ name: eth1 \}/);
   const [far] = backendProblems([status({ name: "[2001:db8::1]:53", noWay: noWay("no_route"), nextHop: null })]);
   assert.match(far!.fix!, /^ip -6 route add 2001:db8::1 dev INTERFACE,/);
+  const own: NoWay = { ...noWay("no_route"), noRoute: "own", text: "it is an address of this box" };
+  const [itself] = backendProblems([status({ noWay: own })]);
+  assert.equal(itself!.message, "No packet gets to backend 10.0.0.1:53: it is an address of this box");
+  assert.match(itself!.fix!, /^correct the address under to:/, "a route would not help");
   for (const [kind, fix] of Object.entries(FIXES)) {
     const way = noWay(kind as NoWay["kind"]);
     assert.equal(backendProblems([status({ noWay: way })])[0]!.fix, fix);
