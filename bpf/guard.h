@@ -4,6 +4,7 @@
 #define XDPSTEER_GUARD_H
 
 #include "address.h"
+#include "limit.h"
 #include "source_lists.h"
 
 /* Two halves, written by userspace through mmap; the half in force is that of the port table. */
@@ -63,6 +64,14 @@ __noinline __u32 guard(struct xdp_md *ctx, __u32 address_at, __u32 address_words
 					  record->policies)) {
 		counters->denied++;
 		return STEER_REASON_DENIED;
+	}
+	if (record->limit && !is_within_limit(ctx, address_at, address_words, table, record->limit)) {
+		if (limit_of(table, record->limit)->flags & STEER_RULE_LIMIT_FLAG_OBSERVE) {
+			counters->observed++;
+			return 0;
+		}
+		counters->limited++;
+		return STEER_REASON_LIMITED;
 	}
 	return 0;
 }

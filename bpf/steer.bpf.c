@@ -20,9 +20,6 @@
 #include "shared_maps.h"
 #include "steer.h"
 
-/* Set before load; the verifier then knows worker_count as a constant. */
-const volatile struct steer_parameters parameters = { .worker_count = 1 };
-
 /* Index = queue * worker_count + worker. Sized before load to (highest covered queue + 1) * worker_count. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);

@@ -25,6 +25,13 @@ enum steer_limit {
 	STEER_SOURCE_CLASSES = 65536,
 	STEER_RULE_ROOM = 16384, /* rule slots, to the next power of two */
 	STEER_FLOWS = 65536,     /* clients that deliveries are remembered of */
+	STEER_LIMITS = 1024,        /* rules with limits, and number 0, which is none */
+	STEER_SOURCE_SETS = 32768,  /* of sources that are being counted */
+	STEER_SET_PLACES = 8,
+	STEER_TIME_SHIFT = 8,       /* buckets count in 1/256 ns */
+	STEER_BYTE_SHIFT = 16,      /* and bytes cost 1/65536 of these */
+	STEER_BANS = 65536,         /* most bans of each IP version */
+	STEER_BAN_FILTER_WORDS = 1024, /* of 64 bits */
 };
 
 /* What an entry of the lists of sources is: a class, or with NODE the line of a node. Bits. */
@@ -190,6 +197,73 @@ struct steer_control {
 /* Who may send to a rule, by half and slot. */
 struct steer_rule_guard {
 	__u64 policies; /* those whose lists are the rule's: a bit each */
+	__u16 limit;    /* number of the rule's limit, 0 for none */
+	__u16 bans;     /* number of the rule's own bans, 0 for none */
+	__u32 flags;    /* enum steer_guard_flag */
+};
+
+enum steer_guard_flag {
+	STEER_GUARD_FLAG_BANS = 1, /* there are bans for all rules */
+};
+
+/* How much a rule takes. Costs and sizes of buckets as in limit.h; a cost of 0 is no bound. */
+struct steer_rule_limit {
+	__u64 source_packet;
+	__u64 source_packets; /* size of the bucket */
+	__u64 source_byte;
+	__u64 source_bytes;
+	__u64 total_packet;
+	__u64 total_packets;
+	__u64 total_byte;
+	__u64 total_bytes;
+	__u64 ipv6_mask; /* of the first half of an address, as it is in a packet */
+	__be32 ipv4_mask;
+	__u32 identity;  /* differs from that of any rule that had the number before: at most 30 bits */
+	__u32 flags;     /* enum steer_rule_limit_flag */
+} __attribute__((aligned(128)));
+
+enum steer_rule_limit_flag {
+	STEER_RULE_LIMIT_FLAG_BAN = 1,     /* userspace bans sources that send more */
+	STEER_RULE_LIMIT_FLAG_OBSERVE = 2, /* counts, and drops nothing */
+};
+
+/* Buckets of a rule's total. */
+struct steer_total {
+	__u64 packets;
+	__u64 bytes;
+} __attribute__((aligned(64)));
+
+/* Sources that are being counted, by a hash. What most packets need stands in the first two cache lines. */
+struct steer_source_set {
+	struct {
+		__u64 tag; /* whose place it is, or was; 0: nobody's */
+		__u64 packets;
+	} places[STEER_SET_PLACES];
+	__u64 bytes[STEER_SET_PLACES];
+	__u32 asked[STEER_SET_PLACES]; /* when a ban was asked for last */
+	__u64 shared_packets;          /* of all sources that find no place */
+	__u64 shared_bytes;
+	__u64 reserved[2];
+};
+
+/* A source that is to be banned. */
+struct steer_ban_request {
+	__u32 limit;
+	__u32 family; /* 4 or 6 */
+	__be32 address[4];
+};
+
+/* Keys of bans; the length counts the bits of the scope, too. */
+struct steer_ipv4_ban {
+	__u32 length;
+	__be32 scope; /* 0: all rules; else the number of the rule's own bans */
+	__be32 address[1];
+};
+
+struct steer_ipv6_ban {
+	__u32 length;
+	__be32 scope;
+	__be32 address[4];
 };
 
 /* By rule slot: packets by reason, and those that a guard which only observes would have dropped. */
@@ -294,6 +368,7 @@ struct steer_event_limit {
 /* Read-only data, written by userspace before load. The only variable in .rodata, so it starts at offset 0. */
 struct steer_parameters {
 	__u32 worker_count;
+	__u64 source_key[2]; /* of the hash that finds the places of sources */
 	/* Never read: puts the types that no map names into the BTF, where the layout generator finds them. */
 	struct {
 		enum steer_limit limit;
@@ -303,11 +378,15 @@ struct steer_parameters {
 		enum steer_address_flag address_flag;
 		enum steer_device_flag device_flag;
 		enum steer_source_entry source_entry;
+		enum steer_guard_flag guard_flag;
+		enum steer_rule_limit_flag limit_flag;
 		enum steer_reason reason;
 		enum steer_verdict verdict;
 		enum steer_verdict_of verdict_of;
 		enum steer_event_kind event_kind;
 		struct steer_event event;
+		struct steer_ban_request ban_request;
+		struct steer_source_set source_set;
 		struct steer_ipv4_node ipv4_node;
 		struct steer_ipv6_node ipv6_node;
 		struct steer_flow flow;

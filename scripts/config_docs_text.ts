@@ -47,6 +47,14 @@ export const KEY_VALUES: Readonly<Record<string, string>> = {
   "steering[].name": "a name",
   "steering[].ports": "a port, a range in quotes, or a list of these",
   "steering[].addresses": "`own`, `any`, an address or a prefix, or a list of these",
+  "steering[].limit.per_source.packets": "a number with `/s` after it, or `k/s`, `M/s`",
+  "steering[].limit.per_source.bytes":
+    "a number with `B/s` after it, or `kB/s`, `MB/s`, `GB/s`, `KiB/s`, `MiB/s`, `GiB/s`",
+  "steering[].limit.per_source.burst_bytes": "a number of bytes, or one with `kB`, `MB`, `KiB` or `MiB` after it",
+  "steering[].limit.total.packets": "a number with `/s` after it, or `k/s`, `M/s`",
+  "steering[].limit.total.bytes": "a number with `B/s` after it, or `kB/s`, `MB/s`, `GB/s`, `KiB/s`, `MiB/s`, `GiB/s`",
+  "steering[].limit.total.burst_bytes": "a number of bytes, or one with `kB`, `MB`, `KiB` or `MiB` after it",
+  "steering[].limit.ban": "a number of seconds, or one with `s`, `m`, `h` or `d` after it",
   "steering[].capture": "a path, or a map with `file`, `snap`, `sample`, `rotate`",
   "steering[].capture.file": "a path",
   "steering[].capture.rotate.size": "a number of bytes, with `KiB`, `MiB`, `GiB` or `TiB` after it or nothing",
@@ -299,4 +307,12 @@ with \`worker="xdp"\`. A packet with a served fate got what its rule asks for; a
 /** What a key needs beside it to be allowed. */
 export const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   "steering[].action.forward.remap_port": ["mode: dsr"],
+  "steering[].limit.per_source.burst": ["packets: 500/s"],
+  "steering[].limit.per_source.burst_bytes": ["bytes: 1MB/s"],
+  "steering[].limit.total.burst": ["packets: 200k/s"],
+  "steering[].limit.total.burst_bytes": ["bytes: 100MB/s"],
+  "steering[].limit.ipv4_prefix": ["per_source: { packets: 500/s }"],
+  "steering[].limit.ipv6_prefix": ["per_source: { packets: 500/s }"],
+  "steering[].limit.ban": ["per_source: { packets: 500/s }"],
+  "steering[].limit.mode": ["per_source: { packets: 500/s }"],
 };

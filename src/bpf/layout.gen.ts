@@ -44,6 +44,14 @@ export const ADDRESSES = {
   flags: 272,
 } as const;
 
+/** Byte offsets in `struct steer_ban_request`. */
+export const BAN_REQUEST = {
+  size: 24,
+  limit: 0,
+  family: 4,
+  address: 8,
+} as const;
+
 /** Byte offsets in `struct steer_control`. */
 export const CONTROL = {
   size: 16,
@@ -120,6 +128,11 @@ export const GUARD_COUNTERS = {
   observed: 24,
 } as const;
 
+/** `enum steer_guard_flag` */
+export const GUARD_FLAG = {
+  BANS: 1,
+} as const;
+
 /** Byte offsets in `struct steer_ipv4_node`. */
 export const IPV4_NODE = {
   size: 64,
@@ -167,12 +180,20 @@ export const LIMIT = {
   SOURCE_CLASSES: 65536,
   RULE_ROOM: 16384,
   FLOWS: 65536,
+  LIMITS: 1024,
+  SOURCE_SETS: 32768,
+  SET_PLACES: 8,
+  TIME_SHIFT: 8,
+  BYTE_SHIFT: 16,
+  BANS: 65536,
+  BAN_FILTER_WORDS: 1024,
 } as const;
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 344,
+  size: 648,
   workerCount: 0,
+  sourceKey: 8,
 } as const;
 
 /** Byte offsets in `struct steer_port_entry`. */
@@ -235,8 +256,34 @@ export const RULE_COUNTERS = {
 
 /** Byte offsets in `struct steer_rule_guard`. */
 export const RULE_GUARD = {
-  size: 8,
+  size: 16,
   policies: 0,
+  limit: 8,
+  bans: 10,
+  flags: 12,
+} as const;
+
+/** Byte offsets in `struct steer_rule_limit`. */
+export const RULE_LIMIT = {
+  size: 128,
+  sourcePacket: 0,
+  sourcePackets: 8,
+  sourceByte: 16,
+  sourceBytes: 24,
+  totalPacket: 32,
+  totalPackets: 40,
+  totalByte: 48,
+  totalBytes: 56,
+  ipv6Mask: 64,
+  ipv4Mask: 72,
+  identity: 76,
+  flags: 80,
+} as const;
+
+/** `enum steer_rule_limit_flag` */
+export const RULE_LIMIT_FLAG = {
+  BAN: 1,
+  OBSERVE: 2,
 } as const;
 
 /** `enum steer_source_entry` */
@@ -247,6 +294,16 @@ export const SOURCE_ENTRY = {
   NODE: 1073741824,
 } as const;
 
+/** Byte offsets in `struct steer_source_set`. */
+export const SOURCE_SET = {
+  size: 256,
+  places: 0,
+  bytes: 128,
+  asked: 192,
+  sharedPackets: 224,
+  sharedBytes: 232,
+} as const;
+
 /** Byte offsets in `struct steer_source_table`. */
 export const SOURCE_TABLE = {
   size: 16,
@@ -254,6 +311,13 @@ export const SOURCE_TABLE = {
   ipv4Masks: 4,
   ipv6Shift: 8,
   ipv6Masks: 12,
+} as const;
+
+/** Byte offsets in `struct steer_total`. */
+export const TOTAL = {
+  size: 64,
+  packets: 0,
+  bytes: 8,
 } as const;
 
 /** `enum steer_verdict` */

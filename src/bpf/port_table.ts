@@ -23,6 +23,7 @@ import { AddressTable } from "./address_table.ts";
 import { CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
 import { RuleGuards } from "./rule_guards.ts";
 import { DELIVERY_BYTES, MORE_BYTES, packDeliveries, packPorts, TABLE_BYTES } from "./port_entries.ts";
+import { RuleLimits } from "./rule_limits.ts";
 import type { SteeringProgram } from "./program.ts";
 
 type ControlWord = "activeTable" | "generation";
@@ -52,6 +53,7 @@ export class PortTable implements PortSteering {
   readonly #deliveryMemory: MappedMemory;
   readonly #addresses: AddressTable;
   readonly #guards: RuleGuards;
+  readonly limits: RuleLimits;
   readonly #own: () => OwnAddresses;
   readonly #bytes: Uint8Array;
   readonly #control: Uint32Array;
@@ -83,6 +85,7 @@ export class PortTable implements PortSteering {
     this.#deliveryMemory = MappedMemory.shared(program.deliveryPortsFd, deliveryBytes, 0, "map delivery_ports");
     this.#addresses = new AddressTable(program);
     this.#guards = new RuleGuards(program.ruleGuardsFd);
+    this.limits = new RuleLimits(program.limitMaps);
     this.#bytes = new Uint8Array(this.#memory.view());
     this.#control = new Uint32Array(this.#controlMemory.view());
     this.#active = this.#read("activeTable") & 1;
@@ -163,7 +166,7 @@ export class PortTable implements PortSteering {
     const wanted = this.#wanted[idle]!; // not the mapping itself, which is the kernel's own memory and cannot differ from it
     const { lists, moreBytes } = packPorts(ports, wanted, this.#more);
     this.#addresses.write(idle, this.#own(), lists);
-    this.#guards.write(idle, ports);
+    this.#guards.write(idle, ports, this.limits.write(idle, ports));
     this.#setSources(idle, sources);
     this.#bytes.set(wanted, idle * TABLE_BYTES);
     const written = Math.max(moreBytes, this.#moreUsed[idle]!);
@@ -209,6 +212,7 @@ export class PortTable implements PortSteering {
     this.#deliveryMemory.close();
     this.#addresses[Symbol.dispose]();
     this.#guards[Symbol.dispose]();
+    this.limits[Symbol.dispose]();
   }
 }
 

@@ -25,6 +25,7 @@ import {
 } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import type { AddressMaps } from "./address_table.ts";
+import type { LimitMaps } from "./rule_limits.ts";
 import type { SourceMaps } from "./source_maps.ts";
 import {
   DEVICE,
@@ -55,6 +56,10 @@ const SHARED_MAPS = {
   sources: ".bss.sources",
   ipv4Sources: "ipv4_source_lists",
   ipv6Sources: "ipv6_source_lists",
+  limits: ".bss.limits",
+  totals: ".bss.totals",
+  sourceBuckets: "source_buckets",
+  banRequests: "ban_requests",
 } as const;
 const OWN_MAPS = {
   xsk: "xsk_map",
@@ -141,9 +146,16 @@ export class SteeringProgram implements Disposable {
   readonly #handle: BpfObjectHandle;
   readonly #fds: Readonly<Record<keyof typeof MAPS, number>>;
   readonly #cpus = possibleCpus();
+  /** Of the hash that finds places of sources: the same in all instances, which have them in common. */
+  readonly #sourceKey: BigUint64Array<ArrayBuffer>;
   #closed = false;
 
-  private constructor(handle: BpfObjectHandle, { workerCount, object }: SteeringProgramOptions) {
+  private constructor(
+    handle: BpfObjectHandle,
+    { workerCount, object }: SteeringProgramOptions,
+    sourceKey: BigUint64Array<ArrayBuffer>,
+  ) {
+    this.#sourceKey = sourceKey;
     this.#handle = handle;
     this.workerCount = workerCount;
     this.embedded = object === undefined;
@@ -158,9 +170,11 @@ export class SteeringProgram implements Disposable {
    * @throws {SteerError} with the verifier's log when the kernel refuses it.
    */
   static async load(options: SteeringProgramOptions): Promise<SteeringProgram> {
+    const { shareWith } = options;
+    const sourceKey = shareWith === undefined ? crypto.getRandomValues(new BigUint64Array(2)) : shareWith.#sourceKey;
     const parameters = new Uint8Array(PARAMETERS.size);
     new DataView(parameters.buffer).setUint32(PARAMETERS.workerCount, options.workerCount, true);
-    const { shareWith } = options;
+    parameters.set(new Uint8Array(sourceKey.buffer), PARAMETERS.sourceKey);
     const handle = await loadObject(options.object ?? (objectBytes as Uint8Array<ArrayBuffer>), (object) => {
       setInitialValue(findMap(object, ".rodata"), parameters);
       setMaxEntries(findMap(object, "xsk_map"), options.queueLimit * options.workerCount);
@@ -170,7 +184,7 @@ export class SteeringProgram implements Disposable {
       }
     });
     try {
-      return new SteeringProgram(handle, options);
+      return new SteeringProgram(handle, options, sourceKey);
     } catch (error) {
       closeObject(handle);
       throw error;
@@ -215,6 +229,10 @@ export class SteeringProgram implements Disposable {
 
   get ruleCountersFd(): number {
     return this.#fds.rules;
+  }
+
+  get limitMaps(): LimitMaps {
+    return this.#fds;
   }
 
   get addressMaps(): AddressMaps {

@@ -21,8 +21,8 @@ export class RuleGuards implements Disposable {
     this.#view = new DataView(this.#memory.view());
   }
 
-  /** Writes the half that no packet reads. */
-  write(half: number, ports: PortMap): void {
+  /** Writes the half that no packet reads. @param limits Numbers of the limits of rules, by slot. */
+  write(half: number, ports: PortMap, limits: ReadonlyMap<number, number>): void {
     const bytes = new Uint8Array(this.#view.buffer);
     const at = (slot: number): number => (half * LIMIT.RULE_SLOTS + slot) * RULE_GUARD.size;
     for (const slot of this.#used[half]!) bytes.fill(0, at(slot), at(slot) + RULE_GUARD.size);
@@ -31,6 +31,7 @@ export class RuleGuards implements Disposable {
       if (guard === undefined || used.has(rule)) continue;
       used.add(rule);
       this.#view.setBigUint64(at(rule) + RULE_GUARD.policies, guard.policies, true);
+      this.#view.setUint16(at(rule) + RULE_GUARD.limit, limits.get(rule) ?? 0, true);
     }
     this.#used[half] = used;
   }

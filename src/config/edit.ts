@@ -19,6 +19,7 @@ import { actionSchema } from "./actions.ts";
 import { addressesSchema } from "./addresses.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
 import { captureSchema } from "./capture.ts";
+import { limitSchema } from "./limit.ts";
 import { flowText, isWord, keyText, shortest } from "./flow.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
 import { contentEnd, lineEnd, lineStart, Splices } from "./splices.ts";
@@ -231,7 +232,7 @@ class SteeringEdit {
     return `{ ${this.#ruleKeys(rule).join(", ")} }`;
   }
 
-  #ruleKeys({ name, ports, addresses, worker, action, fragments, capture }: Rule): string[] {
+  #ruleKeys({ name, ports, addresses, worker, action, fragments, limit, capture }: Rule): string[] {
     const pairs = [
       ["name", this.#json ? JSON.stringify(name) : nameText(name)],
       ["ports", listText(ports.map(portText))],
@@ -239,6 +240,7 @@ class SteeringEdit {
       ["worker", flowText(worker, this.#json)],
       ["action", this.#actionText(action)],
       ...fragments === "drop" ? [] : [["fragments", flowText(fragments, this.#json)]],
+      ...limit === undefined ? [] : [["limit", flowText(shortest(limitSchema, limit), this.#json)]],
       ...capture === undefined ? [] : [["capture", flowText(shortest(captureSchema, capture), this.#json)]],
     ] as const;
     return pairs.map(([key, text]) => `${keyText(key!, this.#json)}: ${text}`);

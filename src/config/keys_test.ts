@@ -4,6 +4,7 @@ import { complaints, HEAD, keysOf } from "./testing.ts";
 
 const RANGE = 'expected 1 to 65535, or a range like "27015-27030"';
 const RULE_NAME = "expected 1 to 64 characters of A-Z a-z 0-9 _ . -";
+const PACKETS = 'expected packets a second like "500/s", "20k/s" or "1M/s", from 1/s to 100M/s';
 const ACTIONS = `expected one of: ${PLAIN_ACTIONS.join(", ")}, forward: { to: [...] }, deliver: { port: 5353 }`;
 const PORTS_LIST = 'expected a port, a range like "27015-27030", or a list of these';
 
@@ -95,6 +96,48 @@ const BELOW_HEAD: readonly (readonly [text: string, ...expected: (string | RegEx
   [
     "steering: [{ name: a, ports: 53, fragments: keep }]",
     '3:45 fragments "keep" is not known: expected one of: drop, pass',
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: 500/s }]",
+    "3:41 limit is text: expected a map with per_source, total, ipv4_prefix, ipv6_prefix, ban, mode",
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: {} }]",
+    "3:41 limit has neither per_source nor total: expected at least one of them",
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: { total: {} } }]",
+    "3:50 total has neither packets nor bytes: expected packets, bytes or both",
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: { total: { packets: 500 } } }]",
+    `3:61 packets 500 is not possible: ${PACKETS}`,
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: { total: { packets: 500/m } } }]",
+    `3:61 packets "500/m" is not possible: ${PACKETS}`,
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: { total: { packets: 0/s, bytes: 1Mb/s } } }]",
+    `3:61 packets "0/s" is not possible: ${PACKETS}`,
+    '3:73 bytes "1Mb/s" is not possible: expected bytes a second like "1MB/s" or "64KiB/s", from 1kB/s to 100GB/s',
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: { total: { bytes: 1MB/s, burst: 5 } } }]",
+    "3:73 burst without packets: expected both, or none of them",
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: { total: { packets: 1/s, burst: 3601 } } }]",
+    "3:73 burst 3601 is more than comes in within an hour: expected at most 3600",
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: { total: { packets: 1/s }, ban: 10m } }]",
+    "3:73 ban without per_source: expected per_source, since only a source can be banned",
+  ],
+  [
+    "steering: [{ name: a, ports: 53, limit: { per_source: { packets: 1/s }, ban: soon, ipv4_prefix: 33 } }]",
+    '3:78 ban "soon" is not possible: expected seconds, or a time like 90s, 10m, 12h or 7d, from 1 second to 365 days',
+    "3:97 ipv4_prefix 33 is out of range: expected 8 to 32 bits",
   ],
   [
     "steering: [{ name: a, ports: 53, worker: 4 }]",

@@ -121,6 +121,7 @@ export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
   });
   if (known !== undefined) return result;
   const fragments = fragmentsOf(rivals, ports);
+  const limit = limitOf(rivals, ports);
   // A capture stays with what is left of its rule. A rule that only gets another name takes it along.
   const capture = rivals.find((rule) => samePorts(rule.ports, ports))?.capture;
   return [...result, {
@@ -130,6 +131,7 @@ export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
     worker,
     action,
     fragments,
+    ...(limit === undefined ? {} : { limit }),
     ...(capture === undefined ? {} : { capture }),
   }];
 }
@@ -153,6 +155,12 @@ function addressesOf(rules: readonly Rule[], { ports, rule }: PortsChange): Addr
 function fragmentsOf(rules: readonly Rule[], ports: readonly PortRange[]): Rule["fragments"] {
   const before = rules.filter((rule) => common(rule.ports, ports).length > 0).map(({ fragments }) => fragments);
   return before.length > 0 && before.every((fragments) => fragments === "pass") ? "pass" : "drop";
+}
+
+/** How much ports take that get a rule of their own: as before, where all of them had the same limit. */
+function limitOf(rules: readonly Rule[], ports: readonly PortRange[]): Rule["limit"] {
+  const [first, ...others] = rules.filter((rule) => common(rule.ports, ports).length > 0).map(({ limit }) => limit);
+  return others.every((limit) => JSON.stringify(limit) === JSON.stringify(first)) ? first : undefined;
 }
 
 /** The rules without these ports; a rule with no port left is gone. */

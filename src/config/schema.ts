@@ -16,6 +16,7 @@ import { ACTION_WORDS, actionSchema } from "./actions.ts";
 import { addressesSchema } from "./addresses.ts";
 import { captureSchema, captureSection } from "./capture.ts";
 import { forwardingSchema } from "./forward.ts";
+import { limitSchema } from "./limit.ts";
 import { portsSchema } from "./ports.ts";
 import { choice, map, powerOfTwo, section, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, type Wording } from "./wording.ts";
@@ -179,6 +180,9 @@ export const ruleSchema: z.ZodType<Rule> = map("rule", {
       "What happens to first fragments of larger datagrams to these ports. drop: they are dropped and counted; pass: " +
         "they go to the kernel stack, which answers that nobody listens. Other fragments always go to the kernel stack.",
     ),
+  limit: limitSchema.optional().describe(
+    "How much the rule takes, in total and from each source. The XDP program drops what is more, before any worker.",
+  ),
   capture: captureSchema.optional(),
 });
 

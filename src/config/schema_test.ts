@@ -66,7 +66,17 @@ interfaces:
 workers: { count: 2, cpus: [5, 7], wait: busy }
 steering:
   - { name: a, ports: [1, "2", "3-5", 65535], worker: 1, action: pass, fragments: pass }
-  - { name: b, ports: 6-6, worker: hash, action: drop }
+  - name: b
+    ports: 6-6
+    worker: hash
+    action: drop
+    limit:
+      per_source: { packets: 20k/s, burst: 5, bytes: 64KiB/s, burst_bytes: 1MB }
+      total: { bytes: 1GB/s }
+      ipv4_prefix: 24
+      ipv6_prefix: 56
+      ban: 90s
+      mode: observe
   - name: c
     ports: 7
     action:
@@ -111,6 +121,14 @@ Deno.test("parseConfig() reads every key", () => {
         action: { kind: "drop" },
         addresses: "own",
         fragments: "drop",
+        limit: {
+          perSource: { packets: 20_000, burst: 5, bytes: 65_536, burstBytes: 1_000_000 },
+          total: { packets: null, burst: null, bytes: 1e9, burstBytes: null },
+          ipv4Prefix: 24,
+          ipv6Prefix: 56,
+          ban: 90,
+          mode: "observe",
+        },
       },
       {
         name: "c",

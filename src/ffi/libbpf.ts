@@ -11,6 +11,7 @@ import { closeFd, libc } from "./libc.ts";
 import {
   BPF_LINK_CREATE_OPTS,
   BPF_LINK_INFO,
+  BPF_MAP_CREATE_OPTS,
   BPF_PROG_INFO,
   BPF_TEST_RUN_OPTS,
   BPF_XDP_QUERY_OPTS,
@@ -95,6 +96,19 @@ export function setInitialValue(map: BpfMapHandle, value: Uint8Array<ArrayBuffer
 /** Makes the object use a map that exists already; before load only. */
 export function reuseMap(map: BpfMapHandle, fd: number): void {
   checked(libbpf().bpf_map__reuse_fd(map, fd), "bpf_map__reuse_fd", "share a BPF map");
+}
+
+/**
+ * Creates an array that can be mapped and can be an element of a map of maps. @returns its fd, or `-errno`.
+ *
+ * @param valueBytes Size of an element.
+ */
+export function createInnerArray(name: string, valueBytes: number, entries: number): number {
+  const options = new Uint8Array(BPF_MAP_CREATE_OPTS.size);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(BPF_MAP_CREATE_OPTS.sz, BigInt(options.byteLength), true);
+  view.setUint32(BPF_MAP_CREATE_OPTS.map_flags, UAPI.BPF_F_MMAPABLE | UAPI.BPF_F_INNER_MAP, true);
+  return libbpf().bpf_map_create(UAPI.BPF_MAP_TYPE_ARRAY, cString(name), 4, valueBytes, entries, options);
 }
 
 /** @param flags `BPF_NOEXIST`: only where there is none; `BPF_EXIST`: where there is one. @returns 0 or `-errno`. */

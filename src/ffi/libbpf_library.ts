@@ -32,6 +32,9 @@ const SYMBOLS = {
   bpf_map__set_initial_value: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
   // int bpf_map__reuse_fd(struct bpf_map *map, int fd)
   bpf_map__reuse_fd: { parameters: ["pointer", "i32"], result: "i32" },
+  // int bpf_map_create(enum bpf_map_type type, const char *name, __u32 key_size, __u32 value_size, __u32 max_entries,
+  //                    const struct bpf_map_create_opts *opts)
+  bpf_map_create: { parameters: ["i32", "buffer", "u32", "u32", "u32", "buffer"], result: "i32" },
   // int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
   bpf_map_update_elem: { parameters: ["i32", "buffer", "buffer", "u64"], result: "i32" },
   // int bpf_map_delete_elem(int fd, const void *key)
@@ -49,9 +52,6 @@ const SYMBOLS = {
   bpf_prog_load: { parameters: ["i32", "buffer", "buffer", "buffer", "usize", "pointer"], result: "i32" },
   // int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const struct bpf_link_create_opts *opts)
   bpf_link_create: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
-  // int bpf_map_create(enum bpf_map_type type, const char *name, __u32 key_size, __u32 value_size, __u32 max_entries,
-  //                    const struct bpf_map_create_opts *opts)
-  bpf_map_create: { parameters: ["i32", "buffer", "u32", "u32", "u32", "pointer"], result: "i32" },
   // int bpf_tc_hook_create(struct bpf_tc_hook *hook)
   bpf_tc_hook_create: { parameters: ["buffer"], result: "i32" },
   // int bpf_tc_attach(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts)

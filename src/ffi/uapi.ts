@@ -60,6 +60,9 @@ export const UAPI = {
   BPF_TCX_EGRESS: 47,
   BPF_NOEXIST: 1,
   BPF_EXIST: 2,
+  BPF_MAP_TYPE_ARRAY: 2,
+  BPF_F_MMAPABLE: 1024,
+  BPF_F_INNER_MAP: 4096,
   BPF_PROG_TYPE_XDP: 6,
   BPF_MAP_TYPE_LRU_HASH: 9,
   BPF_TC_EGRESS: 2,
@@ -220,6 +223,9 @@ export const BPF_TC_HOOK = { size: 24, sz: 0, ifindex: 8, attach_point: 12, pare
 
 /** libbpf's `struct bpf_tc_opts` */
 export const BPF_TC_OPTS = { size: 32, sz: 0, prog_fd: 8, flags: 12, prog_id: 16, handle: 20, priority: 24 } as const;
+
+/** libbpf's `struct bpf_map_create_opts` up to and with `map_flags` */
+export const BPF_MAP_CREATE_OPTS = { size: 32, sz: 0, map_flags: 28 } as const;
 
 /** libbpf's `struct bpf_test_run_opts` */
 export const BPF_TEST_RUN_OPTS = {

@@ -7,6 +7,7 @@ import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
 import { ACTION_TABLE, endsInKernel, takesFragments } from "./action.ts";
 import { portRuns } from "./port_runs.ts";
 import type { Rule } from "./rule.ts";
+import type { RuleGuard } from "./rule_guard.ts";
 import { RuleChains } from "./rule_chains.ts";
 import { NO_RULE } from "./slots.ts";
 import { copyWorkerTable, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
@@ -25,10 +26,17 @@ export function compilePortMap(rules: readonly Rule[], slots: readonly number[])
     const { kind } = rule.action;
     const { errors } = ACTION_TABLE[kind];
     const dropsFragments = rule.fragments === "drop" && !takesFragments(kind);
+    const guard = guardOf(rule);
+    const asked = guard === undefined ? {} : { guard };
     const deliver = rule.action.kind === "deliver" ? { deliverTo: rule.action.port } : {};
-    const what = { action, errors, dropsFragments, rule: slots[index]!, worker, ...deliver };
+    const what = { action, errors, dropsFragments, ...asked, rule: slots[index]!, worker, ...deliver };
     return rule.ports.map(({ first, last }) => ({ first, last, addresses: rule.addresses, ...what }));
   });
+}
+
+/** What is asked before a packet of the rule is taken; undefined: nothing. */
+function guardOf({ name, limit }: Rule): RuleGuard | undefined {
+  return limit === undefined ? undefined : { name, policies: 0n, limit };
 }
 
 function portAction({ action, worker }: Rule): PortAction {

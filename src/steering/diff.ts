@@ -5,6 +5,7 @@
  */
 import type { Action } from "./action.ts";
 import { textOf as addressesText } from "./addresses.ts";
+import { limitText } from "./limit.ts";
 import { merged } from "./port_set.ts";
 import { formatPorts, type PortRange, type Rule } from "./rule.ts";
 
@@ -15,6 +16,7 @@ const RULE_WORDS: Readonly<Record<Exclude<keyof Rule, "name">, (rule: Rule) => s
   worker: ({ worker }) => `${worker}`,
   action: ({ action }) => describeAction(action),
   fragments: ({ fragments }) => fragments,
+  limit: ({ limit }) => limit === undefined ? "none" : limitText(limit),
   capture: describeCapture,
 };
 
@@ -54,7 +56,9 @@ export function diffAddresses(before: readonly string[], after: readonly string[
 function describe(rule: Rule): string {
   const capture = rule.capture === undefined ? "" : `, capture ${describeCapture(rule)}`;
   const to = rule.addresses === "own" ? "" : `, addresses ${addressesText(rule.addresses)}`;
-  return `ports ${portsText(rule.ports)}${to}, worker ${rule.worker}, action ${describeAction(rule.action)}${capture}`;
+  const limit = rule.limit === undefined ? "" : `, limit ${limitText(rule.limit)}`;
+  const action = describeAction(rule.action);
+  return `ports ${portsText(rule.ports)}${to}, worker ${rule.worker}, action ${action}${limit}${capture}`;
 }
 
 /** In ascending order, however the rule lists them. */

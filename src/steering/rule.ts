@@ -6,6 +6,7 @@
 import type { Action } from "./action.ts";
 import type { Addresses } from "./addresses.ts";
 import { FORWARD_MODE_TABLE } from "./forward.ts";
+import type { Limit } from "./limit.ts";
 
 export interface PortRange {
   readonly first: number;
@@ -25,6 +26,8 @@ export interface Rule {
    * the kernel stack. The stack would put the datagram together and answer that nobody listens.
    */
   readonly fragments: "drop" | "pass";
+  /** How much it takes. */
+  readonly limit?: Limit | undefined;
   /** Where its packets are copied to. */
   readonly capture?: Capture | undefined;
 }

@@ -59,6 +59,7 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   BPF_LINK_CREATE_OPTS: { type: "struct bpf_link_create_opts", table: uapi.BPF_LINK_CREATE_OPTS, beginning: true },
   BPF_TC_HOOK: { type: "struct bpf_tc_hook", table: uapi.BPF_TC_HOOK, beginning: true },
   BPF_TC_OPTS: { type: "struct bpf_tc_opts", table: uapi.BPF_TC_OPTS, beginning: true },
+  BPF_MAP_CREATE_OPTS: { type: "struct bpf_map_create_opts", table: uapi.BPF_MAP_CREATE_OPTS, beginning: true },
   BPF_TEST_RUN_OPTS: { type: "struct bpf_test_run_opts", table: uapi.BPF_TEST_RUN_OPTS, beginning: true },
   SOCKADDR_NL: { type: "struct sockaddr_nl", table: netlink.SOCKADDR_NL },
   NLMSGHDR: { type: "struct nlmsghdr", table: netlink.NLMSGHDR },

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * How many packets a rule takes, in total and from each source: token buckets.
+ *
+ * A bucket is one 64-bit word, changed by compare-and-exchange: the time at which it will be full again. How far that
+ * is ahead of now is how much has been taken out; a packet adds its cost. A bucket that is full is a time in the past,
+ * and forgetting it changes nothing: so the place of a source is free again when its buckets are full, and never
+ * before. Times are in 1/256 ns.
+ */
+#ifndef XDPSTEER_LIMIT_H
+#define XDPSTEER_LIMIT_H
+
+#include "parse.h"
+#include "steer.h"
+
+/* No bucket is ever so far ahead, so what seems to be is long past: the clock has gone round meanwhile. */
+#define MAX_AHEAD (1ULL << 50)
+/* Others that change the same bucket meanwhile, so often: then the packets are too many in any case. */
+#define TAKE_TRIES 16
+
+/* Set before load; the verifier then knows the values as constants. */
+const volatile struct steer_parameters parameters = { .worker_count = 1 };
+
+/* Two halves, in force together with those of the port table. */
+struct steer_rule_limit limits[STEER_TABLES * STEER_LIMITS] SEC(".bss.limits");
+/* By the number of the limit. Not in halves: what has been taken stays taken. */
+struct steer_total totals[STEER_LIMITS] SEC(".bss.totals");
+
+struct bucket_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP); /* aligned to cache lines, then */
+	__uint(max_entries, 1); /* STEER_SOURCE_SETS */
+	__type(key, __u32);
+	__type(value, struct steer_source_set);
+};
+
+/* There from the first rule on that limits its sources. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct bucket_table);
+} source_buckets SEC(".maps");
+
+/* Sources that are to be banned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, STEER_EVENTS_BYTES);
+} ban_requests SEC(".maps");
+
+static __always_inline bool is_full(__u64 full_at, __u64 now)
+{
+	return full_at - now - 1 >= MAX_AHEAD;
+}
+
+/*
+ * What has been taken out of a bucket. Settings may have made it smaller: then it is empty from now on, and not for as
+ * long as the larger one would have taken to fill.
+ */
+static __always_inline __u64 taken(__u64 *bucket, __u64 now, __u64 size, __u64 *before)
+{
+	__u64 full_at = *(volatile __u64 *)bucket;
+
+	*before = full_at;
+	if (is_full(full_at, now))
+		return 0;
+	if (full_at - now <= size)
+		return full_at - now;
+	if (__sync_val_compare_and_swap(bucket, full_at, now + size) == full_at)
+		*before = now + size;
+	return size;
+}
+
+static __always_inline bool has_room(__u64 *bucket, __u64 now, __u64 cost, __u64 size)
+{
+	__u64 before;
+
+	return taken(bucket, now, size, &before) + cost <= size;
+}
+
+static __always_inline bool take(__u64 *bucket, __u64 now, __u64 cost, __u64 size)
+{
+	for (int i = 0; i < TAKE_TRIES; i++) {
+		__u64 before, out = taken(bucket, now, size, &before);
+
+		if (out + cost > size)
+			return false;
+		if (__sync_val_compare_and_swap(bucket, before, now + out + cost) == before)
+			return true;
+	}
+	return false;
+}
+
+static __always_inline const struct steer_rule_limit *limit_of(__u32 table, __u32 number)
+{
+	__u64 at = (__u64)table * STEER_LIMITS + number;
+
+	SHOW_BOUND(at, STEER_TABLES * STEER_LIMITS - 1);
+	return &limits[at];
+}
+
+static __always_inline __u64 bytes_cost(__u64 byte, __u64 bytes)
+{
+	return byte * bytes >> STEER_BYTE_SHIFT;
+}
+
+#define ROTATE(word, bits) ((word) << (bits) | (word) >> (64 - (bits)))
+#define SIP_ROUND \
+	do { \
+		v0 += v1, v1 = ROTATE(v1, 13), v1 ^= v0, v0 = ROTATE(v0, 32); \
+		v2 += v3, v3 = ROTATE(v3, 16), v3 ^= v2; \
+		v0 += v3, v3 = ROTATE(v3, 21), v3 ^= v0; \
+		v2 += v1, v1 = ROTATE(v1, 17), v1 ^= v2, v2 = ROTATE(v2, 32); \
+	} while (0)
+
+/* SipHash-1-3 of two words. Who does not know the key cannot choose sources that meet in one set. */
+static __always_inline __u64 sip_hash(const volatile __u64 *key, __u64 first, __u64 second)
+{
+	__u64 v0 = key[0] ^ 0x736f6d6570736575, v1 = key[1] ^ 0x646f72616e646f6d;
+	__u64 v2 = key[0] ^ 0x6c7967656e657261, v3 = key[1] ^ 0x7465646279746573;
+
+	v3 ^= first;
+	SIP_ROUND;
+	v0 ^= first;
+	v3 ^= second;
+	SIP_ROUND;
+	v0 ^= second;
+	v2 ^= 0xff;
+	SIP_ROUND;
+	SIP_ROUND;
+	SIP_ROUND;
+	return v0 ^ v1 ^ v2 ^ v3;
+}
+
+/* The buckets that count a packet. */
+struct source {
+	__u64 *packets;
+	__u64 *bytes;
+	__u32 *asked; /* NULL where others use the same buckets */
+};
+
+static __always_inline void use_place(struct steer_source_set *set, __u32 at, struct source *source)
+{
+	source->packets = &set->places[at & (STEER_SET_PLACES - 1)].packets;
+	source->bytes = &set->bytes[at & (STEER_SET_PLACES - 1)];
+	source->asked = &set->asked[at & (STEER_SET_PLACES - 1)];
+}
+
+static __always_inline bool find_place(struct steer_source_set *set, __u64 tag, struct source *source)
+{
+#pragma unroll
+	for (__u32 i = 0; i < STEER_SET_PLACES; i++) {
+		if (set->places[i].tag == tag) {
+			use_place(set, i, source);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* How many places of a set are free, and the first of these. */
+static __always_inline __u32 count_free(const struct steer_source_set *set, __u64 now, __u32 *first)
+{
+	__u32 count = 0;
+
+	for (__u32 i = 0; i < STEER_SET_PLACES; i++) {
+		__u32 at = STEER_SET_PLACES - 1 - i;
+
+		if (!is_full(set->places[at].packets, now) || !is_full(set->bytes[at], now))
+			continue;
+		*first = at;
+		count++;
+	}
+	return count;
+}
+
+/*
+ * A place for a source that has none, in that of its two sets that has more of them. Where neither has one, it shares
+ * the buckets that its set has for all such: what is new is counted less exactly, and who is being counted stays.
+ */
+static __noinline void claim_place(struct steer_source_set *one, struct steer_source_set *other, __u64 tag, __u64 now,
+				   struct source *source)
+{
+	for (int i = 0; i < 4; i++) {
+		__u32 at = 0, other_at = 0;
+		__u32 free = count_free(one, now, &at), other_free = count_free(other, now, &other_at);
+		struct steer_source_set *set = free >= other_free ? one : other;
+		__u64 *place, before, found;
+
+		if (free < other_free)
+			at = other_at;
+		if (!free && !other_free)
+			break;
+		place = &set->places[at & (STEER_SET_PLACES - 1)].tag;
+		before = *(volatile __u64 *)place;
+		found = __sync_val_compare_and_swap(place, before, tag);
+		if (found == before || found == tag)
+			return use_place(set, at, source);
+	}
+	source->packets = &one->shared_packets;
+	source->bytes = &one->shared_bytes;
+	source->asked = NULL;
+}
+
+/* The buckets of a source. False where there is no table of sources. */
+static __always_inline bool find_source(const struct steer_rule_limit *limit, __u64 prefix, bool is_ipv6, __u64 now,
+					struct source *source)
+{
+	__u32 zero = 0, first, second;
+	struct steer_source_set *one, *other;
+	__u64 hash = sip_hash(parameters.source_key, prefix, (__u64)limit->identity << 1 | is_ipv6), tag;
+	void *table = bpf_map_lookup_elem(&source_buckets, &zero);
+
+	/* An IPv4 source is its tag. Two of IPv6 have the same one by a chance of 1 to 2^63. */
+	tag = is_ipv6 ? hash | 1 : prefix << 1 | (__u64)limit->identity << 33;
+	first = hash >> 32 & (STEER_SOURCE_SETS - 1);
+	second = hash >> 8 & (STEER_SOURCE_SETS - 1);
+	if (!table)
+		return false;
+	one = bpf_map_lookup_elem(table, &first);
+	if (!one)
+		return false; /* cannot be */
+	if (LIKELY(find_place(one, tag, source)))
+		return true;
+	other = bpf_map_lookup_elem(table, &second);
+	if (!other)
+		return false; /* cannot be */
+	if (!find_place(other, tag, source))
+		claim_place(one, other, tag, now, source);
+	return true;
+}
+
+/* An address within a frame: one pointer, and no second one that the verifier has not seen checked. */
+static __always_inline __be32 *address_of(void *data, __u32 address_at)
+{
+	__be32 *address = data + (address_at & 0x3fff);
+
+	asm volatile("" : "+r"(address));
+	return address;
+}
+
+/* Whether it is time to ask for a ban of a source: once a second. Until it is banned, the limit holds. */
+static __always_inline bool is_ban_due(__u32 *asked, __u64 now)
+{
+	__u32 second = (now >> (STEER_TIME_SHIFT + 30)) + 1;
+
+	if (*(volatile __u32 *)asked == second)
+		return false;
+	*asked = second;
+	return true;
+}
+
+/* Asks userspace to ban a source. */
+static __noinline void ask_for_ban(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 number)
+{
+	__be32 *from = address_of((void *)(long)ctx->data, address_at);
+	void *data_end = (void *)(long)ctx->data_end;
+	struct steer_ban_request *request;
+
+	request = bpf_ringbuf_reserve(&ban_requests, sizeof(*request), 0);
+	if (!request)
+		return;
+	request->limit = number;
+	request->family = 4;
+	if ((void *)(from + 1) <= data_end)
+		request->address[0] = from[0];
+	if (address_words == 8 && (void *)(from + 4) <= data_end) {
+		request->family = 6;
+		for (int i = 1; i < 4; i++)
+			request->address[i] = from[i];
+	}
+	bpf_ringbuf_submit(request, BPF_RB_NO_WAKEUP);
+}
+
+/*
+ * Whether a packet is within a limit, whose buckets then have it.
+ *
+ * The total is looked at first: what is over it takes no place of a source. It counts what its sources may send, so
+ * that one of them cannot use it up alone.
+ *
+ * Offset of the source address within the frame. Global, so that the verifier looks at it once, and not at each call.
+ */
+__noinline int is_within_limit(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 number)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	const struct steer_rule_limit *limit = limit_of(table, number);
+	__u64 bytes = data_end - data, now, byte_cost = 0;
+	__be32 *from = address_of(data, address_at);
+	struct steer_total *total;
+	struct source source = {};
+	__u64 number_at = number, prefix;
+	bool is_ipv6 = address_words == 8;
+
+	SHOW_BOUND(number_at, STEER_LIMITS - 1);
+	total = &totals[number_at];
+	if ((void *)(from + 2) > data_end)
+		return true; /* cannot be */
+	prefix = is_ipv6 ? ((__u64)from[1] << 32 | from[0]) & limit->ipv6_mask : from[0] & limit->ipv4_mask;
+	now = bpf_ktime_get_ns() << STEER_TIME_SHIFT;
+	if (limit->total_packet && !has_room(&total->packets, now, limit->total_packet, limit->total_packets))
+		return false;
+	if (limit->total_byte) {
+		byte_cost = bytes_cost(limit->total_byte, bytes);
+		if (!has_room(&total->bytes, now, byte_cost, limit->total_bytes))
+			return false;
+	}
+	if ((limit->source_packet || limit->source_byte) && find_source(limit, prefix, is_ipv6, now, &source)) {
+		__u64 cost = bytes_cost(limit->source_byte, bytes);
+
+		if ((limit->source_byte && !has_room(source.bytes, now, cost, limit->source_bytes)) ||
+		    (limit->source_packet && !take(source.packets, now, limit->source_packet, limit->source_packets)) ||
+		    (limit->source_byte && !take(source.bytes, now, cost, limit->source_bytes))) {
+			if (limit->flags & STEER_RULE_LIMIT_FLAG_BAN && source.asked && is_ban_due(source.asked, now))
+				ask_for_ban(ctx, address_at, address_words, number);
+			return false;
+		}
+	}
+	return (!limit->total_packet || take(&total->packets, now, limit->total_packet, limit->total_packets)) &&
+	       (!limit->total_byte || take(&total->bytes, now, byte_cost, limit->total_bytes));
+}
+
+#endif
