@@ -2,7 +2,7 @@
 /*
  * Which policies deny a source address: one search by address for all lists of all policies.
  *
- * Userspace (src/steering/source_table.ts) cuts all addresses into intervals that the policies treat alike. An interval
+ * Userspace (src/bpf/source_lines.ts) cuts all addresses into intervals that the policies treat alike. An interval
  * has a class, and a class has a mask with a bit for each policy that denies it; class 0 is denied by none. The first
  * bits of an address lead by an index to its class, or to nodes with the starts of intervals by the bits that follow.
  *
@@ -54,17 +54,17 @@ static __always_inline const struct steer_source_table *source_table_of(__u64 at
 }
 
 /*
- * How many of a node's keys are at most this one. All are compared, without a branch: a CPU does several at once, and
+ * How many of a node's keys are below this one. All are compared, without a branch: a CPU does several at once, and
  * guesses nothing. The compiler is not to see that a sign is a comparison.
  */
-#define KEYS_UP_TO(count, keys, key) \
+#define KEYS_BELOW(count, keys, key) \
 	do { \
-		count = STEER_NODE_KEYS; \
+		count = 0; \
 		_Pragma("unroll") for (int i = 0; i < STEER_NODE_KEYS; i++) \
 		{ \
-			__u64 difference = (key) - (keys)[i]; \
+			__u64 difference = (keys)[i] - (key); \
 			asm volatile("" : "+r"(difference)); \
-			count -= difference >> 63; \
+			count += difference >> 63; \
 		} \
 	} while (0)
 
@@ -95,7 +95,7 @@ __noinline __u64 ipv4_denials(__u32 at, __be32 source)
 		found = bpf_map_lookup_elem(lines, &line);
 		if (!found)
 			return 0;
-		KEYS_UP_TO(count, found->node.keys, key);
+		KEYS_BELOW(count, found->node.keys, key);
 		SHOW_BOUND(count, 15);
 		entry = entry & STEER_SOURCE_INNER ? *(__u32 *)found->node.classes + count : found->node.classes[count];
 	}
@@ -143,7 +143,7 @@ __noinline __u64 ipv6_denials(__u32 at, __u64 high, __u64 low)
 		found = bpf_map_lookup_elem(lines, &line);
 		if (!found)
 			return 0;
-		KEYS_UP_TO(count, found->node.keys, key);
+		KEYS_BELOW(count, found->node.keys, key);
 		SHOW_BOUND(count, 15);
 		entry = found->node.entries[count];
 	}

@@ -282,7 +282,7 @@ struct steer_source_table {
 	__u32 ipv6_masks;
 };
 
-/* Starts of intervals by the last 16 bits of addresses, ascending; unused ones are the largest number. */
+/* Starts of intervals by the last 16 bits of addresses, less one, ascending; unused ones are the largest number. */
 struct steer_ipv4_node {
 	__u16 keys[STEER_NODE_KEYS];
 	__u16 reserved;

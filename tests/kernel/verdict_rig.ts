@@ -24,7 +24,8 @@ export type Reason = Exclude<keyof typeof REASON, "COUNT">;
 export const OWN_MAC = "02:00:00:00:00:02";
 
 /** What one port's entry says. */
-export interface PortRule extends Partial<Pick<PortOwner, "addresses" | "deliverTo" | "errors" | "dropsFragments">> {
+export interface PortRule extends
+  Partial<Pick<PortOwner, "addresses" | "deliverTo" | "dropsFragments" | "errors" | "guard">> {
   readonly action: keyof typeof PORT_ACTION;
   readonly rule?: number;
   readonly worker?: number;
@@ -74,8 +75,8 @@ export class VerdictRig implements AsyncDisposable {
   }
 
   /** Puts a port table in force. */
-  async put(ports: PortMap, generation: number): Promise<void> {
-    (await this.table.prepare(ports, generation)).flip();
+  async put(ports: PortMap, generation: number, sources = 0): Promise<void> {
+    (await this.table.prepare(ports, generation, sources)).flip();
   }
 
   /** What the program has counted, with the rules of the slots that tests use. */
