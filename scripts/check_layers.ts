@@ -17,7 +17,7 @@ const ROWS: readonly (readonly string[])[] = [
   ["api", "doctor"],
   ["observe"],
   ["appliance"],
-  ["backends", "capture"],
+  ["backends", "capture", "guard"],
   ["engine"],
   ["host", "traffic"],
   ["dataplane", "config"],

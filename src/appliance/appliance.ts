@@ -32,6 +32,7 @@ import { Delivery } from "../engine/delivery.ts";
 import { Reconciler, type Repair } from "../engine/reconciler.ts";
 import { AddressFollower } from "./own_addresses.ts";
 import { Steering } from "./steering.ts";
+import { SourceGuard } from "../guard/source_guard.ts";
 import { WorkerPool } from "../engine/workers.ts";
 
 export interface ApplianceOptions {
@@ -155,6 +156,7 @@ export class Appliance {
       const portTable = new PortTable(program, () => addresses.own);
       const steering: Steering = new Steering({
         portTable,
+        guard: new SourceGuard({ maps: program.sourceMaps, settled: () => portTable.settled }),
         exact: program.embedded,
         tables: viewWorkerTables(tables),
         slots,
@@ -184,7 +186,8 @@ export class Appliance {
         },
       });
       parts.steering = steering;
-      await queue.run(() => steering.apply(config.steering, { addresses: config.forwarding.addresses, ready }));
+      const { forwarding: { addresses: translated }, guard, lists } = config;
+      await queue.run(() => steering.apply(config.steering, { addresses: translated, guard: { guard, lists }, ready }));
       yieldPriority(CONTROL_NICENESS);
       workers.keepOthersOff();
       await steering.captured;

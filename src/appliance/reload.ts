@@ -13,7 +13,7 @@ import type { Config } from "../config/schema.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
-import { diffAddresses, diffRules } from "../steering/diff.ts";
+import { diffAddresses, diffGuards, diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
@@ -279,7 +279,8 @@ export class Reloader {
     this.#requireFixed(next);
     const { generation, rules } = this.#options.steering;
     const addresses = diffAddresses(this.#config.forwarding.addresses, next.forwarding.addresses);
-    return { generation, changes: [...diffRules(rules, next.steering), ...addresses], elapsedMs: 0 };
+    const guards = diffGuards(this.#config, next);
+    return { generation, changes: [...diffRules(rules, next.steering), ...addresses, ...guards], elapsedMs: 0 };
   }
 
   /** The file has these rules, and they are in force. */
@@ -350,7 +351,10 @@ export class Reloader {
     this.#requireFixed(next);
     const { steering } = this.#options;
     const before = steering.generation;
-    const applied = await steering.apply(next.steering, { addresses: next.forwarding.addresses });
+    const applied = await steering.apply(next.steering, {
+      addresses: next.forwarding.addresses,
+      guard: { guard: next.guard, lists: next.lists },
+    });
     this.#config = next;
     next.interfaces.forEach(({ name }, index) => this.#options.naming?.rename(index, name));
     this.#unsaved = isDeepStrictEqual(next.steering, this.#filed) ? [] : diffRules(this.#filed, next.steering);

@@ -19,9 +19,11 @@ import { orRefused } from "../engine/room.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import type { GuardSteering, RuleGuards } from "../guard/source_guard.ts";
 import { logger } from "../log.ts";
 import { compilePortMap, compileWorkerTable, soleRules } from "../steering/compile.ts";
-import { diffAddresses, diffRules } from "../steering/diff.ts";
+import { diffAddresses, diffGuards, diffRules } from "../steering/diff.ts";
+import { type GuardSettings, NO_GUARD } from "../steering/guard.ts";
 import type { PortMap } from "../steering/port_map.ts";
 import { type Change, Changes, flipOf, Published } from "../steering/published.ts";
 import { type Rule, translates } from "../steering/rule.ts";
@@ -48,6 +50,7 @@ export interface CaptureSteering {
 
 export interface SteeringOptions {
   readonly portTable: PortSteering;
+  readonly guard: GuardSteering;
   /**
    * False where packets may reach a worker that the port table does not send there: an XDP program of the operator's.
    */
@@ -77,6 +80,8 @@ export class Steering implements AsyncDisposable {
   #configured: readonly Rule[] = [];
   /** Translation addresses of the configuration. */
   #addresses: readonly string[] = [];
+  /** Who may send, by the configuration. */
+  #guard: GuardSettings = NO_GUARD;
   /** Those, and those for the translation ports. */
   #rules: readonly Rule[] = [];
   #generation = 0;
@@ -122,16 +127,20 @@ export class Steering implements AsyncDisposable {
    * The workers learn of new ports before the kernel steers any of them, and remember old ports after it has stopped,
    * so that a packet steered under one generation can be processed under the next.
    *
-   * @param settings `addresses`: the configuration's translation addresses; undefined: those in force. `ready`: what
-   * has to be done before a packet is steered.
+   * @param settings `addresses`: the configuration's translation addresses, `guard`: who may send; undefined: those in
+   * force. `ready`: what has to be done before a packet is steered.
    * @throws {SteerError} when any part cannot be prepared; everything is as before then.
    */
   async apply(
     configured: readonly Rule[],
-    { addresses = this.#addresses, ready }: { addresses?: readonly string[]; ready?: Promise<void> } = {},
+    { addresses = this.#addresses, guard = this.#guard, ready }: {
+      addresses?: readonly string[];
+      guard?: GuardSettings;
+      ready?: Promise<void>;
+    } = {},
   ): Promise<Applied> {
-    const before = [this.#configured, this.#addresses];
-    if (this.#generation > 0 && await areSame([configured, addresses], before)) {
+    const before = [this.#configured, this.#addresses, this.#guard];
+    if (this.#generation > 0 && await areSame([configured, addresses, guard], before)) {
       return { generation: this.#generation, changes: [], elapsedMs: 0 };
     }
     const { forwarding, portTable, retirement, slots } = this.#options;
@@ -151,19 +160,25 @@ export class Steering implements AsyncDisposable {
       await this.#prepareTable((idle, current) => compileWorkerTable(idle, current, rules, plan.slots, plan.reused)),
     );
     await this.#options.delivery?.prepare(configured);
+    const guards = changes.add(await this.#options.guard.prepare(configured, guard));
     const start = this.#timers.now();
-    const ports = portMapOf(rules, plan.slots, forward.passing);
-    changes.add(await portTable.prepare(ports, generation));
+    const ports = portMapOf(rules, plan.slots, forward.passing, guards);
+    changes.add(await portTable.prepare(ports, generation, guards.place));
     await ready;
     changes.flip();
 
     const elapsedMs = roundMs(this.#timers.now() - start);
-    const words = [...diffRules(this.#configured, configured), ...diffAddresses(this.#addresses, addresses)];
+    const words = [
+      ...diffRules(this.#configured, configured),
+      ...diffAddresses(this.#addresses, addresses),
+      ...diffGuards(this.#guard, guard),
+    ];
     this.#unsettled = new Set([...this.#unsettled, ...this.#rules.map(({ name }) => name)]);
     this.#generation = generation;
     this.#rules = rules;
     this.#configured = configured;
     this.#addresses = addresses;
+    this.#guard = guard;
     this.#passing = forward.passing;
     forwarding.begin();
     if (captures !== undefined) this.#captured = captures.begin();
@@ -193,6 +208,7 @@ export class Steering implements AsyncDisposable {
     this.#again?.[Symbol.dispose]();
     await this.#options.forwarding[Symbol.asyncDispose]();
     await this.#options.queue.idle;
+    await this.#options.guard[Symbol.asyncDispose]();
     await this.#options.portTable[Symbol.asyncDispose]();
   }
 
@@ -228,7 +244,8 @@ export class Steering implements AsyncDisposable {
 
   /** The port table of rules that are in force in the workers. */
   #preparePorts(rules: readonly Rule[], passing: ReadonlySet<string>): Promise<Change> {
-    return this.#options.portTable.prepare(portMapOf(rules, this.#slotsOf(rules), passing), this.#generation);
+    const { guard: { current }, portTable } = this.#options;
+    return portTable.prepare(portMapOf(rules, this.#slotsOf(rules), passing, current), this.#generation, current.place);
   }
 
   #slotsOf(rules: readonly Rule[]): number[] {
@@ -298,7 +315,13 @@ async function areSame(one: unknown, other: unknown): Promise<boolean> {
   return isDeepStrictEqual(one, other);
 }
 
-function portMapOf(rules: readonly Rule[], slots: readonly number[], passing: ReadonlySet<string>): PortMap {
+function portMapOf(
+  rules: readonly Rule[],
+  slots: readonly number[],
+  passing: ReadonlySet<string>,
+  guards: RuleGuards,
+): PortMap {
   const steered = rules.map((rule): Rule => passing.has(rule.name) ? { ...rule, action: { kind: "pass" } } : rule);
-  return compilePortMap(steered, slots);
+  // Answers of backends are no client's packets.
+  return compilePortMap(steered, slots, (rule) => rule.action.kind === "answer" ? 0n : guards.policiesOf(rule));
 }

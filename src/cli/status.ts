@@ -90,10 +90,12 @@ function rules({ rules }: Status): string {
   const shown = rules.filter(({ inForce }) => inForce);
   const allOwn = shown.every(({ addresses }) => addresses === "own");
   const delivers = shown.some(({ action }) => action === "deliver");
+  const guardedOf = ({ guarded }: RuleStatus): number => guarded.denied + guarded.banned + guarded.limited;
+  const isGuarded = shown.some((rule) => guardedOf(rule) > 0);
   return table(
     [
       ...["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED"],
-      ...[...delivers ? ["DELIVERED", "ANSWERED"] : [], "LOST"],
+      ...[...delivers ? ["DELIVERED", "ANSWERED"] : [], "LOST", ...isGuarded ? ["GUARDED"] : []],
     ],
     shown.map((rule) => [
       rule.name,
@@ -106,6 +108,7 @@ function rules({ rules }: Status): string {
       rule.passed.packets,
       ...delivers ? [rule.delivered.packets, rule.answered.packets] : [],
       [...lostFates(rule).values()].reduce((sum, packets) => sum + packets, 0),
+      ...isGuarded ? [guardedOf(rule)] : [],
     ]),
   );
 }

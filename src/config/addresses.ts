@@ -19,7 +19,7 @@ export function readAddress(text: string): string | undefined {
 }
 
 /** What is wrong with an address or a prefix, to follow it in a sentence; "" where it can be read. */
-function addressFault(text: string): string {
+export function addressFault(text: string): string {
   const [host = "", length, ...more] = text.split("/");
   if (more.length > 0) return 'has more than one "/" in it';
   const bytes = bytesOf(host);

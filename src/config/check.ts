@@ -11,6 +11,7 @@ import { MAGLEV_ENTRIES, MAX_BACKENDS, MAX_FORWARDS } from "../steering/forward_
 import { actionWord, REACHING_WORKERS, staysInKernel } from "./actions.ts";
 import { captureFamily, capturePath, DEFAULT_CAPTURE_DIRECTORY, isInDirectory, MAX_CAPTURES } from "./capture.ts";
 import { readBackend } from "./backend.ts";
+import { checkGuards } from "./guard_check.ts";
 import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS, KEEPING, TRANSLATING } from "./forward.ts";
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
@@ -40,6 +41,8 @@ export function crossCheck(file: YamlFile, cpuCount: number): CrossCheck {
   }
   checkNames(file, "steering", "rule", report);
   checkPorts(file, report);
+  checkNames(file, "lists", "list", report);
+  checkGuards(file, report);
   checkCaptures(file, report);
   checkDeliveries(file, report);
   return { findings, workerCount: workers?.count };

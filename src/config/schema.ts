@@ -16,6 +16,7 @@ import { ACTION_WORDS, actionSchema } from "./actions.ts";
 import { addressesSchema } from "./addresses.ts";
 import { captureSchema, captureSection } from "./capture.ts";
 import { forwardingSchema } from "./forward.ts";
+import { guardSection, listsSection, sourcesSchema } from "./guard.ts";
 import { limitSchema } from "./limit.ts";
 import { portsSchema } from "./ports.ts";
 import { choice, map, powerOfTwo, section, whole, written } from "./shapes.ts";
@@ -170,6 +171,7 @@ export const ruleSchema: z.ZodType<Rule> = map("rule", {
       "Destination addresses of the packets. own: the addresses of this machine, as they are at any time; any: " +
         "whatever the address is; or addresses and prefixes. Packets to other addresses pass to the kernel stack.",
     ),
+  sources: sourcesSchema,
   worker: z.union([whole(worker, 0, MAX_WORKERS - 1), z.literal("hash")], { error: worker })
     .default("hash").describe(
       "The worker that gets the packets: its id, counted from 0, or hash to spread them by flow.",
@@ -253,6 +255,8 @@ export const configSchema = map("the file", {
       .max(MAX_RULES, { error: `steering has too many rules: expected at most ${MAX_RULES}` }),
     [],
   ).describe("The rules. Packets that match no rule pass to the kernel stack."),
+  guard: guardSection,
+  lists: listsSection,
   forwarding: forwardingSchema,
   capture: section(captureSection, {}).describe("Where captures of rules may be."),
   control: section(control, {}).describe("How it is controlled: where the API listens, and when a saved file counts."),

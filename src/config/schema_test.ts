@@ -24,6 +24,8 @@ const DEFAULTS: Config = {
   }],
   workers: { count: 4, cpus: [], wait: "adaptive" },
   steering: [],
+  guard: { allow: [], deny: [] },
+  lists: [],
   forwarding: {
     ports: { first: 61000, last: 65535 },
     addresses: [],
@@ -70,6 +72,7 @@ steering:
     ports: 6-6
     worker: hash
     action: drop
+    sources: { deny: [worse] }
     limit:
       per_source: { packets: 20k/s, burst: 5, bytes: 64KiB/s, burst_bytes: 1MB }
       total: { bytes: 1GB/s }
@@ -87,6 +90,10 @@ steering:
         idle_timeout: 5
         health: { check: udp, port: 9, send: { hex: "ff 00" }, expect: ho, interval: 2, timeout: 0.1, rise: 1, fall: 4 }
         none_left: pass
+guard: { allow: [10.0.0.0/8, "2001:DB8::/32"], deny: [bad, 10.1.0.1] }
+lists:
+  - { name: bad, entries: [192.0.2.1/32, worse], file: /a, url: "http://x/y", interval: 60, on_bad_line: refuse }
+  - { name: worse, entries: ["::1"] }
 forwarding: { ports: 1000-1999, addresses: [192.0.2.1, "2001:DB8:0::1"], sessions: 1024, arrival: loose, table_size: 251 }
 capture: { directory: /srv//captures/ }
 control: { socket: /tmp/s, group: 7, http: off, settle: 0 }
@@ -119,6 +126,7 @@ Deno.test("parseConfig() reads every key", () => {
         ports: [{ first: 6, last: 6 }],
         worker: "hash",
         action: { kind: "drop" },
+        sources: { allow: [], deny: ["worse"] },
         addresses: "own",
         fragments: "drop",
         limit: {
@@ -159,6 +167,18 @@ Deno.test("parseConfig() reads every key", () => {
         addresses: "own",
         fragments: "drop",
       },
+    ],
+    guard: { allow: ["10.0.0.0/8", "2001:db8::/32"], deny: ["bad", "10.1.0.1"] },
+    lists: [
+      {
+        name: "bad",
+        entries: ["192.0.2.1", "worse"],
+        file: "/a",
+        url: "http://x/y",
+        interval: 60,
+        onBadLine: "refuse",
+      },
+      { name: "worse", entries: ["::1"], file: null, url: null, interval: 3600, onBadLine: "skip" },
     ],
     forwarding: {
       ports: { first: 1000, last: 1999 },
@@ -208,7 +228,8 @@ Deno.test("parseConfig() takes addresses of the whole loopback network", () => {
 
 Deno.test("the example file spells out the defaults and shows all actions", async () => {
   const config = parseText(await readFile("steering.example.yaml"));
-  assert.deepEqual({ ...config, steering: [] }, DEFAULTS);
+  assert.deepEqual({ ...config, steering: [], lists: [] }, DEFAULTS);
+  assert.deepEqual(config.lists.map(({ interval, onBadLine }) => [interval, onBadLine]), [[3600, "skip"]]);
   const actions = new Set<string>(config.steering.map(({ action }) => action.kind));
   assert.deepEqual(actions, new Set<string>(RULE_ACTIONS));
 });

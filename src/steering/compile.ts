@@ -18,15 +18,22 @@ import { copyWorkerTable, WORKER_ACTION, type WorkerTable } from "./worker_table
  */
 const REFLECTORS = [7, 9, 11, 13, 17, 19, 37, 53, 69, 123];
 
-/** @param slots Slot of each rule, in the same order. */
-export function compilePortMap(rules: readonly Rule[], slots: readonly number[]): PortMap {
+/**
+ * @param slots Slot of each rule, in the same order.
+ * @param policiesOf Policies whose lists say who may send to a rule.
+ */
+export function compilePortMap(
+  rules: readonly Rule[],
+  slots: readonly number[],
+  policiesOf: (rule: Rule) => bigint = () => 0n,
+): PortMap {
   return rules.flatMap((rule, index) => {
     const action = portAction(rule);
     const worker = rule.worker === "hash" ? 0 : rule.worker;
     const { kind } = rule.action;
     const { errors } = ACTION_TABLE[kind];
     const dropsFragments = rule.fragments === "drop" && !takesFragments(kind);
-    const guard = guardOf(rule);
+    const guard = guardOf(rule, policiesOf(rule));
     const asked = guard === undefined ? {} : { guard };
     const deliver = rule.action.kind === "deliver" ? { deliverTo: rule.action.port } : {};
     const what = { action, errors, dropsFragments, ...asked, rule: slots[index]!, worker, ...deliver };
@@ -35,8 +42,8 @@ export function compilePortMap(rules: readonly Rule[], slots: readonly number[])
 }
 
 /** What is asked before a packet of the rule is taken; undefined: nothing. */
-function guardOf({ name, limit }: Rule): RuleGuard | undefined {
-  return limit === undefined ? undefined : { name, policies: 0n, limit };
+function guardOf({ name, limit }: Rule, policies: bigint): RuleGuard | undefined {
+  return limit === undefined && policies === 0n ? undefined : { name, policies, ...limit === undefined ? {} : { limit } };
 }
 
 function portAction({ action, worker }: Rule): PortAction {

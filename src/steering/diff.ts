@@ -5,6 +5,7 @@
  */
 import type { Action } from "./action.ts";
 import { textOf as addressesText } from "./addresses.ts";
+import { type GuardSettings, isGuarding, type SourceList, type Sources } from "./guard.ts";
 import { limitText } from "./limit.ts";
 import { merged } from "./port_set.ts";
 import { formatPorts, type PortRange, type Rule } from "./rule.ts";
@@ -13,6 +14,7 @@ import { formatPorts, type PortRange, type Rule } from "./rule.ts";
 const RULE_WORDS: Readonly<Record<Exclude<keyof Rule, "name">, (rule: Rule) => string>> = {
   ports: ({ ports }) => portsText(ports),
   addresses: ({ addresses }) => addressesText(addresses),
+  sources: ({ sources }) => sourcesText(sources),
   worker: ({ worker }) => `${worker}`,
   action: ({ action }) => describeAction(action),
   fragments: ({ fragments }) => fragments,
@@ -53,12 +55,55 @@ export function diffAddresses(before: readonly string[], after: readonly string[
   return was === is ? [] : [`~ translation addresses ${was} -> ${is}`];
 }
 
+/** A line for what guards all rules and for each list, where they differ. */
+export function diffGuards(before: GuardSettings, after: GuardSettings): string[] {
+  const [was, is] = [before.guard, after.guard].map(sourcesText);
+  const old = new Map(before.lists.map((list) => [list.name, list]));
+  const lines = was === is ? [] : [`~ guard ${was} -> ${is}`];
+  for (const list of after.lists) {
+    const previous = old.get(list.name);
+    old.delete(list.name);
+    if (previous === undefined) lines.push(`+ list ${list.name}: ${listText(list)}`);
+    else if (JSON.stringify(previous) !== JSON.stringify(list)) {
+      lines.push(`~ list ${list.name} ${listText(previous)} -> ${listText(list)}`);
+    }
+  }
+  return [...lines, ...old.values().map((list) => `- list ${list.name}: ${listText(list)}`)];
+}
+
+/** `allow customers 192.0.2.0/24, deny blocklist` */
+function sourcesText(sources: Sources | undefined): string {
+  if (!isGuarding(sources)) return "none";
+  const { allow, deny } = sources;
+  const part = (verb: string, entries: readonly string[]): string[] =>
+    entries.length === 0 ? [] : [`${verb} ${fewOf(entries)}`];
+  return [...part("allow", allow), ...part("deny", deny)].join(", ");
+}
+
+function listText({ entries, file, url, interval, onBadLine }: SourceList): string {
+  const parts = [
+    ...entries.length === 0 ? [] : [fewOf(entries)],
+    ...file === null ? [] : [`file ${file}`],
+    ...url === null ? [] : [`url ${url} every ${interval} s`],
+    ...onBadLine === "skip" ? [] : ["without bad lines"],
+  ];
+  return parts.join(", ");
+}
+
+const SHOWN_ENTRIES = 5;
+
+function fewOf(entries: readonly string[]): string {
+  const more = entries.length - SHOWN_ENTRIES;
+  return `${entries.slice(0, SHOWN_ENTRIES).join(" ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
 function describe(rule: Rule): string {
   const capture = rule.capture === undefined ? "" : `, capture ${describeCapture(rule)}`;
   const to = rule.addresses === "own" ? "" : `, addresses ${addressesText(rule.addresses)}`;
+  const from = rule.sources === undefined ? "" : `, sources ${sourcesText(rule.sources)}`;
   const limit = rule.limit === undefined ? "" : `, limit ${limitText(rule.limit)}`;
   const action = describeAction(rule.action);
-  return `ports ${portsText(rule.ports)}${to}, worker ${rule.worker}, action ${action}${limit}${capture}`;
+  return `ports ${portsText(rule.ports)}${to}${from}, worker ${rule.worker}, action ${action}${limit}${capture}`;
 }
 
 /** In ascending order, however the rule lists them. */

@@ -6,6 +6,7 @@
 import type { Action } from "./action.ts";
 import type { Addresses } from "./addresses.ts";
 import { FORWARD_MODE_TABLE } from "./forward.ts";
+import type { Sources } from "./guard.ts";
 import type { Limit } from "./limit.ts";
 
 export interface PortRange {
@@ -18,6 +19,8 @@ export interface Rule {
   readonly ports: readonly PortRange[];
   /** Destination addresses of its packets. */
   readonly addresses: Addresses;
+  /** Who may send to it, besides what guards all rules. */
+  readonly sources?: Sources | undefined;
   /** A worker id, or `hash`: any worker, the same for all packets of a flow. */
   readonly worker: number | "hash";
   readonly action: Action;

@@ -49,11 +49,16 @@ function isDenied({ allow, deny }: Lists, address: string): boolean {
 }
 
 /** Puts these in force for a rule each, on ports from PORT on, and the global guard for the last. */
-async function put(rig: VerdictRig, policies: readonly SourcePolicy[], masks: readonly bigint[], turn: number) {
+async function put(
+  rig: VerdictRig,
+  policies: readonly SourcePolicy[],
+  masks: readonly bigint[],
+  turn: number,
+): Promise<void> {
   const place = turn & 1;
   writeSources(rig.program.sourceMaps, place, { ipv4: ipv4Intervals(policies), ipv6: ipv6Intervals(policies) });
   const rules = masks.map((policies, index) =>
-    [PORT + index, { action: "pass", rule: index + 1, guard: { policies }, dropsFragments: true }] as const
+    [PORT + index, { action: "pass", rule: index + 1, guard: { name: "r", policies }, dropsFragments: true }] as const
   );
   await rig.put(portMap(Object.fromEntries(rules)), turn, place);
   await rig.table.settled;
@@ -211,7 +216,7 @@ Deno.test("lists change without the rules, and rules without the lists", async (
   rig.table.useSources(1);
   assert.deepEqual(run(...both), ["RULE_PASS", "DENIED"]);
   await rig.table.settled;
-  await rig.put(portMap({ [PORT]: { action: "pass", guard: { policies: 1n } } }), 3, 1);
+  await rig.put(portMap({ [PORT]: { action: "pass", guard: { name: "r", policies: 1n } } }), 3, 1);
   assert.deepEqual(run(...both), ["RULE_PASS", "DENIED"]);
   await rig.put(portMap({ [PORT]: { action: "pass" } }), 4, 1);
   assert.deepEqual(run(...both), ["RULE_PASS", "RULE_PASS"], "a rule that is not guarded");

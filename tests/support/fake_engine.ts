@@ -10,9 +10,12 @@ import type { PortSteering } from "../../src/bpf/port_table.ts";
 import type { Table } from "../../src/dataplane/control_words.ts";
 import type { ReadingWorkers } from "../../src/engine/workers.ts";
 import { SteerError } from "../../src/errors.ts";
+import type { GuardSteering, RuleGuards } from "../../src/guard/source_guard.ts";
 import { parseAddress, parseMac } from "../../src/packet/address.ts";
+import { type GuardSettings, isGuarding } from "../../src/steering/guard.ts";
 import type { PortMap } from "../../src/steering/port_map.ts";
 import type { Change, Readers } from "../../src/steering/published.ts";
+import type { Rule } from "../../src/steering/rule.ts";
 
 /** Workers that are up to date at once, unless they hang. */
 export class FakeWorkers implements ReadingWorkers {
@@ -92,6 +95,28 @@ export class FakePortTable implements PortSteering {
 
   [Symbol.asyncDispose](): Promise<void> {
     this.disposed = true;
+    return Promise.resolve();
+  }
+}
+
+/** Every rule with sources has a policy of its own. */
+export class FakeGuard implements GuardSteering {
+  current: RuleGuards = { policiesOf: () => 0n, place: 0 };
+  fails = false;
+
+  prepare(rules: readonly Rule[], { guard }: GuardSettings): ReturnType<GuardSteering["prepare"]> {
+    if (this.fails) return Promise.reject(new SteerError("The lists cannot be built"));
+    const before = this.current;
+    const all = [guard, ...rules.map(({ sources }) => sources)];
+    const guards: RuleGuards = {
+      policiesOf: ({ sources }) =>
+        (isGuarding(guard) ? 1n : 0n) | (sources === undefined ? 0n : 1n << BigInt(all.indexOf(sources))),
+      place: before.place ^ 1,
+    };
+    return Promise.resolve({ ...guards, flip: () => this.current = guards, back: () => this.current = before });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
   }
 }

@@ -21,7 +21,7 @@ import {
 } from "../../src/steering/forward_table.ts";
 import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
 import { createWorkerTables, viewWorkerTables } from "../../src/steering/worker_table.ts";
-import { FakeHealth, FakeNextHops, FakePortTable, FakeWorkers } from "./fake_engine.ts";
+import { FakeGuard, FakeHealth, FakeNextHops, FakePortTable, FakeWorkers } from "./fake_engine.ts";
 import { FakeTimers, quiet } from "./fake_timers.ts";
 
 const TRANSLATION = {
@@ -76,6 +76,7 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
   readonly timers = new FakeTimers();
   readonly queue = new ChangeQueue();
   readonly captures = new FakeCaptures();
+  readonly guard = new FakeGuard();
   readonly slots = new RuleSlots(RULE_SLOTS);
   readonly forwarding: Forwarding;
   readonly steering: Steering;
@@ -110,6 +111,7 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
     });
     this.steering = new Steering({
       portTable,
+      guard: this.guard,
       exact: true,
       tables: this.#tables,
       slots: this.slots,

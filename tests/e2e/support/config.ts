@@ -20,6 +20,8 @@ export interface TestConfig {
   readonly others?: readonly string[];
   /** Default off. */
   readonly http?: string;
+  /** Further sections, each as lines of YAML. Default: none. */
+  readonly sections?: readonly string[];
   /** Default: as much as there may be. */
   readonly memory?: string;
 }
@@ -41,6 +43,7 @@ export function configText(config: TestConfig, socket: string): string {
     `workers: { count: ${workers}, wait: ${wait} }`,
     "steering:",
     ...rules.map((rule) => `  - ${rule}`),
+    ...config.sections ?? [],
     "capture: { directory: / }", // tests have directories of their own
     `control: { socket: ${socket}, http: "${http}" }`,
     "log: { level: info, format: json }",
