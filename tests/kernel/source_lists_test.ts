@@ -1,6 +1,7 @@
 /** Who may send to a rule, by the lists of its policies. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { RULE_PACKETS } from "../../src/bpf/program.ts";
 import { clearSources, writeSources } from "../../src/bpf/source_maps.ts";
 import { formatAddress, parseAddress } from "../../src/packet/address.ts";
 import { isWithin, parsePrefix } from "../../src/steering/addresses.ts";
@@ -177,7 +178,7 @@ Deno.test("each rule has the policies that it has, and what it drops is counted 
   const denying = (prefix: string): SourcePolicy => policyOf({ allow: [], deny: [prefix] });
   const policies = Array.from({ length: 64 }, (_, index) => denying(`10.${index}.0.0/16`));
   await put(rig, policies, [1n << 0n, 1n << 40n | 1n << 63n, 0n], 1);
-  const counts = (slot: number): number => rig.program.readRuleCounters(slot)[6]!;
+  const counts = (slot: number): number => rig.program.readRuleCounters(slot)[RULE_PACKETS.denied]!;
   const frame = (address: string, port: number): Uint8Array<ArrayBuffer> =>
     buildFrame({
       source: { mac: MACS.from, address, port: 40_000 },

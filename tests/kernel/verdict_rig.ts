@@ -24,8 +24,8 @@ export type Reason = Exclude<keyof typeof REASON, "COUNT">;
 export const OWN_MAC = "02:00:00:00:00:02";
 
 /** What one port's entry says. */
-export interface PortRule extends
-  Partial<Pick<PortOwner, "addresses" | "deliverTo" | "dropsFragments" | "errors" | "guard">> {
+export interface PortRule
+  extends Partial<Pick<PortOwner, "addresses" | "deliverTo" | "dropsFragments" | "errors" | "guard">> {
   readonly action: keyof typeof PORT_ACTION;
   readonly rule?: number;
   readonly worker?: number;
