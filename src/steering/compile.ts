@@ -43,7 +43,9 @@ export function compilePortMap(
 
 /** What is asked before a packet of the rule is taken; undefined: nothing. */
 function guardOf({ name, limit }: Rule, policies: bigint): RuleGuard | undefined {
-  return limit === undefined && policies === 0n ? undefined : { name, policies, ...limit === undefined ? {} : { limit } };
+  return limit === undefined && policies === 0n
+    ? undefined
+    : { name, policies, ...limit === undefined ? {} : { limit } };
 }
 
 function portAction({ action, worker }: Rule): PortAction {
