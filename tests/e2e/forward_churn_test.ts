@@ -18,8 +18,8 @@ const PASSING = 60;
 /** Requests that are answered between two reloads. */
 const BETWEEN = 100;
 /**
- * Resident memory may grow so much from the second quarter of the reloads to the last, each at its lowest: V8 keeps pages
- * that it has had, and gives some back, 20 MiB up and down.
+ * Resident memory may grow so much from the second quarter of the reloads to the last, each at its lowest: V8 keeps
+ * pages that it has had, and gives some back, 20 MiB up and down.
  */
 const GROWTH_KIB = SIZE.churnReloads < 1000 ? 65_536 : 24_576;
 
