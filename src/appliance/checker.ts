@@ -15,8 +15,11 @@ const MAX_AT_ONCE = 8 * 1024;
 /** Far more than the largest configuration takes. */
 const LIMIT_MS = 20_000;
 
-/** Checks a configuration. @throws {ConfigError} with all that is wrong with it. */
-export type Check = (content: Uint8Array, file: string) => Config | Promise<Config>;
+/**
+ * Checks a configuration. @throws {ConfigError} with all that is wrong with it; what `signal` is aborted with, where it
+ * is while the check is under way.
+ */
+export type Check = (content: Uint8Array, file: string, signal?: AbortSignal) => Config | Promise<Config>;
 
 export interface CheckerOptions {
   /** The module of the process. */
@@ -29,18 +32,21 @@ export interface CheckerOptions {
 
 /** @returns A check that holds up the calling thread for a few milliseconds at most. */
 export function checkerOf({ entry, cpuCount, limitMs = LIMIT_MS, signal }: CheckerOptions): Check {
-  return (content, file) => {
+  return (content, file, own) => {
     const options = { file, cpuCount };
     if (content.length <= MAX_AT_ONCE) return parseConfig(content, options);
-    return checkInThread(entry, { content, ...options }, limitMs, signal);
+    return checkInThread(entry, { content, ...options }, { limitMs, signal, own });
   };
 }
 
 async function checkInThread(
   entry: URL,
   order: CheckOrder,
-  limitMs: number,
-  signal: AbortSignal | undefined,
+  { limitMs, signal, own }: {
+    readonly limitMs: number;
+    readonly signal: AbortSignal | undefined;
+    readonly own: AbortSignal | undefined;
+  },
 ): Promise<Config> {
   const { file } = order;
   const { promise, resolve, reject } = Promise.withResolvers<CheckResult>();
@@ -60,6 +66,8 @@ async function checkInThread(
   const giveUp = (): void => reject(new SteerError(`"${file}" is not checked to its end: xdpsteer stops`));
   signal?.addEventListener("abort", giveUp);
   if (signal?.aborted) giveUp();
+  const end = (): void => reject(own!.reason);
+  own?.addEventListener("abort", end);
   try {
     const result = await promise;
     if ("problems" in result) throw new ConfigError(file, result.problems);
@@ -67,6 +75,7 @@ async function checkInThread(
   } finally {
     clearTimeout(limit);
     signal?.removeEventListener("abort", giveUp);
+    own?.removeEventListener("abort", end);
     thread.terminate();
   }
 }

@@ -10,6 +10,8 @@ const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 const check = checkerOf({ entry: ENTRY, cpuCount: CPUS });
 const GOOD = "version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: game, ports: 7777, action: echo }]\n";
+/** Takes some seconds of the parser's time. */
+const SLOW = "!a ".repeat(300_000);
 /** Makes a file so large that a thread checks it. */
 const COMMENT = `# ${"a".repeat(10_000)}\n`;
 
@@ -32,7 +34,7 @@ Deno.test("a small and a large configuration come out the same, good or bad", as
 Deno.test("what takes too long to check is given up, and this thread was free all the while", async () => {
   const limited = checkerOf({ entry: ENTRY, cpuCount: CPUS, limitMs: 1 });
   await assert.rejects(
-    async () => await limited(encode('"'.repeat(1_000_000)), FILE),
+    async () => await limited(encode(SLOW), FILE),
     /^ConfigError: steering.yaml: checking it was given up after 0.001 s: expected a configuration/,
   );
 });
@@ -41,8 +43,15 @@ Deno.test("a stop ends a check that is under way, and refuses one that comes aft
   const stopping = new AbortController();
   const stopped = checkerOf({ entry: ENTRY, cpuCount: CPUS, signal: stopping.signal });
   const refused = /^SteerError: "steering.yaml" is not checked to its end: xdpsteer stops$/;
-  const under = Promise.try(() => stopped(encode('"'.repeat(1_000_000)), FILE));
+  const under = Promise.try(() => stopped(encode(SLOW), FILE));
   stopping.abort();
   await assert.rejects(under, refused);
-  await assert.rejects(async () => await stopped(encode('"'.repeat(1_000_000)), FILE), refused);
+  await assert.rejects(async () => await stopped(encode(SLOW), FILE), refused);
+});
+
+Deno.test("a check ends when whoever asked for it does not want it any more, with what he says", async () => {
+  const changed = new AbortController();
+  const under = Promise.try(() => check(encode(SLOW), FILE, changed.signal));
+  changed.abort(new Error("changed"));
+  await assert.rejects(under, /^Error: changed$/);
 });

@@ -37,6 +37,10 @@ import type { Applied, Steering } from "./steering.ts";
 /** Who asked for a change. */
 type Origin = "file" | "request";
 
+/** Between two looks at the file while it is checked. */
+const LOOK_MS = 200;
+/** Why a check has ended: the file holds something else by now. */
+const CHANGED = Symbol("changed");
 const SLOWLY = "write another file, and rename it to this name when it is complete";
 
 const log = logger("reload");
@@ -128,6 +132,10 @@ export class Reloader {
         await pause(this.#timers, patience.stillMs);
         const outcome = await this.#inTurn(() => this.#takeOver(found, { asker, conditions, confirmed, patience }));
         if (outcome === "still changing") continue;
+        if (outcome === "changed since") {
+          patience = new Patience(this.#timers, false);
+          continue;
+        }
         const settling = this.#settling;
         if (outcome !== "suspicious" || settling === null) return outcome as Exclude<typeof outcome, "suspicious">;
         await pause(this.#timers, settling.untilMs - this.#timers.now());
@@ -149,7 +157,7 @@ export class Reloader {
       readonly confirmed: FileContent | undefined;
       readonly patience: Patience;
     },
-  ): Promise<Reloaded | undefined | "still changing" | "suspicious"> {
+  ): Promise<Reloaded | undefined | "still changing" | "changed since" | "suspicious"> {
     const { check, file } = this.#options;
     this.#require(conditions);
     const { identity, content, failure } = readFound(file);
@@ -158,22 +166,34 @@ export class Reloader {
     if (this.#watching === patience) this.#watching = undefined; // whatever is saved from now on is another save
     const checked = async (): Promise<Config> => {
       if (content === undefined) throw failure;
+      // Whoever has saved another file is not to wait for the check of one that is not there any more.
+      const changed = new AbortController();
+      using _look = this.#timers.every(LOOK_MS, () => {
+        if (patience.mayEndCheck && !isDeepStrictEqual(readFound(file).identity, identity)) changed.abort(CHANGED);
+      });
       try {
-        return await check(content, file);
+        return await check(content, file, changed.signal);
       } catch (error) {
-        if (isStill) throw error;
+        if (isStill || error === CHANGED) throw error;
         throw new SteerError(`"${file}" changes all the time, and is refused as it is now: ${messageOf(error)}`, {
           hint: SLOWLY,
         });
       }
     };
-    if (conditions.dryRun) return this.#preview(await checked());
+    if (conditions.dryRun) {
+      const next = await checked().catch(orChanged);
+      return next === CHANGED ? "changed since" : this.#preview(next);
+    }
     // One that is never the same cannot be the same as it was before it had to settle.
     const isConfirmed = confirmed !== undefined && (patience.isRestless || isDeepStrictEqual(confirmed, identity));
     if (asker === "watch" && !isConfirmed && isDeepStrictEqual(identity, this.#seen)) return undefined;
     this.#seen = identity;
     this.#settling = null;
     const next = checked();
+    if (await next.catch(orChanged).catch(() => {}) === CHANGED) {
+      this.#seen = undefined;
+      return "changed since";
+    }
     // What is wrong with the file is told by #change().
     const isHeld = asker === "watch" && !isConfirmed && await next.then((config) => this.#settles(config), () => false);
     if (isHeld) return "suspicious";
@@ -399,4 +419,10 @@ export class Reloader {
 /** True where the same content would be refused again: else it may be put in force when what hindered it is over. */
 function isAboutContent(error: unknown): boolean {
   return error instanceof SteerError && error.exitCode === EXIT.configInvalid;
+}
+
+/** @throws all but {@linkcode CHANGED}. */
+function orChanged(error: unknown): typeof CHANGED {
+  if (error === CHANGED) return CHANGED;
+  throw error;
 }

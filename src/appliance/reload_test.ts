@@ -33,6 +33,8 @@ class Rig implements AsyncDisposable {
   reloader!: Reloader;
   /** What the file is taken to say, whatever is in it. */
   says: string | undefined;
+  /** Has checks take for ever. */
+  slow = false;
 
   static async create(): Promise<Rig> {
     const directory = await Deno.makeTempDir();
@@ -47,8 +49,13 @@ class Rig implements AsyncDisposable {
       manager: { reloading: () => rig.manager.push("reloading"), ready: (status) => rig.manager.push(status) },
       file: rig.file,
       cpuCount: CPUS,
-      check: (content, file) =>
-        parseConfig(rig.says === undefined ? content : new TextEncoder().encode(rig.says), { file, cpuCount: CPUS }),
+      check: (content, file, signal) => {
+        if (rig.slow) return new Promise((_, reject) => signal!.onabort = () => reject(signal!.reason));
+        return parseConfig(rig.says === undefined ? content : new TextEncoder().encode(rig.says), {
+          file,
+          cpuCount: CPUS,
+        });
+      },
       loaded,
       timers,
     });
@@ -264,6 +271,20 @@ Deno.test("Reloader refuses a file that is never the same twice and bad after te
   await rig.write(text(GAME, CHAT));
   await rig.look();
   assert.equal(steering.generation, 2);
+});
+
+Deno.test("Reloader ends the check of a file that has been saved again meanwhile, and checks that one", async () => {
+  await using rig = await Rig.create();
+  const { reloader, steering: { steering, timers } } = rig;
+  rig.slow = true; // it never comes to an end
+  await rig.write(text(GAME, CHAT, "{ name: slow, ports: 1 }"));
+  const reload = reloader.reloadFile("watch");
+  await timers.pass(8000);
+  rig.slow = false;
+  await rig.write(text(GAME, CHAT));
+  await timers.pass(200 + SETTLED_MS);
+  assert.equal((await reload)!.generation, 2);
+  assert.deepEqual([steering.rules.length, reloader.counts], [2, { applied: 1, unchanged: 0, refused: 0 }]);
 });
 
 Deno.test("Reloader says what has put in force what is there already, and when", async () => {

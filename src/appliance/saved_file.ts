@@ -20,7 +20,11 @@ const MIN_RULES_TO_LOSE = 4;
 export class Patience {
   readonly #startMs: number;
 
-  constructor(private readonly timers: Pick<Timers, "now">) {
+  /**
+   * @param mayEndCheck Whether a check ends where the file changes meanwhile: once, or one that is saved without a
+   * pause would never be checked to its end.
+   */
+  constructor(private readonly timers: Pick<Timers, "now">, readonly mayEndCheck = true) {
     this.#startMs = timers.now();
   }
 

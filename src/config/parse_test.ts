@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { parseConfig } from "./parse.ts";
 import { complaints, HEAD, keysOf, problemsOf } from "./testing.ts";
+import { YamlFile } from "./yaml_file.ts";
 
 const MAP = "expected a map with version, interfaces and steering";
 
@@ -118,5 +119,14 @@ Deno.test("parseConfig() throws an error that reads as a whole", () => {
     exitCode: 3,
     message: 'a.yaml:3:15: level "loud" is not known: expected one of: debug, info, warn, error\n' +
       "log: { level: loud }\n              ^",
+  });
+});
+
+Deno.test("parseConfig() does not read on a text that is broken a thousand times, and takes no comment for a mistake", () => {
+  const { findings } = new YamlFile(`${'""'.repeat(2000)}\n---\nsecond`);
+  assert.ok(findings.length > 0 && !findings.some(({ message }) => message.includes("second YAML document")));
+  parseConfig(new TextEncoder().encode(`${HEAD}log: {}\n${"# a comment\n\n".repeat(5000)}`), {
+    file: "f",
+    cpuCount: 2,
   });
 });

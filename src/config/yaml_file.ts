@@ -50,6 +50,16 @@ export const DIALECT = {
   uniqueKeys: false,
 } as const;
 
+/** What may follow a value on its line, or ends a flow collection. */
+const ENDS: readonly string[] = ["space", "comment", "newline", "flow-map-end", "flow-seq-end"];
+
+/** Whether the last thing that was read stands where a value has ended: the parser makes an error of it later. */
+function isAfterEnd(token: CST.Token | undefined): boolean {
+  if (token === undefined || !("end" in token) || !Array.isArray(token.end)) return false;
+  const last: CST.SourceToken | undefined = token.end.at(-1);
+  return last !== undefined && !ENDS.includes(last.type);
+}
+
 /** A parsed file. */
 export class YamlFile {
   /**
@@ -132,6 +142,7 @@ export class YamlFile {
         tokens.push(token);
         if (token.type === "error") errorCount++;
       }
+      if (isAfterEnd(parser.stack.at(-1))) errorCount++;
       if (errorCount >= MAX_SYNTAX_ERRORS) break;
       if (parser.stack.length > MAX_DEPTH) {
         const place = { start: parser.offset - 1, end: parser.offset };
