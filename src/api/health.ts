@@ -10,14 +10,15 @@ import { ALIVE, NOT_ALIVE } from "./alive.ts";
 import { HttpError } from "./answers.ts";
 import { requireWords } from "./conditions.ts";
 import type { Answer } from "./question.ts";
-import type { HttpOptions } from "./wire.ts";
+import { workerProblems, workerStates } from "../observe/problems/find_rest.ts";
+import type { AskedAppliance, HttpOptions } from "./wire.ts";
 
 export function alive({ appliance }: HttpOptions): Answer {
-  return answer(ALIVE, appliance.alive ? [] : [NOT_ALIVE]);
+  return answer(ALIVE, appliance.alive ? [] : [NOT_ALIVE, ...standing(appliance)]);
 }
 
-export function healthy({ problems }: HttpOptions): Answer {
-  return answer("ok", healthOf(problems.list()).reasons);
+export function healthy({ appliance, problems }: HttpOptions): Answer {
+  return answer("ok", whyNot(appliance, healthOf(problems.list()).reasons));
 }
 
 /** `/readyz` is about the box; `/readyz?rule=NAME` about one rule of it. */
@@ -30,9 +31,25 @@ export function ready({ appliance, problems }: HttpOptions, query: URLSearchPara
   if (rule !== undefined && !rules.some(({ name }) => name === rule)) {
     throw new HttpError(404, `there is no rule ${JSON.stringify(rule)}; there is ${namesOf(rules)}`);
   }
-  if (!appliance.ready) return answer("ready", ["It does not steer: it starts, or stops"]);
   const list = problems.list();
-  return answer("ready", (rule === undefined ? readinessOf(list, rules) : ruleReadiness(list, rule)).reasons);
+  const { reasons } = rule === undefined ? readinessOf(list, rules) : ruleReadiness(list, rule);
+  return answer("ready", whyNot(appliance, reasons));
+}
+
+const NOT_STEERING = {
+  starting: "It does not steer: it is starting, and has put no rules in force yet",
+  stopping: "It does not steer: it is stopping",
+} as const;
+
+/** @param found What the list of problems says; a moment ago, so a worker may stand still that is not in it yet. */
+function whyNot(appliance: AskedAppliance, found: readonly string[]): readonly string[] {
+  const { alive, stage } = appliance;
+  if (stage !== "steering") return [NOT_STEERING[stage], ...found];
+  return found.length > 0 || alive ? found : standing(appliance);
+}
+
+function standing({ workers }: AskedAppliance): string[] {
+  return workerProblems(workerStates(workers)).map(({ message }) => message);
 }
 
 const SHOWN_RULES = 20;

@@ -25,7 +25,10 @@ Deno.test("/livez, /healthz and /readyz: a worker that has ended, and a stop", a
   api.appliance.states[1] = "failed";
   api.appliance.alive = false;
   await api.timers.pass(1000);
-  assert.deepEqual(await health(api, "/livez"), [503, "A worker does not run\n"]);
+  assert.deepEqual(await health(api, "/livez"), [
+    503,
+    "A worker does not run\nWorker 1 does not run, and the packets of its ports are lost: it is failed\n",
+  ]);
   assert.deepEqual(await health(api, "/healthz"), [
     503,
     "Worker 1 does not run, and the packets of its ports are lost: it is failed\n",
@@ -34,8 +37,27 @@ Deno.test("/livez, /healthz and /readyz: a worker that has ended, and a stop", a
     503,
     "Worker 1 does not run, and the packets of its ports are lost: it is failed\n",
   ]);
-  api.appliance.ready = false;
-  assert.deepEqual(await health(api, "/readyz"), [503, "It does not steer: it starts, or stops\n"]);
+  for (const stage of ["starting", "stopping"] as const) {
+    api.appliance.stage = stage;
+    for (const path of ["/healthz", "/readyz"]) {
+      const [status, body] = await health(api, path);
+      assert.equal(status, 503);
+      assert.match(body, new RegExp(`^It does not steer: it is ${stage}.*\nWorker 1 does not run, .*\n$`));
+    }
+  }
+});
+
+Deno.test("a worker that stands still is named at once, whether or not the list of problems has it", async () => {
+  using api = new FakeApi();
+  api.appliance.states[0] = "stalled";
+  api.appliance.alive = false;
+  const words = "Worker 0 does not run, and the packets of its ports are lost: its thread is stopped by a signal\n";
+  for (const when of ["before it is listed", "when it is"]) {
+    assert.deepEqual(await health(api, "/readyz"), [503, words], when);
+    assert.deepEqual(await health(api, "/healthz"), [503, words], when);
+    assert.deepEqual(await health(api, "/livez"), [503, `A worker does not run\n${words}`], when);
+    await api.timers.pass(1000);
+  }
 });
 
 Deno.test("/healthz and /readyz: an interface that is gone, and a program that was detached; a new process is no help", async () => {

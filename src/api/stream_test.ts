@@ -131,7 +131,7 @@ Deno.test("a stream sends a tick a second, the rules when they changed, and each
   api.seconds.pass();
   assert.deepEqual(one.events(), ["tick"]);
   api.appliance.setRules([countRule("new", 1)]);
-  api.appliance.ready = false;
+  api.appliance.stage = "stopping";
   api.seconds.pass();
   const [config, tick] = one.take();
   assert.deepEqual([config!.event, config!.data.generation, config!.data.rules.length], ["config", 2, 1]);

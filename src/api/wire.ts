@@ -13,7 +13,7 @@ import type { ProblemList } from "../observe/problems/problems.ts";
 import type { Answer } from "./question.ts";
 
 /** What requests ask of the appliance. */
-export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "alive" | "ready"> {
+export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "alive" | "ready" | "stage"> {
   readonly workers: ObservedAppliance["workers"] & Pick<WorkerPool, "heapKib">;
 }
 

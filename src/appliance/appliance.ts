@@ -65,6 +65,8 @@ const CONTROL_NICENESS = 5;
 
 const log = logger("appliance");
 
+export type Stage = "starting" | "steering" | "stopping";
+
 export class Appliance {
   readonly interfaces: readonly SteeredInterface[];
   readonly workers: WorkerPool;
@@ -253,12 +255,18 @@ export class Appliance {
     this.interfaces[index]!.name = name;
   }
 
+  /** Where it is on its way from the start to the stop. */
+  get stage(): Stage {
+    if (this.#stopping !== undefined) return "stopping";
+    return this.steering.generation > 0 ? "steering" : "starting";
+  }
+
   /**
    * True from the first generation to the stop, while its workers run. Whether packets get anywhere, the list of
    * problems says.
    */
   get ready(): boolean {
-    return this.#stopping === undefined && this.alive && this.steering.generation > 0;
+    return this.stage === "steering" && this.alive;
   }
 
   /**

@@ -79,9 +79,10 @@ export class WorkerProgress implements Disposable {
     return this.#loops[worker]!.totalMs;
   }
 
-  /** Why a worker's thread does not run, in words. */
+  /** Since when a worker's loop does not turn, and why its thread does not run, in words. */
   reason(worker: number): string {
-    return this.watched.reason(worker);
+    const seconds = Math.max(1, Math.round(this.#loops[worker]!.stillMs / 1000));
+    return `it has not turned for ${seconds} s, though it was woken: ${this.watched.reason(worker)}`;
   }
 
   look(): void {

@@ -160,7 +160,7 @@ export class FakeAppliance implements AskedAppliance {
     generation: number;
     readonly forwarding: { rules(): RuleBackends[]; status(): BackendStatus[] };
   };
-  ready = true;
+  stage: AskedAppliance["stage"] = "steering";
   alive = true;
   uptimeMs = 1000;
   /** Of workers that do not run. */
@@ -217,6 +217,10 @@ export class FakeAppliance implements AskedAppliance {
 
   onInterfaces(changed: () => void): void {
     this.interfacesChanged = changed;
+  }
+
+  get ready(): boolean {
+    return this.stage === "steering" && this.alive;
   }
 
   repairs(): readonly Repair[] {

@@ -6,6 +6,7 @@
 import type { FileState } from "../../appliance/reload_types.ts";
 import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
+import type { WorkerPool } from "../../engine/workers.ts";
 import type { Repair } from "../../engine/reconciler.ts";
 import type { Listener } from "../../host/listeners.ts";
 import { rangeText, type Rule } from "../../steering/rule.ts";
@@ -26,8 +27,22 @@ export interface InterfaceState {
   readonly newQueues: readonly number[];
 }
 
-/** By worker: `running`, or how its loop is instead; and if it is stalled, why. */
-export function workerProblems(workers: readonly { readonly state: string; readonly why: string }[]): FoundProblem[] {
+export interface WorkerState {
+  /** `running`, or how its loop is instead. */
+  readonly state: string;
+  /** If it is stalled. */
+  readonly why: string;
+}
+
+/** By worker. */
+export function workerStates(workers: Pick<WorkerPool, "counters" | "stateName" | "whyStalled">): WorkerState[] {
+  return workers.counters.map((_, worker) => {
+    const state = workers.stateName(worker);
+    return { state, why: state === "stalled" ? workers.whyStalled(worker) : "" };
+  });
+}
+
+export function workerProblems(workers: readonly WorkerState[]): FoundProblem[] {
   return workers.flatMap(({ state, why }, worker) =>
     state === "running" ? [] : [{
       kind: "worker_down" as const,

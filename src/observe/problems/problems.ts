@@ -25,6 +25,7 @@ import {
   logProblems,
   repairProblems,
   workerProblems,
+  workerStates,
 } from "./find_rest.ts";
 import { type EndedProblem, entryOf, type FoundProblem, type Problem, PROBLEM_KINDS } from "./kinds.ts";
 import { ProblemLog } from "./problem_log.ts";
@@ -141,11 +142,7 @@ export class Problems implements Disposable {
     const { appliance, reloader, history, configFile } = this.sources;
     const { interfaces, steering, workers } = appliance;
     const finders: Readonly<Record<string, () => FoundProblem[]>> = {
-      workers: () =>
-        workerProblems(workers.counters.map((_, worker) => {
-          const state = workers.stateName(worker);
-          return { state, why: state === "stalled" ? workers.whyStalled(worker) : "" };
-        })),
+      workers: () => workerProblems(workerStates(workers)),
       interfaces: () =>
         interfaceProblems(interfaces.map((steered) => ({
           name: steered.name,
