@@ -4,9 +4,13 @@
  * @module
  */
 import { request } from "node:http";
+import { ALIVE_PATH } from "../api/alive.ts";
 import { codeOf, EXIT, messageOf, SteerError } from "../errors.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
+
+/** Whoever has not answered by then a question that takes milliseconds does not answer. */
+const SILENT_MS = 10_000;
 
 /** GET over the control socket. @throws {SteerError} as {@linkcode call} does. */
 export function get(socketPath: string, path: string): Promise<string> {
@@ -17,24 +21,40 @@ export function get(socketPath: string, path: string): Promise<string> {
  * A request over the control socket.
  *
  * @param body Sent as JSON.
+ * @param limitMs How long a question may go unanswered. A change may take longer while the other side is alive.
  * @returns The text of the answer.
  * @throws {SteerError} when nobody answers there; {@linkcode Refused} with what the answer says is wrong.
  */
-export function call(socketPath: string, method: Method, path: string, body?: unknown): Promise<string> {
+export function call(
+  socketPath: string,
+  method: Method,
+  path: string,
+  body?: unknown,
+  limitMs = SILENT_MS,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(unreachable(socketPath, error));
     if (!isSocketOrUnknown(socketPath)) return fail(NO_SOCKET);
-    const sent = request({ socketPath, method, path }, (response) => {
+    const settled = (): void => clearTimeout(silence);
+    const sent = request({ socketPath, method, path, agent: false }, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (part: string) => text += part);
       response.on("error", fail);
+      response.on("close", settled);
       response.on("end", () => {
         if (response.statusCode === 200) resolve(text);
         else reject(refusal(response.statusCode ?? 0, text));
       });
     });
-    sent.on("error", fail);
+    sent.on("error", (error) => (settled(), fail(error)));
+    const silence = setTimeout(async () => {
+      // A change takes as long as it takes, where somebody is there who makes it.
+      const isAlive = method !== "GET" &&
+        await call(socketPath, "GET", ALIVE_PATH, undefined, limitMs).then(() => true, answers);
+      if (isAlive && !sent.destroyed) return;
+      sent.destroy(SILENCE);
+    }, limitMs);
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }
@@ -65,6 +85,7 @@ function isSocketOrUnknown(path: string): boolean {
   }
 }
 
+const SILENCE = Object.assign(new Error("no answer"), { code: "ETIMEDOUT" });
 const NO_SOCKET = Object.assign(new Error("not a socket"), { code: "ENOTSOCK" });
 
 const ANOTHER = "another control.socket is named with --socket, or by XDPSTEER_SOCKET";
@@ -75,6 +96,14 @@ const CAUSES: Readonly<Record<string, readonly [message: string, hint: string]>>
   ECONNREFUSED: ["nobody answers on it", `xdpsteer has ended and can be started again; ${ANOTHER}`],
   EACCES: ["this user may not open it", "use sudo, or join the group that control.group names"],
   EPERM: ["this user may not open it", "use sudo, or join the group that control.group names"],
+  ETIMEDOUT: [
+    `somebody listens there, and has not answered for ${SILENT_MS / 1000} s`,
+    `it hangs, or is no xdpsteer: ss -xlp shows the process; ${ANOTHER}`,
+  ],
+  EAGAIN: [
+    "somebody listens there, and takes no more connections",
+    `it hangs, or is no xdpsteer: ss -xlp shows the process; ${ANOTHER}`,
+  ],
   ENOTSOCK: ["it is not a socket", ANOTHER],
 };
 
@@ -84,6 +113,11 @@ function unreachable(socketPath: string, error: unknown): SteerError {
   }
   const [message, hint] = CAUSES[codeOf(error)] ?? [messageOf(error), `is it running? ${ANOTHER}`];
   return new SteerError(`Cannot reach xdpsteer at "${socketPath}": ${message}`, { cause: error, hint });
+}
+
+/** Even an answer that it is not well is one. */
+function answers(error: unknown): boolean {
+  return error instanceof Refused;
 }
 
 /** An answer other than 200. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { get } from "./client.ts";
+import { call, get } from "./client.ts";
 
 Deno.test("what is no control socket is called what it is, and nobody is said to have ended", async () => {
   const directory = await Deno.makeTempDir();
@@ -20,5 +20,28 @@ Deno.test("what is no control socket is called what it is, and nobody is said to
     }
   } finally {
     await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("call(): a listener that takes connections and never answers is told from one that works", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/silent.sock`;
+  const held: Deno.Conn[] = [];
+  const listener = Deno.listen({ transport: "unix", path });
+  const taking = (async () => {
+    for await (const connection of listener) held.push(connection);
+  })();
+  try {
+    for (const method of ["GET", "POST"] as const) {
+      await assert.rejects(call(path, method, "/v1/status", undefined, 50), {
+        message: `Cannot reach xdpsteer at "${path}": somebody listens there, and has not answered for 10 s`,
+        hint: /it hangs, or is no xdpsteer: ss -xlp/,
+      });
+    }
+  } finally {
+    listener.close();
+    await taking;
+    for (const connection of held) connection.close();
+    await Deno.remove(folder, { recursive: true });
   }
 });
