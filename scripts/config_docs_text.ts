@@ -211,7 +211,8 @@ export const CONFIG_PAGE = `# Configuration
 ${MADE}
 
 The configuration is one YAML file of at most 1 MiB, by default \`/etc/xdpsteer/steering.yaml\`. It must be a regular
-file or a link to one; xdpsteer refuses anything else, such as a FIFO, without waiting for it. \`xdpsteer check FILE\`
+file or a link to one; xdpsteer refuses anything else, such as a FIFO, without waiting for it, and a file with more than
+200,000 values, commas, colons and brackets: all ports one by one in a thousand rules are 150,000. \`xdpsteer check FILE\`
 reports the mistakes in a file, or what it means, and changes nothing. With a first line
 \`# yaml-language-server: $schema=./steering.schema.json\`, editors offer completion
 ([steering.schema.json](../config/steering.schema.json)). [steering.example.yaml](../config/steering.example.yaml) has

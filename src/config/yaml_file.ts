@@ -15,6 +15,7 @@ import {
   TooMuchMerged,
   withoutExtensions,
 } from "./merge.ts";
+import { STOPS, YamlBudget } from "./yaml_budget.ts";
 import { complainAboutKind, show, startsWithZero, syntaxMessage, ZERO } from "./wording.ts";
 
 /** Keys and list indices that lead from the top of the file to a value. */
@@ -132,8 +133,15 @@ export class YamlFile {
     // The composer complains where the text ends that lacks its closing quote, which is of no help: end -> start.
     const openQuotes = new Map<number, number>();
     let errorCount = 0;
+    const budget = new YamlBudget();
     this.#lines.addNewLine(0);
     for (const lexeme of new Lexer().lex(text)) {
+      const stop = budget.take(lexeme);
+      if (stop !== undefined) {
+        this.#report({ start: parser.offset, end: parser.offset + 1 }, stop);
+        if (stop !== STOPS.repetitions) return undefined;
+        break;
+      }
       const quote = lexeme[0];
       if ((quote === '"' || quote === "'") && (lexeme.length === 1 || !lexeme.endsWith(quote))) {
         openQuotes.set(parser.offset + lexeme.length, parser.offset);
