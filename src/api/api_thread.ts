@@ -12,6 +12,7 @@ import { ALIVE_PATH, SILENT } from "./alive.ts";
 import { HttpError, json, readBody, refusal, targetOf } from "./answers.ts";
 import { hostAndPort } from "../config/machine_place.ts";
 import { cannotListen } from "./claim.ts";
+import { collectGarbage } from "./garbage.ts";
 import { ControlSocket } from "./control_socket.ts";
 import { guardTcp, TCP_HEADERS } from "./guard.ts";
 import { answerHere } from "./here.ts";
@@ -33,7 +34,11 @@ const MAX_CHANGES = 16;
  */
 const REST_TCP = 3;
 const REST_SOCKET = 1;
+/** Over TCP a large answer is rendered once in this time, for all who wait; whether it is well, it says at once. */
+const APART_TCP_MS = 100;
+const AT_ONCE: ReadonlySet<string> = new Set([ALIVE_PATH, "/healthz", "/readyz"]);
 
+const ENCODER = new TextEncoder();
 const EMPTY = new Uint8Array();
 const log = logger("http");
 
@@ -43,6 +48,7 @@ export function serveAsApi(scope: DedicatedWorkerGlobalScope): void {
   forwardLog((line) => post({ type: "log", line }));
   const api = new Api(post);
   scope.onmessage = ({ data }: MessageEvent<ToApi>) => void api.receive(data);
+  collectGarbage();
   post({ type: "ready" });
 }
 
@@ -110,7 +116,8 @@ export class Api {
     for (const questions of [...this.#looks, this.#changes]) questions[Symbol.dispose]();
   }
 
-  #answered({ id, answer, tookMs }: ToApi & { readonly type: "answer" }): void {
+  #answered({ id, answer: given, tookMs }: ToApi & { readonly type: "answer" }): void {
+    const answer = given.stream === undefined ? encoded(given) : given; // once for all who wait for it
     for (const questions of [...this.#looks, this.#changes]) {
       if (questions.answer(id, answer, tookMs)) return;
     }
@@ -151,18 +158,25 @@ export class Api {
     const opens = path === "/v1/stream" && method !== "HEAD";
     if (opens) this.#fan.reserve();
     const key = READS_QUERY.has(path as Path) ? path + search : path;
+    const apartMs = question.mayChange || AT_ONCE.has(path) ? 0 : APART_TCP_MS;
     this.#looks[question.mayChange ? 1 : 0].ask(key, question, (answer = silence(path, ANSWER_MS)) => {
       if (opens && answer.stream === undefined) this.#fan.giveUp();
       send(answer);
-    });
+    }, apartMs);
   }
 
   #send(request: IncomingMessage, response: ServerResponse, answer: Answer, mayChange: boolean): void {
-    const { status, headers, body, stream } = answer;
-    const length = stream === undefined ? { "content-length": `${byteLength(body)}` } : {};
-    response.writeHead(status, { ...(mayChange ? {} : TCP_HEADERS), ...headers, ...length });
-    if (stream !== undefined && request.method !== "HEAD") this.#fan.add(response, body as string, stream);
-    else response.end(request.method === "HEAD" ? undefined : body);
+    const { status, headers, stream } = answer;
+    const fixed = mayChange ? {} : TCP_HEADERS;
+    if (stream !== undefined) {
+      response.writeHead(status, { ...fixed, ...headers });
+      if (request.method === "HEAD") response.end();
+      else this.#fan.add(response, answer.body as string, stream);
+      return;
+    }
+    const { body } = encoded(answer);
+    response.writeHead(status, { ...fixed, ...headers, "content-length": `${body.byteLength}` });
+    response.end(request.method === "HEAD" ? undefined : body);
   }
 }
 
@@ -173,6 +187,6 @@ function silence(path: string, afterMs: number): Answer {
   return { status: 503, headers: { "content-type": "text/plain; charset=utf-8" }, body: `${SILENT}\n` };
 }
 
-function byteLength(body: string | Uint8Array): number {
-  return typeof body === "string" ? new TextEncoder().encode(body).byteLength : body.byteLength;
+function encoded({ body, ...answer }: Answer): Answer & { readonly body: Uint8Array } {
+  return { ...answer, body: typeof body === "string" ? ENCODER.encode(body) : body };
 }

@@ -24,7 +24,8 @@ const HTML = "text/html; charset=utf-8";
 const CSS = "text/css; charset=utf-8";
 const JAVASCRIPT = "text/javascript; charset=utf-8";
 
-const FILES: Readonly<Record<string, readonly [type: string, text: string]>> = {
+/** As bytes once they have been asked for: whoever takes them does not have copies of his own. */
+const FILES: Readonly<Record<string, [type: string, content: string | Uint8Array]>> = {
   "/": [HTML, page],
   "/dashboard/style.css": [CSS, style],
   "/dashboard/uplot.css": [CSS, uplotStyle],
@@ -58,7 +59,8 @@ const POLICY = [
 export function dashboardFile(path: string): Answer | undefined {
   const file = FILES[path];
   if (file === undefined) return undefined;
-  const [type, body] = file;
+  const [type, content] = file;
+  const body = typeof content === "string" ? file[1] = new TextEncoder().encode(content) : content;
   return {
     status: 200,
     headers: {

@@ -15,6 +15,8 @@ export type Answered = (answer: Answer | undefined) => void;
 
 interface Asked {
   readonly question: Question;
+  /** From one answer to the next question of its kind, in milliseconds. */
+  readonly apartMs: number;
   readonly clients: { readonly answered: Answered; readonly askedMs: number }[];
 }
 
@@ -32,9 +34,13 @@ export class Questions implements Disposable {
   readonly #waiting = new Map<string, Asked>();
   readonly #options: Required<QuestionsOptions>;
   readonly #looking: Disposable;
-  #asked: { readonly id: number; readonly clients: Asked["clients"] } | undefined;
+  #asked: (Pick<Asked, "apartMs" | "clients"> & { readonly id: number; readonly key: string }) | undefined;
   /** While the control thread is left alone. */
   #resting: Disposable | undefined;
+  /** By key: before then it is not asked again. */
+  readonly #notBefore = new Map<string, number>();
+  /** Until the first of those that wait may be asked. */
+  #until: Disposable | undefined;
   static #nextId = 1;
 
   constructor(options: QuestionsOptions) {
@@ -46,10 +52,11 @@ export class Questions implements Disposable {
    * Asks. What is answered is never older than this call.
    *
    * @param key The same for questions that have the same answer.
+   * @param apartMs Between an answer and the next question with this key: all who come meanwhile wait, and share it.
    */
-  ask(key: string, question: Question, answered: Answered): void {
+  ask(key: string, question: Question, answered: Answered, apartMs = 0): void {
     let asked = this.#waiting.get(key);
-    if (asked === undefined) this.#waiting.set(key, asked = { question, clients: [] });
+    if (asked === undefined) this.#waiting.set(key, asked = { question, apartMs, clients: [] });
     asked.clients.push({ answered, askedMs: this.#options.timers.now() });
     this.#next();
   }
@@ -57,8 +64,9 @@ export class Questions implements Disposable {
   /** @param tookMs What the answer took of the control thread's time. @returns False for an answer to somebody else. */
   answer(id: number, answer: Answer, tookMs: number): boolean {
     if (this.#asked?.id !== id) return false;
-    const { clients } = this.#asked;
+    const { key, apartMs, clients } = this.#asked;
     this.#asked = undefined;
+    if (apartMs > 0) this.#notBefore.set(key, this.#options.timers.now() + apartMs);
     this.#resting = this.#options.timers.after(tookMs * this.#options.rest, () => {
       this.#resting = undefined;
       this.#next();
@@ -75,17 +83,31 @@ export class Questions implements Disposable {
   [Symbol.dispose](): void {
     this.#looking[Symbol.dispose]();
     this.#resting?.[Symbol.dispose]();
+    this.#until?.[Symbol.dispose]();
   }
 
   #next(): void {
     if (this.#asked !== undefined || this.#resting !== undefined) return;
-    for (const [key, { question, clients }] of this.#waiting) {
+    const { timers, post } = this.#options;
+    const now = timers.now();
+    for (const [key, atMs] of this.#notBefore) {
+      if (atMs <= now) this.#notBefore.delete(key);
+    }
+    let soonest = Infinity;
+    for (const [key, { question, apartMs, clients }] of this.#waiting) {
+      const notBefore = this.#notBefore.get(key);
+      if (notBefore !== undefined) {
+        soonest = Math.min(soonest, notBefore);
+        continue;
+      }
       this.#waiting.delete(key);
       if (clients.length === 0) continue; // told meanwhile that there is no answer
       const id = Questions.#nextId++;
-      this.#asked = { id, clients };
-      return this.#options.post(id, question);
+      this.#asked = { id, key, apartMs, clients };
+      return post(id, question);
     }
+    this.#until?.[Symbol.dispose]();
+    this.#until = soonest === Infinity ? undefined : timers.after(soonest - now, () => this.#next());
   }
 
   #look(): void {

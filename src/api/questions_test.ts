@@ -18,8 +18,9 @@ class Rig {
     timers: this.timers,
   });
 
-  ask(url: string, client: string): void {
-    this.questions.ask(url, { ...QUESTION, url }, (answer) => void this.told.push(`${client} ${answer?.status}`));
+  ask(url: string, client: string, apartMs?: number): void {
+    const answered = (answer: Answer | undefined): void => void this.told.push(`${client} ${answer?.status}`);
+    this.questions.ask(url, { ...QUESTION, url }, answered, apartMs);
   }
 
   /** Answers what was asked last. */
@@ -78,6 +79,28 @@ Deno.test("Questions tells those who have waited for too long that there is no a
   assert.deepEqual(rig.urls, ["/metrics", "/readyz"]);
   rig.answer(0);
   assert.deepEqual(rig.told.slice(2), ["three 200"]);
+  rig.questions[Symbol.dispose]();
+  assert.equal(rig.timers.count, 0);
+});
+
+Deno.test("Questions asks for what is to be apart once in that time, for all who have come; others do not wait for it", async () => {
+  const rig = new Rig();
+  rig.ask("/metrics", "one", 100);
+  rig.answer(1);
+  for (const client of ["two", "three"]) rig.ask("/metrics", client, 100);
+  await rig.timers.pass(50);
+  assert.deepEqual(rig.urls, ["/metrics"]);
+  rig.ask("/readyz", "four");
+  rig.answer(1);
+  assert.deepEqual(rig.told, ["one 200", "four 200"]);
+  await rig.timers.pass(49);
+  assert.deepEqual(rig.urls, ["/metrics", "/readyz"]);
+  await rig.timers.pass(1);
+  rig.answer(1);
+  assert.deepEqual(rig.told.slice(2), ["two 200", "three 200"]);
+  await rig.timers.pass(200);
+  rig.ask("/metrics", "five", 100);
+  assert.equal(rig.urls.length, 4, "nobody waits after a pause");
   rig.questions[Symbol.dispose]();
   assert.equal(rig.timers.count, 0);
 });

@@ -286,7 +286,7 @@ Deno.test("POST /v1/ports says what is wrong with an order, and changes nothing"
 Deno.test("every file that the dashboard's page names is there, and the page may run nothing else", async () => {
   using api = new FakeApi();
   const page = await ask(api, { url: "/" });
-  const text = page.body as string;
+  const text = new TextDecoder().decode(page.body as Uint8Array);
   assert.match(page.headers["content-security-policy"]!, /default-src 'none'.*script-src 'self'/);
   const named = [...text.matchAll(/(?:src|href)="\/?(dashboard\/[^"]+)"/g)].map(([, path]) => `/${path}`);
   assert.ok(named.length >= 3, `${named}`);

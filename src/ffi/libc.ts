@@ -71,6 +71,8 @@ const SYMBOLS = {
   nice: { parameters: ["i32"], result: "i32" },
   // int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+  // int malloc_trim(size_t pad)
+  malloc_trim: { parameters: ["usize"], result: "i32" },
   // int sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set)
   sched_setaffinity: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   // int sched_getaffinity(pid_t thread, size_t size, cpu_set_t *set)
@@ -307,6 +309,23 @@ export function keepThreadOff(cpus: readonly number[], thread: number): void {
   if (symbols.sched_getaffinity(thread, BigInt(CPU_SET_BYTES), set) < 0) return;
   for (const cpu of cpus) set[cpu >> 3]! &= ~(1 << (cpu & 7));
   if (set.some((byte) => byte !== 0)) symbols.sched_setaffinity(thread, BigInt(CPU_SET_BYTES), set);
+}
+
+/** Whether the calling thread may run on a CPU, whatever its affinity is now: a cpuset may keep it off. */
+export function mayRunOn(cpu: number): boolean {
+  const { symbols } = libc();
+  const before = new Uint8Array(CPU_SET_BYTES);
+  if (symbols.sched_getaffinity(0, BigInt(CPU_SET_BYTES), before) < 0) return true; // nothing is known
+  const only = new Uint8Array(CPU_SET_BYTES);
+  only[cpu >> 3] = 1 << (cpu & 7);
+  const mayRun = symbols.sched_setaffinity(0, BigInt(CPU_SET_BYTES), only) >= 0;
+  if (mayRun) symbols.sched_setaffinity(0, BigInt(CPU_SET_BYTES), before);
+  return mayRun;
+}
+
+/** Gives memory that was freed back to the kernel. Takes some milliseconds, in which other threads cannot get any. */
+export function trimMemory(): void {
+  libc().symbols.malloc_trim(0n);
 }
 
 /** Pins the calling thread to one CPU. */

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
-import { type Appliance, startAppliance } from "./support/appliance.ts";
-import { askInCrowd, flood, pipeline, sendAndLeave, sendRaw } from "./support/http_clients.ts";
+import { startAppliance } from "./support/appliance.ts";
+import { SIZE } from "../support/sizes.ts";
+import { runTraffic } from "../support/traffic_cli.ts";
+import { fatesOf, settled } from "./support/accounts.ts";
+import { askInCrowd, flood, floodFor, pipeline, sendAndLeave, sendRaw } from "./support/http_clients.ts";
+import { memoryKib, peakKib, resetPeak } from "./support/memory.ts";
 import { NotifySocket } from "./support/notify_socket.ts";
 import { sleep, until } from "./support/wait.ts";
 
@@ -14,10 +18,8 @@ const LIMIT_MS = 20_000;
 /** Worked off and kept, the requests below take more than a gigabyte. */
 const MEMORY_KIB = 256 * 1024;
 
-/** The most memory that it has ever had. */
-function peakKib({ pid }: Appliance): number {
-  return Number(/VmHWM:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]);
-}
+/** What a client that pipelines may cost. Before there was a bound it was 24 MiB after 15 s, and grew. */
+const PIPELINED_KIB = 32 * 1024;
 
 Deno.test("clients that pipeline and never read cost little, are cut off, and hold up nobody", async () => {
   await using network = await TestNetwork.create();
@@ -42,6 +44,42 @@ Deno.test("clients that pipeline and never read cost little, are cut off, and ho
 
   assert.equal(await flooded, 8, "connections ended that took nothing");
   assert.ok(peakKib(box) < memory + MEMORY_KIB, `${peakKib(box)} KiB, ${memory} before`);
+});
+
+Deno.test("clients that pipeline for long cost no more memory than others, no beat, no answer and no packet", async () => {
+  await using network = await TestNetwork.create();
+  const name = `@xdpsteer-${crypto.randomUUID()}`;
+  await using manager = await NotifySocket.open(network, name);
+  await using box = await startAppliance(network, CONFIG, {
+    env: { NOTIFY_SOCKET: name, WATCHDOG_USEC: "10000000" },
+  });
+  const packets = 20_000;
+  const send = () => runTraffic(network, "udp", { ports: [8080], flows: 20, packetsPerFlow: packets / 2 / 20 });
+  await send();
+  for (let question = 0; question < 50; question++) await box.metrics();
+  const before = memoryKib(box);
+  resetPeak(box);
+  let isOver = false;
+  const flooded = floodFor(network, {
+    to: PORT,
+    count: 8,
+    request: METRICS,
+    times: 10_000,
+    seconds: SIZE.floodedSeconds,
+  })
+    .finally(() => isOver = true);
+  flooded.catch(() => {});
+  await send();
+  const beats = manager.beats.length;
+  while (!isOver) {
+    assert.equal((await box.request("GET", "/readyz")).code, 200);
+    await sleep(100);
+  }
+  assert.ok(await flooded > 0, "connections that took nothing were ended");
+  assert.ok(peakKib(box) < before + PIPELINED_KIB, `${peakKib(box)} KiB, ${before} before`);
+  await until("a beat for the watchdog", () => manager.beats.length > beats, { limitMs: LIMIT_MS });
+  const { counted } = fatesOf(await settled(box), "game");
+  assert.equal(counted, packets);
 });
 
 Deno.test("SIGTERM is obeyed while clients pipeline and never read", async () => {

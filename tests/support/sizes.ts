@@ -43,6 +43,8 @@ export const SIZE = {
   capturedPackets: size(200_000, 500_000),
   /** save_killed: moments of a save at which its process is killed. */
   savesKilled: size(8, 200),
+  /** http_flood: seconds of a client that pipelines and never reads. */
+  floodedSeconds: size(4, 60),
   /** http: malformed, huge and odd requests. */
   oddRequests: size(2000, 10_000),
   /** service: answers of the README's DNS before a failure, in it, and after it: fifty a second, if the machine can. */

@@ -239,6 +239,48 @@ print(json.dumps(ended))
 `;
 
 /**
+ * As {@linkcode flood} for some seconds: a connection that is ended is made again, and after as many as ten seconds too.
+ *
+ * @returns how many the other side has ended.
+ */
+export function floodFor(
+  network: TestNetwork,
+  options: {
+    readonly to: number;
+    readonly count: number;
+    readonly request: string;
+    readonly times: number;
+    readonly seconds: number;
+  },
+): Promise<number> {
+  return python(network, "steer", `${CONNECT}${FLOOD_FOR}`, options);
+}
+
+const FLOOD_FOR = `
+import threading
+os.nice(5)
+end = time.monotonic() + options["seconds"]
+ended = [0] * options["count"]
+def flood(index):
+    while time.monotonic() < end:
+        try:
+            with connect(options["to"]) as connection:
+                connection.setblocking(False)
+                rest = options["request"].encode() * options["times"]
+                until = min(end, time.monotonic() + 10)
+                while time.monotonic() < until:
+                    if not select.select([], [connection], [], 0.1)[1]: continue
+                    if not rest: time.sleep(0.1)
+                    else: rest = rest[connection.send(rest):]
+        except OSError: pass
+        ended[index] += 1
+threads = [threading.Thread(target=flood, args=(index,)) for index in range(options["count"])]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps(sum(ended)))
+`;
+
+/**
  * Sends requests, given by their index, on one connection at once, ends its own direction, and reads. @returns all that
  * came.
  */

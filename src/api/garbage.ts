@@ -1,0 +1,49 @@
+/**
+ * Keeps the memory of the calling thread near what it needs. V8 lets buffers of up to 64 MiB wait for a collection, and
+ * a connection has several of 64 KiB: whoever connects and leaves all the time would have the process grow by that.
+ *
+ * @module
+ */
+import { trimMemory } from "../ffi/libc.ts";
+
+/** What may come on top of what the last collection left. */
+const ROOM_BYTES = 6 << 20;
+/** Between two collections of everything, each of which takes some ten milliseconds. */
+const LOOK_MS = 100;
+/** Without a collection for so long, what was freed is given back to the kernel. */
+const QUIET_MS = 2000;
+
+/** Of V8's flag --expose-gc, which the one file has. */
+type Collect = (options: { readonly type: "major" | "minor"; readonly execution: "sync" }) => void;
+
+const collect = (globalThis as { readonly gc?: Collect }).gc;
+
+/** Collects what is young and not used any more: some milliseconds. Does nothing without the flag. */
+export function collectYoung(): void {
+  collect?.({ type: "minor", execution: "sync" });
+}
+
+/** Collects garbage from now on whenever much has come up. Does nothing without the flag. */
+export function collectGarbage(): void {
+  if (collect === undefined) return;
+  let kept = inUse();
+  /** When it was collected last; undefined when all that was freed then has been given back. */
+  let collectedMs: number | undefined;
+  setInterval(() => {
+    const used = inUse();
+    kept = Math.min(kept, used);
+    if (used > kept + ROOM_BYTES) {
+      collect({ type: "major", execution: "sync" });
+      kept = inUse();
+      collectedMs = performance.now();
+    } else if (collectedMs !== undefined && performance.now() - collectedMs > QUIET_MS) {
+      collectedMs = undefined;
+      trimMemory();
+    }
+  }, LOOK_MS);
+}
+
+function inUse(): number {
+  const { heapUsed, external } = Deno.memoryUsage();
+  return heapUsed + external;
+}
