@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Confinement, confinement, NEEDED_CAPABILITIES } from "../host/privileges.ts";
+import { type Confinement, confinement, listCapabilities, NEEDED_CAPABILITIES } from "../host/privileges.ts";
 import { plural } from "../text.ts";
 import { print, printJson, table } from "./output.ts";
 import { packaging } from "./self.ts";
@@ -33,8 +33,6 @@ function lines(state: Confinement): string[] {
 }
 
 function listed(names: readonly string[]): string {
-  const [first = "none"] = names;
   if (names.length > MANY) return `${names.length}; ${NEEDED_CAPABILITIES.join(", ")} would do`;
-  const why = names.includes("IPC_LOCK") ? " (IPC_LOCK, since the limit of locked memory cannot be lifted)" : "";
-  return names.length < 2 ? first : `${names.join(", ")}${why}`;
+  return listCapabilities(names);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { InterfaceConfig } from "../config/schema.ts";
-import { confinement, hasCapability, missingCapabilities } from "../host/privileges.ts";
+import { confinement, hasCapability, keptByRun, listCapabilities, missingCapabilities } from "../host/privileges.ts";
 import { rxQueues } from "../host/rx_queues.ts";
 import { type Circumstances, type MachineCheck, ok, problem, readText, type Verdict } from "../host/question.ts";
 import { formatBytes } from "./finding.ts";
@@ -27,7 +27,7 @@ function capabilities(): Verdict {
   return problem(`this process lacks ${missing.join(", ")}`, "sudo xdpsteer ..., or AmbientCapabilities= in its unit");
 }
 
-/** Of this command: what run keeps, it says itself. */
+/** Of run: this command has more, to look at other processes. */
 function confined(): Verdict {
   const { capabilities, noNewPrivileges, seccompFilters } = confinement();
   if (!noNewPrivileges || seccompFilters === 0) {
@@ -37,8 +37,10 @@ function confined(): Verdict {
     );
   }
   return ok(
-    `this process keeps ${plural(capabilities.length, "capability")}, gains none (no_new_privs), and has its system ` +
-      "calls filtered (seccomp); xdpsteer version --security shows what run keeps",
+    `run, started here by this user, has ${
+      listCapabilities(keptByRun(capabilities))
+    }, gains none (no_new_privs), and ` +
+      "has its system calls filtered (seccomp); xdpsteer version --security shows all of it",
   );
 }
 

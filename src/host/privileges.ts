@@ -57,6 +57,23 @@ export function confinement(): Confinement {
   };
 }
 
+/**
+ * What `run` keeps of what a process has: what steering needs, and IPC_LOCK where the launcher has left it, since the
+ * limit of locked memory cannot be lifted.
+ */
+export function keptByRun(capabilities: readonly string[]): string[] {
+  return capabilities.filter((name) =>
+    name === "IPC_LOCK" || (NEEDED_CAPABILITIES as readonly string[]).includes(name)
+  );
+}
+
+/** In words. */
+export function listCapabilities(names: readonly string[]): string {
+  const [first = "none"] = names;
+  const why = names.includes("IPC_LOCK") ? " (IPC_LOCK, since the limit of locked memory cannot be lifted)" : "";
+  return names.length < 2 ? first : `${names.join(", ")}${why}`;
+}
+
 function namesOf(set: string): string[] {
   const bits = BigInt(`0x${set}`);
   return CAPABILITIES.filter((_, bit) => ((bits >> BigInt(bit)) & 1n) === 1n);

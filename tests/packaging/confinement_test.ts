@@ -253,6 +253,17 @@ function byOrderOf(record: Readonly<Record<string, string>>): (a: string, b: str
   return (a, b) => names.indexOf(a) - names.indexOf(b);
 }
 
+Deno.test("doctor and version --security say the same of what run has", async () => {
+  await using folder = await temporaryFolder();
+  const env = { XDPSTEER_CACHE_DIR: folder.path };
+  const security = await runWith(env, FILE, "version", "--security");
+  const [, listed] = /^capabilities +(.*)$/m.exec(security.stdout) ?? [];
+  assert.ok(listed !== undefined, security.stdout);
+  const { findings } = JSON.parse((await runWith(env, FILE, "doctor", "--json")).stdout);
+  const found = findings.find(({ check }: { readonly check: string }) => check === "process.confinement");
+  assert.ok(found.text.startsWith(`run, started here by this user, has ${listed}, gains none`), found.text);
+});
+
 Deno.test("a user that is none, and root, are refused", async () => {
   await using folder = await temporaryFolder();
   const env = { XDPSTEER_CACHE_DIR: folder.path };
