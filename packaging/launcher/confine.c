@@ -152,19 +152,22 @@ static size_t find_groups(const char *name, gid_t *groups, size_t room)
 	return count;
 }
 
-/* A directory of ours for a user, as a service manager makes it; one that belongs to another user is left alone. */
-static void give(const char *path, unsigned int mode, const struct account *account)
+/*
+ * A directory of ours for a user, as a service manager makes it; one that belongs to another user is left alone.
+ * Returns whether it was not there before.
+ */
+static bool give(const char *path, unsigned int mode, const struct account *account)
 {
+	bool is_new = !mkdir(path, 0700);
 	struct stat status;
-	int fd;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	mkdir(path, 0700);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return;
+		return is_new;
 	if (!fstat(fd, &status) && status.st_uid == 0 && !fchown(fd, account->uid, account->gid))
 		fchmod(fd, mode);
 	close(fd);
+	return is_new;
 }
 
 /* Everything a user needs but capabilities, which survive the change. */
@@ -172,6 +175,11 @@ static const char *become(const char *user)
 {
 	static struct account account;
 	static char cache[64];
+	const struct {
+		const char *path;
+		unsigned int mode;
+	} places[] = { { cache, 0700 }, { "/run/xdpsteer", 0755 }, { "/var/lib/xdpsteer", 0700 } };
+	bool is_new[sizeof(places) / sizeof(*places)];
 	gid_t groups[256];
 	size_t count;
 
@@ -180,13 +188,18 @@ static const char *become(const char *user)
 	if (account.uid == 0)
 		return "that is root";
 	snprintf(cache, sizeof(cache), "/var/cache/xdpsteer-%u", account.uid);
-	give(cache, 0700, &account);
-	give("/run/xdpsteer", 0755, &account);
-	give("/var/lib/xdpsteer", 0700, &account);
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		is_new[i] = give(places[i].path, places[i].mode, &account);
 	count = find_groups(account.name, groups, sizeof(groups) / sizeof(*groups));
 	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(count, groups) || setresgid(account.gid, account.gid, account.gid) ||
-	    setresuid(account.uid, account.uid, account.uid))
-		return errno == EPERM ? "only root may" : strerror(errno);
+	    setresuid(account.uid, account.uid, account.uid)) {
+		const char *failure = errno == EPERM ? "only root may" : strerror(errno);
+
+		for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+			if (is_new[i])
+				rmdir(places[i].path); /* we are who we were, and leave what there was */
+		return failure;
+	}
 	setenv("CACHE_DIRECTORY", cache, 1);
 	setenv("HOME", account.home, 1);
 	setenv("USER", account.name, 1);

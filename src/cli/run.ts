@@ -17,6 +17,7 @@ import type { Reloader } from "../appliance/reload.ts";
 import type { Asker } from "../appliance/reload_types.ts";
 import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
+import { mayRunOn } from "../ffi/libc.ts";
 import { openStandardError } from "../ffi/standard_error.ts";
 import { configureLog, logger, neverWaitForReader } from "../log.ts";
 import type { Problem } from "../observe/problems/kinds.ts";
@@ -134,11 +135,19 @@ function noUser(user: string): SteerError {
   });
 }
 
-/** @throws {SteerError} for a CPU that this machine does not have, before anything is touched. */
+/** @throws {SteerError} for a CPU that is not there, or not for this process, before anything is touched. */
 function requireCpus(cpus: readonly number[]): void {
   const obstacle = cpuObstacle(cpus);
-  if (obstacle === undefined) return;
-  throw new SteerError(`Cannot pin a worker: ${obstacle}`, { hint: "name others in workers.cpus, or leave it out" });
+  if (obstacle !== undefined) {
+    throw new SteerError(`Cannot pin a worker: ${obstacle}`, { hint: "name others in workers.cpus, or leave it out" });
+  }
+  const kept = cpus.find((cpu) => !mayRunOn(cpu));
+  if (kept === undefined) return;
+  throw new SteerError(`Cannot pin a worker: CPU ${kept} is there, but this process may not run on it`, {
+    hint:
+      "a cpuset keeps it off (AllowedCPUs= in a unit, --cpuset-cpus of a container): name others in workers.cpus; " +
+      "grep Cpus_allowed_list /proc/self/status, started as xdpsteer is, shows which",
+  });
 }
 
 /** What the service manager shows. */

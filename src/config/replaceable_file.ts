@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { basename, dirname } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { codeOf, messageOf, SteerError } from "../errors.ts";
 import { HeldFile, kindOf } from "../ffi/held_file.ts";
 import { readConfig } from "./load.ts";
@@ -65,7 +65,7 @@ export class ReplaceableFile implements Disposable {
     } catch (error) {
       throw new SteerError(`Cannot save to "${this.#path}": ${reason(error)}`, {
         cause: error,
-        hint: hintFor(error, dirname(this.#path)),
+        hint: hintFor(error, resolve(this.#path), this.#info.uid),
       });
     }
   }
@@ -98,8 +98,10 @@ async function write(self: string, content: Uint8Array, { uid, gid, mode }: Deno
   using file = await Deno.open(self, { write: true });
   for (let at = 0; at < content.byteLength;) at += await file.write(content.subarray(at));
   const mine = await file.stat();
-  if (mine.uid !== uid || mine.gid !== gid) await Deno.chown(self, uid, gid);
+  // In this order CAP_CHOWN is all it takes: the mode is set while the file is ours, and never for another group.
+  if (mine.gid !== gid) await Deno.chown(self, null, gid);
   await Deno.chmod(self, mode! & PERMISSIONS);
+  if (mine.uid !== uid) await Deno.chown(self, uid, null);
   await file.sync();
 }
 
@@ -108,11 +110,18 @@ function reason(error: unknown): string {
   return reasonOf(error);
 }
 
-function hintFor(error: unknown, directory: string): string {
+function hintFor(error: unknown, path: string, owner: number | null): string {
+  const directory = dirname(path);
   if (["ENOSPC", "EDQUOT"].includes(codeOf(error))) {
     return "make room on the disk and do it again; until then the change can be made without saving it";
   }
   if (!["EACCES", "EPERM", "EROFS"].includes(codeOf(error))) return BY_HAND;
-  return `${BY_HAND}, or let the service write there: under systemd, ReadWritePaths=${directory} where ` +
-    "ProtectSystem= forbids it, and a directory and file that belong to its user";
+  if (codeOf(error) === "EROFS") {
+    return `${BY_HAND}, or let the service write there: under systemd, ReadWritePaths=${directory}, which ` +
+      "ProtectSystem= makes read-only";
+  }
+  const user = Deno.uid();
+  const root = user === 0 ? "; run gives up root's right to write to what is not root's" : "";
+  return `${BY_HAND}, or have xdpsteer run by whom they belong to: the file belongs to user ${owner}, and xdpsteer runs ` +
+    `as user ${user}${root}; chown ${user} ${directory} ${path} gives both to it`;
 }
