@@ -1,6 +1,6 @@
 /**
- * How much YAML is parsed. The parser takes about a kilobyte for each value, so a mebibyte of quotation marks would take
- * it 600 MiB and many seconds. Looking at what the lexer finds is cheap, and tells in time.
+ * How much YAML is parsed. The parser takes about a kilobyte for each value, so a mebibyte of quotation marks would
+ * take it 600 MiB and many seconds. Looking at what the lexer finds is cheap, and tells in time.
  *
  * @module
  */

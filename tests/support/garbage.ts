@@ -11,7 +11,8 @@ function filled(unit: string, before = "", after = ""): string {
 
 function keys(): string {
   const lines: string[] = [];
-  for (let index = 0, length = 0; length < MAX_FILE_SIZE - 16; index++) {
+  let length = 0;
+  for (let index = 0; length < MAX_FILE_SIZE - 16; index++) {
     const line = `k${index.toString(36)}:\n`;
     lines.push(line);
     length += line.length;

@@ -239,7 +239,7 @@ print(json.dumps(ended))
 `;
 
 /**
- * As {@linkcode flood} for some seconds: a connection that is ended is made again, and after as many as ten seconds too.
+ * As {@linkcode flood} for some seconds: a connection that is ended is made again, and so is each after ten seconds.
  *
  * @returns how many the other side has ended.
  */
