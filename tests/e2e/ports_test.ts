@@ -216,6 +216,13 @@ const UNSAVABLE: Readonly<
     },
     says: /differs from the active configuration in more than this change: workers\n/,
   },
+  "a file of another owner, without CAP_CHOWN": {
+    spoil: async ({ configFile }) => await Deno.chown(configFile, 12345, null),
+    says: new RegExp(
+      "the file belongs to user 12345, and xdpsteer runs as user 0; run gives up root's right to write to what is not " +
+        "root's; chown 0 (/.*) \\1/steering.yaml gives both to it",
+    ),
+  },
   "a file that is gone": {
     spoil: async ({ configFile }) => await Deno.remove(configFile),
     says: /Cannot save to ".*": it does not exist\n +hint: /,
