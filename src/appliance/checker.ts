@@ -4,10 +4,8 @@
  *
  * @module
  */
-import { CHECK_THREAD, type CheckOrder, type CheckResult } from "../config/check_thread.ts";
-import { parseConfig } from "../config/parse.ts";
+import { CHECK_THREAD, checkConfig, type Checked, type CheckOrder, type CheckResult } from "../config/check_thread.ts";
 import { wholeFile } from "../config/problems.ts";
-import type { Config } from "../config/schema.ts";
 import { ConfigError, SteerError } from "../errors.ts";
 
 /** Bytes that are checked at once: some tens of milliseconds, whatever they say. To start a thread takes as long. */
@@ -19,7 +17,7 @@ const LIMIT_MS = 20_000;
  * Checks a configuration. @throws {ConfigError} with all that is wrong with it; what `signal` is aborted with, where it
  * is while the check is under way.
  */
-export type Check = (content: Uint8Array, file: string, signal?: AbortSignal) => Config | Promise<Config>;
+export type Check = (content: Uint8Array, file: string, signal?: AbortSignal) => Checked | Promise<Checked>;
 
 export interface CheckerOptions {
   /** The module of the process. */
@@ -34,7 +32,7 @@ export interface CheckerOptions {
 export function checkerOf({ entry, cpuCount, limitMs = LIMIT_MS, signal }: CheckerOptions): Check {
   return (content, file, own) => {
     const options = { file, cpuCount };
-    if (content.length <= MAX_AT_ONCE) return parseConfig(content, options);
+    if (content.length <= MAX_AT_ONCE) return checkConfig(content, options);
     return checkInThread(entry, { content, ...options }, { limitMs, signal, own });
   };
 }
@@ -47,7 +45,7 @@ async function checkInThread(
     readonly signal: AbortSignal | undefined;
     readonly own: AbortSignal | undefined;
   },
-): Promise<Config> {
+): Promise<Checked> {
   const { file } = order;
   const { promise, resolve, reject } = Promise.withResolvers<CheckResult>();
   const thread = new Worker(entry, { type: "module", name: CHECK_THREAD });
@@ -71,7 +69,7 @@ async function checkInThread(
   try {
     const result = await promise;
     if ("problems" in result) throw new ConfigError(file, result.problems);
-    return result.config;
+    return result;
   } finally {
     clearTimeout(limit);
     signal?.removeEventListener("abort", giveUp);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseConfig } from "../config/parse.ts";
+import { checkConfig } from "../config/check_thread.ts";
 import { ConfigError } from "../errors.ts";
 import { checkerOf } from "./checker.ts";
 
@@ -16,7 +16,7 @@ const SLOW = "!a ".repeat(300_000);
 const COMMENT = `# ${"a".repeat(10_000)}\n`;
 
 Deno.test("a small and a large configuration come out the same, good or bad", async () => {
-  const expected = parseConfig(GOOD, { file: FILE, cpuCount: CPUS });
+  const expected = checkConfig(encode(GOOD), { file: FILE, cpuCount: CPUS });
   assert.deepEqual(await check(encode(GOOD), FILE), expected);
   assert.deepEqual(await check(encode(GOOD + COMMENT), FILE), expected);
 

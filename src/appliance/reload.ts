@@ -7,9 +7,11 @@ import { isDeepStrictEqual } from "node:util";
 import type { LastGood } from "../config/last_good.ts";
 import type { LoadedConfig, RefusedFile } from "../config/load.ts";
 import type { ConfigMemo } from "../config/memo.ts";
+import type { Checked } from "../config/check_thread.ts";
 import { recheck } from "../config/parse.ts";
 import type { Saving } from "../config/save.ts";
 import type { Config } from "../config/schema.ts";
+import { ruleWarnings } from "../config/warnings.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
@@ -32,7 +34,7 @@ import {
   StaleError,
 } from "./reload_types.ts";
 import { lossOf, Patience, type Settling } from "./saved_file.ts";
-import type { Applied, Steering } from "./steering.ts";
+import type { Steering } from "./steering.ts";
 
 /** Who asked for a change. */
 type Origin = "file" | "request";
@@ -164,7 +166,7 @@ export class Reloader {
     const isStill = isDeepStrictEqual(before.identity, identity);
     if (!isStill && !patience.isLate) return "still changing";
     if (this.#watching === patience) this.#watching = undefined; // whatever is saved from now on is another save
-    const checked = async (): Promise<Config> => {
+    const checked = async (): Promise<Checked> => {
       if (content === undefined) throw failure;
       // Whoever has saved another file is not to wait for the check of one that is not there any more.
       const changed = new AbortController();
@@ -195,7 +197,8 @@ export class Reloader {
       return "changed since";
     }
     // What is wrong with the file is told by #change().
-    const isHeld = asker === "watch" && !isConfirmed && await next.then((config) => this.#settles(config), () => false);
+    const isHeld = asker === "watch" && !isConfirmed &&
+      await next.then(({ config }) => this.#settles(config), () => false);
     if (isHeld) return "suspicious";
     if (patience.isRestless) {
       log.warn("The file is saved without a pause: after {seconds} s, what it holds now is put in force", {
@@ -205,8 +208,8 @@ export class Reloader {
     }
     return await this.#change("file", async () => {
       try {
-        const config = await next;
-        const applied = await this.#apply(config, asker);
+        const { config, warnings } = await next;
+        const applied = await this.#apply({ config, warnings }, asker);
         this.#holds(config.steering);
         this.#keep(content!, config);
         return applied;
@@ -263,11 +266,13 @@ export class Reloader {
     return this.#inTurn(async () => {
       this.#require(conditions);
       using held = new DisposableStack();
-      const plan = async (): Promise<{ readonly next: Config; readonly saving?: Saving }> => {
-        const next = recheck({ ...this.#config, steering: change(this.#config.steering) });
+      const plan = async (): Promise<{ readonly next: Checked; readonly saving?: Saving }> => {
+        const config = recheck({ ...this.#config, steering: change(this.#config.steering) });
+        const known = new Set(ruleWarnings(this.#config));
+        const next = { config, warnings: ruleWarnings(config).filter((warning) => !known.has(warning)) };
         if (!save) return { next };
         const { prepareSave } = await import("../config/save.ts"); // loaded when first used
-        return { next, saving: held.use(prepareSave({ file, cpuCount }, next, change)) };
+        return { next, saving: held.use(prepareSave({ file, cpuCount }, config, change)) };
       };
       if (conditions.dryRun) return this.#preview((await plan()).next);
       return await this.#change("request", async () => {
@@ -277,8 +282,8 @@ export class Reloader {
         this.#seen = saving.content;
         try {
           const applied = await this.#apply(next, "request");
-          this.#holds(next.steering);
-          this.#keep(saving.content, next);
+          this.#holds(next.config.steering);
+          this.#keep(saving.content, next.config);
           return applied;
         } catch (error) {
           this.#seen = await saving.takeBack();
@@ -295,12 +300,17 @@ export class Reloader {
   }
 
   /** What a configuration would change. @throws {SteerError} as {@linkcode Reloader.#apply} does. */
-  #preview(next: Config): Applied {
+  #preview({ config: next, warnings }: Checked): Reloaded {
     this.#requireFixed(next);
     const { generation, rules } = this.#options.steering;
     const addresses = diffAddresses(this.#config.forwarding.addresses, next.forwarding.addresses);
     const guards = diffGuards(this.#config, next);
-    return { generation, changes: [...diffRules(rules, next.steering), ...addresses, ...guards], elapsedMs: 0 };
+    return {
+      generation,
+      changes: [...diffRules(rules, next.steering), ...addresses, ...guards],
+      elapsedMs: 0,
+      warnings,
+    };
   }
 
   /** The file has these rules, and they are in force. */
@@ -367,7 +377,7 @@ export class Reloader {
     return { ...next, interfaces };
   }
 
-  async #apply(next: Config, by: PutBy): Promise<Reloaded> {
+  async #apply({ config: next, warnings }: Checked, by: PutBy): Promise<Reloaded> {
     this.#requireFixed(next);
     const { steering } = this.#options;
     const before = steering.generation;
@@ -388,11 +398,12 @@ export class Reloader {
         elapsedMs: Number(applied.elapsedMs.toFixed(1)),
         changes: applied.changes,
       });
+      for (const warning of warnings) log.warn("What is odd about this configuration: {warning}", { warning });
       this.onApplied?.(next);
-      return applied;
+      return { ...applied, warnings };
     }
     const secondsAgo = Math.round((this.#timers.now() - this.#put.atMs) / 100) / 10;
-    return { ...applied, inForce: { by: this.#putBy, since: this.#put.date.toISOString(), secondsAgo } };
+    return { ...applied, warnings, inForce: { by: this.#putBy, since: this.#put.date.toISOString(), secondsAgo } };
   }
 
   #refuse(error: unknown, origin: Origin): unknown {

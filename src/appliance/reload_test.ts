@@ -3,7 +3,7 @@ import { FakePortTable } from "../../tests/support/fake_engine.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
 import { SteeringRig } from "../../tests/support/steering_rig.ts";
 import { loadConfig } from "../config/load.ts";
-import { parseConfig } from "../config/parse.ts";
+import { checkConfig } from "../config/check_thread.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { Rule } from "../steering/rule.ts";
 import { Reloader } from "./reload.ts";
@@ -51,7 +51,7 @@ class Rig implements AsyncDisposable {
       cpuCount: CPUS,
       check: (content, file, signal) => {
         if (rig.slow) return new Promise((_, reject) => signal!.onabort = () => reject(signal!.reason));
-        return parseConfig(rig.says === undefined ? content : new TextEncoder().encode(rig.says), {
+        return checkConfig(rig.says === undefined ? content : new TextEncoder().encode(rig.says), {
           file,
           cpuCount: CPUS,
         });
@@ -380,7 +380,12 @@ Deno.test("Reloader tries the file without applying it, and only on top of the g
     return await reload;
   };
   const tried = await ask("reload", { dryRun: true });
-  assert.deepEqual(tried, { generation: 1, changes: ["+ chat: ports 9090, worker hash, action count"], elapsedMs: 0 });
+  assert.deepEqual(tried, {
+    generation: 1,
+    changes: ["+ chat: ports 9090, worker hash, action count"],
+    elapsedMs: 0,
+    warnings: [],
+  });
   await assert.rejects(ask("reload", { generations: [2] }), /Generation 1 is in force, and not the one/);
   await Deno.remove(rig.file);
   await assert.rejects(ask("reload", { dryRun: true }), /does not exist/);
@@ -388,4 +393,21 @@ Deno.test("Reloader tries the file without applying it, and only on top of the g
   await rig.write(text(GAME, CHAT));
   await ask("watch", { generations: [1] });
   assert.equal(steering.generation, 2);
+});
+
+Deno.test("what is odd about a configuration is answered, whichever way it came; of rules that are changed, what is new", async () => {
+  await using rig = await Rig.create();
+  const { reloader } = rig;
+  const empty = /there is no rule under steering: run would pass every packet to the kernel stack/;
+  assert.match((await reloader.applyText(text(), "body", { dryRun: true })).warnings.join(), empty);
+  assert.match((await reloader.applyText(text(), "body")).warnings.join(), /^body:\d+:\d+: there is no rule/);
+  assert.deepEqual((await reloader.applyText(text(GAME), "body")).warnings, []);
+
+  assert.match((await reloader.changeRules(() => [], false)).warnings.join(), empty);
+  assert.deepEqual((await reloader.changeRules(() => [], false)).warnings, []);
+
+  await rig.write(text());
+  const reloaded = reloader.reloadFile("reload");
+  await rig.steering.timers.pass(SETTLED_MS);
+  assert.match((await reloaded)!.warnings.join(), empty);
 });

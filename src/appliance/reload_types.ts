@@ -40,6 +40,8 @@ export type PutBy = Asker | "request" | "start";
 
 /** What a reload did. */
 export interface Reloaded extends Applied {
+  /** What is odd about the configuration, as `check` says it; of rules that are changed, what is new. */
+  readonly warnings: readonly string[];
   /** Where it changed nothing: what has put the generation in force, and when. */
   readonly inForce?: { readonly by: PutBy; readonly since: string; readonly secondsAgo: number };
 }

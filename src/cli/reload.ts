@@ -7,7 +7,7 @@ import type { PutBy, Reloaded } from "../appliance/reload_types.ts";
 import { EXIT, SteerError } from "../errors.ts";
 import { secondsText } from "../text.ts";
 import { callJson, Refused } from "./client.ts";
-import { print, printJson } from "./output.ts";
+import { print, printError, printJson } from "./output.ts";
 
 /** @throws {SteerError} with exit code 3 and everything that is wrong with the file when it is refused. */
 export async function reload({ socket, json = false }: { socket: string; json?: boolean }): Promise<void> {
@@ -39,7 +39,8 @@ const PUT_BY_WORDS: Readonly<Record<PutBy, string>> = {
 /** Shows what a change did: as JSON what was answered. */
 export function printChange(change: Change, json: boolean): void {
   if (json) return printJson(change);
-  const { generation, changes, elapsedMs, saved, inForce } = change;
+  const { generation, changes, elapsedMs, saved, inForce, warnings } = change;
+  for (const warning of warnings) printError(`warning: ${warning}`);
   for (const line of changes) print(line);
   const file = saved === true ? "; saved to the configuration file" : "";
   if (changes.length === 0) {

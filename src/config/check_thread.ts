@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { ConfigError, type ConfigProblem } from "../errors.ts";
+import { ConfigError, type ConfigProblem, formatProblem } from "../errors.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
 import type { Config } from "./schema.ts";
+import { liveWarnings } from "./warnings.ts";
 
 /** Name of the thread; the entry module knows it by this. */
 export const CHECK_THREAD = "check";
@@ -15,7 +16,21 @@ export interface CheckOrder extends ParseOptions {
   readonly content: Uint8Array;
 }
 
-export type CheckResult = { readonly config: Config } | { readonly problems: readonly ConfigProblem[] };
+/** A configuration that is good, and what is odd about it. */
+export interface Checked {
+  readonly config: Config;
+  /** As `check` prints them. */
+  readonly warnings: readonly string[];
+}
+
+export type CheckResult = Checked | { readonly problems: readonly ConfigProblem[] };
+
+/** @throws {ConfigError} with all that is wrong with it. */
+export function checkConfig(content: Uint8Array, options: ParseOptions): Checked {
+  const config = parseConfig(content, options);
+  const warnings = liveWarnings(content, config).map((warning) => formatProblem(options.file, warning));
+  return { config, warnings };
+}
 
 /** Says that it is there, takes one order, and answers it. */
 export function serveAsChecker(scope: DedicatedWorkerGlobalScope): void {
@@ -25,7 +40,7 @@ export function serveAsChecker(scope: DedicatedWorkerGlobalScope): void {
 
 function resultOf({ content, ...options }: CheckOrder): CheckResult {
   try {
-    return { config: parseConfig(content, options) };
+    return checkConfig(content, options);
   } catch (error) {
     if (error instanceof ConfigError) return { problems: error.problems };
     throw error; // a fault of ours: the thread ends, and whoever asked is told

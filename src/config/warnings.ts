@@ -31,21 +31,36 @@ export interface Obstacle {
  */
 export function configWarnings(
   content: Uint8Array,
-  { capture: { directory }, control, steering: rules, workers }: Config,
+  config: Config,
   obstacles: readonly Obstacle[] = [],
 ): ConfigProblem[] {
-  const text = new TextDecoder().decode(content);
-  const file = new YamlFile(text);
-  const possible = (path: Obstacle["path"], message: string | undefined): Obstacle[] =>
-    message === undefined ? [] : [{ path, message }];
-  const all = [
+  const { control, workers } = config;
+  return problems(content, config, [
     ...obstacles,
     ...possible(["workers", "cpus"], cpuObstacle(workers.cpus)),
     ...possible(["control", "group"], control.group === null ? undefined : groupObstacle(control.group)),
     ...possible(["control", "socket"], socketObstacle(control.socket)),
     ...possible(["control", "http"], control.http === null ? undefined : httpObstacle(control.http)),
-  ];
-  const missing = all.map(({ path, message, hint }) => ({
+  ]);
+}
+
+/** The same for a configuration that is to come into force where another one is: it starts nothing. */
+export function liveWarnings(content: Uint8Array, config: Config): ConfigProblem[] {
+  return problems(content, config, []);
+}
+
+function possible(path: Obstacle["path"], message: string | undefined): Obstacle[] {
+  return message === undefined ? [] : [{ path, message }];
+}
+
+function problems(
+  content: Uint8Array,
+  { capture: { directory }, steering: rules }: Config,
+  obstacles: readonly Obstacle[],
+): ConfigProblem[] {
+  const text = new TextDecoder().decode(content);
+  const file = new YamlFile(text);
+  const missing = obstacles.map(({ path, message, hint }) => ({
     ...file.usePlace(path),
     message: `${message}: run would not start here${hint === undefined ? "" : ` (${hint})`}`,
   }));
@@ -55,17 +70,31 @@ export function configWarnings(
   ]);
   const empty = rules.length > 0 ? [] : [{
     ...file.usePlace(["steering"]),
-    message: "there is no rule under steering: run would pass every packet to the kernel stack",
+    message: NO_RULE,
   }];
   return toProblems(text, file, [...missing, ...odd, ...empty]);
 }
+
+/** What is odd about rules whose text nobody has: without its place. */
+export function ruleWarnings({ capture: { directory }, steering: rules }: Config): string[] {
+  return [
+    ...rules.flatMap(({ capture }) => {
+      const message = capture === undefined ? undefined : captureObstacle(capture.file, directory);
+      return message === undefined ? [] : [message + NO_CAPTURE];
+    }),
+    ...rules.length > 0 ? [] : [NO_RULE],
+  ];
+}
+
+const NO_CAPTURE = ": run would steer, but not capture";
+const NO_RULE = "there is no rule under steering: run would pass every packet to the kernel stack";
 
 function captureFindings(file: YamlFile, rule: number, captureFile: string, directory: string): Finding[] {
   const message = captureObstacle(captureFile, directory);
   if (message === undefined) return [];
   const path = ["steering", rule, "capture"];
   const place = file.usePlace(capturePath(file.valueAt(path)) === file.valueAt(path) ? path : [...path, "file"]);
-  return [{ ...place, message: `${message}: run would steer, but not capture` }];
+  return [{ ...place, message: message + NO_CAPTURE }];
 }
 
 function payloadFindings(file: YamlFile, text: string, rule: number, check: HealthCheck): Finding[] {

@@ -10,9 +10,9 @@ import {
   type Conditions,
   type FileState,
   type LastReload,
+  type Reloaded,
   StaleError,
 } from "../../src/appliance/reload_types.ts";
-import type { Applied } from "../../src/appliance/steering.ts";
 import { parseConfig, recheck } from "../../src/config/parse.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { SteerError } from "../../src/errors.ts";
@@ -50,11 +50,11 @@ export class FakeReloader {
     appliance.setRules(this.config.steering);
   }
 
-  applyText(text: string | Uint8Array, name: string, conditions?: Conditions): Promise<Applied> {
+  applyText(text: string | Uint8Array, name: string, conditions?: Conditions): Promise<Reloaded> {
     return this.#apply(() => this.#parse(text, name), conditions);
   }
 
-  reloadFile(_asker: Asker, conditions?: Conditions): Promise<Applied> {
+  reloadFile(_asker: Asker, conditions?: Conditions): Promise<Reloaded> {
     return this.#apply(() => {
       if (this.content instanceof Error) throw this.content;
       return this.#parse(this.content, "steering.yaml");
@@ -65,7 +65,7 @@ export class FakeReloader {
     change: (rules: readonly Rule[]) => Rule[],
     save: boolean,
     conditions?: Conditions,
-  ): Promise<Applied> {
+  ): Promise<Reloaded> {
     this.saved.push(save);
     return this.#apply(() => recheck({ ...this.config, steering: change(this.config.steering) }), conditions);
   }
@@ -75,16 +75,16 @@ export class FakeReloader {
   }
 
   // deno-lint-ignore require-await -- what it throws is to be a rejection
-  async #apply(next: () => Config, { generations, dryRun }: Conditions = {}): Promise<Applied> {
+  async #apply(next: () => Config, { generations, dryRun }: Conditions = {}): Promise<Reloaded> {
     const { steering } = this.appliance;
     if (generations?.includes(steering.generation) === false) throw new StaleError(steering.generation);
     const config = next();
     const changes = diffRules(steering.rules, config.steering);
-    if (dryRun) return { generation: steering.generation, changes, elapsedMs: 0 };
+    if (dryRun) return { generation: steering.generation, changes, elapsedMs: 0, warnings: [] };
     this.config = config;
     this.counts.applied++;
     this.appliance.setRules(config.steering);
-    return { generation: steering.generation, changes, elapsedMs: 1 };
+    return { generation: steering.generation, changes, elapsedMs: 1, warnings: [] };
   }
 }
 
