@@ -10,16 +10,15 @@
 #ifndef XDPSTEER_LIMIT_H
 #define XDPSTEER_LIMIT_H
 
+#include "parameters.h"
 #include "parse.h"
+#include "sip_hash.h"
 #include "steer.h"
 
 /* No bucket is ever so far ahead, so what seems to be is long past: the clock has gone round meanwhile. */
 #define MAX_AHEAD (1ULL << 50)
 /* Others that change the same bucket meanwhile, so often: then the packets are too many in any case. */
 #define TAKE_TRIES 16
-
-/* Set before load; the verifier then knows the values as constants. */
-const volatile struct steer_parameters parameters = { .worker_count = 1 };
 
 /* Two halves, in force together with those of the port table. */
 struct steer_rule_limit limits[STEER_TABLES * STEER_LIMITS] SEC(".bss.limits");
@@ -102,34 +101,6 @@ static __always_inline const struct steer_rule_limit *limit_of(__u32 table, __u3
 static __always_inline __u64 bytes_cost(__u64 byte, __u64 bytes)
 {
 	return byte * bytes >> STEER_BYTE_SHIFT;
-}
-
-#define ROTATE(word, bits) ((word) << (bits) | (word) >> (64 - (bits)))
-#define SIP_ROUND \
-	do { \
-		v0 += v1, v1 = ROTATE(v1, 13), v1 ^= v0, v0 = ROTATE(v0, 32); \
-		v2 += v3, v3 = ROTATE(v3, 16), v3 ^= v2; \
-		v0 += v3, v3 = ROTATE(v3, 21), v3 ^= v0; \
-		v2 += v1, v1 = ROTATE(v1, 17), v1 ^= v2, v2 = ROTATE(v2, 32); \
-	} while (0)
-
-/* SipHash-1-3 of two words. Who does not know the key cannot choose sources that meet in one set. */
-static __always_inline __u64 sip_hash(const volatile __u64 *key, __u64 first, __u64 second)
-{
-	__u64 v0 = key[0] ^ 0x736f6d6570736575, v1 = key[1] ^ 0x646f72616e646f6d;
-	__u64 v2 = key[0] ^ 0x6c7967656e657261, v3 = key[1] ^ 0x7465646279746573;
-
-	v3 ^= first;
-	SIP_ROUND;
-	v0 ^= first;
-	v3 ^= second;
-	SIP_ROUND;
-	v0 ^= second;
-	v2 ^= 0xff;
-	SIP_ROUND;
-	SIP_ROUND;
-	SIP_ROUND;
-	return v0 ^ v1 ^ v2 ^ v3;
 }
 
 /* The buckets that count a packet. */

@@ -16,7 +16,9 @@
 #include "event_limit.h"
 #include "guard.h"
 #include "icmp.h"
+#include "parameters.h"
 #include "parse.h"
+#include "senders.h"
 #include "shared_maps.h"
 #include "steer.h"
 
@@ -141,6 +143,8 @@ static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct s
 {
 	__u32 socket;
 
+	if (UNLIKELY(READ_ONCE_U32(steering_control.counts_sources)))
+		count_sender(ctx, (void *)packet->addresses - data, packet->address_words, entry->rule);
 	if (UNLIKELY(entry->flags & STEER_PORT_FLAG_GUARDED) &&
 	    guard(ctx, (void *)packet->addresses - data, packet->address_words, table, entry->rule))
 		return XDP_DROP;
@@ -180,6 +184,8 @@ static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 plac
 	if (!IS_ADMITTED(answer))
 		return decided(STEER_REASON_FRAGMENT);
 	entry = admitted_entry(table, port, answer);
+	if (READ_ONCE_U32(steering_control.counts_sources))
+		count_sender(ctx, address_at, address_words, entry->rule);
 	if (entry->flags & STEER_PORT_FLAG_GUARDED && guard(ctx, address_at, address_words, table, entry->rule))
 		return XDP_DROP;
 	if (entry->action == STEER_ACTION_DELIVER) {

@@ -24,6 +24,8 @@ enum steer_limit {
 	STEER_NODE_KEYS = 15,
 	STEER_SOURCE_CLASSES = 65536,
 	STEER_RULE_ROOM = 16384, /* rule slots, to the next power of two */
+	STEER_SENDER_SETS = 512, /* of each CPU */
+	STEER_SENDER_WAYS = 8,
 	STEER_FLOWS = 65536,     /* clients that deliveries are remembered of */
 	STEER_LIMITS = 1024,        /* rules with limits, and number 0, which is none */
 	STEER_SOURCE_SETS = 32768,  /* of sources that are being counted */
@@ -192,6 +194,22 @@ struct steer_control {
 	__u32 generation;
 	/* By half: which lists of sources its rules mean. Lists that change on their own change this word. */
 	__u32 source_table[STEER_TABLES];
+	__u32 counts_sources; /* 1 while somebody asks who sends most */
+};
+
+/* A source that sends to a rule, as senders.h counts it. All zero: none. */
+struct steer_sender {
+	__u64 prefix;  /* as in a packet: an IPv4 address, or the first half of an IPv6 address */
+	__u32 rule;
+	__u32 family;  /* 4 or 6 */
+	__u64 packets; /* at most so many */
+	__u64 inherited; /* of these: of senders that had the place before. All others are its own */
+	__u64 bytes;   /* of its own packets */
+};
+
+/* Senders whose hashes are the same. */
+struct steer_sender_set {
+	struct steer_sender senders[STEER_SENDER_WAYS];
 };
 
 /* Who may send to a rule, by half and slot. */
@@ -368,7 +386,7 @@ struct steer_event_limit {
 /* Read-only data, written by userspace before load. The only variable in .rodata, so it starts at offset 0. */
 struct steer_parameters {
 	__u32 worker_count;
-	__u64 source_key[2]; /* of the hash that finds the places of sources */
+	__u64 source_key[2]; /* of the hashes that find the places of sources: nobody who sends knows it */
 	/* Never read: puts the types that no map names into the BTF, where the layout generator finds them. */
 	struct {
 		enum steer_limit limit;
@@ -391,6 +409,7 @@ struct steer_parameters {
 		struct steer_ipv6_node ipv6_node;
 		struct steer_flow flow;
 		struct steer_delivery delivery;
+		struct steer_sender_set sender_set;
 	} types_for_btf;
 };
 

@@ -16,6 +16,7 @@ import main from "../dashboard/main.js" with { type: "text" };
 import model from "../dashboard/model.js" with { type: "text" };
 import panels from "../dashboard/panels.js" with { type: "text" };
 import portMap from "../dashboard/port_map.js" with { type: "text" };
+import sources from "../dashboard/sources.js" with { type: "text" };
 import tables from "../dashboard/tables.js" with { type: "text" };
 import theme from "../dashboard/theme.js" with { type: "text" };
 import type { Answer } from "./question.ts";
@@ -39,6 +40,7 @@ const FILES: Readonly<Record<string, [type: string, content: string | Uint8Array
   "/dashboard/model.js": [JAVASCRIPT, model],
   "/dashboard/panels.js": [JAVASCRIPT, panels],
   "/dashboard/port_map.js": [JAVASCRIPT, portMap],
+  "/dashboard/sources.js": [JAVASCRIPT, sources],
   "/dashboard/tables.js": [JAVASCRIPT, tables],
   "/dashboard/theme.js": [JAVASCRIPT, theme],
 };

@@ -17,6 +17,7 @@ const METHODS = {
   "/v1/problems": ["GET"],
   "/v1/config": ["GET", "PUT"],
   "/v1/stream": ["GET"],
+  "/v1/sources": ["GET"],
   "/v1/ports": ["GET", "POST", "DELETE"],
   "/v1/reload": ["POST"],
 } as const;
@@ -26,7 +27,7 @@ export type Path = keyof typeof METHODS;
 /** All under it is of the dashboard, like `/`. */
 const DASHBOARD_FOLDER = "/dashboard/";
 /** Where words after `?` mean something for a GET: elsewhere all such questions are one. */
-export const READS_QUERY: ReadonlySet<Path> = new Set(["/readyz", "/v1/status"]);
+export const READS_QUERY: ReadonlySet<Path> = new Set(["/readyz", "/v1/sources", "/v1/status"]);
 
 /**
  * The path of a request that may be answered.

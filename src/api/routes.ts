@@ -48,6 +48,9 @@ const HANDLERS: Readonly<Record<Exclude<Path, "/">, Readonly<Record<string, Hand
     PUT: async (...words) => await (await import("./config.ts")).put(...words),
   },
   "/v1/stream": { GET: ({ streams }) => streams.open() },
+  "/v1/sources": {
+    GET: async (options, query) => await (await import("./sources.ts")).sources(options, query),
+  },
   "/v1/ports": {
     GET: async (options) => (await import("./ports.ts")).list(options),
     POST: async (...words) => await (await import("./ports.ts")).set(...words),

@@ -5,6 +5,7 @@
  */
 import type { Appliance } from "../appliance/appliance.ts";
 import type { Reloader } from "../appliance/reload.ts";
+import type { SourceWatch } from "../guard/source_watch.ts";
 import type { WorkerPool } from "../engine/workers.ts";
 import type { History } from "../observe/history.ts";
 import type { ObservedAppliance } from "../observe/observed.ts";
@@ -14,6 +15,7 @@ import type { Answer } from "./question.ts";
 
 /** What requests ask of the appliance. */
 export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "alive" | "ready" | "stage"> {
+  readonly sources: Pick<SourceWatch, "ask">;
   readonly workers: ObservedAppliance["workers"] & Pick<WorkerPool, "heapKib">;
 }
 

@@ -30,6 +30,8 @@ import { TABLE } from "../dataplane/control_words.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
 import { Delivery } from "../engine/delivery.ts";
 import { Reconciler, type Repair } from "../engine/reconciler.ts";
+import { SourceWatch } from "../guard/source_watch.ts";
+import { SenderSets } from "../bpf/sender_sets.ts";
 import { AddressFollower } from "./own_addresses.ts";
 import { Steering } from "./steering.ts";
 import { SourceGuard } from "../guard/source_guard.ts";
@@ -54,6 +56,7 @@ interface Parts {
   steering?: Steering;
   captures?: Captures;
   delivery?: Delivery;
+  sources?: SourceWatch;
   /** Told when an interface has been attached, has gone, or is detached. */
   onInterfaces: () => void;
 }
@@ -70,6 +73,8 @@ export type Stage = "starting" | "steering" | "stopping";
 export class Appliance {
   readonly interfaces: readonly SteeredInterface[];
   readonly workers: WorkerPool;
+  /** Who sends most. */
+  readonly sources: SourceWatch;
   readonly #parts: Parts;
   readonly #startedMs = performance.now();
   #stopping: Promise<void> | undefined;
@@ -84,6 +89,7 @@ export class Appliance {
     this.#parts = parts;
     this.interfaces = parts.interfaces;
     this.workers = parts.workers;
+    this.sources = parts.sources!;
   }
 
   /**
@@ -148,6 +154,7 @@ export class Appliance {
       const slots = new RuleSlots(LIMIT.RULE_SLOTS);
       const ruleTotals = new RuleTotals(interfaces, workers.counters, slots);
       const { program } = interfaces[0]!;
+      parts.sources = new SourceWatch({ open: () => new SenderSets(program) });
       const delivery = parts.delivery = new Delivery({
         interfaces,
         load: async () => {
@@ -288,7 +295,7 @@ export class Appliance {
 }
 
 async function close(parts: Parts): Promise<void> {
-  const { interfaces, workers, devices, keeper, reconciler, addresses, steering, captures, delivery } = parts;
+  const { interfaces, workers, devices, keeper, reconciler, addresses, steering, captures, delivery, sources } = parts;
   reconciler?.[Symbol.dispose]();
   keeper?.[Symbol.dispose]();
   addresses?.[Symbol.dispose]();
@@ -298,6 +305,7 @@ async function close(parts: Parts): Promise<void> {
   const joined = await workers.stop();
   await captures?.stop();
   delivery?.[Symbol.dispose]();
+  sources?.[Symbol.dispose]();
   if (!joined) {
     // A thread may still touch the rings, so they stay mapped: the process ends next, and the kernel frees them.
     log.error("A worker did not stop in time; its memory is freed when the process ends");

@@ -9,7 +9,7 @@ import { syscallError } from "../ffi/errno.ts";
 import {
   type BpfObjectHandle,
   closeObject,
-  createLruMap,
+  createMap,
   deleteElement,
   findMap,
   loadObject,
@@ -20,6 +20,7 @@ import {
 } from "../ffi/libbpf.ts";
 import { closeFd } from "../ffi/libc.ts";
 import { MappedMemory } from "../ffi/memory.ts";
+import { UAPI } from "../ffi/uapi.ts";
 import { PORT_COUNT } from "../steering/port_map.ts";
 import { DELIVERY, FLOW, LIMIT } from "./layout.gen.ts";
 import type { SteeringProgram } from "./program.ts";
@@ -82,7 +83,7 @@ export class AnswerProgram implements Disposable {
 
 /** The maps that stay when this is done hold the memory. */
 function makeMemory(deliveredFlows: number): void {
-  const memory = createLruMap("deliveries", FLOW.size, DELIVERY.size, LIMIT.FLOWS);
+  const memory = createMap(UAPI.BPF_MAP_TYPE_LRU_HASH, "deliveries", FLOW.size, DELIVERY.size, LIMIT.FLOWS);
   if (memory < 0) throw syscallError("bpf_map_create", -memory, "make the memory of deliveries");
   const result = updateElement(
     deliveredFlows,

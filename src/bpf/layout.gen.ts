@@ -54,10 +54,11 @@ export const BAN_REQUEST = {
 
 /** Byte offsets in `struct steer_control`. */
 export const CONTROL = {
-  size: 16,
+  size: 20,
   activeTable: 0,
   generation: 4,
   sourceTable: 8,
+  countsSources: 16,
 } as const;
 
 /** Byte offsets in `struct steer_delivery`. */
@@ -179,6 +180,8 @@ export const LIMIT = {
   NODE_KEYS: 15,
   SOURCE_CLASSES: 65536,
   RULE_ROOM: 16384,
+  SENDER_SETS: 512,
+  SENDER_WAYS: 8,
   FLOWS: 65536,
   LIMITS: 1024,
   SOURCE_SETS: 32768,
@@ -191,7 +194,7 @@ export const LIMIT = {
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 648,
+  size: 968,
   workerCount: 0,
   sourceKey: 8,
 } as const;
@@ -284,6 +287,23 @@ export const RULE_LIMIT = {
 export const RULE_LIMIT_FLAG = {
   BAN: 1,
   OBSERVE: 2,
+} as const;
+
+/** Byte offsets in `struct steer_sender`. */
+export const SENDER = {
+  size: 40,
+  prefix: 0,
+  rule: 8,
+  family: 12,
+  packets: 16,
+  inherited: 24,
+  bytes: 32,
+} as const;
+
+/** Byte offsets in `struct steer_sender_set`. */
+export const SENDER_SET = {
+  size: 320,
+  senders: 0,
 } as const;
 
 /** `enum steer_source_entry` */

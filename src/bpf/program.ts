@@ -48,6 +48,7 @@ const SHARED_MAPS = {
   /** `delivery_ports` */
   deliveryPorts: ".bss.delivery",
   deliveredFlows: "delivered_flows",
+  senderSets: "sender_sets",
   addressMasks: "address_masks",
   ipv4Prefixes: "ipv4_prefixes",
   ipv6Prefixes: "ipv6_prefixes",
@@ -221,6 +222,10 @@ export class SteeringProgram implements Disposable {
   /** Of the variable `delivery_ports`. */
   get deliveryPortsFd(): number {
     return this.#fds.deliveryPorts;
+  }
+
+  get senderSetsFd(): number {
+    return this.#fds.senderSets;
   }
 
   get deliveredFlowsFd(): number {

@@ -14,6 +14,7 @@ import { print, printError, printJson, write } from "./output.ts";
 import type { list, set, unset } from "./ports.ts";
 import type { reload } from "./reload.ts";
 import { packaging, readLicenses } from "./self.ts";
+import type { sources } from "./sources.ts";
 import type { status } from "./status.ts";
 import type { top } from "./top.ts";
 import type { traffic } from "./traffic.ts";
@@ -77,6 +78,18 @@ export function buildProgram(entry: URL): Command {
     .option("--json", "print one line of JSON per interval")
     .option("--once", "print one interval and exit")
     .action(async (...words: Parameters<typeof top>) => await (await import("./top.ts")).top(...words));
+
+  program.command("sources")
+    .description(
+      "show which sources send most to the rules, with packets and bytes per second and the command that bans them; live " +
+        "on a terminal, until q",
+    )
+    .option("--rule <name>", "only those that send to this rule")
+    .option("--count <number>", "how many, 1 to 1000", "20")
+    .option("--json", "print one second as JSON and exit")
+    .option("--once", "print one second and exit")
+    .addOption(socketOption("control socket of the running xdpsteer"))
+    .action(async (...words: Parameters<typeof sources>) => await (await import("./sources.ts")).sources(...words));
 
   const ports = program.command("ports").description(
     "show and change which port goes to which worker, under live traffic",

@@ -5,6 +5,7 @@ import { byId, setText } from "./dom.js";
 import { Model } from "./model.js";
 import * as panels from "./panels.js";
 import { fillMapLegend, fillRanges, PortMap } from "./port_map.js";
+import { bindSources } from "./sources.js";
 import { showBackends, showMatrix, showReasons, showRules } from "./tables.js";
 import { bindThemeButton, onTheme } from "./theme.js";
 
@@ -22,6 +23,7 @@ let charted = [];
 let ticks = 0;
 
 bindThemeButton(byId("theme"));
+bindSources();
 filter.addEventListener("input", () => model.tick && showRules(model, filter.value, colourOf));
 onTheme(() => {
   if (model.config === undefined || model.tick === undefined) return;

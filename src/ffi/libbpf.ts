@@ -156,9 +156,9 @@ export function lookupRange(
   return values;
 }
 
-/** Creates a hash table that forgets what was used longest ago. @returns its fd, or `-errno`. */
-export function createLruMap(name: string, keyBytes: number, valueBytes: number, entries: number): number {
-  return libbpf().bpf_map_create(UAPI.BPF_MAP_TYPE_LRU_HASH, cString(name), keyBytes, valueBytes, entries, null);
+/** Creates a map. @param type `UAPI.BPF_MAP_TYPE_LRU_HASH`. @returns its fd, or `-errno`. */
+export function createMap(type: number, name: string, keyBytes: number, valueBytes: number, entries: number): number {
+  return libbpf().bpf_map_create(type, cString(name), keyBytes, valueBytes, entries, null);
 }
 
 /** Attaches an XDP program by link. @returns the link's fd (closing it detaches), or `-errno`. */

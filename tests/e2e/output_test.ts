@@ -61,6 +61,7 @@ function printing(at: readonly string[], file: readonly string[]): readonly (rea
   return [
     ["status", ...at],
     ["top", "--once", "--interval", "0.2", ...at],
+    ["sources", ...at],
     ["ports", "list", ...at],
     ["reload", ...at],
     ["check", ...file],

@@ -8,6 +8,7 @@ import type { AskedAppliance } from "../../src/api/wire.ts";
 import type { BackendStatus, RuleBackends } from "../../src/backends/status.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
 import { OBSERVED_PACKETS, RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/bpf/program.ts";
+import type { WatchedSources } from "../../src/guard/source_watch.ts";
 import type { CaptureStatus } from "../../src/capture/captures.ts";
 import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { RuleTotals } from "../../src/engine/counters.ts";
@@ -160,6 +161,9 @@ export class FakeAppliance implements AskedAppliance {
     generation: number;
     readonly forwarding: { rules(): RuleBackends[]; status(): BackendStatus[] };
   };
+  /** What /v1/sources has to tell. */
+  watched: WatchedSources = { intervalMs: 1000, packets: 0, senders: [] };
+  readonly sources = { ask: (): Promise<WatchedSources> => Promise.resolve(this.watched) };
   stage: AskedAppliance["stage"] = "steering";
   alive = true;
   uptimeMs = 1000;
