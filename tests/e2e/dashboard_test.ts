@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import axe from "axe-core";
-import { TestNetwork } from "../support/netns.ts";
+import { IPV4, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { receivedByWorker, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
@@ -157,6 +157,20 @@ Deno.test("the page's numbers are the counters, under traffic and exactly at its
   about(past.workers[0], status.workers[0]!.received);
   about(past.workers[1], status.workers[1]!.received);
   assert.equal(past.workers[0]!.length, past.times.length);
+  assert.deepEqual(browser.complaints, []);
+});
+
+Deno.test("who sends most is shown when it is asked for, with the command that bans it", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, BEFORE);
+  await using browser = await Browser.start(network);
+  await using _traffic = await BackgroundTraffic.live(network, box, { ports: [8080], flows: 20, ratePps: 5000 });
+  const page = await browser.open(PAGE, DESK);
+  await untilText(page, "#sources-note", /^counted only while they are shown$/);
+  await page.click("#sources-details > summary");
+  await untilText(page, "#sources-note", /^[\d,.]+( k)? packets per second from 1 source$/);
+  const [row] = await rowsOf(page, "#sources");
+  assert.deepEqual([row![0], row![1], row![4]], [IPV4.client, "game", `xdpsteer ban add ${IPV4.client} --for 10m`]);
   assert.deepEqual(browser.complaints, []);
 });
 

@@ -1,11 +1,14 @@
 /** action: deliver, to programs of the box that other people wrote. */
 import assert from "node:assert/strict";
+import type { Problem } from "../../src/observe/problems/kinds.ts";
 import { INTERFACES, IPV4, IPV6, TestNetwork } from "../support/netns.ts";
 import { sumOf } from "../support/metrics.ts";
 import { assertSameCounts, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
+import { Beyond } from "./support/beyond.ts";
+import { configText } from "./support/config.ts";
 import { echoAll, startEcho } from "./support/echo.ts";
-import { DNS_PORT, DnsLoad, dnsServer } from "./support/programs.ts";
+import { DNS_PORT, DnsLoad, dnsServer, Program } from "./support/programs.ts";
 import { python } from "./support/python.ts";
 import { until } from "./support/wait.ts";
 
@@ -108,18 +111,58 @@ Deno.test("datagrams of all sizes go both ways, in fragments too, and each clien
   assert.equal(answered.packets, delivered.packets);
 });
 
+Deno.test("an answer that leaves by another steered interface has the listed port too", async () => {
+  await using network = await TestNetwork.create();
+  await using beyond = await Beyond.create({ router: network.names.steer, name: "beyond", number: 12, mtu: 1500 });
+  // The client's address is here and there, and the box's way to it is the other one.
+  const roamer = "10.99.0.1";
+  await network.exec("client", ["ip", "address", "add", `${roamer}/32`, "dev", "lo"]);
+  const settings = ["net.ipv4.conf.all.rp_filter=0", `net.ipv4.conf.${INTERFACES.steer}.rp_filter=0`];
+  await network.exec("steer", ["sysctl", "-q", "-w", ...settings]);
+  await network.exec("steer", ["ip", "route", "add", `${roamer}/32`, "via", beyond.addresses.IPv4.host]);
+  await using _echo = await startEcho(network.names.steer, [[IPV4.steer, BLUE]]);
+  await using box = await startAppliance(network, (socket) =>
+    configText({ rules: [deliver(BLUE)] }, socket).replace(
+      "workers:",
+      "  - { name: beyond0, attach: native }\nworkers:",
+    ));
+  await using hearer = await Program.start(beyond.namespace, ["/usr/bin/python3", "-c", HEAR, roamer], "ready");
+  await python(network, "client", ASK_FROM, { from: roamer, to: IPV4.steer, port: DNS_PORT });
+  assert.equal(JSON.parse((await hearer.result()).replace("ready", "")), `${IPV4.steer} ${DNS_PORT}`);
+  assert.equal(ruleOf(await box.status(), "dns").answered.packets, 1);
+});
+
+/** Who an answer to the address is from. */
+const HEAR = `
+import json, socket, subprocess, sys
+subprocess.run(["ip", "address", "add", sys.argv[1] + "/32", "dev", "lo"], check=True)
+hearer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+hearer.settimeout(60)
+hearer.bind((sys.argv[1], 40000))
+print("ready", flush=True)
+_, (address, port) = hearer.recvfrom(100)
+print(json.dumps(f"{address} {port}"))
+`;
+
+const ASK_FROM = `
+asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asker.bind((options["from"], 40000))
+asker.sendto(b"?", (options["to"], options["port"]))
+print("null")
+`;
+
 Deno.test("a client is told when nobody listens, and the operator too", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, { rules: [deliver(BLUE)] });
   for (const address of BOX) {
     assert.equal(await python(network, "client", REFUSED, { address, port: DNS_PORT }), "ECONNREFUSED");
   }
-  await until("the problem", async () => {
-    const { body } = await box.request("GET", "/v1/problems");
-    return body.includes(`Nobody listens on port ${BLUE}, which rule dns delivers to`);
-  });
+  const told = async (): Promise<string[]> =>
+    JSON.parse((await box.request("GET", "/v1/problems")).body).problems.map(({ message }: Problem) => message);
+  const message = `Nobody listens on port ${BLUE}, which rule dns delivers to`;
+  await until("the problem", async () => (await told()).includes(message));
   await using _server = await dnsServer(network.names.steer, BOX, BLUE);
-  await until("its end", async () => !(await box.request("GET", "/v1/problems")).body.includes("nobody_listens"));
+  await until("its end", async () => !(await told()).includes(message));
 });
 
 const REFUSED = `

@@ -23,8 +23,10 @@ const RULES = [
   "{ name: game, ports: 7777, worker: 0, action: echo }",
   "{ name: telemetry, ports: 9090, worker: 1 }",
   "{ name: scanners, ports: 19, action: drop }",
+  "{ name: local, ports: 5300, action: { deliver: { port: 5353 } } }",
+  `{ name: guarded, ports: 5400, sources: { deny: ["${IPV4.client}"] } }`,
 ];
-const PORTS = [7777, 9090, 19];
+const PORTS = [7777, 9090, 19, 5300, 5400];
 
 async function scrape(box: Appliance): Promise<string> {
   const { code, body } = await box.request("GET", "/metrics");

@@ -81,7 +81,7 @@ export function assertSameCounts(status: Status, metrics: ReadonlyMap<string, nu
       }
     }
   }
-  for (const { name: rule, dropped, passed, workers } of status.rules) {
+  for (const { name: rule, dropped, passed, delivered, answered, workers } of status.rules) {
     const inKernel = { rule, worker: "xdp" };
     const packets = (labels: Record<string, string | number>): number =>
       sumOf(metrics, "xdpsteer_rule_packets_total", labels);
@@ -89,6 +89,9 @@ export function assertSameCounts(status: Status, metrics: ReadonlyMap<string, nu
       sumOf(metrics, "xdpsteer_rule_bytes_total", labels);
     assert.equal(packets({ ...inKernel, fate: "dropped" }), dropped.packets);
     assert.equal(packets({ ...inKernel, fate: "passed" }), passed.packets);
+    assert.equal(packets({ ...inKernel, fate: "delivered" }), delivered.packets);
+    assert.equal(bytes({ ...inKernel, fate: "delivered" }), delivered.bytes);
+    assert.equal(sumOf(metrics, "xdpsteer_rule_answered_packets_total", { rule }), answered.packets);
     for (const { worker, fates, received } of workers) {
       for (const [fate, counts] of Object.entries(fates)) {
         assert.equal(packets({ rule, worker, fate }), counts.packets, `${rule} ${worker} ${fate}`);
