@@ -4,6 +4,7 @@
 #define XDPSTEER_GUARD_H
 
 #include "address.h"
+#include "bans.h"
 #include "limit.h"
 #include "source_lists.h"
 
@@ -57,6 +58,7 @@ __noinline __u32 guard(struct xdp_md *ctx, __u32 address_at, __u32 address_words
 {
 	const struct steer_rule_guard *record = rule_guard_of(table, rule);
 	struct steer_guard_counters *counters = bpf_map_lookup_elem(&guard_counters, &rule);
+	int over;
 
 	if (!counters) /* cannot be */
 		return 0;
@@ -65,7 +67,16 @@ __noinline __u32 guard(struct xdp_md *ctx, __u32 address_at, __u32 address_words
 		counters->denied++;
 		return STEER_REASON_DENIED;
 	}
-	if (record->limit && !is_within_limit(ctx, address_at, address_words, table, record->limit)) {
+	if ((record->flags & STEER_GUARD_FLAG_BANS || record->bans) &&
+	    is_banned(ctx, address_at | (address_words == 8 ? IS_IPV6 : 0), table, record->flags & STEER_GUARD_FLAG_BANS,
+		      record->bans)) {
+		counters->banned++;
+		return STEER_REASON_BANNED;
+	}
+	over = record->limit ? over_limit(ctx, address_at, address_words, table, record->limit) : WITHIN_LIMIT;
+	if (over != WITHIN_LIMIT) {
+		if (over == OVER_TOTAL)
+			counters->over_total++;
 		if (limit_of(table, record->limit)->flags & STEER_RULE_LIMIT_FLAG_OBSERVE) {
 			counters->observed++;
 			return 0;

@@ -17,6 +17,12 @@
 
 /* No bucket is ever so far ahead, so what seems to be is long past: the clock has gone round meanwhile. */
 #define MAX_AHEAD (1ULL << 50)
+enum over_limit {
+	WITHIN_LIMIT,
+	OVER_SOURCE, /* over that of its source */
+	OVER_TOTAL,
+};
+
 /* Others that change the same bucket meanwhile, so often: then the packets are too many in any case. */
 #define TAKE_TRIES 16
 
@@ -201,15 +207,6 @@ static __always_inline bool find_source(const struct steer_rule_limit *limit, __
 	return true;
 }
 
-/* An address within a frame: one pointer, and no second one that the verifier has not seen checked. */
-static __always_inline __be32 *address_of(void *data, __u32 address_at)
-{
-	__be32 *address = data + (address_at & 0x3fff);
-
-	asm volatile("" : "+r"(address));
-	return address;
-}
-
 /* Whether it is time to ask for a ban of a source: once a second. Until it is banned, the limit holds. */
 static __always_inline bool is_ban_due(__u32 *asked, __u64 now)
 {
@@ -244,14 +241,14 @@ static __noinline void ask_for_ban(struct xdp_md *ctx, __u32 address_at, __u32 a
 }
 
 /*
- * Whether a packet is within a limit, whose buckets then have it.
+ * Whether a packet is over a limit. Otherwise its buckets have it.
  *
  * The total is looked at first: what is over it takes no place of a source. It counts what its sources may send, so
  * that one of them cannot use it up alone.
  *
  * Offset of the source address within the frame. Global, so that the verifier looks at it once, and not at each call.
  */
-__noinline int is_within_limit(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 number)
+__noinline int over_limit(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 number)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
@@ -266,15 +263,15 @@ __noinline int is_within_limit(struct xdp_md *ctx, __u32 address_at, __u32 addre
 	SHOW_BOUND(number_at, STEER_LIMITS - 1);
 	total = &totals[number_at];
 	if ((void *)(from + 2) > data_end)
-		return true; /* cannot be */
+		return WITHIN_LIMIT; /* cannot be */
 	prefix = is_ipv6 ? ((__u64)from[1] << 32 | from[0]) & limit->ipv6_mask : from[0] & limit->ipv4_mask;
 	now = bpf_ktime_get_ns() << STEER_TIME_SHIFT;
 	if (limit->total_packet && !has_room(&total->packets, now, limit->total_packet, limit->total_packets))
-		return false;
+		return OVER_TOTAL;
 	if (limit->total_byte) {
 		byte_cost = bytes_cost(limit->total_byte, bytes);
 		if (!has_room(&total->bytes, now, byte_cost, limit->total_bytes))
-			return false;
+			return OVER_TOTAL;
 	}
 	if ((limit->source_packet || limit->source_byte) && find_source(limit, prefix, is_ipv6, now, &source)) {
 		__u64 cost = bytes_cost(limit->source_byte, bytes);
@@ -284,11 +281,13 @@ __noinline int is_within_limit(struct xdp_md *ctx, __u32 address_at, __u32 addre
 		    (limit->source_byte && !take(source.bytes, now, cost, limit->source_bytes))) {
 			if (limit->flags & STEER_RULE_LIMIT_FLAG_BAN && source.asked && is_ban_due(source.asked, now))
 				ask_for_ban(ctx, address_at, address_words, number);
-			return false;
+			return OVER_SOURCE;
 		}
 	}
-	return (!limit->total_packet || take(&total->packets, now, limit->total_packet, limit->total_packets)) &&
-	       (!limit->total_byte || take(&total->bytes, now, byte_cost, limit->total_bytes));
+	if ((limit->total_packet && !take(&total->packets, now, limit->total_packet, limit->total_packets)) ||
+	    (limit->total_byte && !take(&total->bytes, now, byte_cost, limit->total_bytes)))
+		return OVER_TOTAL; /* others were quicker */
+	return WITHIN_LIMIT;
 }
 
 #endif

@@ -124,6 +124,15 @@ static __always_inline void *forget(void *data, void *place)
 	return data + at;
 }
 
+/* An address within a frame: one pointer, and no second one that the verifier has not seen checked. */
+static __always_inline __be32 *address_of(void *data, __u32 address_at)
+{
+	__be32 *address = data + (address_at & 0x3fff);
+
+	asm volatile("" : "+r"(address));
+	return address;
+}
+
 /*
  * IPv4 without VLAN tags, options, fragments or bytes behind the datagram, as nearly all packets are, all in one go.
  * False leaves it to parse().

@@ -33,7 +33,6 @@ enum steer_limit {
 	STEER_TIME_SHIFT = 8,       /* buckets count in 1/256 ns */
 	STEER_BYTE_SHIFT = 16,      /* and bytes cost 1/65536 of these */
 	STEER_BANS = 65536,         /* most bans of each IP version */
-	STEER_BAN_FILTER_WORDS = 1024, /* of 64 bits */
 };
 
 /* What an entry of the lists of sources is: a class, or with NODE the line of a node. Bits. */
@@ -290,6 +289,7 @@ struct steer_guard_counters {
 	__u64 banned;
 	__u64 limited;
 	__u64 observed;
+	__u64 over_total; /* of limited and observed: over what the rule takes in total */
 };
 
 /* How to read the lines of one version of the lists. */

@@ -20,6 +20,7 @@ const METHODS = {
   "/v1/sources": ["GET"],
   "/v1/ports": ["GET", "POST", "DELETE"],
   "/v1/reload": ["POST"],
+  "/v1/bans": ["GET", "POST", "DELETE"],
 } as const;
 
 export type Path = keyof typeof METHODS;

@@ -59,6 +59,11 @@ const HANDLERS: Readonly<Record<Exclude<Path, "/">, Readonly<Record<string, Hand
   "/v1/reload": {
     POST: async (...words) => await (await import("./config.ts")).reload(...words),
   },
+  "/v1/bans": {
+    GET: async (options) => (await import("./bans.ts")).list(options),
+    POST: async (...words) => await (await import("./bans.ts")).add(...words),
+    DELETE: async (options, query) => await (await import("./bans.ts")).remove(options, query),
+  },
 };
 
 /** Answers a question. @throws {HttpError} 403, 404 and 405, and what the handlers throw. */

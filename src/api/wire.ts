@@ -7,6 +7,7 @@ import type { Appliance } from "../appliance/appliance.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import type { SourceWatch } from "../guard/source_watch.ts";
 import type { WorkerPool } from "../engine/workers.ts";
+import type { Bans } from "../guard/bans.ts";
 import type { History } from "../observe/history.ts";
 import type { ObservedAppliance } from "../observe/observed.ts";
 import type { Observer } from "../observe/observer.ts";
@@ -17,6 +18,7 @@ import type { Answer } from "./question.ts";
 export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "alive" | "ready" | "stage"> {
   readonly sources: Pick<SourceWatch, "ask">;
   readonly workers: ObservedAppliance["workers"] & Pick<WorkerPool, "heapKib">;
+  readonly bans: ObservedAppliance["bans"] & Pick<Bans, "add" | "list" | "remove">;
 }
 
 export interface HttpOptions {

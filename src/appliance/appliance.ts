@@ -34,6 +34,10 @@ import { SourceWatch } from "../guard/source_watch.ts";
 import { SenderSets } from "../bpf/sender_sets.ts";
 import { AddressFollower } from "./own_addresses.ts";
 import { Steering } from "./steering.ts";
+import { BanTable } from "../bpf/ban_table.ts";
+import type { BanFile } from "../guard/ban_file.ts";
+import { BanRequests } from "../guard/ban_requests.ts";
+import { Bans } from "../guard/bans.ts";
 import { SourceGuard } from "../guard/source_guard.ts";
 import { WorkerPool } from "../engine/workers.ts";
 
@@ -41,6 +45,8 @@ export interface ApplianceOptions {
   readonly config: Config;
   /** Contents of a BPF object to use instead of the embedded one. */
   readonly object?: Uint8Array<ArrayBuffer> | undefined;
+  /** Where bans are kept. */
+  readonly banFile?: BanFile | undefined;
   /** The module of the process, main.ts or its bundle. */
   readonly entry: URL;
 }
@@ -54,6 +60,9 @@ interface Parts {
   reconciler?: Reconciler;
   addresses?: AddressFollower;
   steering?: Steering;
+  bans?: Bans;
+  banFile?: BanFile | undefined;
+  banRequests?: BanRequests;
   captures?: Captures;
   delivery?: Delivery;
   sources?: SourceWatch;
@@ -85,6 +94,7 @@ export class Appliance {
     readonly counts: RuleTotals,
     /** Of all that changes what is in force. */
     readonly queue: ChangeQueue,
+    readonly bans: Bans,
   ) {
     this.#parts = parts;
     this.interfaces = parts.interfaces;
@@ -97,7 +107,7 @@ export class Appliance {
    *
    * @throws {SteerError} and leaves nothing behind when any part fails.
    */
-  static async start({ config, object, entry }: ApplianceOptions): Promise<Appliance> {
+  static async start({ config, object, banFile, entry }: ApplianceOptions): Promise<Appliance> {
     using opened = new DisposableStack();
     const devices = opened.use(new Devices());
     const found = findInterfaces(config.interfaces, devices); // before the first is touched
@@ -132,7 +142,7 @@ export class Appliance {
       }
       const addresses = parts.addresses = new AddressFollower({
         ...{ devices, interfaces, queue },
-        apply: () => steering.followAddresses(),
+        apply: () => steering.follow(),
       });
       addresses.setMacs();
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
@@ -163,8 +173,16 @@ export class Appliance {
         },
       });
       const portTable = new PortTable(program, () => addresses.own);
+      const bans = parts.bans = new Bans({
+        table: new BanTable(program.banMaps),
+        own: () => addresses.own,
+        ruleNames: () => steering.rules.map(({ name }) => name),
+        apply: () => queue.run(() => steering.follow()),
+        ...banFile === undefined ? {} : { keep: (bans) => banFile.keep(bans) },
+      });
       const steering: Steering = new Steering({
         portTable,
+        bansOf: (rule) => bans.of(rule),
         guard: new SourceGuard({ maps: program.sourceMaps, settled: () => portTable.settled }),
         exact: program.embedded,
         tables: viewWorkerTables(tables),
@@ -196,11 +214,18 @@ export class Appliance {
       });
       parts.steering = steering;
       const { forwarding: { addresses: translated }, guard, lists } = config;
+      if (banFile !== undefined) await bans.restore(banFile.read());
       await queue.run(() => steering.apply(config.steering, { addresses: translated, guard: { guard, lists }, ready }));
       yieldPriority(CONTROL_NICENESS);
       workers.keepOthersOff();
       await steering.captured;
       workers.watch();
+      parts.banRequests = new BanRequests({
+        maps: program.banMaps,
+        bans,
+        rules: () => steering.rules,
+        ruleOf: (limit) => portTable.limits.ruleOf(limit),
+      });
       parts.reconciler = new Reconciler({ portTable, interfaces });
       keeper.watch(() => {
         addresses.look();
@@ -209,7 +234,7 @@ export class Appliance {
       });
       devices.follow(() => addresses.look());
       addresses.look(); // for what has changed since the first table was written
-      return new Appliance(parts, steering, ruleTotals, queue);
+      return new Appliance(parts, steering, ruleTotals, queue, bans);
     } catch (error) {
       await close(parts);
       throw error;
@@ -295,14 +320,32 @@ export class Appliance {
 }
 
 async function close(parts: Parts): Promise<void> {
-  const { interfaces, workers, devices, keeper, reconciler, addresses, steering, captures, delivery, sources } = parts;
+  const {
+    interfaces,
+    workers,
+    devices,
+    keeper,
+    reconciler,
+    addresses,
+    steering,
+    captures,
+    bans,
+    banFile,
+    banRequests,
+    delivery,
+    sources,
+  } = parts;
   reconciler?.[Symbol.dispose]();
   keeper?.[Symbol.dispose]();
   addresses?.[Symbol.dispose]();
   devices[Symbol.dispose]();
+  banRequests?.[Symbol.dispose]();
+  bans?.[Symbol.dispose]();
+  const kept = banFile?.flush();
   for (const steered of interfaces) steered.detach();
   await rcuGracePeriod(); // the last redirected packets are in the rings now
   const joined = await workers.stop();
+  await kept;
   await captures?.stop();
   delivery?.[Symbol.dispose]();
   sources?.[Symbol.dispose]();

@@ -24,6 +24,7 @@ import { logger } from "../log.ts";
 import { compilePortMap, compileWorkerTable, soleRules } from "../steering/compile.ts";
 import { diffAddresses, diffGuards, diffRules } from "../steering/diff.ts";
 import { type GuardSettings, NO_GUARD } from "../steering/guard.ts";
+import type { RuleBans } from "../steering/rule_guard.ts";
 import type { PortMap } from "../steering/port_map.ts";
 import { type Change, Changes, flipOf, Published } from "../steering/published.ts";
 import { type Rule, translates } from "../steering/rule.ts";
@@ -51,6 +52,8 @@ export interface CaptureSteering {
 export interface SteeringOptions {
   readonly portTable: PortSteering;
   readonly guard: GuardSteering;
+  /** Which bans there are for a rule. */
+  readonly bansOf?: (rule: string) => RuleBans | undefined;
   /**
    * False where packets may reach a worker that the port table does not send there: an XDP program of the operator's.
    */
@@ -162,7 +165,7 @@ export class Steering implements AsyncDisposable {
     await this.#options.delivery?.prepare(configured);
     const guards = changes.add(await this.#options.guard.prepare(configured, guard));
     const start = this.#timers.now();
-    const ports = portMapOf(rules, plan.slots, forward.passing, guards);
+    const ports = this.#portMapOf(rules, plan.slots, forward.passing, guards);
     changes.add(await portTable.prepare(ports, generation, guards.place));
     await ready;
     changes.flip();
@@ -197,8 +200,8 @@ export class Steering implements AsyncDisposable {
     this.#passing = passing;
   }
 
-  /** Writes the port table anew, for the box's addresses of now. In a turn of the queue. */
-  async followAddresses(): Promise<void> {
+  /** Writes the port table anew, for the box's addresses and the bans of now. In a turn of the queue. */
+  async follow(): Promise<void> {
     if (this.#stopped || this.#generation === 0) return;
     (await this.#preparePorts(this.#rules, this.#passing)).flip();
   }
@@ -245,7 +248,28 @@ export class Steering implements AsyncDisposable {
   /** The port table of rules that are in force in the workers. */
   #preparePorts(rules: readonly Rule[], passing: ReadonlySet<string>): Promise<Change> {
     const { guard: { current }, portTable } = this.#options;
-    return portTable.prepare(portMapOf(rules, this.#slotsOf(rules), passing, current), this.#generation, current.place);
+    return portTable.prepare(
+      this.#portMapOf(rules, this.#slotsOf(rules), passing, current),
+      this.#generation,
+      current.place,
+    );
+  }
+
+  #portMapOf(
+    rules: readonly Rule[],
+    slots: readonly number[],
+    passing: ReadonlySet<string>,
+    guards: RuleGuards,
+  ): PortMap {
+    const steered = rules.map((rule): Rule => passing.has(rule.name) ? { ...rule, action: { kind: "pass" } } : rule);
+    // Answers of backends are no client's packets.
+    const isAsked = ({ action }: Rule): boolean => action.kind !== "answer";
+    return compilePortMap(
+      steered,
+      slots,
+      (rule) => isAsked(rule) ? guards.policiesOf(rule) : 0n,
+      (rule) => isAsked(rule) ? this.#options.bansOf?.(rule.name) : undefined,
+    );
   }
 
   #slotsOf(rules: readonly Rule[]): number[] {
@@ -313,15 +337,4 @@ export class Steering implements AsyncDisposable {
 async function areSame(one: unknown, other: unknown): Promise<boolean> {
   const { isDeepStrictEqual } = await import("node:util"); // not for the start
   return isDeepStrictEqual(one, other);
-}
-
-function portMapOf(
-  rules: readonly Rule[],
-  slots: readonly number[],
-  passing: ReadonlySet<string>,
-  guards: RuleGuards,
-): PortMap {
-  const steered = rules.map((rule): Rule => passing.has(rule.name) ? { ...rule, action: { kind: "pass" } } : rule);
-  // Answers of backends are no client's packets.
-  return compilePortMap(steered, slots, (rule) => rule.action.kind === "answer" ? 0n : guards.policiesOf(rule));
 }

@@ -122,16 +122,25 @@ export const FLOW = {
 
 /** Byte offsets in `struct steer_guard_counters`. */
 export const GUARD_COUNTERS = {
-  size: 32,
+  size: 40,
   denied: 0,
   banned: 8,
   limited: 16,
   observed: 24,
+  overTotal: 32,
 } as const;
 
 /** `enum steer_guard_flag` */
 export const GUARD_FLAG = {
   BANS: 1,
+} as const;
+
+/** Byte offsets in `struct steer_ipv4_ban`. */
+export const IPV4_BAN = {
+  size: 12,
+  length: 0,
+  scope: 4,
+  address: 8,
 } as const;
 
 /** Byte offsets in `struct steer_ipv4_node`. */
@@ -146,6 +155,14 @@ export const IPV4_PREFIX = {
   size: 12,
   length: 0,
   table: 4,
+  address: 8,
+} as const;
+
+/** Byte offsets in `struct steer_ipv6_ban`. */
+export const IPV6_BAN = {
+  size: 24,
+  length: 0,
+  scope: 4,
   address: 8,
 } as const;
 
@@ -189,7 +206,6 @@ export const LIMIT = {
   TIME_SHIFT: 8,
   BYTE_SHIFT: 16,
   BANS: 65536,
-  BAN_FILTER_WORDS: 1024,
 } as const;
 
 /** Byte offsets in `struct steer_parameters`. */

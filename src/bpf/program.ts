@@ -25,6 +25,7 @@ import {
 } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import type { AddressMaps } from "./address_table.ts";
+import type { BanMaps } from "./ban_table.ts";
 import type { LimitMaps } from "./rule_limits.ts";
 import type { SourceMaps } from "./source_maps.ts";
 import {
@@ -60,6 +61,8 @@ const SHARED_MAPS = {
   limits: ".bss.limits",
   totals: ".bss.totals",
   sourceBuckets: "source_buckets",
+  ipv4Bans: "ipv4_bans",
+  ipv6Bans: "ipv6_bans",
   banRequests: "ban_requests",
 } as const;
 const OWN_MAPS = {
@@ -110,8 +113,13 @@ export const RULE_COUNTER_FIELDS = [
     RULE_COUNTERS.answeredPackets,
     RULE_COUNTERS.answeredBytes,
   ].map((offset) => ({ map: "rules", word: offset / 8 }) as const),
-  ...[GUARD_COUNTERS.denied, GUARD_COUNTERS.banned, GUARD_COUNTERS.limited, GUARD_COUNTERS.observed]
-    .map((offset) => ({ map: "guards", word: offset / 8 }) as const),
+  ...[
+    GUARD_COUNTERS.denied,
+    GUARD_COUNTERS.banned,
+    GUARD_COUNTERS.limited,
+    GUARD_COUNTERS.observed,
+    GUARD_COUNTERS.overTotal,
+  ].map((offset) => ({ map: "guards", word: offset / 8 }) as const),
 ] as const;
 
 /** Where in those numbers packets are. */
@@ -128,6 +136,8 @@ export const RULE_PACKETS = {
 export const ANSWERED_PACKETS = 8;
 /** Where the packets are that a guard let through and only observed. */
 export const OBSERVED_PACKETS = 13;
+/** Of those that are limited or observed, packets over what the rule takes in total. */
+export const OVER_TOTAL_PACKETS = 14;
 
 /** Reasons that are a rule's, and where its packets are. */
 const RULE_REASONS = [
@@ -234,6 +244,10 @@ export class SteeringProgram implements Disposable {
 
   get ruleCountersFd(): number {
     return this.#fds.rules;
+  }
+
+  get banMaps(): BanMaps {
+    return this.#fds;
   }
 
   get limitMaps(): LimitMaps {

@@ -5,7 +5,7 @@
  */
 import { MappedMemory } from "../ffi/memory.ts";
 import type { PortMap } from "../steering/port_map.ts";
-import { LIMIT, RULE_GUARD } from "./layout.gen.ts";
+import { GUARD_FLAG, LIMIT, RULE_GUARD } from "./layout.gen.ts";
 
 const PAGE_BYTES = 4096;
 const BYTES = Math.ceil(LIMIT.TABLES * LIMIT.RULE_SLOTS * RULE_GUARD.size / PAGE_BYTES) * PAGE_BYTES;
@@ -32,6 +32,8 @@ export class RuleGuards implements Disposable {
       used.add(rule);
       this.#view.setBigUint64(at(rule) + RULE_GUARD.policies, guard.policies, true);
       this.#view.setUint16(at(rule) + RULE_GUARD.limit, limits.get(rule) ?? 0, true);
+      this.#view.setUint16(at(rule) + RULE_GUARD.bans, guard.bans?.scope ?? 0, true);
+      this.#view.setUint32(at(rule) + RULE_GUARD.flags, guard.bans?.forAll === true ? GUARD_FLAG.BANS : 0, true);
     }
     this.#used[half] = used;
   }

@@ -6,6 +6,7 @@
 import { Argument, Command, Option } from "commander";
 import { KERNEL_WORDS, PLAIN_ACTIONS } from "../steering/action.ts";
 import { VERSION } from "../version.ts";
+import type { add as addBan, list as listBans, remove as removeBan } from "./ban.ts";
 import type { CheckOptions } from "./check.ts";
 import type { doctor } from "./doctor.ts";
 import type { Shell } from "./completions.ts";
@@ -126,6 +127,30 @@ export function buildProgram(entry: URL): Command {
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof unset>) => await (await import("./ports.ts")).unset(...words));
+
+  const ban = program.command("ban").description("drop the packets of sources, from all rules or from one, at once");
+  ban.command("add")
+    .description("ban an address or a prefix, or change its ban")
+    .argument("<prefix>", "an address or a prefix: 203.0.113.7, 2001:db8:7::/48")
+    .option("--for <time>", "how long: seconds, or a time like 90s, 10m, 12h or 7d; default: until it is removed")
+    .option("--rule <name>", "from this rule only; default: from all rules")
+    .option("--reason <text>", "why, for the list")
+    .option("--force", "also where the prefix is wider than /8 (IPv4) or /32 (IPv6)")
+    .addOption(socketOption("control socket of the running xdpsteer"))
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof addBan>) => await (await import("./ban.ts")).add(...words));
+  ban.command("list")
+    .description("show all bans, with the packets that each has dropped")
+    .addOption(socketOption("control socket of the running xdpsteer"))
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof listBans>) => await (await import("./ban.ts")).list(...words));
+  ban.command("remove")
+    .description("lift a ban")
+    .argument("<prefix>", "the address or prefix, as ban list shows it")
+    .option("--rule <name>", "the ban from this rule; default: the one from all rules")
+    .addOption(socketOption("control socket of the running xdpsteer"))
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof removeBan>) => await (await import("./ban.ts")).remove(...words));
 
   program.command("reload")
     .description("apply the configuration file, as saving it or SIGHUP does, and show what changed")

@@ -5,13 +5,15 @@
  */
 import { readObjectFile } from "../bpf/program.ts";
 import { loadConfig } from "../config/load.ts";
-import { LastGood, stateDirectory } from "../config/last_good.ts";
+import { KeptFile, stateDirectory } from "../config/kept_file.ts";
+import { LastGood } from "../config/last_good.ts";
 import { ConfigMemo } from "../config/memo.ts";
 import { cpuObstacle } from "../config/machine_place.ts";
 import type { Config } from "../config/schema.ts";
 import { Appliance } from "../appliance/appliance.ts";
 import { claimAddresses } from "../api/claim.ts";
 import type { ControlServer } from "../api/server.ts";
+import { BanFile, MAX_BAN_FILE } from "../guard/ban_file.ts";
 import { hideMemory, requirePrivileges } from "../host/privileges.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import type { Asker } from "../appliance/reload_types.ts";
@@ -44,6 +46,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
   const cpuCount = navigator.hardwareConcurrency;
   const memo = PRIVATE_DIRECTORY === undefined ? undefined : new ConfigMemo(PRIVATE_DIRECTORY);
   const lastGood = new LastGood(stateDirectory(), file);
+  const banFile = new BanFile(new KeptFile(stateDirectory(), "bans", file, MAX_BAN_FILE));
   const loaded = await loadConfig(file, { cpuCount, memo, lastGood: strict ? undefined : lastGood });
   const { config } = loaded;
   configureLog(config.log);
@@ -60,7 +63,9 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
 
   requireCpus(config.workers.cpus);
   using _claim = await claimAddresses(config.control);
-  const appliance = await Appliance.start({ config, object, entry }).catch((error) => diagnosed(error, config));
+  const appliance = await Appliance.start({ config, object, banFile, entry }).catch((error) =>
+    diagnosed(error, config)
+  );
   let server: ControlServer | undefined;
   const stopping = new AbortController();
   try {

@@ -39,7 +39,7 @@ export async function status({ socket, json, check }: StatusOptions): Promise<vo
   const lines = [...problems.length > 0 ? problemLines(problems) : [], ...endedLines(endedProblems)];
   if (lines.length > 0) print(`${lines.join("\n")}\n`);
   for (const status of interfaces) print(interfaceLine(status));
-  for (const part of [rules, workers, backends, captures, losses, refusals, totals]) {
+  for (const part of [rules, bans, workers, backends, captures, losses, refusals, totals]) {
     const text = part(answer);
     if (text !== "") print(`\n${text}`);
   }
@@ -111,6 +111,11 @@ function rules({ rules }: Status): string {
       ...isGuarded ? [guardedOf(rule)] : [],
     ]),
   );
+}
+
+function bans({ bans: { operator, limit } }: Status): string {
+  if (operator + limit === 0) return "";
+  return `${plural(operator + limit, "ban")} in force, ${limit} of them set by limits (xdpsteer ban list)`;
 }
 
 function workers({ workers }: Status): string {

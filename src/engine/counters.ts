@@ -5,7 +5,13 @@
  * @module
  */
 import { REASON } from "../bpf/layout.gen.ts";
-import { OBSERVED_PACKETS, RULE_COUNTER_FIELDS, RULE_PACKETS, type SteeringProgram } from "../bpf/program.ts";
+import {
+  OBSERVED_PACKETS,
+  OVER_TOTAL_PACKETS,
+  RULE_COUNTER_FIELDS,
+  RULE_PACKETS,
+  type SteeringProgram,
+} from "../bpf/program.ts";
 import { fateAt } from "../dataplane/counters.ts";
 import { FATE, FATES } from "../steering/fate.ts";
 import type { WorkerCounters } from "../dataplane/counters.ts";
@@ -38,6 +44,8 @@ export interface GuardedPackets {
   readonly banned: number;
   readonly limited: number;
   readonly observed: number;
+  /** Of those that are limited or observed, packets over what the rule takes in total. */
+  readonly overTotal: number;
 }
 
 export interface WorkerRuleCounts {
@@ -249,6 +257,7 @@ export class RuleTotals {
       banned: kernel[RULE_PACKETS.banned]!,
       limited: kernel[RULE_PACKETS.limited]!,
       observed: kernel[OBSERVED_PACKETS]!,
+      overTotal: kernel[OVER_TOTAL_PACKETS]!,
     };
     return {
       name,

@@ -121,6 +121,11 @@ export const METRICS = {
     "Bytes of the frames counted in xdpsteer_rule_answered_packets_total",
     "rule",
   ),
+  xdpsteer_rule_over_total_packets_total: counter(
+    "Of the packets that are limited, or only observed: those over what the rule takes in total",
+    "rule",
+  ),
+  xdpsteer_bans: gauge("Bans in force, by who set them: operator, or limit", "origin"),
   xdpsteer_worker_received_packets_total: counter(
     "Packets a worker took from a queue's rx ring, by rule",
     "rule",

@@ -38,6 +38,7 @@ export function renderMetrics(
     out.add("xdpsteer_backend_healthy", health?.healthy ?? true ? 1 : 0, labels({ backend }));
     out.add("xdpsteer_backend_reachable", noWay === null ? 1 : 0, labels({ backend }));
   }
+  for (const [origin, bans] of Object.entries(snapshot.bans)) out.add("xdpsteer_bans", bans, labels({ origin }));
   for (const { what, count } of snapshot.repairs) out.add("xdpsteer_repairs_total", count, labels({ what }));
   for (const kind of PROBLEM_KINDS) {
     out.add("xdpsteer_problems", problems.filter((problem) => problem.kind === kind).length, labels({ kind }));
@@ -120,11 +121,12 @@ function addRule(out: Exposition, status: RuleStatus, labelsOf: LabelsOf): void 
     out.add("xdpsteer_rule_packets_total", packets, `${inKernel},fate="${fate}"`);
     out.add("xdpsteer_rule_bytes_total", bytes, `${inKernel},fate="${fate}"`);
   }
-  const { observed, ...enforced } = guarded;
+  const { observed, overTotal, ...enforced } = guarded;
   for (const [reason, packets] of Object.entries(enforced)) {
     if (packets === 0) continue;
     out.add("xdpsteer_rule_guarded_packets_total", packets, `${rule},reason="${reason}",mode="enforce"`);
   }
+  if (overTotal > 0) out.add("xdpsteer_rule_over_total_packets_total", overTotal, rule);
   if (observed > 0) {
     out.add("xdpsteer_rule_guarded_packets_total", observed, `${rule},reason="limited",mode="observe"`);
   }

@@ -10,6 +10,7 @@ import type { CountedInterface, RuleTotals } from "../engine/counters.ts";
 import type { SteeredInterface } from "../engine/interface.ts";
 import type { SteeredQueue } from "../engine/queue.ts";
 import type { WorkerPool } from "../engine/workers.ts";
+import type { Bans } from "../guard/bans.ts";
 import type { OwnerSocket, SharedSocket } from "../xsk/socket.ts";
 
 export type ObservedSocket = Pick<SharedSocket, "rx" | "tx">;
@@ -57,5 +58,6 @@ export interface ObservedAppliance
   readonly steering: Pick<Steering, "generation" | "rules"> & {
     readonly forwarding: Pick<Forwarding, "rules" | "status">;
   };
+  readonly bans: Pick<Bans, "counts">;
   readonly counts: Pick<RuleTotals, "newSums" | "read" | "readSums" | "slotOf" | "slotsUsed">;
 }

@@ -6,6 +6,7 @@
 import type { BackendStatus } from "../backends/status.ts";
 import type { CaptureStatus } from "../capture/captures.ts";
 import type { Repair } from "../engine/reconciler.ts";
+import type { Bans } from "../guard/bans.ts";
 import { roundMs } from "../text.ts";
 import type { ObservedAppliance } from "./observed.ts";
 import {
@@ -28,6 +29,8 @@ export interface Snapshot {
   readonly totals: Totals;
   /** Of all rules that forward, those in force first named. */
   readonly backends: readonly BackendStatus[];
+  /** How many there are, by who set them. */
+  readonly bans: Bans["counts"];
   /** By rule: those captured now, and those captured before. */
   readonly captures: readonly CaptureStatus[];
   /** Times that something in the kernel was put right which somebody else had changed. */
@@ -67,6 +70,7 @@ export class Observer {
       rules: ruleStatuses,
       totals: totals(interfaces, ruleStatuses),
       backends: steering.forwarding.status(),
+      bans: appliance.bans.counts,
       captures: appliance.captureStatus(),
       repairs: appliance.repairs().map(({ what, count }) => ({ what, count })),
     };

@@ -138,7 +138,7 @@ function scrape(box: FakeAppliance, reloads: Parameters<typeof renderMetrics>[1]
 
 Deno.test("renderMetrics() has a sample of each metric in the table, and no other", () => {
   const box = busyBox();
-  box.guard(0, "game", "denied", 1);
+  for (const what of ["denied", "overTotal"] as const) box.guard(0, "game", what, 1);
   const names = new Set([...scrape(box).keys()].map((key) => parseSample(key).name));
   for (const name of Object.keys(METRICS)) assert.ok(names.has(name), `${name} has no sample`);
   scrape(new FakeAppliance());
@@ -146,12 +146,13 @@ Deno.test("renderMetrics() has a sample of each metric in the table, and no othe
 
 Deno.test("renderMetrics() tells what guards dropped, by rule and reason, and of all packets their verdict", () => {
   const box = busyBox();
-  const guarded = { denied: 10, banned: 20, limited: 30, observed: 40 } as const;
+  const guarded = { denied: 10, banned: 20, limited: 30, observed: 40, overTotal: 5 } as const;
   for (const [what, packets] of Object.entries(guarded)) box.guard(1, "chat", what as keyof typeof guarded, packets);
   const metrics = scrape(box);
   const of = (reason: string, mode = "enforce"): number =>
     sumOf(metrics, "xdpsteer_rule_guarded_packets_total", { rule: "chat", reason, mode });
   assert.deepEqual([of("denied"), of("banned"), of("limited"), of("limited", "observe")], [10, 20, 30, 40]);
+  assert.equal(sumOf(metrics, "xdpsteer_rule_over_total_packets_total", { rule: "chat" }), 5);
   assert.equal(sumOf(metrics, "xdpsteer_xdp_seen_packets_total"), 33 + 9 + 60, "one that is only observed goes on");
   for (const reason of ["denied", "banned", "limited"] as const) {
     const at = { interface: "no-such0", verdict: "drop", reason };

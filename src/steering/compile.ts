@@ -7,7 +7,7 @@ import { PORT_ACTION, type PortAction, type PortMap } from "./port_map.ts";
 import { ACTION_TABLE, endsInKernel, takesFragments } from "./action.ts";
 import { portRuns } from "./port_runs.ts";
 import type { Rule } from "./rule.ts";
-import type { RuleGuard } from "./rule_guard.ts";
+import type { RuleBans, RuleGuard } from "./rule_guard.ts";
 import { RuleChains } from "./rule_chains.ts";
 import { NO_RULE } from "./slots.ts";
 import { copyWorkerTable, WORKER_ACTION, type WorkerTable } from "./worker_table.ts";
@@ -21,11 +21,13 @@ const REFLECTORS = [7, 9, 11, 13, 17, 19, 37, 53, 69, 123];
 /**
  * @param slots Slot of each rule, in the same order.
  * @param policiesOf Policies whose lists say who may send to a rule.
+ * @param bansOf Which bans there are for a rule.
  */
 export function compilePortMap(
   rules: readonly Rule[],
   slots: readonly number[],
   policiesOf: (rule: Rule) => bigint = () => 0n,
+  bansOf: (rule: Rule) => RuleBans | undefined = () => undefined,
 ): PortMap {
   return rules.flatMap((rule, index) => {
     const action = portAction(rule);
@@ -33,7 +35,7 @@ export function compilePortMap(
     const { kind } = rule.action;
     const { errors } = ACTION_TABLE[kind];
     const dropsFragments = rule.fragments === "drop" && !takesFragments(kind);
-    const guard = guardOf(rule, policiesOf(rule));
+    const guard = guardOf(rule, policiesOf(rule), bansOf(rule));
     const asked = guard === undefined ? {} : { guard };
     const deliver = rule.action.kind === "deliver" ? { deliverTo: rule.action.port } : {};
     const what = { action, errors, dropsFragments, ...asked, rule: slots[index]!, worker, ...deliver };
@@ -42,10 +44,9 @@ export function compilePortMap(
 }
 
 /** What is asked before a packet of the rule is taken; undefined: nothing. */
-function guardOf({ name, limit }: Rule, policies: bigint): RuleGuard | undefined {
-  return limit === undefined && policies === 0n
-    ? undefined
-    : { name, policies, ...limit === undefined ? {} : { limit } };
+function guardOf({ name, limit }: Rule, policies: bigint, bans: RuleBans | undefined): RuleGuard | undefined {
+  if (limit === undefined && policies === 0n && bans === undefined) return undefined;
+  return { name, policies, ...limit === undefined ? {} : { limit }, ...bans === undefined ? {} : { bans } };
 }
 
 function portAction({ action, worker }: Rule): PortAction {

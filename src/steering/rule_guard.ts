@@ -5,6 +5,14 @@
  */
 import type { Limit } from "./limit.ts";
 
+/** Which bans the packets of a rule are held against. */
+export interface RuleBans {
+  /** Those that are for all rules. */
+  readonly forAll: boolean;
+  /** Number of the rule's own, 0 for none. */
+  readonly scope: number;
+}
+
 export interface RuleGuard {
   /** Of the rule. */
   readonly name: string;
@@ -12,4 +20,6 @@ export interface RuleGuard {
   readonly policies: bigint;
   /** How much the rule takes. */
   readonly limit?: Limit | undefined;
+  /** Undefined: there are none. */
+  readonly bans?: RuleBans | undefined;
 }

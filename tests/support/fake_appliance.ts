@@ -7,18 +7,28 @@
 import type { AskedAppliance } from "../../src/api/wire.ts";
 import type { BackendStatus, RuleBackends } from "../../src/backends/status.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
-import { OBSERVED_PACKETS, RULE_COUNTER_FIELDS, RULE_PACKETS, type XdpCounters } from "../../src/bpf/program.ts";
+import {
+  OBSERVED_PACKETS,
+  OVER_TOTAL_PACKETS,
+  RULE_COUNTER_FIELDS,
+  RULE_PACKETS,
+  type XdpCounters,
+} from "../../src/bpf/program.ts";
 import type { WatchedSources } from "../../src/guard/source_watch.ts";
 import type { CaptureStatus } from "../../src/capture/captures.ts";
 import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
-import { RuleTotals } from "../../src/engine/counters.ts";
+import { type RuleCounts, RuleTotals } from "../../src/engine/counters.ts";
 import { type Repair, REPAIRED } from "../../src/engine/reconciler.ts";
+import { Bans } from "../../src/guard/bans.ts";
 import type { ObservedInterface, ObservedOwner, ObservedQueue, ObservedSocket } from "../../src/observe/observed.ts";
+import { NO_ADDRESSES } from "../../src/steering/addresses.ts";
 import type { Rule } from "../../src/steering/rule.ts";
 import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
 import type { XskStatistics } from "../../src/xsk/socket.ts";
+import { FakeBanTable } from "./fake_bans.ts";
 import { FakeRing } from "./fake_kernel.ts";
 import { ringAddress } from "./fake_queue.ts";
+import { FakeTimers } from "./fake_timers.ts";
 import { FATE, type Fate } from "./fates.ts";
 import { STATISTICS } from "./status_answer.ts";
 
@@ -35,7 +45,7 @@ const ATTACHED = {
 const FIELDS = RULE_COUNTER_FIELDS.length;
 export const RING_SIZE = 64;
 
-type GuardedWhat = "denied" | "banned" | "limited" | "observed";
+type GuardedWhat = keyof RuleCounts["guarded"];
 
 /** The counters of an XDP program. */
 export class FakeProgram {
@@ -59,7 +69,7 @@ export class FakeProgram {
   }
 
   countGuarded(slot: number, what: GuardedWhat, packets: number): void {
-    const at = what === "observed" ? OBSERVED_PACKETS : RULE_PACKETS[what];
+    const at = { ...RULE_PACKETS, observed: OBSERVED_PACKETS, overTotal: OVER_TOTAL_PACKETS }[what];
     this.#rules[slot * FIELDS + at]! += packets;
   }
 
@@ -165,6 +175,9 @@ export class FakeAppliance implements AskedAppliance {
   watched: WatchedSources = { intervalMs: 1000, packets: 0, senders: [] };
   readonly sources = { ask: (): Promise<WatchedSources> => Promise.resolve(this.watched) };
   stage: AskedAppliance["stage"] = "steering";
+  readonly banTable = new FakeBanTable();
+  readonly timers = new FakeTimers();
+  readonly bans: Bans;
   alive = true;
   uptimeMs = 1000;
   /** Of workers that do not run. */
@@ -212,6 +225,13 @@ export class FakeAppliance implements AskedAppliance {
       generation: 0,
       forwarding: { rules: () => this.ruleBackends, status: () => this.backends },
     };
+    this.bans = new Bans({
+      table: this.banTable,
+      own: () => NO_ADDRESSES,
+      ruleNames: () => this.steering.rules.map(({ name }) => name),
+      apply: () => Promise.resolve(),
+      timers: this.timers,
+    });
   }
 
   /** What is compared when somebody asks. */

@@ -111,7 +111,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
         redirected: counted,
         dropped: action === "drop" ? counts : NONE,
         passed: NONE,
-        guarded: { denied: 0, banned: 0, limited: 0, observed: 0 },
+        guarded: { denied: 0, banned: 0, limited: 0, observed: 0, overTotal: 0 },
         delivered: NONE,
         answered: NONE,
         workers: Array.from({ length: workers }, (_, worker) => ({
@@ -125,6 +125,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
         })),
       };
     }),
+    bans: { operator: 0, limit: 0 },
     captures: [],
     repairs: [],
     totals: {
