@@ -34,7 +34,7 @@ export async function status({ socket, json, check }: StatusOptions): Promise<vo
   if (check) return await checkProblems(socket, json ?? false);
   const answer = await callJson<Status>(socket, "GET", "/v1/status");
   if (json) return printJson(answer);
-  const { generation, uptimeMs, problems, endedProblems, interfaces } = answer;
+  const { generation, uptimeMs, problems, endedProblems = [], interfaces } = answer; // an older process has none
   print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s`);
   const lines = [...problems.length > 0 ? problemLines(problems) : [], ...endedLines(endedProblems)];
   if (lines.length > 0) print(`${lines.join("\n")}\n`);
