@@ -38,7 +38,7 @@ static __always_inline __be16 fixed_checksum(__be16 checksum, __be16 from, __be1
 }
 
 /* Adds the sum of the bytes from `at` on, `bytes` of them; a number below zero where they are not all there. */
-static __noinline __s64 sum_bytes(struct xdp_md *ctx, __u32 at, __u32 bytes, __u32 sum)
+__noinline __s64 sum_bytes(struct xdp_md *ctx, __u32 at, __u32 bytes, __u32 sum)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
@@ -53,17 +53,14 @@ static __noinline __s64 sum_bytes(struct xdp_md *ctx, __u32 at, __u32 bytes, __u
 		offset += SUM_STEP;
 		bytes -= SUM_STEP;
 	}
-#pragma unroll
-	for (__u32 step = SUM_STEP / 2; step >= 4; step /= 2) {
-		if (!(bytes & step))
-			continue;
+	for (int i = 0; i < SUM_STEP / 4 && bytes >= 4; i++) {
 		SHOW_BOUND(offset, 0xffff);
-		if (offset > 0xffff - SUM_STEP || data + offset + step > data_end)
+		if (offset > 0xffff - SUM_STEP || data + offset + 4 > data_end)
 			return -1;
-		result = bpf_csum_diff(NULL, 0, data + offset, step, result);
-		offset += step;
+		result += *(__u32 *)(data + offset);
+		offset += 4;
+		bytes -= 4;
 	}
-	result &= 0xffffffff;
 	SHOW_BOUND(offset, 0xffff);
 	if (offset > 0xffff - SUM_STEP)
 		return -1;
@@ -150,7 +147,7 @@ static __always_inline __u32 place_of(void *data, const struct packet *packet, b
 }
 
 /* Gives a packet the port that its rule delivers to. */
-static __noinline int readdress(struct xdp_md *ctx, __u32 place, __u32 table, __u32 rule)
+__noinline int readdress(struct xdp_md *ctx, __u32 place, __u32 table, __u32 rule)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
@@ -189,7 +186,7 @@ static __noinline int readdress(struct xdp_md *ctx, __u32 place, __u32 table, __
  * Gives the packet that an ICMP error quotes the port that the local program has sent it from, so that the stack knows
  * whose it is: path MTU, and that nobody listens. The checksum of the quoted packet is nobody's business any more.
  */
-static __noinline int readdress_quoted(struct xdp_md *ctx, __u32 icmp_at, __u32 udp_at, __u32 table, __u32 rule)
+__noinline int readdress_quoted(struct xdp_md *ctx, __u32 icmp_at, __u32 udp_at, __u32 table, __u32 rule)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;

@@ -30,7 +30,7 @@ struct {
 } sender_sets SEC(".maps");
 
 /* Offset of the source address within the frame; words of source and destination address together. */
-static __noinline int count_sender(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 rule)
+__noinline int count_sender(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 rule)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
@@ -38,7 +38,7 @@ static __noinline int count_sender(struct xdp_md *ctx, __u32 address_at, __u32 a
 	__u32 zero = 0, set_at, family = 4;
 	struct steer_sender_set *set;
 	struct steer_sender *fewest;
-	__u64 prefix;
+	__u64 prefix, least = 1ULL << 62; /* packets and place, as one number */
 	void *sets = bpf_map_lookup_elem(&sender_sets, &zero);
 
 	if (!sets || (void *)(source + 2) > data_end)
@@ -52,19 +52,22 @@ static __noinline int count_sender(struct xdp_md *ctx, __u32 address_at, __u32 a
 	set = bpf_map_lookup_elem(sets, &set_at);
 	if (!set)
 		return 0; /* cannot be */
-	fewest = &set->senders[0];
 #pragma unroll
 	for (int i = 0; i < STEER_SENDER_WAYS; i++) {
 		struct steer_sender *sender = &set->senders[i];
+		__s64 less;
 
 		if (sender->prefix == prefix && sender->rule == rule && sender->family == family) {
 			sender->packets++;
 			sender->bytes += data_end - data;
 			return 0;
 		}
-		if (sender->packets < fewest->packets)
-			fewest = sender;
+		/* The lesser of two numbers without a branch, which the verifier would follow both ways each time. */
+		less = (sender->packets * STEER_SENDER_WAYS + i) - least;
+		least += less & less >> 63;
 	}
+	least &= STEER_SENDER_WAYS - 1;
+	fewest = &set->senders[least];
 	fewest->prefix = prefix;
 	fewest->rule = rule;
 	fewest->family = family;

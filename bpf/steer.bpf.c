@@ -171,7 +171,7 @@ static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct s
  * A first fragment: the kernel stack would answer that nobody listens on a port that a worker serves, to a client that
  * has sent a datagram of several fragments.
  */
-static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 place)
+__noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 place)
 {
 	__u32 address_at = place & 0x3fff, address_words = place & PLACE_IPV6 ? 8 : 2;
 	__u32 table = READ_ONCE_U32(steering_control.active_table);
@@ -206,7 +206,7 @@ static __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 plac
  *
  * Offsets within the frame: of the ICMP header, of the IP packet's addresses, and of its end.
  */
-static __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_at, __u32 end, __u32 address_words)
+__noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_at, __u32 end, __u32 address_words)
 {
 	__u32 table = READ_ONCE_U32(steering_control.active_table);
 	void *data = (void *)(long)ctx->data;
@@ -237,6 +237,32 @@ static __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_
 }
 
 /*
+ * A complete packet wherever its headers are. A global function: the verifier follows it once, and not for each of the
+ * ways in which parse() can have found them.
+ */
+__noinline int steer_found(struct xdp_md *ctx, __u32 port, __u32 place)
+{
+	__u32 table = READ_ONCE_U32(steering_control.active_table), answer;
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	struct packet packet = {
+		.port = port,
+		.udp = data + (place >> PLACE_UDP_SHIFT & 0x3fff),
+		.addresses = data + (place & 0x3fff),
+		.address_words = place & PLACE_IPV6 ? 8 : 2,
+	};
+
+	if (entry_of(table, port)->action == STEER_ACTION_NONE)
+		return decided(STEER_REASON_UNLISTED_PORT);
+	answer = admit(ctx, place & 0x3fff, packet.address_words, table, port);
+	if (!IS_ADMITTED(answer))
+		return decided(answer & 0xff);
+	if ((void *)(packet.udp + 1) > data_end || (void *)(packet.addresses + 2) > data_end)
+		return decided(STEER_REASON_TRUNCATED); /* cannot be */
+	return steer(ctx, table, admitted_entry(table, port, answer), data, data_end, &packet);
+}
+
+/*
  * All packets that are not of the plain kind: a function of its own, so that its variables take no registers from the
  * plain ones.
  */
@@ -247,16 +273,8 @@ static __noinline int steer_others(struct xdp_md *ctx)
 	struct packet packet = {};
 	enum steer_reason reason = parse(data, data_end, &packet);
 
-	if (reason == STEER_REASON_STEERED) {
-		__u32 table = READ_ONCE_U32(steering_control.active_table), answer;
-
-		if (entry_of(table, packet.port)->action == STEER_ACTION_NONE)
-			return decided(STEER_REASON_UNLISTED_PORT);
-		answer = admit(ctx, (void *)packet.addresses - data, packet.address_words, table, packet.port);
-		if (!IS_ADMITTED(answer))
-			return decided(answer & 0xff);
-		return steer(ctx, table, admitted_entry(table, packet.port, answer), data, data_end, &packet);
-	}
+	if (reason == STEER_REASON_STEERED)
+		return steer_found(ctx, packet.port, place_of(data, &packet, false));
 	if (reason == STEER_REASON_FRAGMENT && packet.udp)
 		return decide_fragment(ctx, packet.port, place_of(data, &packet, true));
 	if (packet.icmp)
