@@ -155,6 +155,19 @@ Deno.test("the first rule finds its place in a file without any", () => {
   ]);
 });
 
+Deno.test("ports that get a rule of their own are written with the limit of the rule that they come from", () => {
+  const limit = "limit: { per_source: { packets: 500/s, burst: 50 }, total: { bytes: 1MB/s }, ban: 10m }";
+  const text = `${HEAD}steering:\n  - { name: a, ports: [5, 6], ${limit} }\n`;
+  const edited = set(text, "5", 1);
+  const [first, second] = rulesOf(edited);
+  assert.notEqual(first!.limit, undefined);
+  assert.deepEqual(second!.limit, first!.limit);
+  assert.match(
+    edited,
+    /limit: \{ per_source: \{ packets: "500\/s", burst: 50 \}, total: \{ bytes: "1MB\/s" \}, ban: "10m" \}/,
+  );
+});
+
 Deno.test("line ends and a byte order mark stay as they are", () => {
   const windows = `\uFEFF${FILE.replaceAll("\n", "\r\n")}`;
   for (const edited of [set(windows, "5", 1), set(windows, "7777", 3), unset(windows, "53,27020")]) {

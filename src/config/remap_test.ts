@@ -94,6 +94,13 @@ Deno.test("ports that get a rule of their own keep what becomes of their fragmen
   assert.equal(setPorts(RULES, change).at(-1)!.fragments, "drop");
 });
 
+Deno.test("ports that get a rule of their own keep the limit of the rules that they come from, where it is one", () => {
+  const limit = { perSource: null, total: null, ipv4Prefix: 32, ipv6Prefix: 64, ban: null, mode: "observe" } as const;
+  const change = { ports: [one(7777)], worker: 1, action: undefined, rule: undefined } as const;
+  assert.deepEqual(setPorts(RULES.map((rule): Rule => ({ ...rule, limit })), change).at(-1)!.limit, limit);
+  assert.equal("limit" in setPorts(RULES, change).at(-1)!, false);
+});
+
 /** A rule that forwards, as the configuration has it. */
 const [WEB] = parseConfig(
   `${HEAD}steering: [{ name: web, ports: 27015-27030, worker: 0, action: { forward: { to: ["10.0.0.1:53"], idle_timeout: 5 } } }]`,

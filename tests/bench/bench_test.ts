@@ -11,6 +11,7 @@ const MEASURED: Readonly<Record<string, readonly string[]>> = {
   latency: ["echo round trip"],
   forward: ["forward", "forward round trip"],
   steering: ["kernel side per packet: sending", "XDP program alone"],
+  guard: ["XDP program alone"],
   scaling: ["count"],
   reload: ["reload of 65"],
   startup: ["start"],

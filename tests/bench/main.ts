@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { forward } from "./forward.ts";
 import { type Machine, renderJson, renderSvg, renderTable } from "./report.ts";
 import { build } from "./rig.ts";
+import { guardCost } from "./guard_cost.ts";
 import { latency, soak } from "./latency.ts";
 import { reload, scaling, startup } from "./lifecycle.ts";
 import { FULL, QUICK, type Result, type Workload } from "./results.ts";
@@ -21,6 +22,7 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
   latency,
   forward,
   steering: steeringCost,
+  guard: guardCost,
   scaling,
   reload,
   startup,

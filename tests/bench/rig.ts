@@ -58,6 +58,7 @@ export async function build(): Promise<void> {
     c("ping_pong"),
     c("udp_relay"),
     bpf("fresh_source"),
+    bpf("vary_source"),
     bpf("redirect_only"),
     bpf("tc_backend"),
     bpf("xdp_drop"),

@@ -37,7 +37,7 @@ Deno.test("what is printed has no escape sequence where there is no terminal, an
 });
 
 /** Commands with --json that are tested elsewhere: they change something, or make a machine of their own. */
-const ELSEWHERE = ["demo", "ports set", "ports unset"];
+const ELSEWHERE = ["ban add", "ban remove", "demo", "ports set", "ports unset"];
 
 /** The commands below one, as they are written, that print JSON. */
 function printingJson(parent: Command): string[] {
@@ -62,6 +62,7 @@ function printing(at: readonly string[], file: readonly string[]): readonly (rea
     ["status", ...at],
     ["top", "--once", "--interval", "0.2", ...at],
     ["sources", ...at],
+    ["ban", "list", ...at],
     ["ports", "list", ...at],
     ["reload", ...at],
     ["check", ...file],
@@ -216,6 +217,9 @@ Deno.test("nothing that comes from outside steers the terminal: interfaces, file
       ["ports", "set", evil, "--worker", evil, "--socket", box.socket],
       ["ports", "set", "7", "--worker", "0", "--rule", evil, "--socket", box.socket],
       ["top", "--once", "--interval", evil, "--socket", box.socket],
+      ["ban", "add", evil, "--reason", evil, "--socket", box.socket],
+      ["ban", "add", "192.0.2.1", "--for", evil, "--socket", box.socket],
+      ["ban", "remove", evil, "--rule", evil, "--socket", box.socket],
       [evil],
       ["completions", evil],
     ]
