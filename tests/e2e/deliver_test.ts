@@ -6,6 +6,7 @@ import { sumOf } from "../support/metrics.ts";
 import { assertSameCounts, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { Beyond } from "./support/beyond.ts";
+import { finish, productCommand } from "./support/command.ts";
 import { configText } from "./support/config.ts";
 import { echoAll, startEcho } from "./support/echo.ts";
 import { DNS_PORT, DnsLoad, dnsServer, Program } from "./support/programs.ts";
@@ -150,6 +151,19 @@ asker.bind((options["from"], 40000))
 asker.sendto(b"?", (options["to"], options["port"]))
 print("null")
 `;
+
+Deno.test("an interface that is deleted and comes back delivers, and its answers have the listed port", async () => {
+  await using network = await TestNetwork.create();
+  await using _echo = await startEcho(network.names.steer, [["::", BLUE]]);
+  await using box = await startAppliance(network, { rules: [deliver(BLUE)] });
+  await network.exec("steer", ["ip", "link", "delete", INTERFACES.steer]);
+  await box.untilStatus("it to be gone", ({ interfaces: [steer] }) => steer!.state === "gone");
+  await network.connect();
+  await box.untilStatus("it to be attached", ({ interfaces: [steer] }) => steer!.state === "attached");
+  for (const address of BOX) await echoAll(network.names.client, { address, port: DNS_PORT, sizes: [1, 1000, 4000] });
+  const { stdout } = await finish(network, [...productCommand(), "status", "--socket", box.socket]);
+  assert.match(stdout, /RULE .* PASSED +DELIVERED +ANSWERED +LOST\ndns +53 .* deliver +0 +0 +0 +6 +6 +0\n/);
+});
 
 Deno.test("a client is told when nobody listens, and the operator too", async () => {
   await using network = await TestNetwork.create();
