@@ -8,7 +8,7 @@ import { backendWords } from "../observe/backend_words.ts";
 import type { Snapshot } from "../observe/observer.ts";
 import type { EndedProblem, Problem } from "../observe/problems/kinds.ts";
 import type { InterfaceStatus, RuleStatus } from "../observe/snapshot.ts";
-import { OUTCOMES, REASON_WORDS } from "../observe/vocabulary.ts";
+import { guardedPackets, OUTCOMES, REASON_WORDS } from "../observe/vocabulary.ts";
 import { FATE_TABLE, isServed } from "../steering/fate.ts";
 import { BOUND_WORDS } from "../steering/sessions.ts";
 import { plural, secondsText } from "../text.ts";
@@ -90,8 +90,7 @@ function rules({ rules }: Status): string {
   const shown = rules.filter(({ inForce }) => inForce);
   const allOwn = shown.every(({ addresses }) => addresses === "own");
   const delivers = shown.some(({ action }) => action === "deliver");
-  const guardedOf = ({ guarded }: RuleStatus): number => guarded.denied + guarded.banned + guarded.limited;
-  const isGuarded = shown.some((rule) => guardedOf(rule) > 0);
+  const isGuarded = shown.some(({ guarded }) => guardedPackets(guarded) > 0);
   return table(
     [
       ...["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED"],
@@ -108,7 +107,7 @@ function rules({ rules }: Status): string {
       rule.passed.packets,
       ...delivers ? [rule.delivered.packets, rule.answered.packets] : [],
       [...lostFates(rule).values()].reduce((sum, packets) => sum + packets, 0),
-      ...isGuarded ? [guardedOf(rule)] : [],
+      ...isGuarded ? [guardedPackets(rule.guarded)] : [],
     ]),
   );
 }

@@ -48,6 +48,9 @@ export interface GuardedPackets {
   readonly overTotal: number;
 }
 
+/** Where packets of a rule are that the XDP program drops. */
+const DROPPED = [RULE_PACKETS.dropped, RULE_PACKETS.denied, RULE_PACKETS.banned, RULE_PACKETS.limited] as const;
+
 export interface WorkerRuleCounts {
   /** By fate, in the order of FATES. */
   readonly fates: readonly PacketsBytes[];
@@ -182,8 +185,8 @@ export class RuleTotals {
     this.interfaces.forEach(({ program }, index) => {
       const kernel = program.readRuleCounters(0, used);
       for (let slot = 0; slot < used; slot++) {
-        dropped[slot] = dropped[slot]! + kernel[slot * KERNEL_NUMBERS + RULE_PACKETS.dropped]!;
         const at = slot * KERNEL_NUMBERS;
+        for (const field of DROPPED) dropped[slot] = dropped[slot]! + kernel[at + field]!;
         passed[slot] = passed[slot]! + kernel[at + RULE_PACKETS.passed]! + kernel[at + RULE_PACKETS.delivered]!;
       }
       const reasons = program.readXdpCounters(kernel).byReason;
@@ -191,9 +194,9 @@ export class RuleTotals {
       uncovered[index] = reasons[REASON.UNCOVERED_QUEUE]!;
     });
     for (const [slot, base] of this.#base) {
-      const { workers, dropped: drops, passed: passes, delivered } = this.#counts("", base);
+      const { workers, dropped: drops, guarded, passed: passes, delivered } = this.#counts("", base);
       for (const worker of workers) for (const packets of worker.received) received[slot] = received[slot]! - packets;
-      dropped[slot] = dropped[slot]! - drops.packets;
+      dropped[slot] = dropped[slot]! - drops.packets - guarded.denied - guarded.banned - guarded.limited;
       passed[slot] = passed[slot]! - passes.packets - delivered.packets;
     }
   }

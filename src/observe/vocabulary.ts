@@ -68,3 +68,10 @@ export const OUTCOMES: readonly Outcome[] = [
     return { where: "worker", reason, verdict: served ? "served" : "drop", lost: false, packets: true, words };
   }),
 ];
+
+/** Packets of a rule that its guard dropped. */
+export function guardedPackets(
+  { denied, banned, limited }: { readonly denied: number; readonly banned: number; readonly limited: number },
+): number {
+  return denied + banned + limited;
+}

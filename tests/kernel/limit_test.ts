@@ -1,7 +1,7 @@
 /** How many packets a rule takes, in total and from each source. */
 import assert from "node:assert/strict";
 import { LIMIT as STEER_LIMIT, REASON, SOURCE_SET } from "../../src/bpf/layout.gen.ts";
-import { OBSERVED_PACKETS } from "../../src/bpf/program.ts";
+import { OBSERVED_PACKETS, RULE_PACKETS } from "../../src/bpf/program.ts";
 import { Clock } from "../../src/ffi/clock.ts";
 import { MappedMemory } from "../../src/ffi/memory.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";
@@ -10,6 +10,7 @@ import { PORT_ACTION, type PortMap } from "../../src/steering/port_map.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import { BucketModel } from "../support/bucket_model.ts";
 import { MACS } from "./steer_frames.ts";
+import type { TestRunJob } from "./test_run_worker.ts";
 import { VerdictRig } from "./verdict_rig.ts";
 
 const PORT = 53;
@@ -287,6 +288,40 @@ Deno.test("a million made-up sources at full speed, many over their limit: a hun
   assert.equal(passed! + dropped!, sent + judge.packets);
   // Two of four are over, but for those that came late on a busy machine.
   assert.ok(dropped! > 250_000 && dropped! <= 500_000, `${dropped}`);
+});
+
+Deno.test("several CPUs together take no more than a bucket has, of a source and in total", async () => {
+  await using rig = await VerdictRig.load();
+  const bucket = rates(10_000, 1000);
+  await rig.put(limited({ ...UNLIMITED, perSource: bucket }, { ...UNLIMITED, total: bucket }), 1);
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const frames = [new Sender().frame, new Sender({ port: PORT + 1 }).frame];
+  const start = now();
+  const threads = [...frames, ...frames].map((frame) => {
+    const thread = new Worker(new URL("./test_run_worker.ts", import.meta.url), { type: "module" });
+    const { promise: running, resolve: begun } = Promise.withResolvers<void>();
+    const { promise: finished, resolve: ended, reject } = Promise.withResolvers<number>();
+    thread.onmessage = ({ data }) => data === "running" ? begun() : ended(data.runs);
+    thread.onerror = reject;
+    thread.postMessage({ program: rig.program.fd, frame, stop } satisfies TestRunJob);
+    return { thread, running, finished };
+  });
+  try {
+    await Promise.all(threads.map(({ running }) => running));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    Atomics.store(stop, 0, 1);
+    const runs = await Promise.all(threads.map(({ finished }) => finished));
+    const seconds = (now() - start) / 256e9;
+    for (const index of [0, 1]) {
+      const counters = rig.program.readRuleCounters(RULE + index);
+      const [passed, over] = [counters[RULE_PACKETS.passed]!, counters[RULE_PACKETS.limited]!];
+      assert.equal(passed + over, runs[index]! + runs[index + 2]!);
+      assert.ok(passed >= 1000 && passed <= 1000 + 10_000 * seconds + 1, `${passed} in ${seconds} s`);
+    }
+  } finally {
+    Atomics.store(stop, 0, 1);
+    for (const { thread } of threads) thread.terminate();
+  }
 });
 
 Deno.test("there is memory for sources only while a rule limits them", async () => {

@@ -6,6 +6,7 @@
 import { type BackendWords, mostUrgentFirst } from "../../observe/backend_words.ts";
 import type { Snapshot } from "../../observe/observer.ts";
 import type { Problem } from "../../observe/problems/kinds.ts";
+import { guardedPackets } from "../../observe/vocabulary.ts";
 import { isServed } from "../../steering/fate.ts";
 import { SOCKET_COUNTERS, type SocketCounter, tells } from "../../xsk/socket_counters.ts";
 
@@ -101,10 +102,11 @@ const verdictsOf = ({ redirected, dropped, passed, delivered }: Rule): readonly 
   passed,
   delivered,
 ];
-const packetsOf = (rule: Rule): number => sum(verdictsOf(rule).map(({ packets }) => packets));
+const packetsOf = (rule: Rule): number =>
+  sum(verdictsOf(rule).map(({ packets }) => packets)) + guardedPackets(rule.guarded);
 const bytesOf = (rule: Rule): number => sum(verdictsOf(rule).map(({ bytes }) => bytes));
-const dropsOf = ({ dropped, workers }: Rule): number =>
-  dropped.packets + sum(workers.map(({ fates }) => droppedBy(fates)));
+const dropsOf = ({ dropped, guarded, workers }: Rule): number =>
+  dropped.packets + guardedPackets(guarded) + sum(workers.map(({ fates }) => droppedBy(fates)));
 const droppedBy = (fates: Rule["workers"][number]["fates"]): number =>
   sum(Object.entries(fates).map(([fate, { packets }]) => isServed(fate) ? 0 : packets));
 
