@@ -8,6 +8,7 @@ import { ANSWERS } from "../../steering/slots.ts";
 import { Growth, type LossCounts, lossProblems, type RuleLosses } from "./find_losses.ts";
 import {
   captureProblems,
+  deliveryProblems,
   fileProblems,
   interfaceProblems,
   type InterfaceState,
@@ -320,4 +321,19 @@ Deno.test("listenerProblems() tells of programs that a rule takes packets from a
   assert.equal(problems[0]!.fix, "ss -ulpn sport = :53");
   const many = Array.from({ length: 11 }, (_, index) => ({ port: 7000 + index, ephemeral: false }));
   assert.match(listenerProblems(rules, many)[0]!.message, /port 7000, 7001, 7002, 7003, 7004 and 6 more,/);
+});
+
+Deno.test("deliveryProblems() tells of rules that deliver to a port that no program has", () => {
+  const rules = rulesOf(
+    "{ name: dns, ports: [53, 5353], action: { deliver: { port: 5353 } } }",
+    "{ name: game, ports: 7000, action: { deliver: { port: 7001 } } }",
+  );
+  const listeners = [{ port: 5353, ephemeral: false }];
+  const problems = deliveryProblems(rules, listeners);
+  assert.deepEqual(told(problems), ["nobody_listens game: Nobody listens on port 7001, which rule game delivers to"]);
+  assert.equal(problems[0]!.fix, "ss -ulpn sport = :7001");
+  assert.deepEqual(listenerProblems(rules, listeners), [], "it gets its packets, though its port is listed");
+  assert.deepEqual(told(listenerProblems(rules, [{ port: 53, ephemeral: false }])), [
+    "local_listener dns: A program of this box listens on port 53, whose packets rule dns takes",
+  ]);
 });
