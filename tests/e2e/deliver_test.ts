@@ -165,6 +165,18 @@ Deno.test("an interface that is deleted and comes back delivers, and its answers
   assert.match(stdout, /RULE .* PASSED +DELIVERED +ANSWERED +LOST\ndns +53 .* deliver +0 +0 +0 +6 +6 +0\n/);
 });
 
+Deno.test("programs of the box itself are answered where lo is steered, in generic mode", async () => {
+  await using network = await TestNetwork.create();
+  await using _echo = await startEcho(network.names.steer, [["::", BLUE]]);
+  await using box = await startAppliance(network, { interface: "lo", attach: "generic", rules: [deliver(BLUE)] });
+  const addresses = ["127.0.0.1", "::1", ...BOX];
+  const sizes = [1, 1000, 4000];
+  for (const address of addresses) await echoAll(network.names.steer, { address, port: DNS_PORT, sizes });
+  const { delivered, answered } = ruleOf(await box.status(), "dns");
+  const packets = addresses.length * sizes.length;
+  assert.deepEqual([delivered.packets, answered.packets], [packets, packets]);
+});
+
 Deno.test("a client is told when nobody listens, and the operator too", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, { rules: [deliver(BLUE)] });
