@@ -20,7 +20,7 @@ enum steer_limit {
 	STEER_SOURCE_WORDS = 16,    /* of 64 bits */
 	STEER_MACS = 64,
 	STEER_POLICIES = 64,        /* who may send: a bit of a mask each */
-	STEER_SOURCE_TABLES = 2,    /* one in force, one being written */
+	STEER_SOURCE_TABLES = 4,    /* one in force, two being written, one being given back */
 	STEER_NODE_KEYS = 15,
 	STEER_SOURCE_CLASSES = 65536,
 	STEER_RULE_ROOM = 16384, /* rule slots, to the next power of two */

@@ -9,6 +9,7 @@
  */
 import { LIMIT } from "../bpf/layout.gen.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
+import { stateDirectory } from "../config/last_good.ts";
 import type { Config } from "../config/schema.ts";
 import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
@@ -183,7 +184,11 @@ export class Appliance {
       const steering: Steering = new Steering({
         portTable,
         bansOf: (rule) => bans.of(rule),
-        guard: new SourceGuard({ maps: program.sourceMaps, settled: () => portTable.settled }),
+        guard: new SourceGuard({
+          ...{ entry, queue, maps: program.sourceMaps, directory: stateDirectory() },
+          use: (place) => portTable.useSources(place),
+          settled: () => portTable.settled,
+        }),
         exact: program.embedded,
         tables: viewWorkerTables(tables),
         slots,

@@ -119,6 +119,11 @@ export class Steering implements AsyncDisposable {
     return this.#options.forwarding;
   }
 
+  /** How the lists of sources stand. */
+  get lists(): GuardSteering["reports"] {
+    return this.#options.guard.reports;
+  }
+
   /** Resolves when the captures of the rules in force have begun, or the log says why not. */
   get captured(): Promise<void> {
     return this.#captured;

@@ -39,7 +39,7 @@ export async function status({ socket, json, check }: StatusOptions): Promise<vo
   const lines = [...problems.length > 0 ? problemLines(problems) : [], ...endedLines(endedProblems)];
   if (lines.length > 0) print(`${lines.join("\n")}\n`);
   for (const status of interfaces) print(interfaceLine(status));
-  for (const part of [rules, bans, workers, backends, captures, losses, refusals, totals]) {
+  for (const part of [rules, bans, workers, backends, lists, captures, losses, refusals, totals]) {
     const text = part(answer);
     if (text !== "") print(`\n${text}`);
   }
@@ -137,6 +137,20 @@ function backends({ backends }: Status): string {
       ...[name, rules, health, via, nextHop],
       sessions,
       lastCheck,
+    ]),
+  );
+}
+
+function lists({ lists }: Status): string {
+  if (lists.length === 0) return "";
+  return table(
+    ["LIST", "ENTRIES", "BAD LINES", "STATE", "LAST SUCCESS"],
+    lists.map(({ name, entries, badLines, error, lastSuccess }) => [
+      name,
+      entries,
+      badLines,
+      error === null ? "ok" : lastSuccess === null ? "MISSING" : "STALE",
+      lastSuccess ?? "never",
     ]),
   );
 }

@@ -51,8 +51,8 @@ const CASES: readonly (readonly [text: string, ...expected: string[]])[] = [
     '3:25 url "ftp://x/y" cannot be read: expected an address that begins with https:// or http://',
   ],
   [
-    "lists: [{ name: a, url: http://x/, interval: 1 }]",
-    "3:46 interval 1 is out of range: expected 10 to 604800 seconds",
+    "lists: [{ name: a, url: http://x/, interval: 0 }]",
+    "3:46 interval 0 is out of range: expected 1 to 604800 seconds",
   ],
   ["lists: [{ name: a, entries: [a] }]", '3:30 list "a" names itself: expected none of it'],
   [

@@ -204,6 +204,12 @@ export const METRICS = {
     "backend",
   ),
 
+  xdpsteer_list_entries: gauge("Prefixes of a list of sources that are in force", "list"),
+  xdpsteer_list_bad_lines: gauge("Lines of a list's file or page that were left out, since they are no prefix", "list"),
+  xdpsteer_list_last_success_timestamp_seconds: gauge(
+    "When the content of a list of sources was last found to be good, in seconds since 1970; 0: never",
+    "list",
+  ),
   xdpsteer_repairs_total: counter(
     "Times that something in the kernel was put right which somebody else had changed: the control word, the port " +
       "table, the sockets in xsk_map, or the program at tc egress; attached again is in xdpsteer_interface_reattachments_total",

@@ -39,6 +39,12 @@ export function renderMetrics(
     out.add("xdpsteer_backend_reachable", noWay === null ? 1 : 0, labels({ backend }));
   }
   for (const [origin, bans] of Object.entries(snapshot.bans)) out.add("xdpsteer_bans", bans, labels({ origin }));
+  for (const { name: list, entries, badLines, lastSuccess } of snapshot.lists) {
+    out.add("xdpsteer_list_entries", entries, labels({ list }));
+    out.add("xdpsteer_list_bad_lines", badLines, labels({ list }));
+    const seconds = lastSuccess === null ? 0 : Date.parse(lastSuccess) / 1000;
+    out.add("xdpsteer_list_last_success_timestamp_seconds", seconds, labels({ list }));
+  }
   for (const { what, count } of snapshot.repairs) out.add("xdpsteer_repairs_total", count, labels({ what }));
   for (const kind of PROBLEM_KINDS) {
     out.add("xdpsteer_problems", problems.filter((problem) => problem.kind === kind).length, labels({ kind }));

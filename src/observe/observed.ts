@@ -55,7 +55,7 @@ export interface ObservedAppliance
   extends Pick<Appliance, "captureStatus" | "compare" | "onInterfaces" | "repairs" | "uptimeMs"> {
   readonly interfaces: readonly ObservedInterface[];
   readonly workers: Pick<WorkerPool, WorkerFacts>;
-  readonly steering: Pick<Steering, "generation" | "rules"> & {
+  readonly steering: Pick<Steering, "generation" | "lists" | "rules"> & {
     readonly forwarding: Pick<Forwarding, "rules" | "status">;
   };
   readonly bans: Pick<Bans, "counts">;

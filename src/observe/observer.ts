@@ -12,6 +12,8 @@ import type { ObservedAppliance } from "./observed.ts";
 import {
   type InterfaceStatus,
   interfaceStatus,
+  type ListStatus,
+  listStatus,
   loopNumbers,
   type RuleStatus,
   ruleStatus,
@@ -33,6 +35,8 @@ export interface Snapshot {
   readonly bans: Bans["counts"];
   /** By rule: those captured now, and those captured before. */
   readonly captures: readonly CaptureStatus[];
+  /** Of sources, by name. */
+  readonly lists: readonly ListStatus[];
   /** Times that something in the kernel was put right which somebody else had changed. */
   readonly repairs: readonly Pick<Repair, "what" | "count">[];
 }
@@ -72,6 +76,7 @@ export class Observer {
       backends: steering.forwarding.status(),
       bans: appliance.bans.counts,
       captures: appliance.captureStatus(),
+      lists: steering.lists.map(listStatus),
       repairs: appliance.repairs().map(({ what, count }) => ({ what, count })),
     };
   }

@@ -139,6 +139,8 @@ function scrape(box: FakeAppliance, reloads: Parameters<typeof renderMetrics>[1]
 Deno.test("renderMetrics() has a sample of each metric in the table, and no other", () => {
   const box = busyBox();
   for (const what of ["denied", "overTotal"] as const) box.guard(0, "game", what, 1);
+  const list = { name: "bad", entries: 7, badLines: 1, firstBad: "", error: "", successMs: 1e12 };
+  box.steering.lists = [list, { ...list, name: "none", successMs: null }];
   const names = new Set([...scrape(box).keys()].map((key) => parseSample(key).name));
   for (const name of Object.keys(METRICS)) assert.ok(names.has(name), `${name} has no sample`);
   scrape(new FakeAppliance());

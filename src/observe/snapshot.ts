@@ -13,6 +13,7 @@ import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { isCountedAtSocket, lostPackets } from "../xsk/socket_counters.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
 import type { GuardedPackets, PacketsBytes, RuleCounts } from "../engine/counters.ts";
+import type { ListReport } from "../guard/list_report.ts";
 import type { Condition } from "../engine/interface.ts";
 import type { ObservedInterface } from "./observed.ts";
 
@@ -86,6 +87,18 @@ export interface RuleStatus {
     readonly fates: Readonly<Record<string, PacketsBytes>>;
     readonly received: readonly { readonly interface: string; readonly queue: number; readonly packets: number }[];
   }[];
+}
+
+export interface ListStatus {
+  readonly name: string;
+  /** Prefixes in it, those of lists that it names left out. */
+  readonly entries: number;
+  /** Lines of its file or page that were left out. */
+  readonly badLines: number;
+  /** Why its content is not what its file or page holds now; null where it is. */
+  readonly error: string | null;
+  /** When its content was last found to be good; null: never. */
+  readonly lastSuccess: string | null;
 }
 
 export interface WorkerStatus {
@@ -189,6 +202,11 @@ export function ruleStatus(
       received: received.map((packets, index) => ({ ...places[index]!, packets })),
     })),
   };
+}
+
+export function listStatus({ name, entries, badLines, error, successMs }: ListReport): ListStatus {
+  const lastSuccess = successMs === null ? null : new Date(successMs).toISOString();
+  return { name, entries, badLines, error: error === "" ? null : error, lastSuccess };
 }
 
 /** @param value Of a counter, by its name. */

@@ -21,6 +21,7 @@ import { type RuleCounts, RuleTotals } from "../../src/engine/counters.ts";
 import { type Repair, REPAIRED } from "../../src/engine/reconciler.ts";
 import { Bans } from "../../src/guard/bans.ts";
 import type { ObservedInterface, ObservedOwner, ObservedQueue, ObservedSocket } from "../../src/observe/observed.ts";
+import type { ListReport } from "../../src/guard/list_report.ts";
 import { NO_ADDRESSES } from "../../src/steering/addresses.ts";
 import type { Rule } from "../../src/steering/rule.ts";
 import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
@@ -169,6 +170,7 @@ export class FakeAppliance implements AskedAppliance {
   readonly steering: {
     rules: readonly Rule[];
     generation: number;
+    lists: readonly ListReport[];
     readonly forwarding: { rules(): RuleBackends[]; status(): BackendStatus[] };
   };
   /** What /v1/sources has to tell. */
@@ -223,6 +225,7 @@ export class FakeAppliance implements AskedAppliance {
     this.steering = {
       rules: [],
       generation: 0,
+      lists: [],
       forwarding: { rules: () => this.ruleBackends, status: () => this.backends },
     };
     this.bans = new Bans({

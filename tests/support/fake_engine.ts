@@ -102,6 +102,7 @@ export class FakePortTable implements PortSteering {
 /** Every rule with sources has a policy of its own. */
 export class FakeGuard implements GuardSteering {
   current: RuleGuards = { policiesOf: () => 0n, place: 0 };
+  readonly reports: GuardSteering["reports"] = [];
   fails = false;
 
   prepare(rules: readonly Rule[], { guard }: GuardSettings): ReturnType<GuardSteering["prepare"]> {

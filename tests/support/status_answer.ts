@@ -127,6 +127,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     }),
     bans: { operator: 0, limit: 0 },
     captures: [],
+    lists: [],
     repairs: [],
     totals: {
       seen: received + dropped + lost,

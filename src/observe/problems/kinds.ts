@@ -6,7 +6,7 @@
  */
 
 /** What a problem is about. */
-export type SubjectKind = "backend" | "file" | "interface" | "map" | "queue" | "rule" | "worker";
+export type SubjectKind = "backend" | "file" | "interface" | "list" | "map" | "queue" | "rule" | "worker";
 
 export interface ProblemKindEntry {
   /** critical: packets are not served. warning: they are, but something is lost, or will be. */
@@ -191,6 +191,30 @@ export const PROBLEM_TABLE = {
     words: "a rule is not captured: its file cannot be written",
     remedy: "the message says why; then save the configuration with another file, or `xdpsteer reload`",
     alert: "XdpsteerCaptureFailed",
+  },
+  list_missing: {
+    severity: "warning",
+    subject: "list",
+    logged: true,
+    words: "a list's file or page has never been read: only what the configuration itself has of it counts",
+    remedy: "[A list is not what it should be](#a-list-is-not-what-it-should-be)",
+    alert: "XdpsteerListStale",
+  },
+  list_stale: {
+    severity: "warning",
+    subject: "list",
+    logged: true,
+    words: "a list's file or page cannot be read or is not to be taken: what was read before stays in force",
+    remedy: "[A list is not what it should be](#a-list-is-not-what-it-should-be)",
+    alert: "XdpsteerListStale",
+  },
+  list_bad_lines: {
+    severity: "warning",
+    subject: "list",
+    logged: true,
+    words: "lines of a list's file or page are no prefixes, and are left out",
+    remedy: "[A list is not what it should be](#a-list-is-not-what-it-should-be)",
+    alert: "XdpsteerListStale",
   },
   config_last_good: {
     severity: "warning",

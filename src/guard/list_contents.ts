@@ -1,0 +1,211 @@
+/**
+ * The contents of lists that come from files and pages: read when they are first used, and followed from then on.
+ *
+ * What cannot be read, or is not to be taken, changes nothing: what was read before stays, and the report says why.
+ *
+ * @module
+ */
+import { messageOf } from "../errors.ts";
+import { readRegularFile, UnreadableError } from "../ffi/held_file.ts";
+import { FileWatch } from "../host/watch.ts";
+import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import type { SourceList } from "../steering/guard.ts";
+import { PrefixSet } from "../steering/prefix_set.ts";
+import { prefixesOf } from "./build.ts";
+import { type ListReport, sameReport } from "./list_report.ts";
+import { type ListText, MAX_LIST_BYTES, readListText } from "./list_text.ts";
+import { type Fetched, fetchList, PageCopy } from "./page.ts";
+
+const RETRY_SECONDS = 60;
+
+export interface ListContentsOptions {
+  /** Where copies of pages are kept. */
+  readonly directory: string;
+  /** A list has other prefixes than before. */
+  readonly onChange: () => void;
+  /** Something else is known of one. */
+  readonly onReport: () => void;
+  readonly timers?: Timers;
+}
+
+export class ListContents implements Disposable {
+  readonly #options: ListContentsOptions;
+  readonly #lists = new Map<string, FollowedList>();
+
+  constructor(options: ListContentsOptions) {
+    this.#options = options;
+  }
+
+  /** Reads those that are new. Resolves when each has what its file and the copy of its page have. */
+  async open(lists: readonly SourceList[]): Promise<void> {
+    for (const list of lists) {
+      const key = keyOf(list);
+      if (!this.#lists.has(key)) this.#lists.set(key, new FollowedList(list, this.#options));
+    }
+    await Promise.all(lists.map((list) => this.#lists.get(keyOf(list))!.opened));
+  }
+
+  /** Forgets all but these. */
+  keep(lists: readonly SourceList[]): void {
+    const kept = new Set(lists.map(keyOf));
+    for (const [key, list] of this.#lists) {
+      if (kept.has(key)) continue;
+      list[Symbol.dispose]();
+      this.#lists.delete(key);
+    }
+  }
+
+  /** What a list that is open has besides its entries. */
+  of(list: SourceList): readonly PrefixSet[] {
+    return this.#lists.get(keyOf(list))?.sets ?? [];
+  }
+
+  reports(lists: readonly SourceList[]): readonly ListReport[] {
+    return lists.flatMap((list) => this.#lists.get(keyOf(list))?.report ?? []);
+  }
+
+  [Symbol.dispose](): void {
+    this.keep([]);
+  }
+}
+
+/** What of a list says what it holds. */
+function keyOf(list: SourceList): string {
+  return JSON.stringify(list);
+}
+
+const EMPTY: ListText = { set: new PrefixSet(), badLines: 0, firstBad: "" };
+
+/** A list with a file, a page, both or none. */
+class FollowedList implements Disposable {
+  readonly opened: Promise<void>;
+  readonly #list: SourceList;
+  readonly #options: ListContentsOptions;
+  readonly #timers: Timers;
+  readonly #own: number;
+  readonly #stop = new AbortController();
+  #file: { text: ListText; error: string; atMs: number | null } = { text: EMPTY, error: "", atMs: null };
+  #page: { text: ListText; error: string; atMs: number | null } = { text: EMPTY, error: "", atMs: null };
+  #watch: Disposable | undefined;
+  #next: Disposable | undefined;
+  #signature = "";
+  #tag: Fetched["tag"];
+  #reading: Promise<void> = Promise.resolve();
+  #told: ListReport;
+
+  constructor(list: SourceList, options: ListContentsOptions) {
+    this.#list = list;
+    this.#options = options;
+    this.#timers = options.timers ?? SYSTEM_TIMERS;
+    this.#own = prefixesOf(list.entries).size;
+    this.#told = this.report;
+    this.opened = this.#open();
+  }
+
+  get sets(): readonly PrefixSet[] {
+    return [this.#file.text.set, this.#page.text.set];
+  }
+
+  get report(): ListReport {
+    const { name, file, url } = this.#list;
+    const [one, other] = [this.#file, this.#page];
+    const times = [...file === null ? [] : [one.atMs], ...url === null ? [] : [other.atMs]];
+    return {
+      name,
+      entries: this.#own + one.text.set.size + other.text.set.size,
+      badLines: one.text.badLines + other.text.badLines,
+      firstBad: one.text.firstBad || other.text.firstBad,
+      error: [one.error, other.error].filter((text) => text !== "").join("; "),
+      successMs: times.includes(null) ? null : Math.min(...times as number[], this.#timers.date().getTime()),
+    };
+  }
+
+  async #open(): Promise<void> {
+    const { file, url } = this.#list;
+    if (file !== null) {
+      this.#watch = new FileWatch(file, () => void this.#look(), this.#timers);
+      await this.#look();
+    }
+    if (url !== null) {
+      const copy = this.#copy().read();
+      if (copy !== undefined) {
+        this.#page = { text: await readListText(copy.bytes, "skip").catch(() => EMPTY), error: "", atMs: copy.atMs };
+      }
+      void this.#fetch();
+    }
+  }
+
+  /** Reads the file again, if it is not the one that was read. One after the other. */
+  #look(): Promise<void> {
+    return this.#reading = this.#reading.then(() => this.#read(this.#list.file!));
+  }
+
+  async #read(path: string): Promise<void> {
+    const signature = signatureOf(path);
+    if (signature === this.#signature || this.#stop.signal.aborted) return;
+    const before = this.#file;
+    try {
+      const bytes = readRegularFile(path, MAX_LIST_BYTES);
+      if (signatureOf(path) !== signature) return; // it is being written: the watch calls again
+      const text = bytes.length === 0 ? EMPTY : await readListText(bytes, this.#list.onBadLine);
+      this.#file = { text, error: "", atMs: this.#timers.date().getTime() };
+    } catch (error) {
+      this.#file = { ...before, error: `${path} ${faultOf(error)}` };
+    }
+    this.#signature = signature;
+    this.#tell(this.#file.text !== before.text);
+  }
+
+  async #fetch(): Promise<void> {
+    const { interval, onBadLine, url } = this.#list;
+    const before = this.#page;
+    let seconds = interval;
+    try {
+      const fetched = await fetchList(url!, { tag: this.#tag, signal: this.#stop.signal });
+      if (this.#stop.signal.aborted) return;
+      const text = fetched.bytes === undefined ? before.text : await readListText(fetched.bytes, onBadLine);
+      this.#tag = fetched.tag;
+      this.#page = { text, error: "", atMs: this.#timers.date().getTime() };
+      if (fetched.bytes !== undefined) this.#copy().write(fetched.bytes);
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      this.#page = { ...before, error: `${url} ${faultOf(error)}` };
+      seconds = Math.min(interval, RETRY_SECONDS);
+    }
+    this.#next = this.#timers.after(seconds * 1000, () => void this.#fetch());
+    this.#tell(this.#page.text !== before.text);
+  }
+
+  #copy(): PageCopy {
+    return new PageCopy(this.#options.directory, this.#list.name, this.#list.url!);
+  }
+
+  #tell(isChanged: boolean): void {
+    const { report } = this;
+    if (isChanged) this.#options.onChange();
+    if (sameReport(report, this.#told) && report.successMs === this.#told.successMs) return;
+    this.#told = report;
+    this.#options.onReport();
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+    this.#watch?.[Symbol.dispose]();
+    this.#next?.[Symbol.dispose]();
+  }
+}
+
+/** In words that follow a name. */
+function faultOf(error: unknown): string {
+  return error instanceof UnreadableError ? error.message : `is not taken: ${messageOf(error)}`;
+}
+
+/** Differs when the file, or what its name leads to, has changed. */
+function signatureOf(path: string): string {
+  try {
+    const { dev, ino, size, mtime, ctime } = Deno.statSync(path);
+    return [dev, ino, size, mtime?.getTime(), ctime?.getTime()].join(" ");
+  } catch {
+    return "none";
+  }
+}

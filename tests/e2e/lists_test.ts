@@ -1,0 +1,149 @@
+/** Lists of sources from files and from the web: followed, and what is wrong with them told. */
+import assert from "node:assert/strict";
+import type { ListStatus } from "../../src/observe/snapshot.ts";
+import { TestNetwork } from "../support/netns.ts";
+import { type Appliance, startAppliance } from "./support/appliance.ts";
+import { TempDir } from "./support/command.ts";
+import { until } from "./support/wait.ts";
+
+const RULES = ["{ name: game, ports: 53, action: count }"];
+const WEB_PORT = 18_080;
+
+/** Waits until a list stands as it should. */
+function untilList(
+  box: Appliance,
+  name: string,
+  what: string,
+  isSo: (list: ListStatus) => boolean,
+): Promise<ListStatus> {
+  return until(`list ${name} ${what}`, async () => {
+    const list = (await box.status()).lists.find((each) => each.name === name);
+    return list !== undefined && isSo(list) ? list : undefined;
+  }) as Promise<ListStatus>;
+}
+
+function untilEntries(box: Appliance, name: string, entries: number): Promise<ListStatus> {
+  return untilList(box, name, `with ${entries} entries`, (list) => list.entries === entries);
+}
+
+const lines = (from: number, count: number): string =>
+  Array.from({ length: count }, (_, index) => `10.99.${from + index >> 8}.${from + index & 255}`).join("\n");
+
+const messages = (box: Appliance, text: string): string[] =>
+  box.log.map(({ message }) => message).filter((message) => message.includes(text));
+
+Deno.test("a list's file is followed: saved, replaced, reached by a link that is swapped, gone and back", async () => {
+  await using network = await TestNetwork.create();
+  await using directory = await TempDir.create();
+  const at = (name: string): string => `${directory.path}/${name}`;
+  await Deno.writeTextFile(at("plain"), `# three\n${lines(0, 3)}\n`);
+  await Deno.writeTextFile(at("one"), lines(0, 1));
+  await Deno.writeTextFile(at("two"), lines(0, 2));
+  await Deno.symlink("one", at("link"));
+  const sections = [
+    "lists:",
+    `  - { name: plain, file: ${at("plain")}, entries: [192.0.2.1] }`,
+    `  - { name: link, file: ${at("link")} }`,
+    `  - { name: late, file: ${at("late")} }`,
+    `  - { name: strict, file: ${at("strict")}, on_bad_line: refuse }`,
+    "guard: { deny: [plain, link, late, strict] }",
+  ];
+  await Deno.writeTextFile(at("strict"), lines(0, 5));
+  await using box = await startAppliance(network, { rules: RULES, sections });
+  await untilEntries(box, "plain", 4);
+  await untilEntries(box, "link", 1);
+  const late = await untilList(box, "late", "told to be missing", ({ error }) => error !== null);
+  assert.deepEqual([late.entries, late.lastSuccess], [0, null]);
+  const { generation } = await box.status();
+
+  await Deno.writeTextFile(at("plain"), lines(0, 10)); // saved in place
+  await untilEntries(box, "plain", 11);
+  await Deno.writeTextFile(at("plain.new"), lines(0, 20));
+  await Deno.rename(at("plain.new"), at("plain"));
+  await untilEntries(box, "plain", 21);
+  await Deno.symlink("two", at("link.new"));
+  await Deno.rename(at("link.new"), at("link"));
+  await untilEntries(box, "link", 2);
+  await Deno.writeTextFile(at("late"), `${lines(0, 2)}\n10.0.0.1/8 # host bits\n`);
+  const bad = await untilEntries(box, "late", 2);
+  assert.deepEqual([bad.badLines, bad.error], [1, null]);
+
+  await Deno.writeTextFile(at("strict"), `${lines(0, 6)}\nnonsense\n`);
+  const refused = await untilList(box, "strict", "refused", ({ error }) => error !== null);
+  assert.equal(refused.entries, 5, "what was read before stays");
+  assert.match(refused.error!, /strict is not taken: 1 line of it .*: line 7: "nonsense" .*expected a prefix like/);
+  await Deno.remove(at("plain"));
+  const gone = await untilList(box, "plain", "gone", ({ error }) => error !== null);
+  assert.equal(gone.entries, 21, "what was read before stays");
+  // Ten megabytes of garbage, and no line of it is a prefix.
+  const garbage = new Uint8Array(10_000_000);
+  for (let at = 0; at < garbage.length; at += 65_536) crypto.getRandomValues(garbage.subarray(at, at + 65_536));
+  await Deno.writeFile(at("plain"), garbage);
+  await untilList(box, "plain", "refused", ({ error }) => error?.includes("no line of it is a prefix") ?? false);
+  const { problems } = await box.status() as unknown as { problems: { kind: string; subject: { name: string } }[] };
+  const kinds = problems.map(({ kind, subject }) => `${kind} ${subject.name}`);
+  for (const each of ["list_stale plain", "list_stale strict", "list_bad_lines late"]) {
+    assert.ok(kinds.includes(each), `${each} in ${kinds}`);
+  }
+  await Deno.writeTextFile(at("plain"), "");
+  await untilList(box, "plain", "empty", ({ entries, error }) => entries === 1 && error === null);
+  assert.equal((await box.status()).generation, generation, "rules have not changed");
+  assert.equal(messages(box, "List strict cannot be followed").length, 1);
+});
+
+Deno.test("a list's page: what fails, is cut off, is HTML or empty changes nothing and is said once; a start has the copy", async () => {
+  await using network = await TestNetwork.create();
+  await network.exec("steer", ["ip", "link", "set", "lo", "up"]);
+  await using directory = await TempDir.create();
+  const mode = (word: string, text = ""): Promise<void> =>
+    Deno.writeTextFile(`${directory.path}/MODE`, `${word}\n${text}`);
+  await mode("text", lines(0, 3));
+  const server = network.spawn("steer", [
+    "python3",
+    new URL("support/list_server.py", import.meta.url).pathname,
+    directory.path,
+    `${WEB_PORT}`,
+  ]);
+  const state = { XDPSTEER_STATE_DIR: `${directory.path}/state` };
+  await Deno.mkdir(`${directory.path}/state`);
+  const config = {
+    rules: RULES,
+    sections: [
+      `lists: [{ name: web, url: "http://127.0.0.1:${WEB_PORT}/list", interval: 1 }]`,
+      "guard: { deny: [web] }",
+    ],
+  };
+  try {
+    await using box = await startAppliance(network, config, { env: state });
+    await untilEntries(box, "web", 3);
+    const requests = async (): Promise<string> => await Deno.readTextFile(`${directory.path}/REQUESTS`);
+    await until("a question with a tag", async () => /text \/list "/.test(await requests()));
+    for (
+      const [word, expected] of [
+        ["error", /the server answers 503/],
+        ["html", /it is an HTML page/],
+        ["disguised", /it is an HTML page/],
+        ["empty", /it is empty/],
+        ["circle", /leads on more than 5 times/],
+        ["truncated", /is not taken/],
+      ] as const
+    ) {
+      await mode(word, lines(0, 9));
+      const list = await untilList(box, "web", `with ${word}`, ({ error }) => expected.test(error ?? ""));
+      assert.equal(list.entries, 3, word);
+      const asked = (await requests()).split("\n").length;
+      await until("another look", async () => (await requests()).split("\n").length > asked + 1);
+      assert.equal((await untilList(box, "web", "still", () => true)).entries, 3, word);
+    }
+    assert.equal(messages(box, "List web cannot be followed").length, 6, "each fault once");
+    await mode("redirect", lines(0, 4));
+    await untilList(box, "web", "with a redirect", ({ entries, error }) => entries === 4 && error === null);
+  } finally {
+    server.kill();
+    await server.status;
+    await Promise.all([server.stdout.cancel(), server.stderr.cancel()]);
+  }
+  await using again = await startAppliance(network, config, { env: state });
+  const list = await untilEntries(again, "web", 4);
+  assert.notEqual(list.lastSuccess, null);
+});
