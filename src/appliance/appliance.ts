@@ -9,7 +9,7 @@
  */
 import { LIMIT } from "../bpf/layout.gen.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
-import { stateDirectory } from "../config/last_good.ts";
+import { stateDirectory } from "../config/kept_file.ts";
 import type { Config } from "../config/schema.ts";
 import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
