@@ -16,7 +16,8 @@
 #include "steer.h"
 
 /* No bucket is ever so far ahead, so what seems to be is long past: the clock has gone round meanwhile. */
-#define MAX_AHEAD (1ULL << 50)
+#define AHEAD_BITS 50
+#define MAX_AHEAD (1ULL << AHEAD_BITS)
 enum over_limit {
 	WITHIN_LIMIT,
 	OVER_SOURCE, /* over that of its source */
@@ -24,7 +25,8 @@ enum over_limit {
 };
 
 /* Others that change the same bucket meanwhile, so often: then the packets are too many in any case. */
-#define TAKE_TRIES 16
+#define TAKE_TRIES 8
+#define CLAIM_TRIES 3
 
 /* Two halves, in force together with those of the port table. */
 struct steer_rule_limit limits[STEER_TABLES * STEER_LIMITS] SEC(".bss.limits");
@@ -116,39 +118,58 @@ struct source {
 	__u32 *asked; /* NULL where others use the same buckets */
 };
 
-static __always_inline void use_place(struct steer_source_set *set, __u32 at, struct source *source)
+/*
+ * What follows looks at all places of a set without a branch: a bit for each. A CPU does several at once and guesses
+ * nothing, and the verifier does not follow each combination.
+ */
+static __always_inline __u32 bits_in(__u32 mask)
 {
-	source->packets = &set->places[at & (STEER_SET_PLACES - 1)].packets;
-	source->bytes = &set->bytes[at & (STEER_SET_PLACES - 1)];
-	source->asked = &set->asked[at & (STEER_SET_PLACES - 1)];
+	mask -= mask >> 1 & 0x55;
+	mask = (mask & 0x33) + (mask >> 2 & 0x33);
+	return (mask + (mask >> 4)) & 0xf;
 }
 
-static __always_inline bool find_place(struct steer_source_set *set, __u64 tag, struct source *source)
+static __always_inline __u32 lowest_bit(__u32 mask)
 {
+	return bits_in((mask & -mask) - 1);
+}
+
+static __always_inline __u32 places_with(const struct steer_source_set *set, __u64 tag)
+{
+	__u32 mask = 0;
+
 #pragma unroll
-	for (__u32 i = 0; i < STEER_SET_PLACES; i++) {
-		if (set->places[i].tag == tag) {
-			use_place(set, i, source);
-			return true;
-		}
+	for (int i = 0; i < STEER_SET_PLACES; i++) {
+		__u64 difference = set->places[i].tag ^ tag;
+
+		asm volatile("" : "+r"(difference)); /* or the compiler makes branches of it */
+		mask |= (~(difference | -difference) >> 63) << i;
 	}
-	return false;
+	return mask;
 }
 
-/* How many places of a set are free, and the first of these. */
-static __always_inline __u32 count_free(const struct steer_source_set *set, __u64 now, __u32 *first)
+static __noinline __u32 free_places(const struct steer_source_set *set, __u64 now)
 {
-	__u32 count = 0;
+	__u32 mask = 0;
 
-	for (__u32 i = 0; i < STEER_SET_PLACES; i++) {
-		__u32 at = STEER_SET_PLACES - 1 - i;
+#pragma unroll
+	for (int i = 0; i < STEER_SET_PLACES; i++) {
+		/* Zero where a bucket is not full: as is_full() */
+		__u64 packets = (set->places[i].packets - now - 1) >> AHEAD_BITS;
+		__u64 bytes = (set->bytes[i] - now - 1) >> AHEAD_BITS;
 
-		if (!is_full(set->places[at].packets, now) || !is_full(set->bytes[at], now))
-			continue;
-		*first = at;
-		count++;
+		asm volatile("" : "+r"(packets), "+r"(bytes));
+		mask |= (-packets >> 63 & -bytes >> 63) << i;
 	}
-	return count;
+	return mask;
+}
+
+static __always_inline void use_place(struct steer_source_set *set, __u64 at, struct source *source)
+{
+	SHOW_BOUND(at, STEER_SET_PLACES - 1);
+	source->packets = &set->places[at].packets;
+	source->bytes = &set->bytes[at];
+	source->asked = &set->asked[at];
 }
 
 /*
@@ -158,19 +179,21 @@ static __always_inline __u32 count_free(const struct steer_source_set *set, __u6
 static __noinline void claim_place(struct steer_source_set *one, struct steer_source_set *other, __u64 tag, __u64 now,
 				   struct source *source)
 {
-	for (int i = 0; i < 4; i++) {
-		__u32 at = 0, other_at = 0;
-		__u32 free = count_free(one, now, &at), other_free = count_free(other, now, &other_at);
-		struct steer_source_set *set = free >= other_free ? one : other;
-		__u64 *place, before, found;
+	for (int i = 0; i < CLAIM_TRIES; i++) {
+		__u32 mask = free_places(one, now), others = free_places(other, now);
+		struct steer_source_set *set = one;
+		__u64 at, before, found;
 
-		if (free < other_free)
-			at = other_at;
-		if (!free && !other_free)
+		if (bits_in(others) > bits_in(mask)) {
+			set = other;
+			mask = others;
+		}
+		if (!mask)
 			break;
-		place = &set->places[at & (STEER_SET_PLACES - 1)].tag;
-		before = *(volatile __u64 *)place;
-		found = __sync_val_compare_and_swap(place, before, tag);
+		at = lowest_bit(mask);
+		SHOW_BOUND(at, STEER_SET_PLACES - 1);
+		before = *(volatile __u64 *)&set->places[at].tag;
+		found = __sync_val_compare_and_swap(&set->places[at].tag, before, tag);
 		if (found == before || found == tag)
 			return use_place(set, at, source);
 	}
@@ -183,7 +206,7 @@ static __noinline void claim_place(struct steer_source_set *one, struct steer_so
 static __always_inline bool find_source(const struct steer_rule_limit *limit, __u64 prefix, bool is_ipv6, __u64 now,
 					struct source *source)
 {
-	__u32 zero = 0, first, second;
+	__u32 zero = 0, first, second, mask;
 	struct steer_source_set *one, *other;
 	__u64 hash = sip_hash(parameters.source_key, prefix, (__u64)limit->identity << 1 | is_ipv6), tag;
 	void *table = bpf_map_lookup_elem(&source_buckets, &zero);
@@ -197,12 +220,18 @@ static __always_inline bool find_source(const struct steer_rule_limit *limit, __
 	one = bpf_map_lookup_elem(table, &first);
 	if (!one)
 		return false; /* cannot be */
-	if (LIKELY(find_place(one, tag, source)))
+	mask = places_with(one, tag);
+	if (LIKELY(mask)) {
+		use_place(one, lowest_bit(mask), source);
 		return true;
+	}
 	other = bpf_map_lookup_elem(table, &second);
 	if (!other)
 		return false; /* cannot be */
-	if (!find_place(other, tag, source))
+	mask = places_with(other, tag);
+	if (mask)
+		use_place(other, lowest_bit(mask), source);
+	else
 		claim_place(one, other, tag, now, source);
 	return true;
 }
