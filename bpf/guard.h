@@ -47,6 +47,27 @@ static __always_inline bool is_denied(struct xdp_md *ctx, __u32 address_at, __u3
 			    (__u64)bpf_ntohl(source[2]) << 32 | bpf_ntohl(source[3])) & policies;
 }
 
+/* Counts a packet that a rule does not take. @returns The reason to drop it; 0 where that is only observed. */
+static __noinline __u32 count_guarded(__u32 rule, __u32 reason, __u64 over_total, bool observes)
+{
+	struct steer_guard_counters *counters = bpf_map_lookup_elem(&guard_counters, &rule);
+
+	if (!counters) /* cannot be */
+		return 0;
+	counters->over_total += over_total;
+	if (observes) {
+		counters->observed++;
+		return 0;
+	}
+	if (reason == STEER_REASON_DENIED)
+		counters->denied++;
+	else if (reason == STEER_REASON_BANNED)
+		counters->banned++;
+	else
+		counters->limited++;
+	return reason;
+}
+
 /*
  * Whether a rule takes a packet from its source. ICMP errors are not asked about: they come from any router on the way.
  *
@@ -57,33 +78,19 @@ static __always_inline bool is_denied(struct xdp_md *ctx, __u32 address_at, __u3
 __noinline __u32 guard(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 rule)
 {
 	const struct steer_rule_guard *record = rule_guard_of(table, rule);
-	struct steer_guard_counters *counters = bpf_map_lookup_elem(&guard_counters, &rule);
 	int over;
 
-	if (!counters) /* cannot be */
-		return 0;
 	if (record->policies && is_denied(ctx, address_at, address_words, READ_ONCE_U32(steering_control.source_table[table & 1]),
-					  record->policies)) {
-		counters->denied++;
-		return STEER_REASON_DENIED;
-	}
+					  record->policies))
+		return count_guarded(rule, STEER_REASON_DENIED, 0, false);
 	if ((record->flags & STEER_GUARD_FLAG_BANS || record->bans) &&
 	    is_banned(ctx, address_at | (address_words == 8 ? IS_IPV6 : 0), table, record->flags & STEER_GUARD_FLAG_BANS,
-		      record->bans)) {
-		counters->banned++;
-		return STEER_REASON_BANNED;
-	}
+		      record->bans))
+		return count_guarded(rule, STEER_REASON_BANNED, 0, false);
 	over = record->limit ? over_limit(ctx, address_at, address_words, table, record->limit) : WITHIN_LIMIT;
-	if (over != WITHIN_LIMIT) {
-		if (over == OVER_TOTAL)
-			counters->over_total++;
-		if (limit_of(table, record->limit)->flags & STEER_RULE_LIMIT_FLAG_OBSERVE) {
-			counters->observed++;
-			return 0;
-		}
-		counters->limited++;
-		return STEER_REASON_LIMITED;
-	}
+	if (over != WITHIN_LIMIT)
+		return count_guarded(rule, STEER_REASON_LIMITED, over == OVER_TOTAL,
+				     limit_of(table, record->limit)->flags & STEER_RULE_LIMIT_FLAG_OBSERVE);
 	return 0;
 }
 

@@ -24,6 +24,8 @@ enum over_limit {
 	OVER_TOTAL,
 };
 
+/* Of a set, in one cache line. */
+#define LINE_PLACES 4
 /* Others that change the same bucket meanwhile, so often: then the packets are too many in any case. */
 #define TAKE_TRIES 8
 #define CLAIM_TRIES 3
@@ -134,18 +136,27 @@ static __always_inline __u32 lowest_bit(__u32 mask)
 	return bits_in((mask & -mask) - 1);
 }
 
-static __always_inline __u32 places_with(const struct steer_source_set *set, __u64 tag)
+/* The places of a cache line that have this tag. */
+static __always_inline __u32 places_with(const struct steer_source_set *set, __u64 tag, int first)
 {
 	__u32 mask = 0;
 
 #pragma unroll
-	for (int i = 0; i < STEER_SET_PLACES; i++) {
+	for (int i = first; i < first + LINE_PLACES; i++) {
 		__u64 difference = set->places[i].tag ^ tag;
 
 		asm volatile("" : "+r"(difference)); /* or the compiler makes branches of it */
 		mask |= (~(difference | -difference) >> 63) << i;
 	}
 	return mask;
+}
+
+/* The place with this tag, beginning with those that are taken first. */
+static __always_inline __u32 place_with(const struct steer_source_set *set, __u64 tag)
+{
+	__u32 mask = places_with(set, tag, 0);
+
+	return LIKELY(mask) ? mask : places_with(set, tag, LINE_PLACES);
 }
 
 static __noinline __u32 free_places(const struct steer_source_set *set, __u64 now)
@@ -208,11 +219,13 @@ static __always_inline bool find_source(const struct steer_rule_limit *limit, __
 {
 	__u32 zero = 0, first, second, mask;
 	struct steer_source_set *one, *other;
-	__u64 hash = sip_hash(parameters.source_key, prefix, (__u64)limit->identity << 1 | is_ipv6), tag;
+	__u64 whole = (__u64)limit->identity << 33 | prefix << 1, tag; /* of IPv4 */
+	__u64 hash = is_ipv6 ? sip_hash(parameters.source_key, prefix, limit->identity) :
+			       sip_hash_of_word(parameters.source_key, whole);
 	void *table = bpf_map_lookup_elem(&source_buckets, &zero);
 
 	/* An IPv4 source is its tag. Two of IPv6 have the same one by a chance of 1 to 2^63. */
-	tag = is_ipv6 ? hash | 1 : prefix << 1 | (__u64)limit->identity << 33;
+	tag = is_ipv6 ? hash | 1 : whole;
 	first = hash >> 32 & (STEER_SOURCE_SETS - 1);
 	second = hash >> 8 & (STEER_SOURCE_SETS - 1);
 	if (!table)
@@ -220,7 +233,7 @@ static __always_inline bool find_source(const struct steer_rule_limit *limit, __
 	one = bpf_map_lookup_elem(table, &first);
 	if (!one)
 		return false; /* cannot be */
-	mask = places_with(one, tag);
+	mask = place_with(one, tag);
 	if (LIKELY(mask)) {
 		use_place(one, lowest_bit(mask), source);
 		return true;
@@ -228,7 +241,7 @@ static __always_inline bool find_source(const struct steer_rule_limit *limit, __
 	other = bpf_map_lookup_elem(table, &second);
 	if (!other)
 		return false; /* cannot be */
-	mask = places_with(other, tag);
+	mask = place_with(other, tag);
 	if (mask)
 		use_place(other, lowest_bit(mask), source);
 	else

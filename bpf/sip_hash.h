@@ -32,4 +32,20 @@ static __always_inline __u64 sip_hash(const volatile __u64 *key, __u64 first, __
 	return v0 ^ v1 ^ v2 ^ v3;
 }
 
+/* The same of one word. */
+static __always_inline __u64 sip_hash_of_word(const volatile __u64 *key, __u64 word)
+{
+	__u64 v0 = key[0] ^ 0x736f6d6570736575, v1 = key[1] ^ 0x646f72616e646f6d;
+	__u64 v2 = key[0] ^ 0x6c7967656e657261, v3 = key[1] ^ 0x7465646279746573;
+
+	v3 ^= word;
+	SIP_ROUND;
+	v0 ^= word;
+	v2 ^= 0xff;
+	SIP_ROUND;
+	SIP_ROUND;
+	SIP_ROUND;
+	return v0 ^ v1 ^ v2 ^ v3;
+}
+
 #endif
