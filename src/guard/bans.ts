@@ -271,8 +271,8 @@ export class Bans implements Disposable {
     else if (--this.#scopes.get(rule)!.count === 0) this.#scopes.delete(rule);
   }
 
-  /** What rules are held against, as it was put in force last. */
-  #applied = "";
+  /** What rules are held against, as it was put in force last; undefined: that failed. */
+  #applied: string | undefined = "[false,[]]";
 
   async #changed(): Promise<void> {
     this.#options.keep?.(this);
@@ -282,7 +282,7 @@ export class Bans implements Disposable {
     try {
       await this.#options.apply();
     } catch (error) {
-      this.#applied = "";
+      this.#applied = undefined;
       throw error;
     }
   }
@@ -291,7 +291,7 @@ export class Bans implements Disposable {
     return untilMs <= this.#timers.date().getTime();
   }
 
-  /** Lifts those that are over, and tells what has not been told. */
+  /** Lifts those that are over, tells what has not been told, and tries again what has failed. */
   #look(): void {
     if (this.#untold > 0) {
       const sources = plural(this.#untold, "more source");
@@ -299,7 +299,7 @@ export class Bans implements Disposable {
     }
     this.#told = this.#untold = this.#refused = 0;
     const over = [...this.#entries.values()].filter(({ untilMs }) => this.#isOver(untilMs));
-    if (over.length === 0) return;
+    if (over.length === 0 && this.#applied !== undefined) return;
     try {
       for (const entry of over) this.#drop(entry);
     } catch (error) {

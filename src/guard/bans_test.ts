@@ -72,6 +72,19 @@ Deno.test("a ban is over when its time is, and can be set anew before", async ()
   assert.deepEqual([rig.inKernel, rig.bans.of("game")], [[], undefined]);
 });
 
+Deno.test("a ban that could not be put in force is tried again", async () => {
+  using rig = new Rig();
+  rig.fails = true;
+  await assert.rejects(rig.add("203.0.113.7"));
+  await rig.timers.pass(1000);
+  rig.fails = false;
+  assert.equal(rig.applied, 0);
+  await rig.timers.pass(1000);
+  assert.equal(rig.applied, 1);
+  await rig.timers.pass(5000);
+  assert.equal(rig.applied, 1);
+});
+
 Deno.test("nobody bans the world or this machine by a slip", async () => {
   using rig = new Rig();
   for (
