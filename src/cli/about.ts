@@ -43,6 +43,7 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
     "text is printed in ASCII. JSON is always UTF-8.",
   LC_CTYPE: "See LC_ALL.",
   LANG: "See LC_ALL.",
+  SUDO_USER: "Set by sudo: whose name stands as the setter of a ban, instead of root.",
   NOTIFY_SOCKET:
     "Set by systemd: where run reports that it is ready, reloading or stopping, as sd_notify(3) describes.",
   WATCHDOG_USEC: "Set by systemd: how often run has to report that all its workers run.",

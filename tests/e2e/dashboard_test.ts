@@ -266,7 +266,7 @@ Deno.test("the page can be read by everybody: light, dark, phone, keyboard, scre
   const light = await background();
   await page.evaluate("document.activeElement.blur(); scrollTo(0, 0)");
   const focused: unknown[] = [];
-  for (let press = 0; press < 7; press++) {
+  for (let press = 0; press < 8; press++) {
     await page.keyboard.press("Tab");
     focused.push(
       await page.evaluate(
@@ -276,11 +276,11 @@ Deno.test("the page can be read by everybody: light, dark, phone, keyboard, scre
     // Auto, light, dark.
     if (press === 1) { for (let theme = 0; theme < 2; theme++) await page.keyboard.press("Enter"); }
   }
-  const order = ["skip", "theme", "", "rule-filter", "scroll", "map-port", ""];
+  const order = ["skip", "theme", "", "rule-filter", "scroll", "", "map-port", ""];
   assert.deepEqual(
     focused,
     order.map((name) => [name, "solid"]),
-    "by Tab: the refusal's text, the find field, tables, the map",
+    "by Tab: the refusal's text, the find field, tables, sources, the map",
   );
   assert.notEqual(await background(), light, "the theme was switched by keyboard");
   await page.reload();
