@@ -70,6 +70,7 @@ function values(schema: Schema): string {
   if (schema.anyOf !== undefined) return schema.anyOf.map(values).join(", or ");
   if (schema.type === "integer") return `a whole number${limits(schema)}`;
   if (schema.type === "number") return `a number${limits(schema)}`;
+  if (schema.type === "boolean") return "`true`, `false`";
   if (schema.type === "string") return "text";
   if (schema.type === "array") return `a list of ${values(schema.items!).replace("a whole number", "whole numbers")}`;
   if (schema.properties !== undefined) return `a map with ${Object.keys(schema.properties).map(code).join(", ")}`;

@@ -14,6 +14,7 @@ import {
   BACKEND_REACHABLE,
   BACKEND_ROWS,
   backendAt,
+  CHOICE,
   FORWARD,
   FORWARD_MODE,
   FORWARD_ROWS,
@@ -30,6 +31,8 @@ import { checkOf } from "./health/backend_checks.ts";
 import type { CheckedBackend } from "./health/checks.ts";
 import type { FrameDevice, NextHop, NextHopSource, NoRoute } from "./next_hop/next_hops.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
+import { takingOf } from "./shares.ts";
+import { SlowStart } from "./slow_start.ts";
 import { noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
 const log = logger("forwarding");
@@ -87,13 +90,21 @@ export function allSucceed({ checks }: Backend, health: Health): boolean {
 export class ForwardWriter {
   /** What each table has at an entry of its Maglev tables. */
   readonly #filled = new WeakMap<ForwardTable, Map<number, string>>();
+  readonly slowStart: SlowStart;
   #routesFit = true;
 
   /**
    * @param tableSize Entries of each Maglev table.
    * @param interfaces As they are at any time, in the order in which workers number them.
+   * @param now Milliseconds of any clock that only goes forward.
    */
-  constructor(private readonly tableSize: number, private readonly interfaces: readonly WayOut[]) {}
+  constructor(
+    private readonly tableSize: number,
+    private readonly interfaces: readonly WayOut[],
+    now: () => number,
+  ) {
+    this.slowStart = new SlowStart(now);
+  }
 
   /** Whether a table has room for so many rules and backends. */
   hasRoom(rules: number, backends: number): boolean {
@@ -130,7 +141,25 @@ export class ForwardWriter {
     });
     this.#writeRouteMtus(table, nextHops);
     writeArrivals(table.arrivals, mtus, [...backends.values()].map(({ arrival }) => arrival));
+    this.#writeLimits(table, rules, backends);
+    this.slowStart.begin();
     this.#writeRules(table, [...rules, ...retired], backends, health);
+    this.slowStart.end();
+  }
+
+  /** How many sessions backends may have: of what several rules say of one, the least. */
+  #writeLimits(
+    { backends: words }: ForwardTable,
+    rules: readonly ForwardRule[],
+    known: ReadonlyMap<string, Backend>,
+  ): void {
+    for (const { row } of known.values()) words[backendAt(row) + BACKEND.maxSessions] = 0;
+    for (const { spec } of rules) {
+      for (const { name, maxSessions = 0 } of spec.to) {
+        const at = backendAt(known.get(name)!.row) + BACKEND.maxSessions;
+        if (maxSessions !== 0) words[at] = Math.min(words[at] || maxSessions, maxSessions);
+      }
+    }
   }
 
   /** What comes by a device; NO_ARRIVAL where workers do not get it: another interface, or more tags than they read. */
@@ -205,16 +234,19 @@ export class ForwardWriter {
       forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
       // Sessions with backends that the rule does not name any more go on while all checks of those succeed.
       for (const backend of known.values()) usable[usableAt(index) + backend.row] = allSucceed(backend, health) ? 1 : 0;
-      for (const backend of spec.to) {
-        usable[usableAt(index) + known.get(backend.name)!.row] = isHealthy(spec, backend, health) ? 1 : 0;
-      }
+      let choice = choiceOf(spec);
       for (const isIpv6 of [false, true]) {
-        const backends = spec.to.flatMap((backend) => {
-          const { address, row } = known.get(backend.name)!;
-          const { name, weight } = backend;
-          return isHealthy(spec, backend, health) && (address.length === 16) === isIpv6
-            ? [{ id: row, name, weight }]
-            : [];
+        const taking = takingOf(spec, isIpv6, health);
+        for (const backend of spec.to) {
+          if (backend.address.includes(":") !== isIpv6) continue;
+          const mayUse = taking.failsOpen || isHealthy(spec, backend, health);
+          usable[usableAt(index) + known.get(backend.name)!.row] = mayUse ? 1 : 0;
+        }
+        const weights = this.slowStart.weights(`${slot} ${isIpv6}`, taking.backends, spec.slowStart);
+        const backends = taking.backends.map(({ name }, place) => {
+          const { row } = known.get(name)!;
+          if (table.backends[backendAt(row) + BACKEND.maxSessions] !== 0) choice |= CHOICE.bounded;
+          return { id: row, name, weight: weights[place]! };
         });
         const size = backends.length === 0 ? 0 : this.tableSize;
         forwards[at + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = entry;
@@ -226,6 +258,12 @@ export class ForwardWriter {
         filled.set(entry, content);
         entry += size;
       }
+      forwards[at + FORWARD.choice] = choice;
+      forwards[at + FORWARD.answers] = spec.answers ?? 0;
     });
   }
+}
+
+function choiceOf({ affinity, answers }: Forward): number {
+  return { flow: 0, source: CHOICE.source, none: CHOICE.each }[affinity] | (answers === null ? 0 : CHOICE.answers);
 }

@@ -19,14 +19,7 @@ import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import type { Forward } from "../steering/forward.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
-import {
-  type Backend,
-  type ForwardRule,
-  type Forwards,
-  ForwardWriter,
-  type Health,
-  isHealthy,
-} from "./forward_writer.ts";
+import { type Backend, type ForwardRule, type Forwards, ForwardWriter, type Health } from "./forward_writer.ts";
 import { checksOf, eachOnce } from "./health/backend_checks.ts";
 import type { CheckedBackend, HealthSource } from "./health/checks.ts";
 import { settleLeaving } from "./leaving.ts";
@@ -34,6 +27,7 @@ import type { NextHopSource } from "./next_hop/next_hops.ts";
 import { Refusals } from "./refusals.ts";
 import { BackendRows } from "./rows.ts";
 import { placeSources } from "../steering/sources.ts";
+import { hasNone } from "./shares.ts";
 import { type BackendStatus, backendStatuses, type RuleBackends, ruleBackends } from "./status.ts";
 import type { WayOut } from "./way.ts";
 
@@ -114,7 +108,7 @@ export class Forwarding implements AsyncDisposable {
     this.#options = options;
     this.#timers = timers ?? SYSTEM_TIMERS;
     this.#tables = new Published(tables, workers.readers(TABLE.forward));
-    this.#writer = new ForwardWriter(config.tableSize, interfaces);
+    this.#writer = new ForwardWriter(config.tableSize, interfaces, () => this.#timers.now());
   }
 
   /** Whether there is room for these rules beside those in force, and those of before that are still needed. */
@@ -248,6 +242,7 @@ export class Forwarding implements AsyncDisposable {
     this.#provoking = this.#timers.every(PROVOKE_MS, () => {
       this.#provoke();
       this.#supervise();
+      if (this.#writer.slowStart.due) this.#changed();
       this.#refusals.look(this.#options.workers.refused, this.#timers.now());
     });
   }
@@ -323,9 +318,7 @@ function namesOf({ to }: Forward): string[] {
 }
 
 function passingOf({ rules }: Forwards, health: Health): ReadonlySet<string> {
-  const passing = rules.filter(({ spec }) =>
-    spec.noneLeft === "pass" && !spec.to.some((backend) => isHealthy(spec, backend, health))
-  );
+  const passing = rules.filter(({ spec }) => spec.noneLeft === "pass" && hasNone(spec, health));
   return new Set(passing.map(({ name }) => name));
 }
 

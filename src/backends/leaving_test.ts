@@ -150,11 +150,11 @@ Deno.test("refused sessions are told of at once, with what helps, and then once 
   await using rig = await newRig();
   const told = (): string[] => log.lines.filter((line) => line.includes("refused"));
   assert.deepEqual(told(), []);
-  rig.workers.refused = { rows: 0, ports: 7 };
+  rig.workers.refused = { rows: 0, ports: 7, backends: 0 };
   await rig.timers.pass(TICK_MS);
   assert.equal(told().length, 1);
   assert.match(told()[0]!, /^warning: .* 7 since last told: each translation port .*forwarding\.addresses/);
-  rig.workers.refused = { rows: 3, ports: 9 };
+  rig.workers.refused = { rows: 3, ports: 9, backends: 0 };
   await rig.timers.pass(30_000);
   assert.equal(told().length, 2, "of rows for the first time");
   assert.match(told()[1]!, / 3 since last told: .*forwarding\.sessions/);

@@ -19,6 +19,7 @@ export class Refusals {
   readonly #told: Record<Bound, { count: number; atMs: number }> = {
     rows: { count: 0, atMs: -Infinity },
     ports: { count: 0, atMs: -Infinity },
+    backends: { count: 0, atMs: -Infinity },
   };
 
   /** @param refused So far. */

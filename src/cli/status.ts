@@ -47,9 +47,10 @@ export async function status({ socket, json, check }: StatusOptions): Promise<vo
 
 /** What new sessions were refused for. */
 function refusals({ workers }: Status): string {
-  const sumOf = (name: "refusedRows" | "refusedPorts"): number =>
+  const sumOf = (name: "refusedRows" | "refusedPorts" | "refusedBackends"): number =>
     workers.reduce((sum, { loop }) => sum + loop[name], 0);
-  return Object.entries({ rows: sumOf("refusedRows"), ports: sumOf("refusedPorts") } as const)
+  const counts = { rows: sumOf("refusedRows"), ports: sumOf("refusedPorts"), backends: sumOf("refusedBackends") };
+  return Object.entries(counts)
     .filter(([, count]) => count > 0)
     .map(([bound, count]) => {
       const { full, remedy } = BOUND_WORDS[bound as keyof typeof BOUND_WORDS];

@@ -140,6 +140,12 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
   checkBackends(file, forwarding, Number(size), report);
   const keepsAddresses = (rule: unknown): boolean => KEEPING.includes(String(at(rule, "action", "forward", "mode")));
   for (const [index, rule] of forwarding) {
+    if (keepsAddresses(rule) && at(rule, "action", "forward", "answers") !== undefined) {
+      const message = `answers is for mode ${TRANSLATING.join(" or ")}: expected no answers with mode ${
+        KEEPING.join(" or ")
+      }, whose answers do not come through here`;
+      report(file.keyPlace(["steering", index, "action", "forward", "answers"]), message);
+    }
     if (keepsAddresses(rule) || at(rule, "action", "forward", "remap_port") === undefined) continue;
     const modes = `remap_port is for mode ${KEEPING.join(" or ")}`;
     const message = `${modes}: expected a port with each backend of mode ${

@@ -7,6 +7,8 @@ import * as z from "zod";
 import { MAX_SOURCES } from "../steering/forward_table.ts";
 import { isPrime } from "../steering/maglev.ts";
 import {
+  AFFINITIES,
+  AFFINITY_TABLE,
   type Backend,
   type Forward,
   FORWARD_MODE_TABLE,
@@ -15,13 +17,16 @@ import {
   HEALTH_CHECKS,
 } from "../steering/forward.ts";
 import { BACKEND, backendFault, OWN_ADDRESS, ownAddressFault, readBackend, readOwnAddress } from "./backend.ts";
+import { durationText, readDuration } from "./limit.ts";
 import { payloadSchema } from "./payload.ts";
 import { LAST_PORT, type PortRange, readPorts } from "./ports.ts";
-import { choice, map, orNull, powerOfTwo, section, whole, written } from "./shapes.ts";
+import { choice, map, orNull, plainMap, powerOfTwo, section, whole, written } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, show } from "./wording.ts";
 
 const aboutBackend = complainAboutText("backend", BACKEND, backendFault);
-const aboutWeight = complainAboutNumber("weight", "1 to 1000");
+const aboutWeight = complainAboutNumber("weight", "0 to 1000");
+const aboutMost = complainAboutNumber("max_sessions", "1 to 100000000");
+const yesOrNo = (noun: string): z.ZodBoolean => z.boolean({ error: complainAboutKind(noun, "true or false") });
 const address = z.string({ error: aboutBackend })
   .refine((text) => readBackend(text) !== undefined, { error: aboutBackend });
 
@@ -58,10 +63,18 @@ const health = map("health", {
 const backends = z.array(
   z.union([
     address,
-    map("backend", {
+    plainMap("backend", {
       address: address.meta({ examples: ["10.0.0.12:9000"] }).describe(`The backend: ${BACKEND}.`),
-      weight: whole(aboutWeight, 1, 1000).default(1).describe(
-        "Its share of new sessions relative to the other backends, 1 to 1000. Default 1.",
+      weight: whole(aboutWeight, 0, 1000).default(1).describe(
+        "Its share of new sessions relative to the other backends, 0 to 1000; 0: it gets none, and those it has end by " +
+          "themselves. Default 1.",
+      ),
+      max_sessions: whole(aboutMost, 1, 100_000_000).optional().describe(
+        "Sessions that it may have, with all workers and rules together: with so many, new ones go to other backends. " +
+          "Default: no limit.",
+      ),
+      backup: yesOrNo("backup").optional().describe(
+        "true: new sessions go to it only while no other backend is healthy. Default false.",
       ),
     }),
   ], { error: aboutBackend }),
@@ -80,22 +93,50 @@ const backends = z.array(
   })
   .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] });
 
-/** Schema of the settings of `action: forward`. */
+const aboutSlowStart = complain(
+  "slow_start",
+  "seconds, or a time like 30s or 5m, from 1 second to 1 hour",
+  () => "is not possible",
+);
+const readSlowStart = (value: number | string): number | undefined => {
+  const seconds = readDuration(value);
+  return seconds !== undefined && seconds <= 3600 ? seconds : undefined;
+};
+const timeText = z.union([z.int(), z.string()], { error: aboutSlowStart })
+  .refine((value) => readSlowStart(value) !== undefined, { error: aboutSlowStart }).meta({ examples: ["30s"] });
+const slowStart = written<typeof timeText, number>(timeText, (value) => readSlowStart(value)!, durationText);
+const aboutPercent = complain("fail_open", "a part of the backends like 50%, from 1% to 100%", () => "is not possible");
+const percentText = z.string({ error: aboutPercent }).regex(/^(100|[1-9]\d?)%$/, { error: aboutPercent })
+  .meta({ examples: ["50%"] });
+const percent = written<typeof percentText, number>(percentText, (text) => parseInt(text), (part) => `${part}%`);
+
 /** Modes of forwarding that translate addresses and ports, and those that do not. */
 export const TRANSLATING: readonly string[] = FORWARD_MODES.filter((mode) => FORWARD_MODE_TABLE[mode].translates);
 export const KEEPING: readonly string[] = FORWARD_MODES.filter((mode) => !FORWARD_MODE_TABLE[mode].translates);
 
+/** Schema of the settings of `action: forward`. */
 export const forwardSchema: z.ZodType<Forward> = map("forward", {
   to: written<typeof backends, readonly Backend[]>(
     backends,
     (list) =>
       list.map((backend) =>
-        typeof backend === "string"
-          ? { ...readBackend(backend)!, weight: 1 }
-          : { ...readBackend(backend.address)!, weight: backend.weight }
+        typeof backend === "string" ? { ...readBackend(backend)!, weight: 1 } : {
+          ...readBackend(backend.address)!,
+          weight: backend.weight,
+          ...(backend.max_sessions === undefined ? {} : { maxSessions: backend.max_sessions }),
+          ...(backend.backup === true ? { backup: true as const } : {}),
+        }
       ),
-    (list) => list.map(({ name, weight }) => weight === 1 ? name : { address: name, weight }),
-  ).describe(`The backends, each ${BACKEND}, or a map with address and weight.`),
+    (list) =>
+      list.map(({ name, weight, maxSessions, backup = false }) =>
+        weight === 1 && maxSessions === undefined && !backup ? name : {
+          address: name,
+          weight,
+          ...(maxSessions === undefined ? {} : { max_sessions: maxSessions }),
+          ...(backup ? { backup } : {}),
+        }
+      ),
+  ).describe(`The backends, each ${BACKEND}, or a map with address, weight, max_sessions and backup.`),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,
   ),
@@ -110,6 +151,23 @@ export const forwardSchema: z.ZodType<Forward> = map("forward", {
     .describe("Seconds without a packet after which a session ends. Default 60."),
   drain_timeout: whole(complainAboutNumber("drain_timeout", "0 to 86400 seconds"), 0, 86_400).default(600).describe(
     "Seconds that sessions may continue with a backend that is removed from the rule; 0: they move at once. Default 600.",
+  ),
+  affinity: choice("affinity", AFFINITIES).default("flow").describe(
+    `What a packet's backend is chosen by. ${
+      AFFINITIES.map((affinity) => `${affinity}: ${AFFINITY_TABLE[affinity]}`).join("; ")
+    }. Default flow.`,
+  ),
+  answers: orNull(whole(complainAboutNumber("answers", "1 to 1000000"), 1, 1_000_000)).describe(
+    "Answers to each of a client's packets after which a session ends, 1 for DNS and RADIUS. Default: it ends by " +
+      "idle_timeout alone.",
+  ),
+  slow_start: orNull(slowStart).describe(
+    "Seconds, or a time like 30s or 5m, up to an hour, in which the share of a backend that comes, or comes back, grows " +
+      "to its weight. Default: it has it at once.",
+  ),
+  fail_open: orNull(percent).describe(
+    'With fewer healthy backends than this part, like "50%", all are used, unless there is a healthy backup. Default: ' +
+      "only healthy ones.",
   ),
   health: orNull(health).describe("How backends are checked. Without it they count as healthy."),
   none_left: choice("none_left", ["drop", "pass"]).default("drop").describe(

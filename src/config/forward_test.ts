@@ -22,6 +22,24 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
       modes(true)
     }, and no remap_port`,
   ],
+  [rule(`${TO}, answers: 1, affinity: none, slow_start: 30, fail_open: 100%`)]: [],
+  [rule(`${TO}, mode: dsr, answers: 1`)]: [
+    `3:87 answers is for mode ${modes(true)}: expected no answers with mode ${
+      modes(false)
+    }, whose answers do not come through here`,
+  ],
+  [rule(`${TO}, affinity: port`)]: ['3:86 affinity "port" is not known: expected one of: flow, source, none'],
+  [rule(`${TO}, slow_start: 2h`)]: [
+    '3:88 slow_start "2h" is not possible: expected seconds, or a time like 30s or 5m, from 1 second to 1 hour',
+  ],
+  [rule(`${TO}, fail_open: 0%`)]: [
+    '3:87 fail_open "0%" is not possible: expected a part of the backends like 50%, from 1% to 100%',
+  ],
+  [rule('to: [{ address: "10.0.0.1:53", weight: 1001, max_sessions: 0, backup: 1 }]')]: [
+    "3:94 weight 1001 is out of range: expected 0 to 1000",
+    "3:114 max_sessions 0 is out of range: expected 1 to 100000000",
+    "3:125 backup is a number: expected true or false",
+  ],
   [rule(`${TO}, mode: snat`)]: [
     `3:82 mode "snat" is not known: expected one of: ${FORWARD_MODES.join(", ")}`,
   ],

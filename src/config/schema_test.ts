@@ -84,7 +84,10 @@ steering:
     ports: 7
     action:
       forward:
-        to: ["10.0.0.11:9000", { address: "[fd00::1]:80", weight: 3 }]
+        to: ["10.0.0.11:9000", { address: "[fd00::1]:80", weight: 0, max_sessions: 9, backup: true }]
+        affinity: source
+        slow_start: 5m
+        fail_open: 50%
         mode: dsr
         remap_port: 9
         idle_timeout: 5
@@ -146,12 +149,16 @@ Deno.test("parseConfig() reads every key", () => {
           kind: "forward",
           to: [
             { name: "10.0.0.11:9000", address: "10.0.0.11", port: 9000, weight: 1 },
-            { name: "[fd00::1]:80", address: "fd00::1", port: 80, weight: 3 },
+            { name: "[fd00::1]:80", address: "fd00::1", port: 80, weight: 0, maxSessions: 9, backup: true },
           ],
           mode: "dsr",
           remapPort: 9,
           idleTimeout: 5,
           drainTimeout: 600,
+          affinity: "source",
+          answers: null,
+          slowStart: 300,
+          failOpen: 50,
           health: {
             check: "udp",
             port: 9,

@@ -28,16 +28,8 @@ export function map<Shape extends z.core.$ZodLooseShape>(
   shape: Shape,
   expected?: string,
 ): StrictMap<Shape> {
-  const known = Object.keys(shape);
-  const keys = known.map((key) => [key, camel(key)] as const);
-  const usual = complainAboutKind(noun, expected ?? `a map with ${known.join(", ")}`);
-  const object = z.strictObject(shape, {
-    // Zod reports all unknown keys of a map as one issue; one line each, in the order of `keys`, is taken apart again.
-    error: (issue) =>
-      issue.code === "unrecognized_keys"
-        ? issue.keys.map((key: string) => complainAboutKey(key, known)).join("\n")
-        : usual(issue),
-  });
+  const keys = Object.keys(shape).map((key) => [key, camel(key)] as const);
+  const object = plainMap(noun, shape, expected);
   type Yaml = z.output<typeof object>;
   type Inside = CamelKeys<Yaml>;
   // What needs no translation is left as it is: Zod has no examples of what a codec is in.
@@ -51,6 +43,23 @@ export function map<Shape extends z.core.$ZodLooseShape>(
         ? renamed(value, keys.map(([yaml, inside]) => [inside, yaml]))
         : value) as Yaml,
   );
+}
+
+/** A map with exactly these keys, which are the same in the program. */
+export function plainMap<Shape extends z.core.$ZodLooseShape>(
+  noun: string,
+  shape: Shape,
+  expected?: string,
+): z.ZodObject<Shape, z.core.$strict> {
+  const known = Object.keys(shape);
+  const usual = complainAboutKind(noun, expected ?? `a map with ${known.join(", ")}`);
+  return z.strictObject(shape, {
+    // Zod reports all unknown keys of a map as one issue; one line each, in the order of `keys`, is taken apart again.
+    error: (issue) =>
+      issue.code === "unrecognized_keys"
+        ? issue.keys.map((key: string) => complainAboutKey(key, known)).join("\n")
+        : usual(issue),
+  });
 }
 
 /** `chunk_size` as the program calls it: `chunkSize`. */

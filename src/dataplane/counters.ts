@@ -22,6 +22,7 @@ export const LOOP_COUNTERS = [
   "evictions",
   "refused_rows",
   "refused_ports",
+  "refused_backends",
 ] as const;
 export type LoopCounter = typeof LOOP_COUNTERS[number];
 const LOOP_AT = Object.fromEntries(LOOP_COUNTERS.map((name, index) => [name, index])) as Readonly<
@@ -40,9 +41,13 @@ export const SESSIONS_AT = LOOP_AT.sessions;
 /** Sessions that were replaced before their time, since the table was full. */
 export const EVICTIONS_AT = LOOP_AT.evictions;
 
-/** New sessions that were refused: all rows, or all translation ports with the backend, had conversations. */
+/**
+ * New sessions that were refused: all rows, or all translation ports with the backend, had conversations; or all
+ * backends had as many sessions as they may have.
+ */
 export const REFUSED_ROWS_AT = LOOP_AT.refused_rows;
 export const REFUSED_PORTS_AT = LOOP_AT.refused_ports;
+export const REFUSED_BACKENDS_AT = LOOP_AT.refused_backends;
 
 /** Doubles in a cache line. */
 const LINE_DOUBLES = 8;

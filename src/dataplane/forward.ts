@@ -11,6 +11,7 @@ import { ICMP_ERROR, type IcmpError } from "../packet/icmp_error.ts";
 import { frameBytes, keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import { remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
+import { ALL_FULL, Chooser } from "../steering/choice.ts";
 import { arrivalOf, cameBy, hasBackends, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
 import {
@@ -26,6 +27,7 @@ import {
   BACKEND,
   BACKEND_REACHABLE,
   backendAt,
+  CHOICE,
   FORWARD,
   FORWARD_MODE,
   forwardAt,
@@ -35,7 +37,7 @@ import {
 } from "../steering/forward_table.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
 import { SESSION } from "../steering/session_row.ts";
-import { SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
+import { REFUSED, SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
 import { ErrorForwarder } from "./forward_errors.ts";
 import { IcmpErrors } from "./icmp_errors.ts";
 import { clientNumber, senderNumber } from "./rate_limit.ts";
@@ -44,6 +46,10 @@ const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full
 const { hops_exceeded, interface_gone, too_big, tx_ring_full, unanswerable, wrong_interface } = FATE;
 const { tooBig, hopsExceeded } = ICMP_ERROR;
 const { dsr } = FORWARD_MODE;
+// An import is looked up at each use, a module's own constant is part of the code.
+const { each: SPREAD, answers: COUNTS_ANSWERS } = CHOICE;
+const { awaited: AWAITED } = SESSION;
+const allFull = ALL_FULL;
 const LITTLE = true;
 
 /** Sends a packet out of another interface than it came by. */
@@ -82,6 +88,7 @@ export class Forwarder {
   readonly #clientErrors = new IcmpErrors();
   readonly #backendErrors = new IcmpErrors();
   readonly #seed: number;
+  readonly #chooser: Chooser;
   #table: ForwardTable;
 
   constructor(table: ForwardTable, egress: Egress, { anyArrival = false, ...options }: ForwarderOptions) {
@@ -91,6 +98,7 @@ export class Forwarder {
     this.#seed = options.key.low;
     this.sessions = new SessionTable(options);
     this.sessions.follow(table);
+    this.#chooser = new Chooser(this.sessions);
     this.errors = new ErrorForwarder(this);
   }
 
@@ -138,16 +146,26 @@ export class Forwarder {
 
     const arrival = arrivalOf(view, packet, from);
     const { words } = sessions;
-    const hash = sessions.hashOf(view, packet);
-    let session = sessions.findByClient(view, packet, hash);
+    const choice = table.forwards[forwardWords + FORWARD.choice]!;
+    let hash = sessions.hashOf(view, packet);
+    let row: number = NO_BACKEND;
+    let session: number;
+    if ((choice & SPREAD) === 0) {
+      session = sessions.findByClient(view, packet, hash);
+    } else {
+      session = this.#chooser.spread(table, view, packet, forwardWords, hash);
+      ({ row, hash } = this.#chooser);
+      if (row === NO_BACKEND) return no_backend;
+    }
     if (session >= 0 && sessions.isOver(session, now)) {
       sessions.remove(session);
       session = -1;
     }
-    let row: number;
     if (session < 0) {
-      row = chooseBackend(table, view, packet, forwardWords);
+      if (choice === 0) row = chooseBackend(table, view, packet, forwardWords);
+      else if ((choice & SPREAD) === 0) row = this.#chooser.choose(table, view, packet, forwardWords);
       if (row === NO_BACKEND) return no_backend;
+      if (row === allFull) return this.#refuse();
       session = sessions.add(view, packet, hash, row, rule, now, isNat ? sourcePlaces(table, packet.isIpv6) : 0);
       if (session < 0) return sessions_full;
       this.#noteAddress(packet, session);
@@ -161,8 +179,13 @@ export class Forwarder {
         words[session + SESSION.addressGeneration] !==
           table.sources[sourceGenerationAt(packet.isIpv6, words[session + SESSION.address]!)]
       ) {
-        if (!isUsable) row = chooseBackend(table, view, packet, forwardWords);
-        if (row === NO_BACKEND) return no_backend;
+        if (!isUsable) {
+          row = choice === 0
+            ? chooseBackend(table, view, packet, forwardWords)
+            : this.#chooser.choose(table, view, packet, forwardWords);
+          if (row === NO_BACKEND) return no_backend;
+          if (row === allFull) return this.#refuse();
+        }
         if (!sessions.move(session, row, now, isNat ? sourcePlaces(table, packet.isIpv6) : 0)) return sessions_full;
         this.#noteAddress(packet, session);
       }
@@ -187,6 +210,9 @@ export class Forwarder {
       return too_big;
     }
     if (to === from && !maySendBack) return tx_ring_full;
+    if ((choice & COUNTS_ANSWERS) !== 0) {
+      sessions.awaitAnswers(session, table.forwards[forwardWords + FORWARD.answers]!);
+    }
     if (isNat) {
       const source = portInPacket(words[session + SESSION.translationPort]!);
       const ports = source | (backends[backend + BACKEND.port]! << 16);
@@ -237,7 +263,15 @@ export class Forwarder {
     const ports = words[session + SESSION.ports]!;
     const back = (ports << 16) | (ports >>> 16);
     translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
-    return this.send(view, packet, length, from, to, words, session + SESSION.link, returned);
+    const fate = this.send(view, packet, length, from, to, words, session + SESSION.link, returned);
+    if (words[session + AWAITED] !== 0) sessions.gotAnswer(session);
+    return fate;
+  }
+
+  /** @returns The fate of a packet whose backends all have as many sessions as they may have. */
+  #refuse(): number {
+    this.sessions.refuse(REFUSED.backends);
+    return sessions_full;
   }
 
   /**

@@ -27,6 +27,7 @@ import {
   BATCHES_AT,
   EVICTIONS_AT,
   LOCK_MISSES_AT,
+  REFUSED_BACKENDS_AT,
   REFUSED_PORTS_AT,
   REFUSED_ROWS_AT,
   SESSIONS_AT,
@@ -235,6 +236,7 @@ export class Loop {
     values[EVICTIONS_AT] = sessions.evicted;
     values[REFUSED_ROWS_AT] = sessions.refused[REFUSED.rows]!;
     values[REFUSED_PORTS_AT] = sessions.refused[REFUSED.ports]!;
+    values[REFUSED_BACKENDS_AT] = sessions.refused[REFUSED.backends]!;
   }
 
   /**

@@ -97,7 +97,8 @@ const TO = [...ENDS.backends[4], ...ENDS.backends[6]].map((address) => ({
 
 function forward(mode: ForwardMode): Forward {
   const times = { idleTimeout: 60, drainTimeout: 600 };
-  return { to: TO, mode, remapPort: mode === "dsr" ? 6060 : null, ...times, health: null, noneLeft: "drop" };
+  const choice = { affinity: "flow", answers: null, slowStart: null, failOpen: null } as const;
+  return { to: TO, mode, remapPort: mode === "dsr" ? 6060 : null, ...times, ...choice, health: null, noneLeft: "drop" };
 }
 
 /** A queue whose chunks hold what they are known to hold, but for what was written where it may be. */
@@ -223,7 +224,7 @@ for (const seed of SEEDS) {
       ...{ name, currentName: name, ifindex },
       condition: { state: "attached", why: "" },
     }));
-    const writer = new ForwardWriter(251, steered);
+    const writer = new ForwardWriter(251, steered, () => 0);
     let table = 0;
     const putTable = (): void => {
       const version = rig.control.version(TABLE.forward) + 1;

@@ -46,6 +46,7 @@ export interface WorkerTask {
 export interface RefusedSessions {
   readonly rows: number;
   readonly ports: number;
+  readonly backends: number;
 }
 
 /** The workers as those who read what is published, for what has nothing else to do with them. */
@@ -131,11 +132,13 @@ export class WorkerPool implements ReadingWorkers {
     const plans = createCapturePlans(ruleSlots);
     const rings: SharedArrayBuffer[] = [];
     this.capture = { plans, rings };
+    const live = this.#threads.map(liveOfBackendMemory);
     this.#threads.forEach((thread, worker) => {
       const ring = createCaptureRing(places.length);
       rings.push(ring);
       const counters = WorkerCounters.create(ruleSlots, places.length);
-      const liveOfBackend = liveOfBackendMemory();
+      const liveOfBackend = live[worker]!;
+      const liveElsewhere = live.filter((memory) => memory !== liveOfBackend);
       this.#liveOfBackend.push(new Int32Array(liveOfBackend));
       const eventFd = openEventFd();
       const cpu = this.cpus[worker];
@@ -149,7 +152,7 @@ export class WorkerPool implements ReadingWorkers {
           control: this.control.memory,
           tables,
           forwardTables,
-          sessions: { ...sessions(worker), liveOfBackend },
+          sessions: { ...sessions(worker), liveOfBackend, liveElsewhere },
           counters: counters.memory,
           ruleSlots,
           capture: { plans, ring, ends: places.length },
@@ -271,7 +274,11 @@ export class WorkerPool implements ReadingWorkers {
 
   get refused(): RefusedSessions {
     const sumOf = (name: LoopCounter): number => this.counters.reduce((sum, counters) => sum + counters.loop(name), 0);
-    return { rows: sumOf("refused_rows"), ports: sumOf("refused_ports") };
+    return {
+      rows: sumOf("refused_rows"),
+      ports: sumOf("refused_ports"),
+      backends: sumOf("refused_backends"),
+    };
   }
 
   sessionsWith(row: number): number {

@@ -170,7 +170,7 @@ export class History implements Disposable {
         const [received, sessionsFull] = [sums.received[slot]!, sums.sessionsFull[slot]!];
         return { rule, received, sessionsFull, tooBig: sums.tooBig[slot]!, txRingFull: sums.txRingFull[slot]! };
       }),
-      refused: { rows: sumOf("refused_rows"), ports: sumOf("refused_ports") },
+      refused: { rows: sumOf("refused_rows"), ports: sumOf("refused_ports"), backends: sumOf("refused_backends") },
     };
   }
 

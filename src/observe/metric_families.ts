@@ -184,8 +184,8 @@ export const METRICS = {
     "worker",
   ),
   xdpsteer_worker_sessions_refused_total: counter(
-    "New sessions that were refused, by what there was not enough of: rows (forwarding.sessions), or ports " +
-      "(translation ports with the backend)",
+    "New sessions that were refused, by what there was not enough of: rows (forwarding.sessions), ports " +
+      "(translation ports with the backend), or backends (max_sessions)",
     "worker",
     "bound",
   ),

@@ -175,6 +175,7 @@ function addWorker(
   out.add("xdpsteer_worker_session_evictions_total", loop.evictions, at);
   out.add("xdpsteer_worker_sessions_refused_total", loop.refusedRows, `${at},bound="rows"`);
   out.add("xdpsteer_worker_sessions_refused_total", loop.refusedPorts, `${at},bound="ports"`);
+  out.add("xdpsteer_worker_sessions_refused_total", loop.refusedBackends, `${at},bound="backends"`);
 }
 
 function addConfig(

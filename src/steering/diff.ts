@@ -185,7 +185,14 @@ export function describeAction(action: Action): string {
   if (action.kind === "deliver") return `deliver to port ${action.port}`;
   if (action.kind !== "forward") return action.kind;
   const { mode, to } = action;
-  const backends = to.map(({ name, weight }) => (weight === 1 ? name : `${name} (weight ${weight})`));
+  const backends = to.map(({ name, weight, maxSessions, backup }) => {
+    const words = [
+      weight === 1 ? "" : `weight ${weight}`,
+      maxSessions === undefined ? "" : `max_sessions ${maxSessions}`,
+      backup === true ? "backup" : "",
+    ].filter((word) => word !== "");
+    return words.length === 0 ? name : `${name} (${words.join(", ")})`;
+  });
   return `forward${mode === "nat" ? "" : ` by ${mode}`} to ${backends.join(" ")}`;
 }
 

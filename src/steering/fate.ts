@@ -37,7 +37,10 @@ export const FATE_TABLE = {
     served: false,
     words: "an answer that belongs to no session: too late, or not from the backend that was asked",
   },
-  sessions_full: { served: false, words: "no room for a session, or no free translation port" },
+  sessions_full: {
+    served: false,
+    words: "no room for a session, no free translation port, or all backends have their `max_sessions`",
+  },
   hops_exceeded: { served: false, words: "its TTL or hop limit is 1 or 0, so it must not be sent on" },
   too_big: {
     served: false,

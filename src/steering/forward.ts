@@ -31,6 +31,15 @@ interface ForwardModeEntry {
 export type ForwardMode = keyof typeof FORWARD_MODE_TABLE;
 export const FORWARD_MODES = Object.keys(FORWARD_MODE_TABLE) as readonly ForwardMode[];
 
+/** What a packet's backend is chosen by. */
+export const AFFINITY_TABLE = {
+  flow: "addresses and ports, the packets of a session go to one backend",
+  source: "the client's address, all sessions of a client go to one backend",
+  none: "nothing, each packet goes to the next backend by weight",
+} as const;
+export type Affinity = keyof typeof AFFINITY_TABLE;
+export const AFFINITIES = Object.keys(AFFINITY_TABLE) as readonly Affinity[];
+
 /** The kinds of health checks. The probes are in backends/health/. */
 export const HEALTH_CHECK_TABLE = {
   udp: "send a datagram and expect an answer",
@@ -52,6 +61,13 @@ export interface Forward {
   readonly idleTimeout: number;
   /** Seconds that sessions may continue with a backend that is removed from the rule. */
   readonly drainTimeout: number;
+  readonly affinity: Affinity;
+  /** Answers to each of a client's packets after which a session ends; null: it ends by silence only. */
+  readonly answers: number | null;
+  /** Seconds in which a backend that comes, or comes back, gets its whole share; null: it gets it at once. */
+  readonly slowStart: number | null;
+  /** With fewer healthy backends than this part, in percent, all are used; null: only healthy ones ever. */
+  readonly failOpen: number | null;
   /** Null: backends count as healthy. */
   readonly health: HealthCheck | null;
   /** What happens to packets while no backend is healthy: drop, or pass to the kernel stack. */
@@ -63,7 +79,12 @@ export interface Backend {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** Its share of new sessions; 0: it gets none. */
   readonly weight: number;
+  /** It gets no new session while it has so many; undefined: as many as there are. */
+  readonly maxSessions?: number;
+  /** It gets new sessions only where no other backend may have them. */
+  readonly backup?: true;
 }
 
 export interface HealthCheck {

@@ -21,7 +21,7 @@ import { routeMtuTo } from "./route_mtus.ts";
 import { sameAddress } from "./session_row.ts";
 
 /** The same on every box, so that boxes side by side choose the same backend. */
-const FLOW_SEED = 0;
+export const FLOW_SEED = 0;
 
 /**
  * The row of the backend with this address and port, or -1. Hot path: no allocation.

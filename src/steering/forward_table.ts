@@ -41,6 +41,8 @@ export const BACKEND = {
   linkBytes: 12 + LINK_WORDS,
   /** Differs for each backend that has the row after another; 0 where it has none. */
   generation: 13 + LINK_WORDS,
+  /** Sessions that it may have; 0: as many as there are. */
+  maxSessions: 14 + LINK_WORDS,
 } as const;
 const BACKEND_SHIFT = 5;
 
@@ -52,9 +54,32 @@ export const BACKEND_REACHABLE = 8;
 
 /**
  * Words of a rule that forwards. `remapPort`: 0, or the port as it stands in a packet read as a little-endian halfword.
+ * `choice`: how its backends are chosen, bits of {@linkcode CHOICE}. `answers`: with {@linkcode CHOICE.answers}, how
+ * many end a session.
  */
-export const FORWARD = { maglev4: 0, size4: 1, maglev6: 2, size6: 3, idle: 4, mode: 5, remapPort: 6 } as const;
-const FORWARD_SHIFT = 3;
+export const FORWARD = {
+  maglev4: 0,
+  size4: 1,
+  maglev6: 2,
+  size6: 3,
+  idle: 4,
+  mode: 5,
+  remapPort: 6,
+  choice: 7,
+  answers: 8,
+} as const;
+const FORWARD_SHIFT = 4;
+/** What differs from a backend for each flow, and sessions that end by silence only. */
+export const CHOICE = {
+  /** The client's address decides alone. */
+  source: 1,
+  /** Each packet goes to the next backend. */
+  each: 2,
+  /** Some backend may have only so many sessions. */
+  bounded: 4,
+  /** Sessions end after so many answers. */
+  answers: 8,
+} as const;
 export const FORWARD_MODE = Object.fromEntries(FORWARD_MODES.map((mode, index) => [mode, index])) as Readonly<
   Record<ForwardMode, number>
 >;

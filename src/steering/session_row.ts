@@ -39,6 +39,8 @@ export const SESSION = {
   generation: 27,
   /** Of the place in {@linkcode SESSION.address}: differs when that has another address. */
   addressGeneration: 28,
+  /** Answers after which the session ends; 0: it ends by silence only. */
+  awaited: 29,
 } as const;
 
 export const FLAG_LIVE = 1;

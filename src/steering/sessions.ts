@@ -24,6 +24,9 @@ const NONE = -1;
 /** Sessions that give their ports back for a new one, so that ports are free for a while. */
 const MAX_GIVEN_BACK = 2;
 
+/** No more are counted: 2^30 answers come to no packet of a client that counts. */
+const MOST_AWAITED = 1 << 30;
+
 const LITTLE = true;
 // An import is looked up at each use, a module's own constant is part of the code.
 const SHIFT = SESSION_SHIFT;
@@ -44,6 +47,7 @@ const {
   hash: HASH,
   nextByClient: NEXT_BY_CLIENT,
   generation: GENERATION,
+  awaited: AWAITED,
 } = SESSION;
 
 export interface SessionTableOptions {
@@ -57,10 +61,12 @@ export interface SessionTableOptions {
   readonly ruleSlots: number;
   /** Memory for {@linkcode SessionTable.liveOfBackend}, that others read. Default: memory of its own. */
   readonly liveOfBackend?: SharedArrayBuffer;
+  /** The same memory of the other workers. Default: there are none. */
+  readonly liveElsewhere?: readonly SharedArrayBuffer[];
 }
 
 /** What sessions ran out of when {@linkcode SessionTable.add} refused one. */
-export const REFUSED = { rows: 0, ports: 1 } as const;
+export const REFUSED = { rows: 0, ports: 1, backends: 2 } as const;
 /** The same in words: what is full, and what helps. */
 export const BOUND_WORDS: Readonly<Record<keyof typeof REFUSED, { readonly full: string; readonly remedy: string }>> = {
   rows: {
@@ -70,6 +76,10 @@ export const BOUND_WORDS: Readonly<Record<keyof typeof REFUSED, { readonly full:
   ports: {
     full: "each translation port with a backend has a conversation",
     remedy: "list more of the box's addresses in forwarding.addresses, widen forwarding.ports, or lower idle_timeout",
+  },
+  backends: {
+    full: "each backend has its max_sessions",
+    remedy: "raise max_sessions, add backends, or lower idle_timeout",
   },
 };
 
@@ -87,9 +97,10 @@ export class SessionTable {
   /** Sessions that were replaced before their time. */
   evicted = 0;
   /** New sessions that were refused, by {@linkcode REFUSED}. */
-  readonly refused = new Float64Array(2);
+  readonly refused = new Float64Array(3);
   /** Sessions there are with each backend, by row. */
   readonly liveOfBackend: Int32Array;
+  readonly #liveElsewhere: readonly Int32Array[];
   readonly #capacity: number;
   readonly #firstPort: number;
   readonly #portCount: number;
@@ -110,11 +121,13 @@ export class SessionTable {
   /** When the last search for a row that may be taken was in vain. */
   #refusedAt = -1;
 
-  constructor({ capacity, firstPort, portCount, key, ruleSlots, liveOfBackend }: SessionTableOptions) {
+  constructor(options: SessionTableOptions) {
+    const { capacity, firstPort, portCount, key, ruleSlots, liveOfBackend, liveElsewhere = [] } = options;
     // Shared, for whoever is to take the rows over; pages nobody writes to cost nothing.
     this.words = new Int32Array(new SharedArrayBuffer((capacity << SHIFT) * Int32Array.BYTES_PER_ELEMENT));
     this.bytes = new DataView(this.words.buffer);
     this.liveOfBackend = new Int32Array(liveOfBackend ?? liveOfBackendMemory());
+    this.#liveElsewhere = liveElsewhere.map((memory) => new Int32Array(memory));
     this.#capacity = capacity;
     this.#firstPort = firstPort;
     this.#portCount = portCount;
@@ -174,9 +187,9 @@ export class SessionTable {
     addresses: number,
   ): number {
     const pool = addresses === 0 ? NONE : this.#poolWithRoom(backendRow, addresses, now);
-    if (addresses !== 0 && pool === NONE) return this.#refuse(REFUSED.ports);
+    if (addresses !== 0 && pool === NONE) return this.refuse(REFUSED.ports);
     const row = this.#takeRow(now);
-    if (row === NONE) return this.#refuse(REFUSED.rows);
+    if (row === NONE) return this.refuse(REFUSED.rows);
     const { words } = this;
     const at = row << SHIFT;
     const { ip, udp, isIpv6 } = packet;
@@ -188,6 +201,7 @@ export class SessionTable {
     words[at + CLIENT_SEEN] = now;
     words[at + FLAGS] = FLAG_LIVE | (isIpv6 ? FLAG_IPV6 : 0);
     words[at + HASH] = hash;
+    words[at + AWAITED] = 0;
     words[at + GENERATION] = (words[at + GENERATION]! + 1) | 0;
     this.#chains.add(at);
     this.#ranks.add(row);
@@ -212,7 +226,7 @@ export class SessionTable {
     ) return true;
     const pool = addresses === 0 ? NONE : this.#poolWithRoom(backendRow, addresses, now);
     if (addresses !== 0 && pool === NONE) {
-      this.#refuse(REFUSED.ports);
+      this.refuse(REFUSED.ports);
       return false;
     }
     this.#leave(at);
@@ -263,6 +277,31 @@ export class SessionTable {
       const at = row << SHIFT;
       if ((this.words[at + FLAGS]! & FLAG_LIVE) !== 0 && this.isOver(at, now)) this.remove(at);
     }
+  }
+
+  /** Sessions that all workers have with a backend. Hot path: no allocation. */
+  liveWith(backendRow: number): number {
+    let live = this.liveOfBackend[backendRow]!;
+    const { length } = this.#liveElsewhere;
+    for (let other = 0; other < length; other++) live += this.#liveElsewhere[other]![backendRow]!;
+    return live;
+  }
+
+  /** Expects more answers. Hot path: no allocation. */
+  awaitAnswers(at: number, answers: number): void {
+    const awaited = this.words[at + AWAITED]!;
+    if (awaited < MOST_AWAITED) this.words[at + AWAITED] = awaited + answers;
+  }
+
+  /** Notes that an answer has been sent on: the last one that was awaited ends the session. Hot path: no allocation. */
+  gotAnswer(at: number): void {
+    if ((this.words[at + AWAITED] = this.words[at + AWAITED]! - 1) === 0) this.remove(at);
+  }
+
+  /** Counts a new session that is refused. @returns -1. */
+  refuse(reason: number): number {
+    this.refused[reason] = this.refused[reason]! + 1;
+    return NONE;
   }
 
   /** Gives a session its backend, and one of the free ports of a pool where it is translated. */
@@ -340,10 +379,5 @@ export class SessionTable {
   #evict(at: number, now: number): void {
     if (!this.isOver(at, now)) this.evicted++;
     this.remove(at);
-  }
-
-  #refuse(reason: number): number {
-    this.refused[reason] = this.refused[reason]! + 1;
-    return NONE;
   }
 }

@@ -14,6 +14,10 @@ const FORWARD: Forward = {
   remapPort: null,
   idleTimeout: 60,
   drainTimeout: 600,
+  affinity: "flow",
+  answers: null,
+  slowStart: null,
+  failOpen: null,
   health: null,
   noneLeft: "drop",
 };

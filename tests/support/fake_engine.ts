@@ -29,7 +29,7 @@ export class FakeWorkers implements ReadingWorkers {
   /** How many of the workers' answers to {@linkcode passed} are withheld: they come with {@linkcode answer}. */
   withheld: (() => void)[] | undefined;
   sessions = 0;
-  refused = { rows: 0, ports: 0 };
+  refused = { rows: 0, ports: 0, backends: 0 };
   /** By row of the forward table. */
   readonly sessionsOfRow = new Map<number, number>();
   /** How often it was waited for the packets that workers have in hand. */

@@ -17,6 +17,8 @@ import {
   BACKEND_ROWS,
   backendAt,
   createForwardTables,
+  FORWARD,
+  forwardAt,
   viewForwardTables,
 } from "../../src/steering/forward_table.ts";
 import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
@@ -158,7 +160,8 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
     const slot = this.slots.slotOf(rule);
     const forward = slot === undefined ? 0 : table.forwardOfRule[slot]!;
     if (forward === 0) return undefined;
-    const [first, size] = [table.forwards[(forward - 1) << 3]!, table.forwards[((forward - 1) << 3) + 1]!];
+    const at = forwardAt(forward - 1);
+    const [first, size] = [table.forwards[at + FORWARD.maglev4]!, table.forwards[at + FORWARD.size4]!];
     const rows = new Set(table.maglev.subarray(first, first + size));
     return [...rows].map((row) => addressOf(table.backends, row)).sort();
   }

@@ -129,12 +129,17 @@ Deno.test("backendProblems() says nothing of a backend that no rule names, whate
 });
 
 const RULE: RuleLosses = { rule: "dns", received: 0, sessionsFull: 0, tooBig: 0, txRingFull: 0 };
-const NO_COUNTS: LossCounts = { uncovered: new Map(), queues: [], rules: [], refused: { rows: 0, ports: 0 } };
+const NO_COUNTS: LossCounts = {
+  uncovered: new Map(),
+  queues: [],
+  rules: [],
+  refused: { rows: 0, ports: 0, backends: 0 },
+};
 const COUNTS: LossCounts = {
   uncovered: new Map([["eth0", 7]]),
   queues: [{ interface: "eth0", queue: 3, rxRingFull: [5, 0], rxDropped: [0, 9] }],
   rules: [{ ...RULE, sessionsFull: 4, txRingFull: 2 }],
-  refused: { rows: 3, ports: 4 },
+  refused: { rows: 3, ports: 4, backends: 0 },
 };
 
 Deno.test("lossProblems() tells what grows, not what there was before, and its end", () => {
@@ -145,7 +150,7 @@ Deno.test("lossProblems() tells what grows, not what there was before, and its e
     uncovered: new Map([["eth0", 8]]),
     queues: [{ interface: "eth0", queue: 3, rxRingFull: [6, 1], rxDropped: [0, 10] }],
     rules: [{ ...RULE, sessionsFull: 5, txRingFull: 3 }],
-    refused: { rows: 3, ports: 5 },
+    refused: { rows: 3, ports: 5, backends: 0 },
   };
   const all = [
     "uncovered_queue eth0: Packets for listed ports arrive on a queue of eth0 without sockets and go to the kernel stack",
@@ -165,7 +170,7 @@ Deno.test("lossProblems() says which bound new clients of a rule are refused for
   const growth = new Growth();
   const at = (nowMs: number, sessionsFull: number, rows: number, ports: number): (string | undefined)[] =>
     lossProblems(
-      { ...NO_COUNTS, rules: [{ ...RULE, sessionsFull }], refused: { rows, ports } },
+      { ...NO_COUNTS, rules: [{ ...RULE, sessionsFull }], refused: { rows, ports, backends: 0 } },
       growth,
       nowMs,
       () => false,

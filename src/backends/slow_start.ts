@@ -1,0 +1,70 @@
+/**
+ * Backends that come, or come back, get their share of new sessions step by step.
+ *
+ * @module
+ */
+import type { Backend } from "../steering/forward.ts";
+
+/** A share grows in so many steps: each makes a table anew. */
+const STEPS = 10;
+
+interface Starting {
+  readonly sinceMs: number;
+  readonly lengthMs: number;
+  /** Of {@linkcode STEPS}, as it was last written. */
+  step: number;
+}
+
+export class SlowStart {
+  /** By rule and IP version, then by backend: those that get new sessions. */
+  #known = new Map<string, Map<string, Starting>>();
+  #next = new Map<string, Map<string, Starting>>();
+
+  /** @param now Milliseconds of any clock that only goes forward. */
+  constructor(private readonly now: () => number) {}
+
+  /** Begins a table. */
+  begin(): void {
+    this.#next = new Map();
+  }
+
+  /** The table is written: rules it does not have are forgotten. */
+  end(): void {
+    this.#known = this.#next;
+  }
+
+  /**
+   * The weights of backends that get new sessions, in their order. Those that a rule had when it was first written have
+   * their whole weight.
+   *
+   * @param rule Tells the rule, and the IP version.
+   * @param seconds Until a backend has its whole weight; null: it has it at once.
+   */
+  weights(rule: string, backends: readonly Backend[], seconds: number | null): number[] {
+    const whole = backends.map(({ weight }) => weight);
+    if (seconds === null) return whole;
+    const known = this.#known.get(rule);
+    const nowMs = this.now();
+    const lengthMs = seconds * 1000;
+    const starting = new Map(backends.map(({ name }): [string, Starting] => {
+      const sinceMs = known?.get(name)?.sinceMs ?? (known === undefined ? -Infinity : nowMs);
+      return [name, { sinceMs, lengthMs, step: stepOf(sinceMs, lengthMs, nowMs) }];
+    }));
+    this.#next.set(rule, starting);
+    const steps = [...starting.values()].map(({ step }) => step);
+    // The same part of each is the whole of each.
+    return steps.every((step) => step === steps[0]) ? whole : whole.map((weight, index) => weight * steps[index]!);
+  }
+
+  /** Whether a share is to grow by now. */
+  get due(): boolean {
+    const nowMs = this.now();
+    return [...this.#known.values()].some((backends) =>
+      [...backends.values()].some(({ sinceMs, lengthMs, step }) => stepOf(sinceMs, lengthMs, nowMs) !== step)
+    );
+  }
+}
+
+function stepOf(sinceMs: number, lengthMs: number, nowMs: number): number {
+  return Math.min(STEPS, 1 + Math.floor((nowMs - sinceMs) / lengthMs * STEPS));
+}

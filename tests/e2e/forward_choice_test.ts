@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { TestNetwork } from "../support/netns.ts";
+import { fatesOf, settled } from "./support/accounts.ts";
+import { type Appliance, startAppliance } from "./support/appliance.ts";
+import { BackendHost, backendName, BOTH, Clients, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
+
+const PORT = 5514;
+const NOTHING_LOST = { lost: 0, wrong: 0, late: 0 };
+const losses = ({ lost, wrong, late }: typeof NOTHING_LOST): typeof NOTHING_LOST => ({ lost, wrong, late });
+
+interface Scene extends AsyncDisposable {
+  readonly network: TestNetwork;
+  readonly host: BackendHost;
+  readonly box: Appliance;
+  put(rule: string): Promise<void>;
+  clients(clients: number, requests?: number): Promise<Clients>;
+}
+
+/** A box with one rule, and three backends that answer. */
+async function setScene(family: Family, rule: string): Promise<Scene> {
+  const stack = new AsyncDisposableStack();
+  try {
+    const network = stack.use(await TestNetwork.create());
+    const host = stack.use(await BackendHost.create(network));
+    for (const number of [1, 2, 3]) await host.serve(family, number);
+    const box = stack.use(
+      await startAppliance(network, (socket) => forwardConfig(socket, [rule]), { favoured: true }),
+    );
+    return {
+      network,
+      host,
+      box,
+      put: async (rule) => {
+        const { code, body } = await box.put(forwardConfig(box.socket, [rule]));
+        assert.equal(code, 200, body);
+      },
+      clients: (clients, requests = 0) =>
+        Clients.start(network, { address: FAMILIES[family].service, port: PORT, clients, requests }),
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+/** A rule with backends by number, each with settings of its own. */
+function ruleOf(family: Family, to: Readonly<Record<number, string>>, more = ""): string {
+  const backends = Object.entries(to).map(([number, settings]) =>
+    `{ address: "${backendName(family, Number(number))}"${settings} }`
+  );
+  return `{ name: web, ports: ${PORT}, action: { forward: { to: [${backends.join(", ")}]${more} } } }`;
+}
+
+const sessionsOf = ({ backends }: Awaited<ReturnType<Appliance["status"]>>, name: string): number | undefined =>
+  backends.find((backend) => backend.name === name)?.sessions;
+
+for (const family of BOTH) {
+  Deno.test(`affinity none: 100,000 packets of one source port are spread by weight, and each is answered: ${family}`, async () => {
+    const weights = { 1: 1, 2: 2, 3: 3 } as const;
+    const to = { 1: "", 2: ", weight: 2", 3: ", weight: 3" };
+    await using scene = await setScene(family, ruleOf(family, to, ", affinity: none"));
+    await using clients = await scene.clients(1, 100_000);
+    const report = await clients.report();
+    assert.deepEqual(losses(report), NOTHING_LOST);
+    for (const [backend, weight] of Object.entries(weights)) {
+      const share = report.answersOf[backend]! / (100_000 * weight / 6);
+      assert.ok(share > 0.99 && share < 1.01, `backend ${backend} has ${share} of its share`);
+    }
+    const status = await settled(scene.box);
+    assert.deepEqual(fatesOf(status, "web"), { forwarded: 100_000 });
+    assert.equal(status.backends.reduce((sum, { sessions }) => sum + sessions, 0), 3, "one with each backend");
+  });
+
+  Deno.test(`answers: 1 ends sessions with their answers: 10,000 queries of one client leave none: ${family}`, async () => {
+    const rule = ruleOf(family, { 1: "", 2: "", 3: "" }, ", answers: 1, idle_timeout: 86400");
+    await using scene = await setScene(family, rule);
+    await using clients = await scene.clients(10_000, 1);
+    const report = await clients.report();
+    assert.deepEqual(losses(report), NOTHING_LOST);
+    await using same = await scene.clients(1, 500);
+    assert.deepEqual(losses(await same.report()), NOTHING_LOST, "a client that asks from the same port each time");
+    const { backends } = await settled(scene.box);
+    assert.deepEqual(backends.map(({ sessions }) => sessions), [0, 0, 0]);
+  });
+
+  Deno.test(`weight 0 under load: a backend gets no new session, its sessions end, and it goes: ${family}`, async () => {
+    const all = { 1: "", 2: "", 3: "" };
+    await using scene = await setScene(family, ruleOf(family, all, ", idle_timeout: 3"));
+    const { box } = scene;
+    const name = backendName(family, 1);
+    await using before = await scene.clients(100);
+    await before.ready();
+    await scene.put(ruleOf(family, { ...all, 1: ", weight: 0" }, ", idle_timeout: 3"));
+    await using after = await scene.clients(100);
+    await after.ready();
+    assert.ok(sessionsOf(await box.status(), name)! > 15, "those it has stay");
+    const first = await before.stop();
+    assert.deepEqual({ ...losses(first), moved: first.moved }, { ...NOTHING_LOST, moved: 0 });
+    assert.ok(first.byBackend[1]! > 15);
+    await box.untilStatus("the end of its sessions", (status) => sessionsOf(status, name) === 0);
+    await scene.put(ruleOf(family, { 2: "", 3: "" }, ", idle_timeout: 3"));
+    await box.untilStatus("its end", (status) => sessionsOf(status, name) === undefined);
+    const second = await after.stop();
+    assert.deepEqual({ ...losses(second), moved: second.moved }, { ...NOTHING_LOST, moved: 0 });
+    assert.equal(second.byBackend[1], undefined);
+  });
+}
+
+Deno.test("affinity source: all sessions of a client go to one backend", async () => {
+  await using scene = await setScene("IPv4", ruleOf("IPv4", { 1: "", 2: "", 3: "" }, ", affinity: source"));
+  await using clients = await scene.clients(300, 1);
+  const report = await clients.report();
+  assert.deepEqual(losses(report), NOTHING_LOST);
+  assert.deepEqual(Object.values(report.byBackend), [300]);
+});
+
+Deno.test("max_sessions: a full backend gets no new session, and new clients are refused where all are full", async () => {
+  const to = { 1: ", max_sessions: 20", 2: ", max_sessions: 40" };
+  await using scene = await setScene("IPv4", ruleOf("IPv4", to));
+  await using clients = await scene.clients(60);
+  await clients.ready();
+  const sessions = (await scene.box.status()).backends.map((backend) => backend.sessions);
+  // Each of the two workers may begin a session before it sees that the other has begun the last one.
+  assert.ok(sessions[0]! >= 20 && sessions[0]! <= 21 && sessions[1]! <= 41, `${sessions}`);
+  await using more = await Clients.start(scene.network, {
+    address: FAMILIES.IPv4.service,
+    port: PORT,
+    clients: 10,
+    requests: 1,
+    timeoutMs: 500,
+  });
+  assert.ok((await more.report()).lost >= 8);
+  assert.deepEqual(losses(await clients.stop()), NOTHING_LOST);
+  const { workers } = await settled(scene.box);
+  assert.ok(workers.reduce((sum, { loop }) => sum + loop.refusedBackends, 0) >= 8);
+});
+
+Deno.test("backup and fail_open: new sessions go to the backup when no other is healthy, and to all when none is", async () => {
+  const health = ", health: { check: udp, interval: 0.1, timeout: 1, rise: 1, fall: 2 }";
+  const to = { 1: "", 2: "", 3: ", backup: true" };
+  await using scene = await setScene("IPv4", ruleOf("IPv4", to, `, fail_open: 50%${health}`));
+  const { box, host } = scene;
+  const backendsOf = async (): Promise<string[]> => {
+    await using clients = await scene.clients(60, 1);
+    return Object.keys((await clients.report()).byBackend);
+  };
+  const untilHealthy = (healthy: readonly boolean[]): Promise<unknown> =>
+    box.untilStatus(
+      `health ${healthy}`,
+      ({ backends }) => `${backends.map((backend) => backend.health?.healthy)}` === `${healthy}`,
+    );
+  await untilHealthy([true, true, true]);
+  assert.deepEqual(await backendsOf(), ["1", "2"]);
+  await host.stop("IPv4", 1);
+  await untilHealthy([false, true, true]);
+  assert.deepEqual(await backendsOf(), ["2"], "one of two is not less than half");
+  await host.stop("IPv4", 2);
+  await untilHealthy([false, false, true]);
+  assert.deepEqual(await backendsOf(), ["3"]);
+  await host.stop("IPv4", 3);
+  await untilHealthy([false, false, false]);
+  const before = fatesOf(await settled(box), "web");
+  await using lost = await Clients.start(scene.network, {
+    address: FAMILIES.IPv4.service,
+    port: PORT,
+    clients: 60,
+    requests: 1,
+    timeoutMs: 300,
+  });
+  await lost.report();
+  const after = fatesOf(await settled(box), "web");
+  assert.equal(after.forwarded! - before.forwarded!, 60, "none is healthy, so all are used");
+  await host.serve("IPv4", 1);
+  await untilHealthy([true, false, false]);
+  assert.deepEqual(await backendsOf(), ["1"]);
+});
