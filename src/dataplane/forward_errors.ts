@@ -12,7 +12,7 @@
  */
 import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
-import { type ReceivedError, translateError } from "../packet/received_error.ts";
+import { type ReceivedError, statedMtu, translateError } from "../packet/received_error.ts";
 import { IPV4, IPV6, portInPacket, UDP, UdpPacket } from "../packet/udp.ts";
 import { arrivalOf, cameBy, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
@@ -23,9 +23,14 @@ import type { Forwarder } from "./forward.ts";
 import { ERRORS_PER_CLIENT, ERRORS_PER_SECOND } from "./icmp_errors.ts";
 import { RateLimit } from "./rate_limit.ts";
 
-const { error_forwarded, error_limited, error_returned, error_unmatched } = FATE;
+const { error_forwarded, error_limited, error_mtu_low, error_returned, error_unmatched } = FATE;
 const { hops_exceeded, no_neighbour, too_big, tx_ring_full, unanswerable, wrong_interface } = FATE;
 const LITTLE = true;
+/**
+ * Bytes. A backend keeps one path MTU for the box's address, which all clients' answers go to: no client may set it
+ * lower than every IPv6 link carries.
+ */
+const LEAST_SHARED_MTU = 1280;
 
 export class ErrorForwarder {
   readonly #forwarder: Forwarder;
@@ -101,6 +106,7 @@ export class ErrorForwarder {
     if (port === 0 && (!isAnswerable(view, outer) || (!cameBy(arrival, way) && isLinkLocal(view, outer)))) {
       return unanswerable;
     }
+    if (port !== 0 && statedMtu(view, outer) < LEAST_SHARED_MTU) return error_mtu_low;
     if (to === from && !maySendBack) return tx_ring_full;
     if (!this.#toBackends.take(now, forwarder.clientOf(session, outer.isIpv6))) return error_limited;
     if (port === 0) {

@@ -335,6 +335,30 @@ for (const family of BOTH) {
     }
   });
 
+  Deno.test(`no client sets the path MTU that a backend has for all clients below 1280 bytes: ${family}`, () => {
+    const kind = "tooBig";
+    const rig = new Rig(family);
+    rig.begin();
+    const { atBackend, atClient } = rig.ends();
+    const about = { ...atClient, payload: new Uint8Array(1400) };
+    for (const parameter of [0, 68, 552, 1279]) {
+      const { fate, sent } = rig.put(errorAbout(rig, about, { kind, parameter }), FRONT);
+      assert.deepEqual([fate, sent], ["error_mtu_low", undefined], `${parameter}`);
+    }
+    for (const parameter of [1280, 1500]) {
+      assert.equal(rig.put(errorAbout(rig, about, { kind, parameter }), FRONT).fate, "error_forwarded");
+    }
+    // Other errors have something else there, or nothing.
+    for (const kind of ["portUnreachable", "timeExceeded", "parameterProblem"] as const) {
+      assert.equal(rig.put(errorAbout(rig, about, { kind, parameter: 0 }), FRONT).fate, "error_forwarded", kind);
+    }
+    // A client's kernel keeps what it learns of the service for itself, and so does a backend that sees each client.
+    assert.equal(rig.put(errorAbout(rig, atBackend, { kind, parameter: 68 }), BACK).fate, "error_returned");
+    const dsr = new Rig(family, { mode: "dsr" });
+    dsr.begin();
+    assert.equal(dsr.put(errorAbout(dsr, atClient, { kind, parameter: 68 }), FRONT).fate, "error_forwarded");
+  });
+
   Deno.test(`errors find their session by each of several translation addresses: ${family}`, () => {
     const rig = new Rig(family);
     const isIpv6 = family === "IPv6";

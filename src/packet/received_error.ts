@@ -23,6 +23,9 @@ const IPV4_CHECKSUM = 10;
 /** By type: a bit for each that is an error. */
 const ICMP_ERRORS = 1 << 3 | 1 << 11 | 1 << 12;
 const ICMPV6_ERRORS = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4;
+/** Type and code; of ICMPv6 the type alone, as receivers ignore its code. */
+const ICMP_FRAGMENTATION_NEEDED = 0x0304;
+const ICMPV6_TOO_BIG = 2;
 const { checksum: UDP_CHECKSUM } = UDP;
 const { source: IPV4_SOURCE, destination: IPV4_DESTINATION } = IPV4;
 const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
@@ -93,6 +96,18 @@ export function readIcmpError(view: DataView, at: number, length: number, out: R
   outer.sourcePort = packet.destinationPort;
   outer.destinationPort = packet.sourcePort;
   return true;
+}
+
+/**
+ * Hot path: no allocation.
+ *
+ * @param outer Of an error that was read.
+ * @returns The path MTU that it states, bytes: 0 where it leaves the receiver to guess, Infinity where it is not about
+ * one.
+ */
+export function statedMtu(view: DataView, { udp: icmp, isIpv6 }: UdpPacket): number {
+  if (isIpv6) return view.getUint8(icmp) === ICMPV6_TOO_BIG ? view.getUint32(icmp + 4) : Infinity;
+  return view.getUint16(icmp) === ICMP_FRAGMENTATION_NEEDED ? view.getUint16(icmp + 6) : Infinity;
 }
 
 /** @returns Offset behind an IPv4 header, or -1 where it is none of this protocol, or of a fragment. */

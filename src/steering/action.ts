@@ -65,6 +65,7 @@ export const ACTION_TABLE = {
       "error_forwarded",
       "error_unmatched",
       "error_limited",
+      "error_mtu_low",
       "interface_gone",
     ],
     answered: true,

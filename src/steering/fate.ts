@@ -55,6 +55,10 @@ export const FATE_TABLE = {
   error_unmatched: { served: false, words: "an ICMP error about a packet that no session has sent" },
   error_limited: { served: false, words: "an ICMP error more than may be sent on in a second" },
   interface_gone: { served: false, words: "the interface that it had to leave by is gone or not attached" },
+  error_mtu_low: {
+    served: false,
+    words: "an ICMP error about an answer that names a path MTU below 1280 bytes, which would be all clients'",
+  },
 } as const satisfies Readonly<Record<string, FateEntry>>;
 
 export type Fate = keyof typeof FATE_TABLE;
