@@ -39,8 +39,9 @@ struct bucket_table {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP); /* aligned to cache lines, then */
 	__uint(max_entries, 1); /* STEER_SOURCE_SETS */
-	__type(key, __u32);
-	__type(value, struct steer_source_set);
+	/* Sizes, not types: the kernel 6.1 takes a map that has types for another than one that userspace made without. */
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct steer_source_set));
 };
 
 /* There from the first rule on that limits its sources. */
