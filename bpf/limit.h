@@ -39,7 +39,7 @@ struct bucket_table {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP); /* aligned to cache lines, then */
 	__uint(max_entries, 1); /* STEER_SOURCE_SETS */
-	/* Sizes, not types: the kernel 6.1 takes a map that has types for another than one that userspace made without. */
+	/* Sizes, not types: to the kernel 6.1, a map with types is another one than that which userspace makes. */
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(struct steer_source_set));
 };
