@@ -26,10 +26,17 @@ const FAN = KEYS + 1;
 const MIN_INDEX_BITS = 16;
 const MAX_INDEX_BITS = 20;
 
-/** Bits of an index for so many intervals: a node for most of its places. */
-function indexBits(intervals: number, perPlace: number): number {
-  const bits = Math.ceil(Math.log2(Math.max(1, intervals / perPlace)));
-  return Math.min(MAX_INDEX_BITS, Math.max(MIN_INDEX_BITS, bits));
+/** Bits of an index with which one node is enough for most places where intervals begin: they are not everywhere. */
+function indexBits({ count, starts }: Intervals, words: number): number {
+  let places = 0;
+  let last = -1;
+  for (let at = 0; at < count * words; at += words) {
+    const place = starts[at]! >>> 32 - MIN_INDEX_BITS;
+    if (place !== last) places++;
+    last = place;
+  }
+  const more = Math.ceil(Math.log2(Math.max(1, count / places / (FAN / 2))));
+  return Math.min(MAX_INDEX_BITS, MIN_INDEX_BITS + more);
 }
 
 /** Writes masks of classes as lines hold them. */
@@ -38,8 +45,8 @@ function putMasks(to: Uint32Array, word: number, { masks }: Intervals): void {
 }
 
 export function packIpv4(intervals: Intervals): PackedLines {
-  const { count, starts, classes, masks } = intervals;
-  const bits = indexBits(count, FAN / 2);
+  const { starts, classes, masks } = intervals;
+  const bits = indexBits(intervals, 1);
   const shift = 32 - bits;
   const width = 2 ** shift;
   const indexLines = 2 ** bits / 16;
@@ -188,7 +195,7 @@ class Ipv6Nodes {
 
 export function packIpv6(intervals: Intervals): PackedLines {
   const { count, starts, classes, masks } = intervals;
-  const bits = indexBits(count, 1);
+  const bits = indexBits(intervals, 4);
   const places = 2 ** bits;
   const indexLines = places / 32;
   const firstNode = indexLines + Math.ceil(masks.length / 32);

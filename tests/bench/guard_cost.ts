@@ -38,7 +38,7 @@ class Varied implements Disposable {
 
   static async load(next: number, lookUp: boolean): Promise<Varied> {
     const object = await Deno.readFile(`${BUILD}/vary_source.bpf.o`);
-    const parameters = new Uint8Array(new Uint32Array([FIRST, SOURCES, STRIDE, lookUp ? 1 : 0]).buffer);
+    const parameters = new Uint8Array(new Uint32Array([FIRST, SOURCES, STRIDE, lookUp ? 1 : 0, 1, 0]).buffer);
     const handle = await loadObject(object, (object) => {
       setInitialValue(findMap(object, ".rodata"), parameters);
       setMaxEntries(findMap(object, "sources"), SOURCES);

@@ -10,6 +10,7 @@ import { forward } from "./forward.ts";
 import { type Machine, renderJson, renderSvg, renderTable } from "./report.ts";
 import { build } from "./rig.ts";
 import { guardCost } from "./guard_cost.ts";
+import { listCost } from "./list_cost.ts";
 import { latency, soak } from "./latency.ts";
 import { reload, scaling, startup } from "./lifecycle.ts";
 import { FULL, QUICK, type Result, type Workload } from "./results.ts";
@@ -23,6 +24,7 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
   forward,
   steering: steeringCost,
   guard: guardCost,
+  lists: listCost,
   scaling,
   reload,
   startup,
