@@ -8,6 +8,9 @@ import { deliveries, type Delivery, type DemoSummary, isPerfect } from "./demo_a
 import { overwriting, upOver } from "./live_screen.ts";
 import { grouped, print, table, write } from "./output.ts";
 
+/** Of a line on paper. */
+const MAX_COLUMNS = 80;
+
 export class DemoScreen {
   readonly #terminal = Deno.stdout.isTerminal();
   #drawn = 0;
@@ -64,7 +67,9 @@ export class DemoScreen {
       const to = moving.map(([worker, rate]) => `worker ${worker} ${grouped(rate).padStart(7)}/s`);
       return `${port} -> ${to.join(" + ") || "nobody"}`;
     });
-    print([`generation ${generation}:`, ...ports].join("   "));
+    const line = [`generation ${generation}:`, ...ports].join("   ");
+    // A change between two looks: a port has packets at two workers.
+    print(line.length <= MAX_COLUMNS ? line : [`generation ${generation}:`, ...ports].join("\n   "));
   }
 }
 
