@@ -176,7 +176,8 @@ __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 place)
 	__u32 address_at = place & 0x3fff, address_words = place & PLACE_IPV6 ? 8 : 2;
 	__u32 table = READ_ONCE_U32(steering_control.active_table);
 	const struct steer_port_entry *entry = entry_of(table, port);
-	__u32 answer;
+	struct steer_rule_counters *counters;
+	__u32 answer, rule;
 
 	if (entry->action == STEER_ACTION_NONE)
 		return decided(STEER_REASON_FRAGMENT);
@@ -196,6 +197,10 @@ __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 place)
 		return decided(STEER_REASON_FRAGMENT);
 	if (entry->action == STEER_ACTION_DROP)
 		return decide_here(ctx, entry->rule, entry->action);
+	rule = entry->rule;
+	counters = bpf_map_lookup_elem(&rule_counters, &rule);
+	if (counters)
+		counters->fragment_packets++;
 	return decided(STEER_REASON_FRAGMENT_DROPPED);
 }
 

@@ -341,6 +341,7 @@ struct steer_rule_counters {
 	__u64 delivered_bytes;
 	__u64 answered_packets; /* of those delivered: what local programs sent back, counted at tc */
 	__u64 answered_bytes;
+	__u64 fragment_packets; /* first fragments that were dropped: beside their reason, which is no rule's */
 };
 
 /* Key of delivered_flows: a client and the local program it is delivered to. An IPv4 address is in the first word. */

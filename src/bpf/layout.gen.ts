@@ -260,7 +260,7 @@ export const REASON = {
 
 /** Byte offsets in `struct steer_rule_counters`. */
 export const RULE_COUNTERS = {
-  size: 80,
+  size: 88,
   redirectedPackets: 0,
   redirectedBytes: 8,
   droppedPackets: 16,
@@ -271,6 +271,7 @@ export const RULE_COUNTERS = {
   deliveredBytes: 56,
   answeredPackets: 64,
   answeredBytes: 72,
+  fragmentPackets: 80,
 } as const;
 
 /** Byte offsets in `struct steer_rule_guard`. */

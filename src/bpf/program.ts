@@ -120,6 +120,7 @@ export const RULE_COUNTER_FIELDS = [
     GUARD_COUNTERS.observed,
     GUARD_COUNTERS.overTotal,
   ].map((offset) => ({ map: "guards", word: offset / 8 }) as const),
+  { map: "rules", word: RULE_COUNTERS.fragmentPackets / 8 },
 ] as const;
 
 /** Where in those numbers packets are. */
@@ -138,6 +139,9 @@ export const ANSWERED_PACKETS = 8;
 export const OBSERVED_PACKETS = 13;
 /** Of those that are limited or observed, packets over what the rule takes in total. */
 export const OVER_TOTAL_PACKETS = 14;
+
+/** Where the first fragments are that were dropped: they also have a reason of their own, which is no rule's. */
+export const FRAGMENT_PACKETS = 15;
 
 /** Reasons that are a rule's, and where its packets are. */
 const RULE_REASONS = [

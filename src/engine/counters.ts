@@ -6,6 +6,7 @@
  */
 import { REASON } from "../bpf/layout.gen.ts";
 import {
+  FRAGMENT_PACKETS,
   OBSERVED_PACKETS,
   OVER_TOTAL_PACKETS,
   RULE_COUNTER_FIELDS,
@@ -35,6 +36,8 @@ export interface RuleCounts {
   /** To local programs; and what these answered. */
   readonly delivered: PacketsBytes;
   readonly answered: PacketsBytes;
+  /** First fragments that were dropped, which no other of these numbers contains. */
+  readonly fragments: number;
   readonly workers: readonly WorkerRuleCounts[];
 }
 
@@ -81,6 +84,8 @@ export interface PacketSums {
   readonly sessionsFull: Float64Array;
   readonly tooBig: Float64Array;
   readonly txRingFull: Float64Array;
+  /** By rule slot: first fragments that the XDP programs dropped. */
+  readonly fragments: Float64Array;
 }
 
 /** What is counted of a steered interface. */
@@ -152,12 +157,14 @@ export class RuleTotals {
       sessionsFull: slots(),
       tooBig: slots(),
       txRingFull: slots(),
+      fragments: slots(),
     };
   }
 
   /** Fills `sums` with the packets until now: the same numbers as {@linkcode read}, without bytes. */
   readSums(sums: PacketSums): void {
-    const { received, dropped, passed, byPlace, byFate, byReason, uncovered, sessionsFull, tooBig, txRingFull } = sums;
+    const { received, dropped, passed, byPlace, byFate, byReason, uncovered } = sums;
+    const { sessionsFull, tooBig, txRingFull, fragments } = sums;
     for (const array of Object.values(sums)) array.fill(0);
     const queueEnds = this.#queueEnds;
     const used = this.slots.used;
@@ -188,16 +195,18 @@ export class RuleTotals {
         const at = slot * KERNEL_NUMBERS;
         for (const field of DROPPED) dropped[slot] = dropped[slot]! + kernel[at + field]!;
         passed[slot] = passed[slot]! + kernel[at + RULE_PACKETS.passed]! + kernel[at + RULE_PACKETS.delivered]!;
+        fragments[slot] = fragments[slot]! + kernel[at + FRAGMENT_PACKETS]!;
       }
       const reasons = program.readXdpCounters(kernel).byReason;
       reasons.forEach((packets, reason) => byReason[reason]! += packets);
       uncovered[index] = reasons[REASON.UNCOVERED_QUEUE]!;
     });
     for (const [slot, base] of this.#base) {
-      const { workers, dropped: drops, guarded, passed: passes, delivered } = this.#counts("", base);
+      const { workers, dropped: drops, guarded, passed: passes, delivered, fragments: cut } = this.#counts("", base);
       for (const worker of workers) for (const packets of worker.received) received[slot] = received[slot]! - packets;
       dropped[slot] = dropped[slot]! - drops.packets - guarded.denied - guarded.banned - guarded.limited;
       passed[slot] = passed[slot]! - passes.packets - delivered.packets;
+      fragments[slot] = fragments[slot]! - cut;
     }
   }
 
@@ -271,6 +280,7 @@ export class RuleTotals {
       delivered: pair(),
       answered: pair(),
       guarded,
+      fragments: kernel[FRAGMENT_PACKETS]!,
     };
   }
 }

@@ -167,8 +167,9 @@ export class History implements Disposable {
       rules: [...this.rules.map(({ name }) => name), ANSWERS].flatMap((rule) => {
         const slot = this.appliance.counts.slotOf(rule);
         if (slot === undefined) return [];
-        const [received, sessionsFull] = [sums.received[slot]!, sums.sessionsFull[slot]!];
-        return { rule, received, sessionsFull, tooBig: sums.tooBig[slot]!, txRingFull: sums.txRingFull[slot]! };
+        const [received, sessionsFull, tooBig] = [sums.received[slot]!, sums.sessionsFull[slot]!, sums.tooBig[slot]!];
+        const [txRingFull, fragments] = [sums.txRingFull[slot]!, sums.fragments[slot]!];
+        return { rule, received, sessionsFull, tooBig, txRingFull, fragments };
       }),
       refused: { rows: sumOf("refused_rows"), ports: sumOf("refused_ports"), backends: sumOf("refused_backends") },
     };

@@ -106,6 +106,11 @@ export const METRICS = {
     "worker",
     "fate",
   ),
+  xdpsteer_rule_dropped_fragments_total: counter(
+    "First fragments to a rule's ports, or of its backends' answers (rule \"(answers)\"), that the XDP program dropped; " +
+      "of rules that forward, and of others that had some",
+    "rule",
+  ),
   xdpsteer_rule_guarded_packets_total: counter(
     "Packets that a rule's guard dropped in the XDP program (mode enforce), or would have dropped and let through " +
       "(observe), by reason: denied, banned, limited",

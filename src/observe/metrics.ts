@@ -10,6 +10,7 @@ import { interfaceIsUp, processStats } from "../host/process_stats.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import { outputState } from "../stderr.ts";
 import { SOCKET_COUNTERS, tells } from "../xsk/socket_counters.ts";
+import { ANSWERS } from "../steering/slots.ts";
 import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerStatus } from "./snapshot.ts";
 
 /** Label value of packets whose fate was decided in the XDP program. */
@@ -119,7 +120,7 @@ function placeLabels(interfaces: readonly InterfaceStatus[]): LabelsOf {
 }
 
 function addRule(out: Exposition, status: RuleStatus, labelsOf: LabelsOf): void {
-  const { name, workers, dropped, passed, delivered, answered, guarded } = status;
+  const { name, workers, dropped, passed, delivered, answered, guarded, fragments } = status;
   const rule = labels({ rule: name });
   const inKernel = `${rule},worker="${IN_KERNEL}"`;
   for (const [fate, { packets, bytes }] of Object.entries({ dropped, passed, delivered })) {
@@ -135,6 +136,9 @@ function addRule(out: Exposition, status: RuleStatus, labelsOf: LabelsOf): void 
   if (overTotal > 0) out.add("xdpsteer_rule_over_total_packets_total", overTotal, rule);
   if (observed > 0) {
     out.add("xdpsteer_rule_guarded_packets_total", observed, `${rule},reason="limited",mode="observe"`);
+  }
+  if (fragments > 0 || status.action === "forward" || name === ANSWERS) {
+    out.add("xdpsteer_rule_dropped_fragments_total", fragments, rule);
   }
   if (delivered.packets > 0) {
     out.add("xdpsteer_rule_answered_packets_total", answered.packets, rule);

@@ -139,6 +139,7 @@ function scrape(box: FakeAppliance, reloads: Parameters<typeof renderMetrics>[1]
 Deno.test("renderMetrics() has a sample of each metric in the table, and no other", () => {
   const box = busyBox();
   for (const what of ["denied", "overTotal"] as const) box.guard(0, "game", what, 1);
+  box.cut(0, "game", 1);
   const list = { name: "bad", entries: 7, badLines: 1, firstBad: "", error: "", successMs: 1e12 };
   box.steering.lists = [list, { ...list, name: "none", successMs: null }];
   const names = new Set([...scrape(box).keys()].map((key) => parseSample(key).name));
@@ -160,6 +161,16 @@ Deno.test("renderMetrics() tells what guards dropped, by rule and reason, and of
     const at = { interface: "no-such0", verdict: "drop", reason };
     assert.equal(sumOf(metrics, "xdpsteer_xdp_packets_total", at), guarded[reason]);
   }
+});
+
+Deno.test("renderMetrics() tells the fragments of a rule, which are packets with a reason of their own", () => {
+  const box = busyBox();
+  const seen = sumOf(scrape(box), "xdpsteer_xdp_seen_packets_total");
+  box.cut(0, "game", 7);
+  const metrics = scrape(box);
+  assert.equal(sumOf(metrics, "xdpsteer_rule_dropped_fragments_total", { rule: "game" }), 7);
+  assert.equal(sumOf(metrics, "xdpsteer_xdp_packets_total", { verdict: "drop", reason: "fragment_dropped" }), 7);
+  assert.equal(sumOf(metrics, "xdpsteer_xdp_seen_packets_total"), seen + 7);
 });
 
 Deno.test("renderMetrics() tells the numbers of the snapshot", () => {

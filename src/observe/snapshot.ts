@@ -82,6 +82,8 @@ export interface RuleStatus {
   /** To local programs on another port; and what these have answered. */
   readonly delivered: PacketsBytes;
   readonly answered: PacketsBytes;
+  /** First fragments that were dropped, which no other of these numbers contains. */
+  readonly fragments: number;
   readonly workers: readonly {
     readonly worker: number;
     readonly fates: Readonly<Record<string, PacketsBytes>>;
@@ -196,6 +198,7 @@ export function ruleStatus(
     guarded: counts.guarded,
     delivered: counts.delivered,
     answered: counts.answered,
+    fragments: counts.fragments,
     workers: counts.workers.map(({ fates, received }, worker) => ({
       worker,
       fates: Object.fromEntries(FATES.map((name, index) => [name, fates[index]!])),

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Problem } from "../../src/observe/problems/kinds.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import { buildIcmpError, ICMP_ERROR, ipPacketOf } from "../../src/traffic/icmp_frames.ts";
 import { INTERFACES, IPV4, IPV6, MACS, TestNetwork } from "../support/netns.ts";
@@ -7,6 +8,7 @@ import { startAppliance } from "./support/appliance.ts";
 import { BACK, BACKEND_PORT, backendAddress, BackendHost, BOTH, FAMILIES, type Family } from "./support/backends.ts";
 import { defaultConfig } from "./support/defaults.ts";
 import { Program } from "./support/programs.ts";
+import { until } from "./support/wait.ts";
 
 const CLIENT = { IPv4: IPV4.client, IPv6: IPV6.client } as const;
 const SERVICE = { IPv4: IPV4.steer, IPv6: IPV6.steer } as const;
@@ -91,6 +93,8 @@ for (const family of BOTH) {
       run(SEND_FRAME, JSON.stringify([INTERFACES.client, attack(family, mtu)]));
     const ask = (size: number, times: number, wait: number): Promise<string> =>
       run(ASK, SERVICE[family], `${SERVICE_PORT}`, `${size}`, `${times}`, `${wait}`);
+    const listed = async (): Promise<Problem[]> =>
+      (JSON.parse((await box.request("GET", "/v1/problems")).body) as { problems: Problem[] }).problems;
     const learned = (): Promise<string> => host.exec(["ip", "route", "get", BOX[family]]);
 
     await test.step("before: every answer that the links carry arrives", async () => {
@@ -113,6 +117,22 @@ for (const family of BOTH) {
       await box.untilStatus("an error", (status) => fatesOf(status, "web").error_forwarded === 2);
       assert.match(await learned(), /mtu 1280/);
       assert.equal(await ask(UNCUT[family], ASKED, 30), `${ASKED}`);
+    });
+
+    await test.step("larger answers are cut, and the list of problems says so until they arrive again", async () => {
+      let answered = "";
+      const problem = await until("the problem", async () => {
+        const found = (await listed()).find(({ kind }) => kind === "packets_too_big");
+        if (found === undefined) answered += await ask(LARGE, 10, 0.01);
+        return found;
+      });
+      assert.match(answered, /^0+$/);
+      assert.match(problem.subject.name, /^\(answers/);
+      assert.match(problem.message, /^\d+ % of .* came in fragments, which are not steered$/);
+      await host.exec(["ip", "route", "flush", "cache"]);
+      await host.exec(["ip", "-6", "route", "flush", "cache"]);
+      await until("its end", async () => (await listed()).every(({ kind }) => kind !== "packets_too_big"));
+      assert.equal(await ask(LARGE, ASKED, 30), `${ASKED}`);
     });
   });
 }

@@ -8,6 +8,7 @@ import type { AskedAppliance } from "../../src/api/wire.ts";
 import type { BackendStatus, RuleBackends } from "../../src/backends/status.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
 import {
+  FRAGMENT_PACKETS,
   OBSERVED_PACKETS,
   OVER_TOTAL_PACKETS,
   RULE_COUNTER_FIELDS,
@@ -72,6 +73,11 @@ export class FakeProgram {
   countGuarded(slot: number, what: GuardedWhat, packets: number): void {
     const at = { ...RULE_PACKETS, observed: OBSERVED_PACKETS, overTotal: OVER_TOTAL_PACKETS }[what];
     this.#rules[slot * FIELDS + at]! += packets;
+  }
+
+  countFragments(slot: number, packets: number): void {
+    this.#rules[slot * FIELDS + FRAGMENT_PACKETS]! += packets;
+    this.countReason("FRAGMENT_DROPPED", packets);
   }
 
   countReason(reason: Exclude<keyof typeof REASON, "COUNT">, packets: number): void {
@@ -290,6 +296,11 @@ export class FakeAppliance implements AskedAppliance {
   /** Packets of a rule that its guard dropped in the XDP program, or only observed. */
   guard(networkInterface: number, rule: string, what: GuardedWhat, packets: number): void {
     this.interfaces[networkInterface]!.program.countGuarded(this.#slot(rule), what, packets);
+  }
+
+  /** First fragments to a rule's ports that the XDP program dropped. */
+  cut(networkInterface: number, rule: string, packets: number): void {
+    this.interfaces[networkInterface]!.program.countFragments(this.#slot(rule), packets);
   }
 
   #slot(rule: string): number {

@@ -112,6 +112,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
         dropped: action === "drop" ? counts : NONE,
         passed: NONE,
         guarded: { denied: 0, banned: 0, limited: 0, observed: 0, overTotal: 0 },
+        fragments: 0,
         delivered: NONE,
         answered: NONE,
         workers: Array.from({ length: workers }, (_, worker) => ({

@@ -38,6 +38,8 @@ export interface RuleLosses {
   readonly sessionsFull: number;
   readonly tooBig: number;
   readonly txRingFull: number;
+  /** First fragments that the XDP program dropped; workers have not received them. */
+  readonly fragments: number;
 }
 
 /**
@@ -46,15 +48,18 @@ export interface RuleLosses {
  */
 const LATELY_MS = 700;
 
-/** Packets too large are told of from this share of a rule's packets on, and not of single ones: path MTU discovery. */
-const TOO_BIG_SHARE = 0.01;
-const TOO_BIG_PACKETS = 5;
+/**
+ * Packets too large, and fragments, are told of from this share of a rule's packets on. Single ones are path MTU
+ * discovery.
+ */
+const TOLD_SHARE = 0.01;
+const TOLD_PACKETS = 5;
 const SHARE_MS = 10_000;
 
 /** Counters by name, with when they last grew; and shares of a rule's packets. */
 export class Growth {
   readonly #counters = new Map<string, { count: number; grewMs: number }>();
-  readonly #spans = new Map<string, { sinceMs: number; tooBig: number; received: number; share: number }>();
+  readonly #spans = new Map<string, { sinceMs: number; lost: number; all: number; share: number }>();
 
   /** Takes note of a counter. @returns whether it grew lately. What it had when it is first seen is no growth. */
   grew(key: string, count: number, nowMs: number): boolean {
@@ -68,17 +73,17 @@ export class Growth {
     return nowMs - counter.grewMs <= LATELY_MS;
   }
 
-  /** Takes note of a rule's packets. @returns The share of those too large in the last ten seconds; 0: too small. */
-  tooBigShare({ rule, tooBig, received }: RuleLosses, nowMs: number): number {
-    const span = this.#spans.get(rule);
-    if (span === undefined || received < span.received || tooBig < span.tooBig) {
-      this.#spans.set(rule, { sinceMs: nowMs, tooBig, received, share: 0 });
+  /** Takes note of a rule's packets. @returns The share of those lost in the last ten seconds; 0: too small. */
+  share(key: string, lost: number, all: number, nowMs: number): number {
+    const span = this.#spans.get(key);
+    if (span === undefined || all < span.all || lost < span.lost) {
+      this.#spans.set(key, { sinceMs: nowMs, lost, all, share: 0 });
       return 0;
     }
     if (nowMs - span.sinceMs >= SHARE_MS) {
-      const [packets, all] = [tooBig - span.tooBig, received - span.received];
-      const share = packets >= TOO_BIG_PACKETS && packets >= all * TOO_BIG_SHARE ? packets / all : 0;
-      Object.assign(span, { sinceMs: nowMs, tooBig, received, share });
+      const [packets, of] = [lost - span.lost, all - span.all];
+      const share = packets >= TOLD_PACKETS && packets >= of * TOLD_SHARE ? packets / of : 0;
+      Object.assign(span, { sinceMs: nowMs, lost, all, share });
     }
     return span.share;
   }
@@ -114,8 +119,7 @@ export function lossProblems(
         fix: full.map((bound) => BOUND_WORDS[bound].remedy).join("; or "),
       });
     }
-    const share = growth.tooBigShare(losses, nowMs);
-    if (share > 0) problems.push(tooBigProblem(rule, share));
+    problems.push(...tooBigProblems(losses, growth, nowMs));
     if (growth.grew(`tx_ring_full ${rule}`, txRingFull, nowMs)) {
       problems.push({
         kind: "answers_lost",
@@ -128,18 +132,37 @@ export function lossProblems(
   return problems;
 }
 
-function tooBigProblem(rule: string, share: number): FoundProblem {
-  const [whose, where] = rule === ANSWERS ? ["the backends' answers", "clients"] : [`rule ${rule}`, "backends"];
-  const percent = Math.min(100, Math.round(100 * share));
-  return {
+/** Packets that are larger than the way out allows, and those that came in fragments because of that. */
+function tooBigProblems(losses: RuleLosses, growth: Growth, nowMs: number): FoundProblem[] {
+  const { rule, tooBig, fragments } = losses;
+  const all = losses.received + fragments;
+  const large = growth.share(`too_big ${rule}`, tooBig, all, nowMs);
+  const cut = growth.share(`fragments ${rule}`, fragments, all, nowMs);
+  if (large + cut === 0) return [];
+  const isAnswers = rule === ANSWERS;
+  const [whose, where] = isAnswers ? ["the backends' answers", "clients"] : [`rule ${rule}`, "backends"];
+  const percent = (share: number): string => `${Math.min(100, Math.round(100 * share))} %`;
+  const reasons = [
+    ...large === 0 ? [] : [`they are larger than the MTU or the chunks of the way to the ${where}`],
+    ...cut === 0 ? [] : [`they ${large === 0 ? "" : `(${percent(cut)}) `}came in fragments, which are not steered`],
+  ];
+  return [{
     kind: "packets_too_big",
     subject: rule,
-    message: `${percent} % of the packets of ${whose} are dropped: they are larger than the MTU or the chunks of the ` +
-      `way to the ${where}`,
-    fix: "set the same mtu (ip link set) and umem: { chunk_size } on both interfaces, or a smaller mtu where the " +
-      "packets are made: xdpsteer does not fragment, and a sender of IPv4 without DF is not told the size",
-  };
+    message: `${percent(large + cut)} of the packets of ${whose} are dropped: ${reasons.join("; or ")}`,
+    fix: large === 0 ? (isAnswers ? CUT_ANSWERS : CUT_PACKETS) : TOO_BIG,
+  }];
 }
+
+const TOO_BIG =
+  "set the same mtu (ip link set) and umem: { chunk_size } on both interfaces, or a smaller mtu where the " +
+  "packets are made: xdpsteer does not fragment, and a sender of IPv4 without DF is not told the size";
+const CUT_ANSWERS =
+  "ip route get BOX on a backend shows the path MTU that it has learned for the box, which all clients " +
+  "share: let its program answer with at most 1232 bytes, or lock it there (ip route replace ... mtu lock 1500)";
+const CUT_PACKETS =
+  "let the senders make smaller datagrams than their MTU; or fragments: pass, if the kernel stack is to " +
+  "have them";
 
 function queueProblems(
   losses: QueueLosses,

@@ -128,7 +128,7 @@ Deno.test("backendProblems() says nothing of a backend that no rule names, whate
   assert.deepEqual(backendProblems([status(gone)]), []);
 });
 
-const RULE: RuleLosses = { rule: "dns", received: 0, sessionsFull: 0, tooBig: 0, txRingFull: 0 };
+const RULE: RuleLosses = { rule: "dns", received: 0, sessionsFull: 0, tooBig: 0, txRingFull: 0, fragments: 0 };
 const NO_COUNTS: LossCounts = {
   uncovered: new Map(),
   queues: [],
@@ -207,6 +207,28 @@ Deno.test("lossProblems() tells of packets too large when they are a part of a r
   assert.deepEqual(after(10, ["dns", 2505, 534], [ANSWERS, 404, 104]), [dns(100)], "all of few");
   assert.deepEqual(after(1, ["dns", 0, 534]), [], "another rule of this name");
   assert.deepEqual(after(10, ["dns", 10, 534]), []);
+});
+
+Deno.test("lossProblems() tells of fragments as a part of all packets, and what to do on which side", () => {
+  const growth = new Growth();
+  const at = (nowMs: number, received: number, tooBig: number, fragments: number): (string | undefined)[][] =>
+    lossProblems(
+      { ...NO_COUNTS, rules: ["dns", ANSWERS].map((rule) => ({ ...RULE, rule, received, tooBig, fragments })) },
+      growth,
+      nowMs,
+      () => false,
+    ).map(({ kind, subject, message, fix }) => [kind, subject, message, fix]);
+  assert.deepEqual(at(0, 100, 5, 5), []);
+  assert.deepEqual(at(10_000, 1100, 5, 9), [], "fewer than five");
+  const [[, dns, message, fix], [, , ofAnswers, fixOfAnswers]] = at(20_000, 1175, 5, 34) as [string[], string[]];
+  assert.equal(dns, "dns");
+  assert.equal(message, "25 % of the packets of rule dns are dropped: they came in fragments, which are not steered");
+  assert.match(fix!, /fragments: pass/);
+  assert.match(ofAnswers!, /^25 % of the packets of the backends' answers are dropped: they came in fragments/);
+  assert.match(fixOfAnswers!, /1232 bytes.*mtu lock 1500/);
+  const [both] = at(30_000, 1225, 30, 84);
+  assert.match(both![2]!, /^75 % .* are dropped: they are larger than .*; or they \(50 %\) came in fragments/);
+  assert.deepEqual(at(40_000, 1325, 30, 84), []);
 });
 
 Deno.test("lossProblems() does not ask for larger rings where a worker stood still", () => {

@@ -151,7 +151,7 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "rule",
     words:
-      "in 10 s at least 5 packets of a rule, or answers of its backends, and 1 % of all, were larger than the way out allows",
+      "in 10 s at least 5 packets of a rule, or answers of its backends, and 1 % of all, were larger than the way out allows, or came in fragments",
     remedy: "[Packets are too big](#packets-are-too-big)",
     alert: "XdpsteerPacketsTooBig",
   },

@@ -121,6 +121,17 @@ Deno.test("Problems tells for ten seconds of packets too large that the history 
   assert.deepEqual(kinds(api), []);
 });
 
+Deno.test("Problems tells of packets that came in fragments, which no worker has received", async () => {
+  using api = new FakeApi();
+  await api.timers.pass(500);
+  api.appliance.cut(0, "game", 7);
+  api.seconds.pass();
+  await api.timers.pass(10_000);
+  const [problem] = api.problems.list();
+  assert.deepEqual([problem!.kind, problem!.subject.name], ["packets_too_big", "game"]);
+  assert.match(problem!.message, /^100 % of the packets of rule game are dropped: they came in fragments/);
+});
+
 Deno.test("Problems reads losses between two samples of the history, so that no end is told late", async () => {
   using api = new FakeApi();
   await api.timers.pass(500);
