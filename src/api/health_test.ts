@@ -12,7 +12,7 @@ async function health(api: FakeApi, url: string): Promise<Health> {
 
 /** A rule without a usable backend, for longer than a start takes. */
 async function deadRule(api: FakeApi, rule: string): Promise<void> {
-  const backends = [{ name: "10.0.0.1:53", isIpv6: false, healthy: false, noWay: null }] as const;
+  const backends = [{ name: "10.0.0.1:53", isIpv6: false, healthy: false, takesNew: true, noWay: null }] as const;
   api.appliance.ruleBackends = [{ rule, noneLeft: "drop", backends }];
   await api.timers.pass(2000);
 }

@@ -19,6 +19,7 @@ const METHODS = {
   "/v1/stream": ["GET"],
   "/v1/sources": ["GET"],
   "/v1/ports": ["GET", "POST", "DELETE"],
+  "/v1/backends": ["GET", "POST"],
   "/v1/reload": ["POST"],
   "/v1/bans": ["GET", "POST", "DELETE"],
 } as const;

@@ -56,6 +56,10 @@ const HANDLERS: Readonly<Record<Exclude<Path, "/">, Readonly<Record<string, Hand
     POST: async (...words) => await (await import("./ports.ts")).set(...words),
     DELETE: async (...words) => await (await import("./ports.ts")).unset(...words),
   },
+  "/v1/backends": {
+    GET: async (options) => (await import("./backends.ts")).list(options),
+    POST: async (...words) => await (await import("./backends.ts")).act(...words),
+  },
   "/v1/reload": {
     POST: async (...words) => await (await import("./config.ts")).reload(...words),
   },

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 
 import { countRule } from "../../tests/support/fake_appliance.ts";
+import { QUIET_BACKEND } from "../../tests/support/backend_status.ts";
 import { FakeApi } from "../../tests/support/fake_api.ts";
 import { ThreadHere } from "../../tests/support/thread_here.ts";
 import { configureLog, logger } from "../log.ts";
@@ -182,6 +183,8 @@ Deno.test("a stream tells of backends, those in trouble and those that leave fir
     name: `10.0.0.${index}:53`,
     rules: index === 140 ? [] : ["dns"],
     sessions: index,
+    ...QUIET_BACKEND,
+    ...(index === 140 ? { drain: { by: "file" as const, since: null, until: null, movedTo: null } } : {}),
     leavingSeconds: index === 140 ? 5 : null,
     health: null,
     nextHop,

@@ -6,6 +6,7 @@
 import type { Appliance } from "../appliance/appliance.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import type { SourceWatch } from "../guard/source_watch.ts";
+import type { Forwarding } from "../backends/forwarding.ts";
 import type { WorkerPool } from "../engine/workers.ts";
 import type { Bans } from "../guard/bans.ts";
 import type { History } from "../observe/history.ts";
@@ -17,6 +18,9 @@ import type { Answer } from "./question.ts";
 /** What requests ask of the appliance. */
 export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "alive" | "ready" | "stage"> {
   readonly sources: Pick<SourceWatch, "ask">;
+  readonly steering: ObservedAppliance["steering"] & {
+    readonly forwarding: ObservedAppliance["steering"]["forwarding"] & Pick<Forwarding, "hold">;
+  };
   readonly workers: ObservedAppliance["workers"] & Pick<WorkerPool, "heapKib">;
   readonly bans: ObservedAppliance["bans"] & Pick<Bans, "add" | "list" | "remove">;
 }

@@ -390,6 +390,7 @@ export class Reloader {
     this.#unsaved = isDeepStrictEqual(next.steering, this.#filed) ? [] : diffRules(this.#filed, next.steering);
     const result = applied.generation === before ? "unchanged" : "applied";
     this.#record(result, applied.changes.join("; "));
+    if (applied.kept !== undefined) log.info("Kept as before: {kept}", { kept: applied.kept });
     if (result === "applied") {
       this.#putBy = by;
       this.#put = { date: this.#timers.date(), atMs: this.#timers.now() };

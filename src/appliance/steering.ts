@@ -37,6 +37,8 @@ export interface Applied {
   readonly generation: number;
   /** One line per rule added (+), removed (-) or changed (~). Empty when nothing differed: no flip was made. */
   readonly changes: readonly string[];
+  /** What an operator has done by hand to backends, which goes on as before, in words. */
+  readonly kept?: readonly string[];
   /** From the flip to the end of the comparison with what the kernel has. */
   readonly elapsedMs: number;
 }
@@ -149,7 +151,8 @@ export class Steering implements AsyncDisposable {
   ): Promise<Applied> {
     const before = [this.#configured, this.#addresses, this.#guard];
     if (this.#generation > 0 && await areSame([configured, addresses, guard], before)) {
-      return { generation: this.#generation, changes: [], elapsedMs: 0 };
+      const kept = this.forwarding.held;
+      return { generation: this.#generation, changes: [], elapsedMs: 0, ...(kept.length === 0 ? {} : { kept }) };
     }
     const { forwarding, portTable, retirement, slots } = this.#options;
     const generation = this.#generation + 1;
@@ -191,7 +194,8 @@ export class Steering implements AsyncDisposable {
     forwarding.begin();
     if (captures !== undefined) this.#captured = captures.begin();
     void this.#settle(generation);
-    return { generation, changes: words, elapsedMs };
+    const kept = forwarding.held;
+    return { generation, changes: words, elapsedMs, ...(kept.length === 0 ? {} : { kept }) };
   }
 
   /**

@@ -30,6 +30,7 @@ import type { Backend as ConfiguredBackend, Forward } from "../steering/forward.
 import { checkOf } from "./health/backend_checks.ts";
 import type { CheckedBackend } from "./health/checks.ts";
 import type { FrameDevice, NextHop, NextHopSource, NoRoute } from "./next_hop/next_hops.ts";
+import type { Holds } from "./holds.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
 import { takingOf } from "./shares.ts";
 import { SlowStart } from "./slow_start.ts";
@@ -75,6 +76,8 @@ export interface Forwards {
   /** By name: all that have a row, those too that are only kept for the sessions they have. */
   readonly backends: ReadonlyMap<string, Backend>;
   readonly sources: readonly Source[];
+  /** By backend's name. */
+  readonly holds: Holds;
 }
 
 /** Whether a rule takes one of its backends to be healthy. */
@@ -118,7 +121,7 @@ export class ForwardWriter {
    */
   write(
     table: ForwardTable,
-    { rules, retired, backends, sources }: Forwards,
+    { rules, retired, backends, sources, holds }: Forwards,
     nextHops: NextHopSource,
     health: Health,
   ): void {
@@ -127,6 +130,9 @@ export class ForwardWriter {
     for (const backend of backends.values()) {
       rows.add(backend.row);
       this.#writeBackend(table, backend, nextHops);
+      const { to = null } = holds.get(backend.spec.name) ?? {};
+      const target = to === null ? undefined : backends.get(to);
+      table.backends[backendAt(backend.row) + BACKEND.moveTo] = target?.leftMs === undefined ? target?.row ?? 0 : 0;
     }
     const { backends: words } = table;
     for (let row = 0; row < BACKEND_ROWS; row++) {
@@ -143,7 +149,7 @@ export class ForwardWriter {
     writeArrivals(table.arrivals, mtus, [...backends.values()].map(({ arrival }) => arrival));
     this.#writeLimits(table, rules, backends);
     this.slowStart.begin();
-    this.#writeRules(table, [...rules, ...retired], backends, health);
+    this.#writeRules(table, [...rules, ...retired], backends, health, holds);
     this.slowStart.end();
   }
 
@@ -220,7 +226,9 @@ export class ForwardWriter {
     rules: readonly ForwardRule[],
     known: ReadonlyMap<string, Backend>,
     health: Health,
+    holds: Holds,
   ): void {
+    const mayKeep = (name: string): boolean => holds.get(name)?.kind !== "move";
     const { forwardOfRule, forwards, maglev, usable } = table;
     const filled = this.#filled.get(table) ?? new Map<number, string>();
     this.#filled.set(table, filled);
@@ -233,13 +241,16 @@ export class ForwardWriter {
       forwards[at + FORWARD.mode] = FORWARD_MODE[spec.mode];
       forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
       // Sessions with backends that the rule does not name any more go on while all checks of those succeed.
-      for (const backend of known.values()) usable[usableAt(index) + backend.row] = allSucceed(backend, health) ? 1 : 0;
+      for (const backend of known.values()) {
+        const mayUse = allSucceed(backend, health) && mayKeep(backend.spec.name);
+        usable[usableAt(index) + backend.row] = mayUse ? 1 : 0;
+      }
       let choice = choiceOf(spec);
       for (const isIpv6 of [false, true]) {
-        const taking = takingOf(spec, isIpv6, health);
+        const taking = takingOf(spec, isIpv6, health, holds);
         for (const backend of spec.to) {
           if (backend.address.includes(":") !== isIpv6) continue;
-          const mayUse = taking.failsOpen || isHealthy(spec, backend, health);
+          const mayUse = (taking.failsOpen || isHealthy(spec, backend, health)) && mayKeep(backend.name);
           usable[usableAt(index) + known.get(backend.name)!.row] = mayUse ? 1 : 0;
         }
         const weights = this.slowStart.weights(`${slot} ${isIpv6}`, taking.backends, spec.slowStart);

@@ -22,6 +22,8 @@ import type { Rule } from "../steering/rule.ts";
 import { type Backend, type ForwardRule, type Forwards, ForwardWriter, type Health } from "./forward_writer.ts";
 import { checksOf, eachOnce } from "./health/backend_checks.ts";
 import type { CheckedBackend, HealthSource } from "./health/checks.ts";
+import { BackendFlows } from "./flow.ts";
+import { type HoldOrder, holdWarnings, holdWords, orderHold } from "./holds.ts";
 import { settleLeaving } from "./leaving.ts";
 import type { NextHopSource } from "./next_hop/next_hops.ts";
 import { Refusals } from "./refusals.ts";
@@ -83,7 +85,7 @@ async function kernelSources(): Promise<ForwardingSources> {
   };
 }
 
-const NO_FORWARDS: Forwards = { rules: [], retired: [], backends: new Map(), sources: [] };
+const NO_FORWARDS: Forwards = { rules: [], retired: [], backends: new Map(), sources: [], holds: new Map() };
 
 export class Forwarding implements AsyncDisposable {
   readonly #options: ForwardingOptions;
@@ -92,6 +94,7 @@ export class Forwarding implements AsyncDisposable {
   readonly #writer: ForwardWriter;
   readonly #rows = new BackendRows(BACKEND_ROWS);
   readonly #refusals = new Refusals();
+  readonly #flows: BackendFlows;
   #inForce: Forwards = NO_FORWARDS;
   /** By which the last table was written. */
   #writtenHealth = wordsOf(new Map());
@@ -109,6 +112,7 @@ export class Forwarding implements AsyncDisposable {
     this.#timers = timers ?? SYSTEM_TIMERS;
     this.#tables = new Published(tables, workers.readers(TABLE.forward));
     this.#writer = new ForwardWriter(config.tableSize, interfaces, () => this.#timers.now());
+    this.#flows = new BackendFlows((row) => workers.countsOf(row));
   }
 
   /** Whether there is room for these rules beside those in force, and those of before that are still needed. */
@@ -162,7 +166,10 @@ export class Forwarding implements AsyncDisposable {
       // One whose sessions have been ended stays so until the rules name it again.
       return [name, row.leftMs !== undefined && known?.generation === 0 ? { ...backend, generation: 0 } : backend];
     }));
-    const next: Forwards = { rules: forwards, retired, backends, sources };
+    for (const [name, { row }] of plan.rows) {
+      if (before.backends.get(name)?.row !== row) this.#flows.begin(name, row, this.#timers.now());
+    }
+    const next: Forwards = { rules: forwards, retired, backends, sources, holds: before.holds };
     const steered = steeredPorts(rules, this.#options.config.ports);
     changes.add(this.#health!.change(checksIn(backends), steered));
     changes.add(await this.#prepareTable(next));
@@ -191,9 +198,34 @@ export class Forwarding implements AsyncDisposable {
     return passingOf(this.#inForce, this.#healthNow);
   }
 
+  /**
+   * Does to a backend what an operator wants, in a turn of the queue. When it returns, workers act by it.
+   *
+   * @returns What else that means.
+   * @throws {SteerError} where it cannot be done: there is no such backend, or it cannot have the sessions.
+   */
+  hold(order: HoldOrder, { dryRun = false } = {}): Promise<{ readonly warnings: readonly string[] }> {
+    return this.#options.queue.run(async () => {
+      const holds = orderHold(this.#inForce, order, this.#timers.date().toISOString());
+      const warnings = holdWarnings(this.#inForce, holds, order.name);
+      if (dryRun) return { warnings };
+      (await this.#prepareTable({ ...this.#inForce, holds })).flip();
+      await this.#tables.caughtUp();
+      log.info("Backend {backend}: {action} by hand", { backend: order.name, ...order });
+      return { warnings };
+    });
+  }
+
+  /** What an operator has done to backends, in words: changes of the configuration leave it as it is. */
+  get held(): readonly string[] {
+    return holdWords(this.#inForce.holds);
+  }
+
   status(): BackendStatus[] {
     return backendStatuses(this.#inForce, this.#health?.status() ?? new Map(), {
       now: this.#timers.now(),
+      date: this.#timers.date(),
+      flowOf: (name) => this.#flows.of(name, this.#timers.now()),
       interfaces: this.#options.interfaces,
       sessionsWith: (row) => this.#options.workers.sessionsWith(row),
     });
@@ -241,6 +273,7 @@ export class Forwarding implements AsyncDisposable {
     this.#nextHops = nextHops;
     this.#provoking = this.#timers.every(PROVOKE_MS, () => {
       this.#provoke();
+      this.#flows.look(this.#timers.now());
       this.#supervise();
       if (this.#writer.slowStart.due) this.#changed();
       this.#refusals.look(this.#options.workers.refused, this.#timers.now());
@@ -274,11 +307,13 @@ export class Forwarding implements AsyncDisposable {
     if (gone.length === 0 && ended.size === 0) return;
     const kept = new Map([...backends, ...ended]);
     for (const name of gone) kept.delete(name);
+    const holds = new Map([...this.#inForce.holds].filter(([name]) => kept.has(name)));
     const changes = new Changes();
     changes.add(this.#health!.change(checksIn(kept)));
-    changes.add(await this.#prepareTable({ ...this.#inForce, backends: kept }));
+    changes.add(await this.#prepareTable({ ...this.#inForce, backends: kept, holds }));
     changes.flip();
     this.#rows.release(gone);
+    this.#flows.retain(kept);
   }
 
   /** Asks the kernel for neighbours that are missing, and keeps those in use confirmed. */

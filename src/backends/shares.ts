@@ -5,6 +5,7 @@
  * @module
  */
 import type { Backend, Forward } from "../steering/forward.ts";
+import { type Holds, takesNew } from "./holds.ts";
 import { type Health, isHealthy } from "./forward_writer.ts";
 
 export interface Taking {
@@ -15,8 +16,8 @@ export interface Taking {
 }
 
 /** What a rule does with its backends of an IP version. Neither a backup nor a weight of 0 counts for `fail_open`. */
-export function takingOf(spec: Forward, isIpv6: boolean, health: Health): Taking {
-  const weighted = spec.to.filter(({ address, weight }) => address.includes(":") === isIpv6 && weight > 0);
+export function takingOf(spec: Forward, isIpv6: boolean, health: Health, holds: Holds = new Map()): Taking {
+  const weighted = spec.to.filter((each) => each.address.includes(":") === isIpv6 && takesNew(each, holds));
   const ordinary = weighted.filter(({ backup }) => backup !== true);
   const healthy = ordinary.filter((backend) => isHealthy(spec, backend, health));
   const isShort = spec.failOpen !== null && 100 * healthy.length < spec.failOpen * ordinary.length;

@@ -4,16 +4,32 @@
  * @module
  */
 import { formatMac } from "../packet/address.ts";
-import { type Forwards, type Health, isHealthy } from "./forward_writer.ts";
+import type { BackendFlow } from "./flow.ts";
+import { type Backend, type Forwards, type Health, isHealthy } from "./forward_writer.ts";
+import { takesNew } from "./holds.ts";
 import type { BackendHealth } from "./health/checks.ts";
 import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
-export interface BackendStatus {
+/** Why a backend gets no new sessions though it may be healthy. */
+export interface Drain {
+  /** Who says so. A backend that no rule names any more drains by the file. */
+  readonly by: "hand" | "file";
+  /** ISO 8601, UTC; null where the file has always said so. */
+  readonly since: string | null;
+  /** When the sessions it still has are ended, ISO 8601, UTC; null: when they end by themselves. */
+  readonly until: string | null;
+  /** Its sessions go to others with their next packets: to this one, or, if it is "", as new ones would. */
+  readonly movedTo: string | null;
+}
+
+export interface BackendStatus extends BackendFlow {
   readonly name: string;
   /** Rules that name it; none: it is only kept for the sessions it has. */
   readonly rules: readonly string[];
   /** Forwarding sessions with it. */
   readonly sessions: number;
+  /** Null while it gets new sessions from all rules that name it. */
+  readonly drain: Drain | null;
   /** Seconds since the rules stopped naming it; null while they do. */
   readonly leavingSeconds: number | null;
   /** Of several checks, for several rules, that of one that fails; null where it is not checked. */
@@ -38,11 +54,16 @@ export interface RuleBackend {
   readonly isIpv6: boolean;
   /** By this rule's own check. */
   readonly healthy: boolean;
+  /** Whether new sessions may go to it, as far as anybody has said. */
+  readonly takesNew: boolean;
   readonly noWay: NoWay | null;
 }
 
 export interface StatusOptions {
   readonly now: number;
+  /** The same moment. */
+  readonly date: Date;
+  readonly flowOf: (name: string) => BackendFlow;
   /** Those that are steered. */
   readonly interfaces: readonly WayOut[];
   /** Sessions there are with the backend in a row. */
@@ -50,18 +71,22 @@ export interface StatusOptions {
 }
 
 export function backendStatuses(
-  { backends, rules }: Forwards,
+  forwards: Forwards,
   health: ReadonlyMap<string, BackendHealth>,
-  { now, interfaces, sessionsWith }: StatusOptions,
+  { now, date, flowOf, interfaces, sessionsWith }: StatusOptions,
 ): BackendStatus[] {
+  const { backends, rules } = forwards;
   const naming = new Map<string, string[]>([...backends.keys()].map((name) => [name, []]));
   for (const { name: rule, spec } of rules) for (const { name } of spec.to) naming.get(name)?.push(rule);
-  return [...backends.values()].map(({ spec: { name }, row, leftMs, checks, nextHop, noRoute }) => {
+  return [...backends.values()].map((backend) => {
+    const { spec: { name }, row, leftMs, checks, nextHop, noRoute } = backend;
     const checked = checks.flatMap(({ key }) => health.get(key) ?? []);
     return {
       name,
       rules: naming.get(name)!,
       sessions: sessionsWith(row),
+      ...flowOf(name),
+      drain: drainOf(forwards, backend, now, date),
       leavingSeconds: leftMs === undefined ? null : Math.round((now - leftMs) / 1000),
       health: checked.find(({ healthy }) => !healthy) ?? checked.find(({ hindered }) => hindered !== null) ??
         checked[0] ?? null,
@@ -75,8 +100,27 @@ export function backendStatuses(
   });
 }
 
+function drainOf(
+  { rules, holds }: Forwards,
+  { spec: { name }, leftMs, drainMs }: Backend,
+  now: number,
+  date: Date,
+): Drain | null {
+  const at = (ms: number): string => new Date(date.getTime() + ms - now).toISOString();
+  const hold = holds.get(name);
+  const movedTo = hold?.kind === "move" ? hold.to ?? "" : null;
+  if (leftMs !== undefined) return { by: "file", since: at(leftMs), until: at(leftMs + drainMs), movedTo };
+  if (hold !== undefined) {
+    return hold.kind === "keep" ? null : { by: "hand", since: hold.since, until: null, movedTo };
+  }
+  const inFile = rules.some(({ spec }) =>
+    spec.to.some((each) => each.name === name && (each.drain === true || each.weight === 0))
+  );
+  return inFile ? { by: "file", since: null, until: null, movedTo } : null;
+}
+
 export function ruleBackends(
-  { backends, rules }: Forwards,
+  { backends, rules, holds }: Forwards,
   health: Health,
   interfaces: readonly WayOut[],
 ): RuleBackends[] {
@@ -89,6 +133,7 @@ export function ruleBackends(
         name: backend.name,
         isIpv6: address.length === 16,
         healthy: isHealthy(spec, backend, health),
+        takesNew: takesNew(backend, holds),
         noWay: noWayTo(nextHop, interfaces, noRoute),
       };
     }),

@@ -16,6 +16,7 @@ import type { list, set, unset } from "./ports.ts";
 import type { reload } from "./reload.ts";
 import { packaging, readLicenses } from "./self.ts";
 import type { sources } from "./sources.ts";
+import type { act, list as listBackends } from "./backends.ts";
 import type { status } from "./status.ts";
 import type { top } from "./top.ts";
 import type { traffic } from "./traffic.ts";
@@ -151,6 +152,31 @@ export function buildProgram(entry: URL): Command {
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof removeBan>) => await (await import("./ban.ts")).remove(...words));
+  const backends = program.command("backends").description(
+    "show backends, and take them out of use and back, under live traffic",
+  );
+  backends.command("list")
+    .description("show all backends: sessions, packets a second, answers, health and why")
+    .addOption(socketOption("control socket of the running xdpsteer"))
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof listBackends>) => await (await import("./backends.ts")).list(...words));
+  for (
+    const [action, description] of [
+      ["drain", "no new sessions for a backend; those it has end by themselves"],
+      ["undrain", "new sessions for a backend again"],
+      ["move", "no new sessions for a backend, and those it has go to others with their next packets"],
+    ] as const
+  ) {
+    const command = backends.command(action).description(description)
+      .argument("<backend>", "address and port as the configuration has them: 10.0.0.11:9000")
+      .option("--save", SAVE)
+      .addOption(socketOption("control socket of the running xdpsteer"))
+      .option("--json", "print JSON")
+      .action(async (name: string, options: Parameters<typeof act>[2]) =>
+        await (await import("./backends.ts")).act(action, name, options)
+      );
+    if (action === "move") command.option("--to <backend>", "all of them to this one; default: as new sessions would");
+  }
 
   program.command("reload")
     .description("apply the configuration file, as saving it or SIGHUP does, and show what changed")

@@ -39,9 +39,10 @@ const PUT_BY_WORDS: Readonly<Record<PutBy, string>> = {
 /** Shows what a change did: as JSON what was answered. */
 export function printChange(change: Change, json: boolean): void {
   if (json) return printJson(change);
-  const { generation, changes, elapsedMs, saved, inForce, warnings } = change;
+  const { generation, changes, elapsedMs, saved, inForce, warnings, kept = [] } = change;
   for (const warning of warnings) printError(`warning: ${warning}`);
   for (const line of changes) print(line);
+  for (const line of kept) print(`kept: ${line}`);
   const file = saved === true ? "; saved to the configuration file" : "";
   if (changes.length === 0) {
     const since = inForce === undefined

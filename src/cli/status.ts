@@ -133,12 +133,14 @@ function workers({ workers }: Status): string {
 function backends({ backends }: Status): string {
   if (backends.length === 0) return "";
   return table(
-    ["BACKEND", "RULES", "HEALTH", "VIA", "NEXT HOP", "SESSIONS", "LAST CHECK"],
-    backends.map(backendWords).map(({ name, rules, health, via, nextHop, sessions, lastCheck }) => [
-      ...[name, rules, health, via, nextHop],
-      sessions,
-      lastCheck,
-    ]),
+    ["BACKEND", "RULES", "STATE", "VIA", "NEXT HOP", "SESSIONS", "TO/S", "FROM/S", "LAST ANSWER", "ANSWER TIME", "WHY"],
+    backends.map(backendWords).map(
+      ({ name, rules, state, via, nextHop, sessions, toRate, fromRate, lastAnswer, answerTime, why }) => [
+        ...[name, rules, state, via, nextHop],
+        ...[sessions, toRate, fromRate],
+        ...[lastAnswer, answerTime, why],
+      ],
+    ),
   );
 }
 

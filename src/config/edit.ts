@@ -17,6 +17,7 @@ import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
 import type { Addresses } from "../steering/addresses.ts";
 import { actionSchema } from "./actions.ts";
 import { addressesSchema } from "./addresses.ts";
+import { differsInDrains, editDrains } from "./edit_drains.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
 import { captureSchema } from "./capture.ts";
 import { limitSchema } from "./limit.ts";
@@ -167,6 +168,10 @@ class SteeringEdit {
     }
     if (before.worker !== after.worker) this.#setValue(node, "worker", flowText(after.worker, this.#json), ["ports"]);
     if (isDeepStrictEqual(before.action, after.action)) return;
+    if (differsInDrains(before.action, after.action)) {
+      const options = { json: this.#json, eol: this.#eol };
+      if (editDrains(this.#splices, valueOf(node, "action"), before.action, after.action, options)) return;
+    }
     this.#setValue(node, "action", this.#actionText(after.action), ["worker", "ports"]);
   }
 

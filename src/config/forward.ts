@@ -76,6 +76,10 @@ const backends = z.array(
       backup: yesOrNo("backup").optional().describe(
         "true: new sessions go to it only while no other backend is healthy. Default false.",
       ),
+      drain: z.boolean({ error: complainAboutKind("drain", "true or false") }).optional().describe(
+        "true: it gets no new sessions, and those it has end by themselves. xdpsteer backends drain --save writes it. " +
+          "Default false.",
+      ),
     }),
   ], { error: aboutBackend }),
   { error: complainAboutKind("to", "a list of backends") },
@@ -125,18 +129,20 @@ export const forwardSchema: z.ZodType<Forward> = map("forward", {
           weight: backend.weight,
           ...(backend.max_sessions === undefined ? {} : { maxSessions: backend.max_sessions }),
           ...(backend.backup === true ? { backup: true as const } : {}),
+          ...(backend.drain === true ? { drain: true as const } : {}),
         }
       ),
     (list) =>
-      list.map(({ name, weight, maxSessions, backup = false }) =>
-        weight === 1 && maxSessions === undefined && !backup ? name : {
+      list.map(({ name, weight, maxSessions, backup = false, drain = false }) =>
+        weight === 1 && maxSessions === undefined && !backup && !drain ? name : {
           address: name,
           weight,
           ...(maxSessions === undefined ? {} : { max_sessions: maxSessions }),
           ...(backup ? { backup } : {}),
+          ...(drain ? { drain } : {}),
         }
       ),
-  ).describe(`The backends, each ${BACKEND}, or a map with address, weight, max_sessions and backup.`),
+  ).describe(`The backends, each ${BACKEND}, or a map with address, weight, max_sessions, backup and drain.`),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,
   ),

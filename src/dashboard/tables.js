@@ -62,13 +62,19 @@ export function showBackends({ tick: { backends, backendCount } }) {
   setText(byId("backends-note"), more > 0 ? `the ${backends.length} most urgent of ${format.count(backendCount)}` : "");
   fillRows(
     byId("backends"),
-    backends.map(({ name, rules, health, via, nextHop, sessions, lastCheck, mark }) => [
+    backends.map((
+      { name, rules, state, via, nextHop, sessions, toRate, fromRate, lastAnswer, answerTime, why, mark },
+    ) => [
       { text: name, header: true },
       rules.replaceAll(",", ", "),
-      { text: health, className: mark === "bad" ? "lost" : mark === "leaving" ? "leaving" : "" },
+      { text: state, className: mark === "bad" ? "lost" : mark === "leaving" ? "leaving" : "" },
       `${via}${nextHop === "unknown" ? " (next hop unknown)" : ""}`,
       { text: format.count(sessions), className: "number", key: "sessions" },
-      lastCheck,
+      { text: format.rate(toRate), className: "number" },
+      { text: format.rate(fromRate), className: "number" },
+      { text: lastAnswer, className: "number" },
+      { text: answerTime, className: "number" },
+      why,
     ]),
   );
 }

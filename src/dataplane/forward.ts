@@ -13,6 +13,7 @@ import { remapPort, translateUdp } from "../packet/translate.ts";
 import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
 import { ALL_FULL, Chooser } from "../steering/choice.ts";
 import { arrivalOf, cameBy, hasBackends, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
+import { BackendCounter } from "../steering/backend_counts.ts";
 import { FATE } from "../steering/fate.ts";
 import {
   chooseBackend,
@@ -65,6 +66,8 @@ export interface Egress {
 export interface ForwarderOptions extends SessionTableOptions {
   /** Packets may come by any interface, whoever sends them. Default false. */
   readonly anyArrival?: boolean;
+  /** Memory for what is counted of backends, that others read. Default: memory of its own. */
+  readonly backendCounts?: SharedArrayBuffer;
 }
 
 export class Forwarder {
@@ -73,6 +76,8 @@ export class Forwarder {
   readonly errors: ErrorForwarder;
   /** Ticks (session_row.ts) of any clock that only goes forward; set before each batch. */
   now = 0;
+  /** The same time in milliseconds. */
+  nowMs = 0;
   /** Of the packet that was last decided on: where its frame starts now, and how long it is. */
   addr = 0;
   length = 0;
@@ -83,6 +88,7 @@ export class Forwarder {
   /** False while packets are decided on that have waited long enough. */
   mayPark = true;
   readonly #egress: Egress;
+  readonly #counter: BackendCounter;
   /** Packets have to come by what leads to their sender. */
   readonly #isStrict: boolean;
   readonly #clientErrors = new IcmpErrors();
@@ -91,9 +97,14 @@ export class Forwarder {
   readonly #chooser: Chooser;
   #table: ForwardTable;
 
-  constructor(table: ForwardTable, egress: Egress, { anyArrival = false, ...options }: ForwarderOptions) {
+  constructor(
+    table: ForwardTable,
+    egress: Egress,
+    { anyArrival = false, backendCounts, ...options }: ForwarderOptions,
+  ) {
     this.#table = table;
     this.#egress = egress;
+    this.#counter = new BackendCounter(backendCounts);
     this.#isStrict = !anyArrival;
     this.#seed = options.key.low;
     this.sessions = new SessionTable(options);
@@ -180,9 +191,7 @@ export class Forwarder {
           table.sources[sourceGenerationAt(packet.isIpv6, words[session + SESSION.address]!)]
       ) {
         if (!isUsable) {
-          row = choice === 0
-            ? chooseBackend(table, view, packet, forwardWords)
-            : this.#chooser.choose(table, view, packet, forwardWords);
+          row = this.#instead(view, packet, row, forward, forwardWords);
           if (row === NO_BACKEND) return no_backend;
           if (row === allFull) return this.#refuse();
         }
@@ -226,7 +235,9 @@ export class Forwarder {
       else remapPort(view, packet, port);
       decrementHops(view, packet);
     }
-    return this.send(view, packet, length, from, to, backends, backend + BACKEND.link, forwarded);
+    const fate = this.send(view, packet, length, from, to, backends, backend + BACKEND.link, forwarded);
+    if (fate === forwarded) this.#counter.sent(row, session, this.nowMs);
+    return fate;
   }
 
   /** A packet to one of the worker's translation ports. Hot path: no allocation. @returns Its fate. */
@@ -264,6 +275,7 @@ export class Forwarder {
     const back = (ports << 16) | (ports >>> 16);
     translateUdp(view, packet, words, session + SESSION.service, words, session + SESSION.client, back);
     const fate = this.send(view, packet, length, from, to, words, session + SESSION.link, returned);
+    if (fate === returned) this.#counter.answered(words[session + SESSION.backend]!, session, this.nowMs);
     if (words[session + AWAITED] !== 0) sessions.gotAnswer(session);
     return fate;
   }
@@ -312,6 +324,16 @@ export class Forwarder {
   isDiverted(session: number, arrival: number): boolean {
     return arrival !== this.sessions.words[session + SESSION.arrival] && this.#isStrict &&
       hasBackends(this.#table.arrivals, arrival);
+  }
+
+  /** The row for a session whose backend must not be used any more: where it was moved to, else as a new one's. */
+  #instead(view: DataView, packet: UdpPacket, row: number, forward: number, forwardWords: number): number {
+    const { table } = this;
+    const to = table.backends[backendAt(row) + BACKEND.moveTo]!;
+    if (to !== 0 && table.usable[usableAt(forward - 1) + to] !== 0) return to;
+    return table.forwards[forwardWords + FORWARD.choice] === 0
+      ? chooseBackend(table, view, packet, forwardWords)
+      : this.#chooser.choose(table, view, packet, forwardWords);
   }
 
   #noteAddress({ isIpv6 }: UdpPacket, session: number): void {

@@ -226,6 +226,7 @@ export class Loop {
 
   #beginForwarding(forwarder: Forwarder, nowMs: number, mayPark: boolean): void {
     forwarder.now = Math.trunc(nowMs / TICK_MS);
+    forwarder.nowMs = nowMs;
     forwarder.mayPark = mayPark;
   }
 

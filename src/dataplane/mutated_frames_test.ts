@@ -238,7 +238,12 @@ for (const seed of SEEDS) {
         ...{ spec, address: parseAddress(spec.address), row: index + 1, generation: index + 1, leftMs: undefined },
         ...{ checks: [], drainMs: 0, nextHop: undefined, source: undefined, arrival: NO_ARRIVAL },
       }]));
-      writer.write(rig.forwardTables[version & 1]!, { rules, retired: [], backends, sources: [] }, ways, new Map());
+      writer.write(
+        rig.forwardTables[version & 1]!,
+        { rules, retired: [], backends, sources: [], holds: new Map() },
+        ways,
+        new Map(),
+      );
       rig.control.publish(TABLE.forward, version);
       table++;
     };

@@ -13,6 +13,7 @@ import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/co
 import { type LoopCounter, WorkerCounters } from "../dataplane/counters.ts";
 import { SteerError } from "../errors.ts";
 import type { Readers } from "../steering/published.ts";
+import { type BackendCounts, backendCountsMemory, readBackendCounts } from "../steering/backend_counts.ts";
 import { liveOfBackendMemory } from "../steering/sessions.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
@@ -62,6 +63,8 @@ export interface ReadingWorkers {
   readonly refused: RefusedSessions;
   /** Forwarding sessions there are with the backend in a row of the forward table. */
   sessionsWith(row: number): number;
+  /** What was counted so far of the backends in a row of the forward table, one after another. */
+  countsOf(row: number): BackendCounts;
 }
 
 const START_MS = 5000;
@@ -90,6 +93,8 @@ export class WorkerPool implements ReadingWorkers {
   readonly #eventFds: number[] = [];
   /** By worker: its sessions with each backend, by row. */
   readonly #liveOfBackend: Int32Array[] = [];
+  /** By worker: what it counts of backends. */
+  readonly #backendCounts: Float64Array[] = [];
   readonly #startedMs = performance.now();
   #running: Promise<void> = Promise.resolve();
   /** By worker, as last told: this may never go down. */
@@ -140,6 +145,8 @@ export class WorkerPool implements ReadingWorkers {
       const liveOfBackend = live[worker]!;
       const liveElsewhere = live.filter((memory) => memory !== liveOfBackend);
       this.#liveOfBackend.push(new Int32Array(liveOfBackend));
+      const backendCounts = backendCountsMemory();
+      this.#backendCounts.push(new Float64Array(backendCounts));
       const eventFd = openEventFd();
       const cpu = this.cpus[worker];
       this.counters.push(counters);
@@ -152,7 +159,7 @@ export class WorkerPool implements ReadingWorkers {
           control: this.control.memory,
           tables,
           forwardTables,
-          sessions: { ...sessions(worker), liveOfBackend, liveElsewhere },
+          sessions: { ...sessions(worker), liveOfBackend, liveElsewhere, backendCounts },
           counters: counters.memory,
           ruleSlots,
           capture: { plans, ring, ends: places.length },
@@ -283,6 +290,10 @@ export class WorkerPool implements ReadingWorkers {
 
   sessionsWith(row: number): number {
     return this.#liveOfBackend.reduce((sum, live) => sum + Atomics.load(live, row), 0);
+  }
+
+  countsOf(row: number): BackendCounts {
+    return readBackendCounts(this.#backendCounts, row);
   }
 
   /** The size of each worker's heap in KiB, as it is now. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { secondsText } from "../text.ts";
 import type { BackendStatus } from "../backends/status.ts";
 
 export interface BackendWords {
@@ -10,29 +11,70 @@ export interface BackendWords {
   /** The rules that name it, or for how long it has been leaving. */
   readonly rules: string;
   readonly health: string;
+  /** In a word: whether it is used. */
+  readonly state: string;
+  /** What is to be known of its state. */
+  readonly why: string;
+  /** Packets a second, and what came of the last one that was timed. */
+  readonly toRate: number;
+  readonly fromRate: number;
+  readonly lastAnswer: string;
+  readonly answerTime: string;
   /** The interface that leads to it, and what is in the way. */
   readonly via: string;
   readonly nextHop: string;
   readonly sessions: number;
   readonly lastCheck: string;
-  /** bad: it gets no packets. leaving: it is only kept for the sessions it has. */
+  /** bad: it gets no packets. leaving: it is only kept for the sessions it has, or takes no new ones. */
   readonly mark: "good" | "leaving" | "bad";
 }
 
-export function backendWords(
-  { name, rules, health, nextHop, noWay, sessions, leavingSeconds }: BackendStatus,
-): BackendWords {
+export function backendWords(backend: BackendStatus): BackendWords {
+  const { name, rules, health, nextHop, noWay, sessions, leavingSeconds, drain } = backend;
   const isBad = noWay !== null || health?.healthy === false;
   return {
     name,
     rules: leavingSeconds === null ? rules.join(",") : `(leaving for ${leavingSeconds} s)`,
     health: health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
+    state: stateOf(backend),
+    why: whyOf(backend),
+    toRate: backend.perSecond.to,
+    fromRate: backend.perSecond.from,
+    lastAnswer: backend.lastAnswerSeconds === null ? "never" : `${secondsText(backend.lastAnswerSeconds * 1000)} ago`,
+    answerTime: backend.answerMs === null ? "-" : `${backend.answerMs.toFixed(backend.answerMs < 10 ? 2 : 0)} ms`,
     via: viaOf(nextHop, noWay),
     nextHop: nextHop?.mac ?? "unknown",
     sessions,
     lastCheck: health?.reason ?? "",
-    mark: isBad ? "bad" : leavingSeconds === null ? "good" : "leaving",
+    mark: isBad ? "bad" : drain === null ? "good" : "leaving",
   };
+}
+
+function stateOf({ rules, health, noWay, drain }: BackendStatus): string {
+  if (health?.healthy === false) return "UNHEALTHY";
+  if (noWay !== null) return "NOT REACHED";
+  if (rules.length === 0) return "leaving";
+  if (drain !== null) return drain.movedTo === null ? "drained" : "moved";
+  return health === null ? "in use" : "healthy";
+}
+
+/** `answered; drained by hand since 10:04:05`, `no answer in 500 ms` */
+function whyOf({ rules, health, noWay, drain }: BackendStatus): string {
+  const parts = [
+    ...noWay === null || noWay.text === "" ? [] : [noWay.text],
+    ...health === null ? ["not checked"] : [health.hindered ?? health.reason],
+  ];
+  if (drain === null) return parts.join("; ");
+  const moved = drain.movedTo === null ? "" : `, sessions moved to ${drain.movedTo || "others"}`;
+  const since = drain.since === null ? "" : ` since ${timeOfDay(drain.since)}`;
+  const until = drain.until === null ? "" : `, sessions end at ${timeOfDay(drain.until)}`;
+  const by = rules.length === 0 ? "no rule names it" : drain.by === "hand" ? "drained by hand" : "drained by the file";
+  return [...parts, `${by}${since}${moved}${until}`].join("; ");
+}
+
+/** `2026-01-02 10:04:05 UTC` */
+function timeOfDay(iso: string): string {
+  return `${iso.slice(0, 19).replace("T", " ")} UTC`;
 }
 
 const URGENCY: readonly BackendWords["mark"][] = ["bad", "leaving", "good"];

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { BackendStatus } from "../backends/status.ts";
 import type { NoWay } from "../backends/way.ts";
+import { QUIET_BACKEND } from "../../tests/support/backend_status.ts";
 import { backendWords, mostUrgentFirst } from "./backend_words.ts";
 
 const NEXT_HOP = { interface: "eth1", mac: "02:00:00:00:00:01", mtu: 1500 };
@@ -8,11 +9,13 @@ const STATUS: BackendStatus = {
   name: "10.0.0.1:53",
   rules: ["dns", "more"],
   sessions: 7,
-  leavingSeconds: null,
+  ...QUIET_BACKEND,
   health: null,
   nextHop: NEXT_HOP,
   noWay: null,
 };
+
+const DRAIN = { by: "file", since: null, until: null, movedTo: null } as const;
 
 Deno.test("backendWords() says of a way what is true of it: not attached is not the same as not listed", () => {
   const of = (kind: NoWay["kind"], nextHop: BackendStatus["nextHop"] = null): string[] => {
@@ -33,13 +36,13 @@ Deno.test("backendWords() tells rules, health and sessions, and since when a bac
   assert.deepEqual({ rules, health, via, sessions, mark }, {
     ...{ rules: "dns,more", health: "not checked", via: "eth1", sessions: 7, mark: "good" },
   });
-  const leaving = backendWords({ ...STATUS, rules: [], leavingSeconds: 12 });
+  const leaving = backendWords({ ...STATUS, rules: [], leavingSeconds: 12, drain: DRAIN });
   assert.deepEqual([leaving.rules, leaving.mark], ["(leaving for 12 s)", "leaving"]);
 });
 
 Deno.test("mostUrgentFirst() puts what gets no packets and what is leaving before the rest", () => {
   const named = (name: string, more: Partial<BackendStatus> = {}): BackendStatus => ({ ...STATUS, name, ...more });
   const noWay: NoWay = { kind: "no_route", interface: null, text: "" };
-  const all = [named("a"), named("b", { leavingSeconds: 1 }), named("c"), named("d", { noWay })];
+  const all = [named("a"), named("b", { leavingSeconds: 1, drain: DRAIN }), named("c"), named("d", { noWay })];
   assert.deepEqual(mostUrgentFirst(all).map(({ name }) => name), ["d", "b", "a", "c"]);
 });

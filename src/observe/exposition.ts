@@ -31,6 +31,29 @@ export class Exposition {
   }
 
   /**
+   * Adds the samples of a histogram.
+   *
+   * @param ends Upper ends of the buckets; the last of `counts` is beyond them.
+   */
+  addHistogram(
+    name: MetricName,
+    ends: readonly number[],
+    counts: readonly number[],
+    sum: number,
+    labels: Labels,
+  ): void {
+    let samples = this.#samples.get(name);
+    if (samples === undefined) this.#samples.set(name, samples = []);
+    let total = 0;
+    for (const [bucket, count] of counts.entries()) {
+      total += count;
+      const end = ends[bucket] === undefined ? "+Inf" : `${Number(ends[bucket].toPrecision(6))}`;
+      samples.push(`${name}_bucket{${labels},le="${end}"} ${total}\n`);
+    }
+    samples.push(`${name}_sum{${labels}} ${sum}\n${name}_count{${labels}} ${total}\n`);
+  }
+
+  /**
    * All samples, each family's together and under its head, in the order of the table. A family without samples has its
    * head.
    */

@@ -8,7 +8,7 @@
 import { LOST_COUNTERS } from "../xsk/socket_counters.ts";
 
 export interface MetricFamily {
-  readonly type: "counter" | "gauge";
+  readonly type: "counter" | "gauge" | "histogram";
   readonly help: string;
   /** In the order in which a sample has them. */
   readonly labels: readonly string[];
@@ -20,6 +20,10 @@ function counter(help: string, ...labels: string[]): MetricFamily {
 
 function gauge(help: string, ...labels: string[]): MetricFamily {
   return { type: "gauge", help, labels };
+}
+
+function histogram(help: string, ...labels: string[]): MetricFamily {
+  return { type: "histogram", help, labels };
 }
 
 /** In the order of the scrape. Metrics of the process have the names that all Prometheus clients give them. */
@@ -204,6 +208,19 @@ export const METRICS = {
     "backend",
   ),
   xdpsteer_backend_sessions: gauge("Forwarding sessions with the backend", "backend"),
+  xdpsteer_backend_draining: gauge(
+    "1 for a backend that gets no new sessions because it is drained by hand or by the file, or is leaving, else 0",
+    "backend",
+  ),
+  xdpsteer_backend_packets_total: counter(
+    "Packets sent to the backend (direction to), and packets of it sent back to clients (direction from)",
+    "backend",
+    "direction",
+  ),
+  xdpsteer_backend_answer_seconds: histogram(
+    "Time from a client's packet to the next answer of its session, of one packet at a time for each backend and worker",
+    "backend",
+  ),
   xdpsteer_backend_leaving: gauge(
     "1 for a backend that no rule names any more and that still has sessions, else 0",
     "backend",

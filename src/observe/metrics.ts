@@ -8,6 +8,7 @@ import { type Problem, PROBLEM_KINDS } from "./problems/kinds.ts";
 import { CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
 import { interfaceIsUp, processStats } from "../host/process_stats.ts";
 import type { Reloader } from "../appliance/reload.ts";
+import { ANSWER_BUCKETS } from "../steering/backend_counts.ts";
 import { outputState } from "../stderr.ts";
 import { SOCKET_COUNTERS, tells } from "../xsk/socket_counters.ts";
 import { ANSWERS } from "../steering/slots.ts";
@@ -32,8 +33,13 @@ export function renderMetrics(
     out.add("xdpsteer_capture_packets_total", dropped, labels({ rule, result: "dropped" }));
   }
   for (const status of snapshot.workers) addWorker(out, status);
-  for (const { name: backend, rules, health, noWay, sessions, leavingSeconds } of snapshot.backends) {
+  for (const { name: backend, rules, health, noWay, sessions, leavingSeconds, ...flow } of snapshot.backends) {
     out.add("xdpsteer_backend_sessions", sessions, labels({ backend }));
+    out.add("xdpsteer_backend_draining", flow.drain === null ? 0 : 1, labels({ backend }));
+    out.add("xdpsteer_backend_packets_total", flow.packets.to, labels({ backend, direction: "to" }));
+    out.add("xdpsteer_backend_packets_total", flow.packets.from, labels({ backend, direction: "from" }));
+    const { buckets, sumMs } = flow.answerTimes;
+    out.addHistogram("xdpsteer_backend_answer_seconds", ANSWER_BUCKETS, buckets, sumMs / 1000, labels({ backend }));
     out.add("xdpsteer_backend_leaving", leavingSeconds === null ? 0 : 1, labels({ backend }));
     if (rules.length === 0) continue; // only kept for its sessions: nobody is to be called because of it
     out.add("xdpsteer_backend_healthy", health?.healthy ?? true ? 1 : 0, labels({ backend }));

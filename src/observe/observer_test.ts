@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { QUIET_BACKEND } from "../../tests/support/backend_status.ts";
 import { countRule, FakeAppliance, RING_SIZE } from "../../tests/support/fake_appliance.ts";
 import { parseMetrics, parseSample, sumOf } from "../../tests/support/metrics.ts";
 import { type MetricName, METRICS } from "./metric_families.ts";
@@ -39,7 +40,7 @@ function busyBox(): FakeAppliance {
   box.still.add(1);
   box.captures = [{ rule: "game", written: 3, dropped: 2 } as FakeAppliance["captures"][number]];
   const way = { interface: "lo", mac: "02:00:00:00:00:01", mtu: 1500 };
-  const backend = { rules: ["dns"], sessions: 0, leavingSeconds: null, health: null, nextHop: way, noWay: null };
+  const backend = { rules: ["dns"], sessions: 0, ...QUIET_BACKEND, health: null, nextHop: way, noWay: null };
   box.backends = [
     { ...backend, name: "10.0.0.1:53" },
     {

@@ -185,11 +185,12 @@ export function describeAction(action: Action): string {
   if (action.kind === "deliver") return `deliver to port ${action.port}`;
   if (action.kind !== "forward") return action.kind;
   const { mode, to } = action;
-  const backends = to.map(({ name, weight, maxSessions, backup }) => {
+  const backends = to.map(({ name, weight, maxSessions, backup, drain }) => {
     const words = [
       weight === 1 ? "" : `weight ${weight}`,
       maxSessions === undefined ? "" : `max_sessions ${maxSessions}`,
       backup === true ? "backup" : "",
+      drain === true ? "drained" : "",
     ].filter((word) => word !== "");
     return words.length === 0 ? name : `${name} (${words.join(", ")})`;
   });

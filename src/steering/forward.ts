@@ -85,6 +85,8 @@ export interface Backend {
   readonly maxSessions?: number;
   /** It gets new sessions only where no other backend may have them. */
   readonly backup?: true;
+  /** True: it gets no new sessions. */
+  readonly drain?: true;
 }
 
 export interface HealthCheck {

@@ -43,6 +43,8 @@ export const BACKEND = {
   generation: 13 + LINK_WORDS,
   /** Sessions that it may have; 0: as many as there are. */
   maxSessions: 14 + LINK_WORDS,
+  /** Row of the backend that its sessions go to when it must not be used any more; 0: any that may. */
+  moveTo: 15 + LINK_WORDS,
 } as const;
 const BACKEND_SHIFT = 5;
 

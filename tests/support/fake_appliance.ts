@@ -5,6 +5,7 @@
  * @module
  */
 import type { AskedAppliance } from "../../src/api/wire.ts";
+import type { HoldOrder } from "../../src/backends/holds.ts";
 import type { BackendStatus, RuleBackends } from "../../src/backends/status.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
 import {
@@ -177,7 +178,11 @@ export class FakeAppliance implements AskedAppliance {
     rules: readonly Rule[];
     generation: number;
     lists: readonly ListReport[];
-    readonly forwarding: { rules(): RuleBackends[]; status(): BackendStatus[] };
+    readonly forwarding: {
+      rules(): RuleBackends[];
+      status(): BackendStatus[];
+      hold(order: HoldOrder, options?: { dryRun?: boolean }): Promise<{ readonly warnings: readonly string[] }>;
+    };
   };
   /** What /v1/sources has to tell. */
   watched: WatchedSources = { intervalMs: 1000, packets: 0, senders: [] };
@@ -193,6 +198,8 @@ export class FakeAppliance implements AskedAppliance {
   /** Workers that stood still lately. */
   readonly still = new Set<number>();
   backends: BackendStatus[] = [];
+  /** What was done to backends. */
+  readonly held: HoldOrder[] = [];
   ruleBackends: RuleBackends[] = [];
   captures: CaptureStatus[] = [];
   repaired: Repair[] = REPAIRED.map((what) => ({ what, count: 0, agoMs: Infinity, wrongMs: 0, words: "" }));
@@ -232,7 +239,14 @@ export class FakeAppliance implements AskedAppliance {
       rules: [],
       generation: 0,
       lists: [],
-      forwarding: { rules: () => this.ruleBackends, status: () => this.backends },
+      forwarding: {
+        rules: () => this.ruleBackends,
+        status: () => this.backends,
+        hold: (order, { dryRun = false } = {}) => {
+          if (!dryRun) this.held.push(order);
+          return Promise.resolve({ warnings: [] });
+        },
+      },
     };
     this.bans = new Bans({
       table: this.banTable,

@@ -10,6 +10,7 @@ import type { PortSteering } from "../../src/bpf/port_table.ts";
 import type { Table } from "../../src/dataplane/control_words.ts";
 import type { ReadingWorkers } from "../../src/engine/workers.ts";
 import { SteerError } from "../../src/errors.ts";
+import { type BackendCounts, NO_COUNTS } from "../../src/steering/backend_counts.ts";
 import type { GuardSteering, RuleGuards } from "../../src/guard/source_guard.ts";
 import { parseAddress, parseMac } from "../../src/packet/address.ts";
 import { type GuardSettings, isGuarding } from "../../src/steering/guard.ts";
@@ -32,6 +33,7 @@ export class FakeWorkers implements ReadingWorkers {
   refused = { rows: 0, ports: 0, backends: 0 };
   /** By row of the forward table. */
   readonly sessionsOfRow = new Map<number, number>();
+  readonly countsOfRow = new Map<number, BackendCounts>();
   /** How often it was waited for the packets that workers have in hand. */
   asked = 0;
 
@@ -52,6 +54,10 @@ export class FakeWorkers implements ReadingWorkers {
 
   sessionsWith(row: number): number {
     return this.sessionsOfRow.get(row) ?? 0;
+  }
+
+  countsOf(row: number): BackendCounts {
+    return this.countsOfRow.get(row) ?? NO_COUNTS;
   }
 
   passed(): Promise<void> {

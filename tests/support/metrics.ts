@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { type MetricFamily, type MetricName, METRICS } from "../../src/observe/metric_families.ts";
 
 /** All samples of a scrape, keyed as they stand there. */
 export function parseMetrics(text: string): Map<string, number> {
@@ -50,5 +51,8 @@ export interface Sample {
 export function parseSample(key: string): Sample {
   const [, name = "", list = ""] = /^(\w+)(?:\{(.*)\})?$/.exec(key) ?? assert.fail(key);
   const labels = [...list.matchAll(/(\w+)="([^"]*)"/g)].map(([, label, value]) => [label!, value!]);
-  return { name, labels: Object.fromEntries(labels) };
+  const family = name.replace(/_(bucket|sum|count)$/, "") as MetricName;
+  const isHistogram = name !== family && (METRICS as Record<string, MetricFamily>)[family]?.type === "histogram";
+  if (!isHistogram) return { name, labels: Object.fromEntries(labels) };
+  return { name: family, labels: Object.fromEntries(labels.filter(([label]) => label !== "le")) };
 }

@@ -195,7 +195,8 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
       rules: this.steering.rules,
       generation: this.steering.generation,
       passing: this.forwarding.passing,
-      status: this.forwarding.status(),
+      // Not since when: that passes.
+      status: this.forwarding.status().map(({ drain, ...others }) => ({ ...others, drains: drain?.by })),
     });
   }
 

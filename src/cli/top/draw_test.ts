@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { QUIET_BACKEND } from "../../../tests/support/backend_status.ts";
 import { type MadeUpStatus, statusAnswer } from "../../../tests/support/status_answer.ts";
 import type { Problem } from "../../observe/problems/kinds.ts";
 import { drawBlock, drawFrame, type Frame, type FrameOptions } from "./draw.ts";
@@ -166,10 +167,12 @@ Deno.test("drawFrame() says what is wrong at any size, with what to do where the
   assert.deepEqual(at(80, 24, []).filter((line) => line.includes("problem")), []);
 });
 
-const BACKENDS: MadeUpStatus["backends"] = [1, 2, 3].map((host) => ({
+const BACKENDS: NonNullable<MadeUpStatus["backends"]> = [1, 2, 3].map((host) => ({
   name: `10.0.0.${host}:53`,
   rules: host === 2 ? [] : ["dns"],
   sessions: 1000 * host,
+  ...QUIET_BACKEND,
+  ...(host === 2 ? { drain: { by: "file" as const, since: null, until: null, movedTo: null } } : {}),
   leavingSeconds: host === 2 ? 9 : null,
   health: null,
   nextHop: host === 3 ? null : { interface: "eth1", mac: "02:00:00:00:00:01", mtu: 1500 },
@@ -180,8 +183,8 @@ Deno.test("drawFrame() shows backends where there are any: what is wrong, and wh
   const rows = firstWords(frame({ backends: BACKENDS }).lines, "BACKEND");
   assert.deepEqual(rows, ["10.0.0.3:53", "10.0.0.2:53", "10.0.0.1:53"]);
   const all = texts(frame({ backends: BACKENDS }).lines).join("\n");
-  assert.match(all, /^10\.0\.0\.3:53 +dns +not checked +eth1: NOT ATTACHED +unknown +3,000 *$/m);
-  assert.match(all, /^10\.0\.0\.2:53 +\(leaving for 9 s\) +not checked +eth1 +02:00:00:00:00:01 +2,000 *$/m);
+  assert.match(all, /^10\.0\.0\.3:53 +dns +NOT REACHED +eth1: NOT ATTACHED +3,000 +0 +0 +- +not che/m);
+  assert.match(all, /^10\.0\.0\.2:53 +\(leaving.* leaving +eth1 +2,000 +0 +0 +- +not che/m);
   assert.match(
     texts(drawBlock(computeRates(statusAnswer({ uptimeMs: 1, rules: [], backends: BACKENDS })))).join("\n"),
     /leaving for 9 s/,

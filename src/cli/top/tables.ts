@@ -207,12 +207,15 @@ const MARK_STYLES: Readonly<Record<BackendWords["mark"], Style>> = { good: "good
 export function backendsTable({ backends }: Rates, width: number): TableLines {
   const columns: Column<BackendWords>[] = [
     { title: "BACKEND", cell: ({ name }) => span(name, "bold") },
-    { title: "RULES", cell: ({ rules }) => rules, least: 8, flexible: true },
-    { title: "HEALTH", cell: ({ health, mark }) => span(health, MARK_STYLES[mark]), least: 11 },
+    { title: "RULES", cell: ({ rules }) => rules, least: 12, flexible: true },
+    { title: "STATE", cell: ({ state, mark }) => span(state, MARK_STYLES[mark]), least: 9 },
     { title: "VIA", cell: ({ via }) => via, least: 8, expendable: 3 },
     { title: "NEXT HOP", cell: ({ nextHop }) => nextHop, least: 17, expendable: 1 },
     { title: "SESSIONS", cell: ({ sessions }) => grouped(sessions), align: "right", least: 8 },
-    { title: "LAST CHECK", cell: ({ lastCheck }) => lastCheck, least: 10, flexible: true, expendable: 2 },
+    { title: "TO/S", cell: ({ toRate }) => grouped(toRate), align: "right", least: 7, expendable: 6 },
+    { title: "FROM/S", cell: ({ fromRate }) => grouped(fromRate), align: "right", least: 7, expendable: 5 },
+    { title: "ANSWER", cell: ({ answerTime }) => answerTime, align: "right", least: 8, expendable: 4 },
+    { title: "WHY", cell: ({ why }) => why, least: 10, flexible: true, expendable: 2 },
   ];
   return layOut(columns, backends, width);
 }

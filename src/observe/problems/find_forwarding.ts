@@ -46,12 +46,13 @@ export function ruleProblems(rules: readonly RuleBackends[]): FoundProblem[] {
 
 /** Packets with a healthy backend are sent to it, and lost on the way. */
 function becomeOf(noneLeft: RuleBackends["noneLeft"], backends: readonly RuleBackend[]): string {
+  if (backends.some(({ healthy, noWay }) => healthy && noWay === null)) return "so packets of new clients are lost";
   const passes = noneLeft === "pass" && !backends.some(({ healthy }) => healthy);
   return passes ? "so its packets go to the kernel stack" : "so its packets are lost";
 }
 
-function isUsable({ healthy, noWay }: RuleBackend): boolean {
-  return healthy && noWay === null;
+function isUsable({ healthy, noWay, takesNew }: RuleBackend): boolean {
+  return healthy && noWay === null && takesNew;
 }
 
 /** `2 backends fail their health check, 1 without a route` */
@@ -66,15 +67,18 @@ function reasons(backends: readonly RuleBackend[]): string {
 }
 
 function keyOf({ healthy, noWay }: RuleBackend): string {
-  return healthy ? noWay!.kind : "unhealthy";
+  return !healthy ? "unhealthy" : noWay?.kind ?? "drained";
 }
 
 function reasonOf({ healthy, noWay }: RuleBackend, count: number): string {
   if (!healthy) return count === 1 ? "fails its health check" : "fail their health checks";
-  return HINDRANCES[noWay!.kind].words;
+  return noWay === null
+    ? (count === 1 ? "takes no new sessions" : "take no new sessions")
+    : HINDRANCES[noWay.kind].words;
 }
 
 function fixFor({ name, healthy, noWay }: RuleBackend): string {
+  if (healthy && noWay === null) return `xdpsteer backends undrain ${name}, or give it a weight`;
   return healthy ? wayFix(name, noWay!) : `see that ${name} answers; its last check is in xdpsteer status`;
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { QUIET_BACKEND } from "../../../tests/support/backend_status.ts";
 import { forwardRule, rulesOf } from "../../../tests/support/steering_rig.ts";
 import type { BackendStatus, RuleBackend } from "../../backends/status.ts";
 import type { NoWay } from "../../backends/way.ts";
@@ -26,6 +27,7 @@ const backend = (host: number, more: Partial<RuleBackend> = {}): RuleBackend => 
   name: `10.0.0.${host}:53`,
   isIpv6: false,
   healthy: true,
+  takesNew: true,
   noWay: null,
   ...more,
 });
@@ -77,7 +79,7 @@ const HEALTH: NonNullable<BackendStatus["health"]> = {
 
 function status(more: Partial<BackendStatus>): BackendStatus {
   const nextHop = { interface: "eth1", mac: null, mtu: 1500 };
-  const rest = { sessions: 0, leavingSeconds: null, health: null, nextHop, noWay: null } as const;
+  const rest = { sessions: 0, ...QUIET_BACKEND, health: null, nextHop, noWay: null } as const;
   return { name: "10.0.0.1:53", rules: ["dns"], ...rest, ...more };
 }
 

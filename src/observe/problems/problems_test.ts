@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { QUIET_BACKEND } from "../../../tests/support/backend_status.ts";
 import { FakeApi } from "../../../tests/support/fake_api.ts";
 import { LogRecords } from "../../../tests/support/log_records.ts";
 import type { BackendStatus } from "../../backends/status.ts";
@@ -9,7 +10,7 @@ import type { ProblemKind } from "./kinds.ts";
 const kinds = (api: FakeApi): ProblemKind[] => api.problems.list().map(({ kind }) => kind);
 
 function deadBackend(host: number): BackendStatus {
-  const rest = { rules: ["dns"], sessions: 0, leavingSeconds: null, health: null, nextHop: null } as const;
+  const rest = { rules: ["dns"], sessions: 0, ...QUIET_BACKEND, health: null, nextHop: null } as const;
   return { name: `10.0.0.${host}:53`, noWay: { kind: "no_route", interface: null, text: "no route" }, ...rest };
 }
 
@@ -45,7 +46,7 @@ Deno.test("Problems lists what a start needs a moment for once it has lasted lon
   using log = new LogRecords();
   using api = new FakeApi();
   const rule = (healthy: boolean): void => {
-    const backends = [{ name: "10.0.0.1:53", isIpv6: false, healthy, noWay: null }] as const;
+    const backends = [{ name: "10.0.0.1:53", isIpv6: false, healthy, takesNew: true, noWay: null }] as const;
     api.appliance.ruleBackends = [{ rule: "dns", noneLeft: "drop", backends }];
   };
   rule(false);

@@ -1,0 +1,60 @@
+/**
+ * `xdpsteer backends`: how the backends of a running xdpsteer stand, and taking them out of use and back.
+ *
+ * @module
+ */
+import type { BackendChanged } from "../api/backends.ts";
+import type { HoldAction } from "../backends/holds.ts";
+import type { BackendStatus } from "../backends/status.ts";
+import { backendWords } from "../observe/backend_words.ts";
+import { plural } from "../text.ts";
+import { callJson } from "./client.ts";
+import { print, printError, printJson, table } from "./output.ts";
+
+interface CommonOptions {
+  readonly socket: string;
+  readonly json?: boolean;
+}
+
+/** Shows all backends in force, and those that are leaving. */
+export async function list({ socket, json }: CommonOptions): Promise<void> {
+  const answer = await callJson<{ readonly backends: readonly BackendStatus[] }>(socket, "GET", "/v1/backends");
+  if (json) return printJson(answer);
+  if (answer.backends.length === 0) return print("no rule forwards: there is no backend");
+  const rows = answer.backends.map((backend) => {
+    const { name, rules, state, sessions, toRate, fromRate, lastAnswer, answerTime, why } = backendWords(backend);
+    return [name, rules, state, sessions, toRate, fromRate, lastAnswer, answerTime, why];
+  });
+  const titles = ["BACKEND", "RULES", "STATE", "SESSIONS", "TO/S", "FROM/S", "LAST ANSWER", "ANSWER TIME", "WHY"];
+  print(table(titles, rows));
+}
+
+export interface ActOptions extends CommonOptions {
+  readonly to?: string;
+  readonly save?: boolean;
+}
+
+/** Does something to a backend, and says what is left of it. */
+export async function act(
+  action: HoldAction,
+  name: string,
+  { socket, json = false, save = false, to }: ActOptions,
+): Promise<void> {
+  const body = { backend: name, action, to, save };
+  const answer = await callJson<BackendChanged>(socket, "POST", "/v1/backends", body);
+  if (json) return printJson(answer);
+  const { backend, warnings, saved } = answer;
+  for (const warning of warnings) printError(`warning: ${warning}`);
+  print(`${backend.name} ${outcome(action, backend)}`);
+  if (action === "undrain" || saved) return print(saved ? "saved to the configuration file" : "");
+  print("not saved: it holds until xdpsteer ends, also when the file is reloaded (--save also writes it to the file)");
+}
+
+function outcome(action: HoldAction, { sessions, drain, rules }: BackendStatus): string {
+  if (action === "undrain") return drain === null ? "takes new sessions again" : "is only kept for the sessions it has";
+  const has = plural(sessions, "session");
+  const by = rules.length === 0 ? ", and no rule names it" : "";
+  if (action === "drain") return `takes no new sessions; it has ${has}, which end by themselves${by}`;
+  const to = drain?.movedTo ? drain.movedTo : "others";
+  return `takes no new sessions; its ${has} go to ${to} with the next packets of their clients${by}`;
+}
