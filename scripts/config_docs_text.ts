@@ -334,6 +334,7 @@ with \`worker="xdp"\`. A packet with a served fate got what its rule asks for; a
 /** What a key needs beside it to be allowed. */
 export const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   "steering[].action.forward.remap_port": ["mode: dsr"],
+  "steering[].action.forward.tunnel": ["mode: dsr"],
   "steering[].limit.per_source.burst": ["packets: 500/s"],
   "steering[].limit.per_source.burst_bytes": ["bytes: 1MB/s"],
   "steering[].limit.total.burst": ["packets: 200k/s"],

@@ -16,12 +16,12 @@ import {
   backendAt,
   CHOICE,
   FORWARD,
-  FORWARD_MODE,
   FORWARD_ROWS,
   forwardAt,
   type ForwardTable,
   indexBackends,
   MAGLEV_ROOM,
+  modeWord,
   usableAt,
 } from "../steering/forward_table.ts";
 import { MAX_ROUTE_MTUS, NOWHERE, writeRouteMtus } from "../steering/route_mtus.ts";
@@ -32,7 +32,7 @@ import type { CheckedBackend } from "./health/checks.ts";
 import type { FrameDevice, NextHop, NextHopSource, NoRoute } from "./next_hop/next_hops.ts";
 import type { Holds } from "./holds.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
-import { takingOf } from "./shares.ts";
+import { mayServe, takingOf } from "./shares.ts";
 import { SlowStart } from "./slow_start.ts";
 import { noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
@@ -238,7 +238,7 @@ export class ForwardWriter {
       forwardOfRule[slot] = index + 1;
       const at = forwardAt(index);
       forwards[at + FORWARD.idle] = spec.idleTimeout;
-      forwards[at + FORWARD.mode] = FORWARD_MODE[spec.mode];
+      forwards[at + FORWARD.mode] = modeWord(spec.mode, spec.clientAddress, spec.tunnel);
       forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
       // Sessions with backends that the rule does not name any more go on while all checks of those succeed.
       for (const backend of known.values()) {
@@ -249,7 +249,7 @@ export class ForwardWriter {
       for (const isIpv6 of [false, true]) {
         const taking = takingOf(spec, isIpv6, health, holds);
         for (const backend of spec.to) {
-          if (backend.address.includes(":") !== isIpv6) continue;
+          if (!mayServe(spec, backend, isIpv6)) continue;
           const mayUse = (taking.failsOpen || isHealthy(spec, backend, health)) && mayKeep(backend.name);
           usable[usableAt(index) + known.get(backend.name)!.row] = mayUse ? 1 : 0;
         }

@@ -17,7 +17,7 @@ export interface Taking {
 
 /** What a rule does with its backends of an IP version. Neither a backup nor a weight of 0 counts for `fail_open`. */
 export function takingOf(spec: Forward, isIpv6: boolean, health: Health, holds: Holds = new Map()): Taking {
-  const weighted = spec.to.filter((each) => each.address.includes(":") === isIpv6 && takesNew(each, holds));
+  const weighted = spec.to.filter((each) => mayServe(spec, each, isIpv6) && takesNew(each, holds));
   const ordinary = weighted.filter(({ backup }) => backup !== true);
   const healthy = ordinary.filter((backend) => isHealthy(spec, backend, health));
   const isShort = spec.failOpen !== null && 100 * healthy.length < spec.failOpen * ordinary.length;
@@ -31,4 +31,9 @@ export function takingOf(spec: Forward, isIpv6: boolean, health: Health, holds: 
 export function hasNone(spec: Forward, health: Health): boolean {
   return !spec.to.some((backend) => isHealthy(spec, backend, health)) &&
     ![false, true].some((isIpv6) => takingOf(spec, isIpv6, health).failsOpen);
+}
+
+/** Whether packets of an IP version can go to a backend: those of its own, and both in a tunnel. */
+export function mayServe({ tunnel }: Forward, { address }: Pick<Backend, "address">, isIpv6: boolean): boolean {
+  return tunnel !== null || address.includes(":") === isIpv6;
 }

@@ -125,6 +125,27 @@ function checkWorkersExist(file: YamlFile, { count, because }: WorkerCount, repo
   }
 }
 
+/** A backend that sees the client's packets needs no header that says who that is; a translated packet is in no tunnel. */
+function checkWraps(file: YamlFile, forwarding: readonly (readonly [number, unknown])[], report: Report): void {
+  const [translating, keeping] = [TRANSLATING, KEEPING].map((modes) => modes.join(" or "));
+  for (const [index, rule] of forwarding) {
+    const forward = ["steering", index, "action", "forward"] as const;
+    const given = at(rule, "action", "forward", "mode");
+    const keeps = KEEPING.includes(String(given));
+    if (!keeps && given !== undefined && !TRANSLATING.includes(String(given))) continue;
+    const header = at(rule, "action", "forward", "client_address");
+    if (keeps && header !== undefined && header !== "none") {
+      const message = `client_address is for mode ${translating}: expected none with mode ${keeping}, where backends ` +
+        "see the client's own address";
+      report(file.keyPlace([...forward, "client_address"]), message);
+    }
+    if (!keeps && at(rule, "action", "forward", "tunnel") !== undefined) {
+      const message = `tunnel is for mode ${keeping}: expected mode: ${keeping} beside it`;
+      report(file.keyPlace([...forward, "tunnel"]), message);
+    }
+  }
+}
+
 /** Translation ports belong to no rule, and every worker needs some; all tables together have a bound. */
 function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report): void {
   const rules = [...listAt(file.value, "steering").entries()];
@@ -153,6 +174,7 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
     }, and no remap_port`;
     report(file.keyPlace(["steering", index, "action", "forward", "remap_port"]), message);
   }
+  checkWraps(file, forwarding, report);
   if (forwarding.every(([, rule]) => keepsAddresses(rule))) return;
   const given = at(file.value, "forwarding", "ports");
   const range = readPorts(given ?? DEFAULT_TRANSLATION_PORTS);

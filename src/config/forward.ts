@@ -10,11 +10,15 @@ import {
   AFFINITIES,
   AFFINITY_TABLE,
   type Backend,
+  CLIENT_ADDRESS_TABLE,
+  CLIENT_ADDRESSES,
   type Forward,
   FORWARD_MODE_TABLE,
   FORWARD_MODES,
   HEALTH_CHECK_TABLE,
   HEALTH_CHECKS,
+  TUNNEL_TABLE,
+  TUNNELS,
 } from "../steering/forward.ts";
 import { BACKEND, backendFault, OWN_ADDRESS, ownAddressFault, readBackend, readOwnAddress } from "./backend.ts";
 import { durationText, readDuration } from "./limit.ts";
@@ -145,6 +149,15 @@ export const forwardSchema: z.ZodType<Forward> = map("forward", {
   ).describe(`The backends, each ${BACKEND}, or a map with address, weight, max_sessions, backup and drain.`),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,
+  ),
+  client_address: choice("client_address", CLIENT_ADDRESSES).default("none").describe(
+    `With ${TRANSLATING.join(" or ")}: how backends are told the client's address and port. ${
+      CLIENT_ADDRESSES.map((kind) => `${kind}: ${CLIENT_ADDRESS_TABLE[kind]}`).join("; ")
+    }. Default none.`,
+  ),
+  tunnel: orNull(choice("tunnel", TUNNELS)).describe(
+    `With ${KEEPING.join(" or ")}: what packets to backends are wrapped in, so that backends may be in other ` +
+      `networks. ${TUNNELS.map((kind) => `${kind}: ${TUNNEL_TABLE[kind]}`).join("; ")}. Default: nothing.`,
   ),
   remap_port: orNull(whole(complainAboutNumber("remap_port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
     .describe(

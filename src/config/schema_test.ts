@@ -89,6 +89,7 @@ steering:
         slow_start: 5m
         fail_open: 50%
         mode: dsr
+        tunnel: gre
         remap_port: 9
         idle_timeout: 5
         health: { check: udp, port: 9, send: { hex: "ff 00" }, expect: ho, interval: 2, timeout: 0.1, rise: 1, fall: 4 }
@@ -152,6 +153,8 @@ Deno.test("parseConfig() reads every key", () => {
             { name: "[fd00::1]:80", address: "fd00::1", port: 80, weight: 0, maxSessions: 9, backup: true },
           ],
           mode: "dsr",
+          clientAddress: "none",
+          tunnel: "gre",
           remapPort: 9,
           idleTimeout: 5,
           drainTimeout: 600,

@@ -37,10 +37,11 @@ import {
   usableAt,
 } from "../steering/forward_table.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
-import { SESSION } from "../steering/session_row.ts";
+import { FLAG_HEADED, SESSION } from "../steering/session_row.ts";
 import { REFUSED, SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
 import { ErrorForwarder } from "./forward_errors.ts";
 import { IcmpErrors } from "./icmp_errors.ts";
+import { NOT_WRAPPED, WrappedForwarder } from "./forward_wrapped.ts";
 import { clientNumber, senderNumber } from "./rate_limit.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
@@ -74,6 +75,8 @@ export class Forwarder {
   readonly sessions: SessionTable;
   /** For ICMP errors. */
   readonly errors: ErrorForwarder;
+  /** For packets that something is added to, or removed from. */
+  readonly wrapped: WrappedForwarder;
   /** Ticks (session_row.ts) of any clock that only goes forward; set before each batch. */
   now = 0;
   /** The same time in milliseconds. */
@@ -111,6 +114,7 @@ export class Forwarder {
     this.sessions.follow(table);
     this.#chooser = new Chooser(this.sessions);
     this.errors = new ErrorForwarder(this);
+    this.wrapped = new WrappedForwarder(this);
   }
 
   /** The forward table in force. */
@@ -146,7 +150,8 @@ export class Forwarder {
     const forward = table.forwardOfRule[rule]!;
     if (forward === 0) return no_backend;
     const forwardWords = forwardAt(forward - 1);
-    const isNat = table.forwards[forwardWords + FORWARD.mode] !== dsr;
+    const mode = table.forwards[forwardWords + FORWARD.mode]!;
+    const isNat = (mode & dsr) === 0;
     if (!isAnswerable(view, packet)) return unanswerable;
     if (hopsLeft(view, packet) <= 1) {
       if (maySendBack) {
@@ -209,13 +214,14 @@ export class Forwarder {
       this.parks = this.mayPark;
       return no_neighbour;
     }
+    if (mode > dsr) {
+      return this.wrapped.toBackend(view, packet, session, backend, forwardWords, from, length, maySendBack);
+    }
     const way = backends[backend + BACKEND.arrival]!;
     const to = interfaceOf(way);
     const largest = this.largest(to, from, backends[backend + BACKEND.linkBytes]!, backends[backend + BACKEND.mtu]!);
     if (packet.ipBytes > largest) {
-      if (maySendBack) {
-        this.#tell(this.#clientErrors, view, packet, tooBig, largest, senderNumber(view, packet, this.#seed));
-      }
+      if (maySendBack) this.tellClient(view, packet, largest);
       return too_big;
     }
     if (to === from && !maySendBack) return tx_ring_full;
@@ -260,6 +266,13 @@ export class Forwarder {
     const way = words[session + SESSION.arrival]!;
     const to = interfaceOf(way);
     sessions.touchByAnswer(session, now);
+    if ((words[session + SESSION.flags]! & FLAG_HEADED) !== 0) {
+      const fate = this.wrapped.toClient(view, packet, session, from, length, maySendBack);
+      if (fate !== NOT_WRAPPED) {
+        if (words[session + AWAITED] !== 0) sessions.gotAnswer(session);
+        return fate;
+      }
+    }
     const largest = this.largest(
       to,
       from,
@@ -267,7 +280,7 @@ export class Forwarder {
       mtuToClient(table, words, session + SESSION.client, isIpv6, way, packet.ipBytes),
     );
     if (packet.ipBytes > largest) {
-      if (maySendBack) this.#tell(this.#backendErrors, view, packet, tooBig, largest, this.clientOf(session, isIpv6));
+      if (maySendBack) this.tellBackend(view, packet, largest, session);
       return too_big;
     }
     if (to === from && !maySendBack) return tx_ring_full;
@@ -350,7 +363,6 @@ export class Forwarder {
     return room < mtu ? room : mtu;
   }
 
-  /** Has the packet's place taken by an ICMP error to its sender, where that may be told. */
   /** The {@linkcode clientNumber} of a session. Hot path: no allocation. */
   clientOf(session: number, isIpv6: boolean): number {
     const { words } = this.sessions;
@@ -358,6 +370,17 @@ export class Forwarder {
     return clientNumber(words[session + SESSION.client]!, second, this.#seed);
   }
 
+  /** Tells a client, where it may be told, the largest IP packet that it may send. Hot path: no allocation. */
+  tellClient(view: DataView, packet: UdpPacket, mtu: number): void {
+    this.#tell(this.#clientErrors, view, packet, tooBig, mtu, senderNumber(view, packet, this.#seed));
+  }
+
+  /** Tells the backend of a session the same. Hot path: no allocation. */
+  tellBackend(view: DataView, packet: UdpPacket, mtu: number, session: number): void {
+    this.#tell(this.#backendErrors, view, packet, tooBig, mtu, this.clientOf(session, packet.isIpv6));
+  }
+
+  /** Has the packet's place taken by an ICMP error to its sender, where that may be told. */
   #tell(
     errors: IcmpErrors,
     view: DataView,

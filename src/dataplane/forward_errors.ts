@@ -12,14 +12,16 @@
  */
 import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
-import { type ReceivedError, statedMtu, translateError } from "../packet/received_error.ts";
+import { lowerMtu, type ReceivedError, statedMtu, translateError } from "../packet/received_error.ts";
+import { tunnelBytes } from "../packet/tunnel.ts";
 import { IPV4, IPV6, portInPacket, UDP, UdpPacket } from "../packet/udp.ts";
 import { arrivalOf, cameBy, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
 import { mtuToClient, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
-import { BACKEND, BACKEND_REACHABLE, backendAt } from "../steering/forward_table.ts";
+import { BACKEND, BACKEND_IPV6, BACKEND_REACHABLE, backendAt, FIRST_TUNNEL } from "../steering/forward_table.ts";
 import { SESSION } from "../steering/session_row.ts";
 import type { Forwarder } from "./forward.ts";
+import { clientHeaderBytes, wrapOf } from "./forward_wrapped.ts";
 import { ERRORS_PER_CLIENT, ERRORS_PER_SECOND } from "./icmp_errors.ts";
 import { RateLimit } from "./rate_limit.ts";
 
@@ -75,6 +77,8 @@ export class ErrorForwarder {
     if (outer.ipBytes > largest) return too_big;
     if (to === from && !maySendBack) return tx_ring_full;
     if (!this.#toClients.take(now, forwarder.clientOf(session, isIpv6))) return error_limited;
+    const added = clientHeaderBytes(wrapOf(table, words, session), isIpv6);
+    if (added !== 0) lowerMtu(view, outer, added);
     const ports = words[session + SESSION.ports]!;
     translateError(view, error, words, session + SESSION.client, words, session + SESSION.service, ports);
     return forwarder.send(view, outer, length, from, to, words, session + SESSION.link, error_returned);
@@ -101,9 +105,15 @@ export class ErrorForwarder {
     const way = backends[backend + BACKEND.arrival]!;
     const to = interfaceOf(way);
     const linkBytes = backends[backend + BACKEND.linkBytes]!;
-    if (outer.ipBytes > forwarder.largest(to, from, linkBytes, backends[backend + BACKEND.mtu]!)) return too_big;
     const port = words[session + SESSION.translationPort]!;
-    if (port === 0 && (!isAnswerable(view, outer) || (!cameBy(arrival, way) && isLinkLocal(view, outer)))) {
+    const wrap = wrapOf(table, words, session);
+    const isTunnel = port === 0 && wrap >= FIRST_TUNNEL;
+    const isOuterIpv6 = (backends[backend + BACKEND.flags]! & BACKEND_IPV6) !== 0;
+    const added = isTunnel ? tunnelBytes(wrap - FIRST_TUNNEL, isOuterIpv6) : 0;
+    const largest = forwarder.largest(to, from, linkBytes, backends[backend + BACKEND.mtu]!) - added;
+    if (outer.ipBytes > largest) return too_big;
+    const staysOnLink = !isTunnel && cameBy(arrival, way);
+    if (port === 0 && (!isAnswerable(view, outer) || (!staysOnLink && isLinkLocal(view, outer)))) {
       return unanswerable;
     }
     if (port !== 0 && statedMtu(view, outer) < LEAST_SHARED_MTU) return error_mtu_low;
@@ -111,6 +121,7 @@ export class ErrorForwarder {
     if (!this.#toBackends.take(now, forwarder.clientOf(session, outer.isIpv6))) return error_limited;
     if (port === 0) {
       decrementHops(view, outer); // it quotes what the backend has sent
+      if (isTunnel) forwarder.wrapped.enterTunnel(view, outer, wrap, backend, words[session + SESSION.hash]!);
     } else {
       const ports = backends[backend + BACKEND.port]! | portInPacket(port) << 16;
       const source = sourceOf(table, outer.isIpv6, backend, words[session + SESSION.address]!);

@@ -96,6 +96,7 @@ export const ACTION_TABLE = {
       "error_unmatched",
       "error_limited",
       "interface_gone",
+      "no_client_header",
     ],
     answered: false,
     errors: true,

@@ -59,6 +59,10 @@ export const FATE_TABLE = {
     served: false,
     words: "an ICMP error about an answer that names a path MTU below 1280 bytes, which would be all clients'",
   },
+  no_client_header: {
+    served: false,
+    words: "an answer without the header of Simple Proxy Protocol that its client's packets had",
+  },
 } as const satisfies Readonly<Record<string, FateEntry>>;
 
 export type Fate = keyof typeof FATE_TABLE;

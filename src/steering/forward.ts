@@ -28,6 +28,26 @@ interface ForwardModeEntry {
   readonly words: string;
 }
 
+/** How a backend is told who the client is, in a mode that translates. */
+export const CLIENT_ADDRESS_TABLE = {
+  none: "it sees the box's address only",
+  proxy_v2: "a header of PROXY protocol version 2 precedes the payload of every datagram",
+  proxy_v2_first: "it precedes the payload of a session's first datagram to the backend only",
+  simple_proxy:
+    "Cloudflare's Simple Proxy Protocol for UDP: 38 bytes precede the payload of every datagram, and have to precede the payload of each answer, from which they are removed",
+} as const;
+export type ClientAddress = keyof typeof CLIENT_ADDRESS_TABLE;
+export const CLIENT_ADDRESSES = Object.keys(CLIENT_ADDRESS_TABLE) as readonly ClientAddress[];
+
+/** What packets to a backend are wrapped in, in a mode that does not translate. */
+export const TUNNEL_TABLE = {
+  ipip: "IP in IP",
+  gue: "Generic UDP Encapsulation, to port 6080 of the backend",
+  gre: "GRE, without key and checksum",
+} as const;
+export type Tunnel = keyof typeof TUNNEL_TABLE;
+export const TUNNELS = Object.keys(TUNNEL_TABLE) as readonly Tunnel[];
+
 export type ForwardMode = keyof typeof FORWARD_MODE_TABLE;
 export const FORWARD_MODES = Object.keys(FORWARD_MODE_TABLE) as readonly ForwardMode[];
 
@@ -57,6 +77,10 @@ export interface Forward {
    * In a mode that does not translate: the destination port that backends receive packets on; null: the service's port.
    */
   readonly remapPort: number | null;
+  /** How backends are told who the client is; `none` in a mode that does not translate. */
+  readonly clientAddress: ClientAddress;
+  /** What packets to backends are wrapped in; null: nothing, as always in a mode that translates. */
+  readonly tunnel: Tunnel | null;
   /** Seconds without a packet after which a session ends. */
   readonly idleTimeout: number;
   /** Seconds that sessions may continue with a backend that is removed from the rule. */

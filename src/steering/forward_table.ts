@@ -12,7 +12,15 @@ import { finishHash, mix } from "../packet/flow_hash.ts";
 import { LINK_WORDS } from "../packet/link_header.ts";
 import { ARRIVAL_WORDS } from "./arrivals.ts";
 import { ROUTE_MTU_WORDS } from "./route_mtus.ts";
-import { FORWARD_MODES, type ForwardMode } from "./forward.ts";
+import {
+  CLIENT_ADDRESSES,
+  type ClientAddress,
+  FORWARD_MODE_TABLE,
+  FORWARD_MODES,
+  type ForwardMode,
+  type Tunnel,
+  TUNNELS,
+} from "./forward.ts";
 
 /** Backends a configuration can have, in all rules together. */
 export const MAX_BACKENDS = 1024;
@@ -55,9 +63,10 @@ export const BACKEND_IPV6 = 2;
 export const BACKEND_REACHABLE = 8;
 
 /**
- * Words of a rule that forwards. `remapPort`: 0, or the port as it stands in a packet read as a little-endian halfword.
- * `choice`: how its backends are chosen, bits of {@linkcode CHOICE}. `answers`: with {@linkcode CHOICE.answers}, how
- * many end a session.
+ * Words of a rule that forwards. `mode`: one of {@linkcode FORWARD_MODE}, and above that one of
+ * {@linkcode CLIENT_HEADER} or {@linkcode TUNNEL_FORMAT}, at {@linkcode WRAP_SHIFT}. `remapPort`: 0, or the port as it
+ * stands in a packet read as a little-endian halfword. `choice`: how its backends are chosen, bits of
+ * {@linkcode CHOICE}. `answers`: with {@linkcode CHOICE.answers}, how many end a session.
  */
 export const FORWARD = {
   maglev4: 0,
@@ -85,6 +94,24 @@ export const CHOICE = {
 export const FORWARD_MODE = Object.fromEntries(FORWARD_MODES.map((mode, index) => [mode, index])) as Readonly<
   Record<ForwardMode, number>
 >;
+
+/** What is added to packets to backends; 0: nothing. Workers take a path of its own where the word `mode` has one. */
+export const WRAP_SHIFT = 4;
+export const CLIENT_HEADER = Object.fromEntries(CLIENT_ADDRESSES.map((kind, index) => [kind, index])) as Readonly<
+  Record<ClientAddress, number>
+>;
+/** Behind the client headers, in the order of packet/tunnel.ts. */
+export const FIRST_TUNNEL = CLIENT_ADDRESSES.length;
+export const TUNNEL_FORMAT = Object.fromEntries(TUNNELS.map((kind, index) => [kind, FIRST_TUNNEL + index])) as Readonly<
+  Record<Tunnel, number>
+>;
+
+/** The word `mode` of a rule. */
+export function modeWord(mode: ForwardMode, clientAddress: ClientAddress, tunnel: Tunnel | null): number {
+  const { translates } = FORWARD_MODE_TABLE[mode];
+  const wrap = translates ? CLIENT_HEADER[clientAddress] : tunnel === null ? 0 : TUNNEL_FORMAT[tunnel];
+  return FORWARD_MODE[mode] | wrap << WRAP_SHIFT;
+}
 
 /** Own addresses that sessions can be translated to, for each IP version. */
 export const MAX_SOURCES = 8;

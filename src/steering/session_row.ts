@@ -47,6 +47,10 @@ export const FLAG_LIVE = 1;
 export const FLAG_IPV6 = 2;
 /** The backend has answered since the client's last packet. */
 export const FLAG_ANSWERED = 4;
+/** The backend has been told who the client is (`proxy_v2_first`). */
+export const FLAG_TOLD = 8;
+/** Answers begin with a header of Simple Proxy Protocol. */
+export const FLAG_HEADED = 64;
 /** Two bits for the session's rank, and four for how often its client has come back. */
 export const RANK_SHIFT = 4;
 export const EVIDENCE_SHIFT = 8;

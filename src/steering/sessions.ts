@@ -16,7 +16,16 @@ import { Random } from "./random.ts";
 import { RankedSet } from "./ranked_set.ts";
 import { SessionChains } from "./session_chains.ts";
 import { SessionLife } from "./session_life.ts";
-import { copyAddress, FLAG_ANSWERED, FLAG_IPV6, FLAG_LIVE, rankOf, SESSION, SESSION_SHIFT } from "./session_row.ts";
+import {
+  copyAddress,
+  FLAG_ANSWERED,
+  FLAG_IPV6,
+  FLAG_LIVE,
+  FLAG_TOLD,
+  rankOf,
+  SESSION,
+  SESSION_SHIFT,
+} from "./session_row.ts";
 import { Standing } from "./standing.ts";
 import { Victims } from "./victims.ts";
 
@@ -223,14 +232,17 @@ export class SessionTable {
     if (
       words[at + TRANSLATION_PORT] !== 0 && words[at + BACKEND_ROW] === backendRow &&
       ((addresses >> words[at + ADDRESS]!) & 1) !== 0
-    ) return true;
+    ) {
+      words[at + FLAGS] = words[at + FLAGS]! & ~FLAG_TOLD; // the address may be another
+      return true;
+    }
     const pool = addresses === 0 ? NONE : this.#poolWithRoom(backendRow, addresses, now);
     if (addresses !== 0 && pool === NONE) {
       this.refuse(REFUSED.ports);
       return false;
     }
     this.#leave(at);
-    words[at + FLAGS] = words[at + FLAGS]! & ~FLAG_ANSWERED;
+    words[at + FLAGS] = words[at + FLAGS]! & ~(FLAG_ANSWERED | FLAG_TOLD);
     this.#join(at, backendRow, pool);
     return true;
   }

@@ -11,6 +11,8 @@ import { createWorkerTables, viewWorkerTables, WORKER_ACTION, type WorkerTable }
 const FORWARD: Forward = {
   to: [],
   mode: "nat",
+  clientAddress: "none",
+  tunnel: null,
   remapPort: null,
   idleTimeout: 60,
   drainTimeout: 600,

@@ -4,7 +4,14 @@ import { IPV4, TestNetwork } from "../support/netns.ts";
 import { type Answer, type Appliance, startAppliance } from "./support/appliance.ts";
 
 const FORWARD = {
-  forward: { to: [`${IPV4.client}:53`], mode: "nat", idle_timeout: 7, drain_timeout: 600, none_left: "pass" },
+  forward: {
+    to: [`${IPV4.client}:53`],
+    mode: "nat",
+    client_address: "none",
+    idle_timeout: 7,
+    drain_timeout: 600,
+    none_left: "pass",
+  },
 };
 const RULES = [
   "{ name: game, ports: 7777, worker: 0, action: echo }",

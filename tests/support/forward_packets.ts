@@ -11,7 +11,7 @@ import { portInPacket, readUdp, UdpPacket } from "../../src/packet/udp.ts";
 import { ACTION_TABLE } from "../../src/steering/action.ts";
 import { arrivalBy, writeArrivals } from "../../src/steering/arrivals.ts";
 import { type Fate, FATES } from "../../src/steering/fate.ts";
-import type { ForwardMode } from "../../src/steering/forward.ts";
+import type { ClientAddress, ForwardMode, Tunnel } from "../../src/steering/forward.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
@@ -20,10 +20,10 @@ import {
   backendAt,
   createForwardTables,
   FORWARD,
-  FORWARD_MODE,
   forwardAt,
   type ForwardTable,
   indexBackends,
+  modeWord,
   usableAt,
   viewForwardTables,
 } from "../../src/steering/forward_table.ts";
@@ -53,6 +53,8 @@ export interface BenchOptions {
   readonly interface?: number;
   readonly mtu?: number;
   readonly remapPort?: number;
+  readonly clientAddress?: ClientAddress;
+  readonly tunnel?: Tunnel;
   readonly anyArrival?: boolean;
 }
 
@@ -98,7 +100,7 @@ export class Bench {
     this.table.forwards[words + FORWARD.maglev6] = MAGLEV_SIZE;
     this.table.forwards[words + FORWARD.size6] = MAGLEV_SIZE;
     this.table.forwards[words + FORWARD.idle] = 60;
-    this.table.forwards[words + FORWARD.mode] = FORWARD_MODE[mode];
+    this.table.forwards[words + FORWARD.mode] = modeWord(mode, options.clientAddress ?? "none", options.tunnel ?? null);
     const { remapPort = 0 } = options;
     this.table.forwards[words + FORWARD.remapPort] = portInPacket(remapPort);
     this.choose([0, 1], [2, 3]);
@@ -133,6 +135,11 @@ export class Bench {
   /** What the kernel says of the way to the backends. */
   setMtu(mtu: number): void {
     for (const row of [0, 1, 2, 3]) this.table.backends[backendAt(row) + BACKEND.mtu] = mtu;
+  }
+
+  /** Sessions may not go on with a backend. */
+  unuse(row: number): void {
+    this.table.usable[usableAt(0) + row] = 0;
   }
 
   setFlags(row: number, change: (flags: number) => number): void {
