@@ -1,0 +1,93 @@
+/** Backends are told who the client is; programs in three languages, and dnsdist, read it. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { TestNetwork } from "../support/netns.ts";
+import { fatesOf, settled } from "./support/accounts.ts";
+import { startAppliance } from "./support/appliance.ts";
+import { backendAddress, BackendHost, backendName, BOTH, FAMILIES, FAR, forwardConfig } from "./support/backends.ts";
+import { BACKEND_PORT, type Family } from "./support/backends.ts";
+import { addManyAddresses, askWho, learnMtu } from "./support/many_clients.ts";
+import { Program } from "./support/programs.ts";
+import { TempDir } from "./support/command.ts";
+
+const EXAMPLES = join(import.meta.dirname!, "../../config/examples");
+const KINDS = { proxy_v2: 7001, proxy_v2_first: 7002, simple_proxy: 7003 } as const;
+const CLIENTS = 1000;
+const TURNS = 3;
+/** Bytes that are added to each packet. */
+const ADDED = { proxy_v2: { IPv4: 28, IPv6: 52 }, simple_proxy: { IPv4: 38, IPv6: 38 } } as const;
+
+const READERS = ["python", "node", "go"] as const;
+
+/** How each example is run; Go's is compiled first. */
+async function commandOf(reader: typeof READERS[number], directory: string): Promise<string[]> {
+  if (reader === "python") return ["/usr/bin/python3", `${EXAMPLES}/client_address.py`];
+  if (reader === "node") return ["node", `${EXAMPLES}/client_address.mjs`];
+  const binary = `${directory}/reader`;
+  const { success, stderr } = await new Deno.Command("go", {
+    args: ["build", "-o", binary, `${EXAMPLES}/client_address.go`],
+    env: { GOCACHE: `${directory}/cache`, GO111MODULE: "off", CGO_ENABLED: "0" },
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  return [binary];
+}
+
+/** The three readers, each as a backend of each family. */
+async function startReaders(host: BackendHost): Promise<AsyncDisposableStack> {
+  const readers = new AsyncDisposableStack();
+  try {
+    const directory = readers.use(await TempDir.create());
+    for (const [index, reader] of READERS.entries()) {
+      const command = await commandOf(reader, directory.path);
+      for (const family of BOTH) {
+        const end = [backendAddress(family, index + 1), `${BACKEND_PORT}`];
+        readers.use(await Program.start(host.name, [...command, ...end], "ready\n"));
+      }
+    }
+    return readers;
+  } catch (error) {
+    await readers.disposeAsync();
+    throw error;
+  }
+}
+
+const RULES = Object.entries(KINDS).map(([kind, port]) => {
+  const to = BOTH.flatMap((family) => READERS.map((_, index) => backendName(family, index + 1)));
+  return `{ name: ${kind}, ports: ${port}, action: ${JSON.stringify({ forward: { to, client_address: kind } })} }`;
+});
+
+Deno.test("a thousand clients of each IP version are known to Node, Python and Go, by each kind of header", async () => {
+  await using network = await TestNetwork.create();
+  await using host = await BackendHost.create(network);
+  await addManyAddresses(network);
+  await using _readers = await startReaders(host);
+  await using box = await startAppliance(network, (socket) => forwardConfig(socket, RULES), { favoured: true });
+  for (const port of Object.values(KINDS)) {
+    for (const family of BOTH) {
+      const options = { address: FAMILIES[family].service, port, clients: CLIENTS, turns: TURNS };
+      assert.deepEqual(await askWho(network, family, options), { right: CLIENTS * TURNS, wrong: [] });
+    }
+  }
+  const status = await settled(box);
+  const all = 2 * CLIENTS * TURNS;
+  for (const kind of Object.keys(KINDS)) assert.deepEqual(fatesOf(status, kind), { forwarded: all });
+  assert.deepEqual(fatesOf(status, "(answers)"), { returned: 3 * all });
+});
+
+Deno.test("clients learn an MTU that leaves room for the header", async () => {
+  await using network = await TestNetwork.create();
+  await using host = await BackendHost.create(network);
+  await using _readers = await startReaders(host);
+  await using box = await startAppliance(network, (socket) => forwardConfig(socket, RULES));
+  for (const [kind, added] of Object.entries(ADDED)) {
+    for (const family of BOTH) {
+      const { first, learned } = await learnMtu(network, FAMILIES[family].service, KINDS[kind as "proxy_v2"]);
+      const expected = 1500 - added[family];
+      assert.deepEqual({ first, learned }, { first: 1500, learned: expected }, `${kind} ${family}`);
+    }
+    const { too_big: _, error_forwarded: __, ...served } = fatesOf(await settled(box), kind);
+    assert.deepEqual(served, { forwarded: 2 }, "one of the size that was learned, of each family");
+    await network.exec("client", ["ip", "route", "flush", "cache"]);
+    await network.exec("client", ["ip", "-6", "route", "flush", "cache"]);
+  }
+});
