@@ -27,6 +27,8 @@ const backend = (number: number, more: Partial<Backend> = {}): Backend => ({
 const spec = (to: readonly Backend[], failOpen: number | null = null): Forward => ({
   to,
   mode: "nat",
+  clientAddress: "none",
+  tunnel: null,
   remapPort: null,
   idleTimeout: 60,
   drainTimeout: 600,

@@ -9,7 +9,6 @@ import {
   bytesOf,
   FAMILIES,
   type Family,
-  fromBackend,
   fromClient,
 } from "../../tests/support/forward_packets.ts";
 import { BACKENDS, BOTH, HEADERS, Way } from "../../tests/support/forward_way.ts";

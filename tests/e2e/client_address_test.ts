@@ -4,8 +4,15 @@ import { join } from "node:path";
 import { TestNetwork } from "../support/netns.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
-import { backendAddress, BackendHost, backendName, BOTH, FAMILIES, FAR, forwardConfig } from "./support/backends.ts";
-import { BACKEND_PORT, type Family } from "./support/backends.ts";
+import {
+  BACKEND_PORT,
+  backendAddress,
+  BackendHost,
+  backendName,
+  BOTH,
+  FAMILIES,
+  forwardConfig,
+} from "./support/backends.ts";
 import { addManyAddresses, askWho, learnMtu } from "./support/many_clients.ts";
 import { Program } from "./support/programs.ts";
 import { TempDir } from "./support/command.ts";
