@@ -45,6 +45,8 @@ export interface RuleBackends {
   readonly rule: string;
   /** What becomes of its packets where no backend is healthy. */
   readonly noneLeft: "drop" | "pass";
+  /** Packets of both IP versions can go to each of its backends, in a tunnel. */
+  readonly hasTunnel?: boolean;
   readonly backends: readonly RuleBackend[];
 }
 
@@ -127,6 +129,7 @@ export function ruleBackends(
   return rules.map(({ name: rule, spec }) => ({
     rule,
     noneLeft: spec.noneLeft,
+    hasTunnel: spec.tunnel !== null,
     backends: spec.to.map((backend) => {
       const { address, nextHop, noRoute } = backends.get(backend.name)!;
       return {

@@ -125,7 +125,7 @@ function checkWorkersExist(file: YamlFile, { count, because }: WorkerCount, repo
   }
 }
 
-/** A backend that sees the client's packets needs no header that says who that is; a translated packet is in no tunnel. */
+/** A backend that sees its clients needs no header that tells them; a translated packet is in no tunnel. */
 function checkWraps(file: YamlFile, forwarding: readonly (readonly [number, unknown])[], report: Report): void {
   const [translating, keeping] = [TRANSLATING, KEEPING].map((modes) => modes.join(" or "));
   for (const [index, rule] of forwarding) {

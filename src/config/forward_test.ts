@@ -40,6 +40,21 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
     "3:114 max_sessions 0 is out of range: expected 1 to 100000000",
     "3:125 backup is a number: expected true or false",
   ],
+  [rule(`${TO}, client_address: proxy_v2_first`)]: [],
+  [rule(`${TO}, mode: dsr, client_address: none`)]: [],
+  [rule(`${TO}, mode: dsr, client_address: proxy_v2`)]: [
+    `3:87 client_address is for mode ${modes(true)}: expected none with mode ${
+      modes(false)
+    }, where backends see the client's own address`,
+  ],
+  [rule(`${TO}, client_address: proxy`)]: [
+    '3:92 client_address "proxy" is not known: expected one of: none, proxy_v2, proxy_v2_first, simple_proxy',
+  ],
+  [rule(`${TO}, mode: dsr, tunnel: gue`)]: [],
+  [rule(`${TO}, tunnel: gue`)]: [
+    `3:76 tunnel is for mode ${modes(false)}: expected mode: ${modes(false)} beside it`,
+  ],
+  [rule(`${TO}, mode: dsr, tunnel: vxlan`)]: ['3:95 tunnel "vxlan" is not known: expected one of: ipip, gue, gre'],
   [rule(`${TO}, mode: snat`)]: [
     `3:82 mode "snat" is not known: expected one of: ${FORWARD_MODES.join(", ")}`,
   ],

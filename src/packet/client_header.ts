@@ -85,7 +85,7 @@ export function hasSimpleProxy(
     view.getInt32(header + 34, LITTLE) === words[at + ends.ports];
 }
 
-/** Takes the header of Simple Proxy Protocol that is there out of a packet, whose checksum must be finished. Hot path. */
+/** Takes the header of Simple Proxy Protocol out of a packet that has one, and a finished checksum. Hot path. */
 export function removeSimpleProxy(view: DataView, packet: UdpPacket): void {
   const sum = sumHalfwords(view, packet.udp + UDP_HEADER_BYTES, SIMPLE_PROXY_BYTES);
   // The complements of `sum`'s halfwords take it away.

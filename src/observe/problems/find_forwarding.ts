@@ -20,7 +20,7 @@ const HINDRANCES: Readonly<Record<NoWay["kind"], { readonly kind: ProblemKind; r
 
 /** Rules without a usable backend, or without one of an IP version of which they have some. */
 export function ruleProblems(rules: readonly RuleBackends[]): FoundProblem[] {
-  return rules.flatMap(({ rule, noneLeft, backends }): FoundProblem[] => {
+  return rules.flatMap(({ rule, noneLeft, hasTunnel, backends }): FoundProblem[] => {
     if (!backends.some(isUsable)) {
       return [{
         kind: "rule_without_backend",
@@ -29,6 +29,7 @@ export function ruleProblems(rules: readonly RuleBackends[]): FoundProblem[] {
         fix: fixFor(backends[0]!),
       }];
     }
+    if (hasTunnel === true) return [];
     return [false, true].flatMap((wanted): FoundProblem[] => {
       const family = backends.filter(({ isIpv6 }) => isIpv6 === wanted);
       if (family.length === 0 || family.some(isUsable)) return [];
