@@ -179,13 +179,11 @@ function adjustAt(view: DataView, at: number, change: number): number {
  * Lowers the MTU that an error tells by what this box adds to packets; errors that tell none stay as they are. Hot
  * path: no allocation.
  */
-export function lowerMtu(view: DataView, { udp: icmp, isIpv6 }: UdpPacket, bytes: number): void {
-  const isTooBig = isIpv6 ? view.getUint8(icmp) === 2 : view.getUint16(icmp) === 0x0304;
-  const mtu = view.getInt32(icmp + 4);
-  // An IPv4 router of old tells no MTU, and an unused half comes first.
-  if (!isTooBig || mtu <= bytes) return;
-  const change = replace(view, icmp + 4, swapped(mtu - bytes));
-  adjustAt(view, icmp + ICMP_CHECKSUM, change);
+export function lowerMtu(view: DataView, error: UdpPacket, bytes: number): void {
+  const mtu = statedMtu(view, error);
+  if (mtu === Infinity || mtu <= bytes) return; // an IPv4 router of old tells 0
+  const { udp: icmp } = error;
+  adjustAt(view, icmp + ICMP_CHECKSUM, replace(view, icmp + 4, swapped(mtu - bytes)));
 }
 
 /** A word as it stands in a packet, read in little-endian order. */
