@@ -33,7 +33,7 @@ const UNDRAWN = new Set(["log.ts", "errors.ts", "version.ts", "journal.ts", "loc
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */
 const PURE =
-  /^(packet|steering)\/|^dataplane\/(process|forward|forward_errors|icmp_errors|rate_limit|batch|control_words|counters)\.ts$/;
+  /^(packet|steering)\/|^dataplane\/(process|forward|forward_(errors|wrapped)|icmp_errors|rate_limit|batch|control_words|counters)\.ts$/;
 const IMPURE = /\bDeno\.|\bDate\b|\bperformance\b|\bsetTimeout\b/;
 /** Only src/ffi/ reaches memory and libraries. */
 const FFI = /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView|UnsafeCallback|UnsafeFnPointer)\b/;
