@@ -12,6 +12,7 @@ import { removeLeftOver, type TcLink } from "../bpf/tc_link.ts";
 import { type InterfaceConfig, XDP_PACKET_HEADROOM } from "../config/schema.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
 import { UnsupportedError } from "../errors.ts";
+import { interfaceName } from "../ffi/interface_facts.ts";
 import type { Device } from "../host/devices.ts";
 import { rxQueues } from "../host/rx_queues.ts";
 import { SteeredQueue } from "./queue.ts";
@@ -213,6 +214,8 @@ export class SteeredInterface {
   /** Looks which queues the device has by now. */
   noteQueues(): void {
     if (this.#config.queues !== "all") return;
+    // Renamed just now: the next look knows its new name.
+    if (this.ifindex === undefined || interfaceName(this.ifindex) !== this.currentName) return;
     const open = new Set(this.queues.flatMap(({ id, sockets }) => sockets.length > 0 ? [id] : []));
     this.newQueues = rxQueues(this.currentName).filter((id) => !open.has(id));
   }

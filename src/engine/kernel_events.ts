@@ -9,6 +9,7 @@ import { EVENT_KINDS, type EventKind } from "../bpf/reasons.ts";
 import type { KernelTrace, TraceEvent, Watched } from "../bpf/trace.ts";
 import { messageOf } from "../errors.ts";
 import type { BpfRingBuffer } from "../ffi/libbpf.ts";
+import { SYSTEM_TIMERS } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import type { SteeredInterface } from "./interface.ts";
 import { MORE, reportRest, reportTrace, type WatchedInterface } from "./trace_report.ts";
@@ -31,7 +32,7 @@ interface Source {
 
 export class KernelEvents implements Disposable {
   readonly #sources: readonly Source[];
-  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #timer: Disposable;
   readonly #traceTimer: ReturnType<typeof setTimeout>;
   #trace: KernelTrace | undefined;
   #mapIds: readonly number[] = [];
@@ -53,7 +54,7 @@ export class KernelEvents implements Disposable {
       }, account);
       return { name, limitsFd: program.eventLimitsFd, account, ring };
     });
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = SYSTEM_TIMERS.every(LOOK_MS, () => this.#look());
     // Packets are steered by now, and whoever waits for that is told before a CPU is busy with the kernel's types.
     this.#traceTimer = setTimeout(() => void this.#openTrace(), TRACE_AFTER_MS);
   }
@@ -128,7 +129,7 @@ export class KernelEvents implements Disposable {
 
   [Symbol.dispose](): void {
     this.#closed = true;
-    clearInterval(this.#timer);
+    this.#timer[Symbol.dispose]();
     clearTimeout(this.#traceTimer);
     this.#consume(true);
     for (const { ring } of this.#sources) ring[Symbol.dispose]();

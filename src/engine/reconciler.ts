@@ -58,7 +58,8 @@ export class Reconciler implements Disposable {
   /** By interface: packets on queues without sockets, at the last look. */
   readonly #uncovered: number[] = [];
   #uncoveredSinceMs: number | undefined;
-  #hasFailed = false;
+  /** What has been told. */
+  readonly #failures = new Set<string>();
   #disposed = false;
 
   /** Looks from now on: everything is in force. */
@@ -84,20 +85,25 @@ export class Reconciler implements Disposable {
 
   #look(): void {
     this.look();
-    for (const each of this.#options.interfaces) if (each.condition.state === "attached") this.#compareQueues(each);
+    this.#attempt(() => {
+      for (const each of this.#options.interfaces) if (each.condition.state === "attached") this.#compareQueues(each);
+    });
     this.#judge();
   }
 
   /** Compares what is looked up fast: everything but the number of queues. Does not throw. */
   look(): void {
-    if (this.#disposed) return;
+    if (!this.#disposed) this.#attempt(() => this.#compare());
+  }
+
+  #attempt(work: () => void): void {
     try {
-      this.#compare();
-      this.#hasFailed = false;
+      work();
     } catch (error) {
+      const reason = messageOf(error);
       // Once: it would be the same every second.
-      if (!this.#hasFailed) log.error("Cannot look at what is in force: {reason}", { reason: messageOf(error) });
-      this.#hasFailed = true;
+      if (!this.#failures.has(reason)) log.error("Cannot look at what is in force: {reason}", { reason });
+      this.#failures.add(reason);
     }
   }
 

@@ -14,8 +14,10 @@ class FakeInterface {
   /** Sockets that are missing in the map. */
   missing = 0;
   answersDetached = false;
+  hasNoQueues = false;
 
   noteQueues(): void {
+    if (this.hasNoQueues) throw new Error("no queues are listed");
     this.newQueues = this.added;
   }
 
@@ -142,6 +144,11 @@ Deno.test("Reconciler leaves an interface alone that is not attached, and goes o
   await rig.timers.pass(5000);
   assert.equal(rig.log.lines.filter((line) => line.includes("Cannot look at what is in force: EPERM")).length, 1);
   rig.fails = false;
+  rig.eth0.condition = { state: "attached", since: "", why: "" };
+  rig.eth0.hasNoQueues = true;
+  await rig.timers.pass(5000);
+  assert.equal(rig.log.lines.filter((line) => line.includes("in force: no queues are listed")).length, 1);
+  rig.eth0.condition = { state: "gone", since: "", why: "" };
   rig.found = { ports: "the entry of port 1" };
   await rig.timers.pass(1000);
   assert.deepEqual([rig.counts.port_table, rig.eth0.newQueues], [1, []]);

@@ -25,7 +25,7 @@ const MAC_BYTES = 6;
 
 /** Undefined where there is no such interface. @param name May be an alternative one. */
 export function interfaceFacts(name: string): InterfaceFacts | undefined {
-  const properName = nameOf(interfaceIndex(name));
+  const properName = interfaceName(interfaceIndex(name));
   const flags = ask(name, UAPI.SIOCGIFFLAGS)?.getUint16(IFREQ.ifr_data, true);
   const mtu = ask(name, UAPI.SIOCGIFMTU)?.getInt32(IFREQ.ifr_data, true);
   const address = ask(name, UAPI.SIOCGIFHWADDR);
@@ -47,7 +47,8 @@ export function hasEthernetHeaders({ hardware }: Pick<InterfaceFacts, "hardware"
   return hardware === UAPI.ARPHRD_ETHER || hardware === UAPI.ARPHRD_LOOPBACK;
 }
 
-function nameOf(ifindex: number): string | undefined {
+/** The name of an interface now; undefined where there is none with this index. */
+export function interfaceName(ifindex: number): string | undefined {
   const ifreq = new Uint8Array(new ArrayBuffer(IFREQ.size));
   new DataView(ifreq.buffer).setInt32(IFREQ.ifr_data, ifindex, true);
   if (ifindex === 0 || interfaceIoctl(UAPI.SIOCGIFNAME, ifreq) !== 0) return undefined;

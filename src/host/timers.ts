@@ -3,6 +3,10 @@
  *
  * @module
  */
+import { messageOf } from "../errors.ts";
+import { logger } from "../log.ts";
+
+const log = logger("timers");
 
 export interface Timers {
   /** Milliseconds, of a clock that only goes forward. */
@@ -11,7 +15,7 @@ export interface Timers {
   date(): Date;
   /** Calls `work` once, after `ms` milliseconds, unless disposed of before. */
   after(ms: number, work: () => void): Disposable;
-  /** Calls `work` every `ms` milliseconds until disposed of. */
+  /** Calls `work` every `ms` milliseconds until disposed of. That it has thrown is logged, and it is called again. */
   every(ms: number, work: () => void): Disposable;
 }
 
@@ -24,10 +28,25 @@ export const SYSTEM_TIMERS: Timers = {
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
   every: (ms, work) => {
-    const timer = setInterval(work, ms);
+    const timer = setInterval(surviving(work), ms);
     return { [Symbol.dispose]: () => clearInterval(timer) };
   },
 };
+
+/** What is done again and again ends no process when it fails once: an interface may be renamed in between. */
+function surviving(work: () => void): () => void {
+  let told = "";
+  return () => {
+    try {
+      work();
+      told = "";
+    } catch (error) {
+      const reason = messageOf(error);
+      if (reason !== told) log.error("What is done regularly has failed, and is tried again: {reason}", { reason });
+      told = reason;
+    }
+  };
+}
 
 /** Waits. @param ms Milliseconds. */
 export function pause(timers: Timers, ms: number): Promise<void> {

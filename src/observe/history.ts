@@ -7,6 +7,7 @@
  */
 import { messageOf } from "../errors.ts";
 import type { LoopCounter } from "../dataplane/counters.ts";
+import { SYSTEM_TIMERS } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { PacketSums } from "../engine/counters.ts";
@@ -62,8 +63,8 @@ export interface HistoryClock {
 const CLOCK: HistoryClock = {
   now: () => performance.now(),
   everySecond: (run) => {
-    const timer = setInterval(run, SAMPLE_MS);
-    return () => clearInterval(timer);
+    const timer = SYSTEM_TIMERS.every(SAMPLE_MS, run);
+    return () => timer[Symbol.dispose]();
   },
 };
 
