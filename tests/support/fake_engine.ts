@@ -171,6 +171,7 @@ export class FakeHealth implements HealthSource {
       checks: 0,
       failures: 0,
       hindered: null,
+      failure: null,
     }]));
   }
 

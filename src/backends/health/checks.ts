@@ -49,6 +49,8 @@ export interface BackendHealth {
   readonly failures: number;
   /** Why this machine cannot check it; null where it can. */
   readonly hindered: string | null;
+  /** Why the last check that failed did; null where none has. Of one that is unhealthy, why. */
+  readonly failure: string | null;
 }
 
 /** Backends new at the same time are first checked over this time, so that they are not checked all at one moment. */
@@ -235,7 +237,10 @@ export class HealthChecks implements HealthSource {
     health.hindered = null;
     if (!succeeded) probe.reset();
     health.checks++;
-    if (!succeeded) health.failures++;
+    if (!succeeded) {
+      health.failures++;
+      health.failure = reason;
+    }
     health.lastMs = succeeded ? Math.round(elapsedMs * 1000) / 1000 : null;
     health.reason = reason;
     if (!state.record(succeeded)) return;
@@ -272,6 +277,7 @@ function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undef
       healthy,
       lastMs: null,
       reason: "not checked yet",
+      failure: null,
       since: new Date().toISOString(),
       checks: 0,
       failures: 0,

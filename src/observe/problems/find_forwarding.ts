@@ -95,19 +95,29 @@ export function backendProblems(backends: readonly BackendStatus[]): FoundProble
         message: `Backend ${name} cannot be checked and stays ${
           health.healthy ? "healthy" : "unhealthy"
         }: ${health.hindered}`,
-        fix: "xdpsteer doctor",
+        fix: hindranceFix(health.hindered),
       });
     } else if (health?.healthy === false) {
       problems.push({
         kind: "backend_unhealthy",
         subject: name,
-        message: `Backend ${name} fails its health check: ${health.reason}`,
+        message: `Backend ${name} fails its health check: ${health.failure ?? health.reason}`,
         fix: `see that ${name} answers, or raise timeout or fall under health:`,
       });
     }
     if (noWay !== null) problems.push(wayProblem(name, noWay));
     return problems;
   });
+}
+
+/** What to do where this machine hinders a check. @param reason Names the call and its errno. */
+function hindranceFix(reason: string): string {
+  if (/\bEPERM\b/.test(reason)) {
+    return "nft list ruleset: a filter of this box drops what it sends; or IPAddressDeny= of the unit does: " +
+      "systemctl show xdpsteer -p IPAddressDeny -p IPAddressAllow";
+  }
+  if (/\bE[MN]FILE\b/.test(reason)) return "raise LimitNOFILE= of the unit and restart";
+  return "see what the call lacks: ports (ss -s), memory (free -m), addresses (ip address)";
 }
 
 function wayProblem(name: string, noWay: NoWay): FoundProblem {
@@ -119,7 +129,8 @@ function wayProblem(name: string, noWay: NoWay): FoundProblem {
   };
 }
 
-function wayFix(name: string, { kind, interface: by, noRoute = "none" }: NoWay): string {
+/** What to do where no packet gets to a backend. */
+export function wayFix(name: string, { kind, interface: by, noRoute = "none" }: NoWay): string {
   const host = hostOf(name);
   const ip = host.includes(":") ? "ip -6" : "ip";
   const correct = "correct the address under to:";

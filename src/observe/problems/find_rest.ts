@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { needsRestart } from "../../appliance/fixed.ts";
 import type { FileState } from "../../appliance/reload_types.ts";
 import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
@@ -133,7 +134,9 @@ export function fileProblems(file: string, { refused, lastGood, settling, unsave
       kind: lastGood === null ? "config_refused" as const : "config_last_good" as const,
       subject: file,
       message: `${file} is refused, and ${inForce}: ${reasonIn(file, refused.message)}`,
-      fix: `xdpsteer check ${file}`,
+      fix: needsRestart(refused.message)
+        ? "systemctl restart xdpsteer puts it in force; or undo that part of the change"
+        : `xdpsteer check ${file}`,
       ...refused.message.includes("\n") ? { detail: firstLines(refused.message) } : {},
     }],
     ...settling === null ? [] : [{

@@ -75,6 +75,7 @@ const HEALTH: NonNullable<BackendStatus["health"]> = {
   checks: 1,
   failures: 0,
   hindered: null,
+  failure: null,
 };
 
 function status(more: Partial<BackendStatus>): BackendStatus {
@@ -102,6 +103,15 @@ Deno.test("backendProblems() tells of each thing in the way to a backend, with w
   }
   assert.deepEqual(kinds({ health: { ...HEALTH, healthy: false } }), ["backend_unhealthy"]);
   assert.deepEqual(kinds({ health: { ...HEALTH, healthy: false, hindered: "EPERM" } }), ["check_hindered"]);
+  const [failing] = backendProblems([
+    status({ health: { ...HEALTH, healthy: false, reason: "answered", failure: "no answer in 500 ms" } }),
+  ]);
+  assert.match(failing!.message, /fails its health check: no answer in 500 ms$/, "as long as one success is too few");
+  const hindered = (reason: string): string =>
+    backendProblems([status({ health: { ...HEALTH, hindered: `Cannot carry out the check: ${reason}` } })])[0]!.fix!;
+  assert.match(hindered("send failed with EPERM (1)"), /^nft list ruleset.*IPAddressDeny=/);
+  assert.match(hindered("socket failed with EMFILE (24)"), /LimitNOFILE=/);
+  assert.match(hindered("connect failed with EAGAIN (11)"), /ss -s/);
   const [unsteered] = backendProblems([status({ noWay: noWay("not_steered") })]);
   assert.equal(unsteered!.kind, "backend_not_steered");
   assert.match(unsteered!.message, /No packet gets to backend 10.0.0.1:53: not_steered by eth1/);
@@ -320,6 +330,13 @@ Deno.test("captureProblems() and fileProblems() tell what is not written, and wh
   assert.deepEqual(told(problems), [
     "config_refused s.yaml: s.yaml is refused, and the configuration before it stays in force: line 1, column 1: a",
     "config_unsaved s.yaml: Rules in force are not in s.yaml, and a restart would undo: - dns: x",
+  ]);
+  const fixes = ["s.yaml:1:1: a", "workers cannot change while xdpsteer runs; nothing was applied"].map((message) =>
+    fileProblems("s.yaml", { refused: { time: "", message }, lastGood: null, settling: null, unsaved: [] })[0]!.fix
+  );
+  assert.deepEqual(fixes, [
+    "xdpsteer check s.yaml",
+    "systemctl restart xdpsteer puts it in force; or undo that part of the change",
   ]);
   const settling = { lost: 4, rules: 6, secondsLeft: 3 };
   assert.deepEqual(told(fileProblems("s.yaml", { refused: null, lastGood: null, settling, unsaved: [] })), [
