@@ -3,14 +3,17 @@
  *
  * @module
  */
+import { lostBackends } from "../backends/configured_ways.ts";
 import { readFirstConfig, readStandardInput } from "../config/load.ts";
 import { parseConfig, writeConfig } from "../config/parse.ts";
-import { configWarnings } from "../config/warnings.ts";
+import type { Config } from "../config/schema.ts";
+import { configWarnings, type Obstacle } from "../config/warnings.ts";
 import { interfaceObstacles } from "../host/found_interfaces.ts";
 import { EXIT, formatProblem, SteerError } from "../errors.ts";
 import { textOf } from "../steering/addresses.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { plural } from "../text.ts";
+import { wayFix } from "../observe/problems/find_forwarding.ts";
 import { print, printError, table } from "./output.ts";
 
 export interface CheckOptions {
@@ -37,7 +40,10 @@ export function check(given: string | undefined, { config: option, json }: Check
   const content = path === STANDARD_INPUT ? readStandardInput() : readFirstConfig(path);
   const file = path === STANDARD_INPUT ? "standard input" : path;
   const config = parseConfig(content, { file, cpuCount: navigator.hardwareConcurrency });
-  for (const warning of configWarnings(content, config, interfaceObstacles(config.interfaces))) {
+  const obstacles = interfaceObstacles(config.interfaces);
+  // On another machine, where it has no interfaces, the ways to backends say nothing.
+  const losses = obstacles.length > 0 ? [] : lossesOf(config);
+  for (const warning of configWarnings(content, config, obstacles, losses)) {
     printError(`warning: ${formatProblem(file, warning)}`);
   }
   if (json) return print(writeConfig(config));
@@ -58,4 +64,12 @@ export function check(given: string | undefined, { config: option, json }: Check
     action.kind,
   ]);
   print(table(["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION"], rows));
+}
+
+function lossesOf(config: Config): Obstacle[] {
+  return lostBackends(config).map(({ name, path, noWay }) => ({
+    path,
+    message: `no packet would get to backend ${name}: ${noWay.text}`,
+    hint: wayFix(name, noWay),
+  }));
 }

@@ -14,7 +14,7 @@ import type { Config } from "./schema.ts";
 import { show } from "./wording.ts";
 import { type Finding, YamlFile } from "./yaml_file.ts";
 
-/** What a start on this machine would be refused for. */
+/** What this machine lacks for a configuration, at its place there. */
 export interface Obstacle {
   readonly path: readonly (string | number)[];
   /** Begins small and ends without a full stop. */
@@ -28,11 +28,13 @@ export interface Obstacle {
  * @param content A valid configuration.
  * @param config What it holds.
  * @param obstacles What else a start here would be refused for.
+ * @param losses What would be lost here though it starts: whole sentences.
  */
 export function configWarnings(
   content: Uint8Array,
   config: Config,
   obstacles: readonly Obstacle[] = [],
+  losses: readonly Obstacle[] = [],
 ): ConfigProblem[] {
   const { control, workers } = config;
   return problems(content, config, [
@@ -41,7 +43,7 @@ export function configWarnings(
     ...possible(["control", "group"], control.group === null ? undefined : groupObstacle(control.group)),
     ...possible(["control", "socket"], socketObstacle(control.socket)),
     ...possible(["control", "http"], control.http === null ? undefined : httpObstacle(control.http)),
-  ]);
+  ], losses);
 }
 
 /** The same for a configuration that is to come into force where another one is: it starts nothing. */
@@ -57,12 +59,17 @@ function problems(
   content: Uint8Array,
   { capture: { directory }, steering: rules }: Config,
   obstacles: readonly Obstacle[],
+  losses: readonly Obstacle[] = [],
 ): ConfigProblem[] {
   const text = new TextDecoder().decode(content);
   const file = new YamlFile(text);
   const missing = obstacles.map(({ path, message, hint }) => ({
     ...file.usePlace(path),
     message: `${message}: run would not start here${hint === undefined ? "" : ` (${hint})`}`,
+  }));
+  const lost = losses.map(({ path, message, hint }) => ({
+    ...file.usePlace(path),
+    message: hint === undefined ? message : `${message} (${hint})`,
   }));
   const odd = rules.flatMap(({ action, capture }, index) => [
     ...capture === undefined ? [] : captureFindings(file, index, capture.file, directory),
@@ -72,7 +79,7 @@ function problems(
     ...file.usePlace(["steering"]),
     message: NO_RULE,
   }];
-  return toProblems(text, file, [...missing, ...odd, ...empty]);
+  return toProblems(text, file, [...missing, ...lost, ...odd, ...empty]);
 }
 
 /** What is odd about rules whose text nobody has: without its place. */
