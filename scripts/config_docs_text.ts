@@ -28,6 +28,8 @@ export const KEY_EXAMPLES: Readonly<Record<string, string>> = {
   "steering[].worker": "0",
   "steering[].action": "echo",
   "steering[].action.forward.to[].max_sessions": "20000",
+  "steering[].action.forward.to[].srv": "_game._udp.example.com",
+  "forwarding.name_servers": '["10.0.0.53", "10.0.0.54:8600"]',
   "steering[].action.forward.to[].backup": "true",
   "steering[].action.forward.affinity": "none",
   "steering[].action.forward.answers": "1",
@@ -93,6 +95,7 @@ export const KEY_VALUES: Readonly<Record<string, string>> = {
   "capture.directory": "an absolute path",
   "control.socket": "an absolute path",
   "forwarding.addresses": "a list of IP addresses",
+  "forwarding.name_servers": "a list of addresses, each with a port or without",
   "control.group": "`none`, the name of a group, or its number",
   "control.http": "`off`, or a loopback address and a port",
 };
@@ -335,6 +338,10 @@ with \`worker="xdp"\`. A packet with a served fate got what its rule asks for; a
 export const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   "steering[].action.forward.remap_port": ["mode: dsr"],
   "steering[].action.forward.tunnel": ["mode: dsr"],
+  "steering[].action.forward.to[].weight": ['address: "10.0.0.11:9000"'],
+  "steering[].action.forward.to[].max_sessions": ['address: "10.0.0.11:9000"'],
+  "steering[].action.forward.to[].backup": ['address: "10.0.0.11:9000"'],
+  "steering[].action.forward.to[].drain": ['address: "10.0.0.11:9000"'],
   "steering[].limit.per_source.burst": ["packets: 500/s"],
   "steering[].limit.per_source.burst_bytes": ["bytes: 1MB/s"],
   "steering[].limit.total.burst": ["packets: 200k/s"],

@@ -18,13 +18,15 @@ import { NO_ARRIVAL } from "../steering/arrivals.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import type { Forward } from "../steering/forward.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
-import type { Rule } from "../steering/rule.ts";
+import type { PortRange, Rule } from "../steering/rule.ts";
 import { type Backend, type ForwardRule, type Forwards, ForwardWriter, type Health } from "./forward_writer.ts";
 import { checksOf, eachOnce } from "./health/backend_checks.ts";
 import type { CheckedBackend, HealthSource } from "./health/checks.ts";
 import { BackendFlows } from "./flow.ts";
 import { type HoldOrder, holdWarnings, holdWords, orderHold } from "./holds.ts";
 import { settleLeaving } from "./leaving.ts";
+import type { Ask } from "./names/lookups.ts";
+import type { Names, NameStatus } from "./names/names.ts";
 import type { NextHopSource } from "./next_hop/next_hops.ts";
 import { Refusals } from "./refusals.ts";
 import { BackendRows } from "./rows.ts";
@@ -44,6 +46,8 @@ const GATHER_MS = 5;
 const SPARE_ROWS = 256;
 /** After a failure, such as a worker that does not answer. */
 const RETRY_MS = 1000;
+/** A DNS server has so long to answer. */
+const ANSWER_MS = 1000;
 
 const log = logger("forwarding");
 
@@ -64,6 +68,8 @@ export interface ForwardingOptions {
   readonly onChange: () => Promise<void>;
   /** Asked when the first rule forwards. Default: the kernel. */
   readonly sources?: () => Promise<ForwardingSources>;
+  /** Asked when the first backend has a name. Default: DNS servers. */
+  readonly ask?: Ask;
   readonly timers?: Timers;
 }
 
@@ -85,6 +91,13 @@ async function kernelSources(): Promise<ForwardingSources> {
   };
 }
 
+/** Rules as the configuration has them: what its names mean may change. */
+interface Asked {
+  readonly rules: readonly Rule[];
+  readonly slots: readonly number[];
+  readonly addresses: readonly string[];
+}
+
 const NO_FORWARDS: Forwards = { rules: [], retired: [], backends: new Map(), sources: [], holds: new Map() };
 
 export class Forwarding implements AsyncDisposable {
@@ -100,7 +113,12 @@ export class Forwarding implements AsyncDisposable {
   #writtenHealth = wordsOf(new Map());
   /** Of the last translation address that was given a place. */
   #sourceGeneration = 0;
+  #asked: Asked = { rules: [], slots: [], addresses: [] };
+  #names: Names | undefined;
+  /** Ports whose packets go to workers. */
+  #steered: readonly PortRange[] = [];
   #gathering: Disposable | undefined;
+  #renaming: Disposable | undefined;
   #provoking: Disposable | undefined;
   #nextHops: NextHopSource | undefined;
   #health: HealthSource | undefined;
@@ -116,7 +134,8 @@ export class Forwarding implements AsyncDisposable {
   }
 
   /** Whether there is room for these rules beside those in force, and those of before that are still needed. */
-  hasRoomFor(rules: readonly Rule[]): boolean {
+  hasRoomFor(asked: readonly Rule[]): boolean {
+    const rules = this.#expanded(asked);
     const { rules: before, retired } = this.#inForce;
     const all = [...before, ...retired].map(({ spec }) => spec).concat(
       rules.flatMap(({ action }) => action.kind === "forward" ? action : []),
@@ -133,10 +152,12 @@ export class Forwarding implements AsyncDisposable {
    * @param addresses The box's own that sessions are translated to; none: those that the routes to backends name.
    */
   async prepare(
-    rules: readonly Rule[],
+    asked: readonly Rule[],
     slots: readonly number[],
     addresses: readonly string[],
   ): Promise<ForwardChange> {
+    await this.#followNames(asked);
+    const rules = this.#expanded(asked);
     const forwards = rules.flatMap(({ name, action }, index): ForwardRule[] =>
       action.kind === "forward" ? [{ name, slot: slots[index]!, spec: action }] : []
     );
@@ -172,12 +193,23 @@ export class Forwarding implements AsyncDisposable {
     const next: Forwards = { rules: forwards, retired, backends, sources, holds: before.holds };
     const steered = steeredPorts(rules, this.#options.config.ports);
     changes.add(this.#health!.change(checksIn(backends), steered));
+    const askedBefore = this.#asked;
+    changes.add({
+      flip: () => {
+        this.#asked = { rules: asked, slots, addresses };
+        this.#steered = steered;
+      },
+      back: () => {
+        this.#asked = askedBefore;
+      },
+    });
     changes.add(await this.#prepareTable(next));
     return { passing: passingOf(next, this.#healthNow), flip: () => changes.flip(), back: () => changes.back() };
   }
 
   /** To be called when changed rules have come into force. */
   begin(): void {
+    this.#names?.retain(specsOf(this.#asked.rules));
     if (wordsOf(this.#healthNow) !== this.#writtenHealth) this.#changed();
     this.#provoke();
   }
@@ -231,6 +263,11 @@ export class Forwarding implements AsyncDisposable {
     });
   }
 
+  /** What the names of backends mean. */
+  names(): NameStatus[] {
+    return this.#names?.status() ?? [];
+  }
+
   /** What each rule in force finds of its backends. */
   rules(): RuleBackends[] {
     return ruleBackends(this.#inForce, this.#healthNow, this.#options.interfaces);
@@ -240,6 +277,8 @@ export class Forwarding implements AsyncDisposable {
     this.#disposed = true;
     this.#gathering?.[Symbol.dispose]();
     this.#provoking?.[Symbol.dispose]();
+    this.#renaming?.[Symbol.dispose]();
+    this.#names?.[Symbol.dispose]();
     await this.#options.queue.idle;
     this.#nextHops?.[Symbol.dispose]();
     await this.#health?.[Symbol.asyncDispose]();
@@ -262,6 +301,52 @@ export class Forwarding implements AsyncDisposable {
         this.#inForce = before;
       },
     };
+  }
+
+  /** Looks names up, of rules that are to come into force too. */
+  async #followNames(rules: readonly Rule[]): Promise<void> {
+    const specs = specsOf(rules);
+    if (this.#names === undefined && specs.every(({ names }) => names.length === 0)) return;
+    if (this.#names === undefined) {
+      const [{ Names }, { ask }] = await Promise.all([import("./names/names.ts"), import("./names/servers.ts")]);
+      const { nameServers } = this.#options.config;
+      const mayUse = (port: number): boolean => !this.#steered.some(({ first, last }) => first <= port && port <= last);
+      this.#names = new Names({
+        ask: this.#options.ask ??
+          ((name, type) => ask(nameServers, name, type, { mayUse, timeoutMs: ANSWER_MS })),
+        timers: this.#timers,
+        onChange: () => this.#renamed(),
+      });
+    }
+    await this.#names.follow(specs);
+  }
+
+  /** Rules with what their names mean now. */
+  #expanded(rules: readonly Rule[]): readonly Rule[] {
+    const names = this.#names;
+    if (names === undefined) return rules;
+    return rules.map((rule) => rule.action.kind === "forward" ? { ...rule, action: names.expand(rule.action) } : rule);
+  }
+
+  /** A name means something else: puts the rules in force anew. */
+  #renamed(delayMs = GATHER_MS): void {
+    this.#renaming ??= this.#timers.after(delayMs, () => {
+      this.#renaming = undefined;
+      this.#options.queue.run(() => this.#putNames()).catch((error) => {
+        log.error("What the names of backends mean is not in force: {error}", { error: messageOf(error) });
+        if (!this.#disposed) this.#renamed(RETRY_MS);
+      });
+    });
+  }
+
+  async #putNames(): Promise<void> {
+    const { rules, slots, addresses } = this.#asked;
+    if (this.#disposed || rules.length === 0) return;
+    if (!this.hasRoomFor(rules)) await this.forgetBackends();
+    (await this.prepare(rules, slots, addresses)).flip();
+    await this.#tables.caughtUp();
+    this.begin();
+    await this.#options.onChange();
   }
 
   /** Netlink and health checks begin with the first rule that forwards. */
@@ -346,6 +431,10 @@ export class Forwarding implements AsyncDisposable {
     this.#provoke();
     await this.#options.onChange();
   }
+}
+
+function specsOf(rules: readonly Rule[]): Forward[] {
+  return rules.flatMap(({ action }) => action.kind === "forward" ? action : []);
 }
 
 function namesOf({ to }: Forward): string[] {

@@ -26,6 +26,7 @@ const backend = (number: number, more: Partial<Backend> = {}): Backend => ({
 
 const spec = (to: readonly Backend[], failOpen: number | null = null): Forward => ({
   to,
+  names: [],
   mode: "nat",
   clientAddress: "none",
   tunnel: null,

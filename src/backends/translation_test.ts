@@ -16,6 +16,7 @@ import { answerRules, forwarderOptions } from "./translation.ts";
 const CONFIG = {
   ports: { first: 100, last: 199 },
   addresses: [],
+  nameServers: [],
   sessions: 1024,
   tableSize: 251,
   arrival: "strict",

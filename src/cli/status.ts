@@ -39,7 +39,7 @@ export async function status({ socket, json, check }: StatusOptions): Promise<vo
   const lines = [...problems.length > 0 ? problemLines(problems) : [], ...endedLines(endedProblems)];
   if (lines.length > 0) print(`${lines.join("\n")}\n`);
   for (const status of interfaces) print(interfaceLine(status));
-  for (const part of [rules, bans, workers, backends, lists, captures, losses, refusals, totals]) {
+  for (const part of [rules, bans, workers, backends, names, lists, captures, losses, refusals, totals]) {
     const text = part(answer);
     if (text !== "") print(`\n${text}`);
   }
@@ -141,6 +141,27 @@ function backends({ backends }: Status): string {
         ...[lastAnswer, answerTime, why],
       ],
     ),
+  );
+}
+
+const SHOWN_BACKENDS = 4;
+
+function names({ names }: Status): string {
+  if (names.length === 0) return "";
+  return table(
+    ["NAME", "MEANS", "STATE", "ASKED AGAIN IN", "LAST SUCCESS"],
+    names.map(({ name, backends, error, againSeconds, lastSuccess }) => {
+      const more = backends.length - SHOWN_BACKENDS;
+      return [
+        name,
+        backends.length === 0
+          ? "-"
+          : `${backends.slice(0, SHOWN_BACKENDS).join(" ")}${more > 0 ? ` and ${more} more` : ""}`,
+        error === null ? "ok" : "UNRESOLVED",
+        `${againSeconds} s`,
+        lastSuccess ?? "never",
+      ];
+    }),
   );
 }
 

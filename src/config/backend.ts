@@ -19,8 +19,32 @@ export function readBackend(text: string): BackendAddress | undefined {
   return typeof outcome === "string" ? undefined : outcome;
 }
 
+/** The longest name that DNS has, without the last dot. */
+const MAX_NAME = 253;
+const LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?";
+const HOST = new RegExp(`^(?:${LABEL}\\.)+[a-z_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$`);
+
+/** A name that DNS can be asked for, in its one spelling; undefined for what is none. */
+export function readHost(text: string): string | undefined {
+  const host = text.toLowerCase().replace(/\.$/, "");
+  return host.length <= MAX_NAME && HOST.test(host) ? host : undefined;
+}
+
+/** Reads a backend that has a name, `game.example.com:7777`; undefined for what is none. */
+export function readNamed(
+  text: string,
+): { readonly name: string; readonly host: string; readonly port: number } | undefined {
+  const [, name = "", digits = ""] = /^([^:]*):([1-9]\d{0,4})$/.exec(text) ?? [];
+  const host = readHost(name);
+  const port = Number(digits);
+  return host === undefined || port > LAST_PORT ? undefined : { name: `${host}:${port}`, host, port };
+}
+
 /** What is wrong with a backend, to follow it in a sentence: `has no port`. */
 export function backendFault(text: string): string {
+  if (readNamed(text) !== undefined) return "";
+  if (readHost(text) !== undefined) return "has no port";
+  if (/^[a-z][^.:]*:\d+$/i.test(text)) return "has a name without a dot, and search domains are not tried";
   const outcome = takeApart(text);
   return typeof outcome === "string" ? outcome : "";
 }

@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap } from "yaml";
 import type { Action } from "../steering/action.ts";
 import type { Backend } from "../steering/forward.ts";
+import { readBackend } from "./backend.ts";
 import { keyText } from "./flow.ts";
 import { contentEnd, lineEnd, lineStart, type Splices } from "./splices.ts";
 
@@ -33,17 +34,24 @@ export function editDrains(
 ): boolean {
   if (before.kind !== "forward" || after.kind !== "forward") return false;
   const list = valueOf(valueOf(action, "forward"), "to");
-  if (!isSeq(list) || list.items.length !== after.to.length) return false;
+  if (!isSeq(list) || list.items.length !== after.to.length + after.names.length) return false;
+  const items = new Map(list.items.map((item) => [backendOf(item), item]));
   const edits: (() => void)[] = [];
-  for (const [index, { drain }] of after.to.entries()) {
+  for (const [index, { name, drain }] of after.to.entries()) {
     if (drain === before.to[index]!.drain) continue;
-    const item = list.items[index];
+    const item = items.get(name);
     const edit = drain === true ? setDrain(splices, item, json, eol) : unsetDrain(splices, item);
     if (edit === undefined) return false;
     edits.push(edit);
   }
   for (const edit of edits) edit();
   return true;
+}
+
+/** The name of the backend that an item of the list is; undefined where it is looked up, or is written elsewhere. */
+function backendOf(item: unknown): string | undefined {
+  const text = isMap(item) ? valueOf(item, "address") : item;
+  return isScalar(text) ? readBackend(String(text.value))?.name : undefined;
 }
 
 function setDrain(splices: Splices, item: unknown, json: boolean, eol: string): (() => void) | undefined {

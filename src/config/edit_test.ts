@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { SteerError } from "../errors.ts";
+import { drainRules } from "./drain.ts";
 import { editSteering } from "./edit.ts";
 import { parseConfig } from "./parse.ts";
 import { readOrder, readPortList, setPorts, unsetPorts } from "./remap.ts";
@@ -317,4 +318,13 @@ Deno.test("a rule that only gets another name takes its capture along in the fil
     "-  - { name: tap, ports: 9, worker: 0, capture: /var/lib/xdpsteer/a.pcapng }",
     '+  - { name: new, ports: 9, worker: 0, action: count, capture: { file: "/var/lib/xdpsteer/a.pcapng" } }',
   ]);
+});
+
+Deno.test("a backend that drains is found in the file beside others that are names", () => {
+  const line = (to: string): string =>
+    `${HEAD}steering:\n  - { name: web, ports: 53, action: { forward: { to: [${to}] } } }\n`;
+  const before = line('game.example.com:53, "10.0.0.1:53", { srv: _a._udp.b }, "10.0.0.2:53"');
+  const rules = drainRules(rulesOf(before), "10.0.0.2:53", true);
+  const after = line('game.example.com:53, "10.0.0.1:53", { srv: _a._udp.b }, { address: "10.0.0.2:53", drain: true }');
+  assert.equal(editSteering(before, rules, OPTIONS), after);
 });

@@ -10,6 +10,7 @@ import {
   AFFINITIES,
   AFFINITY_TABLE,
   type Backend,
+  type BackendName,
   CLIENT_ADDRESS_TABLE,
   CLIENT_ADDRESSES,
   type Forward,
@@ -20,7 +21,18 @@ import {
   TUNNEL_TABLE,
   TUNNELS,
 } from "../steering/forward.ts";
-import { BACKEND, backendFault, OWN_ADDRESS, ownAddressFault, readBackend, readOwnAddress } from "./backend.ts";
+import {
+  BACKEND,
+  backendFault,
+  bytesOf,
+  OWN_ADDRESS,
+  ownAddressFault,
+  readBackend,
+  readHost,
+  readNamed,
+  readOwnAddress,
+  shortest,
+} from "./backend.ts";
 import { durationText, readDuration } from "./limit.ts";
 import { payloadSchema } from "./payload.ts";
 import { LAST_PORT, type PortRange, readPorts } from "./ports.ts";
@@ -32,7 +44,14 @@ const aboutWeight = complainAboutNumber("weight", "0 to 1000");
 const aboutMost = complainAboutNumber("max_sessions", "1 to 100000000");
 const yesOrNo = (noun: string): z.ZodBoolean => z.boolean({ error: complainAboutKind(noun, "true or false") });
 const address = z.string({ error: aboutBackend })
-  .refine((text) => readBackend(text) !== undefined, { error: aboutBackend });
+  .refine((text) => (readBackend(text) ?? readNamed(text)) !== undefined, { error: aboutBackend });
+const aboutService = complainAboutText(
+  "srv",
+  'the name of an SRV record like "_game._udp.example.com"',
+  () => "is no name",
+);
+const service = z.string({ error: aboutService })
+  .refine((text) => readHost(text) !== undefined, { error: aboutService });
 
 const seconds = (noun: string, from: number, to: number): z.ZodNumber => {
   const error = complain(
@@ -68,7 +87,12 @@ const backends = z.array(
   z.union([
     address,
     plainMap("backend", {
-      address: address.meta({ examples: ["10.0.0.12:9000"] }).describe(`The backend: ${BACKEND}.`),
+      address: address.optional().meta({ examples: ["10.0.0.12:9000"] })
+        .describe(`The backend: ${BACKEND}, or a name and port like "game.example.com:7777".`),
+      srv: service.optional().meta({ examples: ["_game._udp.example.com"] }).describe(
+        "In place of address: the name of an SRV record, whose targets are the backends, with its ports, weights and " +
+          "priorities.",
+      ),
       weight: whole(aboutWeight, 0, 1000).default(1).describe(
         "Its share of new sessions relative to the other backends, 0 to 1000; 0: it gets none, and those it has end by " +
           "themselves. Default 1.",
@@ -92,8 +116,13 @@ const backends = z.array(
   .superRefine((list, context) => {
     const seen = new Set<string>();
     for (const [index, backend] of list.entries()) {
-      const address = typeof backend === "string" ? backend : backend.address;
-      const name = readBackend(address)?.name ?? address;
+      const { address, srv } = typeof backend === "string" ? { address: backend, srv: undefined } : backend;
+      if ((address === undefined) === (srv === undefined)) {
+        const found = address === undefined ? "neither address nor srv" : "both address and srv";
+        context.addIssue({ code: "custom", path: [index], message: `backend has ${found}: expected one of them` });
+        continue;
+      }
+      const name = srv ?? (readBackend(address!) ?? readNamed(address!))?.name ?? address!;
       const message = `backend ${show(name)} is listed twice: expected it once, with a weight of 2`;
       if (seen.has(name)) context.addIssue({ code: "custom", path: [index], message });
       seen.add(name);
@@ -122,31 +151,10 @@ const percent = written<typeof percentText, number>(percentText, (text) => parse
 export const TRANSLATING: readonly string[] = FORWARD_MODES.filter((mode) => FORWARD_MODE_TABLE[mode].translates);
 export const KEEPING: readonly string[] = FORWARD_MODES.filter((mode) => !FORWARD_MODE_TABLE[mode].translates);
 
-/** Schema of the settings of `action: forward`. */
-export const forwardSchema: z.ZodType<Forward> = map("forward", {
-  to: written<typeof backends, readonly Backend[]>(
-    backends,
-    (list) =>
-      list.map((backend) =>
-        typeof backend === "string" ? { ...readBackend(backend)!, weight: 1 } : {
-          ...readBackend(backend.address)!,
-          weight: backend.weight,
-          ...(backend.max_sessions === undefined ? {} : { maxSessions: backend.max_sessions }),
-          ...(backend.backup === true ? { backup: true as const } : {}),
-          ...(backend.drain === true ? { drain: true as const } : {}),
-        }
-      ),
-    (list) =>
-      list.map(({ name, weight, maxSessions, backup = false, drain = false }) =>
-        weight === 1 && maxSessions === undefined && !backup && !drain ? name : {
-          address: name,
-          weight,
-          ...(maxSessions === undefined ? {} : { max_sessions: maxSessions }),
-          ...(backup ? { backup } : {}),
-          ...(drain ? { drain } : {}),
-        }
-      ),
-  ).describe(`The backends, each ${BACKEND}, or a map with address, weight, max_sessions, backup and drain.`),
+const forwardMap = map("forward", {
+  to: backends.describe(
+    `The backends, each ${BACKEND}, a name and port, or a map with address or srv, weight, max_sessions, backup and drain.`,
+  ),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,
   ),
@@ -192,7 +200,56 @@ export const forwardSchema: z.ZodType<Forward> = map("forward", {
   none_left: choice("none_left", ["drop", "pass"]).default("drop").describe(
     "What happens to packets while no backend is healthy: drop, or pass to the kernel stack.",
   ),
-}).describe("Send packets to backends, and their answers back.");
+});
+
+type Listed = z.output<typeof backends>[number];
+
+/** What the file lists, by whether it has to be looked up. */
+function backendsOf(list: readonly Listed[]): Pick<Forward, "names" | "to"> {
+  const to: Backend[] = [];
+  const names: BackendName[] = [];
+  for (const item of list) {
+    const { address, srv, weight = 1, max_sessions, backup, drain } = typeof item === "string"
+      ? { address: item } as Partial<Exclude<Listed, string>>
+      : item;
+    const settings = {
+      weight,
+      ...(max_sessions === undefined ? {} : { maxSessions: max_sessions }),
+      ...(backup === true ? { backup: true as const } : {}),
+      ...(drain === true ? { drain: true as const } : {}),
+    };
+    const literal = address === undefined ? undefined : readBackend(address);
+    const host = srv === undefined ? undefined : readHost(srv)!;
+    if (literal !== undefined) to.push({ ...literal, ...settings });
+    else if (host !== undefined) names.push({ name: host, host, port: null, ...settings });
+    else names.push({ ...readNamed(address!)!, ...settings });
+  }
+  return { to, names };
+}
+
+/** A backend as the file has it. */
+function inFile(backend: Backend | BackendName): Listed {
+  const { name, port, weight, maxSessions, backup, drain } = backend;
+  const settings = {
+    ...(maxSessions === undefined ? {} : { max_sessions: maxSessions }),
+    ...(backup === true ? { backup } : {}),
+    ...(drain === true ? { drain } : {}),
+  };
+  if (port === null) return { srv: name, weight, ...settings };
+  return weight === 1 && Object.keys(settings).length === 0 ? name : { address: name, weight, ...settings };
+}
+
+/** Schema of the settings of `action: forward`. */
+export const forwardSchema: z.ZodType<Forward> = written<typeof forwardMap, Forward>(
+  forwardMap,
+  ({ to, ...settings }) => ({ ...settings, ...backendsOf(to) }),
+  // A union tries all that it may be: what is no map is for the schema to refuse.
+  (value) => {
+    if (typeof value !== "object" || value === null) return value;
+    const { names, to, ...settings } = value;
+    return { ...settings, to: [...to, ...names].map(inFile) } as never;
+  },
+).describe("Send packets to backends, and their answers back.");
 
 export const DEFAULT_TRANSLATION_PORTS = "61000-65535";
 export const DEFAULT_TABLE_SIZE = 65_537;
@@ -223,7 +280,20 @@ const ownAddresses = z.array(
     known.push(address);
   }
 }).meta({ uniqueItems: true, maxItems: 2 * MAX_SOURCES });
+const SERVER = 'a DNS server like "10.0.0.53", "10.0.0.53:8600" or "[fd00::53]:53"';
+const aboutServer = complainAboutText("name server", SERVER, () => "is no address of a server");
+const nameServers = z.array(
+  z.string({ error: aboutServer }).refine((text) => readServer(text) !== undefined, { error: aboutServer }),
+  { error: complainAboutKind("name_servers", "a list of DNS servers") },
+).max(8, { error: "name_servers has too many servers: expected at most 8" });
 const forwardingMap = map("forwarding", {
+  name_servers: written<typeof nameServers, readonly NameServer[]>(
+    nameServers,
+    (list) => list.map((text) => readServer(text)!),
+    (list) => list.map(({ address, port }) => address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`),
+  ).prefault([]).meta({ examples: [["10.0.0.53", "10.0.0.54:8600"]] }).describe(
+    "DNS servers that backends' names are looked up with, asked in this order. Default: those of /etc/resolv.conf.",
+  ),
   ports: written<typeof rangeText, PortRange>(
     rangeText,
     (text) => readRange(text)!,
@@ -268,4 +338,21 @@ function isPrimeSize(size: number): boolean {
 function readRange(text: string): PortRange | undefined {
   const [first = 0, last = 0] = text.split("-").map(Number);
   return first >= 1 && last <= LAST_PORT && first <= last ? { first, last } : undefined;
+}
+
+/** A DNS server. */
+export interface NameServer {
+  readonly address: string;
+  readonly port: number;
+}
+
+function readServer(text: string): NameServer | undefined {
+  const bare = bytesOf(text);
+  if (bare !== undefined) return { address: shortest(text), port: 53 };
+  const [, ipv6, ipv4, digits] = /^(?:\[([^\]]*)\]|([^:[\]]*)):([1-9]\d{0,4})$/.exec(text) ?? [];
+  const host = ipv6 ?? ipv4;
+  if (host === undefined || Number(digits) > LAST_PORT) return undefined;
+  return bytesOf(host)?.length === (ipv6 === undefined ? 4 : 16)
+    ? { address: shortest(host), port: Number(digits) }
+    : undefined;
 }

@@ -22,6 +22,22 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
       modes(true)
     }, and no remap_port`,
   ],
+  [rule('to: ["dns.example:53", { address: "a.b:1", weight: 0 }, { srv: _a._udp.b }]')]: [],
+  [rule('to: [{ srv: _a._udp.b, address: "10.0.0.1:53" }]')]: [
+    "3:60 backend has both address and srv: expected one of them",
+  ],
+  [rule("to: [{ weight: 1 }]")]: ["3:60 backend has neither address nor srv: expected one of them"],
+  [rule('to: [{ srv: "a b" }]')]: [
+    '3:67 srv "a b" is no name: expected the name of an SRV record like "_game._udp.example.com"',
+  ],
+  [rule('to: ["DNS.example:53", "dns.example.:53"]')]: [
+    '3:78 backend "dns.example:53" is listed twice: expected it once, with a weight of 2',
+  ],
+  [`${rule(TO)}\nforwarding: { name_servers: [10.0.0.53, "10.0.0.53:8600", "[fd00::1]:53", "fd00::1"] }`]: [],
+  [`${rule(TO)}\nforwarding: { name_servers: [dns.example] }`]: [
+    '4:30 name server "dns.example" is no address of a server: expected a DNS server like "10.0.0.53", ' +
+    '"10.0.0.53:8600" or "[fd00::53]:53"',
+  ],
   [rule(`${TO}, answers: 1, affinity: none, slow_start: 30, fail_open: 100%`)]: [],
   [rule(`${TO}, mode: dsr, answers: 1`)]: [
     `3:87 answers is for mode ${modes(true)}: expected no answers with mode ${
@@ -111,7 +127,9 @@ const BACKENDS: Readonly<Record<string, string>> = {
   "[fd00::1%eth0]:53": "names an interface, which the kernel's routes decide",
   "[fd00::zz]:53": "has no IP address that can be read",
   "fd00:1:2:3:4:5:6:7:53": "is an IPv6 address without brackets",
-  "dns.example:53": "has a name for an address, and names are not looked up",
+  "dns:53": "has a name without a dot, and search domains are not tried",
+  "dns.example": "has no port",
+  "-dns.example:53": "has a name for an address, and names are not looked up",
   "http://10.0.0.1:53": "is a URL",
   "": "has no address",
 };

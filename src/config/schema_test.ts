@@ -29,6 +29,7 @@ const DEFAULTS: Config = {
   forwarding: {
     ports: { first: 61000, last: 65535 },
     addresses: [],
+    nameServers: [],
     sessions: 65_536,
     arrival: "strict",
     tableSize: 65_537,
@@ -84,7 +85,7 @@ steering:
     ports: 7
     action:
       forward:
-        to: ["10.0.0.11:9000", { address: "[fd00::1]:80", weight: 0, max_sessions: 9, backup: true }]
+        to: [game.example.com:7, { srv: _g._udp.example.com, weight: 2 }, "10.0.0.11:9000", { address: "[fd00::1]:80", weight: 0, max_sessions: 9, backup: true }]
         affinity: source
         slow_start: 5m
         fail_open: 50%
@@ -98,7 +99,7 @@ guard: { allow: [10.0.0.0/8, "2001:DB8::/32"], deny: [bad, 10.1.0.1] }
 lists:
   - { name: bad, entries: [192.0.2.1/32, worse], file: /a, url: "http://x/y", interval: 60, on_bad_line: refuse }
   - { name: worse, entries: ["::1"] }
-forwarding: { ports: 1000-1999, addresses: [192.0.2.1, "2001:DB8:0::1"], sessions: 1024, arrival: loose, table_size: 251 }
+forwarding: { name_servers: ["10.0.0.53:8600"], ports: 1000-1999, addresses: [192.0.2.1, "2001:DB8:0::1"], sessions: 1024, arrival: loose, table_size: 251 }
 capture: { directory: /srv//captures/ }
 control: { socket: /tmp/s, group: 7, http: off, settle: 0 }
 log: { level: debug, format: json }
@@ -152,6 +153,10 @@ Deno.test("parseConfig() reads every key", () => {
             { name: "10.0.0.11:9000", address: "10.0.0.11", port: 9000, weight: 1 },
             { name: "[fd00::1]:80", address: "fd00::1", port: 80, weight: 0, maxSessions: 9, backup: true },
           ],
+          names: [
+            { name: "game.example.com:7", host: "game.example.com", port: 7, weight: 1 },
+            { name: "_g._udp.example.com", host: "_g._udp.example.com", port: null, weight: 2 },
+          ],
           mode: "dsr",
           clientAddress: "none",
           tunnel: "gre",
@@ -194,6 +199,7 @@ Deno.test("parseConfig() reads every key", () => {
       ports: { first: 1000, last: 1999 },
       addresses: ["192.0.2.1", "2001:db8::1"],
       sessions: 1024,
+      nameServers: [{ address: "10.0.0.53", port: 8600 }],
       arrival: "loose",
       tableSize: 251,
     },

@@ -99,7 +99,16 @@ function forward(mode: ForwardMode): Forward {
   const times = { idleTimeout: 60, drainTimeout: 600 };
   const choice = { affinity: "flow", answers: null, slowStart: null, failOpen: null } as const;
   const plain = { clientAddress: "none", tunnel: null, ...choice } as const;
-  return { to: TO, mode, remapPort: mode === "dsr" ? 6060 : null, ...times, ...plain, health: null, noneLeft: "drop" };
+  return {
+    to: TO,
+    names: [],
+    mode,
+    remapPort: mode === "dsr" ? 6060 : null,
+    ...times,
+    ...plain,
+    health: null,
+    noneLeft: "drop",
+  };
 }
 
 /** A queue whose chunks hold what they are known to hold, but for what was written where it may be. */

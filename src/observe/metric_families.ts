@@ -226,6 +226,15 @@ export const METRICS = {
     "backend",
   ),
 
+  xdpsteer_name_backends: gauge("Backends that a name in the configuration means now", "name"),
+  xdpsteer_name_resolved: gauge(
+    "1 if the name of a backend was looked up and has an address; 0: what it last meant is in force",
+    "name",
+  ),
+  xdpsteer_name_last_success_timestamp_seconds: gauge(
+    "When the name of a backend was last answered with an address, in seconds since 1970; 0: never",
+    "name",
+  ),
   xdpsteer_list_entries: gauge("Prefixes of a list of sources that are in force", "list"),
   xdpsteer_list_bad_lines: gauge("Lines of a list's file or page that were left out, since they are no prefix", "list"),
   xdpsteer_list_last_success_timestamp_seconds: gauge(

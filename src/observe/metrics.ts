@@ -46,6 +46,12 @@ export function renderMetrics(
     out.add("xdpsteer_backend_reachable", noWay === null ? 1 : 0, labels({ backend }));
   }
   for (const [origin, bans] of Object.entries(snapshot.bans)) out.add("xdpsteer_bans", bans, labels({ origin }));
+  for (const { name, backends, error, lastSuccess } of snapshot.names) {
+    out.add("xdpsteer_name_backends", backends.length, labels({ name }));
+    out.add("xdpsteer_name_resolved", error === null ? 1 : 0, labels({ name }));
+    const seconds = lastSuccess === null ? 0 : Date.parse(lastSuccess) / 1000;
+    out.add("xdpsteer_name_last_success_timestamp_seconds", seconds, labels({ name }));
+  }
   for (const { name: list, entries, badLines, lastSuccess } of snapshot.lists) {
     out.add("xdpsteer_list_entries", entries, labels({ list }));
     out.add("xdpsteer_list_bad_lines", badLines, labels({ list }));

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { NameStatus } from "../backends/names/names.ts";
 import type { BackendStatus } from "../backends/status.ts";
 import type { CaptureStatus } from "../capture/captures.ts";
 import type { Repair } from "../engine/reconciler.ts";
@@ -37,6 +38,8 @@ export interface Snapshot {
   readonly captures: readonly CaptureStatus[];
   /** Of sources, by name. */
   readonly lists: readonly ListStatus[];
+  /** What the names of backends mean. */
+  readonly names: readonly NameStatus[];
   /** Times that something in the kernel was put right which somebody else had changed. */
   readonly repairs: readonly Pick<Repair, "what" | "count">[];
 }
@@ -77,6 +80,7 @@ export class Observer {
       bans: appliance.bans.counts,
       captures: appliance.captureStatus(),
       lists: steering.lists.map(listStatus),
+      names: steering.forwarding.names(),
       repairs: appliance.repairs().map(({ what, count }) => ({ what, count })),
     };
   }

@@ -143,6 +143,8 @@ Deno.test("renderMetrics() has a sample of each metric in the table, and no othe
   box.cut(0, "game", 1);
   const list = { name: "bad", entries: 7, badLines: 1, firstBad: "", error: "", successMs: 1e12 };
   box.steering.lists = [list, { ...list, name: "none", successMs: null }];
+  const name = { backends: ["10.0.0.1:53"], error: null, lastSuccess: "2026-01-01T00:00:00.000Z", againSeconds: 1 };
+  box.names = [{ ...name, name: "a.example:53" }, { ...name, name: "b.example:53", error: "no", lastSuccess: null }];
   const names = new Set([...scrape(box).keys()].map((key) => parseSample(key).name));
   for (const name of Object.keys(METRICS)) assert.ok(names.has(name), `${name} has no sample`);
   scrape(new FakeAppliance());

@@ -71,7 +71,10 @@ export const HEALTH_CHECKS = Object.keys(HEALTH_CHECK_TABLE) as readonly HealthC
 
 /** Where the packets of a rule are sent. */
 export interface Forward {
+  /** Those with an address. */
   readonly to: readonly Backend[];
+  /** Those that are looked up. */
+  readonly names: readonly BackendName[];
   readonly mode: ForwardMode;
   /**
    * In a mode that does not translate: the destination port that backends receive packets on; null: the service's port.
@@ -111,6 +114,15 @@ export interface Backend {
   readonly backup?: true;
   /** True: it gets no new sessions. */
   readonly drain?: true;
+}
+
+/** What the configuration has by name: each address that it means is a backend with these settings. */
+export interface BackendName extends Omit<Backend, "address" | "port"> {
+  /** `game.example.com:7777`, or `_game._udp.example.com` of an SRV record. */
+  readonly name: string;
+  readonly host: string;
+  /** Null: the SRV record of the host says it. */
+  readonly port: number | null;
 }
 
 export interface HealthCheck {

@@ -10,6 +10,7 @@ import { createWorkerTables, viewWorkerTables, WORKER_ACTION, type WorkerTable }
 
 const FORWARD: Forward = {
   to: [],
+  names: [],
   mode: "nat",
   clientAddress: "none",
   tunnel: null,

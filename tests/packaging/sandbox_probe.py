@@ -87,6 +87,12 @@ def files():
     assert hard >= 4096, hard
 
 
+@needs("the names of DNS servers")
+def resolver():
+    if os.path.exists("/etc/resolv.conf"):
+        open("/etc/resolv.conf").read()
+
+
 @needs("what the kernel tells in files")
 def proc():
     for path in ["/proc/net/udp", "/proc/net/if_inet6", "/proc/sys/net/ipv4/ip_local_port_range", "/proc/meminfo",

@@ -6,6 +6,7 @@
  */
 import type { AskedAppliance } from "../../src/api/wire.ts";
 import type { HoldOrder } from "../../src/backends/holds.ts";
+import type { NameStatus } from "../../src/backends/names/names.ts";
 import type { BackendStatus, RuleBackends } from "../../src/backends/status.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
 import {
@@ -179,6 +180,7 @@ export class FakeAppliance implements AskedAppliance {
     generation: number;
     lists: readonly ListReport[];
     readonly forwarding: {
+      names(): NameStatus[];
       rules(): RuleBackends[];
       status(): BackendStatus[];
       hold(order: HoldOrder, options?: { dryRun?: boolean }): Promise<{ readonly warnings: readonly string[] }>;
@@ -201,6 +203,7 @@ export class FakeAppliance implements AskedAppliance {
   /** What was done to backends. */
   readonly held: HoldOrder[] = [];
   ruleBackends: RuleBackends[] = [];
+  names: NameStatus[] = [];
   captures: CaptureStatus[] = [];
   repaired: Repair[] = REPAIRED.map((what) => ({ what, count: 0, agoMs: Infinity, wrongMs: 0, words: "" }));
   /** By worker. */
@@ -240,6 +243,7 @@ export class FakeAppliance implements AskedAppliance {
       generation: 0,
       lists: [],
       forwarding: {
+        names: () => this.names,
         rules: () => this.ruleBackends,
         status: () => this.backends,
         hold: (order, { dryRun = false } = {}) => {

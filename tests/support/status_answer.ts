@@ -129,6 +129,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     bans: { operator: 0, limit: 0 },
     captures: [],
     lists: [],
+    names: [],
     repairs: [],
     totals: {
       seen: received + dropped + lost,

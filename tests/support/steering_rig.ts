@@ -29,6 +29,7 @@ import { FakeTimers, quiet } from "./fake_timers.ts";
 const TRANSLATION = {
   ports: { first: 61_000, last: 61_999 },
   addresses: [],
+  nameServers: [],
   sessions: 1024,
   tableSize: 251,
   arrival: "strict",

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { NameStatus } from "../../backends/names/names.ts";
 import type { BackendStatus, RuleBackend, RuleBackends } from "../../backends/status.ts";
 import type { NoRoute } from "../../backends/next_hop/next_hops.ts";
 import type { NoWay } from "../../backends/way.ts";
@@ -26,7 +27,9 @@ export function ruleProblems(rules: readonly RuleBackends[]): FoundProblem[] {
         kind: "rule_without_backend",
         subject: rule,
         message: `Rule ${rule} has no usable backend, ${becomeOf(noneLeft, backends)}: ${reasons(backends)}`,
-        fix: fixFor(backends[0]!),
+        fix: backends.length === 0
+          ? "see what the names of its backends mean, in xdpsteer status"
+          : fixFor(backends[0]!),
       }];
     }
     if (hasTunnel === true) return [];
@@ -58,6 +61,7 @@ function isUsable({ healthy, noWay, takesNew }: RuleBackend): boolean {
 
 /** `2 backends fail their health check, 1 without a route` */
 function reasons(backends: readonly RuleBackend[]): string {
+  if (backends.length === 0) return "its names mean none";
   if (backends.length === 1) return `${backends[0]!.name} ${reasonOf(backends[0]!, 1)}`;
   const counts = new Map<string, number>();
   for (const backend of backends) counts.set(keyOf(backend), (counts.get(keyOf(backend)) ?? 0) + 1);
@@ -81,6 +85,22 @@ function reasonOf({ healthy, noWay }: RuleBackend, count: number): string {
 function fixFor({ name, healthy, noWay }: RuleBackend): string {
   if (healthy && noWay === null) return `xdpsteer backends undrain ${name}, or give it a weight`;
   return healthy ? wayFix(name, noWay!) : `see that ${name} answers; its last check is in xdpsteer status`;
+}
+
+/** Names that cannot be looked up, or have no address any more. */
+export function nameProblems(names: readonly NameStatus[]): FoundProblem[] {
+  return names.flatMap(({ name, backends, error, lastSuccess }): FoundProblem[] =>
+    error === null ? [] : [{
+      kind: "name_unresolved",
+      subject: name,
+      message: lastSuccess === null
+        ? `${name} has never been looked up, and means no backend: ${error}`
+        : `${name} cannot be looked up, and means what it did at ${lastSuccess}, ${
+          plural(backends.length, "backend")
+        }: ${error}`,
+      fix: "see what its DNS server answers, with dig; xdpsteer status lists what names mean",
+    }]
+  );
 }
 
 /** Backends that rules name: one that is only kept for the sessions it has is nobody's problem any more. */

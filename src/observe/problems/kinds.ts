@@ -6,7 +6,7 @@
  */
 
 /** What a problem is about. */
-export type SubjectKind = "backend" | "file" | "interface" | "list" | "map" | "queue" | "rule" | "worker";
+export type SubjectKind = "backend" | "file" | "interface" | "list" | "map" | "name" | "queue" | "rule" | "worker";
 
 export interface ProblemKindEntry {
   /** critical: packets are not served. warning: they are, but something is lost, or will be. */
@@ -191,6 +191,14 @@ export const PROBLEM_TABLE = {
     words: "a rule is not captured: its file cannot be written",
     remedy: "the message says why; then save the configuration with another file, or `xdpsteer reload`",
     alert: "XdpsteerCaptureFailed",
+  },
+  name_unresolved: {
+    severity: "warning",
+    subject: "name",
+    logged: true,
+    words: "the name of a backend cannot be looked up, or has no address: what it last meant stays in force",
+    remedy: "[A name cannot be looked up](#a-name-cannot-be-looked-up)",
+    alert: "XdpsteerNameUnresolved",
   },
   list_missing: {
     severity: "warning",

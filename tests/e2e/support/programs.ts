@@ -60,6 +60,11 @@ export class Program implements AsyncDisposable {
     this.#child.kill("SIGSTOP");
   }
 
+  /** Sends it any signal. */
+  signal(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
   async #read(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
     for await (const part of stream.pipeThrough(new TextDecoderStream())) this.output += part;
   }

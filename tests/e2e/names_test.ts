@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { TestNetwork } from "../support/netns.ts";
+import { fatesOf, settled } from "./support/accounts.ts";
+import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import {
+  BACKEND_PORT,
+  backendAddress,
+  BackendHost,
+  backendName,
+  BOTH,
+  Clients,
+  FAMILIES,
+  type Family,
+  forwardConfig,
+} from "./support/backends.ts";
+import { FAILING, NAME_SERVER, NameServer, ZONE } from "./support/name_server.ts";
+import { until } from "./support/wait.ts";
+
+const PORT = 8080;
+const GAME = `game.${ZONE}`;
+const GAME_SERVICE = `_game._udp.${ZONE}`;
+const NOTHING_LOST = { lost: 0, wrong: 0, late: 0 };
+
+interface Scene extends AsyncDisposable {
+  readonly host: BackendHost;
+  readonly names: NameServer;
+  readonly box: Appliance;
+  clients(clients: number, requests?: number): Promise<Clients>;
+  /** Waits until a name means these backends, and whether it is in force as its server says it. */
+  untilMeans(name: string, numbers: readonly number[], isGood?: boolean): Promise<Status>;
+}
+
+/** A box whose rule has backends by name, and three backends. */
+async function setScene(
+  family: Family,
+  to: string,
+  prepare: (names: NameServer, host: BackendHost) => Promise<void>,
+  more = "",
+): Promise<Scene> {
+  const stack = new AsyncDisposableStack();
+  try {
+    const network = stack.use(await TestNetwork.create());
+    const host = stack.use(await BackendHost.create(network));
+    const names = stack.use(await NameServer.start(host));
+    await prepare(names, host);
+    for (const number of [1, 2, 3]) await host.serve(family, number);
+    const rule = `{ name: web, ports: ${PORT}, action: { forward: { to: [${to}]${more} } } }`;
+    const servers = [`forwarding: { name_servers: [${NAME_SERVER}] }`];
+    const box = stack.use(
+      await startAppliance(network, (socket) => forwardConfig(socket, [rule], { more: servers }), { favoured: true }),
+    );
+    return {
+      host,
+      names,
+      box,
+      clients: (clients, requests = 0) =>
+        Clients.start(network, { address: FAMILIES[family].service, port: PORT, clients, requests }),
+      untilMeans: (name, numbers, isGood = true) => {
+        const expected = `${numbers.map((number) => backendName(family, number))}`;
+        return box.untilStatus(`${name} means ${expected}, ${isGood}`, (status) => {
+          const found = status.names.find((each) => each.name === name);
+          const inForce = status.backends.filter(({ rules }) => rules.length > 0).map((each) => each.name).sort();
+          return `${found?.backends}` === expected && `${inForce}` === expected && (found?.error === null) === isGood;
+        });
+      },
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+const problemsOf = async (box: Appliance): Promise<string[]> => {
+  const { problems } = JSON.parse((await box.request("GET", "/v1/problems")).body) as { problems: { kind: string }[] };
+  return problems.map(({ kind }) => kind);
+};
+
+for (const family of BOTH) {
+  const addresses = (...numbers: readonly number[]): string[] =>
+    numbers.map((number) => backendAddress(family, number));
+
+  Deno.test(`a name under load: addresses come, go and change, its server fails in every way, and no packet is lost: ${family}`, async () => {
+    const name = `${GAME}:${BACKEND_PORT}`;
+    await using scene = await setScene(family, `"${name}"`, (names) => names.set({ [GAME]: addresses(1, 2) }));
+    const { box, names, untilMeans } = scene;
+    await untilMeans(name, [1, 2]);
+    await using clients = await scene.clients(100);
+    await clients.ready();
+    const untilProblem = (isThere: boolean): Promise<unknown> =>
+      until(`problem ${isThere}`, async () => (await problemsOf(box)).includes("name_unresolved") === isThere);
+    const backendsOf = async (): Promise<string[]> => {
+      await using some = await scene.clients(60, 1);
+      const { byBackend, ...report } = await some.report();
+      assert.equal(report.lost, 0);
+      // A client may have the port of one whose session goes on with another backend.
+      return Object.keys(byBackend).filter((number) => byBackend[number]! > 5);
+    };
+
+    await names.set({ [GAME]: addresses(1, 2, 3) });
+    await untilMeans(name, [1, 2, 3]);
+    assert.deepEqual(await backendsOf(), ["1", "2", "3"], "an address is added");
+
+    await names.set({ [GAME]: addresses(2, 3) });
+    const status = await untilMeans(name, [2, 3]);
+    assert.equal(status.backends.find((backend) => backend.name === backendName(family, 1))?.leavingSeconds, 0);
+    assert.deepEqual(await backendsOf(), ["2", "3"], "an address is removed: its sessions go on, new ones do not come");
+
+    await names.set({ [GAME]: addresses(3) });
+    await untilMeans(name, [3]);
+    await names.set({ [GAME]: addresses(2) });
+    await untilMeans(name, [2]);
+    assert.deepEqual(await backendsOf(), ["2"], "an address is changed");
+
+    names.hush();
+    await untilMeans(name, [2], false);
+    await untilProblem(true);
+    assert.deepEqual(await backendsOf(), ["2"], "no answer: the last good one is in force");
+    names.speak();
+    await untilMeans(name, [2]);
+    await untilProblem(false);
+
+    await names.set({});
+    const empty = await untilMeans(name, [2], false);
+    assert.match(empty.names[0]!.error!, /NXDOMAIN/);
+    await untilProblem(true);
+    assert.deepEqual(await backendsOf(), ["2"], "an empty answer empties nothing");
+    await names.set({ [GAME]: addresses(1, 2) });
+    await untilMeans(name, [1, 2]);
+    await untilProblem(false);
+
+    const report = await clients.stop();
+    assert.deepEqual({ lost: report.lost, wrong: report.wrong, late: report.late }, NOTHING_LOST);
+    assert.equal(report.moved, 0, "sessions of addresses that are gone drain");
+    const { forwarded, ...others } = fatesOf(await settled(box), "web");
+    assert.ok(forwarded! > report.sent);
+    assert.deepEqual(others, {});
+  });
+
+  Deno.test(`SRV records: ports, weights and priorities, and targets with several addresses: ${family}`, async () => {
+    const record = { name: GAME_SERVICE, port: BACKEND_PORT };
+    const services = [
+      { ...record, target: `a.${ZONE}`, priority: 1, weight: 1 },
+      { ...record, target: `b.${ZONE}`, priority: 1, weight: 3 },
+      { ...record, target: `c.${ZONE}`, priority: 2, weight: 9 },
+    ];
+    await using scene = await setScene(family, `{ srv: ${GAME_SERVICE} }`, async (names) => {
+      await names.set({ [`a.${ZONE}`]: addresses(1), [`b.${ZONE}`]: addresses(2), [`c.${ZONE}`]: addresses(3) });
+      await names.serve(...services);
+    });
+    await scene.untilMeans(GAME_SERVICE, [1, 2, 3]);
+    await using clients = await scene.clients(800, 1);
+    const { byBackend, lost } = await clients.report();
+    assert.equal(lost, 0);
+    assert.deepEqual(Object.keys(byBackend), ["1", "2"], "the target of a lower priority is a backup");
+    assert.ok(byBackend[1]! > 140 && byBackend[1]! < 260, `${byBackend[1]} of 800, not about a quarter`);
+    await scene.names.serve({ ...services[2]!, priority: 1 });
+    await scene.untilMeans(GAME_SERVICE, [3]);
+    await using others = await scene.clients(50, 1);
+    const moved = (await others.report()).byBackend;
+    assert.ok(moved[3]! >= 40, `${JSON.stringify(moved)}: all but those that have the port of an earlier client`);
+  });
+}
+
+Deno.test("a name with 100 addresses, whose answer comes by TCP, and one whose server fails from the start", async () => {
+  const many = Array.from({ length: 100 }, (_, index) => `10.12.1.${index + 1}`);
+  const to = `"${GAME}:9000", "web.${FAILING}:9000", "${backendName("IPv4", 1)}"`;
+  await using scene = await setScene("IPv4", to, (names) => names.set({ [GAME]: many }));
+  const { box } = scene;
+  const status = await box.untilStatus(
+    "100 backends, and a failure",
+    ({ backends, names }) => backends.length === 101 && /SERVFAIL/.test(names[1]?.error ?? ""),
+  );
+  const [game, failing] = status.names;
+  assert.equal(game!.backends.length, 100);
+  assert.equal(game!.error, null);
+  assert.deepEqual(failing!.backends, []);
+  await until("the problem", async () => (await problemsOf(box)).includes("name_unresolved"));
+  const metrics = await box.metrics();
+  assert.equal(metrics.get('xdpsteer_name_backends{name="game.example.test:9000"}'), 100);
+  assert.equal(metrics.get('xdpsteer_name_resolved{name="web.failing.test:9000"}'), 0);
+});
