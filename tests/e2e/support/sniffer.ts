@@ -37,18 +37,7 @@ export class Sniffer implements AsyncDisposable {
    * @returns all that was heard; fails where something was missed.
    */
   async packets(count: number): Promise<SniffedPacket[]> {
-    const heard = (): number => Number([...this.dumpcap.output.matchAll(/Packets: (\d+)/g)].at(-1)?.[1] ?? 0);
-    await until(`${count} packets`, () => heard() >= count, { describe: heard });
-    const report = await this.dumpcap.interrupt();
-    assert.match(report, /received\/dropped on interface '.*': \d+\/0 /);
-    const checks = ["ip.check_checksum:TRUE", "udp.check_checksum:TRUE"].flatMap((option) => ["-o", option]);
-    const fields = FIELDS.flatMap((field) => ["-e", field]);
-    const { success, stdout, stderr } = await new Deno.Command("tshark", {
-      args: ["-n", "-r", `${this.directory.path}/packets.pcapng`, ...checks, "-T", "fields", ...fields],
-    }).output();
-    assert.ok(success, new TextDecoder().decode(stderr));
-    return new TextDecoder().decode(stdout).split("\n").slice(0, -1).map((line) => {
-      const [ip = "", udp = "", checksum, ipv6, length] = line.split("\t");
+    return (await this.fields(count, FIELDS)).map(([ip = "", udp = "", checksum, ipv6, length]) => {
       const isNone = STATUS[udp] === "none" || checksum === "0x0000";
       return {
         ipChecksum: STATUS[ip] ?? ip,
@@ -57,6 +46,21 @@ export class Sniffer implements AsyncDisposable {
         payloadBytes: Number(length) - 8,
       };
     });
+  }
+
+  /** As {@linkcode packets}: fields of each packet, by tshark's names; those that occur twice have a comma. */
+  async fields(count: number, names: readonly string[]): Promise<string[][]> {
+    const heard = (): number => Number([...this.dumpcap.output.matchAll(/Packets: (\d+)/g)].at(-1)?.[1] ?? 0);
+    await until(`${count} packets`, () => heard() >= count, { describe: heard });
+    const report = await this.dumpcap.interrupt();
+    assert.match(report, /received\/dropped on interface '.*': \d+\/0 /);
+    const checks = ["ip.check_checksum:TRUE", "udp.check_checksum:TRUE"].flatMap((option) => ["-o", option]);
+    const fields = names.flatMap((field) => ["-e", field]);
+    const { success, stdout, stderr } = await new Deno.Command("tshark", {
+      args: ["-n", "-r", `${this.directory.path}/packets.pcapng`, ...checks, "-T", "fields", ...fields],
+    }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+    return new TextDecoder().decode(stdout).split("\n").slice(0, -1).map((line) => line.split("\t"));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
