@@ -1,20 +1,23 @@
 /** Backends are told who the client is; programs in three languages, and dnsdist, read it. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { TestNetwork } from "../support/netns.ts";
+import { INTERFACES, MACS, TestNetwork } from "../support/netns.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import {
+  BACK,
   BACKEND_PORT,
   backendAddress,
   BackendHost,
   backendName,
   BOTH,
   FAMILIES,
+  FAR,
   forwardConfig,
 } from "./support/backends.ts";
-import { addManyAddresses, askWho, learnMtu } from "./support/many_clients.ts";
-import { Program } from "./support/programs.ts";
+import { addManyAddresses, askDnsWho, askWho, learnMtu } from "./support/many_clients.ts";
+import { Program, startDnsdist } from "./support/programs.ts";
+import { Sniffer } from "./support/sniffer.ts";
 import { TempDir } from "./support/command.ts";
 
 const EXAMPLES = join(import.meta.dirname!, "../../config/examples");
@@ -98,3 +101,62 @@ Deno.test("clients learn an MTU that leaves room for the header", async () => {
     await network.exec("client", ["ip", "-6", "route", "flush", "cache"]);
   }
 });
+
+Deno.test("a thousand clients of each IP version are known to dnsdist by PROXY protocol version 2", async () => {
+  await using network = await TestNetwork.create();
+  await using host = await BackendHost.create(network);
+  await addManyAddresses(network);
+  await using directory = await TempDir.create();
+  const ends = BOTH.map((family) => backendName(family, 1));
+  await using _dnsdist = await startDnsdist(host.name, ends, directory.path);
+  const forward = { to: ends, client_address: "proxy_v2" };
+  const rule = `{ name: dns, ports: 53, action: ${JSON.stringify({ forward })} }`;
+  await using box = await startAppliance(network, (socket) => forwardConfig(socket, [rule]), { favoured: true });
+  for (const family of BOTH) {
+    const options = { address: FAMILIES[family].service, port: 53, clients: CLIENTS };
+    assert.deepEqual(await askDnsWho(network, family, options), { right: CLIENTS, wrong: [] });
+  }
+  assert.deepEqual(fatesOf(await settled(box), "dns"), { forwarded: 2 * CLIENTS });
+});
+
+for (const checksumOffload of [true, false]) {
+  const senders = checksumOffload ? "leave checksums to hardware that is not there" : "compute checksums";
+  Deno.test(`tshark reads PROXY protocol and finds every checksum right, where the senders ${senders}`, async () => {
+    await using network = await TestNetwork.create({ checksumOffload });
+    await using host = await BackendHost.create(network);
+    if (!checksumOffload) await host.exec(["ethtool", "-K", FAR, "tx", "off"]);
+    await addManyAddresses(network);
+    await using _readers = await startReaders(host);
+    await using box = await startAppliance(network, (socket) => forwardConfig(socket, RULES), { favoured: true });
+    const [{ address }] = JSON.parse(await network.exec("steer", ["ip", "-j", "link", "show", "dev", BACK]));
+    await using back = await Sniffer.start(host.name, FAR, `udp and ether src ${address}`);
+    const { client } = network.names;
+    await using front = await Sniffer.start(client, INTERFACES.client, `udp and ether src ${MACS.steer}`);
+    const some = 74; // twice every size of payload
+    for (const port of Object.values(KINDS)) {
+      for (const family of BOTH) {
+        const options = { address: FAMILIES[family].service, port, clients: some, turns: 2 };
+        assert.deepEqual(await askWho(network, family, options), { right: 2 * some, wrong: [] });
+      }
+    }
+    await settled(box);
+    const all = 3 * 2 * 2 * some;
+    const checksums = ["ip.checksum.status", "udp.checksum.status"];
+    const names = [...checksums, "proxy.v2.version", "proxy.src.ipv4", "proxy.src.ipv6", "proxy.srcport"];
+    const told = new Map<string, number>();
+    for (const [ip, udp, version, ipv4, ipv6, port] of await back.fields(all, names)) {
+      const isTold = version === "2" && /^20\d{3}$/.test(port!) && /^10\.40\.|^fd40::/.test(ipv4! + ipv6!);
+      const key = `IP ${ip || "-"}, UDP ${udp}, ${isTold ? "told" : version === "" ? "no header" : "wrong"}`;
+      told.set(key, (told.get(key) ?? 0) + 1);
+    }
+    // proxy_v2 tells with each of two datagrams, proxy_v2_first with one; tshark does not know simple_proxy.
+    assert.deepEqual(Object.fromEntries([...told].toSorted()), {
+      "IP -, UDP 1, no header": 3 * some,
+      "IP -, UDP 1, told": 3 * some,
+      "IP 1, UDP 1, no header": 3 * some,
+      "IP 1, UDP 1, told": 3 * some,
+    });
+    const answers = await front.fields(all, checksums);
+    assert.deepEqual(new Set(answers.map((fields) => fields.join(" "))), new Set(["1 1", " 1"]));
+  });
+}

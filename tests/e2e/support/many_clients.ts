@@ -81,3 +81,32 @@ export function learnMtu(
 ): Promise<{ readonly first: number; readonly learned: number }> {
   return python(network, "client", LEARN_MTU, { address, port });
 }
+
+const ASK_DNS = `
+import ipaddress, struct
+net = ipaddress.ip_network(options["net"])
+right, wrong = 0, []
+kind = 28 if net.version == 6 else 1
+for number in range(options["clients"]):
+    client = socket.socket(family(options["address"]), socket.SOCK_DGRAM)
+    client.settimeout(20)
+    address = net[256 + number]
+    client.bind((str(address), 20000 + number % 100))
+    question = b"\\x03who\\x04test\\0" + struct.pack("!HH", kind, 1)
+    client.sendto(struct.pack("!6H", number, 0x100, 1, 0, 0, 0) + question, (options["address"], options["port"]))
+    answer = client.recv(65535)
+    seen = ipaddress.ip_address(answer[-(net.max_prefixlen // 8):])
+    if seen == address and answer[:2] == struct.pack("!H", number): right += 1
+    else: wrong.append([str(address), str(seen)])
+    client.close()
+print(json.dumps({"right": right, "wrong": wrong[:5]}))
+`;
+
+/** The same of a DNS server that answers with the address that it takes its client to have. */
+export function askDnsWho(
+  network: TestNetwork,
+  family: Family,
+  options: { readonly address: string; readonly port: number; readonly clients: number },
+): Promise<{ readonly right: number; readonly wrong: readonly unknown[] }> {
+  return python(network, "client", ASK_DNS, { ...options, net: NETS[family] });
+}

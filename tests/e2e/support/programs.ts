@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { FAVOURED, niced } from "../../support/niceness.ts";
 import { TempDir } from "./command.ts";
 import { until } from "./wait.ts";
@@ -191,4 +192,30 @@ async function counted(namespace: string, counter: string): Promise<number> {
   await using program = Program.run(namespace, ["nstat", "-asz", `Udp${counter}`, `Udp6${counter}`]);
   const counts = [...(await program.result()).matchAll(/^Udp6?\w+ +(\d+)/gm)];
   return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+const DNSDIST = join(import.meta.dirname!, "../../../.tools/dnsdist");
+
+/**
+ * dnsdist, which reads PROXY protocol and answers every question for an address with that of the client.
+ *
+ * @param ends `10.0.0.1:5353` or `[fd00::1]:5353`.
+ */
+export async function startDnsdist(namespace: string, ends: readonly string[], directory: string): Promise<Program> {
+  const path = `${directory}/dnsdist.conf`;
+  const lines = [
+    ...ends.map((end) => `addLocal("${end}")`),
+    'setACL({"0.0.0.0/0", "::/0"})',
+    'setProxyProtocolACL({"10.12.0.0/24", "fd12::/64"})',
+    "addAction(AllRule(), LuaAction(function(dq) return DNSAction.Spoof, dq.remoteaddr:toString() end))",
+    'setSecurityPollSuffix("")',
+  ];
+  await Deno.writeTextFile(path, `${lines.join("\n")}\n`);
+  const libraries = `LD_LIBRARY_PATH=${DNSDIST}/usr/lib/${Deno.build.arch}-linux-gnu`;
+  const argv = ["env", libraries, `${DNSDIST}/usr/bin/dnsdist`, "--supervised", "--disable-syslog", "-C", path];
+  const program = await Program.start(namespace, argv, "Listening on");
+  await until("dnsdist's sockets", () => ends.every((end) => program.output.includes(`Listening on ${end}`)), {
+    describe: () => program.output,
+  });
+  return program;
 }
