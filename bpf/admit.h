@@ -24,6 +24,45 @@ static __always_inline const struct steer_port_entry *entry_of(__u32 table, __u3
 #define NOT_ADMITTED(reason) (1u << 31 | (reason))
 #define IS_ADMITTED(answer) (!((answer) >> 31))
 
+#define IPV4_OPTION_LSRR 131
+#define IPV4_OPTION_SSRR 137
+#define MAX_IPV4_OPTION_BYTES 40
+
+/*
+ * Whether the kernel stack takes IPv4 options: not a source route, which it discards unless somebody has turned
+ * accept_source_route on, and not what is no option. A global function: the verifier follows it once.
+ *
+ * Offset of the options within the frame, and how long they are.
+ */
+__noinline int takes_options(struct xdp_md *ctx, __u32 options_at, __u32 bytes)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	__u32 next = 0;
+
+	for (__u32 at = 0; at < MAX_IPV4_OPTION_BYTES; at++) {
+		__u8 *option = data + ((options_at + at) & 0x3fff);
+
+		if (at >= bytes)
+			break;
+		if (at < next)
+			continue;
+		if ((void *)(option + 1) > data_end)
+			return false;
+		if (*option == 0) /* the end of the list */
+			break;
+		next = at + 1;
+		if (*option == 1) /* nothing */
+			continue;
+		if (*option == IPV4_OPTION_LSRR || *option == IPV4_OPTION_SSRR)
+			return false;
+		if ((void *)(option + 2) > data_end || option[1] < 2 || at + option[1] > bytes)
+			return false;
+		next = at + option[1];
+	}
+	return true;
+}
+
 /*
  * Whether a kernel socket on this port would get the packet, and the rule of the port that has its destination address.
  *
@@ -50,6 +89,8 @@ static __noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 addres
 			return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
 		if (!is_header_sound(ip, data_end))
 			return NOT_ADMITTED(STEER_REASON_BAD_IP_CHECKSUM);
+		if (ip->ihl > 5 && !takes_options(ctx, (void *)(ip + 1) - data, ip->ihl * 4 - sizeof(*ip)))
+			return NOT_ADMITTED(STEER_REASON_IP_OPTIONS);
 		if (is_martian(table, ip->saddr))
 			return NOT_ADMITTED(STEER_REASON_MARTIAN_SOURCE);
 		mask = ipv4_mask(table, ip->daddr);

@@ -110,7 +110,8 @@ enum steer_verdict {
 	REASON(DENIED, DROP)          /* lists say that the source may not send to the rule */ \
 	REASON(BANNED, DROP)          /* the source is banned */ \
 	REASON(LIMITED, DROP)         /* the source, or all together, send more than the rule allows */ \
-	REASON(DELIVERED, PASS)       /* a rule delivers it to a local program, on another port */
+	REASON(DELIVERED, PASS)       /* a rule delivers it to a local program, on another port */ \
+	REASON(IP_OPTIONS, PASS)      /* for a listed port, with a source route, or IPv4 options that are none */
 
 enum steer_reason {
 #define STEER_REASON_VALUE(name, verdict) STEER_REASON_##name,

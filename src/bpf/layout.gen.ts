@@ -255,7 +255,8 @@ export const REASON = {
   BANNED: 17,
   LIMITED: 18,
   DELIVERED: 19,
-  COUNT: 20,
+  IP_OPTIONS: 20,
+  COUNT: 21,
 } as const;
 
 /** Byte offsets in `struct steer_rule_counters`. */
@@ -386,10 +387,11 @@ export const VERDICT_OF = {
   BANNED: 1,
   LIMITED: 1,
   DELIVERED: 2,
+  IP_OPTIONS: 2,
 } as const;
 
 /** Byte offsets in `struct steer_xdp_counters`. */
 export const XDP_COUNTERS = {
-  size: 160,
+  size: 168,
   byReason: 0,
 } as const;

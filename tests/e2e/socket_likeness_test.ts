@@ -41,6 +41,21 @@ const FRAMES: Readonly<Record<string, Frame>> = {
   ...Object.fromEntries(
     [4, 8, 20, 40].map((bytes) => [`${bytes} bytes of options`, frame("IPv4", { ipv4Options: nops(bytes) })]),
   ),
+  ...Object.fromEntries(
+    Object.entries({
+      "a loose source route": [131, 7, 4, 10, 11, 0, 9, 0],
+      "a strict source route": [137, 7, 4, 10, 11, 0, 9, 0],
+      "a source route that has been followed": [131, 7, 8, 10, 11, 0, 9, 0],
+      "a source route behind other options": [1, 1, 148, 4, 0, 0, 1, 131, 7, 8, 10, 11, 0, 9, 0, 0],
+      "a router alert": [148, 4, 0, 0],
+      "a route that is recorded": [7, 7, 4, 0, 0, 0, 0, 0],
+      "the end of options before a source route": [0, 131, 7, 4, 10, 11, 0, 9],
+      "an unknown option": [30, 4, 0, 0],
+      "an option of no length": [30, 0, 0, 0],
+      "an option that is longer than all": [30, 9, 4, 0, 0, 0, 0, 0],
+      "an option without its length": [1, 1, 1, 30],
+    }).map(([name, options]) => [name, frame("IPv4", { ipv4Options: Uint8Array.from(options) })]),
+  ),
   "IPv4 without payload": frame("IPv4", { payload: new Uint8Array() }),
   "padding": frame("IPv4", { payload: new Uint8Array(2), padTo: 60 }),
   "IPv6 with padding": frame("IPv6", { padTo: 100 }),

@@ -140,6 +140,9 @@ const STEERED: Readonly<Record<string, Frame>> = {
   "QinQ": ipv4({ vlans: [vlan(7, ETHERTYPE.qinq), vlan(8)] }),
   "two 802.1Q tags": ipv4({ vlans: [vlan(7), vlan(8)] }),
   "QinQ with IPv6 and an extension header": ipv6({ vlans: [vlan(7, 0x88a8), vlan(8)], ipv6Extensions: [destination] }),
+  "options that are no source route": ipv4({
+    ipv4Options: Uint8Array.from([7, 7, 4, 0, 0, 0, 0, 1, 148, 4, 0, 0, 30, 3, 131, 0, 131, 7, 4, 0]),
+  }),
   "a tag and IPv4 options": ipv4({ vlans: [vlan(7)], ipv4Options: nops(40) }),
   "IPv6": ipv6(),
   "IPv6 without payload": ipv6({ payload: new Uint8Array() }),
@@ -344,6 +347,19 @@ const NOT_STEERED: Readonly<Record<Exclude<Reason, Elsewhere>, Readonly<Record<s
     "another TTL than was summed": with8(ipv4(), 22, 1),
     "a wrong checksum of a header with options": with8(ipv4({ ipv4Options: nops(40) }), 22, 1),
   },
+  IP_OPTIONS: Object.fromEntries(
+    Object.entries({
+      "a loose source route": [131, 7, 4, 203, 0, 113, 9, 0],
+      "a strict source route": [137, 7, 4, 203, 0, 113, 9, 0],
+      "a source route that has been followed": [131, 7, 8, 203, 0, 113, 9, 0],
+      "a source route behind other options": [1, 1, 148, 4, 0, 0, 1, 131, 3, 4, 0, 0],
+      "a source route in the last of 40 bytes": [...Array<number>(37).fill(1), 131, 3, 4],
+      "an option of no length": [7, 0, 0, 0],
+      "an option of one byte": [7, 1, 0, 0],
+      "an option that is longer than all": [7, 9, 4, 0, 0, 0, 0, 0],
+      "an option without its length": [1, 1, 1, 7],
+    }).map(([name, options]) => [name, ipv4({ ipv4Options: Uint8Array.from(options) })]),
+  ),
   IPV6_EXTENSIONS: {
     "seven extension headers": ipv6With(...Array<Ipv6Extension>(7).fill(destination)),
     "a routing header with segments left": ipv6With({ kind: "routing", segmentsLeft: 1 }),
