@@ -73,6 +73,7 @@ async function callerName(): Promise<string> {
   const before = Deno.env.get("SUDO_USER");
   if (before !== undefined && /^[\w.-]{1,64}$/.test(before)) return before;
   const uid = Deno.uid();
+  if (uid === 0) return "root"; // also where there is no /etc/passwd
   const users = await Deno.readTextFile("/etc/passwd").catch(() => "");
   const name = users.split("\n").map((line) => line.split(":")).find(([, , id]) => id === `${uid}`)?.[0];
   return name === undefined || name === "" ? `uid ${uid}` : name;

@@ -25,8 +25,9 @@ const RULES = [
   "{ name: scanners, ports: 19, action: drop }",
   "{ name: local, ports: 5300, action: { deliver: { port: 5353 } } }",
   `{ name: guarded, ports: 5400, sources: { deny: ["${IPV4.client}"] } }`,
+  "{ name: limited, ports: 5401, limit: { total: { packets: 10/s } } }",
 ];
-const PORTS = [7777, 9090, 19, 5300, 5400];
+const PORTS = [7777, 9090, 19, 5300, 5400, 5401];
 
 async function scrape(box: Appliance): Promise<string> {
   const { code, body } = await box.request("GET", "/metrics");
@@ -57,7 +58,9 @@ Deno.test("promtool has nothing to say of /metrics: without rules, with rules an
 
   const captured = `{ name: captured, ports: 4000, capture: ${directory.path}/all.pcapng }`;
   const forwarded = `{ name: forwarded, ports: 53, action: { forward: { to: ["${IPV4.client}:53"] } } }`;
-  await box.put({ rules: [...RULES, captured, forwarded] });
+  const lists = "lists: [{ name: office, entries: [192.0.2.0/24] }]";
+  const { code, body } = await box.put({ rules: [...RULES, captured, forwarded], sections: [lists] });
+  assert.equal(code, 200, body);
   await runTraffic(network, "udp", { ports: PORTS, flows: 20, packetsPerFlow: 300 });
   await settled(box);
   const before = await scrape(box);

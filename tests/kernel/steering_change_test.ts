@@ -12,9 +12,9 @@ Deno.test("a change whose port table the kernel does not have as written leaves 
   await using other = await VerdictRig.load();
   let readsOther = false;
   // What is read back is another program's table, as the kernel has it.
-  const { addressesFd, addressMaps, controlFd, deliveryPortsFd, moreEntriesFd, ruleGuardsFd } = rig.program;
+  const { addressesFd, addressMaps, controlFd, deliveryPortsFd, limitMaps, moreEntriesFd, ruleGuardsFd } = rig.program;
   const program = {
-    ...{ addressesFd, addressMaps, controlFd, deliveryPortsFd, moreEntriesFd, ruleGuardsFd },
+    ...{ addressesFd, addressMaps, controlFd, deliveryPortsFd, limitMaps, moreEntriesFd, ruleGuardsFd },
     get portTableFd(): number {
       return readsOther ? other.program.portTableFd : rig.program.portTableFd;
     },

@@ -15,6 +15,7 @@ const PROGRAMS =
 const PLACEHOLDERS: Readonly<Record<string, string>> = {
   BACKEND: "10.0.0.9",
   INTERFACE: "eth0",
+  PREFIX: "203.0.113.0/24",
   PEER: "peer0",
   PORT: "7779",
   "…": "7779",
@@ -56,12 +57,18 @@ async function inlineCode(): Promise<Map<string, string>> {
   return found;
 }
 
-const FORWARD = "{ name: dns, ports: 53, action: { forward: { to: ['10.0.0.9:53'] } } }";
+const FORWARD =
+  "{ name: dns, ports: 53, action: { forward: { to: ['10.0.0.9:53', '10.0.0.12:9000', '10.0.0.13:9000'] } } }";
 /** A configuration with a setting in each place where there can be one of its name. */
 const PLACES: readonly ((setting: string) => string)[] = [
   (setting) => `interfaces: [{ name: eth0, ${setting} }]\nsteering: [${FORWARD}]\n`,
   (setting) => `interfaces: [{ name: eth0, umem: { ${setting} } }]\nsteering: [${FORWARD}]\n`,
   (setting) => `interfaces: [{ name: eth0 }]\nsteering: [{ name: a, ports: 53, ${setting} }]\n`,
+  (setting) => `interfaces: [{ name: eth0 }]\nsteering: [${FORWARD.replace("{ to:", `{ ${setting}, to:`)}]\n`,
+  (setting) =>
+    `interfaces: [{ name: eth0 }]\nsteering: [${
+      FORWARD.replace("'10.0.0.9:53'", `{ address: '10.0.0.9:53', ${setting} }`)
+    }]\n`,
   (setting) => `interfaces: [{ name: eth0 }]\nsteering: [${FORWARD}]\nforwarding: { ${setting} }\n`,
   (setting) => `interfaces: [{ name: eth0 }]\nsteering: [${FORWARD}]\ncontrol: { ${setting} }\n`,
 ];
