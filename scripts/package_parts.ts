@@ -7,6 +7,11 @@ import { stop, transform } from "esbuild";
 /** What every glibc system has: its own libraries, and the loader. */
 const OF_GLIBC = /^(linux-vdso|ld-linux[^/]*|libc|libm|libdl|librt|libpthread)\.so/;
 
+/** What a bundle says where a CommonJS package requires a part of Node, for there is no `require` in a module. */
+const NO_REQUIRE = "Dynamic require of ";
+/** One that loads nothing before it is called. */
+const REQUIRE = "const require = (name) => process.getBuiltinModule(name);";
+
 /** Runs a program that has to succeed, in no language but its own. @returns what it printed. */
 export async function run(
   program: string,
@@ -41,7 +46,8 @@ export async function minify(folder: string): Promise<void> {
   try {
     for (const name of names) {
       const code = await Deno.readTextFile(`${folder}/${name}`);
-      await Deno.writeTextFile(`${folder}/${name}`, await minified(code));
+      const whole = code.includes(NO_REQUIRE) ? `${REQUIRE}\n${code}` : code;
+      await Deno.writeTextFile(`${folder}/${name}`, await minified(whole));
     }
   } finally {
     await stop();

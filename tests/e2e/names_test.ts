@@ -35,7 +35,7 @@ async function setScene(
   family: Family,
   to: string,
   prepare: (names: NameServer, host: BackendHost) => Promise<void>,
-  more = "",
+  { machineServers = false } = {},
 ): Promise<Scene> {
   const stack = new AsyncDisposableStack();
   try {
@@ -44,8 +44,9 @@ async function setScene(
     const names = stack.use(await NameServer.start(host));
     await prepare(names, host);
     for (const number of [1, 2, 3]) await host.serve(family, number);
-    const rule = `{ name: web, ports: ${PORT}, action: { forward: { to: [${to}]${more} } } }`;
-    const servers = [`forwarding: { name_servers: [${NAME_SERVER}] }`];
+    const rule = `{ name: web, ports: ${PORT}, action: { forward: { to: [${to}] } } }`;
+    const servers = machineServers ? [] : [`forwarding: { name_servers: [${NAME_SERVER}] }`];
+    if (machineServers) stack.defer(await resolvConf(network.names.steer));
     const box = stack.use(
       await startAppliance(network, (socket) => forwardConfig(socket, [rule], { more: servers }), { favoured: true }),
     );
@@ -69,6 +70,20 @@ async function setScene(
     await stack.disposeAsync();
     throw error;
   }
+}
+
+/** What `ip netns exec` puts in the place of /etc/resolv.conf. @returns what removes it. */
+async function resolvConf(namespace: string): Promise<() => Promise<void>> {
+  const folder = `/etc/netns/${namespace}`;
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(
+    `${folder}/resolv.conf`,
+    `# the second one answers\nnameserver 10.12.0.99\nnameserver ${NAME_SERVER}\n`,
+  );
+  return async () => {
+    await Deno.remove(folder, { recursive: true });
+    await Deno.remove("/etc/netns").catch(() => {}); // unless others have some
+  };
 }
 
 const problemsOf = async (box: Appliance): Promise<string[]> => {
@@ -179,4 +194,12 @@ Deno.test("a name with 100 addresses, whose answer comes by TCP, and one whose s
   const metrics = await box.metrics();
   assert.equal(metrics.get('xdpsteer_name_backends{name="game.example.test:9000"}'), 100);
   assert.equal(metrics.get('xdpsteer_name_resolved{name="web.failing.test:9000"}'), 0);
+});
+
+Deno.test("without name_servers those of resolv.conf are asked, one after the other", async () => {
+  const prepare = (names: NameServer): Promise<void> => names.set({ [GAME]: [backendAddress("IPv4", 2)] });
+  await using scene = await setScene("IPv4", `"${GAME}:${BACKEND_PORT}"`, prepare, { machineServers: true });
+  await scene.untilMeans(`${GAME}:${BACKEND_PORT}`, [2]);
+  await using clients = await scene.clients(10, 1);
+  assert.deepEqual((await clients.report()).byBackend, { 2: 10 });
 });
