@@ -131,6 +131,7 @@ Deno.test("packets too large for the way out: a few are no problem, a part of a 
   await using stack = new AsyncDisposableStack();
   const [network, , box] = await start(stack, forwardTo(PORT, [1], { families: ["IPv4"] }));
   await network.exec("steer", ["ip", "link", "set", BACK, "mtu", "1300"]);
+  await box.untilStatus("the MTU", ({ backends }) => backends[0]!.nextHop?.mtu === 1300);
   const send = (count: number): Promise<string> =>
     network.exec("client", ["/usr/bin/python3", "-c", SEND_WITHOUT_DF, FAMILIES.IPv4.service, `${PORT}`, `${count}`]);
   await send(1);

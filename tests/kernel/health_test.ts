@@ -146,7 +146,12 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
     }
     {
       await using _servers = await HealthServers.start(network, { udp: { 5001: "echo" }, tcp: [5001] });
-      for (const name of ["udp", "tcp"]) assert.equal((await untilChanged(health, name, 2)).healthy, true);
+      for (const name of ["udp", "tcp"]) {
+        assert.equal((await untilChanged(health, name, 2)).healthy, true);
+        const { reason, failure } = (await health.status())[name]!;
+        assert.notEqual(reason, failure);
+        assert.equal(failure, "nobody listens on the port (ECONNREFUSED)", "what it was");
+      }
     }
     for (const name of ["udp", "tcp"]) assert.equal((await untilChanged(health, name, 3)).healthy, false);
     const refused = "nobody listens on the port (ECONNREFUSED), 2 in a row";
