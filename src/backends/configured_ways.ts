@@ -42,7 +42,9 @@ export function lostBackends(
     return action.to.flatMap(({ name, address }, backend): LostBackend[] => {
       const noWay = noWayTo(nextHops.lookup(parseAddress(address)), ways, nextHops.noRoute);
       if (noWay === null || noWay.kind === "no_neighbour") return [];
-      return [{ rule, name, path: ["steering", index, "action", "forward", "to", backend], noWay }];
+      // Between names, the file's numbers are others.
+      const at = action.names.length === 0 ? [backend] : [];
+      return [{ rule, name, path: ["steering", index, "action", "forward", "to", ...at], noWay }];
     });
   });
 }

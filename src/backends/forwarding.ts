@@ -10,7 +10,7 @@ import type { ChangeQueue } from "../engine/change_queue.ts";
 import type { ReadingWorkers } from "../engine/workers.ts";
 import { messageOf } from "../errors.ts";
 import { steeredPorts } from "../host/local_ports.ts";
-import { warnOfForeign } from "../host/own_addresses.ts";
+import { foreignAmong } from "../host/own_addresses.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import { parseAddress } from "../packet/address.ts";
@@ -168,7 +168,6 @@ export class Forwarding implements AsyncDisposable {
     }
     await this.#open();
     const sources = placeSources(before.sources, addresses, ++this.#sourceGeneration);
-    warnOfForeign(sources.filter((source) => !before.sources.includes(source)).map(({ address }) => address));
     const taken = new Set(forwards.map(({ slot }) => slot));
     const retired = [...before.rules, ...before.retired].filter(({ slot }) => !taken.has(slot));
     const specs = new Map(forwards.flatMap(({ spec }) => spec.to).map((spec) => [spec.name, spec]));
@@ -266,6 +265,11 @@ export class Forwarding implements AsyncDisposable {
   /** What the names of backends mean. */
   names(): NameStatus[] {
     return this.#names?.status() ?? [];
+  }
+
+  /** Addresses that sessions are translated to and that no interface has: backends cannot answer to them. */
+  foreignAddresses(): string[] {
+    return foreignAmong(this.#inForce.sources.map(({ address }) => address));
   }
 
   /** What each rule in force finds of its backends. */

@@ -56,7 +56,7 @@ export interface ObservedAppliance
   readonly interfaces: readonly ObservedInterface[];
   readonly workers: Pick<WorkerPool, WorkerFacts>;
   readonly steering: Pick<Steering, "generation" | "lists" | "rules"> & {
-    readonly forwarding: Pick<Forwarding, "names" | "rules" | "status">;
+    readonly forwarding: Pick<Forwarding, "foreignAddresses" | "names" | "rules" | "status">;
   };
   readonly bans: Pick<Bans, "counts">;
   readonly counts: Pick<RuleTotals, "newSums" | "read" | "readSums" | "slotOf" | "slotsUsed">;

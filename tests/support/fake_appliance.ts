@@ -180,12 +180,15 @@ export class FakeAppliance implements AskedAppliance {
     generation: number;
     lists: readonly ListReport[];
     readonly forwarding: {
+      foreignAddresses(): string[];
       names(): NameStatus[];
       rules(): RuleBackends[];
       status(): BackendStatus[];
       hold(order: HoldOrder, options?: { dryRun?: boolean }): Promise<{ readonly warnings: readonly string[] }>;
     };
   };
+  /** Translation addresses that no interface has. */
+  foreignAddresses: string[] = [];
   /** What /v1/sources has to tell. */
   watched: WatchedSources = { intervalMs: 1000, packets: 0, senders: [] };
   readonly sources = { ask: (): Promise<WatchedSources> => Promise.resolve(this.watched) };
@@ -244,6 +247,7 @@ export class FakeAppliance implements AskedAppliance {
       lists: [],
       forwarding: {
         names: () => this.names,
+        foreignAddresses: () => this.foreignAddresses,
         rules: () => this.ruleBackends,
         status: () => this.backends,
         hold: (order, { dryRun = false } = {}) => {

@@ -7,6 +7,7 @@ import type { NameStatus } from "../../backends/names/names.ts";
 import type { BackendStatus, RuleBackend, RuleBackends } from "../../backends/status.ts";
 import type { NoRoute } from "../../backends/next_hop/next_hops.ts";
 import type { NoWay } from "../../backends/way.ts";
+import { commandFor } from "../../host/own_addresses.ts";
 import { plural } from "../../text.ts";
 import type { FoundProblem, ProblemKind } from "./kinds.ts";
 
@@ -101,6 +102,16 @@ export function nameProblems(names: readonly NameStatus[]): FoundProblem[] {
       fix: "see what its DNS server answers, with dig; xdpsteer status lists what names mean",
     }]
   );
+}
+
+/** Translation addresses that no interface has. @param device Where the command adds them. */
+export function addressProblems(addresses: readonly string[], device: string): FoundProblem[] {
+  return addresses.map((address) => ({
+    kind: "address_missing",
+    subject: address,
+    message: `No interface has the translation address ${address}, and backends' answers to it are lost`,
+    fix: `${commandFor(address, device)}; or take it out of forwarding: { addresses }`,
+  }));
 }
 
 /** Backends that rules name: one that is only kept for the sessions it has is nobody's problem any more. */

@@ -6,7 +6,17 @@
  */
 
 /** What a problem is about. */
-export type SubjectKind = "backend" | "file" | "interface" | "list" | "map" | "name" | "queue" | "rule" | "worker";
+export type SubjectKind =
+  | "address"
+  | "backend"
+  | "file"
+  | "interface"
+  | "list"
+  | "map"
+  | "name"
+  | "queue"
+  | "rule"
+  | "worker";
 
 export interface ProblemKindEntry {
   /** critical: packets are not served. warning: they are, but something is lost, or will be. */
@@ -130,6 +140,13 @@ export const PROBLEM_TABLE = {
     words: "the next hop on the way to a backend does not answer ARP or ND, or the link to it is down",
     remedy: "`ip neighbour show`; is it in the same VLAN, is its link up?",
     alert: "XdpsteerBackendDown",
+  },
+  address_missing: {
+    severity: "warning",
+    subject: "address",
+    words: "no interface of the box has an address that sessions are translated to: answers to it are lost",
+    remedy: "`xdpsteer doctor` has the command that adds it; or take it out of `forwarding.addresses`",
+    alert: "XdpsteerAddressMissing",
   },
   check_hindered: {
     severity: "warning",

@@ -15,7 +15,7 @@ import { outputState } from "../../stderr.ts";
 import type { ObservedAppliance } from "../observed.ts";
 import { EndedProblems } from "./ended.ts";
 import { listProblems } from "./find_lists.ts";
-import { backendProblems, nameProblems, ruleProblems } from "./find_forwarding.ts";
+import { addressProblems, backendProblems, nameProblems, ruleProblems } from "./find_forwarding.ts";
 import { Growth, type LossCounts, lossProblems } from "./find_losses.ts";
 import {
   captureProblems,
@@ -157,6 +157,7 @@ export class Problems implements Disposable {
       backends: () => backendProblems(steering.forwarding.status()),
       losses: () => lossProblems(history.losses(), this.#growth, now, (worker) => workers.stoodStill(worker)),
       captures: () => captureProblems(appliance.captureStatus()),
+      addresses: () => addressProblems(steering.forwarding.foreignAddresses(), interfaces.at(-1)?.name ?? "DEVICE"),
       names: () => nameProblems(steering.forwarding.names()),
       lists: () => listProblems(steering.lists),
       log: () => logProblems(outputState()),

@@ -133,6 +133,23 @@ Deno.test("Problems tells of packets that came in fragments, which no worker has
   assert.match(problem!.message, /^100 % of the packets of rule game are dropped: they came in fragments/);
 });
 
+Deno.test("Problems tells of a translation address that no interface has, as long as none has it", async () => {
+  using log = new LogRecords();
+  using api = new FakeApi();
+  await api.timers.pass(500);
+  api.appliance.foreignAddresses = ["10.0.0.7", "fd00::7"];
+  await api.timers.pass(500);
+  assert.deepEqual(api.problems.list().map(({ kind, subject }) => [kind, subject.kind, subject.name]), [
+    ["address_missing", "address", "10.0.0.7"],
+    ["address_missing", "address", "fd00::7"],
+  ]);
+  assert.match(api.problems.list()[1]!.fix!, /^ip address add fd00::7\/128 dev lo; or take it out/);
+  assert.match(log.lines[0]!, /^warning: No interface has the translation address 10\.0\.0\.7/);
+  api.appliance.foreignAddresses = [];
+  await api.timers.pass(500);
+  assert.deepEqual(kinds(api), []);
+});
+
 Deno.test("Problems reads losses between two samples of the history, so that no end is told late", async () => {
   using api = new FakeApi();
   await api.timers.pass(500);
