@@ -378,3 +378,44 @@ for (const family of BOTH) {
     assert.deepEqual(rig.put(errorAbout(rig, atClient), FRONT).sent, expected(rig, about, {}));
   });
 }
+
+for (const family of BOTH) {
+  Deno.test(`an error about a packet with a client header states an MTU that leaves room for it: ${family}`, () => {
+    const added = {
+      proxy_v2: family === "IPv4" ? 28 : 52,
+      proxy_v2_first: family === "IPv4" ? 28 : 52,
+      simple_proxy: 38,
+    };
+    for (const [clientAddress, bytes] of Object.entries(added)) {
+      const rig = new Rig(family, { clientAddress: clientAddress as keyof typeof added });
+      rig.begin();
+      const { request, atBackend } = rig.ends();
+      const payload = new Uint8Array(700);
+      const error = errorAbout(rig, { payload, ...atBackend }, { kind: "tooBig", parameter: 1400 });
+      const { fate, sent } = rig.put(error, BACK);
+      assert.equal(fate, "error_returned");
+      const told = expected(rig, { payload, ...request }, { kind: "tooBig", parameter: 1400 - bytes });
+      assert.deepEqual(sent, told, clientAddress);
+      // One that tells no MTU stays as it is.
+      const other = rig.put(errorAbout(rig, { payload, ...atBackend }), BACK).sent;
+      assert.deepEqual(other, expected(rig, { payload, ...request }, {}));
+    }
+  });
+
+  Deno.test(`an error about the answer of a backend behind a tunnel goes through the tunnel: ${family}`, () => {
+    for (const [tunnel, between] of [["ipip", 0], ["gre", 4], ["gue", 12]] as const) {
+      const rig = new Rig(family, { mode: "dsr", tunnel });
+      rig.begin();
+      const { request } = rig.ends();
+      const about = { source: request.destination, destination: request.source, payload: new Uint8Array(500) };
+      const frame = errorAbout(rig, about);
+      const { fate, sent, by } = rig.put(frame, FRONT);
+      assert.deepEqual([fate, by], ["error_forwarded", BACK]);
+      const added = (family === "IPv4" ? 20 : 40) + between;
+      const inner = sent!.subarray(14 + added);
+      const direct = new Rig(family, { mode: "dsr" });
+      direct.begin();
+      assert.deepEqual(inner, direct.put(frame, FRONT).sent!.subarray(14), tunnel);
+    }
+  });
+}

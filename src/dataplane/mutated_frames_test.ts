@@ -21,7 +21,7 @@ import type { FrameDevice, NextHop, NextHopSource, PrefixRoute } from "../backen
 import { parseAddress, parseMac } from "../packet/address.ts";
 import { readUdp, UdpPacket } from "../packet/udp.ts";
 import { NO_ARRIVAL } from "../steering/arrivals.ts";
-import type { Forward, ForwardMode } from "../steering/forward.ts";
+import { CLIENT_ADDRESSES, type Forward, type ForwardMode, TUNNELS } from "../steering/forward.ts";
 import { TABLE } from "./control_words.ts";
 
 const INTERFACES = ["clients", "backends", "both"] as const;
@@ -95,17 +95,20 @@ const TO = [...ENDS.backends[4], ...ENDS.backends[6]].map((address) => ({
   weight: 1,
 }));
 
-function forward(mode: ForwardMode): Forward {
+/** @param number Of the table: what is added to packets differs from one to the next. */
+function forward(mode: ForwardMode, number: number): Forward {
   const times = { idleTimeout: 60, drainTimeout: 600 };
   const choice = { affinity: "flow", answers: null, slowStart: null, failOpen: null } as const;
-  const plain = { clientAddress: "none", tunnel: null, ...choice } as const;
+  const clientAddress = CLIENT_ADDRESSES[number % CLIENT_ADDRESSES.length]!;
+  const tunnel = [null, ...TUNNELS][number % (TUNNELS.length + 1)]!;
   return {
     to: TO,
     names: [],
     mode,
     remapPort: mode === "dsr" ? 6060 : null,
     ...times,
-    ...plain,
+    ...{ clientAddress, tunnel },
+    ...choice,
     health: null,
     noneLeft: "drop",
   };
@@ -241,8 +244,8 @@ for (const seed of SEEDS) {
       ways.mtus = MTUS[table % MTUS.length]!;
       ways.answers = table % 4 !== 1;
       const rules = [
-        { name: "nat", slot: 3, spec: forward(table % 5 === 4 ? "dsr" : "nat") },
-        { name: "dsr", slot: 4, spec: forward("dsr") },
+        { name: "nat", slot: 3, spec: forward(table % 5 === 4 ? "dsr" : "nat", table) },
+        { name: "dsr", slot: 4, spec: forward("dsr", table) },
       ];
       const backends = new Map(TO.map((spec, index): [string, Backend] => [spec.name, {
         ...{ spec, address: parseAddress(spec.address), row: index + 1, generation: index + 1, leftMs: undefined },

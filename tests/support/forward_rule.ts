@@ -14,13 +14,13 @@ import {
   BACKEND_REACHABLE,
   backendAt,
   FORWARD,
-  FORWARD_MODE,
   forwardAt,
   type ForwardTable,
   indexBackends,
+  modeWord,
   usableAt,
 } from "../../src/steering/forward_table.ts";
-import type { ForwardMode } from "../../src/steering/forward.ts";
+import type { ClientAddress, ForwardMode, Tunnel } from "../../src/steering/forward.ts";
 import { fillMaglev } from "../../src/steering/maglev.ts";
 
 const MAGLEV_SIZE = 251;
@@ -39,6 +39,8 @@ export interface ForwardRuleOptions {
   /** Seconds. */
   readonly idle?: number;
   readonly mode?: ForwardMode;
+  readonly clientAddress?: ClientAddress;
+  readonly tunnel?: Tunnel;
 }
 
 /** Writes one rule with one backend into an empty table, or one that has it. */
@@ -70,7 +72,7 @@ export function writeForwardRule(table: ForwardTable, options: ForwardRuleOption
   const words = forwardAt(0);
   forwards[words + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = 0;
   forwards[words + (isIpv6 ? FORWARD.size6 : FORWARD.size4)] = MAGLEV_SIZE;
-  forwards[words + FORWARD.mode] = FORWARD_MODE[mode];
+  forwards[words + FORWARD.mode] = modeWord(mode, options.clientAddress ?? "none", options.tunnel ?? null);
   forwards[words + FORWARD.idle] = idle;
   fillMaglev(maglev.subarray(0, MAGLEV_SIZE), [{ id: ROW, name: backend.address, weight: 1 }]);
 }
