@@ -102,6 +102,17 @@ Deno.test("clients learn an MTU that leaves room for the header", async () => {
   }
 });
 
+/** The check of docs/forwarding.md: PROXY protocol without a client, and a question. */
+const CHECK = {
+  check: "udp",
+  send: {
+    hex: "0d 0a 0d 0a 00 0d 0a 51 55 49 54 0a 20 00 00 00" +
+      "0007 0100 0001 0000 0000 0000 05 636865636b 04 74657374 00 0001 0001",
+  },
+  expect: { hex: "0007" },
+  interval: 0.2,
+};
+
 Deno.test("a thousand clients of each IP version are known to dnsdist by PROXY protocol version 2", async () => {
   await using network = await TestNetwork.create();
   await using host = await BackendHost.create(network);
@@ -109,7 +120,7 @@ Deno.test("a thousand clients of each IP version are known to dnsdist by PROXY p
   await using directory = await TempDir.create();
   const ends = BOTH.map((family) => backendName(family, 1));
   await using _dnsdist = await startDnsdist(host.name, ends, directory.path);
-  const forward = { to: ends, client_address: "proxy_v2" };
+  const forward = { to: ends, client_address: "proxy_v2", health: CHECK };
   const rule = `{ name: dns, ports: 53, action: ${JSON.stringify({ forward })} }`;
   await using box = await startAppliance(network, (socket) => forwardConfig(socket, [rule]), { favoured: true });
   for (const family of BOTH) {
@@ -117,6 +128,11 @@ Deno.test("a thousand clients of each IP version are known to dnsdist by PROXY p
     assert.deepEqual(await askDnsWho(network, family, options), { right: CLIENTS, wrong: [] });
   }
   assert.deepEqual(fatesOf(await settled(box), "dns"), { forwarded: 2 * CLIENTS });
+  const { backends } = await box.untilStatus(
+    "checks",
+    ({ backends }) => backends.every(({ health }) => health!.checks > 2),
+  );
+  assert.deepEqual(backends.map(({ health }) => health!.failures), [0, 0], "a check that says it is the box's own");
 });
 
 for (const checksumOffload of [true, false]) {

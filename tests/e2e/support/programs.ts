@@ -197,7 +197,8 @@ async function counted(namespace: string, counter: string): Promise<number> {
 const DNSDIST = join(import.meta.dirname!, "../../../.tools/dnsdist");
 
 /**
- * dnsdist, which reads PROXY protocol and answers every question for an address with that of the client.
+ * dnsdist, which reads PROXY protocol and answers every question for an address with that of the client, but one about
+ * check.test.
  *
  * @param ends `10.0.0.1:5353` or `[fd00::1]:5353`.
  */
@@ -207,6 +208,7 @@ export async function startDnsdist(namespace: string, ends: readonly string[], d
     ...ends.map((end) => `addLocal("${end}")`),
     'setACL({"0.0.0.0/0", "::/0"})',
     'setProxyProtocolACL({"10.12.0.0/24", "fd12::/64"})',
+    'addAction("check.test.", RCodeAction(DNSRCode.NOERROR))',
     "addAction(AllRule(), LuaAction(function(dq) return DNSAction.Spoof, dq.remoteaddr:toString() end))",
     'setSecurityPollSuffix("")',
   ];
