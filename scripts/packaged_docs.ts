@@ -4,6 +4,8 @@ import { dirname, join, normalize, relative } from "node:path";
 const ROOT = join(import.meta.dirname!, "..");
 /** Folders of the source tree, by their names within the package's documentation. */
 const FOLDERS: Readonly<Record<string, string>> = { docs: "docs", config: "examples" };
+/** Debian wants no folder of examples in one. */
+const NESTED = /^config\/examples\b/;
 /**
  * What the package has under another name. Debian wants licences in one file, and examples in a folder of that name.
  */
@@ -25,7 +27,7 @@ export interface PackagedDocument {
 export async function packagedDocuments(): Promise<PackagedDocument[]> {
   const places = new Map<string, string>([["README.md", "README.md"], ...Object.entries(ELSEWHERE)]);
   for (const [folder, place] of Object.entries(FOLDERS)) {
-    for await (const file of files(folder)) places.set(file, `${place}${file.slice(folder.length)}`);
+    for await (const file of files(folder)) places.set(file, inPackage(file, folder, place));
   }
   const documents: PackagedDocument[] = [];
   for (const [source, path] of places) {
@@ -33,6 +35,11 @@ export async function packagedDocuments(): Promise<PackagedDocument[]> {
     documents.push({ path, data: await contents(source, path, places) });
   }
   return documents.sort((a, b) => a.path < b.path ? -1 : 1);
+}
+
+/** A file or folder of `folder`, which is called `place` in the package. */
+function inPackage(path: string, folder: string, place: string): string {
+  return `${place}${path.replace(NESTED, `${folder}/readers`).slice(folder.length)}`;
 }
 
 async function contents(
@@ -52,8 +59,9 @@ async function contents(
 function relink(text: string, source: string, path: string, places: ReadonlyMap<string, string>): string {
   return text.replace(/(!?)\[([^\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)/g, (all, image, words, target, anchor = "") => {
     const wanted = normalize(join(dirname(source), target)).replace(/\/$/, "");
-    const folder = Object.hasOwn(FOLDERS, wanted.split("/")[0]!) && target.endsWith("/");
-    const place = folder ? wanted.replace(/^[^/]+/, (name) => FOLDERS[name]!) : places.get(wanted);
+    const [top] = wanted.split("/") as [string];
+    const folder = Object.hasOwn(FOLDERS, top) && target.endsWith("/");
+    const place = folder ? inPackage(wanted, top, FOLDERS[top]!) : places.get(wanted);
     if (place === undefined) return image === "!" ? all : words;
     return `${image}[${words}](${relative(dirname(path), place)}${folder ? "/" : ""}${anchor})`;
   });
