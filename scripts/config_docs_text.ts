@@ -76,6 +76,8 @@ export const KEY_VALUES: Readonly<Record<string, string>> = {
   "steering[].capture": "a path, or a map with `file`, `snap`, `sample`, `rotate`",
   "steering[].capture.file": "a path",
   "steering[].capture.rotate.size": "a number of bytes, with `KiB`, `MiB`, `GiB` or `TiB` after it or nothing",
+  "steering[].action.forward.passive.within": "a number of seconds, or one with `s`, `m` or `h` after it",
+  "steering[].action.forward.passive.pause": "a number of seconds, or one with `s`, `m` or `h` after it",
   "steering[].action.forward.slow_start": "a number of seconds, or one with `s`, `m` or `h` after it",
   "steering[].action.forward.fail_open": "a percentage like `50%`",
   "steering[].action.forward.health.send": "text, or a map with `hex` or `base64`",

@@ -31,6 +31,7 @@ import { checkOf } from "./health/backend_checks.ts";
 import type { CheckedBackend } from "./health/checks.ts";
 import type { FrameDevice, NextHop, NextHopSource, NoRoute } from "./next_hop/next_hops.ts";
 import type { Holds } from "./holds.ts";
+import { isIn } from "./passive.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
 import { mayServe, takingOf } from "./shares.ts";
 import { SlowStart } from "./slow_start.ts";
@@ -81,7 +82,12 @@ export interface Forwards {
 }
 
 /** Whether a rule takes one of its backends to be healthy. */
-export function isHealthy({ health: asked }: Forward, backend: ConfiguredBackend, health: Health): boolean {
+export function isHealthy(
+  { health: asked, passive }: Forward,
+  backend: ConfiguredBackend,
+  health: Health,
+): boolean {
+  if (!isIn(passive, backend, health)) return false;
   return asked === null || (health.get(checkOf(backend, asked).key)?.healthy ?? true);
 }
 
@@ -270,6 +276,7 @@ export class ForwardWriter {
         entry += size;
       }
       forwards[at + FORWARD.choice] = choice;
+      forwards[at + FORWARD.watched] = spec.passive === undefined ? 0 : 1;
       forwards[at + FORWARD.answers] = spec.answers ?? 0;
     });
   }

@@ -19,11 +19,19 @@ import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import type { Forward } from "../steering/forward.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
-import { type Backend, type ForwardRule, type Forwards, ForwardWriter, type Health } from "./forward_writer.ts";
+import {
+  type Backend,
+  type ForwardRule,
+  type Forwards,
+  ForwardWriter,
+  type Health,
+  isHealthy,
+} from "./forward_writer.ts";
 import { checksOf, eachOnce } from "./health/backend_checks.ts";
 import type { CheckedBackend, HealthSource } from "./health/checks.ts";
 import { BackendFlows } from "./flow.ts";
-import { type HoldOrder, holdWarnings, holdWords, orderHold } from "./holds.ts";
+import { type HoldOrder, holdWarnings, holdWords, orderHold, takesNew } from "./holds.ts";
+import { PassiveHealth } from "./passive.ts";
 import { settleLeaving } from "./leaving.ts";
 import type { Ask } from "./names/lookups.ts";
 import type { Names, NameStatus } from "./names/names.ts";
@@ -108,6 +116,7 @@ export class Forwarding implements AsyncDisposable {
   readonly #rows = new BackendRows(BACKEND_ROWS);
   readonly #refusals = new Refusals();
   readonly #flows: BackendFlows;
+  readonly #passive = new PassiveHealth();
   #inForce: Forwards = NO_FORWARDS;
   /** By which the last table was written. */
   #writtenHealth = wordsOf(new Map());
@@ -254,6 +263,7 @@ export class Forwarding implements AsyncDisposable {
 
   status(): BackendStatus[] {
     return backendStatuses(this.#inForce, this.#health?.status() ?? new Map(), {
+      passive: this.#passive.out,
       now: this.#timers.now(),
       date: this.#timers.date(),
       flowOf: (name) => this.#flows.of(name, this.#timers.now()),
@@ -363,6 +373,7 @@ export class Forwarding implements AsyncDisposable {
     this.#provoking = this.#timers.every(PROVOKE_MS, () => {
       this.#provoke();
       this.#flows.look(this.#timers.now());
+      this.#lookAtPassive();
       this.#supervise();
       if (this.#writer.slowStart.due) this.#changed();
       this.#refusals.look(this.#options.workers.refused, this.#timers.now());
@@ -370,7 +381,21 @@ export class Forwarding implements AsyncDisposable {
   }
 
   get #healthNow(): Health {
-    return this.#health?.status() ?? new Map();
+    return new Map<string, { readonly healthy: boolean }>([...this.#health?.status() ?? [], ...this.#passive.out]);
+  }
+
+  /** What clients' packets have met with. */
+  #lookAtPassive(): void {
+    const { rules, holds } = this.#inForce;
+    if (rules.every(({ spec }) => spec.passive === undefined) && this.#passive.out.size === 0) return;
+    const changed = this.#passive.look(this.#inForce, {
+      nowMs: this.#timers.now(),
+      date: this.#timers.date(),
+      active: this.#health?.status() ?? new Map(),
+      countsOf: (row) => this.#options.workers.countsOf(row),
+      isUsable: ({ spec }, backend) => isHealthy(spec, backend, this.#healthNow) && takesNew(backend, holds),
+    });
+    if (changed) this.#changed();
   }
 
   /** Looks after backends that the rules do not name any more, until no session uses them. */

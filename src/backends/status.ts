@@ -8,6 +8,7 @@ import type { BackendFlow } from "./flow.ts";
 import { type Backend, type Forwards, type Health, isHealthy } from "./forward_writer.ts";
 import { takesNew } from "./holds.ts";
 import type { BackendHealth } from "./health/checks.ts";
+import { passiveKey } from "./passive.ts";
 import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
 /** Why a backend gets no new sessions though it may be healthy. */
@@ -65,6 +66,8 @@ export interface StatusOptions {
   readonly now: number;
   /** The same moment. */
   readonly date: Date;
+  /** Those that clients' packets speak against, by the keys of passive health. */
+  readonly passive: ReadonlyMap<string, BackendHealth>;
   readonly flowOf: (name: string) => BackendFlow;
   /** Those that are steered. */
   readonly interfaces: readonly WayOut[];
@@ -75,7 +78,7 @@ export interface StatusOptions {
 export function backendStatuses(
   forwards: Forwards,
   health: ReadonlyMap<string, BackendHealth>,
-  { now, date, flowOf, interfaces, sessionsWith }: StatusOptions,
+  { now, date, passive, flowOf, interfaces, sessionsWith }: StatusOptions,
 ): BackendStatus[] {
   const { backends, rules } = forwards;
   const naming = new Map<string, string[]>([...backends.keys()].map((name) => [name, []]));
@@ -83,6 +86,13 @@ export function backendStatuses(
   return [...backends.values()].map((backend) => {
     const { spec: { name }, row, leftMs, checks, nextHop, noRoute } = backend;
     const checked = checks.flatMap(({ key }) => health.get(key) ?? []);
+    const out = rules.flatMap(({ spec }) =>
+      spec.passive === undefined || !spec.to.some((each) =>
+          each.name === name
+        )
+        ? []
+        : passive.get(passiveKey({ name }, spec.passive)) ?? []
+    )[0];
     return {
       name,
       rules: naming.get(name)!,
@@ -90,7 +100,7 @@ export function backendStatuses(
       ...flowOf(name),
       drain: drainOf(forwards, backend, now, date),
       leavingSeconds: leftMs === undefined ? null : Math.round((now - leftMs) / 1000),
-      health: checked.find(({ healthy }) => !healthy) ?? checked.find(({ hindered }) => hindered !== null) ??
+      health: out ?? checked.find(({ healthy }) => !healthy) ?? checked.find(({ hindered }) => hindered !== null) ??
         checked[0] ?? null,
       nextHop: nextHop === undefined || wayOutOf(nextHop, interfaces) < 0 ? null : {
         interface: nextHop.interfaceName,

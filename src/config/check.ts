@@ -167,6 +167,12 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
       }, whose answers do not come through here`;
       report(file.keyPlace(["steering", index, "action", "forward", "answers"]), message);
     }
+    if (keepsAddresses(rule) && at(rule, "action", "forward", "passive") !== undefined) {
+      const message = `passive is for mode ${
+        TRANSLATING.join(" or ")
+      }, whose answers come through here: expected health, or mode ${TRANSLATING.join(" or ")}`;
+      report(file.keyPlace(["steering", index, "action", "forward", "passive"]), message);
+    }
     if (keepsAddresses(rule) || at(rule, "action", "forward", "remap_port") === undefined) continue;
     const modes = `remap_port is for mode ${KEEPING.join(" or ")}`;
     const message = `${modes}: expected a port with each backend of mode ${

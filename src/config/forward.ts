@@ -130,6 +130,27 @@ const backends = z.array(
   })
   .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] });
 
+const someTime = (noun: string): z.ZodType<number> => {
+  const about = complain(noun, "seconds, or a time like 10s or 5m, from 1 second to 1 hour", () => "is not possible");
+  const text = z.union([z.int(), z.string()], { error: about })
+    .refine((value) => readSlowStart(value) !== undefined, { error: about }).meta({ examples: ["10s"] });
+  return written<typeof text, number>(text, (value) => readSlowStart(value)!, durationText);
+};
+const passive = map("passive", {
+  no_answer: whole(complainAboutNumber("no_answer", "1 to 1000000"), 1, 1_000_000).default(5).describe(
+    "So many sessions that ask a backend in vain for as long as `within`, while it answers nobody, or so many ICMP errors " +
+      "in that time, make it unhealthy. Default 5.",
+  ),
+  within: someTime("within").prefault("10s").describe("Seconds, or a time like 10s or 5m. Default 10s."),
+  unreachable: yesOrNo("unreachable").default(true).describe(
+    "Whether ICMP errors count that say that packets do not get to the backend, as of a closed port. Default true.",
+  ),
+  pause: someTime("pause").prefault("30s").describe(
+    "After this time a backend without an active check is used again; one that has a check when that succeeds. Default " +
+      "30s.",
+  ),
+});
+
 const aboutSlowStart = complain(
   "slow_start",
   "seconds, or a time like 30s or 5m, from 1 second to 1 hour",
@@ -197,6 +218,10 @@ const forwardMap = map("forward", {
       "only healthy ones.",
   ),
   health: orNull(health).describe("How backends are checked. Without it they count as healthy."),
+  passive: passive.optional().describe(
+    "What clients' packets meet with counts against backends. The last one that is left stays in use. Default: it does " +
+      "not count.",
+  ),
   none_left: choice("none_left", ["drop", "pass"]).default("drop").describe(
     "What happens to packets while no backend is healthy: drop, or pass to the kernel stack.",
   ),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { FORWARD_MODE_TABLE, FORWARD_MODES, HEALTH_CHECKS } from "../steering/forward.ts";
 import { MAX_SOURCES } from "../steering/forward_table.ts";
+import { parseConfig } from "./parse.ts";
 import { complaints, HEAD } from "./testing.ts";
 
 const rule = (forward: string, ports = "53"): string =>
@@ -39,6 +40,13 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
     '"10.0.0.53:8600" or "[fd00::53]:53"',
   ],
   [rule(`${TO}, answers: 1, affinity: none, slow_start: 30, fail_open: 100%`)]: [],
+  [rule(`${TO}, passive: {}`)]: [],
+  [rule(`${TO}, passive: { within: 90m }`)]: [
+    '3:95 within "90m" is not possible: expected seconds, or a time like 10s or 5m, from 1 second to 1 hour',
+  ],
+  [rule(`${TO}, mode: dsr, passive: { unreachable: true }`)]: [
+    "3:87 passive is for mode nat, whose answers come through here: expected health, or mode nat",
+  ],
   [rule(`${TO}, mode: dsr, answers: 1`)]: [
     `3:87 answers is for mode ${modes(true)}: expected no answers with mode ${
       modes(false)
@@ -180,3 +188,20 @@ for (const [list, expected] of Object.entries(ADDRESSES)) {
     assert.deepEqual(complaints(`${HEAD}forwarding: { addresses: ${list} }`), expected);
   });
 }
+
+Deno.test("parseConfig() reads passive, and fills in its defaults", () => {
+  const of = (text: string): unknown => {
+    const { steering: [only] } = parseConfig(`${HEAD}${rule(`${TO}, passive: ${text}`)}`, {
+      file: "test",
+      cpuCount: 2,
+    });
+    return only!.action.kind === "forward" ? only!.action.passive : undefined;
+  };
+  assert.deepEqual(of("{}"), { noAnswer: 5, within: 10, unreachable: true, pause: 30 });
+  assert.deepEqual(of("{ no_answer: 9, within: 5m, unreachable: false, pause: 1 }"), {
+    noAnswer: 9,
+    within: 300,
+    unreachable: false,
+    pause: 1,
+  });
+});

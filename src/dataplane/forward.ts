@@ -215,7 +215,9 @@ export class Forwarder {
       return no_neighbour;
     }
     if (mode > dsr) {
-      return this.wrapped.toBackend(view, packet, session, backend, forwardWords, from, length, maySendBack);
+      const fate = this.wrapped.toBackend(view, packet, session, backend, forwardWords, from, length, maySendBack);
+      if (fate === forwarded) this.#noteSent(row, session, forwardWords);
+      return fate;
     }
     const way = backends[backend + BACKEND.arrival]!;
     const to = interfaceOf(way);
@@ -242,7 +244,7 @@ export class Forwarder {
       decrementHops(view, packet);
     }
     const fate = this.send(view, packet, length, from, to, backends, backend + BACKEND.link, forwarded);
-    if (fate === forwarded) this.#counter.sent(row, session, this.nowMs);
+    if (fate === forwarded) this.#noteSent(row, session, forwardWords);
     return fate;
   }
 
@@ -269,6 +271,7 @@ export class Forwarder {
     if ((words[session + SESSION.flags]! & FLAG_HEADED) !== 0) {
       const fate = this.wrapped.toClient(view, packet, session, from, length, maySendBack);
       if (fate !== NOT_WRAPPED) {
+        if (fate === returned) this.#counter.answered(words[session + SESSION.backend]!, session, this.nowMs);
         if (words[session + AWAITED] !== 0) sessions.gotAnswer(session);
         return fate;
       }
@@ -291,6 +294,18 @@ export class Forwarder {
     if (fate === returned) this.#counter.answered(words[session + SESSION.backend]!, session, this.nowMs);
     if (words[session + AWAITED] !== 0) sessions.gotAnswer(session);
     return fate;
+  }
+
+  #noteSent(row: number, session: number, forwardWords: number): void {
+    this.#counter.sent(row, session, this.nowMs);
+    if (this.table.forwards[forwardWords + FORWARD.watched] === 0) return;
+    const { words } = this.sessions;
+    words[session + SESSION.asked] = this.#counter.asked(row, words[session + SESSION.asked]!);
+  }
+
+  /** A backend's packets do not get there, as an ICMP error about a session's packet says. Hot path. */
+  noteUnreachable(session: number): void {
+    this.#counter.failed(this.sessions.words[session + SESSION.backend]!);
   }
 
   /** @returns The fate of a packet whose backends all have as many sessions as they may have. */

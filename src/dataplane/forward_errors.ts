@@ -12,7 +12,7 @@
  */
 import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
-import { lowerMtu, type ReceivedError, statedMtu, translateError } from "../packet/received_error.ts";
+import { lowerMtu, type ReceivedError, saysUnreachable, statedMtu, translateError } from "../packet/received_error.ts";
 import { tunnelBytes } from "../packet/tunnel.ts";
 import { IPV4, IPV6, portInPacket, UDP, UdpPacket } from "../packet/udp.ts";
 import { arrivalOf, cameBy, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
@@ -64,6 +64,7 @@ export class ErrorForwarder {
     const port = view.getUint16(udp + UDP.destination, LITTLE);
     const session = forwarder.findAnswered(view, ip + destination, port, ip + source, sourcePort, outer, from);
     if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : error_unmatched;
+    if (saysUnreachable(view, error)) forwarder.noteUnreachable(session);
     if (hopsLeft(view, outer) <= 1) return hops_exceeded;
     const { words } = sessions;
     const way = words[session + SESSION.arrival]!;

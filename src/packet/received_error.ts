@@ -26,6 +26,8 @@ const ICMPV6_ERRORS = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4;
 /** Type and code; of ICMPv6 the type alone, as receivers ignore its code. */
 const ICMP_FRAGMENTATION_NEEDED = 0x0304;
 const ICMPV6_TOO_BIG = 2;
+const ICMP_UNREACHABLE = 3;
+const ICMPV6_UNREACHABLE = 1;
 const { checksum: UDP_CHECKSUM } = UDP;
 const { source: IPV4_SOURCE, destination: IPV4_DESTINATION } = IPV4;
 const { source: IPV6_SOURCE, destination: IPV6_DESTINATION } = IPV6;
@@ -36,6 +38,14 @@ export class ReceivedError {
   readonly outer = new UdpPacket();
   /** The packet that it quotes, of which `ipBytes` are there: the headers at least. `udpBytes` is what it says. */
   readonly quoted = new UdpPacket();
+}
+
+/** Whether an error says that packets do not get to where they are sent, of whatever size. Hot path: no allocation. */
+export function saysUnreachable(view: DataView, { outer: { udp: icmp, isIpv6 } }: ReceivedError): boolean {
+  const type = view.getUint8(icmp);
+  return isIpv6
+    ? type === ICMPV6_UNREACHABLE
+    : type === ICMP_UNREACHABLE && view.getUint16(icmp) !== ICMP_FRAGMENTATION_NEEDED;
 }
 
 /**

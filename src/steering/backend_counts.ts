@@ -17,6 +17,10 @@ export const COUNT = {
   /** Answers that were timed, and their times together in milliseconds. */
   timed: 2,
   timedMs: 3,
+  /** Sessions that have asked since the backend's last answer, of rules that want it counted. */
+  asked: 4,
+  /** ICMP errors that say that packets do not get to it. */
+  unreachable: 5,
   /** Answers by time: up to each of {@linkcode ANSWER_BUCKETS}, and longer. */
   buckets: 8,
 } as const;
@@ -30,7 +34,15 @@ const LAST_BUCKET = ANSWER_BUCKETS.length;
 /** A packet that has had no answer for so long is not waited for any more, milliseconds. */
 const WAIT_MS = 1000;
 const NOBODY = -1;
-const { to: TO, from: FROM, timed: TIMED, timedMs: TIMED_MS, buckets: BUCKETS } = COUNT;
+const {
+  to: TO,
+  from: FROM,
+  timed: TIMED,
+  timedMs: TIMED_MS,
+  asked: ASKED,
+  unreachable: UNREACHABLE,
+  buckets: BUCKETS,
+} = COUNT;
 const SHIFT = COUNT_SHIFT;
 
 /** The sums of one backend over all workers. */
@@ -39,12 +51,14 @@ export interface BackendCounts {
   readonly from: number;
   readonly timed: number;
   readonly timedMs: number;
+  readonly asked: number;
+  readonly unreachable: number;
   /** By bucket, the last one: longer than all of {@linkcode ANSWER_BUCKETS}. */
   readonly buckets: readonly number[];
 }
 
 export const NO_COUNTS: BackendCounts = {
-  ...{ to: 0, from: 0, timed: 0, timedMs: 0 },
+  ...{ to: 0, from: 0, timed: 0, timedMs: 0, asked: 0, unreachable: 0 },
   buckets: new Array(LAST_BUCKET + 1).fill(0),
 };
 
@@ -59,6 +73,7 @@ export function readBackendCounts(workers: readonly Float64Array[], row: number)
     workers.reduce((total, counts) => total + counts[(row << SHIFT) + offset]!, 0);
   return {
     ...{ to: sum(TO), from: sum(FROM), timed: sum(TIMED), timedMs: sum(TIMED_MS) },
+    ...{ asked: sum(ASKED), unreachable: sum(UNREACHABLE) },
     buckets: Array.from({ length: LAST_BUCKET + 1 }, (_, bucket) => sum(BUCKETS + bucket)),
   };
 }
@@ -70,6 +85,8 @@ export function countsSince(now: BackendCounts, base: BackendCounts): BackendCou
     from: now.from - base.from,
     timed: now.timed - base.timed,
     timedMs: now.timedMs - base.timedMs,
+    asked: now.asked - base.asked,
+    unreachable: now.unreachable - base.unreachable,
     buckets: now.buckets.map((count, bucket) => count - base.buckets[bucket]!),
   };
 }
@@ -103,6 +120,28 @@ export class BackendCounter {
     const at = (row << SHIFT) + FROM;
     counts[at] = counts[at]! + 1;
     if (this.#waiting[row] === session) this.#time(row, nowMs - this.#sinceMs[row]!);
+  }
+
+  /**
+   * A session's packet was sent to a backend that is watched: each session counts once until the backend answers
+   * anybody. Hot path: no allocation.
+   *
+   * @param mark What the session was given last, or 0.
+   * @returns What it is to be given now.
+   */
+  asked(row: number, mark: number): number {
+    const counts = this.#counts;
+    const at = row << SHIFT;
+    const now = (counts[at + FROM]! + 1) | 0;
+    if (mark !== now) counts[at + ASKED] = counts[at + ASKED]! + 1;
+    return now;
+  }
+
+  /** An ICMP error says that packets do not get to a backend. Hot path: no allocation. */
+  failed(row: number): void {
+    const counts = this.#counts;
+    const at = (row << SHIFT) + UNREACHABLE;
+    counts[at] = counts[at]! + 1;
   }
 
   #time(row: number, elapsedMs: number): void {

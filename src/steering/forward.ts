@@ -97,6 +97,8 @@ export interface Forward {
   readonly failOpen: number | null;
   /** Null: backends count as healthy. */
   readonly health: HealthCheck | null;
+  /** Undefined: what clients' packets meet with does not count against backends. */
+  readonly passive?: Passive | undefined;
   /** What happens to packets while no backend is healthy: drop, or pass to the kernel stack. */
   readonly noneLeft: "drop" | "pass";
 }
@@ -123,6 +125,18 @@ export interface BackendName extends Omit<Backend, "address" | "port"> {
   readonly host: string;
   /** Null: the SRV record of the host says it. */
   readonly port: number | null;
+}
+
+/** When a backend is taken to be unhealthy by what clients' packets meet with. */
+export interface Passive {
+  /** So many sessions that it does not answer, or so many ICMP errors. */
+  readonly noAnswer: number;
+  /** Seconds. */
+  readonly within: number;
+  /** Whether ICMP errors count that say that it cannot be reached. */
+  readonly unreachable: boolean;
+  /** Seconds after which it is used again where there is no active check. */
+  readonly pause: number;
 }
 
 export interface HealthCheck {

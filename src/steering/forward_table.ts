@@ -78,6 +78,8 @@ export const FORWARD = {
   remapPort: 6,
   choice: 7,
   answers: 8,
+  /** 1: sessions that ask in vain are counted. */
+  watched: 12,
 } as const;
 const FORWARD_SHIFT = 4;
 /** What differs from a backend for each flow, and sessions that end by silence only. */

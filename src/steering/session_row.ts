@@ -41,6 +41,8 @@ export const SESSION = {
   addressGeneration: 28,
   /** Answers after which the session ends; 0: it ends by silence only. */
   awaited: 29,
+  /** Differs from what it was when it last asked a watched backend, once that has answered anybody. */
+  asked: 30,
 } as const;
 
 export const FLAG_LIVE = 1;

@@ -56,6 +56,7 @@ const {
   hash: HASH,
   nextByClient: NEXT_BY_CLIENT,
   generation: GENERATION,
+  asked: ASKED,
   awaited: AWAITED,
 } = SESSION;
 
@@ -208,6 +209,7 @@ export class SessionTable {
     words[at + RULE] = rule;
     words[at + LAST_SEEN] = now;
     words[at + CLIENT_SEEN] = now;
+    words[at + ASKED] = 0;
     words[at + FLAGS] = FLAG_LIVE | (isIpv6 ? FLAG_IPV6 : 0);
     words[at + HASH] = hash;
     words[at + AWAITED] = 0;
