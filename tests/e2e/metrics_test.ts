@@ -58,8 +58,9 @@ Deno.test("promtool has nothing to say of /metrics: without rules, with rules an
 
   const captured = `{ name: captured, ports: 4000, capture: ${directory.path}/all.pcapng }`;
   const forwarded = `{ name: forwarded, ports: 53, action: { forward: { to: ["${IPV4.client}:53"] } } }`;
+  const named = "{ name: named, ports: 54, action: { forward: { to: [game.example.test:53] } } }";
   const lists = "lists: [{ name: office, entries: [192.0.2.0/24] }]";
-  const { code, body } = await box.put({ rules: [...RULES, captured, forwarded], sections: [lists] });
+  const { code, body } = await box.put({ rules: [...RULES, captured, forwarded, named], sections: [lists] });
   assert.equal(code, 200, body);
   await runTraffic(network, "udp", { ports: PORTS, flows: 20, packetsPerFlow: 300 });
   await settled(box);

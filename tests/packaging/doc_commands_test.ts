@@ -26,6 +26,7 @@ const NOT_RUN: readonly (readonly [command: RegExp, reason: string])[] = [
   [/^diff .*last-good/, "there is none before a service has run; e2e/last_good_test.ts compares it"],
   [/^auditctl /, "needs the kernel's audit log, of which a machine has one"],
   [/^top -H/, "needs a terminal, and does not end"],
+  [/^dig /, "asks a name server of the reader's; e2e/names_test.ts has one"],
   [/^ethtool -[lL] eth0/, "a veth's queues are not called combined"],
 ];
 /** What does not end by itself: it is ended when it has printed something that fits. */
