@@ -127,7 +127,7 @@ export class Appliance {
     const first = load(0);
     const workers = new WorkerPool({ ...config.workers, entry });
     const queue = new ChangeQueue();
-    const parts: Parts = { interfaces: [], workers, devices, onInterfaces: () => {} };
+    const parts: Parts = { interfaces: [], workers, devices, banFile, onInterfaces: () => {} };
     opened.move();
     try {
       for (const index of found.keys()) {
@@ -179,7 +179,7 @@ export class Appliance {
         own: () => addresses.own,
         ruleNames: () => steering.rules.map(({ name }) => name),
         apply: () => queue.run(() => steering.follow()),
-        ...banFile === undefined ? {} : { keep: (bans) => banFile.keep(bans) },
+        ...banFile === undefined ? {} : { keep: (bans: Bans) => banFile.keep(bans), kept: () => banFile.flush() },
       });
       const steering: Steering = new Steering({
         portTable,

@@ -53,6 +53,8 @@ export interface BansOptions {
   readonly apply: () => Promise<void>;
   /** Is told whenever bans have changed. */
   readonly keep?: (bans: Bans) => void;
+  /** Resolves when those that `keep` was told of are on the disk. */
+  readonly kept?: () => Promise<void>;
   readonly timers?: Timers;
 }
 
@@ -114,7 +116,7 @@ export class Bans implements Disposable {
   }
 
   /**
-   * Bans a prefix, or changes the ban that it has. In force when it returns.
+   * Bans a prefix, or changes the ban that it has. In force and kept when it returns.
    *
    * @throws {SteerError} for what is no prefix, or must not be banned.
    */
@@ -129,6 +131,7 @@ export class Bans implements Disposable {
     const until = seconds === null ? null : new Date(now.getTime() + seconds * 1000).toISOString();
     const ban: Ban = { prefix, rule, since: now.toISOString(), until, by, origin: "operator", reason };
     await this.#put(ban);
+    await this.#options.kept?.();
     const { of, to } = wordsOf(ban);
     log.info("{prefix} is banned{of}{to} by {by}{why}", {
       prefix,
@@ -154,6 +157,7 @@ export class Bans implements Disposable {
     }
     this.#drop(entry);
     await this.#changed();
+    await this.#options.kept?.();
     log.info("{prefix} is no longer banned{of}: {by} has lifted it", { prefix: text, of: wordsOf(entry.ban).of, by });
     return entry.ban;
   }

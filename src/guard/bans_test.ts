@@ -11,6 +11,7 @@ class Rig implements Disposable {
   applied = 0;
   fails = false;
   kept = 0;
+  onDisk = 0;
   readonly bans = new Bans({
     table: this.table,
     own: () => ({ own: ["192.0.2.2", "2001:db8::2"].map(parseAddress), broadcasts: [] }),
@@ -21,6 +22,7 @@ class Rig implements Disposable {
       return Promise.resolve();
     },
     keep: () => this.kept++,
+    kept: () => Promise.resolve(void (this.onDisk = this.kept)),
     timers: this.timers,
   });
 
@@ -43,6 +45,7 @@ Deno.test("rules are put in force anew only where they begin or cease to have ba
   await rig.add("203.0.113.7");
   await rig.add("203.0.113.8");
   assert.equal(rig.applied, 1);
+  assert.deepEqual([rig.kept, rig.onDisk], [2, 2]);
   assert.deepEqual(rig.bans.of("game"), { forAll: true, scope: 0 });
   await rig.add("203.0.113.9", { rule: "game" });
   await rig.add("2001:db8:7::/48", { rule: "game" });

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { messageOf } from "../errors.ts";
+import { messageOf, SteerError } from "../errors.ts";
 import { readRegularFile, UnreadableError } from "../ffi/held_file.ts";
 import { FileWatch } from "../host/watch.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
@@ -164,6 +164,7 @@ class FollowedList implements Disposable {
       const fetched = await fetchList(url!, { tag: this.#tag, signal: this.#stop.signal });
       if (this.#stop.signal.aborted) return;
       const text = fetched.bytes === undefined ? before.text : await readListText(fetched.bytes, onBadLine);
+      if (text.set.size === 0) throw new SteerError("it has no prefix in it");
       this.#tag = fetched.tag;
       this.#page = { text, error: "", atMs: this.#timers.date().getTime() };
       if (fetched.bytes !== undefined) this.#copy().write(fetched.bytes);

@@ -111,6 +111,12 @@ Deno.test("bans hold at once, through a reload and a restart, and no longer than
     assert.deepEqual([wide.code, wide.stderr.includes("is wider than /8")], [1, true], wide.stderr);
     const wrong = await ban(network, box, "remove", "192.0.2.77");
     assert.deepEqual([wrong.code, wrong.stderr.includes("192.0.2.77 is not banned")], [1, true], wrong.stderr);
+    // What has been answered is on the disk, whatever becomes of the process.
+    await ban(network, box, "add", "192.0.2.9");
+    const names = [...Deno.readDirSync(`${directory.path}/state`)].map(({ name }) => name);
+    const file = names.find((name) => name.startsWith("bans."));
+    assert.match(await Deno.readTextFile(`${directory.path}/state/${file}`), /"192\.0\.2\.9"/);
+    await ban(network, box, "remove", "192.0.2.9");
   }
   await using box = await startAppliance(network, { rules }, { directory: directory.path });
   assert.deepEqual((await bansOf(network, box)).map(({ prefix, rule, reason }) => [prefix, rule, reason]), [

@@ -135,7 +135,10 @@ Deno.test("a list's page: what fails, is cut off, is HTML or empty changes nothi
       await until("another look", async () => (await requests()).split("\n").length > asked + 1);
       assert.equal((await untilList(box, "web", "still", () => true)).entries, 3, word);
     }
-    assert.equal(messages(box, "List web cannot be followed").length, 5, "each fault once: two are HTML");
+    await mode("text", "# nothing\n");
+    const bare = await untilList(box, "web", "without a prefix", ({ error }) => /no prefix in it/.test(error ?? ""));
+    assert.equal(bare.entries, 3);
+    assert.equal(messages(box, "List web cannot be followed").length, 6, "each fault once: two are HTML");
     await mode("redirect", lines(0, 4));
     await untilList(box, "web", "with a redirect", ({ entries, error }) => entries === 4 && error === null);
   } finally {
