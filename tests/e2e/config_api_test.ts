@@ -8,6 +8,7 @@ const FORWARD = {
     to: [`${IPV4.client}:53`],
     mode: "nat",
     client_address: "none",
+    affinity: "flow",
     idle_timeout: 7,
     drain_timeout: 600,
     none_left: "pass",
