@@ -32,7 +32,7 @@ export function list({ appliance, reloader }: HttpOptions): Answer {
   return ofGeneration(generation, { generation, ports: listPorts(reloader.config.steering) });
 }
 
-/** POST `{ ports, addresses?, worker, action?, rule?, save? }`: gives ports to a rule. */
+/** POST `{ ports, addresses?, worker?, action?, to?, rule?, save? }`: gives ports to a rule. */
 export async function set(
   { reloader }: HttpOptions,
   query: URLSearchParams,
@@ -71,7 +71,7 @@ function changed(applied: Reloaded, save: boolean, { dryRun = false }: Condition
   return { ...applied, saved: save && !dryRun, dryRun };
 }
 
-const KEYS = ["ports", "addresses", "worker", "action", "rule", "save"];
+const KEYS = ["ports", "addresses", "worker", "action", "to", "rule", "save"];
 
 function readOrderBody({ body: bytes }: Question): PortsOrder & { readonly save: boolean } {
   let body: unknown;

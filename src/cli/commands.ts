@@ -106,11 +106,15 @@ export function buildProgram(entry: URL): Command {
     .argument("<ports>", "a port, a range or several: 7777,27015-27030")
     .option(
       "-w, --worker <id>",
-      `a worker id, or hash to spread packets by flow; required except for --action ${KERNEL_WORDS}`,
+      `a worker id, or hash to spread packets by flow; required except for --to, and --action ${KERNEL_WORDS}`,
     )
     .addOption(
       new Option("-a, --action <action>", "what happens to the packets; default: unchanged, or count for new ports")
         .choices(PLAIN_ACTIONS),
+    )
+    .option(
+      "--to <backends>",
+      "forward the packets to these backends, with commas; what else the ports' action says stays as it is",
     )
     .option(
       "--address <addresses>",

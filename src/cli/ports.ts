@@ -45,20 +45,24 @@ export interface SetOptions extends CommonOptions {
   readonly worker?: string;
   readonly action?: string;
   readonly address?: string;
+  /** Backends, with commas. */
+  readonly to?: string;
   readonly rule?: string;
   readonly save?: boolean;
 }
 
 /** Gives ports to a worker. */
 export async function set(ports: string, { socket, json = false, ...order }: SetOptions): Promise<void> {
-  const { worker, action, address, rule, save = false } = order;
-  if (worker === undefined && !(KERNEL_ACTIONS as readonly (string | undefined)[]).includes(action)) {
+  const { worker, action, address, to, rule, save = false } = order;
+  if (
+    worker === undefined && to === undefined && !(KERNEL_ACTIONS as readonly (string | undefined)[]).includes(action)
+  ) {
     throw new SteerError("No worker is named: expected --worker with a worker id or hash", {
       exitCode: EXIT.usage,
-      hint: `only --action ${KERNEL_WORDS} need none`,
+      hint: `only --to, and --action ${KERNEL_WORDS}, need none`,
     });
   }
-  const body = { ports, addresses: addressesOf(address), worker, action, rule, save };
+  const body = { ports, addresses: addressesOf(address), worker, action, to, rule, save };
   printChange(await callJson<Change>(socket, "POST", "/v1/ports", body), json);
 }
 

@@ -165,8 +165,13 @@ const BOUNDS: Readonly<Record<string, Bound>> = {
   },
   "rules that forward, with tables of the usual size": {
     text: (count) => forwarding(count, 1),
-    most: 15,
-    says: /rule number 16 that forwards: expected at most 15 with table_size 65537/,
+    most: 64,
+    says: /rule number 65 that forwards: expected at most 64 with table_size 65537/,
+  },
+  "rules that forward, with tables of the largest size": {
+    text: (count) => forwarding(count, 1, "forwarding: { table_size: 655373 }\n"),
+    most: 6,
+    says: /rule number 7 that forwards: expected at most 6 with table_size 655373/,
   },
   "backends of a rule": {
     text: (count) => forwarding(count, count),

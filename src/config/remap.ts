@@ -11,7 +11,7 @@ import { type Action, KERNEL_WORDS } from "../steering/action.ts";
 import { describeAction } from "../steering/diff.ts";
 import { common, merged, portsText, samePorts, without } from "../steering/port_set.ts";
 import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
-import { staysInKernel } from "./actions.ts";
+import { actionWord, staysInKernel } from "./actions.ts";
 import { checkRules } from "./parse.ts";
 import { portsSchema, readPorts } from "./ports.ts";
 import type { Config } from "./schema.ts";
@@ -29,6 +29,8 @@ export interface PortsOrder {
    * `count`.
    */
   readonly action?: unknown;
+  /** Backends, as a list or with commas: the action is to forward to them. What else the ports' action says stays. */
+  readonly to?: unknown;
   /** The rule that gets the ports. Default: the one that has exactly these, else a new one named after them. */
   readonly rule?: unknown;
 }
@@ -39,8 +41,12 @@ export interface PortsChange {
   readonly worker: Rule["worker"] | undefined;
   readonly addresses?: Addresses | undefined;
   readonly action: Action | undefined;
+  /** Its backends are wanted, and the rest where the ports do not forward yet. */
+  readonly forward?: ForwardAction | undefined;
   readonly rule: string | undefined;
 }
+
+type ForwardAction = Extract<Action, { kind: "forward" }>;
 
 /** One run of ports in force, and its rule. */
 export interface SteeredPorts extends PortRange {
@@ -50,7 +56,8 @@ export interface SteeredPorts extends PortRange {
   readonly action: Action["kind"];
 }
 
-const NO_WORKER = `missing key "worker": expected a worker id or hash; only action ${KERNEL_WORDS} need none`;
+const NO_WORKER =
+  `missing key "worker": expected a worker id or hash; only action ${KERNEL_WORDS} or forward need none`;
 /** Longest name of a rule. */
 const NAME_LENGTH = 64;
 
@@ -68,7 +75,11 @@ export function listPorts(rules: readonly Rule[]): SteeredPorts[] {
  * @throws {SteerError} with everything that is wrong.
  */
 export function readOrder(order: PortsOrder, config: Config): PortsChange {
-  const { ports, addresses, worker, action, rule } = order;
+  const { ports, addresses, worker, to, rule } = order;
+  if (to !== undefined && order.action !== undefined) {
+    throw new SteerError('"to" and "action" are both given: expected one, as "to" means to forward');
+  }
+  const action = to === undefined ? order.action : { forward: { to: backendItems(to) } };
   const asked = {
     name: rule ?? "ports",
     ports: portItems(ports),
@@ -76,7 +87,8 @@ export function readOrder(order: PortsOrder, config: Config): PortsChange {
     ...(worker === undefined ? {} : { worker: numberOrWord(worker) }),
     ...(action === undefined ? {} : { action }),
   };
-  const faults = worker === undefined && !staysInKernel(action) ? [NO_WORKER] : [];
+  const isNeeded = worker === undefined && !staysInKernel(action) && actionWord(action) !== "forward";
+  const faults = isNeeded ? [NO_WORKER] : [];
   let checked: Rule | undefined;
   try {
     [checked] = checkRules([asked], config);
@@ -89,7 +101,8 @@ export function readOrder(order: PortsOrder, config: Config): PortsChange {
     ports: merged(checked!.ports),
     worker: worker === undefined ? undefined : checked!.worker,
     addresses: addresses === undefined ? undefined : checked!.addresses,
-    action: action === undefined ? undefined : checked!.action,
+    action: order.action === undefined ? undefined : checked!.action,
+    forward: to === undefined || checked!.action.kind !== "forward" ? undefined : checked!.action,
     rule: rule === undefined ? undefined : checked!.name,
   };
 }
@@ -111,7 +124,9 @@ export function setPorts(rules: readonly Rule[], change: PortsChange): Rule[] {
   const addresses = change.addresses ?? addressesOf(rules, change);
   // Rules for other addresses keep their ports.
   const rivals = rules.filter((rule) => commonAddress(rule.addresses, addresses) !== undefined);
-  const action = change.action ?? actionOf(rivals, change);
+  const action = change.forward === undefined
+    ? change.action ?? actionOf(rivals, change)
+    : forwardOf(actionOf(rivals, change), change.forward);
   const target = targetOf(rules, { ...change, action, addresses });
   const known = rules.find(({ name }) => name === target);
   const worker = change.worker ?? known?.worker ?? "hash";
@@ -192,6 +207,16 @@ function actionOf(rules: readonly Rule[], { ports, rule }: Pick<PortsChange, "po
   throw new SteerError(`These ports do not have one action: it would be ${each.join(", and ")}`, {
     hint: "name one action for all of them, or set them one after the other",
   });
+}
+
+/** The action with other backends: those that stay keep their weights and what else there is. */
+function forwardOf(action: Action, wanted: ForwardAction): Action {
+  if (action.kind !== "forward") return wanted;
+  return { ...action, to: wanted.to.map((each) => action.to.find(({ name }) => name === each.name) ?? each) };
+}
+
+function backendItems(to: unknown): unknown {
+  return typeof to === "string" ? to.split(",").map((item) => item.trim()) : to;
 }
 
 /** The name of the rule that is to have the ports. */

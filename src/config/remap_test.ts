@@ -238,7 +238,10 @@ Deno.test("an order is checked in the words of the configuration file", () => {
   says({ ports: "9-1", worker: 1 }, /runs backwards/);
   says({ ports: "", worker: 1 }, /port "" is not a port/);
   says({ worker: 1 }, /missing key "ports"/);
-  says({ ports: "1" }, /missing key "worker": expected a worker id or hash; only action pass and drop need none/);
+  says(
+    { ports: "1" },
+    /missing key "worker": expected a worker id or hash; only action pass and drop or forward need none/,
+  );
   says({}, /missing key "worker": .*\nmissing key "ports"/);
   says({ ports: "1", worker: 1, action: "explode" }, /action "explode" is not known/);
   says({ ports: "1", worker: 1, rule: "no good" }, /rule name "no good" is not valid/);
@@ -314,4 +317,28 @@ Deno.test("after a set exactly these ports have what was asked, all others what 
       assert.equal(new Set(rules.map(({ name }) => name)).size, rules.length);
     }
   }));
+});
+
+Deno.test("with backends alone, what else the action says stays; ports that do not forward begin to, on any worker", () => {
+  const forward = parseConfig(
+    `${HEAD}steering: [{ name: dns, ports: 53, worker: 1, action: { forward: { idle_timeout: 5, to: ` +
+      `["10.0.0.1:53", { address: "10.0.0.2:53", weight: 3 }] } } }]`,
+    { file: "", cpuCount: WORKERS },
+  ).steering;
+  const to = (text: string, ports: string, rules: readonly Rule[]): Rule =>
+    setPorts(rules, readOrder({ ports, to: text }, CONFIG)).at(-1)!;
+  const dns = to("10.0.0.2:53,10.0.0.3:53", "53", forward);
+  assert.ok(dns.action.kind === "forward");
+  assert.deepEqual([dns.worker, dns.action.idleTimeout], [1, 5]);
+  assert.deepEqual(dns.action.to.map(({ name, weight }) => `${name} ${weight}`), ["10.0.0.2:53 3", "10.0.0.3:53 1"]);
+  const fresh = to("[fd00::1]:80", "8080", RULES);
+  assert.ok(fresh.action.kind === "forward");
+  assert.deepEqual([fresh.name, fresh.worker, fresh.action.to.map(({ name }) => name)], [
+    ...["port-8080", "hash", ["[fd00::1]:80"]],
+  ]);
+  assert.throws(() => readOrder({ ports: "1", to: "10.0.0.1" }, CONFIG), /backend "10\.0\.0\.1" has no port/);
+  assert.throws(
+    () => readOrder({ ports: "1", to: "10.0.0.1:5", action: "drop" }, CONFIG),
+    /"to" and "action" are both/,
+  );
 });

@@ -26,8 +26,11 @@ import {
 export const MAX_BACKENDS = 1024;
 /** Rules that forward a configuration can have. */
 export const MAX_FORWARDS = 64;
-/** Entries that the Maglev tables of a configuration can have together: 31 tables of the usual size. */
-export const MAGLEV_ENTRIES = 1 << 21;
+/**
+ * Entries that the Maglev tables of a configuration can have together: one of the usual size for each rule and IP
+ * version. Those that are not filled cost no memory.
+ */
+export const MAGLEV_ENTRIES = 2 * MAX_FORWARDS * 65_537;
 /** What a table has room for. Row 0 is given to no backend. */
 export const BACKEND_ROWS = 2 * MAX_BACKENDS + 1;
 export const FORWARD_ROWS = 2 * MAX_FORWARDS;

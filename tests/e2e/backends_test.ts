@@ -174,3 +174,27 @@ Deno.test("--save writes it to the file and leaves the rest of it alone; what ca
   const { stderr } = await command(scene, "drain", backendName("IPv4", 3));
   assert.match(stderr, /rule web has no backend left that takes new sessions/);
 });
+
+Deno.test("ports set --to: ports are forwarded to backends, and to others, with no word about a worker", async () => {
+  await using scene = await setScene(["IPv4"]);
+  const { box, network } = scene;
+  const set = (...numbers: number[]): Promise<Finished> => {
+    const to = numbers.map((number) => backendName("IPv4", number)).join(",");
+    return finish(network, [...productCommand(), "ports", "set", "8081", "--to", to, "--socket", box.socket]);
+  };
+  const answering = async (): Promise<string[]> => {
+    await using clients = await clientsOf(scene, "IPv4", { port: 8081, requests: 1 });
+    const { lost, byBackend } = await clients.report();
+    assert.equal(lost, 0);
+    return Object.keys(byBackend);
+  };
+  assert.equal((await set(1)).code, 0);
+  assert.deepEqual(await answering(), ["1"]);
+  const { code, stdout } = await set(2, 3);
+  assert.deepEqual(
+    [code, /^~ port-8081: action forward to \S+ -> forward to \S+ \S+$/m.test(stdout)],
+    [0, true],
+    stdout,
+  );
+  assert.deepEqual(await answering(), ["2", "3"]);
+});
