@@ -133,7 +133,8 @@ for (const packetsPerSecond of RATES) {
       const { tx_ring_full = 0 } = fatesOf(status, "web");
       const outside = refused + unsent + status.totals.socketDrops + tx_ring_full + lostBehind;
       assert.ok(served >= 95, `${served} of ${NEWCOMERS} served within ${TRIES} tries`);
-      assert.ok(report.lost <= outside, `${report.lost} of ${report.sent} lost, ${outside} outside`);
+      const fates = JSON.stringify(fatesOf(status, "web"));
+      assert.ok(report.lost <= outside, `${report.lost} of ${report.sent} lost, ${outside} outside: ${fates}`);
       assert.deepEqual({ wrong: report.wrong, moved: report.moved }, { wrong: 0, moved: 0 });
       assert.ok(flooded.totals.received > 0);
     });
