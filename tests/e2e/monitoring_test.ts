@@ -149,6 +149,7 @@ Deno.test("what alerts and dashboard ask for is in the scrape of a running appli
       "{ name: limited, ports: 5500, limit: { total: { packets: 1/s, burst: 1 } } }",
       `{ name: dns, ports: 53, action: { forward: { to: ["${IPV4.client}:53", "game.example.test:53"] } } }`,
     ],
+    sections: ["lists: [{ name: office, entries: [192.0.2.0/24] }]"],
   });
   await runTraffic(network, "udp", { ports: [7777, 19, 5300, 5400, 5500], flows: 10, packetsPerFlow: 100 });
   await settled(box);
