@@ -1,39 +1,41 @@
 /**
  * Stands between a connection and Node's HTTP parser, and lets in as much as is asked for.
  *
- * Node's server parses all that has come at once, up to 64 KiB: more than 1500 requests of about 10 KiB and 35 µs each.
- * Pausing the socket takes effect only afterwards. A gate hands over small pieces, and none while it is closed.
+ * Node's sockets read into 64 KiB each, and its server parses all that has come at once: more than 1500 requests of
+ * about 10 KiB and 35 µs each. A gate reads little, hands over small pieces, and none while it is closed.
  *
  * @module
  */
-import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 
-/** Room for about 20 of the shortest requests. */
-const PIECE_BYTES = 512;
+/** Room for about 5 of the shortest requests. */
+const PIECE_BYTES = 256;
+/** Read at once. What a client sends beyond stays in the kernel. */
+const READ_BYTES = 4096;
+/** An answer's head and body up to so much are one system call. */
+const JOINED_BYTES = 16_384;
 
 type Done = (error?: Error | null) => void;
+
+/** What a gate needs of a connection. */
+export type RawConnection = Pick<Deno.Conn, "read" | "write" | "close">;
 
 export class Gate extends Duplex {
   #held: Uint8Array = new Uint8Array();
   #peerEnded = false;
   #isWanted = false;
+  #isReading = false;
+  #movedMs = performance.now();
+  #patienceMs = 0;
 
-  /** Owns the socket. @param isOpen Whether the parser may have more now; when that changes, call {@linkcode feed}. */
-  constructor(private readonly raw: Socket, private readonly isOpen: () => boolean) {
+  /** Owns `raw`. @param isOpen Whether the parser may have more now; when that changes, call {@linkcode feed}. */
+  constructor(private readonly raw: RawConnection, private readonly isOpen: () => boolean) {
     super({ allowHalfOpen: true, readableHighWaterMark: 1 }); // no second piece before the first is parsed
-    raw.on("data", (chunk: Uint8Array) => {
-      raw.pause();
-      this.#held = chunk;
-      this.feed();
-    });
-    raw.on("end", () => {
-      this.#peerEnded = true;
-      this.feed();
-    });
-    raw.on("timeout", () => this.emit("timeout"));
-    raw.on("error", (error) => this.destroy(error));
-    raw.on("close", () => this.destroy());
+  }
+
+  /** Whether something has come that the parser has not had. */
+  get holdsMore(): boolean {
+    return this.#held.length > 0;
   }
 
   /** Hands over a piece, if one is here, is wanted, and may be had. */
@@ -44,14 +46,24 @@ export class Gate extends Duplex {
       this.#held = this.#held.subarray(PIECE_BYTES);
       this.#isWanted = false; // before push(), which may ask for the next one
       this.push(piece);
-    } else if (this.#peerEnded) this.push(null);
-    else this.raw.resume();
+    } else if (this.#peerEnded) {
+      this.#isWanted = false;
+      this.push(null);
+    } else if (!this.#isReading) void this.#read();
   }
 
-  /** What Node's server calls on a socket. The event "timeout" follows. */
+  /** What Node's server calls on a socket. @param ms Without limit if 0. The event "timeout" follows: see `look`. */
   setTimeout(ms: number): this {
-    this.raw.setTimeout(ms);
+    this.#patienceMs = ms;
+    this.#movedMs = performance.now();
     return this;
+  }
+
+  /** Emits "timeout" when nothing has moved for too long. To be called now and then. */
+  look(nowMs: number): void {
+    if (this.#patienceMs === 0 || nowMs - this.#movedMs < this.#patienceMs) return;
+    this.#movedMs = nowMs;
+    this.emit("timeout");
   }
 
   override _read(): void {
@@ -60,25 +72,62 @@ export class Gate extends Duplex {
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: Done): void {
-    this.raw.write(chunk, done);
+    this.#writeAll([chunk]).then(() => done(), done);
   }
 
   override _writev(chunks: readonly { readonly chunk: Uint8Array }[], done: Done): void {
-    this.raw.cork();
-    for (const [index, { chunk }] of chunks.entries()) {
-      this.raw.write(chunk, index === chunks.length - 1 ? done : undefined);
-    }
-    this.raw.uncork();
+    this.#writeAll(chunks.map(({ chunk }) => chunk)).then(() => done(), done);
   }
 
   override _final(done: Done): void {
-    this.raw.destroySoon();
     done();
+    this.destroy(); // all is written
   }
 
   override _destroy(error: Error | null, done: Done): void {
     this.#held = new Uint8Array();
-    this.raw.destroy();
+    try {
+      this.raw.close();
+    } catch {
+      // It is closed already.
+    }
     done(error);
   }
+
+  async #read(): Promise<void> {
+    this.#isReading = true;
+    const buffer = new Uint8Array(READ_BYTES); // the parser keeps parts of it
+    try {
+      const count = await this.raw.read(buffer);
+      this.#movedMs = performance.now();
+      if (count === null) this.#peerEnded = true;
+      else this.#held = buffer.subarray(0, count);
+    } catch {
+      this.destroy(); // the client has reset it, or it was closed here
+    }
+    this.#isReading = false;
+    this.feed();
+  }
+
+  async #writeAll(chunks: readonly Uint8Array[]): Promise<void> {
+    for (const chunk of joined(chunks)) {
+      for (let at = 0; at < chunk.length;) {
+        at += await this.raw.write(chunk.subarray(at));
+        this.#movedMs = performance.now();
+      }
+    }
+  }
+}
+
+/** One chunk instead of several short ones. */
+function joined(chunks: readonly Uint8Array[]): readonly Uint8Array[] {
+  const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  if (chunks.length === 1 || length > JOINED_BYTES) return chunks;
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return [whole];
 }

@@ -5,9 +5,9 @@
  * @module
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import { collectYoung } from "./garbage.ts";
-import { Gate } from "./gate.ts";
+import { Gate, type RawConnection } from "./gate.ts";
+import { UnixConnections } from "./unix_connections.ts";
 
 /** Answers a request: ends `response` now, or later for a stream. Must not throw. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -21,6 +21,8 @@ const TIMES = {
   keepAliveTimeout: 5000,
   connectionsCheckingInterval: 1000,
 } as const;
+/** Between two looks at which connections have stalled. */
+const LOOK_MS = 1000;
 /** A connection on which nothing moves for this long is closed. */
 const STALLED_MS = 15_000;
 /** From the start of a request until its whole answer must be taken; a stream has no such bound. */
@@ -29,19 +31,35 @@ const TAKEN_MS = 30_000;
 const CLOSE_MS = 300;
 /** Connections whose next request is begun in one turn of the event loop. */
 const PER_TURN = 8;
+/** Connections that are taken in a row. */
+const TAKEN_IN_A_ROW = 32;
+/** After the system has had no descriptor or memory for a connection. */
+const AGAIN_MS = 50;
 /** Connections after which young garbage is collected. */
-const PER_COLLECTION = 32;
+const PER_COLLECTION = 256;
 
 const MAX_HEADER_BYTES = 16_384;
 /** Of a request's body, what is read ahead of its handler. */
 const BODY_BYTES = 16_384;
 /**
- * Each listener has its own bounds: a crowd on the TCP one does not lock the operator out of the control socket. A
- * connection takes up to 160 KiB: Node reads into 64 KiB, and hands over as much.
+ * Each listener has its own bounds: a crowd on the TCP one does not lock the operator out of the control socket.
  */
 const MAX_CONNECTIONS = 128;
+/**
+ * Connections whose client sends requests ahead of their answers: with more, the one that has done so for longest goes.
+ * Browsers, scrapers and probes never do. Who connects, sends many requests and leaves would have every place: that it
+ * has left is seen only behind what it has sent.
+ */
+const MAX_AHEAD = 16;
 /** Of all answers together. */
 const MAX_UNTAKEN_BYTES = 1 << 23;
+
+/** Where connections come from. */
+interface Source {
+  accept(): Promise<RawConnection>;
+  /** Has accept() throw. */
+  close(): void;
+}
 
 interface Request {
   readonly request: IncomingMessage;
@@ -64,10 +82,18 @@ export class Listener {
   readonly #connections = new Map<unknown, Connection>();
   /** Those whose request is answered: what they ask next comes after what others ask. */
   readonly #answered: Connection[] = [];
+  /** Those with requests that wait for the one before them. */
+  readonly #ahead = new Set<Connection>();
+  readonly #looking: ReturnType<typeof setInterval>;
+  readonly #accepting: Promise<void>;
+  /** Settled when a listener that closes has no connection any more. */
+  readonly #empty = Promise.withResolvers<void>();
+  #isClosing = false;
   #isTurning = false;
+  #resting: ReturnType<typeof setTimeout> | undefined;
   #admitted = 0;
 
-  private constructor(private readonly handler: RequestHandler) {
+  private constructor(private readonly source: Source, private readonly handler: RequestHandler) {
     const options = {
       ...TIMES,
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -76,45 +102,68 @@ export class Listener {
     };
     const server = createServer(options, (request, response) => this.#take({ request, response }));
     server.setTimeout(STALLED_MS);
-    const serve = server.listeners("connection")[0] as (socket: unknown) => void;
-    server.removeAllListeners("connection");
-    server.on("connection", (socket: Socket) => {
-      const gate = this.#admit(socket);
-      if (gate !== undefined) serve.call(server, gate);
-    });
+    // The listener is our own: Node's server keeps connections and looks at how long requests take as if it had one.
+    Object.defineProperty(server, "listening", { get: () => !this.#isClosing });
+    server.emit("listening");
     this.#server = server;
+    this.#looking = setInterval(() => {
+      const now = performance.now();
+      for (const { gate } of [...this.#connections.values()]) gate.look(now);
+    }, LOOK_MS);
+    this.#accepting = this.#accept();
   }
 
   /** Listens. Rejects with the system's error, where the address cannot be had. */
-  static open(where: ListenAddress, handler: RequestHandler): Promise<Listener> {
-    const listener = new Listener(handler);
-    const server = listener.#server;
-    return new Promise((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(where, () => {
-        server.removeListener("error", reject);
-        resolve(listener);
-      });
-    });
+  static async open(where: ListenAddress, handler: RequestHandler): Promise<Listener> {
+    if ("path" in where) return new Listener(await UnixConnections.open(where.path), handler);
+    const tcp = Deno.listen({ hostname: where.host, port: where.port });
+    const accept = async (): Promise<RawConnection> => {
+      const raw = await tcp.accept();
+      raw.setNoDelay();
+      return raw;
+    };
+    return new Listener({ accept, close: () => tcp.close() }, handler);
   }
 
   /** Takes no new connection, and ends the open ones when they are answered, or soon. A Unix socket is removed. */
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeIdleConnections();
-    const late = setTimeout(() => this.#server.closeAllConnections(), CLOSE_MS);
-    await closed;
+    this.#isClosing = true;
+    this.source.close();
+    await this.#accepting;
+    this.#dropIdle();
+    const late = setTimeout(() => [...this.#connections.values()].forEach((open) => this.#drop(open)), CLOSE_MS);
+    if (this.#connections.size > 0) await this.#empty.promise;
     clearTimeout(late);
+    clearInterval(this.#looking);
+    clearTimeout(this.#resting);
+    this.#server.close();
   }
 
-  #admit(socket: Socket): Gate | undefined {
+  /** Takes some connections, then lets those that are open go on. */
+  async #accept(): Promise<void> {
+    while (true) {
+      for (let taken = 0; taken < TAKEN_IN_A_ROW; taken++) {
+        try {
+          const raw = await this.source.accept();
+          const gate = this.#admit(raw);
+          if (gate !== undefined) this.#server.emit("connection", gate);
+        } catch {
+          if (this.#isClosing) return;
+          await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1)); // what has come on them is seen only when nothing is to do
+    }
+  }
+
+  #admit(raw: RawConnection): Gate | undefined {
     if (++this.#admitted % PER_COLLECTION === 0) collectYoung();
     if (this.#connections.size >= MAX_CONNECTIONS) {
-      const victim = leastMissed([...this.#connections.values()]);
-      if (victim === undefined) return void socket.destroy();
+      const victim = this.#ahead.values().next().value ?? leastMissed([...this.#connections.values()]);
+      if (victim === undefined) return void raw.close();
       this.#drop(victim);
     }
-    const gate: Gate = new Gate(socket, () => {
+    const gate: Gate = new Gate(raw, () => {
       const { current, waiting } = connection;
       return waiting.length === 0 && (current === undefined || !current.request.complete);
     });
@@ -127,16 +176,26 @@ export class Listener {
   /** Closes a connection at once, and forgets what waits. */
   #drop(connection: Connection): void {
     this.#connections.delete(connection.gate);
+    this.#ahead.delete(connection);
     connection.waiting.length = 0;
     clearTimeout(connection.late);
     connection.gate.destroy();
+    if (this.#isClosing && this.#connections.size === 0) this.#empty.resolve();
+  }
+
+  #dropIdle(): void {
+    for (const connection of [...this.#connections.values()]) {
+      if (connection.current === undefined) this.#drop(connection);
+    }
   }
 
   #take(taken: Request): void {
     const connection = this.#connections.get(taken.request.socket);
     if (connection === undefined) return; // dropped in the middle of a piece
-    if (connection.current === undefined) this.#begin(connection, taken);
-    else connection.waiting.push(taken);
+    if (connection.current === undefined) return this.#begin(connection, taken);
+    connection.waiting.push(taken);
+    this.#ahead.add(connection);
+    if (this.#ahead.size > MAX_AHEAD) this.#drop(this.#ahead.values().next().value!);
   }
 
   #begin(connection: Connection, begun: Request): void {
@@ -161,7 +220,8 @@ export class Listener {
   #turn(): void {
     const startedMs = performance.now();
     for (const connection of this.#answered.splice(0, PER_TURN)) this.#next(connection);
-    setTimeout(() => {
+    if (this.#isClosing && this.#connections.size === 0) return;
+    this.#resting = setTimeout(() => {
       this.#isTurning = this.#answered.length > 0;
       if (this.#isTurning) this.#turn();
     }, performance.now() - startedMs);
@@ -175,7 +235,9 @@ export class Listener {
     connection.current = undefined;
     clearTimeout(connection.late);
     const next = waiting.shift();
+    if (this.#isClosing) return this.#drop(connection);
     if (next !== undefined) this.#begin(connection, next);
+    else if (!gate.holdsMore) this.#ahead.delete(connection);
     gate.feed(); // the next request, or the rest of this one
   }
 

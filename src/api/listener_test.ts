@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { Listener } from "./listener.ts";
+
+const HELD = "GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const PLAIN = "GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/** A listener that never answers /held. */
+async function opened(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/socket`;
+  const listener = await Listener.open({ path }, ({ url }, response) => {
+    if (url === "/plain") response.end("here");
+  });
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      await listener.close();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+async function send(path: string, text: string): Promise<Deno.Conn> {
+  const connection = await Deno.connect({ transport: "unix", path });
+  await connection.write(new TextEncoder().encode(text)).catch(() => {}); // it may be cut off at once
+  return connection;
+}
+
+/** What comes first; "" where the connection was ended. */
+async function first(connection: Deno.Conn): Promise<string> {
+  const buffer = new Uint8Array(1000);
+  const count = await connection.read(buffer).catch(() => null);
+  return new TextDecoder().decode(buffer.subarray(0, count ?? 0));
+}
+
+Deno.test("Listener ends who sends requests ahead of their answers, when they are many, and nobody else", async () => {
+  await using listener = await opened();
+  const silent = await send(listener.path, "");
+  const patient = await send(listener.path, HELD);
+  const ahead = await Promise.all(Array.from({ length: 100 }, () => send(listener.path, HELD.repeat(20))));
+  let ended = 0;
+  const ends = ahead.map(async (connection) => {
+    if (await first(connection) === "") ended++;
+  });
+  const asked = await send(listener.path, PLAIN);
+  assert.match(await first(asked), /^HTTP\/1\.1 200 /);
+  while (ended < 100 - 16) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(ended, 100 - 16);
+  for (const open of [silent, asked]) {
+    await open.write(new TextEncoder().encode(PLAIN));
+    assert.match(await first(open), /^HTTP\/1\.1 200 /);
+  }
+  for (const connection of [silent, patient, asked, ...ahead]) connection.close();
+  await Promise.all(ends);
+});
+
+Deno.test("Listener.close() ends silent connections, and answers that nobody gives, within a bound", async () => {
+  const listener = await opened();
+  const open = [await send(listener.path, ""), await send(listener.path, HELD)];
+  const ends = Promise.all(open.map(first));
+  await listener[Symbol.asyncDispose]();
+  assert.deepEqual(await ends, ["", ""]);
+  for (const connection of open) connection.close();
+});

@@ -1,0 +1,85 @@
+/**
+ * Connections of a Unix socket, one by one. Deno's own listener removes whatever has the socket's name by the time its
+ * thread is ended; Node's does so only when it is closed.
+ *
+ * @module
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import type { RawConnection } from "./gate.ts";
+
+export class UnixConnections {
+  readonly #server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+  readonly #come: RawConnection[] = [];
+  #wake: PromiseWithResolvers<void> | undefined;
+  #isClosed = false;
+
+  private constructor() {
+    this.#server.on("connection", (socket: Socket) => {
+      this.#come.push(overSocket(socket));
+      this.#wake?.resolve();
+    });
+  }
+
+  /** Listens. Rejects with the system's error, where the path cannot be had. */
+  static open(path: string): Promise<UnixConnections> {
+    const connections = new UnixConnections();
+    return new Promise((resolve, reject) => {
+      connections.#server.once("error", reject);
+      connections.#server.listen({ path }, () => resolve(connections));
+    });
+  }
+
+  /** @throws when it is closed. */
+  async accept(): Promise<RawConnection> {
+    while (!this.#isClosed) {
+      const raw = this.#come.shift();
+      if (raw !== undefined) return raw;
+      this.#wake = Promise.withResolvers();
+      await this.#wake.promise;
+    }
+    throw new Error("The listener is closed");
+  }
+
+  /** Removes the socket, and closes what was not taken. */
+  close(): void {
+    this.#isClosed = true;
+    this.#server.close();
+    for (const raw of this.#come.splice(0)) raw.close();
+    this.#wake?.resolve();
+  }
+}
+
+function overSocket(socket: Socket): RawConnection {
+  let held: Uint8Array = new Uint8Array();
+  let hasEnded = false;
+  let wake: PromiseWithResolvers<void> | undefined;
+  const end = (): void => {
+    hasEnded = true;
+    wake?.resolve();
+  };
+  socket.on("data", (chunk: Uint8Array) => {
+    socket.pause();
+    held = chunk;
+    wake?.resolve();
+  });
+  socket.on("end", end).on("close", end).on("error", end);
+  return {
+    async read(buffer) {
+      while (held.length === 0) {
+        if (hasEnded) return null;
+        wake = Promise.withResolvers();
+        socket.resume();
+        await wake.promise;
+      }
+      const piece = held.subarray(0, buffer.length);
+      buffer.set(piece);
+      held = held.subarray(piece.length);
+      return piece.length;
+    },
+    write: (chunk) =>
+      new Promise((resolve, reject) => {
+        socket.write(chunk, (error) => error ? reject(error) : resolve(chunk.length));
+      }),
+    close: () => void socket.destroy(),
+  };
+}
