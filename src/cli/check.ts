@@ -60,7 +60,7 @@ export function check(given: string | undefined, { config: option, json }: Check
     name,
     formatPorts(ports),
     ...allOwn ? [] : [textOf(addresses)],
-    `${worker}`,
+    action.kind === "drop" ? "-" : `${worker}`,
     action.kind,
   ]);
   print(table(["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION"], rows));
