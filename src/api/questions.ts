@@ -35,6 +35,8 @@ export class Questions implements Disposable {
   readonly #options: Required<QuestionsOptions>;
   readonly #looking: Disposable;
   #asked: (Pick<Asked, "apartMs" | "clients"> & { readonly id: number; readonly key: string }) | undefined;
+  /** Whether what was asked last was to be answered at once. */
+  #wasAtOnce = false;
   /** While the control thread is left alone. */
   #resting: Disposable | undefined;
   /** By key: before then it is not asked again. */
@@ -94,7 +96,7 @@ export class Questions implements Disposable {
       if (atMs <= now) this.#notBefore.delete(key);
     }
     let soonest = Infinity;
-    for (const [key, { question, apartMs, clients }] of this.#waiting) {
+    for (const [key, { question, apartMs, clients }] of this.#inTurn()) {
       const notBefore = this.#notBefore.get(key);
       if (notBefore !== undefined) {
         soonest = Math.min(soonest, notBefore);
@@ -104,10 +106,18 @@ export class Questions implements Disposable {
       if (clients.length === 0) continue; // told meanwhile that there is no answer
       const id = Questions.#nextId++;
       this.#asked = { id, key, apartMs, clients };
+      this.#wasAtOnce = apartMs === 0;
       return post(id, question);
     }
     this.#until?.[Symbol.dispose]();
     this.#until = soonest === Infinity ? undefined : timers.after(soonest - now, () => this.#next());
+  }
+
+  /** What is to be answered at once comes first, but not always: what others ask comes after each of it. */
+  #inTurn(): [string, Asked][] {
+    const all = [...this.#waiting];
+    const isFirst = ([, { apartMs }]: [string, Asked]): boolean => (apartMs === 0) !== this.#wasAtOnce;
+    return [...all.filter(isFirst), ...all.filter((one) => !isFirst(one))];
   }
 
   #look(): void {

@@ -104,3 +104,17 @@ Deno.test("Questions asks for what is to be apart once in that time, for all who
   rig.questions[Symbol.dispose]();
   assert.equal(rig.timers.count, 0);
 });
+
+Deno.test("Questions asks first for what is to be answered at once, and after each of it for something else", async () => {
+  const rig = new Rig();
+  for (const path of ["/v1/ports", "/v1/status", "/v1/sources"]) rig.ask(path, path, 100);
+  rig.ask("/livez", "probe");
+  rig.ask("/readyz", "probe");
+  for (let answers = 0; answers < 5; answers++) {
+    rig.answer(0);
+    await rig.timers.pass(0);
+  }
+  assert.deepEqual(rig.urls, ["/v1/ports", "/livez", "/v1/status", "/readyz", "/v1/sources"]);
+  rig.questions[Symbol.dispose]();
+  assert.equal(rig.timers.count, 0);
+});
