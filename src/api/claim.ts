@@ -88,6 +88,7 @@ async function claimSocket(path: string, claimed: DisposableStack): Promise<void
   } catch (error) {
     if (error instanceof UnreadableError) return; // no such directory, or none of this user: the listener says so
     if (error instanceof SyscallError) {
+      if (error.code === "ELOOP") throw linkForLock(path);
       throw cannotOpen(path, `its lock "${path}.lock" cannot be taken: ${error.call} failed with ${error.code}`);
     }
     if (error instanceof SteerError) throw error;
@@ -105,6 +106,13 @@ function claimedByAnother(path: string): SteerError {
     {
       hint: `fuser ${path}.lock names it: wait until it has ended, or give this one another control.socket`,
     },
+  );
+}
+
+function linkForLock(path: string): SteerError {
+  return new SteerError(
+    `Cannot open the control socket "${path}": its lock "${path}.lock" is a symbolic link, which is not followed`,
+    { hint: `see where it leads and who made it (ls -l ${path}.lock), then remove it` },
   );
 }
 

@@ -161,7 +161,8 @@ Deno.test("claimAddresses() takes over the lock of a process that was killed, an
     await Deno.symlink("precious", `${path}.lock`);
     await assert.rejects(claim(path), {
       message:
-        `Cannot open the control socket "${path}": its lock "${path}.lock" cannot be taken: open failed with ELOOP`,
+        `Cannot open the control socket "${path}": its lock "${path}.lock" is a symbolic link, which is not followed`,
+      hint: `see where it leads and who made it (ls -l ${path}.lock), then remove it`,
     });
     assert.equal(await Deno.readTextFile(`${folder}/precious`), "precious");
   }));

@@ -160,7 +160,11 @@ export function logProblems({ isWritable, linesLost }: OutputState): FoundProble
   return isWritable ? [] : [{
     kind: "log_unread",
     subject: "standard error",
-    message: `Nobody reads standard error: ${plural(linesLost, "line")} of the log are lost so far`,
+    message: linesLost === 0
+      ? "Nobody reads standard error: no line of the log is lost yet"
+      : `Nobody reads standard error: ${plural(linesLost, "line")} of the log ${
+        linesLost === 1 ? "is" : "are"
+      } lost so far`,
     fix: "ls -l /proc/$(pidof -s xdpsteer)/fd/2; see what reads it",
   }];
 }
