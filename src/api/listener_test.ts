@@ -13,7 +13,7 @@ async function opened(): Promise<{ readonly path: string } & AsyncDisposable> {
   });
   return {
     path,
-    async [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose](): Promise<void> {
       await listener.close();
       await Deno.remove(folder, { recursive: true });
     },
