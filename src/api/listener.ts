@@ -152,7 +152,8 @@ export class Listener {
           await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
         }
       }
-      await new Promise((resolve) => setTimeout(resolve, 1)); // what has come on them is seen only when nothing is to do
+      // What has come on them is seen only when nothing is to do.
+      await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 

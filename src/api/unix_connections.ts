@@ -64,7 +64,7 @@ function overSocket(socket: Socket): RawConnection {
   });
   socket.on("end", end).on("close", end).on("error", end);
   return {
-    async read(buffer) {
+    async read(buffer): Promise<number | null> {
       while (held.length === 0) {
         if (hasEnded) return null;
         wake = Promise.withResolvers();
