@@ -12,13 +12,15 @@ import { interfaceObstacles } from "../host/found_interfaces.ts";
 import { EXIT, formatProblem, SteerError } from "../errors.ts";
 import { textOf } from "../steering/addresses.ts";
 import { formatPorts } from "../steering/rule.ts";
-import { plural } from "../text.ts";
+import { plural, roundMs } from "../text.ts";
 import { wayFix } from "../observe/problems/find_forwarding.ts";
-import { print, printError, table } from "./output.ts";
+import { print, printError, printJson, table } from "./output.ts";
 
 export interface CheckOptions {
   readonly config?: string;
   readonly json?: boolean;
+  /** Runs each health check once. */
+  readonly probe?: boolean;
 }
 
 /** As the name of a file: standard input. */
@@ -29,7 +31,11 @@ const STANDARD_INPUT = "-";
  * @param fallback The file where none is named.
  * @throws {ConfigError} with every problem found.
  */
-export function check(given: string | undefined, { config: option, json }: CheckOptions, fallback: string): void {
+export async function check(
+  given: string | undefined,
+  { config: option, json, probe = false }: CheckOptions,
+  fallback: string,
+): Promise<void> {
   if (given !== undefined && option !== undefined) {
     throw new SteerError(`Two configurations are named, "${given}" and "${option}": expected one`, {
       exitCode: EXIT.usage,
@@ -46,7 +52,8 @@ export function check(given: string | undefined, { config: option, json }: Check
   for (const warning of configWarnings(content, config, obstacles, losses)) {
     printError(`warning: ${formatProblem(file, warning)}`);
   }
-  if (json) return print(writeConfig(config));
+  if (json && !probe) return print(writeConfig(config));
+  if (json) return await showProbes(config, true);
   const { interfaces, workers, steering } = config;
   const counts = [
     plural(interfaces.length, "interface"),
@@ -54,7 +61,11 @@ export function check(given: string | undefined, { config: option, json }: Check
     plural(steering.length, "rule"),
   ];
   print(`${file} is valid: ${counts.join(", ")}`);
-  if (steering.length === 0) return;
+  if (steering.length > 0) printRules(steering);
+  if (probe) await showProbes(config, false);
+}
+
+function printRules(steering: Config["steering"]): void {
   const allOwn = steering.every(({ addresses }) => addresses === "own");
   const rows = steering.map(({ name, ports, addresses, worker, action }) => [
     name,
@@ -64,6 +75,28 @@ export function check(given: string | undefined, { config: option, json }: Check
     action.kind,
   ]);
   print(table(["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION"], rows));
+}
+
+/** Runs every health check of a configuration once. Ends with 1 where one fails. */
+async function showProbes({ steering }: Config, json: boolean): Promise<void> {
+  const [{ checksOf }, { probeOnce }] = await Promise.all([
+    import("../backends/health/backend_checks.ts"),
+    import("../backends/health/probe_once.ts"),
+  ]);
+  const probed = await probeOnce(checksOf(steering));
+  if (probed.some(({ succeeded }) => !succeeded)) Deno.exitCode = EXIT.failed;
+  const found = probed.map(({ check: { backend, check }, succeeded, hindered, reason, elapsedMs }) => ({
+    ...{ backend: backend.name, check: check.check, succeeded, hindered, reason, elapsedMs: roundMs(elapsedMs) },
+  }));
+  if (json) return printJson({ probes: found });
+  if (found.length === 0) {
+    return print("\nno rule has a health check of a backend with an address: there is nothing to probe");
+  }
+  const rows = found.map(({ backend, check, succeeded, hindered, reason, elapsedMs }) => [
+    ...[backend, check, succeeded ? "ok" : hindered ? "NOT POSSIBLE" : "FAILED"],
+    ...[succeeded ? `${elapsedMs.toFixed(1)} ms` : "-", reason],
+  ]);
+  print(`\n${table(["BACKEND", "CHECK", "RESULT", "AFTER", "WHY"], rows)}`);
 }
 
 function lossesOf(config: Config): Obstacle[] {

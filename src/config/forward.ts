@@ -13,6 +13,8 @@ import {
   type BackendName,
   CLIENT_ADDRESS_TABLE,
   CLIENT_ADDRESSES,
+  DNS_TYPES,
+  type DnsType,
   type Forward,
   FORWARD_MODE_TABLE,
   FORWARD_MODES,
@@ -61,6 +63,9 @@ const seconds = (noun: string, from: number, to: number): z.ZodNumber => {
   );
   return z.number({ error }).min(from, { error }).max(to, { error });
 };
+const aboutName = complainAboutText("name", 'a name like "www.example.com"', () => "is not possible");
+const dnsName = z.string({ error: aboutName }).max(253, { error: aboutName })
+  .regex(/^(?:\.|(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?)$/, { error: aboutName });
 const times = (noun: string): z.ZodInt => whole(complainAboutNumber(noun, "1 to 100"), 1, 100);
 
 const health = map("health", {
@@ -69,6 +74,10 @@ const health = map("health", {
   ),
   port: orNull(whole(complainAboutNumber("port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
     .describe("Port to check. Default: the backend's port."),
+  name: dnsName.optional().describe("The name that a dns check asks for. Default a.root-servers.net."),
+  type: choice("type", Object.keys(DNS_TYPES) as DnsType[]).optional().describe(
+    "The type of record that a dns check asks for. Default A.",
+  ),
   send: payloadSchema("send").default("xdpsteer").describe(
     "Payload of a UDP check: text, which is sent as UTF-8, or a map with hex or base64 for bytes of any value. " +
       'Default "xdpsteer".',

@@ -65,9 +65,14 @@ export const HEALTH_CHECK_TABLE = {
   udp: "send a datagram and expect an answer",
   tcp: "connect",
   icmp: "send an echo request",
+  dns: "send a query and expect an answer to it other than SERVFAIL or REFUSED",
 } as const;
 export type HealthCheckKind = keyof typeof HEALTH_CHECK_TABLE;
 export const HEALTH_CHECKS = Object.keys(HEALTH_CHECK_TABLE) as readonly HealthCheckKind[];
+
+/** Types of records that a dns check may ask for, with their numbers. */
+export const DNS_TYPES = { A: 1, NS: 2, SOA: 6, MX: 15, TXT: 16, AAAA: 28, SRV: 33 } as const;
+export type DnsType = keyof typeof DNS_TYPES;
 
 /** Where the packets of a rule are sent. */
 export interface Forward {
@@ -143,6 +148,9 @@ export interface HealthCheck {
   readonly check: HealthCheckKind;
   /** Null: the backend's port. */
   readonly port: number | null;
+  /** For dns: the name that is asked for, and the type of record. */
+  readonly name?: string | undefined;
+  readonly type?: DnsType | undefined;
   /** For udp: the payload of the datagram. */
   readonly send: Payload;
   /** For udp: what the answer must begin with; null: any answer is accepted. */

@@ -57,10 +57,10 @@ function messages(health: HealthProcess): string[] {
 }
 
 for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
-  Deno.test(`a backend that answers is healthy: udp, tcp and icmp over ${family}`, async () => {
+  Deno.test(`a backend that answers is healthy: udp, tcp, icmp and dns over ${family}`, async () => {
     await using network = await healthNetwork();
     await using servers = await HealthServers.start(network, {
-      udp: { 5001: "echo", 5002: "twice", 5003: "empty" },
+      udp: { 5001: "echo", 5002: "twice", 5003: "empty", 5004: "dns" },
       tcp: [5001],
     });
     await using health = await HealthProcess.start(network);
@@ -73,6 +73,7 @@ for (const [family, { peer, blackhole, beyond }] of Object.entries(FAMILIES)) {
       { ...QUICK, name: "other port", address: peer, port: 9, checkPort: 5001, kind: "udp" },
       { ...QUICK, name: "tcp", address: peer, port: 5001, kind: "tcp" },
       { ...QUICK, name: "icmp", address: peer, port: 9, kind: "icmp" },
+      { ...QUICK, name: "dns", address: peer, port: 5004, kind: "dns" },
     ];
     assert.deepEqual(new Set<string>(HEALTH_CHECKS).difference(new Set(backends.map(({ kind }) => kind))), new Set());
     await health.set(backends);

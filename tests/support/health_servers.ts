@@ -17,6 +17,8 @@ export type UdpManner =
   | "empty"
   /** Answers a query of the Source engine's servers, byte for byte, and nothing else. */
   | "a2s"
+  /** Answers a DNS query with no records, and no error; before that, with the answer to another query. */
+  | "dns"
   | { readonly delayMs: number }
   | { readonly pattern: string };
 
@@ -55,6 +57,9 @@ def udp(port, manner):
             answer = b"pong " + data
             if manner == "silent": continue
             if manner == "empty": answer = b""
+            if manner == "dns":
+                server.sendto(bytes([data[0] ^ 1]) + data[1:2] + b"\\x81\\x82" + data[4:], peer)
+                answer = data[:2] + b"\\x81\\x80" + data[4:]
             if manner == "a2s":
                 if data != b"\\xff\\xff\\xff\\xffTSource Engine Query\\0": continue
                 answer = b"\\xff\\xff\\xff\\xffI\\x11steered\\0de_edge\\0"

@@ -5,6 +5,7 @@
  */
 import type { SocketAddress } from "../../ffi/udp.ts";
 import type { HealthCheck, HealthCheckKind } from "../../steering/forward.ts";
+import { DnsProbe } from "./dns_probe.ts";
 import { EchoProbe } from "./echo_probe.ts";
 import type { Probe } from "./probe.ts";
 import type { SourcePorts } from "./source_ports.ts";
@@ -15,6 +16,7 @@ const PROBES: Readonly<Record<HealthCheckKind, ProbeClass>> = {
   udp: UdpProbe,
   tcp: TcpProbe,
   icmp: EchoProbe,
+  dns: DnsProbe,
 };
 
 /** @param peer The backend, with the port that is checked. @param ports To send from. */

@@ -48,7 +48,7 @@ export class UdpProbe implements Probe {
       const connected = this.#socket.connect();
       if (connected < 0) return failure("connect", connected);
     }
-    const sent = this.#socket.send(this.#payload);
+    const sent = this.#socket.send(this.payload());
     return sent < 0 ? failure("send", sent) : undefined;
   }
 
@@ -56,6 +56,16 @@ export class UdpProbe implements Probe {
     const length = this.#socket!.receive(answer);
     if (length === -ERRNO.EAGAIN) return undefined;
     if (length < 0) return failure("recv", length);
+    return this.judge(answer.subarray(0, length));
+  }
+
+  protected payload(): Uint8Array<ArrayBuffer> {
+    return this.#payload;
+  }
+
+  /** @returns What an answer says; undefined for one to an earlier check. */
+  protected judge(answer: Uint8Array): Outcome | undefined {
+    const { length } = answer;
     if (length >= this.#expect.length && this.#expect.every((byte, index) => answer[index] === byte)) {
       return { succeeded: true, reason: "answered" };
     }
