@@ -145,7 +145,7 @@ export class ControlServer {
 
   #refused(message: string, hint: string | undefined): void {
     this.#opened.reject(new SteerError(message, hint === undefined ? {} : { hint }));
-    if (this.restarts > 0) this.#fail(message);
+    if (this.restarts > 0) this.#fail(`${message} (a thread that a debugger has stopped keeps its address)`);
   }
 
   #lookAtThread(): void {
