@@ -37,7 +37,10 @@ Deno.test("what is printed has no escape sequence where there is no terminal, an
 });
 
 /** Commands with --json that are tested elsewhere: they change something, or make a machine of their own. */
-const ELSEWHERE = ["ban add", "ban remove", "demo", "ports set", "ports unset"];
+const ELSEWHERE = [
+  ...["backends drain", "backends move", "backends undrain"],
+  ...["ban add", "ban remove", "demo", "ports set", "ports unset"],
+];
 
 /** The commands below one, as they are written, that print JSON. */
 function printingJson(parent: Command): string[] {
@@ -62,6 +65,7 @@ function printing(at: readonly string[], file: readonly string[]): readonly (rea
     ["status", ...at],
     ["top", "--once", "--interval", "0.2", ...at],
     ["sources", ...at],
+    ["backends", "list", ...at],
     ["ban", "list", ...at],
     ["ports", "list", ...at],
     ["reload", ...at],
