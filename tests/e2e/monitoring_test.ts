@@ -153,8 +153,11 @@ Deno.test("what alerts and dashboard ask for is in the scrape of a running appli
   });
   await runTraffic(network, "udp", { ports: [7777, 19, 5300, 5400, 5500], flows: 10, packetsPerFlow: 100 });
   await settled(box);
-  const samples = [...(await box.metrics()).keys()].map(parseSample)
-    .map(({ name, labels }): Sample => ({ name, labels: { ...labels, ...TARGET_LABELS } }));
+  const samples = [...(await box.metrics()).keys()].map((key): Sample => {
+    const [, le] = /[{,]le="([^"]*)"/.exec(key) ?? [];
+    const labels = { ...parseSample(key).labels, ...TARGET_LABELS, ...le === undefined ? {} : { le } };
+    return { name: key.split("{")[0]!, labels };
+  });
   const queries = dashboard.templating.list.filter(({ type }) => type === "query").map(({ query }) =>
     withoutVariables(JSON.stringify(query).replaceAll("\\", ""))
   );
