@@ -167,7 +167,9 @@ export function wayFix(name: string, { kind, interface: by, noRoute = "none" }: 
   const correct = "correct the address under to:";
   const routes: Readonly<Record<NoRoute, string>> = {
     none: `${ip} route add ${host} dev INTERFACE, or via GATEWAY if a router is between; or ${correct}`,
-    own: `${correct}; or action: pass, if a program of this box is to have the packets`,
+    own: `${correct}; or, if a program of this box is to have the packets, action: { deliver: { port: ${
+      name.slice(name.lastIndexOf(":") + 1)
+    } } }`,
     group: correct,
     refused: `delete that route, which ${ip} route show table all lists; or ${correct}`,
     no_ethernet: `route it out of an Ethernet interface that is listed: ${ip} route get ${host}`,
