@@ -53,7 +53,8 @@ def udp(port, manner):
         count = 0
         while True:
             data, peer = server.recvfrom(65535)
-            tell(f"udp {port} {peer[1]} {data.decode(errors='backslashreplace')}")
+            text = data.decode(errors="backslashreplace").replace(chr(10), " ") # a line, whatever number a query has
+            tell(f"udp {port} {peer[1]} {text}")
             answer = b"pong " + data
             if manner == "silent": continue
             if manner == "empty": answer = b""
@@ -126,7 +127,7 @@ export class HealthServers implements AsyncDisposable {
 
   /** What came to a port so far. */
   requests(protocol: "udp" | "tcp" | "icmp", port: number): Request[] {
-    return this.printer.lines.map((line) => /^(\w+) (\d+) (\d+) (.*)$/.exec(line)!)
+    return this.printer.lines.map((line) => /^(\w+) (\d+) (\d+) (.*)$/s.exec(line)!)
       .filter(([, kind, number]) => kind === protocol && Number(number) === port)
       .map(([, , , peerPort, data]) => ({ port, peerPort: Number(peerPort), data: data! }));
   }
