@@ -67,7 +67,8 @@ export class ControlSocket {
     const { socket } = this.config;
     await this.#listener.close(); // it would remove the new one
     try {
-      await Deno.mkdir(socket.slice(0, socket.lastIndexOf("/")) || "/", { recursive: true }).catch(() => {});
+      // Its own directory, and none above: whoever has removed those wants nothing there.
+      await Deno.mkdir(socket.slice(0, socket.lastIndexOf("/")) || "/").catch(() => {});
       this.#listener = await listen(this.config, this.handler);
       this.#mine = identityOf(socket);
       this.#told = "";
