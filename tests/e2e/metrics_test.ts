@@ -84,8 +84,14 @@ Deno.test("promtool has nothing to say of /metrics: without rules, with rules an
   assert.ok(sum(after) > sum(before), "the sum over all rules grew");
 });
 
+/** A backend that no rule names and no session has is gone, and its counts with it. */
 function withoutRules(text: string): Map<string, number> {
-  return new Map([...parseMetrics(text)].filter(([key]) => parseSample(key).labels.rule === undefined));
+  return new Map(
+    [...parseMetrics(text)].filter(([key]) => {
+      const { rule, backend } = parseSample(key).labels;
+      return rule === undefined && backend === undefined;
+    }),
+  );
 }
 
 const SMALL = { rx: 64, tx: 128, fill: 256, completion: 512 } as const;
