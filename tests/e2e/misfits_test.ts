@@ -240,9 +240,12 @@ Deno.test("an IPv6 backend where IPv6 is off: told, and fixed by sysctl", async 
   assert.deepEqual(await misfits(network, config), {});
   const off = `net.ipv6.conf.${INTERFACES.steer}.disable_ipv6=1`;
   await network.exec("steer", ["sysctl", "-q", "-w", off]);
-  const { "machine.ipv6": found, ...others } = await misfits(network, config);
+  const { "machine.ipv6": found, "forwarding.backends": way, ...others } = await misfits(network, config);
   assert.deepEqual(others, {});
+  assert.match(way!.text, /\[fd11::1\]:9000 \(no route\)$/);
   assert.equal(found?.text, `backend [fd11::1]:9000 has an IPv6 address, and IPv6 is off on ${INTERFACES.steer}`);
   await follow(network, "steer", found.fix!);
+  // The kernel has forgotten the interface's addresses with IPv6.
+  await network.exec("steer", ["ip", "address", "add", "fd11::2/64", "dev", INTERFACES.steer, "nodad"]);
   assert.deepEqual(await misfits(network, config), {});
 });
