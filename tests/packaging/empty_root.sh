@@ -20,6 +20,7 @@ if [ "$1" = make ]; then
     mkdir -p "$root$(dirname "$library")"
     cp -Ln "$library" "$root$library"
   done
+  : >"$root/etc/resolv.conf" # the machine's is put in its place
   find "$root" | sort >"$root.list"
   exit 0
 fi
@@ -36,4 +37,5 @@ exec unshare --mount --propagation slave sh -c '
   root=$1; shift
   mount --bind "$root" "$root" # "ip netns exec" wants its root to be a mount
   for directory in proc sys dev run tmp; do mount --rbind "/$directory" "$root/$directory"; done
+  ! test -e /etc/resolv.conf || mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
   exec chroot "$root" /xdpsteer "$@"' sh "$root" "$@"
