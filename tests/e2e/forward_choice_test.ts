@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
+import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { BackendHost, backendName, BOTH, Clients, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
@@ -56,19 +57,19 @@ const sessionsOf = ({ backends }: Awaited<ReturnType<Appliance["status"]>>, name
   backends.find((backend) => backend.name === name)?.sessions;
 
 for (const family of BOTH) {
-  Deno.test(`affinity none: 100,000 packets of one source port are spread by weight, and each is answered: ${family}`, async () => {
+  Deno.test(`affinity none: ${SIZE.spread} packets of one source port are spread by weight, and each is answered: ${family}`, async () => {
     const weights = { 1: 1, 2: 2, 3: 3 } as const;
     const to = { 1: "", 2: ", weight: 2", 3: ", weight: 3" };
     await using scene = await setScene(family, ruleOf(family, to, ", affinity: none"));
-    await using clients = await scene.clients(1, 100_000);
+    await using clients = await scene.clients(1, SIZE.spread);
     const report = await clients.report();
     assert.deepEqual(losses(report), NOTHING_LOST);
     for (const [backend, weight] of Object.entries(weights)) {
-      const share = report.answersOf[backend]! / (100_000 * weight / 6);
+      const share = report.answersOf[backend]! / (SIZE.spread * weight / 6);
       assert.ok(share > 0.99 && share < 1.01, `backend ${backend} has ${share} of its share`);
     }
     const status = await settled(scene.box);
-    assert.deepEqual(fatesOf(status, "web"), { forwarded: 100_000 });
+    assert.deepEqual(fatesOf(status, "web"), { forwarded: SIZE.spread });
     assert.equal(status.backends.reduce((sum, { sessions }) => sum + sessions, 0), 3, "one with each backend");
   });
 

@@ -36,6 +36,8 @@ export const SIZE = {
   floodSeconds: size(4, 40),
   /** forward_churn: reloads in a row that add, remove and rename backends and rules. */
   churnReloads: size(30, 1000),
+  /** forward_choice: packets of one source port that are spread over backends. */
+  spread: size(20_000, 100_000),
   /** forward_flood: packets a second from made-up sources, and for how many seconds they are sent. */
   floodRates: size<readonly number[]>([5000], [400, 5000, 50_000]),
   rateSeconds: size(4, 40),
