@@ -6,8 +6,8 @@
  * @module
  */
 import type { PortTable } from "../bpf/port_table.ts";
-import { messageOf, SteerError } from "../errors.ts";
-import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import { SteerError } from "../errors.ts";
+import { surviving, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import { nounFor, secondsText } from "../text.ts";
 import type { SteeredInterface } from "./interface.ts";
@@ -44,6 +44,7 @@ const LOOK_MS = 1000;
 /** How long an interface may have queues without sockets that the configuration wants. Then the process ends. */
 const HOPELESS_MS = 60_000;
 
+const COMPLAINT = "Cannot look at what is in force";
 const log = logger("reconciler");
 
 export class Reconciler implements Disposable {
@@ -58,8 +59,6 @@ export class Reconciler implements Disposable {
   /** By interface: packets on queues without sockets, at the last look. */
   readonly #uncovered: number[] = [];
   #uncoveredSinceMs: number | undefined;
-  /** What has been told. */
-  readonly #failures = new Set<string>();
   #disposed = false;
 
   /** Looks from now on: everything is in force. */
@@ -85,27 +84,19 @@ export class Reconciler implements Disposable {
 
   #look(): void {
     this.look();
-    this.#attempt(() => {
-      for (const each of this.#options.interfaces) if (each.condition.state === "attached") this.#compareQueues(each);
-    });
+    this.#compareAllQueues();
     this.#judge();
   }
 
   /** Compares what is looked up fast: everything but the number of queues. Does not throw. */
   look(): void {
-    if (!this.#disposed) this.#attempt(() => this.#compare());
+    if (!this.#disposed) this.#compareAll();
   }
 
-  #attempt(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      const reason = messageOf(error);
-      // Once: it would be the same every second.
-      if (!this.#failures.has(reason)) log.error("Cannot look at what is in force: {reason}", { reason });
-      this.#failures.add(reason);
-    }
-  }
+  readonly #compareAll = surviving(() => this.#compare(), COMPLAINT);
+  readonly #compareAllQueues = surviving(() => {
+    for (const each of this.#options.interfaces) if (each.condition.state === "attached") this.#compareQueues(each);
+  }, COMPLAINT);
 
   #compare(): void {
     const { portTable, interfaces } = this.#options;

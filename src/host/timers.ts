@@ -33,8 +33,15 @@ export const SYSTEM_TIMERS: Timers = {
   },
 };
 
-/** What is done again and again ends no process when it fails once: an interface may be renamed in between. */
-function surviving(work: () => void): () => void {
+/**
+ * What is done again and again ends no process when it fails once: an interface may be renamed in between.
+ *
+ * @param complaint What the log says before the reason, once for failures in a row that have the same.
+ */
+export function surviving(
+  work: () => void,
+  complaint = "What is done regularly has failed, and is tried again",
+): () => void {
   let told = "";
   return () => {
     try {
@@ -42,7 +49,7 @@ function surviving(work: () => void): () => void {
       told = "";
     } catch (error) {
       const reason = messageOf(error);
-      if (reason !== told) log.error("What is done regularly has failed, and is tried again: {reason}", { reason });
+      if (reason !== told) log.error(`${complaint}: {reason}`, { reason });
       told = reason;
     }
   };
