@@ -1,5 +1,6 @@
 /**
- * The one queue of all that changes what is in force: rules, health, next hops, captures.
+ * Work that is done one after the other. One such queue is that of all that changes what is in force: rules, health,
+ * next hops, captures.
  *
  * @module
  */

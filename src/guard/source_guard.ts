@@ -8,7 +8,7 @@
  */
 import { LIMIT } from "../bpf/layout.gen.ts";
 import type { SourceMaps } from "../bpf/source_maps.ts";
-import type { ChangeQueue } from "../engine/change_queue.ts";
+import { ChangeQueue } from "../engine/change_queue.ts";
 import { messageOf } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
@@ -82,7 +82,7 @@ export class SourceGuard implements GuardSteering {
   #prepared = NOTHING.place;
   readonly #leaving = new Set<number>();
   /** Building and clearing, one after the other. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #work = new ChangeQueue();
   /** Lists are built anew; again: they have changed since that began. */
   #following: "no" | "yes" | "again" = "no";
   #retry: Disposable | undefined;
@@ -136,19 +136,13 @@ export class SourceGuard implements GuardSteering {
 
   /** @param taken Called with the place before it is written. */
   #build(order: Built["order"], key: string, taken: (place: number) => void): Promise<Built> {
-    return this.#serially(async () => {
+    return this.#work.run(async () => {
       const used = new Set([this.#inForce.place, this.#prepared, ...this.#leaving]);
       const place = Array.from({ length: LIMIT.SOURCE_TABLES }, (_, index) => index).find((each) => !used.has(each))!;
       taken(place);
       await this.#builderFor(order).build({ ...order, place });
       return { order, key, place };
     });
-  }
-
-  #serially<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work);
-    this.#last = turn.catch(() => {});
-    return turn;
   }
 
   /** Others are in force; the memory of those before is given back when no packet reads them any more. */
@@ -158,7 +152,7 @@ export class SourceGuard implements GuardSteering {
     this.#leaving.add(place);
     // In the turn in which this is called, the port table is still to flip.
     const settled = Promise.resolve().then(() => this.#options.settled());
-    void this.#serially(async () => {
+    void this.#work.run(async () => {
       await settled;
       this.#leaving.delete(place);
       if (place !== this.#inForce.place) await this.#builderFor(this.#inForce.order).clear(place);
@@ -214,7 +208,7 @@ export class SourceGuard implements GuardSteering {
     this.#disposed = true;
     this.#retry?.[Symbol.dispose]();
     this.#thread?.[Symbol.dispose]();
-    await this.#last;
+    await this.#work.idle;
   }
 }
 
