@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 import { formatAddress } from "../packet/address.ts";
-import { type Addresses, isWithin, MAX_LISTED_ADDRESSES, parsePrefix } from "../steering/addresses.ts";
+import { type Addresses, isWithin, MAX_LISTED_ADDRESSES, networkOf, parsePrefix } from "../steering/addresses.ts";
 import { bytesOf, hostFault, shortest } from "./backend.ts";
 import { written } from "./shapes.ts";
 import { complain, complainAboutText, show, startsWithZero, ZERO } from "./wording.ts";
@@ -43,11 +43,6 @@ export function addressFault(text: string): string {
 
 function isMapped(bytes: Uint8Array): boolean {
   return bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
-}
-
-/** The first address of a prefix. */
-function networkOf(bytes: Uint8Array, bits: number): Uint8Array {
-  return bytes.map((byte, at) => byte & (bits >= 8 * at + 8 ? 0xff : bits <= 8 * at ? 0 : 0xff00 >> (bits - 8 * at)));
 }
 
 /** A prefix that is as long as an address is that address. */

@@ -11,7 +11,7 @@ import { messageOf, SteerError } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import { formatAddress } from "../packet/address.ts";
-import { isWithin, type OwnAddresses, parsePrefix, type Prefix } from "../steering/addresses.ts";
+import { isWithin, networkOf, type OwnAddresses, parsePrefix, type Prefix } from "../steering/addresses.ts";
 import type { RuleBans } from "../steering/rule_guard.ts";
 import { plural } from "../text.ts";
 
@@ -330,10 +330,7 @@ function wordsOf({ rule, until }: Ban): { readonly of: string; readonly to: stri
 
 /** The network of a source, as a ban of it is written. */
 function prefixText(source: Uint8Array, bits: number): string {
-  const network = source.map((byte, at) =>
-    byte & (bits >= 8 * at + 8 ? 0xff : bits <= 8 * at ? 0 : 0xff00 >> (bits - 8 * at))
-  );
-  const text = readAddress(`${formatAddress(network)}/${bits}`);
+  const text = readAddress(`${formatAddress(networkOf(source, bits))}/${bits}`);
   if (text === undefined) throw new RangeError(`no network: ${formatAddress(source)}/${bits}`);
   return text;
 }

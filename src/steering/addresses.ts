@@ -41,6 +41,11 @@ export function parsePrefix(text: string): Prefix {
   return { address, bits };
 }
 
+/** The first of the addresses that have the first `bits` bits in common with this one. */
+export function networkOf(address: Uint8Array, bits: number): Uint8Array {
+  return address.map((byte, at) => byte & (bits >= 8 * at + 8 ? 0xff : bits <= 8 * at ? 0 : 0xff00 >> (bits - 8 * at)));
+}
+
 /** Whether every address of `inner` is one of `outer`. */
 export function isWithin(inner: Prefix, outer: Prefix): boolean {
   if (inner.address.length !== outer.address.length || inner.bits < outer.bits) return false;
