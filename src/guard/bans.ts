@@ -165,7 +165,7 @@ export class Bans implements Disposable {
   /** Bans a source that sends more than its rule allows. Where there is no room, it is limited as before. */
   ban(source: Uint8Array, bits: number, rule: string, seconds: number): void {
     const prefix = prefixText(source, bits);
-    if (this.#ownWithin(parsePrefix(prefix)) !== undefined || this.#entries.has(idOf(prefix, rule))) return;
+    if (this.#isOwn(parsePrefix(prefix)) || this.#entries.has(idOf(prefix, rule))) return;
     const now = this.#timers.date();
     const until = new Date(now.getTime() + seconds * 1000).toISOString();
     const by = `limit of rule ${rule}`;
@@ -216,18 +216,17 @@ export class Bans implements Disposable {
         hint: "--force bans it all the same",
       });
     }
-    if (this.#ownWithin({ address, bits }) === prefix) {
+    if (this.#isOwn({ address, bits })) {
       throw new SteerError(`${prefix} is an address of this machine, which is never banned`);
     }
     return prefix;
   }
 
-  /** The machine's own address that a prefix is. */
-  #ownWithin(prefix: Prefix): string | undefined {
-    const own = this.#options.own().own.find((address) =>
-      address.length * 8 === prefix.bits && isWithin({ address, bits: prefix.bits }, prefix)
-    );
-    return own === undefined ? undefined : formatAddress(own);
+  /** Whether a prefix is one of the machine's own addresses. */
+  #isOwn(prefix: Prefix): boolean {
+    const { address, bits } = prefix;
+    if (bits < address.length * 8) return false;
+    return this.#options.own().own.some((own) => isWithin({ address: own, bits }, prefix));
   }
 
   async #put(ban: Ban): Promise<void> {
