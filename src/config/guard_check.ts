@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { isListName } from "../steering/guard.ts";
+import { isListName, listsIn } from "../steering/guard.ts";
 import { MAX_POLICIES } from "../steering/source_intervals.ts";
 import { readEntry } from "./guard.ts";
 import { complainAboutKey, show } from "./wording.ts";
@@ -31,6 +31,10 @@ class Lists {
     }
   }
 
+  #textsIn(list: string): readonly string[] {
+    return this.byName.get(list)?.map(({ text }) => text) ?? [];
+  }
+
   /** The prefixes of entries, with those of lists that they name: where the outermost entry stands, and the list. */
   *prefixes(
     entries: readonly Entry[],
@@ -40,15 +44,8 @@ class Lists {
         yield { text: by.text, by };
         continue;
       }
-      const seen = new Set<string>();
-      const waiting = [by.text];
-      for (let list = waiting.pop(); list !== undefined; list = waiting.pop()) {
-        if (seen.has(list)) continue;
-        seen.add(list);
-        for (const { text } of this.byName.get(list) ?? []) {
-          if (isListName(text)) waiting.push(text);
-          else yield { text, by, list };
-        }
+      for (const list of listsIn([by.text], (name) => this.#textsIn(name))) {
+        for (const text of this.#textsIn(list)) if (!isListName(text)) yield { text, by, list };
       }
     }
   }

@@ -38,7 +38,7 @@ export function buildSources(maps: SourceMaps, { policies, lists, place }: Build
   const sets = new Map<string, readonly PrefixSet[]>();
   const setsOf = (entries: readonly string[]): PrefixSet[] => [
     prefixesOf(entries),
-    ...[...listsIn(entries, byName)].flatMap((name) => {
+    ...[...listsIn(entries, (name) => byName.get(name)?.entries ?? [])].flatMap((name) => {
       const known = sets.get(name);
       if (known !== undefined) return known;
       const list = byName.get(name)!;

@@ -44,14 +44,18 @@ export function isGuarding(sources: Sources | undefined): sources is Sources {
   return sources !== undefined && (sources.allow.length > 0 || sources.deny.length > 0);
 }
 
-/** The lists that entries name, and those that these name in turn; each once. */
-export function listsIn(entries: readonly string[], lists: ReadonlyMap<string, SourceList>): Set<string> {
+/**
+ * The lists that entries name, and those that these name in turn; each once.
+ *
+ * @param entriesOf What is in a list.
+ */
+export function listsIn(entries: readonly string[], entriesOf: (list: string) => readonly string[]): Set<string> {
   const found = new Set<string>();
   const waiting = entries.filter(isListName);
   for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
     if (found.has(name)) continue;
     found.add(name);
-    waiting.push(...(lists.get(name)?.entries ?? []).filter(isListName));
+    waiting.push(...entriesOf(name).filter(isListName));
   }
   return found;
 }
