@@ -7,7 +7,7 @@
 import { isListName, listsIn } from "../steering/guard.ts";
 import { MAX_POLICIES } from "../steering/source_intervals.ts";
 import { readEntry } from "./guard.ts";
-import { complainAboutKey, show } from "./wording.ts";
+import { expectWord, show } from "./wording.ts";
 import { type Path, type Place, valueAt, type YamlFile } from "./yaml_file.ts";
 
 type Report = (place: Place, message: string) => void;
@@ -76,9 +76,7 @@ function checkNames(file: YamlFile, { byName }: Lists, path: Path, report: Repor
   for (const { text, path: place } of entriesAt(file, path)) {
     if (!isListName(text) || byName.has(text)) continue;
     const names = [...byName.keys()];
-    const expected = names.length === 0
-      ? "expected a prefix, or a list under lists"
-      : complainAboutKey(text, names).replace(/^[^:]*: /, "");
+    const expected = names.length === 0 ? "expected a prefix, or a list under lists" : expectWord(text, names);
     report(file.usePlace(place), `there is no list ${show(text)}: ${expected}`);
   }
 }

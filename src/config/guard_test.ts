@@ -26,6 +26,10 @@ const CASES: readonly (readonly [text: string, ...expected: string[]])[] = [
     '3:17 there is no list "balls": did you mean "ball"?',
   ],
   [
+    "guard: { deny: [x-balls] }\nlists: [{ name: x-ball, file: /b }]",
+    '3:17 there is no list "x-balls": did you mean "x-ball"?',
+  ],
+  [
     "steering: [{ name: a, ports: 1, sources: { allow: [x] } }]\nlists: [{ name: bad, file: /a }]",
     '3:52 there is no list "x": expected one of: bad',
   ],

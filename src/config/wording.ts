@@ -112,10 +112,13 @@ export function complainAboutKey(key: string, known: readonly string[]): string 
       show(key)
     }: a key that begins with "${EXTENSION_PREFIX}" may only stand at the top of the file`;
   }
-  const near = nearest(key, known);
-  return `unknown key ${show(key)}: ${
-    near === undefined ? `expected one of: ${known.join(", ")}` : `did you mean "${near}"?`
-  }`;
+  return `unknown key ${show(key)}: ${expectWord(key, known)}`;
+}
+
+/** What is expected instead of a word that is none of those known. */
+export function expectWord(word: string, known: readonly string[]): string {
+  const near = nearest(word, known);
+  return near === undefined ? `expected one of: ${known.join(", ")}` : `did you mean "${near}"?`;
 }
 
 /** The word meant by a mistyped one: `zeroCopy` is `zero_copy`, `prots` is `ports`. */
