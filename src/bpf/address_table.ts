@@ -31,9 +31,10 @@ interface Element {
 }
 
 /** Elements by their keys in hexadecimal. */
-type Elements = ReadonlyMap<string, Element>;
-type MapName = "addressMasks" | "ipv4Prefixes" | "ipv6Prefixes";
+type Elements = Map<string, Element>;
 const MAP_NAMES = ["addressMasks", "ipv4Prefixes", "ipv6Prefixes"] as const;
+type MapName = typeof MAP_NAMES[number];
+type AllElements = Readonly<Record<MapName, Elements>>;
 
 /** The maps of a program that hold what has no place in the mapped struct. */
 export type AddressMaps = Readonly<Record<MapName, number>>;
@@ -43,7 +44,7 @@ export class AddressTable implements Disposable {
   readonly #bytes: Uint8Array;
   readonly #maps: AddressMaps;
   /** By half: what it has in the maps. */
-  readonly #inMaps: Record<MapName, Elements>[] = Array.from({ length: LIMIT.TABLES }, noElements);
+  readonly #inMaps: AllElements[] = Array.from({ length: LIMIT.TABLES }, noElements);
 
   constructor(program: SteeringProgram) {
     this.#maps = program.addressMaps;
@@ -70,11 +71,10 @@ export class AddressTable implements Disposable {
     this.#bytes.set(bytes, half * ADDRESSES.size);
   }
 
-  #writeMap(half: number, name: MapName, next: Elements): void {
-    const before = new Map(this.#inMaps[half]![name]);
-    this.#inMaps[half]![name] = before; // as far as it has got, should a call fail
+  #writeMap(half: number, name: MapName, next: ReadonlyMap<string, Element>): void {
+    const before = this.#inMaps[half]![name]; // right also where a call fails
     const fd = this.#maps[name];
-    for (const [id, { key }] of [...before]) {
+    for (const [id, { key }] of before) {
       if (next.has(id)) continue;
       const result = deleteElement(fd, key);
       if (result < 0) throw syscallError("bpf_map_delete_elem", -result, `remove an address from ${name}`);
@@ -93,16 +93,16 @@ export class AddressTable implements Disposable {
   }
 }
 
-function noElements(): Record<MapName, Elements> {
+function noElements(): AllElements {
   return { addressMasks: new Map(), ipv4Prefixes: new Map(), ipv6Prefixes: new Map() };
 }
 
 /** What a half has to hold: the mapped struct, and the elements of the maps. */
-export function compileAddresses(
+function compileAddresses(
   half: number,
   own: OwnAddresses,
   lists: readonly (readonly string[])[],
-): { readonly bytes: Uint8Array; readonly elements: Record<MapName, Elements> } {
+): { readonly bytes: Uint8Array; readonly elements: AllElements } {
   if (lists.length > MAX_ADDRESS_LISTS) throw new RangeError(`${lists.length} lists of addresses`);
   const entries = entriesOf(own, lists);
   const isWhole = ({ address, bits }: Prefix): boolean => bits === address.length * 8;
@@ -115,7 +115,7 @@ export function compileAddresses(
   const view = new DataView(bytes.buffer);
   const elements = noElements();
   const put = (name: MapName, key: Uint8Array<ArrayBuffer>, mask: bigint): void => {
-    (elements[name] as Map<string, Element>).set(key.toHex(), { key, mask });
+    elements[name].set(key.toHex(), { key, mask });
   };
   for (const length of [4, 16]) {
     const [addressAt, maskAt] = length === 4
