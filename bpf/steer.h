@@ -19,10 +19,8 @@ enum steer_limit {
 	STEER_ADDRESSES = 65536,    /* most addresses, and most prefixes of each IP version, of both tables */
 	STEER_SOURCE_WORDS = 16,    /* of 64 bits */
 	STEER_MACS = 64,
-	STEER_POLICIES = 64,        /* who may send: a bit of a mask each */
 	STEER_SOURCE_TABLES = 4,    /* one in force, two being written, one being given back */
 	STEER_NODE_KEYS = 15,
-	STEER_SOURCE_CLASSES = 65536,
 	STEER_RULE_ROOM = 16384, /* rule slots, to the next power of two */
 	STEER_SENDER_SETS = 512, /* of each CPU */
 	STEER_SENDER_WAYS = 8,
@@ -154,7 +152,7 @@ struct steer_port_entry {
 struct steer_addresses {
 	__u64 ipv4_masks[STEER_INLINE_ADDRESSES];
 	__u64 ipv6_masks[STEER_INLINE_ADDRESSES];
-	/* A bit for each value that source_bit() has for a martian source. */
+	/* A bit for each hash that is_plain_source() makes of a martian source. */
 	__u64 source_filter[STEER_SOURCE_WORDS];
 	__be32 ipv4[STEER_INLINE_ADDRESSES];
 	__be32 ipv6[4 * STEER_INLINE_ADDRESSES];

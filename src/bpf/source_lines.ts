@@ -39,11 +39,6 @@ function indexBits({ count, starts }: Intervals, words: number): number {
   return Math.min(MAX_INDEX_BITS, MIN_INDEX_BITS + more);
 }
 
-/** Writes masks of classes as lines hold them. */
-function putMasks(to: Uint32Array, word: number, { masks }: Intervals): void {
-  to.set(masks, word);
-}
-
 export function packIpv4(intervals: Intervals): PackedLines {
   const { starts, classes, masks } = intervals;
   const bits = indexBits(intervals, 1);
@@ -56,7 +51,7 @@ export function packIpv4(intervals: Intervals): PackedLines {
   const bytes = new Uint8Array((firstNode + nodes) * IPV4_NODE.size);
   const words = new Uint32Array(bytes.buffer);
   const halves = new Uint16Array(bytes.buffer);
-  putMasks(words, indexLines * 16, intervals);
+  words.set(masks, indexLines * 16);
   let free = firstNode;
   let previous = 0;
   let filled = 0;
@@ -218,7 +213,7 @@ export function packIpv6(intervals: Intervals): PackedLines {
   index.fill(before, filled);
   const words = new Uint32Array(32 * (firstNode + nodes.count));
   words.set(index);
-  putMasks(words, 32 * indexLines, intervals);
+  words.set(masks, 32 * indexLines);
   words.set(nodes.words.subarray(0, 32 * nodes.count), 32 * firstNode);
   return {
     bytes: new Uint8Array(words.buffer),
@@ -254,7 +249,7 @@ export function packIpv6(intervals: Intervals): PackedLines {
       const isExact = offset >= 112 || isZeroFrom(at, offset + 32);
       const inside = isExact ? at + 1 : at;
       let value: number = isExact ? classes[at]! : current;
-      if (end > inside) value = addStride(inside, end, offset + 32, value) | NEXT_FLAG;
+      if (end > inside) value = addStride(inside, end, offset + 32, value) | SOURCE_ENTRY.NEXT;
       put(key, value);
       current = classes[end - 1]!;
       const isNext = end < to && keyAt(end, offset) === key + 1;
@@ -272,6 +267,3 @@ export function packIpv6(intervals: Intervals): PackedLines {
     }
   }
 }
-
-/** Of an entry whose node has keys of the next bits. */
-const NEXT_FLAG: number = SOURCE_ENTRY.NEXT;

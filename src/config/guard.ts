@@ -11,7 +11,7 @@ import { choice, map, orNull, section, whole, written } from "./shapes.ts";
 import { complainAboutKind, complainAboutNumber, complainAboutText } from "./wording.ts";
 
 /** Most lists of one configuration. */
-export const MAX_LISTS = 64;
+const MAX_LISTS = 64;
 
 const LIST_NAME = "1 to 64 characters of A-Z a-z 0-9 _ . -, the first a letter";
 const NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/;

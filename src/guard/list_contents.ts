@@ -28,7 +28,7 @@ export interface ListContentsOptions {
   readonly timers?: Timers;
 }
 
-export class ListContents implements Disposable {
+export class ListContents {
   readonly #options: ListContentsOptions;
   readonly #lists = new Map<string, FollowedList>();
 
@@ -62,10 +62,6 @@ export class ListContents implements Disposable {
 
   reports(lists: readonly SourceList[]): readonly ListReport[] {
     return lists.flatMap((list) => this.#lists.get(keyOf(list))?.report ?? []);
-  }
-
-  [Symbol.dispose](): void {
-    this.keep([]);
   }
 }
 

@@ -31,7 +31,7 @@ export interface GuardSettings {
   readonly lists: readonly SourceList[];
 }
 
-export const NO_SOURCES: Sources = { allow: [], deny: [] };
+const NO_SOURCES: Sources = { allow: [], deny: [] };
 export const NO_GUARD: GuardSettings = { guard: NO_SOURCES, lists: [] };
 
 /** Whether an entry is a list's name: these begin with a letter, and have no colon, which no prefix does. */

@@ -52,15 +52,6 @@ export class PrefixSet {
     for (let word = 0; word < 4; word++) this.#ipv6[at + word] = words[word]!;
     this.#ipv6Bits[this.#ipv6Count++] = bits;
   }
-
-  /** Adds all of another set. */
-  addAll(other: PrefixSet): void {
-    for (const key of other.ipv4) this.addIpv4(Math.floor(key / IPV4_KEY_STEP), key % IPV4_KEY_STEP);
-    const { starts, bits, count } = other.ipv6;
-    for (let index = 0; index < count; index++) {
-      this.addIpv6(starts.subarray(4 * index, 4 * index + 4), bits[index]!);
-    }
-  }
 }
 
 /**
