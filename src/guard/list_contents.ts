@@ -72,6 +72,16 @@ function keyOf(list: SourceList): string {
 
 const EMPTY: ListText = { set: new PrefixSet(), badLines: 0, firstBad: "" };
 
+/** What is known of a file or a page. */
+interface Content {
+  readonly text: ListText;
+  /** As in a {@linkcode ListReport}. */
+  readonly error: string;
+  readonly atMs: number | null;
+}
+
+const UNREAD: Content = { text: EMPTY, error: "", atMs: null };
+
 /** A list with a file, a page, both or none. */
 class FollowedList implements Disposable {
   readonly opened: Promise<void>;
@@ -80,8 +90,8 @@ class FollowedList implements Disposable {
   readonly #timers: Timers;
   readonly #own: number;
   readonly #stop = new AbortController();
-  #file: { text: ListText; error: string; atMs: number | null } = { text: EMPTY, error: "", atMs: null };
-  #page: { text: ListText; error: string; atMs: number | null } = { text: EMPTY, error: "", atMs: null };
+  #file = UNREAD;
+  #page = UNREAD;
   #watch: Disposable | undefined;
   #next: Disposable | undefined;
   #signature = "";
