@@ -16,6 +16,7 @@ import {
   mapFd,
   programFd,
   reuseMap,
+  u32,
   updateElement,
 } from "../ffi/libbpf.ts";
 import { closeFd } from "../ffi/libc.ts";
@@ -85,11 +86,7 @@ export class AnswerProgram implements Disposable {
 function makeMemory(deliveredFlows: number): void {
   const memory = createMap(UAPI.BPF_MAP_TYPE_LRU_HASH, "deliveries", FLOW.size, DELIVERY.size, LIMIT.FLOWS);
   if (memory < 0) throw syscallError("bpf_map_create", -memory, "make the memory of deliveries");
-  const result = updateElement(
-    deliveredFlows,
-    new Uint8Array(4),
-    new Uint8Array(new Uint32Array([memory]).buffer),
-  );
+  const result = updateElement(deliveredFlows, new Uint8Array(4), u32(memory));
   closeFd(memory);
   if (result < 0) throw syscallError("bpf_map_update_elem", -result, "make the memory of deliveries");
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { lookupElement, possibleCpus } from "../ffi/libbpf.ts";
+import { lookupElement, possibleCpus, u32 } from "../ffi/libbpf.ts";
 import { EVENT_LIMIT } from "./layout.gen.ts";
 
 /**
@@ -60,7 +60,7 @@ export class EventAccount {
   /** By CPU; nothing where the kernel does not answer. */
   #readCounts(limitsFd: number, slot: number): number[] {
     const values = new Uint8Array(EVENT_LIMIT.size * this.#cpus);
-    if (lookupElement(limitsFd, new Uint8Array(new Uint32Array([slot]).buffer), values) < 0) return [];
+    if (lookupElement(limitsFd, u32(slot), values) < 0) return [];
     const view = new DataView(values.buffer);
     return Array.from(
       { length: this.#cpus },

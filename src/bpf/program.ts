@@ -21,6 +21,7 @@ import {
   reuseMap,
   setInitialValue,
   setMaxEntries,
+  u32,
   updateElement,
 } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
@@ -391,10 +392,6 @@ export class SteeringProgram implements Disposable {
     this.#closed = true;
     closeObject(this.#handle);
   }
-}
-
-function u32(value: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(new Uint32Array([value]).buffer);
 }
 
 /** Bytes of the largest object that is read; ours has a hundredth of that. */

@@ -6,7 +6,7 @@
  */
 import { syscallError } from "../ffi/errno.ts";
 import { closeFd } from "../ffi/libc.ts";
-import { createInnerArray, deleteElement, updateElement } from "../ffi/libbpf.ts";
+import { createInnerArray, deleteElement, u32, updateElement } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { SteerError } from "../errors.ts";
 import { costsOf, type Limit } from "../steering/limit.ts";
@@ -89,7 +89,7 @@ export class RuleLimits implements Disposable {
     }
     const fd = createInnerArray("steer_sources", SOURCE_SET.size, LIMIT.SOURCE_SETS);
     if (fd < 0) throw syscallError("bpf_map_create", -fd, "get memory for limited sources");
-    const result = updateElement(this.#maps.sourceBuckets, ZERO, new Uint8Array(new Uint32Array([fd]).buffer));
+    const result = updateElement(this.#maps.sourceBuckets, ZERO, u32(fd));
     this.#sources = fd;
     if (result < 0) {
       this.#closeSources();

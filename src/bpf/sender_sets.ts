@@ -4,7 +4,7 @@
  * @module
  */
 import { syscallError } from "../ffi/errno.ts";
-import { createMap, deleteElement, lookupRange, possibleCpus, updateElement } from "../ffi/libbpf.ts";
+import { createMap, deleteElement, lookupRange, possibleCpus, u32, updateElement } from "../ffi/libbpf.ts";
 import { closeFd } from "../ffi/libc.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import { UAPI } from "../ffi/uapi.ts";
@@ -27,7 +27,7 @@ export class SenderSets implements Disposable {
     this.#outer = program.senderSetsFd;
     this.#map = createMap(UAPI.BPF_MAP_TYPE_PERCPU_ARRAY, "senders", 4, SENDER_SET.size, LIMIT.SENDER_SETS);
     if (this.#map < 0) throw syscallError("bpf_map_create", -this.#map, MAKE);
-    const result = updateElement(this.#outer, FIRST, new Uint8Array(new Uint32Array([this.#map]).buffer));
+    const result = updateElement(this.#outer, FIRST, u32(this.#map));
     if (result < 0) {
       closeFd(this.#map);
       throw syscallError("bpf_map_update_elem", -result, MAKE);

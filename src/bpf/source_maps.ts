@@ -6,7 +6,7 @@
  */
 import { syscallError } from "../ffi/errno.ts";
 import { closeFd } from "../ffi/libc.ts";
-import { createInnerArray, deleteElement, updateElement } from "../ffi/libbpf.ts";
+import { createInnerArray, deleteElement, u32, updateElement } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
 import type { Intervals } from "../steering/source_intervals.ts";
 import { IPV4_NODE, IPV6_NODE, LIMIT, SOURCE_TABLE } from "./layout.gen.ts";
@@ -71,7 +71,7 @@ function putLines(
     const length = Math.ceil(packed.bytes.length / PAGE_BYTES) * PAGE_BYTES;
     using memory = MappedMemory.shared(fd, length, 0, `map ${name}`);
     new Uint8Array(memory.view()).set(packed.bytes);
-    const result = updateElement(outer, keyOf(place), new Uint8Array(new Uint32Array([fd]).buffer));
+    const result = updateElement(outer, keyOf(place), u32(fd));
     if (result < 0) throw syscallError("bpf_map_update_elem", -result, `put ${name} into its place`);
   } finally {
     closeFd(fd);
@@ -80,5 +80,5 @@ function putLines(
 
 function keyOf(place: number): Uint8Array<ArrayBuffer> {
   if (place >= LIMIT.SOURCE_TABLES) throw new RangeError(`There is no place ${place} for lists of sources`);
-  return new Uint8Array(new Uint32Array([place]).buffer);
+  return u32(place);
 }

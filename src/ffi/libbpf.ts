@@ -111,6 +111,11 @@ export function createInnerArray(name: string, valueBytes: number, entries: numb
   return libbpf().bpf_map_create(UAPI.BPF_MAP_TYPE_ARRAY, cString(name), 4, valueBytes, entries, options);
 }
 
+/** A number as the keys and values of maps are given: a place in an array, a file descriptor. */
+export function u32(value: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new Uint32Array([value]).buffer);
+}
+
 /** @param flags `BPF_NOEXIST`: only where there is none; `BPF_EXIST`: where there is one. @returns 0 or `-errno`. */
 export function updateElement(
   fd: number,
@@ -148,7 +153,7 @@ export function lookupRange(
   const values = new Uint8Array(count * valueBytes);
   const keys = new Uint8Array(count * 4);
   const got = new Uint32Array([count]);
-  const before = first === 0 ? null : new Uint8Array(new Uint32Array([first - 1]).buffer);
+  const before = first === 0 ? null : u32(first - 1);
   const result = libbpf().bpf_map_lookup_batch(fd, before, new Uint8Array(4), keys, values, got, null);
   // ENOENT says that the end of the map was reached, after everything was copied.
   if (result !== -ERRNO.ENOENT) checked(result, "bpf_map_lookup_batch", what);

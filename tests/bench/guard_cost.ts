@@ -11,6 +11,7 @@ import {
   setInitialValue,
   setMaxEntries,
   testRun,
+  u32,
   updateElement,
 } from "../../src/ffi/libbpf.ts";
 import { parseAddress, parseMac } from "../../src/packet/address.ts";
@@ -43,7 +44,6 @@ class Varied implements Disposable {
       setInitialValue(findMap(object, ".rodata"), parameters);
       setMaxEntries(findMap(object, "sources"), SOURCES);
     });
-    const u32 = (value: number): Uint8Array<ArrayBuffer> => new Uint8Array(new Uint32Array([value]).buffer);
     if (updateElement(mapFd(findMap(handle, "next")), u32(0), u32(next)) < 0) throw new Error("no tail call");
     const key = new Uint8Array(4);
     const sources = mapFd(findMap(handle, "sources"));

@@ -12,6 +12,7 @@ import {
   setInitialValue,
   setMaxEntries,
   testRun,
+  u32,
   updateElement,
 } from "../../src/ffi/libbpf.ts";
 import { parseAddress, parseMac } from "../../src/packet/address.ts";
@@ -69,7 +70,6 @@ class Varied implements Disposable {
       setInitialValue(findMap(object, ".rodata"), new Uint8Array(new Uint32Array(words).buffer));
       setMaxEntries(findMap(object, family === "IPv4" ? "sources" : "ipv6_sources"), count);
     });
-    const u32 = (value: number): Uint8Array<ArrayBuffer> => new Uint8Array(new Uint32Array([value]).buffer);
     if (updateElement(mapFd(findMap(handle, "next")), u32(0), u32(next)) < 0) throw new Error("no tail call");
     const map = mapFd(findMap(handle, family === "IPv4" ? "sources" : "ipv6_sources"));
     const one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
