@@ -305,8 +305,7 @@ export class SteeringProgram implements Disposable {
 
   /** Packets that no rule decided, for one reason. One system call. */
   readReason(reason: number): number {
-    const words = this.#readPerCpu(this.#fds.xdp, 0, XDP_COUNTERS.size);
-    return words[XDP_COUNTERS.byReason / 8 + reason]!;
+    return this.#readReasons()[reason]!;
   }
 
   /**
@@ -333,9 +332,7 @@ export class SteeringProgram implements Disposable {
    * nowhere else.
    */
   readXdpCounters(rules: RuleCounters): XdpCounters {
-    const words = this.#readPerCpu(this.#fds.xdp, 0, XDP_COUNTERS.size);
-    const first = XDP_COUNTERS.byReason / 8;
-    const byReason = [...words.subarray(first, first + REASON.COUNT)];
+    const byReason = [...this.#readReasons()];
     for (const [reason, field] of RULE_REASONS) {
       byReason[reason] = 0;
       for (let at = field; at < rules.length; at += RULE_COUNTER_FIELDS.length) byReason[reason] += rules[at]!;
@@ -372,16 +369,17 @@ export class SteeringProgram implements Disposable {
     }
   }
 
-  /** Sums one element of a per-CPU array of u64 over all CPUs. Exact to 2^53. */
-  #readPerCpu(fd: number, index: number, bytes: number): Float64Array {
-    const value = new Uint8Array(bytes * this.#cpus);
-    const result = lookupElement(fd, u32(index), value);
+  /** Packets that no rule decided, by reason, summed over all CPUs. Exact to 2^53. */
+  #readReasons(): Float64Array {
+    const value = new Uint8Array(XDP_COUNTERS.size * this.#cpus);
+    const result = lookupElement(this.#fds.xdp, u32(0), value);
     if (result < 0) throw syscallError("bpf_map_lookup_elem", -result, "read the XDP program's counters");
     const view = new DataView(value.buffer);
-    const sums = new Float64Array(bytes / 8);
-    for (let offset = 0; offset < value.byteLength; offset += 8) {
-      const word = (offset % bytes) / 8;
-      sums[word] = sums[word]! + Number(view.getBigUint64(offset, true));
+    const sums = new Float64Array(REASON.COUNT);
+    for (let at = XDP_COUNTERS.byReason; at < value.byteLength; at += XDP_COUNTERS.size) {
+      for (let reason = 0; reason < REASON.COUNT; reason++) {
+        sums[reason] = sums[reason]! + Number(view.getBigUint64(at + 8 * reason, true));
+      }
     }
     return sums;
   }
