@@ -14,7 +14,6 @@ import { isWithin, MAX_ADDRESS_LISTS, type OwnAddresses, parsePrefix, type Prefi
 import { ADDRESS_FLAG, ADDRESS_KEY, ADDRESS_SET, ADDRESSES, IPV4_PREFIX, IPV6_PREFIX, LIMIT } from "./layout.gen.ts";
 import type { SteeringProgram } from "./program.ts";
 
-const PAGE_BYTES = 4096;
 const OWN = 1n << BigInt(ADDRESS_SET.OWN);
 const MARTIAN = 1n << BigInt(ADDRESS_SET.MARTIAN);
 const ROOM = LIMIT.ADDRESSES / LIMIT.TABLES;
@@ -48,7 +47,7 @@ export class AddressTable implements Disposable {
 
   constructor(program: SteeringProgram) {
     this.#maps = program.addressMaps;
-    this.#memory = MappedMemory.shared(program.addressesFd, PAGE_BYTES, 0, "map addresses");
+    this.#memory = MappedMemory.shared(program.addressesFd, LIMIT.TABLES * ADDRESSES.size, 0, "map addresses");
     this.#bytes = new Uint8Array(this.#memory.view());
   }
 

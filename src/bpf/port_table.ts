@@ -28,8 +28,6 @@ import type { SteeringProgram } from "./program.ts";
 
 type ControlWord = "activeTable" | "generation";
 
-const PAGE_BYTES = 4096;
-
 /** Where ports are steered: what {@linkcode PortTable} does, and what tests do without a kernel. */
 export interface PortSteering extends AsyncDisposable {
   /**
@@ -79,7 +77,7 @@ export class PortTable implements PortSteering {
     this.#program = program;
     this.#own = own;
     this.#memory = MappedMemory.shared(program.portTableFd, LIMIT.TABLES * TABLE_BYTES, 0, "map port_to_queue_map");
-    this.#controlMemory = MappedMemory.shared(program.controlFd, PAGE_BYTES, 0, "map steering_control");
+    this.#controlMemory = MappedMemory.shared(program.controlFd, CONTROL.size, 0, "map steering_control");
     this.#moreMemory = MappedMemory.shared(program.moreEntriesFd, LIMIT.TABLES * MORE_BYTES, 0, "map more_entries");
     const deliveryBytes = LIMIT.TABLES * DELIVERY_BYTES;
     this.#deliveryMemory = MappedMemory.shared(program.deliveryPortsFd, deliveryBytes, 0, "map delivery_ports");

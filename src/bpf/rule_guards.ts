@@ -7,8 +7,7 @@ import { MappedMemory } from "../ffi/memory.ts";
 import type { PortMap } from "../steering/port_map.ts";
 import { GUARD_FLAG, LIMIT, RULE_GUARD } from "./layout.gen.ts";
 
-const PAGE_BYTES = 4096;
-const BYTES = Math.ceil(LIMIT.TABLES * LIMIT.RULE_SLOTS * RULE_GUARD.size / PAGE_BYTES) * PAGE_BYTES;
+const BYTES = LIMIT.TABLES * LIMIT.RULE_SLOTS * RULE_GUARD.size;
 
 export class RuleGuards implements Disposable {
   readonly #memory: MappedMemory;

@@ -12,7 +12,6 @@ import type { Sender, SenderReading } from "../steering/senders.ts";
 import { CONTROL, LIMIT, SENDER, SENDER_SET } from "./layout.gen.ts";
 import type { SteeringProgram } from "./program.ts";
 
-const PAGE_BYTES = 4096;
 const FIRST = new Uint8Array(4);
 const MAKE = "make room for counts of senders";
 
@@ -32,7 +31,7 @@ export class SenderSets implements Disposable {
       closeFd(this.#map);
       throw syscallError("bpf_map_update_elem", -result, MAKE);
     }
-    this.#control = MappedMemory.shared(program.controlFd, PAGE_BYTES, 0, "map steering_control");
+    this.#control = MappedMemory.shared(program.controlFd, CONTROL.size, 0, "map steering_control");
     this.#switch(1);
   }
 

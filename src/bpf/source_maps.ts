@@ -12,8 +12,6 @@ import type { Intervals } from "../steering/source_intervals.ts";
 import { IPV4_NODE, IPV6_NODE, LIMIT, SOURCE_TABLE } from "./layout.gen.ts";
 import { type PackedLines, packIpv4, packIpv6 } from "./source_lines.ts";
 
-const PAGE_BYTES = 4096;
-
 /** The maps of a program that hold the lists of sources. */
 export interface SourceMaps {
   /** Of the variable `source_tables`. */
@@ -39,7 +37,7 @@ export function writeSources(maps: SourceMaps, place: number, { ipv4, ipv6 }: Al
   const packed6 = ipv6.count === 0 ? undefined : packIpv6(ipv6);
   putLines(maps.ipv4Sources, "ipv4_sources", place, packed4, IPV4_NODE.size);
   putLines(maps.ipv6Sources, "ipv6_sources", place, packed6, IPV6_NODE.size);
-  using memory = MappedMemory.shared(maps.sources, PAGE_BYTES, 0, "map source_tables");
+  using memory = MappedMemory.shared(maps.sources, LIMIT.SOURCE_TABLES * SOURCE_TABLE.size, 0, "map source_tables");
   const view = new DataView(memory.view());
   const at = place * SOURCE_TABLE.size;
   view.setUint32(at + SOURCE_TABLE.ipv4Shift, packed4?.shift ?? 0, true);
@@ -68,8 +66,7 @@ function putLines(
   const fd = createInnerArray(name, lineBytes, packed.lines);
   if (fd < 0) throw syscallError("bpf_map_create", -fd, `make room for ${packed.bytes.length} bytes of lists`);
   try {
-    const length = Math.ceil(packed.bytes.length / PAGE_BYTES) * PAGE_BYTES;
-    using memory = MappedMemory.shared(fd, length, 0, `map ${name}`);
+    using memory = MappedMemory.shared(fd, packed.bytes.length, 0, `map ${name}`);
     new Uint8Array(memory.view()).set(packed.bytes);
     const result = updateElement(outer, keyOf(place), u32(fd));
     if (result < 0) throw syscallError("bpf_map_update_elem", -result, `put ${name} into its place`);

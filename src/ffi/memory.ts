@@ -31,7 +31,10 @@ export class MappedMemory implements Disposable {
     return new MappedMemory(mapMemory(length, flags, -1, 0, what), length);
   }
 
-  /** Pages of a file descriptor: an AF_XDP ring, or a BPF array with BPF_F_MMAPABLE. */
+  /**
+   * Memory of a file descriptor: an AF_XDP ring, or a BPF array with BPF_F_MMAPABLE. The kernel maps whole pages, of
+   * which this is a part.
+   */
   static shared(fd: number, length: number, offset: number, what: string): MappedMemory {
     return new MappedMemory(mapMemory(length, UAPI.MAP_SHARED | UAPI.MAP_POPULATE, fd, offset, what), length);
   }
