@@ -65,7 +65,6 @@ export class PortTable implements PortSteering {
   // Kept: memory that is touched for the first time costs more than all the rest of a change.
   readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
   readonly #more = new Uint8Array(MORE_BYTES);
-  readonly #deliveries = new Uint8Array(DELIVERY_BYTES);
   /** By half: bytes of further entries that are in use. */
   readonly #moreUsed = new Array<number>(LIMIT.TABLES).fill(0);
   /** By half: which lists of sources its rules mean. */
@@ -161,7 +160,8 @@ export class PortTable implements PortSteering {
 
   async prepare(ports: PortMap, generation: number, sources = 0): Promise<Change> {
     const idle = await this.#halves.idle();
-    const wanted = this.#wanted[idle]!; // not the mapping itself, which is the kernel's own memory and cannot differ from it
+    // Not the mapping itself, which is the kernel's own memory and cannot differ from it.
+    const wanted = this.#wanted[idle]!;
     const { lists, moreBytes } = packPorts(ports, wanted, this.#more);
     this.#addresses.write(idle, this.#own(), lists);
     this.#guards.write(idle, ports, this.limits.write(idle, ports));
@@ -170,8 +170,7 @@ export class PortTable implements PortSteering {
     const written = Math.max(moreBytes, this.#moreUsed[idle]!);
     new Uint8Array(this.#moreMemory.view()).set(this.#more.subarray(0, written), idle * MORE_BYTES);
     this.#moreUsed[idle] = moreBytes;
-    packDeliveries(ports, this.#deliveries);
-    new Uint8Array(this.#deliveryMemory.view()).set(this.#deliveries, idle * DELIVERY_BYTES);
+    packDeliveries(ports, new Uint8Array(this.#deliveryMemory.view(), idle * DELIVERY_BYTES, DELIVERY_BYTES));
     const kernel = readPortTable(this.#program.portTableFd, idle, this.#kernel);
     if (!equalBytes(wanted, kernel)) {
       const port = Math.floor(wanted.findIndex((byte, at) => byte !== kernel[at]) / PORT_ENTRY.size);
