@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { doubled } from "../steering/doubled.ts";
 import type { Intervals } from "../steering/source_intervals.ts";
 import { IPV4_NODE, IPV6_NODE, LIMIT, SOURCE_ENTRY } from "./layout.gen.ts";
 
@@ -171,11 +172,7 @@ class Ipv6Nodes {
   }
 
   #node(keys: readonly number[], values: readonly number[], base: number): number {
-    if (32 * (this.count + 1) > this.words.length) {
-      const before = this.words;
-      this.words = new Uint32Array(2 * before.length);
-      this.words.set(before);
-    }
+    if (32 * (this.count + 1) > this.words.length) this.words = doubled(this.words);
     const at = 32 * this.count;
     const last = Math.min(FAN, values.length - base) - 1;
     for (let place = 0; place < KEYS; place++) {

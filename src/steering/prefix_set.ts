@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { doubled } from "./doubled.ts";
 
 /** IPv4 prefixes are a number each: the first address times 64, and the length. */
 export const IPV4_KEY_STEP = 64;
@@ -32,21 +33,14 @@ export class PrefixSet {
   }
 
   addIpv4(start: number, bits: number): void {
-    if (this.#ipv4Count === this.#ipv4.length) {
-      const before = this.#ipv4;
-      this.#ipv4 = new Float64Array(2 * before.length);
-      this.#ipv4.set(before);
-    }
+    if (this.#ipv4Count === this.#ipv4.length) this.#ipv4 = doubled(this.#ipv4);
     this.#ipv4[this.#ipv4Count++] = start * IPV4_KEY_STEP + bits;
   }
 
   addIpv6(words: ArrayLike<number>, bits: number): void {
     if (this.#ipv6Count === this.#ipv6Bits.length) {
-      const [starts, lengths] = [this.#ipv6, this.#ipv6Bits];
-      this.#ipv6 = new Uint32Array(2 * starts.length);
-      this.#ipv6.set(starts);
-      this.#ipv6Bits = new Uint8Array(2 * lengths.length);
-      this.#ipv6Bits.set(lengths);
+      this.#ipv6 = doubled(this.#ipv6);
+      this.#ipv6Bits = doubled(this.#ipv6Bits);
     }
     const at = 4 * this.#ipv6Count;
     for (let word = 0; word < 4; word++) this.#ipv6[at + word] = words[word]!;

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { doubled } from "./doubled.ts";
 import { IPV4_KEY_STEP, type PrefixSet } from "./prefix_set.ts";
 
 /** Most policies at once. */
@@ -44,11 +45,7 @@ class Numbers {
   count = 0;
 
   push(value: number): void {
-    if (this.count === this.values.length) {
-      const before = this.values;
-      this.values = new Float64Array(2 * before.length);
-      this.values.set(before);
-    }
+    if (this.count === this.values.length) this.values = doubled(this.values);
     this.values[this.count++] = value;
   }
 
@@ -163,11 +160,8 @@ class Ipv6Events {
       return;
     }
     if (this.count === this.policies.length) {
-      const [before, policies] = [this.words, this.policies];
-      this.words = new Uint32Array(2 * before.length);
-      this.words.set(before);
-      this.policies = new Uint8Array(2 * policies.length);
-      this.policies.set(policies);
+      this.words = doubled(this.words);
+      this.policies = doubled(this.policies);
     }
     for (let word = 0; word < 4; word++) this.words[4 * this.count + word] = words[at + word]!;
     this.policies[this.count++] = policy;
