@@ -18,7 +18,7 @@ import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.
 import { type Addresses, commonAddress, MAX_ADDRESS_LISTS, textOf } from "../steering/addresses.ts";
 import { readAddresses } from "./addresses.ts";
 import { show } from "./wording.ts";
-import { type Finding, type Path, type Place, valueAt, type YamlFile } from "./yaml_file.ts";
+import { type Finding, listAt, type Path, type Place, valueAt, type YamlFile } from "./yaml_file.ts";
 
 /** What the checks across keys have found. */
 export interface CrossCheck {
@@ -52,11 +52,6 @@ type Report = (place: Place, message: string) => void;
 
 function at(value: unknown, ...path: (string | number)[]): unknown {
   return valueAt(value, path);
-}
-
-function listAt(value: unknown, ...path: (string | number)[]): readonly unknown[] {
-  const list = at(value, ...path);
-  return Array.isArray(list) ? list : [];
 }
 
 interface WorkerCount {

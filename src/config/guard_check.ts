@@ -8,7 +8,7 @@ import { isListName, listsIn } from "../steering/guard.ts";
 import { MAX_POLICIES } from "../steering/source_intervals.ts";
 import { readEntry } from "./guard.ts";
 import { expectWord, show } from "./wording.ts";
-import { type Path, type Place, valueAt, type YamlFile } from "./yaml_file.ts";
+import { listAt, type Path, type Place, valueAt, type YamlFile } from "./yaml_file.ts";
 
 type Report = (place: Place, message: string) => void;
 
@@ -23,7 +23,7 @@ class Lists {
   readonly byName = new Map<string, readonly Entry[]>();
 
   constructor(readonly file: YamlFile) {
-    for (const [index, list] of listAt(file.value, ["lists"]).entries()) {
+    for (const [index, list] of listAt(file.value, "lists").entries()) {
       const name = valueAt(list, ["name"]);
       if (typeof name === "string" && !this.byName.has(name)) {
         this.byName.set(name, entriesAt(file, ["lists", index, "entries"]));
@@ -53,11 +53,11 @@ class Lists {
 
 export function checkGuards(file: YamlFile, report: Report): void {
   const lists = new Lists(file);
-  const rules = listAt(file.value, ["steering"]).entries().map(([index]) => ["steering", index, "sources"] as Path);
+  const rules = listAt(file.value, "steering").entries().map(([index]) => ["steering", index, "sources"] as Path);
   const policies = [["guard"] as Path, ...rules].filter((path) => isMap(valueAt(file.value, path)));
   const places = [
     ...policies.flatMap((path) => [[...path, "allow"], [...path, "deny"]]),
-    ...listAt(file.value, ["lists"]).map((_, index) => ["lists", index, "entries"]),
+    ...listAt(file.value, "lists").map((_, index) => ["lists", index, "entries"]),
   ];
   for (const path of places) checkNames(file, lists, path, report);
   checkLists(file, report);
@@ -82,7 +82,7 @@ function checkNames(file: YamlFile, { byName }: Lists, path: Path, report: Repor
 }
 
 function checkLists(file: YamlFile, report: Report): void {
-  for (const [index, list] of listAt(file.value, ["lists"]).entries()) {
+  for (const [index, list] of listAt(file.value, "lists").entries()) {
     if (!isMap(list)) continue;
     if (["entries", "file", "url"].every((key) => valueAt(list, [key]) === undefined)) {
       report(file.place(["lists", index]), "list has nothing in it: expected entries, file or url");
@@ -135,15 +135,10 @@ function checkBoth(file: YamlFile, lists: Lists, path: Path, report: Report): vo
 
 /** Entries that can be read. */
 function entriesAt(file: YamlFile, path: Path): readonly Entry[] {
-  return listAt(file.value, path).flatMap((item, index): Entry[] => {
+  return listAt(file.value, ...path).flatMap((item, index): Entry[] => {
     const text = readEntry(item);
     return text === undefined ? [] : [{ text, path: [...path, index] }];
   });
-}
-
-function listAt(value: unknown, path: Path): readonly unknown[] {
-  const list = valueAt(value, path);
-  return Array.isArray(list) ? list : [];
 }
 
 function isMap(value: unknown): value is object {

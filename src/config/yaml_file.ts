@@ -312,6 +312,12 @@ export function valueAt(value: unknown, path: Path): unknown {
   return value;
 }
 
+/** The list at the end of a path; empty where there is none. */
+export function listAt(value: unknown, ...path: Path): readonly unknown[] {
+  const list = valueAt(value, path);
+  return Array.isArray(list) ? list : [];
+}
+
 const NOWHERE: Place = { start: 0, end: 0 };
 
 /** Undefined for what takes no room: the value of `key:` with nothing behind it. */
