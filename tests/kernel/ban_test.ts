@@ -5,22 +5,22 @@ import { testRun } from "../../src/ffi/libbpf.ts";
 import { formatAddress, parseAddress } from "../../src/packet/address.ts";
 import { parsePrefix } from "../../src/steering/addresses.ts";
 import type { Limit } from "../../src/steering/limit.ts";
-import { PORT_ACTION, type PortMap } from "../../src/steering/port_map.ts";
+import type { PortMap } from "../../src/steering/port_map.ts";
 import type { RuleGuard } from "../../src/steering/rule_guard.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import { MACS } from "./steer_frames.ts";
-import { VerdictRig } from "./verdict_rig.ts";
+import { portMap, VerdictRig } from "./verdict_rig.ts";
 
 const PORT = 53;
 
 /** A rule for each port from PORT on. */
 function guarded(...guards: readonly (Partial<RuleGuard> | undefined)[]): PortMap {
-  return guards.map((guard, index) => ({
-    ...{ first: PORT + index, last: PORT + index, addresses: "any", errors: false, dropsFragments: false, worker: 0 },
-    action: PORT_ACTION.pass,
-    rule: 1 + index,
-    ...guard === undefined ? {} : { guard: { name: `rule${index}`, policies: 0n, ...guard } },
-  }));
+  const rules = guards.map((guard, index) => {
+    const rule = { action: "pass", addresses: "any", rule: 1 + index } as const;
+    const guarded = guard === undefined ? {} : { guard: { name: `rule${index}`, policies: 0n, ...guard } };
+    return [PORT + index, { ...rule, ...guarded }] as const;
+  });
+  return portMap(Object.fromEntries(rules));
 }
 
 function frameFrom(address: string, port = PORT): Uint8Array<ArrayBuffer> {

@@ -6,12 +6,12 @@ import { Clock } from "../../src/ffi/clock.ts";
 import { MappedMemory } from "../../src/ffi/memory.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";
 import { byteCost, costsOf, type Limit, type Rates } from "../../src/steering/limit.ts";
-import { PORT_ACTION, type PortMap } from "../../src/steering/port_map.ts";
+import type { PortMap } from "../../src/steering/port_map.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import { BucketModel } from "../support/bucket_model.ts";
 import { MACS } from "./steer_frames.ts";
 import type { TestRunJob } from "./test_run_worker.ts";
-import { VerdictRig } from "./verdict_rig.ts";
+import { portMap, VerdictRig } from "./verdict_rig.ts";
 
 const PORT = 53;
 const RULE = 1;
@@ -26,12 +26,11 @@ function rates(packets: number | null, burst: number | null, more: Partial<Rates
 
 /** One rule with a limit, for each port from PORT on. */
 function limited(...limits: readonly Limit[]): PortMap {
-  return limits.map((limit, index) => ({
-    ...{ first: PORT + index, last: PORT + index, addresses: "own", errors: false, dropsFragments: false, worker: 0 },
-    action: PORT_ACTION.pass,
-    rule: RULE + index,
-    guard: { name: `rule${index}`, policies: 0n, limit },
-  }));
+  const rules = limits.map((limit, index) => {
+    const guard = { name: `rule${index}`, policies: 0n, limit };
+    return [PORT + index, { action: "pass", rule: RULE + index, guard }] as const;
+  });
+  return portMap(Object.fromEntries(rules));
 }
 
 /** A frame, and how to let it come from others. */
@@ -80,6 +79,15 @@ function now(): number {
 }
 
 const PASSED = 2;
+
+/** How many of so many packets are let in. */
+function admittedOf(rig: VerdictRig, frame: Uint8Array<ArrayBuffer>, packets: number): number {
+  let count = 0;
+  for (let packet = 0; packet < packets; packet++) {
+    if (testRun(rig.program.fd, { data: frame, repeat: 1 }) === PASSED) count++;
+  }
+  return count;
+}
 
 /** Runs frames, and asks the model about each. */
 class Judge {
@@ -172,13 +180,7 @@ Deno.test("a source is an address or a network of the lengths that a limit says,
   const perSource = rates(1, 3);
   const narrow: Limit = { ...UNLIMITED, perSource };
   await rig.put(limited(narrow, { ...narrow, ipv4Prefix: 24, ipv6Prefix: 48 }), 1);
-  const admitted = (frame: Uint8Array<ArrayBuffer>): number => {
-    let count = 0;
-    for (let packet = 0; packet < 5; packet++) {
-      if (testRun(rig.program.fd, { data: frame, repeat: 1 }) === PASSED) count++;
-    }
-    return count;
-  };
+  const admitted = (frame: Uint8Array<ArrayBuffer>): number => admittedOf(rig, frame, 5);
   const [host, net] = [new Sender(), new Sender({ port: PORT + 1 })];
   const hosts = [0x0a000001, 0x0a000002, 0x0a000101];
   assert.deepEqual(hosts.map((address) => admitted(host.from(address))), [3, 3, 3]);
@@ -205,13 +207,7 @@ Deno.test("what has been taken stays taken when rules change; a rule that comes 
   await using rig = await VerdictRig.load();
   const limit: Limit = { ...UNLIMITED, perSource: rates(1, 100), total: rates(1, 1000) };
   const { frame } = new Sender();
-  const admitted = (tries = 200): number => {
-    let count = 0;
-    for (let packet = 0; packet < tries; packet++) {
-      if (testRun(rig.program.fd, { data: frame, repeat: 1 }) === PASSED) count++;
-    }
-    return count;
-  };
+  const admitted = (tries = 200): number => admittedOf(rig, frame, tries);
   await rig.put(limited(limit), 1);
   assert.equal(admitted(60), 60);
   await rig.put(limited(limit, limit), 2);

@@ -13,13 +13,13 @@ import { portMap, VerdictRig } from "./verdict_rig.ts";
 
 const PORT = 53;
 
-function frameFrom(address: string, more: { first?: boolean } = {}): Uint8Array<ArrayBuffer> {
+function frameFrom(address: string, { port = PORT, first = false } = {}): Uint8Array<ArrayBuffer> {
   const isIpv6 = address.includes(":");
   return buildFrame({
     source: { mac: MACS.from, address, port: 40_000 },
-    destination: { mac: MACS.to, address: isIpv6 ? "2001:db8::2" : "192.0.2.2", port: PORT },
+    destination: { mac: MACS.to, address: isIpv6 ? "2001:db8::2" : "192.0.2.2", port },
     payload: new Uint8Array(20),
-    ...more.first && !isIpv6 ? { ipv4Fragment: { offset: 0, more: true } } : {},
+    ...first && !isIpv6 ? { ipv4Fragment: { offset: 0, more: true } } : {},
   }).bytes;
 }
 
@@ -49,6 +49,10 @@ function isDenied({ allow, deny }: Lists, address: string): boolean {
   return allowed < 0 && denied < 0 ? allow.length > 0 : denied >= allowed;
 }
 
+function writeTo(rig: VerdictRig, place: number, policies: readonly SourcePolicy[]): void {
+  writeSources(rig.program.sourceMaps, place, { ipv4: ipv4Intervals(policies), ipv6: ipv6Intervals(policies) });
+}
+
 /** Puts these in force for a rule each, on ports from PORT on, and the global guard for the last. */
 async function put(
   rig: VerdictRig,
@@ -57,7 +61,7 @@ async function put(
   turn: number,
 ): Promise<void> {
   const place = turn & 1;
-  writeSources(rig.program.sourceMaps, place, { ipv4: ipv4Intervals(policies), ipv6: ipv6Intervals(policies) });
+  writeTo(rig, place, policies);
   const rules = masks.map((policies, index) =>
     [PORT + index, { action: "pass", rule: index + 1, guard: { name: "r", policies }, dropsFragments: true }] as const
   );
@@ -179,13 +183,9 @@ Deno.test("each rule has the policies that it has, and what it drops is counted 
   const policies = Array.from({ length: 64 }, (_, index) => denying(`10.${index}.0.0/16`));
   await put(rig, policies, [1n << 0n, 1n << 40n | 1n << 63n, 0n], 1);
   const counts = (slot: number): number => rig.program.readRuleCounters(slot)[RULE_PACKETS.denied]!;
-  const frame = (address: string, port: number): Uint8Array<ArrayBuffer> =>
-    buildFrame({
-      source: { mac: MACS.from, address, port: 40_000 },
-      destination: { mac: MACS.to, address: "192.0.2.2", port },
-      payload: new Uint8Array(20),
-    }).bytes;
-  const verdicts = [0, 1, 40, 63].map((net) => [0, 1, 2].map((rule) => rig.run(frame(`10.${net}.0.1`, PORT + rule))));
+  const verdicts = [0, 1, 40, 63].map((net) =>
+    [0, 1, 2].map((rule) => rig.run(frameFrom(`10.${net}.0.1`, { port: PORT + rule })))
+  );
   assert.deepEqual(verdicts, [
     ["DENIED", "RULE_PASS", "RULE_PASS"],
     ["RULE_PASS", "RULE_PASS", "RULE_PASS"],
@@ -204,15 +204,11 @@ Deno.test("a first fragment from a denied source is dropped as its packets are, 
 
 Deno.test("lists change without the rules, and rules without the lists", async () => {
   await using rig = await VerdictRig.load();
-  const write = (place: number, deny: string): void => {
-    const policies = [policyOf({ allow: [], deny: [deny] })];
-    writeSources(rig.program.sourceMaps, place, { ipv4: ipv4Intervals(policies), ipv6: ipv6Intervals(policies) });
-  };
   const run = (...addresses: string[]): string[] => addresses.map((address) => rig.run(frameFrom(address)));
   const both = ["10.1.0.1", "10.2.0.1"] as const;
   await put(rig, [policyOf({ allow: [], deny: ["10.1.0.0/16"] })], [1n], 2);
   assert.deepEqual(run(...both), ["DENIED", "RULE_PASS"]);
-  write(1, "10.2.0.0/16");
+  writeTo(rig, 1, [policyOf({ allow: [], deny: ["10.2.0.0/16"] })]);
   assert.deepEqual(run(...both), ["DENIED", "RULE_PASS"], "not before they are used");
   rig.table.useSources(1);
   assert.deepEqual(run(...both), ["RULE_PASS", "DENIED"]);
