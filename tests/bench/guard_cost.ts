@@ -2,18 +2,7 @@
 import { BanTable } from "../../src/bpf/ban_table.ts";
 import { PortTable } from "../../src/bpf/port_table.ts";
 import { SteeringProgram } from "../../src/bpf/program.ts";
-import {
-  closeObject,
-  findMap,
-  loadObject,
-  mapFd,
-  programFd,
-  setInitialValue,
-  setMaxEntries,
-  testRun,
-  u32,
-  updateElement,
-} from "../../src/ffi/libbpf.ts";
+import { testRun } from "../../src/ffi/libbpf.ts";
 import { parseAddress, parseMac } from "../../src/packet/address.ts";
 import { compilePortMap } from "../../src/steering/compile.ts";
 import type { Limit } from "../../src/steering/limit.ts";
@@ -21,42 +10,18 @@ import type { Rule } from "../../src/steering/rule.ts";
 import type { RuleBans } from "../../src/steering/rule_guard.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import type { Effort, Report, Result } from "./results.ts";
-import { BUILD, PORT } from "./rig.ts";
+import { PORT } from "./rig.ts";
+import { VariedSource } from "./varied_source.ts";
 
 const MAC = "02:00:00:00:00:02";
-const FIRST = 0x0a010000;
-const SOURCES = 100_000;
-const STRIDE = 38_197;
+const SOURCES = { first: 0x0a010000, count: 100_000, stride: 38_197 } as const;
 const PACKETS = 1_000_000;
 const BANS = 10_000;
 
-/** A program that varies the source and calls another. */
-class Varied implements Disposable {
-  private constructor(
-    private readonly handle: Awaited<ReturnType<typeof loadObject>>,
-    readonly program: number,
-  ) {}
-
-  static async load(next: number, lookUp: boolean): Promise<Varied> {
-    const object = await Deno.readFile(`${BUILD}/vary_source.bpf.o`);
-    const parameters = new Uint8Array(new Uint32Array([FIRST, SOURCES, STRIDE, lookUp ? 1 : 0, 1, 0]).buffer);
-    const handle = await loadObject(object, (object) => {
-      setInitialValue(findMap(object, ".rodata"), parameters);
-      setMaxEntries(findMap(object, "sources"), SOURCES);
-    });
-    if (updateElement(mapFd(findMap(handle, "next")), u32(0), u32(next)) < 0) throw new Error("no tail call");
-    const key = new Uint8Array(4);
-    const sources = mapFd(findMap(handle, "sources"));
-    for (let source = 0; lookUp && source < SOURCES; source++) {
-      new DataView(key.buffer).setUint32(0, FIRST + source);
-      updateElement(sources, key, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]));
-    }
-    return new Varied(handle, programFd(handle, "vary_source"));
-  }
-
-  [Symbol.dispose](): void {
-    closeObject(this.handle);
-  }
+function addressOf(source: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, SOURCES.first + source);
+  return bytes;
 }
 
 interface Guarded {
@@ -78,8 +43,8 @@ export async function guardCost({ rounds }: Effort, report: Report): Promise<Res
   for (let ban = 0; ban < BANS; ban++) {
     bans.add({ scope: 0, prefix: { address: new Uint8Array([203, ban >> 8, ban & 255, 7]), bits: 32 } });
   }
-  using plain = await Varied.load(program.fd, false);
-  using looking = await Varied.load(program.fd, true);
+  using plain = await VariedSource.load(program.fd, SOURCES);
+  using looking = await VariedSource.load(program.fd, SOURCES, addressOf);
   const rates = { packets: 1, burst: 3600, bytes: null, burstBytes: null };
   const total = { packets: 100_000_000, burst: null, bytes: null, burstBytes: null };
   const limit: Limit = { perSource: rates, total: null, ipv4Prefix: 32, ipv6Prefix: 64, ban: null, mode: "enforce" };
@@ -101,7 +66,7 @@ export async function guardCost({ rounds }: Effort, report: Report): Promise<Res
       const ports = compilePortMap([rule], [1], () => 0n, () => guarded.bans);
       (await table.prepare(ports, round + 1)).flip();
       const { program: varied } = guarded.lookUp === true ? looking : plain;
-      testRun(varied, { data: frame, repeat: 2 * SOURCES });
+      testRun(varied, { data: frame, repeat: 2 * SOURCES.count });
       const start = performance.now();
       testRun(varied, { data: frame, repeat: PACKETS });
       // The CPU may have come from a rest before the first.
@@ -110,7 +75,7 @@ export async function guardCost({ rounds }: Effort, report: Report): Promise<Res
     report(`guard cost, round ${round} of ${rounds}`);
   }
   return Object.entries(values).map(([subject, times]): Result => ({
-    workload: `XDP program alone, drop, ${SOURCES.toLocaleString("en")} sources in turn`,
+    workload: `XDP program alone, drop, ${SOURCES.count.toLocaleString("en")} sources in turn`,
     subject,
     unit: "ns",
     better: "lower",

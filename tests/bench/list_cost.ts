@@ -3,18 +3,7 @@ import process from "node:process";
 import { PortTable } from "../../src/bpf/port_table.ts";
 import { SteeringProgram } from "../../src/bpf/program.ts";
 import { writeSources } from "../../src/bpf/source_maps.ts";
-import {
-  closeObject,
-  findMap,
-  loadObject,
-  mapFd,
-  programFd,
-  setInitialValue,
-  setMaxEntries,
-  testRun,
-  u32,
-  updateElement,
-} from "../../src/ffi/libbpf.ts";
+import { testRun } from "../../src/ffi/libbpf.ts";
 import { parseAddress, parseMac } from "../../src/packet/address.ts";
 import { compilePortMap } from "../../src/steering/compile.ts";
 import { PrefixSet, readPrefixLines } from "../../src/steering/prefix_set.ts";
@@ -22,7 +11,8 @@ import type { Rule } from "../../src/steering/rule.ts";
 import { ipv4Intervals, ipv6Intervals } from "../../src/steering/source_intervals.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import type { Effort, Report, Result } from "./results.ts";
-import { BUILD, PORT } from "./rig.ts";
+import { PORT } from "./rig.ts";
+import { VariedSource } from "./varied_source.ts";
 
 const MAC = "02:00:00:00:00:02";
 /** By which numbers become addresses all over the space. */
@@ -59,29 +49,6 @@ function textOf(family: Family, count: number): string {
   }).join("\n");
 }
 
-class Varied implements Disposable {
-  private constructor(private readonly handle: Awaited<ReturnType<typeof loadObject>>, readonly program: number) {}
-
-  static async load(next: number, family: Family, lookUp: boolean): Promise<Varied> {
-    const { count, stride } = FAMILIES[family];
-    const object = await Deno.readFile(`${BUILD}/vary_source.bpf.o`);
-    const words = [0, count, stride, lookUp ? 1 : 0, SPREAD, family === "IPv6" ? 1 : 0];
-    const handle = await loadObject(object, (object) => {
-      setInitialValue(findMap(object, ".rodata"), new Uint8Array(new Uint32Array(words).buffer));
-      setMaxEntries(findMap(object, family === "IPv4" ? "sources" : "ipv6_sources"), count);
-    });
-    if (updateElement(mapFd(findMap(handle, "next")), u32(0), u32(next)) < 0) throw new Error("no tail call");
-    const map = mapFd(findMap(handle, family === "IPv4" ? "sources" : "ipv6_sources"));
-    const one = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
-    for (let number = 0; lookUp && number < count; number++) updateElement(map, addressOf(family, number), one);
-    return new Varied(handle, programFd(handle, "vary_source"));
-  }
-
-  [Symbol.dispose](): void {
-    closeObject(this.handle);
-  }
-}
-
 /** CPU time of this process, milliseconds: what others do on the machine is not in it. */
 function cpuMs(): number {
   const { user, system } = process.cpuUsage();
@@ -95,7 +62,7 @@ export async function listCost(effort: Effort, report: Report): Promise<Result[]
 }
 
 async function costOf(family: Family, { rounds }: Effort, report: Report): Promise<Result[]> {
-  const { count, from, to } = FAMILIES[family];
+  const { count, stride, from, to } = FAMILIES[family];
   const frame = buildFrame({
     source: { mac: "02:00:00:00:00:01", address: from, port: 4000 },
     destination: { mac: MAC, address: to, port: PORT },
@@ -116,8 +83,9 @@ async function costOf(family: Family, { rounds }: Effort, report: Report): Promi
     writeSources(program.sourceMaps, 0, { ipv4: ipv4Intervals(policies), ipv6: ipv6Intervals(policies) });
     loads.push(cpuMs() - start);
   }
-  using plain = await Varied.load(program.fd, family, false);
-  using looking = await Varied.load(program.fd, family, true);
+  const sources = { count, stride, spread: SPREAD, isIpv6: family === "IPv6" };
+  using plain = await VariedSource.load(program.fd, sources);
+  using looking = await VariedSource.load(program.fd, sources, (number) => addressOf(family, number));
   const none = "no guard";
   const subjects = {
     [none]: { policies: 0n, varied: plain },
