@@ -134,26 +134,25 @@ static __always_inline bool has_address(const struct steer_port_entry *entry, __
 	return entry->addresses == STEER_ADDRESS_SET_ANY || mask >> entry->addresses & 1;
 }
 
-/* The further entry of a port for an address with this mask: its index, 0 for none. */
-static __noinline __u32 further_entry(__u32 table, __u32 next, __u64 mask)
-{
-	for (int i = 0; i < 64 && next; i++) {
-		__u64 at = (__u64)table * STEER_MORE_ENTRIES + next;
-
-		SHOW_BOUND(at, STEER_TABLES * STEER_MORE_ENTRIES - 1);
-		if (has_address(&more_entries[at], mask))
-			return next;
-		next = more_entries[at].next;
-	}
-	return 0;
-}
-
 static __always_inline const struct steer_port_entry *more_entry(__u32 table, __u32 index)
 {
 	__u64 at = (__u64)table * STEER_MORE_ENTRIES + index;
 
 	SHOW_BOUND(at, STEER_TABLES * STEER_MORE_ENTRIES - 1);
 	return &more_entries[at];
+}
+
+/* The further entry of a port for an address with this mask: its index, 0 for none. */
+static __noinline __u32 further_entry(__u32 table, __u32 next, __u64 mask)
+{
+	for (int i = 0; i < 64 && next; i++) {
+		const struct steer_port_entry *entry = more_entry(table, next);
+
+		if (has_address(entry, mask))
+			return next;
+		next = entry->next;
+	}
+	return 0;
 }
 
 /*

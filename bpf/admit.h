@@ -63,6 +63,17 @@ __noinline int takes_options(struct xdp_md *ctx, __u32 options_at, __u32 bytes)
 	return true;
 }
 
+/* The entry of a port for an address with this mask. @returns As admit(). */
+static __always_inline __u32 admit_mask(__u32 table, const struct steer_port_entry *entry, __u64 mask)
+{
+	__u32 index;
+
+	if (has_address(entry, mask))
+		return 0;
+	index = entry->next ? further_entry(table, entry->next, mask) : 0;
+	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
+}
+
 /*
  * Whether a kernel socket on this port would get the packet, and the rule of the port that has its destination address.
  *
@@ -73,7 +84,6 @@ static __noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 addres
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
 	const struct steer_port_entry *entry = entry_of(table, port);
-	__u32 index;
 	__u64 mask;
 
 	if (data + sizeof(struct ethhdr) > data_end)
@@ -108,10 +118,7 @@ static __noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 addres
 		if (device.flags & STEER_DEVICE_FLAG_LOOPBACK && !(to[0] | to[1] | to[2]) && to[3] == bpf_htonl(1))
 			mask |= 1 << STEER_ADDRESS_SET_OWN;
 	}
-	if (has_address(entry, mask))
-		return 0;
-	index = entry->next ? further_entry(table, entry->next, mask) : 0;
-	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
+	return admit_mask(table, entry, mask);
 }
 
 /* The entry that admit() found. */
@@ -123,14 +130,7 @@ static __always_inline const struct steer_port_entry *admitted_entry(__u32 table
 /* An IPv4 destination address that is not the first entry's by what is inline. @returns As admit(). */
 static __noinline __u32 admit_elsewhere(__u32 table, __u32 port, __be32 address)
 {
-	const struct steer_port_entry *entry = entry_of(table, port);
-	__u64 mask = ipv4_mask(table, address);
-	__u32 index;
-
-	if (has_address(entry, mask))
-		return 0;
-	index = entry->next ? further_entry(table, entry->next, mask) : 0;
-	return index ? index : NOT_ADMITTED(STEER_REASON_OTHER_ADDRESS);
+	return admit_mask(table, entry_of(table, port), ipv4_mask(table, address));
 }
 
 #endif
