@@ -80,12 +80,13 @@ __noinline __u32 guard(struct xdp_md *ctx, __u32 address_at, __u32 address_words
 	const struct steer_rule_guard *record = rule_guard_of(table, rule);
 	int over;
 
-	if (record->policies && is_denied(ctx, address_at, address_words, READ_ONCE_U32(steering_control.source_table[table & 1]),
-					  record->policies))
+	if (record->policies &&
+	    is_denied(ctx, address_at, address_words, READ_ONCE_U32(steering_control.source_table[table & 1]),
+		      record->policies))
 		return count_guarded(rule, STEER_REASON_DENIED, 0, false);
 	if ((record->flags & STEER_GUARD_FLAG_BANS || record->bans) &&
-	    is_banned(ctx, address_at | (address_words == 8 ? IS_IPV6 : 0), table, record->flags & STEER_GUARD_FLAG_BANS,
-		      record->bans))
+	    is_banned(ctx, address_at | (address_words == 8 ? IS_IPV6 : 0), table,
+		      record->flags & STEER_GUARD_FLAG_BANS, record->bans))
 		return count_guarded(rule, STEER_REASON_BANNED, 0, false);
 	over = record->limit ? over_limit(ctx, address_at, address_words, table, record->limit) : WITHIN_LIMIT;
 	if (over != WITHIN_LIMIT)

@@ -66,7 +66,8 @@ struct {
 
 static __always_inline __u32 halves(__u64 word)
 {
-	return (__u32)(word & 0xffff) + (__u32)(word >> 16 & 0xffff) + (__u32)(word >> 32 & 0xffff) + (__u32)(word >> 48);
+	return (__u32)(word & 0xffff) + (__u32)(word >> 16 & 0xffff) + (__u32)(word >> 32 & 0xffff) +
+	       (__u32)(word >> 48);
 }
 
 static __always_inline __be16 checksum(__u32 sum)

@@ -111,7 +111,8 @@ function refuseOccupied(ifindex: number, interfaceName: string): void {
         ? `stop the program that attached it or, if nothing needs it, remove it: ${
           removeCommand(interfaceName, attachment)
         }`
-        : `a process holds it by link ${link}; who, and how to end it, says: xdpsteer detach --interface ${interfaceName}`,
+        : `a process holds it by link ${link}; who, and how to end it, says: ` +
+          `xdpsteer detach --interface ${interfaceName}`,
     },
   );
 }
