@@ -36,7 +36,7 @@ function entries(key: string): z.ZodDefault<z.ZodArray<typeof entry>> {
 
 const WHO = "prefixes, addresses and names of lists";
 
-function sources(noun: string): ReturnType<typeof map> {
+function sources(noun: string): z.ZodType<Sources> {
   return map(noun, {
     allow: entries("allow").describe(`Sources that are let in: ${WHO}. With any, all others are kept out.`)
       .meta({ examples: [["192.0.2.0/24", "customers"]] }),
@@ -46,13 +46,12 @@ function sources(noun: string): ReturnType<typeof map> {
 }
 
 /** Schema of the value of `sources:` in a rule. */
-export const sourcesSchema = (sources("sources") as unknown as z.ZodType<Sources>).optional()
-  .describe(
-    "Who may send to this rule, besides what guard says. Of the prefixes that have an address, the longest decides.",
-  );
+export const sourcesSchema = sources("sources").optional().describe(
+  "Who may send to this rule, besides what guard says. Of the prefixes that have an address, the longest decides.",
+);
 
 /** Schema of the section `guard:`. */
-export const guardSection: z.ZodType<Sources> = section(sources("guard") as unknown as z.ZodType<Sources>, {})
+export const guardSection: z.ZodType<Sources> = section(sources("guard"), {})
   .describe("Who may send to any rule. Of the prefixes that have an address, the longest decides.") as never;
 
 const PATH = "an absolute path";
