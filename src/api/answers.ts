@@ -58,3 +58,27 @@ export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
 }
 
 const CLOSE = { connection: "close" };
+
+/**
+ * Reads a body that is a JSON object.
+ *
+ * @param keys What it may have.
+ * @throws {HttpError} 400 for anything else.
+ */
+export function readObject(bytes: Uint8Array, keys: readonly string[]): Readonly<Record<string, unknown>> {
+  let body: unknown;
+  try {
+    body = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new HttpError(400, `the body is not JSON: ${error.message}`);
+    throw error;
+  }
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new HttpError(400, `the body is no JSON object: expected one with ${keys.join(", ")}`);
+  }
+  const unknown = Object.keys(body).find((key) => !keys.includes(key));
+  if (unknown !== undefined) {
+    throw new HttpError(400, `unknown key ${JSON.stringify(unknown)}: expected ${keys.join(", ")}`);
+  }
+  return body as Readonly<Record<string, unknown>>;
+}

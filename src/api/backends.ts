@@ -7,7 +7,7 @@ import { HOLD_ACTIONS, type HoldAction, type HoldOrder } from "../backends/holds
 import type { BackendStatus } from "../backends/status.ts";
 import { readBackend } from "../config/backend.ts";
 import { drainRules } from "../config/drain.ts";
-import { HttpError } from "./answers.ts";
+import { HttpError, readObject } from "./answers.ts";
 import { conditionsOf, ofGeneration } from "./conditions.ts";
 import type { Answer, Question } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
@@ -57,22 +57,8 @@ export async function act(
 
 const KEYS = ["backend", "action", "to", "save"];
 
-function readOrder({ body: bytes }: Question): HoldOrder & { readonly save: boolean } {
-  let body: unknown;
-  try {
-    body = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new HttpError(400, `the body is not JSON: ${error.message}`);
-    throw error;
-  }
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new HttpError(400, `the body is no JSON object: expected one with ${KEYS.join(", ")}`);
-  }
-  const unknown = Object.keys(body).find((key) => !KEYS.includes(key));
-  if (unknown !== undefined) {
-    throw new HttpError(400, `unknown key ${JSON.stringify(unknown)}: expected ${KEYS.join(", ")}`);
-  }
-  const { backend, action, to, save = false } = body as Readonly<Record<string, unknown>>;
+function readOrder({ body }: Question): HoldOrder & { readonly save: boolean } {
+  const { backend, action, to, save = false } = readObject(body, KEYS);
   if (typeof save !== "boolean") throw new HttpError(400, 'the value of "save" is not true or false');
   if (!HOLD_ACTIONS.includes(action as HoldAction)) {
     throw new HttpError(400, `action ${JSON.stringify(action)} is not known: expected ${HOLD_ACTIONS.join(", ")}`);

@@ -6,7 +6,7 @@
 import type { Ban } from "../guard/bans.ts";
 import { readDuration } from "../config/limit.ts";
 import { hasControls } from "../text.ts";
-import { HttpError, json } from "./answers.ts";
+import { HttpError, json, readObject } from "./answers.ts";
 import type { Answer, Question } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
 
@@ -22,11 +22,7 @@ export function list({ appliance }: HttpOptions): Answer {
 
 /** POST `{ prefix, for?, rule?, reason?, by?, force? }`: bans a prefix, or changes its ban. */
 export async function add({ appliance }: HttpOptions, _query: URLSearchParams, question: Question): Promise<Answer> {
-  const body = readObject(question);
-  const unknown = Object.keys(body).find((key) => !KEYS.includes(key));
-  if (unknown !== undefined) {
-    throw new HttpError(400, `unknown key ${JSON.stringify(unknown)}: expected ${KEYS.join(", ")}`);
-  }
+  const body = readObject(question.body, KEYS);
   const { force = false } = body;
   if (typeof force !== "boolean") throw new HttpError(400, 'the value of "force" is not true or false');
   const ban: Ban = await appliance.bans.add({
@@ -51,18 +47,6 @@ export async function remove({ appliance }: HttpOptions, query: URLSearchParams)
   const prefix = textOf(fields, "prefix") ?? missing("prefix");
   const ban = await appliance.bans.remove(prefix, textOf(fields, "rule"), textOf(fields, "by") ?? SOMEBODY);
   return json({ ban });
-}
-
-function readObject({ body: bytes }: Question): Readonly<Record<string, unknown>> {
-  let body: unknown;
-  try {
-    body = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new HttpError(400, `the body is not JSON: ${error.message}`);
-    throw error;
-  }
-  if (typeof body === "object" && body !== null && !Array.isArray(body)) return body as Record<string, unknown>;
-  throw new HttpError(400, `the body is no JSON object: expected one with ${KEYS.join(", ")}`);
 }
 
 function missing(key: string): never {

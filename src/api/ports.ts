@@ -7,7 +7,7 @@ import { listPorts, type PortsOrder, readOrder, readPortList, setPorts, unsetPor
 import { without } from "../steering/port_set.ts";
 import type { PortRange } from "../steering/rule.ts";
 import type { Conditions, Reloaded } from "../appliance/reload_types.ts";
-import { HttpError } from "./answers.ts";
+import { HttpError, readObject } from "./answers.ts";
 import { conditionsOf, ofGeneration, readSwitch } from "./conditions.ts";
 import type { Answer, Question } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
@@ -73,22 +73,8 @@ function changed(applied: Reloaded, save: boolean, { dryRun = false }: Condition
 
 const KEYS = ["ports", "addresses", "worker", "action", "to", "rule", "save"];
 
-function readOrderBody({ body: bytes }: Question): PortsOrder & { readonly save: boolean } {
-  let body: unknown;
-  try {
-    body = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new HttpError(400, `the body is not JSON: ${error.message}`);
-    throw error;
-  }
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new HttpError(400, `the body is no JSON object: expected one with ${KEYS.join(", ")}`);
-  }
-  const unknown = Object.keys(body).filter((key) => !KEYS.includes(key));
-  if (unknown.length > 0) {
-    throw new HttpError(400, `unknown key ${JSON.stringify(unknown[0])}: expected ${KEYS.join(", ")}`);
-  }
-  const { save = false, ...order } = body as PortsOrder & { readonly save?: unknown };
+function readOrderBody({ body }: Question): PortsOrder & { readonly save: boolean } {
+  const { save = false, ...order } = readObject(body, KEYS);
   if (typeof save !== "boolean") throw new HttpError(400, 'the value of "save" is not true or false');
   return { ...order, save };
 }
