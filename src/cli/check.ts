@@ -5,7 +5,7 @@
  */
 import { lostBackends } from "../backends/configured_ways.ts";
 import { readFirstConfig, readStandardInput } from "../config/load.ts";
-import { parseConfig, writeConfig } from "../config/parse.ts";
+import { parseFile, writeConfig } from "../config/parse.ts";
 import type { Config } from "../config/schema.ts";
 import { configWarnings, type Obstacle } from "../config/warnings.ts";
 import { interfaceObstacles } from "../host/found_interfaces.ts";
@@ -45,11 +45,12 @@ export async function check(
   const path = given ?? option ?? fallback;
   const content = path === STANDARD_INPUT ? readStandardInput() : readFirstConfig(path);
   const file = path === STANDARD_INPUT ? "standard input" : path;
-  const config = parseConfig(content, { file, cpuCount: navigator.hardwareConcurrency });
+  const parsed = parseFile(content, { file, cpuCount: navigator.hardwareConcurrency });
+  const { config } = parsed;
   const obstacles = interfaceObstacles(config.interfaces);
   // On another machine, where it has no interfaces, the ways to backends say nothing.
   const losses = obstacles.length > 0 ? [] : lossesOf(config);
-  for (const warning of configWarnings(content, config, obstacles, losses)) {
+  for (const warning of configWarnings(parsed, obstacles, losses)) {
     printError(`warning: ${formatProblem(file, warning)}`);
   }
   if (json && !probe) return print(writeConfig(config));

@@ -4,7 +4,7 @@
  * @module
  */
 import { ConfigError, type ConfigProblem, formatProblem } from "../errors.ts";
-import { parseConfig, type ParseOptions } from "./parse.ts";
+import { parseFile, type ParseOptions } from "./parse.ts";
 import type { Config } from "./schema.ts";
 import { liveWarnings } from "./warnings.ts";
 
@@ -27,9 +27,9 @@ export type CheckResult = Checked | { readonly problems: readonly ConfigProblem[
 
 /** @throws {ConfigError} with all that is wrong with it. */
 export function checkConfig(content: Uint8Array, options: ParseOptions): Checked {
-  const config = parseConfig(content, options);
-  const warnings = liveWarnings(content, config).map((warning) => formatProblem(options.file, warning));
-  return { config, warnings };
+  const parsed = parseFile(content, options);
+  const warnings = liveWarnings(parsed).map((warning) => formatProblem(options.file, warning));
+  return { config: parsed.config, warnings };
 }
 
 /** Says that it is there, takes one order, and answers it. */

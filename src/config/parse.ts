@@ -20,6 +20,17 @@ export interface ParseOptions {
   cpuCount: number;
 }
 
+/** A configuration, and the file that knows where each of its values stands. */
+export interface ParsedConfig {
+  readonly config: Config;
+  readonly file: YamlFile;
+}
+
+/** As {@linkcode parseFile}, for who only wants what it holds. @throws {ConfigError} */
+export function parseConfig(text: string | Uint8Array, options: ParseOptions): Config {
+  return parseFile(text, options).config;
+}
+
 /**
  * Parses and checks a configuration.
  *
@@ -27,14 +38,14 @@ export interface ParseOptions {
  *
  * @throws {ConfigError} with every problem found, in the order of the file, each with line, column and snippet.
  */
-export function parseConfig(text: string | Uint8Array, options: ParseOptions): Config {
+export function parseFile(text: string | Uint8Array, options: ParseOptions): ParsedConfig {
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   const fault = bytes.length > MAX_FILE_SIZE ? tooLarge(bytes.length) : findBinary(bytes);
   if (fault !== undefined) throw new ConfigError(options.file, [fault]);
   return parseText(new TextDecoder().decode(bytes), options);
 }
 
-function parseText(source: string, options: ParseOptions): Config {
+function parseText(source: string, options: ParseOptions): ParsedConfig {
   const file = new YamlFile(source);
   if (file.value === null && file.findings.length === 0) {
     const message = "the file is empty: expected a map with version, interfaces and steering";
@@ -51,8 +62,8 @@ function parseText(source: string, options: ParseOptions): Config {
     const content = [...schemaFindings(file, schema.error?.issues ?? []), ...cross.findings];
     findings = [...findings, ...content.filter(({ end }) => end < file.brokenAt)];
   }
-  if (findings.length === 0 && config !== undefined) return config;
-  throw new ConfigError(options.file, toProblems(source, file, findings));
+  if (findings.length === 0 && config !== undefined) return { config, file };
+  throw new ConfigError(options.file, toProblems(file, findings));
 }
 
 function findBinary(bytes: Uint8Array): ConfigProblem | undefined {
@@ -132,7 +143,7 @@ export function checkRules(rules: readonly unknown[], config: Config): readonly 
 
 function recheckText(text: string, { workers }: Config): Config {
   try {
-    return parseText(text, { file: "", cpuCount: workers.count }); // JSON is YAML
+    return parseText(text, { file: "", cpuCount: workers.count }).config; // JSON is YAML
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new SteerError(error.problems.map(({ message }) => message).join("\n"));

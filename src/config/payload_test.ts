@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { payloadBytes } from "../steering/payload.ts";
-import { parseConfig, writeConfig } from "./parse.ts";
+import { parseConfig, parseFile, writeConfig } from "./parse.ts";
 import { complaints, HEAD } from "./testing.ts";
 import { configWarnings } from "./warnings.ts";
 
@@ -77,8 +77,7 @@ Deno.test("a payload is each of the bytes that its hex or base64 says, and is wr
 
 const warningsOf = (send: string): string[] => {
   const text = textOf(send);
-  const config = parseConfig(text, { file: "steering.yaml", cpuCount: 1 });
-  return configWarnings(new TextEncoder().encode(text), config).map(({ line, column, message }) =>
+  return configWarnings(parseFile(text, { file: "steering.yaml", cpuCount: 1 })).map(({ line, column, message }) =>
     `${line}:${column} ${message}`
   );
 };

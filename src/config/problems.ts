@@ -30,7 +30,7 @@ export function tooLarge(size: number): ConfigProblem {
 }
 
 /** Sorts findings by place, drops repetitions, and draws the snippets. */
-export function toProblems(text: string, file: YamlFile, findings: readonly Finding[]): ConfigProblem[] {
+export function toProblems(file: YamlFile, findings: readonly Finding[]): ConfigProblem[] {
   const distinct = new Map<string, Finding>();
   for (const finding of findings.toSorted((one, other) => one.start - other.start)) {
     const id = `${finding.start} ${finding.message}`;
@@ -38,7 +38,7 @@ export function toProblems(text: string, file: YamlFile, findings: readonly Find
   }
   const problems = [...distinct.values()].slice(0, MAX_LISTED).map(({ start, message }) => {
     const { line, column } = file.position(start);
-    return { line, column, message, snippet: drawSnippet(text, start) };
+    return { line, column, message, snippet: drawSnippet(file.text, start) };
   });
   const more = distinct.size - problems.length;
   return more > 0 ? [...problems, wholeFile(`and ${plural(more, "more problem")}`)] : problems;

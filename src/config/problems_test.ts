@@ -6,7 +6,7 @@ import { YamlFile } from "./yaml_file.ts";
 /** The snippet for the place of `mark` in a text. */
 function snippet(text: string, mark: string): string | undefined {
   const start = text.indexOf(mark);
-  return toProblems(text, new YamlFile(text), [{ start, end: start + 1, message: "wrong" }])[0]?.snippet;
+  return toProblems(new YamlFile(text), [{ start, end: start + 1, message: "wrong" }])[0]?.snippet;
 }
 
 Deno.test("toProblems() draws the line and a caret under the place", () => {
@@ -34,7 +34,7 @@ Deno.test("toProblems() shows nothing a terminal could take for a command", () =
 Deno.test("toProblems() sorts by place and drops what is said twice", () => {
   const text = "a: 1\nb: 2\n";
   const late = { start: 5, end: 6, message: "late" };
-  const problems = toProblems(text, new YamlFile(text), [late, { start: 0, end: 1, message: "early" }, late]);
+  const problems = toProblems(new YamlFile(text), [late, { start: 0, end: 1, message: "early" }, late]);
   assert.deepEqual(problems.map(({ line, column, message }) => [line, column, message]), [
     [1, 1, "early"],
     [2, 1, "late"],

@@ -9,10 +9,11 @@ import { capturePath } from "./capture.ts";
 import { captureObstacle } from "./capture_place.ts";
 import { cpuObstacle, groupObstacle, httpObstacle, socketObstacle } from "./machine_place.ts";
 import { payloadDoubt } from "./payload.ts";
+import type { ParsedConfig } from "./parse.ts";
 import { toProblems } from "./problems.ts";
 import type { Config } from "./schema.ts";
 import { show } from "./wording.ts";
-import { type Finding, YamlFile } from "./yaml_file.ts";
+import type { Finding, YamlFile } from "./yaml_file.ts";
 
 /** What this machine lacks for a configuration, at its place there. */
 export interface Obstacle {
@@ -25,19 +26,16 @@ export interface Obstacle {
 /**
  * All that is odd, each at its place in the file.
  *
- * @param content A valid configuration.
- * @param config What it holds.
  * @param obstacles What else a start here would be refused for.
  * @param losses What would be lost here though it starts: whole sentences.
  */
 export function configWarnings(
-  content: Uint8Array,
-  config: Config,
+  parsed: ParsedConfig,
   obstacles: readonly Obstacle[] = [],
   losses: readonly Obstacle[] = [],
 ): ConfigProblem[] {
-  const { control, workers } = config;
-  return problems(content, config, [
+  const { control, workers } = parsed.config;
+  return problems(parsed, [
     ...obstacles,
     ...possible(["workers", "cpus"], cpuObstacle(workers.cpus)),
     ...possible(["control", "group"], control.group === null ? undefined : groupObstacle(control.group)),
@@ -47,8 +45,8 @@ export function configWarnings(
 }
 
 /** The same for a configuration that is to come into force where another one is: it starts nothing. */
-export function liveWarnings(content: Uint8Array, config: Config): ConfigProblem[] {
-  return problems(content, config, []);
+export function liveWarnings(parsed: ParsedConfig): ConfigProblem[] {
+  return problems(parsed, []);
 }
 
 function possible(path: Obstacle["path"], message: string | undefined): Obstacle[] {
@@ -56,13 +54,10 @@ function possible(path: Obstacle["path"], message: string | undefined): Obstacle
 }
 
 function problems(
-  content: Uint8Array,
-  { capture: { directory }, steering: rules }: Config,
+  { config: { capture: { directory }, steering: rules }, file }: ParsedConfig,
   obstacles: readonly Obstacle[],
   losses: readonly Obstacle[] = [],
 ): ConfigProblem[] {
-  const text = new TextDecoder().decode(content);
-  const file = new YamlFile(text);
   const missing = obstacles.map(({ path, message, hint }) => ({
     ...file.usePlace(path),
     message: `${message}: run would not start here${hint === undefined ? "" : ` (${hint})`}`,
@@ -73,13 +68,13 @@ function problems(
   }));
   const odd = rules.flatMap(({ action, capture }, index) => [
     ...capture === undefined ? [] : captureFindings(file, index, capture.file, directory),
-    ...action.kind !== "forward" || action.health === null ? [] : payloadFindings(file, text, index, action.health),
+    ...action.kind !== "forward" || action.health === null ? [] : payloadFindings(file, index, action.health),
   ]);
   const empty = rules.length > 0 ? [] : [{
     ...file.usePlace(["steering"]),
     message: NO_RULE,
   }];
-  return toProblems(text, file, [...missing, ...lost, ...odd, ...empty]);
+  return toProblems(file, [...missing, ...lost, ...odd, ...empty]);
 }
 
 /** What is odd about rules whose text nobody has: without its place. */
@@ -104,11 +99,11 @@ function captureFindings(file: YamlFile, rule: number, captureFile: string, dire
   return [{ ...place, message: message + NO_CAPTURE }];
 }
 
-function payloadFindings(file: YamlFile, text: string, rule: number, check: HealthCheck): Finding[] {
+function payloadFindings(file: YamlFile, rule: number, check: HealthCheck): Finding[] {
   return (["send", "expect"] as const).flatMap((key) => {
     const place = file.place(["steering", rule, "action", "forward", "health", key]);
     const payload = check[key];
-    const doubt = payload === null ? undefined : payloadDoubt(payload, text.slice(place.start, place.end));
+    const doubt = payload === null ? undefined : payloadDoubt(payload, file.text.slice(place.start, place.end));
     if (doubt === undefined) return [];
     return [{ ...place, message: `${key} ${show(payload)} ${doubt}: for bytes expected { hex: DIGITS }` }];
   });

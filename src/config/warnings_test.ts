@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { parseConfig } from "./parse.ts";
+import { parseFile } from "./parse.ts";
 import { configWarnings } from "./warnings.ts";
 
 Deno.test("what this machine lacks is a warning, at its place in the file", () => {
   const warnings = (more: string): string[] => {
     const text =
       `version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: a, ports: 53, action: count }]\n${more}\n`;
-    const config = parseConfig(text, { file: "steering.yaml", cpuCount: 2 });
-    return configWarnings(new TextEncoder().encode(text), config).map(({ line, message }) => `${line} ${message}`);
+    const parsed = parseFile(text, { file: "steering.yaml", cpuCount: 2 });
+    return configWarnings(parsed).map(({ line, message }) => `${line} ${message}`);
   };
   assert.match(
     warnings("workers: { cpus: [0, 1023] }").join(),
@@ -27,8 +27,8 @@ Deno.test("what this machine lacks is a warning, at its place in the file", () =
 Deno.test("configWarnings() says that a file without rules steers nothing", () => {
   for (const steering of ["", "steering: []\n"]) {
     const text = `version: 1\ninterfaces: [{ name: eth0 }]\n${steering}`;
-    const config = parseConfig(text, { file: "steering.yaml", cpuCount: 2 });
-    const [warning, ...others] = configWarnings(new TextEncoder().encode(text), config);
+    const parsed = parseFile(text, { file: "steering.yaml", cpuCount: 2 });
+    const [warning, ...others] = configWarnings(parsed);
     assert.match(warning!.message, /no rule under steering/);
     assert.deepEqual(others, []);
   }

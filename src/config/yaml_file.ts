@@ -79,7 +79,7 @@ export class YamlFile {
   readonly #targets = new Map<Alias, Node>();
   #namesAndAliases = 0;
 
-  constructor(text: string) {
+  constructor(readonly text: string) {
     const document = this.#compose(text);
     this.brokenAt = this.findings.reduce((first, { start }) => Math.min(first, start), Infinity);
     this.#root = document?.contents ?? null;
