@@ -1,83 +1,10 @@
 import assert from "node:assert/strict";
-import { FakePortTable } from "../../tests/support/fake_engine.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
-import { SteeringRig } from "../../tests/support/steering_rig.ts";
-import { loadConfig } from "../config/load.ts";
-import { checkConfig } from "../config/check_thread.ts";
+import { CHAT, GAME, Rig, SETTLED_MS, text } from "../../tests/support/reload_rig.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import type { Rule } from "../steering/rule.ts";
-import { Reloader } from "./reload.ts";
 import type { Asker, Conditions } from "./reload_types.ts";
 import type { Applied } from "./steering.ts";
-
-const CPUS = 2;
-/** What a file that has been saved takes to count. */
-const SETTLED_MS = 200;
-const text = (...rules: readonly string[]): string =>
-  ["version: 1", "interfaces: [{ name: eth0 }]", "workers: { count: 2 }", `steering: [${rules.join(", ")}]`, ""].join(
-    "\n",
-  );
-const GAME = "{ name: game, ports: 7777 }";
-const CHAT = "{ name: chat, ports: 9090 }";
-
-/** A file in force, and whoever reloads it. */
-class Rig implements AsyncDisposable {
-  readonly manager: string[] = [];
-
-  private constructor(
-    readonly directory: string,
-    readonly steering: SteeringRig<FakePortTable>,
-    readonly file: string,
-  ) {}
-
-  reloader!: Reloader;
-  /** What the file is taken to say, whatever is in it. */
-  says: string | undefined;
-  /** Has checks take for ever. */
-  slow = false;
-
-  static async create(): Promise<Rig> {
-    const directory = await Deno.makeTempDir();
-    const rig = new Rig(directory, new SteeringRig(new FakePortTable()), `${directory}/steering.yaml`);
-    await rig.write(text(GAME));
-    const loaded = await loadConfig(rig.file, { cpuCount: CPUS });
-    const { queue, steering, timers } = rig.steering;
-    await queue.run(() => steering.apply(loaded.config.steering));
-    rig.reloader = new Reloader({
-      steering,
-      queue,
-      manager: { reloading: () => rig.manager.push("reloading"), ready: (status) => rig.manager.push(status) },
-      file: rig.file,
-      cpuCount: CPUS,
-      check: (content, file, signal) => {
-        if (rig.slow) return new Promise((_, reject) => signal!.onabort = () => reject(signal!.reason));
-        return checkConfig(rig.says === undefined ? content : new TextEncoder().encode(rig.says), {
-          file,
-          cpuCount: CPUS,
-        });
-      },
-      loaded,
-      timers,
-    });
-    return rig;
-  }
-
-  write(content: string): Promise<void> {
-    return Deno.writeTextFile(this.file, content);
-  }
-
-  /** What the watch does: it looks at the file, and nobody hears of a refusal but the log and the status. */
-  async look(passMs = SETTLED_MS): Promise<unknown> {
-    const outcome = this.reloader.reloadFile("watch").catch((error: Error) => error.message);
-    await this.steering.timers.pass(passMs);
-    return await outcome;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.steering[Symbol.asyncDispose]();
-    await Deno.remove(this.directory, { recursive: true });
-  }
-}
 
 Deno.test("Reloader tries a file again that was refused since a worker hung, and puts it in force when that is over", async () => {
   await using rig = await Rig.create();
@@ -203,90 +130,6 @@ Deno.test("Reloader holds nothing open after a change that was saved, refused, o
   assert.equal(held(), before);
 });
 
-/** As many rules as told, each of a port. */
-const rules = (count: number): string =>
-  text(...Array.from({ length: count }, (_, index) => `{ name: r${index}, ports: ${7000 + index} }`));
-
-Deno.test("Reloader puts nothing in force that was found in the middle of a save", async () => {
-  await using rig = await Rig.create();
-  const { reloader, steering: { steering, timers } } = rig;
-  const whole = text(GAME, CHAT);
-  await rig.write(whole.slice(0, -20));
-  const reload = reloader.reloadFile("reload");
-  await timers.pass(SETTLED_MS - 1);
-  await rig.write(whole.slice(0, -10));
-  await timers.pass(SETTLED_MS);
-  assert.deepEqual([steering.generation, reloader.counts.refused], [1, 0]);
-  await rig.write(whole);
-  await timers.pass(2 * SETTLED_MS);
-  assert.equal((await reload)!.generation, 2);
-  assert.deepEqual(reloader.counts, { applied: 1, unchanged: 0, refused: 0 });
-});
-
-/** Saves the file again and again, each time with something else in it. */
-async function saveWithoutPause(rig: Rig, pauseMs: number, times: number, content: string): Promise<void> {
-  for (let turn = 0; turn < times; turn++) {
-    await rig.write(`# ${turn}\n${content}`);
-    await rig.steering.timers.pass(pauseMs);
-  }
-}
-
-/** Puts a file in the place of the rig's that holds something else each time that it is read. */
-async function neverTheSame({ file }: Rig): Promise<void> {
-  await Deno.remove(file);
-  await Deno.symlink("/proc/sys/kernel/random/uuid", file);
-}
-
-Deno.test("Reloader puts in force what a file holds after three seconds that is saved without a pause", async () => {
-  await using rig = await Rig.create();
-  using log = new LogRecords();
-  const { reloader, steering: { steering, timers } } = rig;
-  await rig.write(text(GAME, CHAT));
-  const watched = reloader.reloadFile("watch");
-  await saveWithoutPause(rig, 100, 29, text(GAME, CHAT));
-  assert.equal(steering.generation, 1);
-  assert.equal(await reloader.reloadFile("watch"), undefined, "one is enough");
-  await saveWithoutPause(rig, 100, 4, text(GAME, CHAT));
-  assert.deepEqual([steering.generation, (await watched)!.generation], [2, 2]);
-  assert.match(log.lines[0]!, /^warning: The file is saved without a pause: after 3 s, what it holds now is put in/);
-
-  await neverTheSame(rig);
-  rig.says = text(GAME);
-  const again = reloader.reloadFile("watch");
-  await timers.pass(9999);
-  assert.equal(steering.generation, 2);
-  await timers.pass(50);
-  assert.equal((await again)!.generation, 3);
-});
-
-Deno.test("Reloader refuses a file that is never the same twice and bad after ten seconds, and tries it again", async () => {
-  await using rig = await Rig.create();
-  const { reloader, steering: { steering } } = rig;
-  await neverTheSame(rig);
-  const reload = reloader.reloadFile("reload").catch((error: Error) => error.message);
-  await rig.steering.timers.pass(10_050);
-  assert.match(await reload as string, /changes all the time, and is refused as it is now: /);
-  assert.deepEqual([steering.generation, reloader.counts.refused], [1, 1]);
-  await Deno.remove(rig.file);
-  await rig.write(text(GAME, CHAT));
-  await rig.look();
-  assert.equal(steering.generation, 2);
-});
-
-Deno.test("Reloader ends the check of a file that has been saved again meanwhile, and checks that one", async () => {
-  await using rig = await Rig.create();
-  const { reloader, steering: { steering, timers } } = rig;
-  rig.slow = true; // it never comes to an end
-  await rig.write(text(GAME, CHAT, "{ name: slow, ports: 1 }"));
-  const reload = reloader.reloadFile("watch");
-  await timers.pass(8000);
-  rig.slow = false;
-  await rig.write(text(GAME, CHAT));
-  await timers.pass(200 + SETTLED_MS);
-  assert.equal((await reload)!.generation, 2);
-  assert.deepEqual([steering.rules.length, reloader.counts], [2, { applied: 1, unchanged: 0, refused: 0 }]);
-});
-
 Deno.test("Reloader says what has put in force what is there already, and when", async () => {
   await using rig = await Rig.create();
   const { reloader, steering: { timers } } = rig;
@@ -306,67 +149,6 @@ Deno.test("Reloader says what has put in force what is there already, and when",
   assert.deepEqual(inForce, { by: "request", since: "1970-01-01T00:00:00.900Z", secondsAgo: 0 });
   await rig.write(text(GAME, CHAT));
   assert.deepEqual(await ask(), [4, undefined, undefined], "it was this one");
-});
-
-Deno.test("Reloader puts a file that loses most of its rules in force when it still says so later", async () => {
-  await using rig = await Rig.create();
-  const { reloader, steering: { steering, timers } } = rig;
-  const names = (): number => reloader.config.steering.length;
-  await rig.write(rules(6));
-  await rig.look();
-  assert.equal(names(), 6);
-  await rig.write(rules(3)); // half is not most
-  await rig.look();
-  assert.equal(names(), 3);
-  await rig.write(rules(6));
-  await rig.look();
-
-  await rig.write(rules(2));
-  await rig.look(10_000);
-  assert.equal(names(), 2, "it still said so");
-
-  await rig.write(rules(6));
-  await rig.look();
-  const { generation } = steering;
-  await rig.write(rules(2));
-  const suspected = reloader.reloadFile("watch");
-  await timers.pass(4000);
-  assert.equal(steering.generation, generation);
-  assert.deepEqual(reloader.file.settling, { lost: 4, rules: 6, secondsLeft: 2 });
-  await rig.write(rules(7)); // the rest has arrived
-  await rig.look();
-  assert.equal(names(), 7);
-  await timers.pass(5000);
-  assert.equal(await suspected, undefined);
-  assert.deepEqual([names(), steering.generation, reloader.file.settling], [7, generation + 1, null]);
-});
-
-Deno.test("Reloader does not wait where somebody asks for a file that loses most of its rules", async () => {
-  await using rig = await Rig.create();
-  const { reloader, steering: { steering, timers } } = rig;
-  await rig.write(rules(6));
-  await rig.look();
-  await rig.write(rules(1));
-  const suspected = reloader.reloadFile("watch");
-  await timers.pass(1000);
-  assert.notEqual(reloader.file.settling, null);
-  const asked = reloader.reloadFile("reload");
-  await timers.pass(SETTLED_MS);
-  assert.equal((await asked)!.generation, 3);
-  assert.equal(reloader.file.settling, null);
-  await timers.pass(10_000);
-  assert.deepEqual([await suspected, steering.generation, reloader.counts.unchanged], [undefined, 3, 0]);
-});
-
-Deno.test("Reloader puts a file in force that loses most of its rules and is saved without a pause", async () => {
-  await using rig = await Rig.create();
-  const { reloader } = rig;
-  await rig.write(rules(6));
-  await rig.look();
-  await rig.write(rules(1));
-  const reload = reloader.reloadFile("watch");
-  await saveWithoutPause(rig, 100, 115, rules(1)); // 3 s, then to settle for 5, then 3 more
-  assert.equal((await reload)!.generation, 3);
 });
 
 Deno.test("Reloader tries the file without applying it, and only on top of the generation that is asked for", async () => {
