@@ -26,6 +26,20 @@ const ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 const DEFAULT_SIZE = { columns: 80, rows: 24 };
 
+/** Whether standard output is a terminal that can be drawn on. */
+export function canDraw(): boolean {
+  return Deno.stdout.isTerminal() && Deno.env.get("TERM") !== "dumb";
+}
+
+/** Resolves with the first signal that would end the process, which from now on does not: the screen is left first. */
+export function untilSignal(): PromiseWithResolvers<void> {
+  const ended = Promise.withResolvers<void>();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
+    Deno.addSignalListener(signal, () => ended.resolve());
+  }
+  return ended;
+}
+
 /** The whole terminal, with keys unbuffered and unechoed, until disposed of: then it is as it was. */
 export class FullScreen implements Disposable {
   readonly #raw = Deno.stdin.isTerminal();

@@ -7,7 +7,7 @@ import type { SourcesAnswer } from "../api/sources.ts";
 import { EXIT, SteerError } from "../errors.ts";
 import { plural } from "../text.ts";
 import { callJson } from "./client.ts";
-import { FullScreen } from "./live_screen.ts";
+import { canDraw, FullScreen, untilSignal } from "./live_screen.ts";
 import { grouped, print, printJson, table } from "./output.ts";
 import { keysIn } from "./top/view.ts";
 
@@ -28,7 +28,7 @@ export async function sources({ socket, rule, count, json = false, once = false 
   const look = (): Promise<SourcesAnswer> => callJson(socket, "GET", pathOf(rule, count));
   const first = await look();
   if (json) return printJson(first);
-  if (once || !Deno.stdout.isTerminal() || Deno.env.get("TERM") === "dumb") return print(tableOf(first).join("\n"));
+  if (once || !canDraw()) return print(tableOf(first).join("\n"));
   await watch(first, look);
 }
 
@@ -61,15 +61,12 @@ function tableOf({ rule, packetsPerSecond, seen, sources }: SourcesAnswer): stri
 
 /** Until a key or a signal ends it. The terminal is then as it was before. */
 async function watch(first: SourcesAnswer, look: () => Promise<SourcesAnswer>): Promise<void> {
-  const ended = Promise.withResolvers<void>();
   using screen = new FullScreen();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
-    Deno.addSignalListener(signal, () => ended.resolve());
-  }
+  const ended = untilSignal();
   let lines = tableOf(first);
   const draw = (): void => {
     const { columns, rows } = screen.size;
-    const shown = [...lines.slice(0, rows - 1).map((line) => line.slice(0, columns))];
+    const shown = lines.slice(0, rows - 1).map((line) => line.slice(0, columns));
     while (shown.length < rows - 1) shown.push("");
     screen.draw([...shown, "q quits".slice(0, columns)]);
   };

@@ -6,7 +6,7 @@
  */
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { callJson } from "./client.ts";
-import { FullScreen } from "./live_screen.ts";
+import { canDraw, FullScreen, untilSignal } from "./live_screen.ts";
 import { print, printError, printJson } from "./output.ts";
 import { drawBlock, drawFrame } from "./top/draw.ts";
 import { computeRates, type Rates, type StatusAnswer, Trends } from "./top/rates.ts";
@@ -33,7 +33,7 @@ export async function top({ socket, interval, json = false, once = false }: TopO
   const intervalMs = intervalOf(interval);
   const source = new Source(socket);
   await source.look();
-  const live = !json && !once && Deno.stdout.isTerminal() && Deno.env.get("TERM") !== "dumb";
+  const live = !json && !once && canDraw();
   if (live) await new LiveTop(source, intervalMs).run();
   else await printRates(source, intervalMs, json, once);
 }
@@ -121,11 +121,8 @@ class LiveTop {
 
   /** Until a key or a signal ends it. The terminal is then as it was before. */
   async run(): Promise<void> {
-    const ended = Promise.withResolvers<void>();
     using screen = new FullScreen();
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
-      Deno.addSignalListener(signal, () => ended.resolve());
-    }
+    const ended = untilSignal();
     Deno.addSignalListener("SIGWINCH", () => {
       try {
         this.#draw(screen);
