@@ -32,8 +32,8 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
     "If set, the one file keeps all that it was started with: capabilities, system calls, places to write to. To find " +
     "out whether that is what something fails for; docs/security.md says what is given up.",
   XDPSTEER_STATE_DIR:
-    "Where the last good configuration and bans are kept: a directory that is there. Default: STATE_DIRECTORY, or else " +
-    "/var/lib/xdpsteer.",
+    "Where the last good configuration and bans are kept: a directory that is there. Default: STATE_DIRECTORY, or " +
+    "else /var/lib/xdpsteer.",
   STATE_DIRECTORY: "Set by systemd: see XDPSTEER_STATE_DIR.",
   XDPSTEER_SOCKET: "The control socket of the running xdpsteer, where --socket does not name one.",
   NO_COLOR: "If set and not empty, nothing is printed in colour.",

@@ -84,8 +84,8 @@ export function buildProgram(entry: URL): Command {
 
   program.command("sources")
     .description(
-      "show which sources send most to the rules, with packets and bytes per second and the command that bans them; live " +
-        "on a terminal, until q",
+      "show which sources send most to the rules, with packets and bytes per second and the command that bans them; " +
+        "live on a terminal, until q",
     )
     .option("--rule <name>", "only those that send to this rule")
     .option("--count <number>", "how many, 1 to 1000", "20")

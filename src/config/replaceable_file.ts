@@ -122,6 +122,6 @@ function hintFor(error: unknown, path: string, owner: number | null): string {
   }
   const user = Deno.uid();
   const root = user === 0 ? "; run gives up root's right to write to what is not root's" : "";
-  return `${BY_HAND}, or have xdpsteer run by whom they belong to: the file belongs to user ${owner}, and xdpsteer runs ` +
-    `as user ${user}${root}; chown ${user} ${directory} ${path} gives both to it`;
+  return `${BY_HAND}, or have xdpsteer run by whom they belong to: the file belongs to user ${owner}, and xdpsteer ` +
+    `runs as user ${user}${root}; chown ${user} ${directory} ${path} gives both to it`;
 }

@@ -45,8 +45,8 @@ export const METRICS = {
   ),
   xdpsteer_redirect_errors_total: counter(
     "Packets lost because the kernel could not redirect them to a socket, by errno; those with ENOBUFS, ENOMEM or " +
-      "ENOSPC are in xdpsteer_xsk_drops_total too. Counted while the kernel's tracepoints are watched: from shortly after " +
-      "the start",
+      "ENOSPC are in xdpsteer_xsk_drops_total too. Counted while the kernel's tracepoints are watched: from shortly " +
+      "after the start",
     "interface",
     "errno",
   ),
@@ -85,7 +85,8 @@ export const METRICS = {
     "interface",
   ),
   xdpsteer_interface_unattached_seconds_total: counter(
-    "Time since the start for which the interface was gone or detached, to the look that found it, at most 0.5 s too long: packets went past then, and no counter has them",
+    "Time since the start for which the interface was gone or detached, to the look that found it, at most 0.5 s too " +
+      "long: packets went past then, and no counter has them",
     "interface",
   ),
   xdpsteer_interface_unsent_packets_total: counter(
@@ -111,8 +112,8 @@ export const METRICS = {
     "fate",
   ),
   xdpsteer_rule_dropped_fragments_total: counter(
-    "First fragments to a rule's ports, or of its backends' answers (rule \"(answers)\"), that the XDP program dropped; " +
-      "of rules that forward, and of others that had some",
+    "First fragments to a rule's ports, or of its backends' answers (rule \"(answers)\"), that the XDP program " +
+      "dropped; of rules that forward, and of others that had some",
     "rule",
   ),
   xdpsteer_rule_guarded_packets_total: counter(
@@ -218,7 +219,8 @@ export const METRICS = {
     "direction",
   ),
   xdpsteer_backend_answer_seconds: histogram(
-    "Time from a client's packet to the next answer of its session, of one packet at a time for each backend and worker",
+    "Time from a client's packet to the next answer of its session, of one packet at a time for each backend and " +
+      "worker",
     "backend",
   ),
   xdpsteer_backend_leaving: gauge(
@@ -243,7 +245,8 @@ export const METRICS = {
   ),
   xdpsteer_repairs_total: counter(
     "Times that something in the kernel was put right which somebody else had changed: the control word, the port " +
-      "table, the sockets in xsk_map, or the program at tc egress; attached again is in xdpsteer_interface_reattachments_total",
+      "table, the sockets in xsk_map, or the program at tc egress; attached again is in " +
+      "xdpsteer_interface_reattachments_total",
     "what",
   ),
   xdpsteer_problems: gauge("Problems of a kind that there are now: xdpsteer status names them", "kind"),

@@ -71,8 +71,8 @@ Deno.test("lossProblems() tells of packets too large when they are a part of a r
     return told(lossProblems({ ...NO_COUNTS, rules: counts }, growth, nowMs, () => false));
   };
   const answers = (percent: number): string =>
-    `packets_too_big ${ANSWERS}: ${percent} % of the packets of the backends' answers are dropped: they are larger than ` +
-    "the MTU or the chunks of the way to the clients";
+    `packets_too_big ${ANSWERS}: ${percent} % of the packets of the backends' answers are dropped: they are larger ` +
+    "than the MTU or the chunks of the way to the clients";
   const dns = (percent: number): string =>
     `packets_too_big dns: ${percent} % of the packets of rule dns are dropped: they are larger than the MTU or the ` +
     "chunks of the way to the backends";

@@ -168,7 +168,8 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "rule",
     words:
-      "in 10 s at least 5 packets of a rule, or answers of its backends, and 1 % of all, were larger than the way out allows, or came in fragments",
+      "in 10 s at least 5 packets of a rule, or answers of its backends, and 1 % of all, were larger than the way out " +
+      "allows, or came in fragments",
     remedy: "[Packets are too big](#packets-are-too-big)",
     alert: "XdpsteerPacketsTooBig",
   },
@@ -262,7 +263,8 @@ export const PROBLEM_TABLE = {
     subject: "file",
     logged: true,
     words:
-      "the configuration file has lost more than half of at least four rules, and is put in force when it still says so after `control.settle` seconds",
+      "the configuration file has lost more than half of at least four rules, and is put in force when it still says " +
+      "so after `control.settle` seconds",
     remedy: "`xdpsteer reload` puts it in force at once; or save it whole",
     alert: "XdpsteerConfigRefused",
   },
