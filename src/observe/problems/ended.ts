@@ -5,6 +5,7 @@
  * @module
  */
 import type { EndedProblem, Problem } from "./kinds.ts";
+import { keyOf } from "./problem_log.ts";
 
 const KEPT_MS = 5 * 60_000;
 const MAX_KEPT = 20;
@@ -22,7 +23,7 @@ export class EndedProblems {
   add(problems: readonly Problem[], now: Date): void {
     this.#forget(now);
     for (const problem of problems) {
-      const key = `${problem.kind} ${problem.subject.name}`;
+      const key = keyOf(problem);
       const times = (this.#entries.get(key)?.times ?? 0) + 1;
       this.#entries.delete(key); // it moves to the end
       this.#entries.set(key, { problem, endedMs: now.getTime(), times });

@@ -77,7 +77,8 @@ function ends({ message, kind, subject }: Problem): void {
   log.info("Over: {problem}", { problem: message, kind, subject: subject.name });
 }
 
-function keyOf({ kind, subject }: Problem): string {
+/** What tells a problem from others. */
+export function keyOf({ kind, subject }: Problem): string {
   return `${kind} ${subject.name}`;
 }
 
