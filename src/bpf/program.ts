@@ -39,6 +39,7 @@ import {
   RULE_COUNTERS,
   XDP_COUNTERS,
 } from "./layout.gen.ts";
+import { RULE_COUNTER_FIELDS, RULE_REASONS, type RuleCounters } from "./rule_counters.ts";
 
 const PROGRAM = "xdp_port_redirect";
 /** Maps by what they hold. Those with a point before their names are sections of variables. */
@@ -94,66 +95,6 @@ export interface XdpCounters {
   /** Indexed by `REASON`. */
   readonly byReason: readonly number[];
 }
-
-/**
- * Counters of rule slots, one after the other: each in the order of {@linkcode RULE_COUNTER_FIELDS}, summed over CPUs.
- */
-export type RuleCounters = Float64Array;
-
-/** Order of the numbers in {@linkcode RuleCounters}: in which map each is, and where in its elements. */
-export const RULE_COUNTER_FIELDS = [
-  ...[
-    RULE_COUNTERS.redirectedPackets,
-    RULE_COUNTERS.redirectedBytes,
-    RULE_COUNTERS.droppedPackets,
-    RULE_COUNTERS.droppedBytes,
-    RULE_COUNTERS.passedPackets,
-    RULE_COUNTERS.passedBytes,
-    RULE_COUNTERS.deliveredPackets,
-    RULE_COUNTERS.deliveredBytes,
-    RULE_COUNTERS.answeredPackets,
-    RULE_COUNTERS.answeredBytes,
-  ].map((offset) => ({ map: "rules", word: offset / 8 }) as const),
-  ...[
-    GUARD_COUNTERS.denied,
-    GUARD_COUNTERS.banned,
-    GUARD_COUNTERS.limited,
-    GUARD_COUNTERS.observed,
-    GUARD_COUNTERS.overTotal,
-  ].map((offset) => ({ map: "guards", word: offset / 8 }) as const),
-  { map: "rules", word: RULE_COUNTERS.fragmentPackets / 8 },
-] as const;
-
-/** Where in those numbers packets are. */
-export const RULE_PACKETS = {
-  redirected: 0,
-  dropped: 2,
-  passed: 4,
-  delivered: 6,
-  denied: 10,
-  banned: 11,
-  limited: 12,
-} as const;
-/** Where the packets are that local programs answered. */
-export const ANSWERED_PACKETS = 8;
-/** Where the packets are that a guard let through and only observed. */
-export const OBSERVED_PACKETS = 13;
-/** Of those that are limited or observed, packets over what the rule takes in total. */
-export const OVER_TOTAL_PACKETS = 14;
-
-/** Where the first fragments are that were dropped: they also have a reason of their own, which is no rule's. */
-export const FRAGMENT_PACKETS = 15;
-
-/** Reasons that are a rule's, and where its packets are. */
-const RULE_REASONS = [
-  [REASON.STEERED, RULE_PACKETS.redirected],
-  [REASON.RULE_DROP, RULE_PACKETS.dropped],
-  [REASON.RULE_PASS, RULE_PACKETS.passed],
-  [REASON.DENIED, RULE_PACKETS.denied],
-  [REASON.BANNED, RULE_PACKETS.banned],
-  [REASON.LIMITED, RULE_PACKETS.limited],
-  [REASON.DELIVERED, RULE_PACKETS.delivered],
-] as const;
 
 export class SteeringProgram implements Disposable {
   readonly workerCount: number;

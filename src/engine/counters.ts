@@ -5,14 +5,14 @@
  * @module
  */
 import { REASON } from "../bpf/layout.gen.ts";
+import type { SteeringProgram } from "../bpf/program.ts";
 import {
   FRAGMENT_PACKETS,
   OBSERVED_PACKETS,
   OVER_TOTAL_PACKETS,
   RULE_COUNTER_FIELDS,
   RULE_PACKETS,
-  type SteeringProgram,
-} from "../bpf/program.ts";
+} from "../bpf/rule_counters.ts";
 import { fateAt } from "../dataplane/counters.ts";
 import { FATE, FATES } from "../steering/fate.ts";
 import type { WorkerCounters } from "../dataplane/counters.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { AnswerProgram } from "../../src/bpf/answer_program.ts";
-import { ANSWERED_PACKETS, RULE_COUNTER_FIELDS, RULE_PACKETS } from "../../src/bpf/program.ts";
+import { ANSWERED_PACKETS, RULE_COUNTER_FIELDS, RULE_PACKETS } from "../../src/bpf/rule_counters.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import {

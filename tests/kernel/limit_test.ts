@@ -1,7 +1,7 @@
 /** How many packets a rule takes, in total and from each source. */
 import assert from "node:assert/strict";
 import { LIMIT as STEER_LIMIT, REASON, SOURCE_SET } from "../../src/bpf/layout.gen.ts";
-import { OBSERVED_PACKETS, RULE_PACKETS } from "../../src/bpf/program.ts";
+import { OBSERVED_PACKETS, RULE_PACKETS } from "../../src/bpf/rule_counters.ts";
 import { Clock } from "../../src/ffi/clock.ts";
 import { MappedMemory } from "../../src/ffi/memory.ts";
 import { testRun } from "../../src/ffi/libbpf.ts";

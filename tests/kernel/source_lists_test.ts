@@ -1,7 +1,7 @@
 /** Who may send to a rule, by the lists of its policies. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { RULE_PACKETS } from "../../src/bpf/program.ts";
+import { RULE_PACKETS } from "../../src/bpf/rule_counters.ts";
 import { clearSources, writeSources } from "../../src/bpf/source_maps.ts";
 import { formatAddress, parseAddress } from "../../src/packet/address.ts";
 import { isWithin, parsePrefix } from "../../src/steering/addresses.ts";

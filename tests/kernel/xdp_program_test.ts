@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { REASON, RULE_COUNTERS } from "../../src/bpf/layout.gen.ts";
-import { RULE_COUNTER_FIELDS } from "../../src/bpf/program.ts";
+import { RULE_COUNTER_FIELDS } from "../../src/bpf/rule_counters.ts";
 import { type EventKind, VERDICT_OF_REASON } from "../../src/bpf/reasons.ts";
 import { openEvents, type SteerEvent } from "../../src/bpf/events.ts";
 import { possibleCpus } from "../../src/ffi/libbpf.ts";

@@ -9,14 +9,14 @@ import type { HoldOrder } from "../../src/backends/holds.ts";
 import type { NameStatus } from "../../src/backends/names/names.ts";
 import type { BackendStatus, RuleBackends } from "../../src/backends/status.ts";
 import { REASON } from "../../src/bpf/layout.gen.ts";
+import type { XdpCounters } from "../../src/bpf/program.ts";
 import {
   FRAGMENT_PACKETS,
   OBSERVED_PACKETS,
   OVER_TOTAL_PACKETS,
   RULE_COUNTER_FIELDS,
   RULE_PACKETS,
-  type XdpCounters,
-} from "../../src/bpf/program.ts";
+} from "../../src/bpf/rule_counters.ts";
 import type { WatchedSources } from "../../src/guard/source_watch.ts";
 import type { CaptureStatus } from "../../src/capture/captures.ts";
 import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
