@@ -66,10 +66,19 @@ function intervalsOf(policies: readonly SourcePolicy[]): AllIntervals {
   }
 }
 
+function prefixesIn(entries: readonly string[]): string[] {
+  return entries.filter((entry) => !isListName(entry));
+}
+
+/** How many prefixes entries have, those of lists that they name left out. */
+export function prefixCount(entries: readonly string[]): number {
+  return prefixesIn(entries).length;
+}
+
 /** Those of a configuration, which has been checked. */
-export function prefixesOf(entries: readonly string[]): PrefixSet {
+function prefixesOf(entries: readonly string[]): PrefixSet {
   const set = new PrefixSet();
-  const text = entries.filter((entry) => !isListName(entry)).join("\n");
+  const text = prefixesIn(entries).join("\n");
   readPrefixLines(new TextEncoder().encode(text), set, (line) => {
     throw new TypeError(`Cannot read prefix number ${line} of ${entries.length}`);
   });

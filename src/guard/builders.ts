@@ -7,7 +7,7 @@
 import { clearSources, type SourceMaps } from "../bpf/source_maps.ts";
 import { SteerError } from "../errors.ts";
 import type { SourceList } from "../steering/guard.ts";
-import { type BuildOrder, buildSources, prefixesOf } from "./build.ts";
+import { type BuildOrder, buildSources, prefixCount } from "./build.ts";
 import type { ListReport } from "./list_report.ts";
 import { type FromLists, LISTS_THREAD, type ToLists } from "./messages.ts";
 
@@ -44,7 +44,7 @@ export class BuilderHere implements SourceBuilder {
   keep(lists: readonly SourceList[]): void {
     const successMs = Date.now();
     this.reports = lists.map(({ name, entries }) => ({
-      ...{ name, entries: prefixesOf(entries).size, badLines: 0, firstBad: "", error: "", successMs },
+      ...{ name, entries: prefixCount(entries), badLines: 0, firstBad: "", error: "", successMs },
     }));
   }
 

@@ -11,7 +11,7 @@ import { FileWatch } from "../host/watch.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { SourceList } from "../steering/guard.ts";
 import { PrefixSet } from "../steering/prefix_set.ts";
-import { prefixesOf } from "./build.ts";
+import { prefixCount } from "./build.ts";
 import { type ListReport, sameReport } from "./list_report.ts";
 import { type ListText, MAX_LIST_BYTES, readListText } from "./list_text.ts";
 import { type Fetched, fetchList, PageCopy } from "./page.ts";
@@ -103,7 +103,7 @@ class FollowedList implements Disposable {
     this.#list = list;
     this.#options = options;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
-    this.#own = prefixesOf(list.entries).size;
+    this.#own = prefixCount(list.entries);
     this.#told = this.report;
     this.opened = this.#open();
   }
