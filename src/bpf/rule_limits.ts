@@ -152,7 +152,7 @@ class LimitNumbers {
   }
 
   ruleOf(number: number): string | undefined {
-    return [...this.#byName].find(([, numbered]) => numbered.number === number)?.[0];
+    return this.#byName.entries().find(([, numbered]) => numbered.number === number)?.[0];
   }
 
   /** @returns Numbers of rules that had none. @throws {SteerError} where there are too many. */
