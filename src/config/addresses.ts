@@ -5,7 +5,14 @@
  */
 import * as z from "zod";
 import { formatAddress } from "../packet/address.ts";
-import { type Addresses, isWithin, MAX_LISTED_ADDRESSES, networkOf, parsePrefix } from "../steering/addresses.ts";
+import {
+  type Addresses,
+  isWithin,
+  MAX_LISTED_ADDRESSES,
+  networkOf,
+  parsePrefix,
+  type Prefix,
+} from "../steering/addresses.ts";
 import { bytesOf, hostFault, shortest } from "./backend.ts";
 import { written } from "./shapes.ts";
 import { complain, complainAboutText, show, startsWithZero, ZERO } from "./wording.ts";
@@ -32,11 +39,8 @@ export function addressFault(text: string): string {
   if (Number(length) > most) return `has the prefix length ${length}, which is out of range (0 to ${most})`;
   const network = networkOf(bytes, Number(length));
   if (network.some((byte, at) => byte !== bytes[at])) {
-    const whole = spell(host);
-    return `has bits set behind its prefix: use "${
-      formatAddress(network)
-    }/${length}" for the network, or "${whole}" for ` +
-      "the host";
+    const whole = `${formatAddress(network)}/${length}`;
+    return `has bits set behind its prefix: use "${whole}" for the network, or "${spell(host)}" for the host`;
   }
   return "";
 }
@@ -66,19 +70,18 @@ const list = z.array(item, { error: aboutAll })
   .min(1, { error: `addresses is an empty list: expected ${ALL}` })
   .max(MAX_LISTED_ADDRESSES, { error: `addresses has too many: expected at most ${MAX_LISTED_ADDRESSES}, or prefixes` })
   .superRefine((texts, context) => {
-    const known: string[] = [];
+    const known: { readonly address: string; readonly prefix: Prefix }[] = [];
     for (const [index, text] of texts.entries()) {
       const address = readAddress(text);
       if (address === undefined) continue;
       const complain = (message: string): void => context.addIssue({ code: "custom", path: [index], message });
-      const other = known.find((one) =>
-        isWithin(parsePrefix(address), parsePrefix(one)) || isWithin(parsePrefix(one), parsePrefix(address))
-      );
-      if (other === address) complain(`address ${show(address)} is listed twice: expected each address once`);
+      const prefix = parsePrefix(address);
+      const other = known.find((one) => isWithin(prefix, one.prefix) || isWithin(one.prefix, prefix));
+      if (other?.address === address) complain(`address ${show(address)} is listed twice: expected each address once`);
       else if (other !== undefined) {
-        complain(`address ${show(address)} overlaps ${show(other)} in the same list: expected one of them`);
+        complain(`address ${show(address)} overlaps ${show(other.address)} in the same list: expected one of them`);
       }
-      known.push(address);
+      known.push({ address, prefix });
     }
   })
   .meta({ uniqueItems: true });

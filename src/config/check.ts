@@ -276,6 +276,14 @@ interface PortOwner {
 interface AddressClaims {
   readonly addresses: Addresses;
   readonly claims: PortClaims<PortOwner>;
+  /** Whether others have an address in common with these: long lists are compared once, however many rules there are. */
+  readonly overlaps: Map<AddressClaims, boolean>;
+}
+
+function overlap(one: AddressClaims, other: AddressClaims): boolean {
+  const known = one.overlaps.get(other) ?? commonAddress(other.addresses, one.addresses) !== undefined;
+  one.overlaps.set(other, known);
+  return known;
 }
 
 function checkPorts(file: YamlFile, report: Report): void {
@@ -287,16 +295,14 @@ function checkPorts(file: YamlFile, report: Report): void {
     const key = textOf(addresses);
     let same = claimed.get(key);
     if (same === undefined) {
-      claimed.set(key, same = { addresses, claims: new PortClaims() });
+      claimed.set(key, same = { addresses, claims: new PortClaims(), overlaps: new Map() });
       if (typeof addresses !== "string" && ++lists > MAX_ADDRESS_LISTS) {
         const message = `different list of addresses number ${lists}: expected at most ${MAX_ADDRESS_LISTS}`;
         if (lists === MAX_ADDRESS_LISTS + 1) report(file.place(["steering", rule, "addresses"]), message);
         continue;
       }
     }
-    const others = [...claimed.values()].filter((other) =>
-      other !== same && commonAddress(other.addresses, addresses) !== undefined
-    );
+    const others = [...claimed.values()].filter((other) => other !== same && overlap(same, other));
     for (const { ports, step } of portItems(at(entry, "ports"))) {
       const path = ["steering", rule, "ports", ...step];
       const clashes = [

@@ -61,11 +61,12 @@ export function commonAddress(one: Addresses, other: Addresses): string | undefi
     return one === other ? "any" : `${other === "any" ? textOf(one) : textOf(other)}`;
   }
   if (one === "own" || other === "own") return one === other ? "own" : undefined;
+  const rights = other.map((text) => ({ text, prefix: parsePrefix(text) }));
   for (const left of one) {
-    for (const right of other) {
-      if (left === right) return left;
-      if (isWithin(parsePrefix(left), parsePrefix(right))) return left;
-      if (isWithin(parsePrefix(right), parsePrefix(left))) return right;
+    const prefix = parsePrefix(left);
+    for (const right of rights) {
+      if (isWithin(prefix, right.prefix)) return left;
+      if (isWithin(right.prefix, prefix)) return right.text;
     }
   }
   return undefined;
