@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parseAddress } from "../packet/address.ts";
+import { formatAddress, formatEndpoint, parseAddress } from "../packet/address.ts";
 import type { Backend } from "../steering/forward.ts";
 import { LAST_PORT } from "./ports.ts";
 import { startsWithZero, ZERO } from "./wording.ts";
@@ -68,8 +68,8 @@ function takeApart(text: string): BackendAddress | string {
     : ipv6Fault(bytes);
   if (fault !== undefined) return fault;
   // One spelling of each address: the name decides what a Maglev table looks like, on every box.
-  const address = shortest(host);
-  return { name: `${ipv6 === undefined ? address : `[${address}]`}:${port}`, address, port };
+  const address = formatAddress(bytes);
+  return { name: formatEndpoint({ address, port }), address, port };
 }
 
 export const OWN_ADDRESS = 'an address of this box like "192.0.2.10" or "2001:db8::10"';
@@ -94,7 +94,7 @@ function isLinkLocal(bytes: Uint8Array): boolean {
 
 /** The shortest spelling of an address that can be read. */
 export function shortest(host: string): string {
-  return host.includes(":") ? new URL(`http://[${host}]`).hostname.slice(1, -1) : bytesOf(host)!.join(".");
+  return formatAddress(bytesOf(host)!);
 }
 
 /** The bytes of an address; undefined for what is none. */

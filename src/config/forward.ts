@@ -4,6 +4,7 @@
  * @module
  */
 import * as z from "zod";
+import { formatAddress, formatEndpoint } from "../packet/address.ts";
 import { MAX_SOURCES } from "../steering/forward_table.ts";
 import { isPrime } from "../steering/maglev.ts";
 import {
@@ -33,7 +34,6 @@ import {
   readHost,
   readNamed,
   readOwnAddress,
-  shortest,
 } from "./backend.ts";
 import { durationText, readDuration } from "./limit.ts";
 import { payloadSchema } from "./payload.ts";
@@ -324,7 +324,7 @@ const forwardingMap = map("forwarding", {
   name_servers: written<typeof nameServers, readonly NameServer[]>(
     nameServers,
     (list) => list.map((text) => readServer(text)!),
-    (list) => list.map(({ address, port }) => address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`),
+    (list) => list.map(formatEndpoint),
   ).prefault([]).meta({ examples: [["10.0.0.53", "10.0.0.54:8600"]] }).describe(
     "DNS servers that backends' names are looked up with, asked in this order. Default: those of /etc/resolv.conf.",
   ),
@@ -382,11 +382,12 @@ export interface NameServer {
 
 function readServer(text: string): NameServer | undefined {
   const bare = bytesOf(text);
-  if (bare !== undefined) return { address: shortest(text), port: 53 };
+  if (bare !== undefined) return { address: formatAddress(bare), port: 53 };
   const [, ipv6, ipv4, digits] = /^(?:\[([^\]]*)\]|([^:[\]]*)):([1-9]\d{0,4})$/.exec(text) ?? [];
   const host = ipv6 ?? ipv4;
   if (host === undefined || Number(digits) > LAST_PORT) return undefined;
-  return bytesOf(host)?.length === (ipv6 === undefined ? 4 : 16)
-    ? { address: shortest(host), port: Number(digits) }
+  const bytes = bytesOf(host);
+  return bytes?.length === (ipv6 === undefined ? 4 : 16)
+    ? { address: formatAddress(bytes), port: Number(digits) }
     : undefined;
 }

@@ -38,6 +38,11 @@ function parseIpv6(text: string): Uint8Array<ArrayBuffer> | undefined {
   return Uint8Array.from(groups.flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]));
 }
 
+/** An address and a port as `192.0.2.1:53` or `[2001:db8::1]:53`. */
+export function formatEndpoint({ address, port }: { readonly address: string; readonly port: number }): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 /** 4 or 16 bytes as `192.0.2.1` or `2001:db8::1`. */
 export function formatAddress(address: Uint8Array): string {
   if (address.length === 4) return address.join(".");

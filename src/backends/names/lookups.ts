@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { formatEndpoint } from "../../packet/address.ts";
 import type { Backend, BackendName } from "../../steering/forward.ts";
 import { type Answer, NOT_THERE, type RecordType, type Service } from "./dns_query.ts";
 
@@ -166,11 +167,5 @@ function backendOf(
   port: number,
   weight: number,
 ): Backend {
-  return {
-    ...settings,
-    name: address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`,
-    address,
-    port,
-    weight,
-  };
+  return { ...settings, name: formatEndpoint({ address, port }), address, port, weight };
 }
