@@ -4,7 +4,7 @@
  * @module
  */
 import { finishHash, mix } from "../packet/flow_hash.ts";
-import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
+import { sourceOf, type UdpPacket } from "../packet/udp.ts";
 import { ticksOf } from "../steering/session_row.ts";
 
 const LITTLE = true;
@@ -23,9 +23,9 @@ export function clientNumber(first: number, second: number, seed: number): numbe
 }
 
 /** The {@linkcode clientNumber} of the sender of a packet. Hot path: no allocation. */
-export function senderNumber(view: DataView, { ip, isIpv6 }: UdpPacket, seed: number): number {
-  const at = ip + (isIpv6 ? IPV6.source : IPV4.source);
-  return clientNumber(view.getInt32(at, LITTLE), isIpv6 ? view.getInt32(at + 4, LITTLE) : 0, seed);
+export function senderNumber(view: DataView, packet: UdpPacket, seed: number): number {
+  const at = sourceOf(packet);
+  return clientNumber(view.getInt32(at, LITTLE), packet.isIpv6 ? view.getInt32(at + 4, LITTLE) : 0, seed);
 }
 
 export class RateLimit {
