@@ -10,7 +10,7 @@
 import { BACKEND_ROWS } from "./forward_table.ts";
 
 /** Doubles of a backend. */
-export const COUNT = {
+const COUNT = {
   /** Packets sent to it, and packets of it that were sent back to clients. */
   to: 0,
   from: 1,
@@ -24,7 +24,7 @@ export const COUNT = {
   /** Answers by time: up to each of {@linkcode ANSWER_BUCKETS}, and longer. */
   buckets: 8,
 } as const;
-const COUNT_SHIFT = 5;
+const SHIFT = 5;
 
 /** Upper ends of the buckets of answer times, seconds; the largest has all that is longer beside it. */
 export const ANSWER_BUCKETS: readonly number[] = Array.from({ length: 15 }, (_, index) => 0.0001 * 2 ** index);
@@ -43,7 +43,6 @@ const {
   unreachable: UNREACHABLE,
   buckets: BUCKETS,
 } = COUNT;
-const SHIFT = COUNT_SHIFT;
 
 /** The sums of one backend over all workers. */
 export interface BackendCounts {
@@ -58,7 +57,12 @@ export interface BackendCounts {
 }
 
 export const NO_COUNTS: BackendCounts = {
-  ...{ to: 0, from: 0, timed: 0, timedMs: 0, asked: 0, unreachable: 0 },
+  to: 0,
+  from: 0,
+  timed: 0,
+  timedMs: 0,
+  asked: 0,
+  unreachable: 0,
   buckets: new Array(LAST_BUCKET + 1).fill(0),
 };
 
@@ -72,8 +76,12 @@ export function readBackendCounts(workers: readonly Float64Array[], row: number)
   const sum = (offset: number): number =>
     workers.reduce((total, counts) => total + counts[(row << SHIFT) + offset]!, 0);
   return {
-    ...{ to: sum(TO), from: sum(FROM), timed: sum(TIMED), timedMs: sum(TIMED_MS) },
-    ...{ asked: sum(ASKED), unreachable: sum(UNREACHABLE) },
+    to: sum(TO),
+    from: sum(FROM),
+    timed: sum(TIMED),
+    timedMs: sum(TIMED_MS),
+    asked: sum(ASKED),
+    unreachable: sum(UNREACHABLE),
     buckets: Array.from({ length: LAST_BUCKET + 1 }, (_, bucket) => sum(BUCKETS + bucket)),
   };
 }

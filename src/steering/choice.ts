@@ -25,11 +25,6 @@ const noBackend = NO_BACKEND;
 const allFull = ALL_FULL;
 const seed = FLOW_SEED;
 
-/** What tells the sessions of one flow with several backends apart. Hot path: no allocation. */
-export function hashWithBackend(hash: number, row: number): number {
-  return mix(hash, row);
-}
-
 export class Chooser {
   /** Where the packets of rules whose packets are spread go on in the table. */
   #turn = 0;
@@ -80,7 +75,7 @@ export class Chooser {
       const row = maglev[at + this.#turn]!;
       if (row === noBackend) return -1;
       this.row = row;
-      this.hash = hashWithBackend(flow, row);
+      this.hash = mix(flow, row); // tells the sessions of one flow with several backends apart
       const session = this.sessions.findByClient(view, packet, this.hash);
       if (session >= 0 || !isBounded || this.#hasRoom(table, row)) return session;
     }

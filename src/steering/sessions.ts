@@ -34,7 +34,7 @@ const NONE = -1;
 const MAX_GIVEN_BACK = 2;
 
 /** No more are counted: 2^30 answers come to no packet of a client that counts. */
-const MOST_AWAITED = 1 << 30;
+const MAX_AWAITED = 1 << 30;
 
 const LITTLE = true;
 // An import is looked up at each use, a module's own constant is part of the code.
@@ -304,7 +304,7 @@ export class SessionTable {
   /** Expects more answers. Hot path: no allocation. */
   awaitAnswers(at: number, answers: number): void {
     const awaited = this.words[at + AWAITED]!;
-    if (awaited < MOST_AWAITED) this.words[at + AWAITED] = awaited + answers;
+    if (awaited < MAX_AWAITED) this.words[at + AWAITED] = awaited + answers;
   }
 
   /** Notes that an answer has been sent on: the last one that was awaited ends the session. Hot path: no allocation. */

@@ -14,7 +14,7 @@ export const TTL_CEILING = 300;
 const NONE_CEILING = 30;
 /** Seconds until a question that failed is asked again: twice as long each time. */
 const RETRY_FIRST = 1;
-const RETRY_MOST = 30;
+const RETRY_MAX = 30;
 /** Targets of an SRV record, and backends of a name: more are left out. */
 export const MAX_TARGETS = 64;
 export const MAX_OF_NAME = 256;
@@ -37,8 +37,6 @@ export interface Meaning {
   readonly backends: readonly Backend[];
   /** Why that is not what the server says now; null where it is. */
   readonly error: string | null;
-  /** True where the server says that there is nothing. */
-  readonly isEmpty: boolean;
   /** When it was last answered with addresses, ms; undefined: never. */
   readonly goodMs: number | undefined;
   /** When the next question is due, ms. */
@@ -98,7 +96,6 @@ export class Lookups {
     return {
       backends: backends.slice(0, MAX_OF_NAME),
       error: own ?? found.find(({ error }) => error !== null)?.error ?? null,
-      isEmpty: question.last?.kind === "none",
       goodMs: found.length === 0 ? undefined : question.goodMs,
       dueMs: Math.min(question.dueMs, ...found.map(({ dueMs }) => dueMs)),
     };
@@ -111,7 +108,6 @@ export class Lookups {
     return {
       addresses: questions.flatMap((question) => question.good as readonly string[]).sort(),
       error: errorOf(questions),
-      isEmpty: questions.every(({ last }) => last?.kind === "none"),
       goodMs: good.length === 0 ? undefined : Math.max(...good),
       dueMs: Math.min(...questions.map(({ dueMs }) => dueMs)),
     };
@@ -129,7 +125,7 @@ export class Lookups {
     const answer = await this.ask(host, type);
     question.last = answer;
     if (answer.kind === "failed") {
-      question.dueMs = this.now() + 1000 * Math.min(RETRY_FIRST * 2 ** question.failures++, RETRY_MOST);
+      question.dueMs = this.now() + 1000 * Math.min(RETRY_FIRST * 2 ** question.failures++, RETRY_MAX);
       return question;
     }
     question.failures = 0;
