@@ -8,7 +8,7 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument, visit } from "yaml";
+import { isAlias, isMap, isScalar, isSeq, type Node, parseDocument, visit } from "yaml";
 import type { YAMLMap, YAMLSeq } from "yaml";
 import { ConfigError, SteerError } from "../errors.ts";
 import type { Action } from "../steering/action.ts";
@@ -23,6 +23,7 @@ import { captureSchema } from "./capture.ts";
 import { limitSchema } from "./limit.ts";
 import { flowText, isWord, keyText, shortest } from "./flow.ts";
 import { parseConfig, type ParseOptions } from "./parse.ts";
+import { pairOf, valueOf } from "./pairs.ts";
 import { contentEnd, lineEnd, lineStart, Splices } from "./splices.ts";
 import { isMergeKey } from "./merge.ts";
 import { DIALECT } from "./yaml_file.ts";
@@ -265,14 +266,6 @@ class SteeringEdit {
     const start = (node.items[0]!.key as Node).range![0];
     return " ".repeat(start - lineStart(this.#text, start));
   }
-}
-
-function pairOf(node: YAMLMap, key: string): Pair | undefined {
-  return node.items.find((pair) => isScalar(pair.key) && String(pair.key.value) === key);
-}
-
-function valueOf(node: YAMLMap, key: string): unknown {
-  return pairOf(node, key)?.value;
 }
 
 function scalarOf(node: YAMLMap, key: string): unknown {

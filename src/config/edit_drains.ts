@@ -5,11 +5,12 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
-import { isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap } from "yaml";
+import { isMap, isScalar, isSeq, type Node } from "yaml";
 import type { Action } from "../steering/action.ts";
 import type { Backend } from "../steering/forward.ts";
 import { readBackend } from "./backend.ts";
 import { keyText } from "./flow.ts";
+import { keyOf, pairOf, valueOf } from "./pairs.ts";
 import { contentEnd, lineEnd, lineStart, type Splices } from "./splices.ts";
 
 const KEY = "drain";
@@ -99,16 +100,4 @@ function unsetDrain(splices: Splices, item: unknown): (() => void) | undefined {
   // The first key stands behind the dash.
   if (text.slice(start, (pair.key as Node).range![0]).trim() !== "") return undefined;
   return () => splices.replace(start, lineEnd(text, contentEnd(pair)), "");
-}
-
-function pairOf(node: YAMLMap, key: string): Pair | undefined {
-  return node.items.find((pair) => keyOf(pair) === key);
-}
-
-function keyOf({ key }: Pair): string | undefined {
-  return isScalar(key) ? String(key.value) : undefined;
-}
-
-function valueOf(node: unknown, key: string): unknown {
-  return isMap(node) ? pairOf(node, key)?.value : undefined;
 }
