@@ -120,25 +120,36 @@ function checkWorkersExist(file: YamlFile, { count, because }: WorkerCount, repo
   }
 }
 
-/** A backend that sees its clients needs no header that tells them; a translated packet is in no tunnel. */
-function checkWraps(file: YamlFile, forwarding: readonly (readonly [number, unknown])[], report: Report): void {
+/** Keys that say something with one kind of mode only. */
+function checkModes(file: YamlFile, forwarding: readonly (readonly [number, unknown])[], report: Report): void {
   const [translating, keeping] = [TRANSLATING, KEEPING].map((modes) => modes.join(" or "));
   for (const [index, rule] of forwarding) {
-    const forward = ["steering", index, "action", "forward"] as const;
-    const given = at(rule, "action", "forward", "mode");
-    const keeps = KEEPING.includes(String(given));
-    if (!keeps && given !== undefined && !TRANSLATING.includes(String(given))) continue;
-    const header = at(rule, "action", "forward", "client_address");
-    if (keeps && header !== undefined && header !== "none") {
-      const message = `client_address is for mode ${translating}: expected none with mode ${keeping}, where backends ` +
-        "see the client's own address";
-      report(file.keyPlace([...forward, "client_address"]), message);
+    const forward = at(rule, "action", "forward");
+    const refuse = (key: string, message: string): void => {
+      if (at(forward, key) === undefined) return;
+      report(file.keyPlace(["steering", index, "action", "forward", key]), `${key} is for mode ${message}`);
+    };
+    if (keepsAddresses(rule)) {
+      refuse(
+        "answers",
+        `${translating}: expected no answers with mode ${keeping}, whose answers do not come through here`,
+      );
+      refuse("passive", `${translating}, whose answers come through here: expected health, or mode ${translating}`);
+      if (at(forward, "client_address") === "none") continue;
+      const why = "where backends see the client's own address";
+      refuse("client_address", `${translating}: expected none with mode ${keeping}, ${why}`);
+      continue;
     }
-    if (!keeps && at(rule, "action", "forward", "tunnel") !== undefined) {
-      const message = `tunnel is for mode ${keeping}: expected mode: ${keeping} beside it`;
-      report(file.keyPlace([...forward, "tunnel"]), message);
-    }
+    refuse("remap_port", `${keeping}: expected a port with each backend of mode ${translating}, and no remap_port`);
+    const mode = at(forward, "mode");
+    // What is no mode is the schema's business.
+    if (mode !== undefined && !TRANSLATING.includes(String(mode))) continue;
+    refuse("tunnel", `${keeping}: expected mode: ${keeping} beside it`);
   }
+}
+
+function keepsAddresses(rule: unknown): boolean {
+  return KEEPING.includes(String(at(rule, "action", "forward", "mode")));
 }
 
 /** Translation ports belong to no rule, and every worker needs some; all tables together have a bound. */
@@ -154,28 +165,7 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
     report(file.place(["steering", tooMany, "action"]), message);
   }
   checkBackends(file, forwarding, Number(size), report);
-  const keepsAddresses = (rule: unknown): boolean => KEEPING.includes(String(at(rule, "action", "forward", "mode")));
-  for (const [index, rule] of forwarding) {
-    if (keepsAddresses(rule) && at(rule, "action", "forward", "answers") !== undefined) {
-      const message = `answers is for mode ${TRANSLATING.join(" or ")}: expected no answers with mode ${
-        KEEPING.join(" or ")
-      }, whose answers do not come through here`;
-      report(file.keyPlace(["steering", index, "action", "forward", "answers"]), message);
-    }
-    if (keepsAddresses(rule) && at(rule, "action", "forward", "passive") !== undefined) {
-      const message = `passive is for mode ${
-        TRANSLATING.join(" or ")
-      }, whose answers come through here: expected health, or mode ${TRANSLATING.join(" or ")}`;
-      report(file.keyPlace(["steering", index, "action", "forward", "passive"]), message);
-    }
-    if (keepsAddresses(rule) || at(rule, "action", "forward", "remap_port") === undefined) continue;
-    const modes = `remap_port is for mode ${KEEPING.join(" or ")}`;
-    const message = `${modes}: expected a port with each backend of mode ${
-      TRANSLATING.join(" or ")
-    }, and no remap_port`;
-    report(file.keyPlace(["steering", index, "action", "forward", "remap_port"]), message);
-  }
-  checkWraps(file, forwarding, report);
+  checkModes(file, forwarding, report);
   if (forwarding.every(([, rule]) => keepsAddresses(rule))) return;
   const given = at(file.value, "forwarding", "ports");
   const range = readPorts(given ?? DEFAULT_TRANSLATION_PORTS);
