@@ -35,7 +35,7 @@ import {
   readNamed,
   readOwnAddress,
 } from "./backend.ts";
-import { durationText, readDuration } from "./limit.ts";
+import { durationText, quantity, readDuration } from "./limit.ts";
 import { payloadSchema } from "./payload.ts";
 import { LAST_PORT, type PortRange, readPorts } from "./ports.ts";
 import { choice, map, orNull, plainMap, powerOfTwo, section, whole, written } from "./shapes.ts";
@@ -113,7 +113,7 @@ const backends = z.array(
       backup: yesOrNo("backup").optional().describe(
         "true: new sessions go to it only while no other backend is healthy. Default false.",
       ),
-      drain: z.boolean({ error: complainAboutKind("drain", "true or false") }).optional().describe(
+      drain: yesOrNo("drain").optional().describe(
         "true: it gets no new sessions, and those it has end by themselves. xdpsteer backends drain --save writes it. " +
           "Default false.",
       ),
@@ -139,39 +139,32 @@ const backends = z.array(
   })
   .meta({ examples: [["10.0.0.11:9000", { address: "10.0.0.12:9000", weight: 2 }]] });
 
-const someTime = (noun: string): z.ZodType<number> => {
-  const about = complain(noun, "seconds, or a time like 10s or 5m, from 1 second to 1 hour", () => "is not possible");
-  const text = z.union([z.int(), z.string()], { error: about })
-    .refine((value) => readSlowStart(value) !== undefined, { error: about }).meta({ examples: ["10s"] });
-  return written<typeof text, number>(text, (value) => readSlowStart(value)!, durationText);
+const someTime = (noun: string, example: string): ReturnType<typeof quantity> =>
+  quantity(noun, `seconds, or a time like ${example} or 5m, from 1 second to 1 hour`, {
+    read: readHour,
+    write: durationText,
+    example,
+    numbers: true,
+  });
+const readHour = (value: number | string): number | undefined => {
+  const seconds = readDuration(value);
+  return seconds !== undefined && seconds <= 3600 ? seconds : undefined;
 };
 const passive = map("passive", {
   no_answer: whole(complainAboutNumber("no_answer", "1 to 1000000"), 1, 1_000_000).default(5).describe(
     "So many sessions that ask a backend in vain for as long as `within`, while it answers nobody, or so many ICMP errors " +
       "in that time, make it unhealthy. Default 5.",
   ),
-  within: someTime("within").prefault("10s").describe("Seconds, or a time like 10s or 5m. Default 10s."),
+  within: someTime("within", "10s").prefault("10s").describe("Seconds, or a time like 10s or 5m. Default 10s."),
   unreachable: yesOrNo("unreachable").default(true).describe(
     "Whether ICMP errors count that say that packets do not get to the backend, as of a closed port. Default true.",
   ),
-  pause: someTime("pause").prefault("30s").describe(
+  pause: someTime("pause", "10s").prefault("30s").describe(
     "After this time a backend without an active check is used again; one that has a check when that succeeds. Default " +
       "30s.",
   ),
 });
 
-const aboutSlowStart = complain(
-  "slow_start",
-  "seconds, or a time like 30s or 5m, from 1 second to 1 hour",
-  () => "is not possible",
-);
-const readSlowStart = (value: number | string): number | undefined => {
-  const seconds = readDuration(value);
-  return seconds !== undefined && seconds <= 3600 ? seconds : undefined;
-};
-const timeText = z.union([z.int(), z.string()], { error: aboutSlowStart })
-  .refine((value) => readSlowStart(value) !== undefined, { error: aboutSlowStart }).meta({ examples: ["30s"] });
-const slowStart = written<typeof timeText, number>(timeText, (value) => readSlowStart(value)!, durationText);
 const aboutPercent = complain("fail_open", "a part of the backends like 50%, from 1% to 100%", () => "is not possible");
 const percentText = z.string({ error: aboutPercent }).regex(/^(100|[1-9]\d?)%$/, { error: aboutPercent })
   .meta({ examples: ["50%"] });
@@ -218,7 +211,7 @@ const forwardMap = map("forward", {
     "Answers to each of a client's packets after which a session ends, 1 for DNS and RADIUS. Default: it ends by " +
       "idle_timeout alone.",
   ),
-  slow_start: orNull(slowStart).describe(
+  slow_start: orNull(someTime("slow_start", "30s")).describe(
     "Seconds, or a time like 30s or 5m, up to an hour, in which the share of a backend that comes, or comes back, grows " +
       "to its weight. Default: it has it at once.",
   ),

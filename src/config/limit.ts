@@ -53,7 +53,7 @@ function withUnit(quantity: number): string {
 }
 
 /** A schema of texts with a unit, and of numbers where one alone says enough. */
-function quantity(
+export function quantity(
   noun: string,
   expected: string,
   { read, write, example, numbers = false }: {
