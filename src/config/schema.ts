@@ -15,7 +15,7 @@ import { hasControls } from "../text.ts";
 import { ACTION_WORDS, actionSchema } from "./actions.ts";
 import { addressesSchema } from "./addresses.ts";
 import { captureSchema, captureSection } from "./capture.ts";
-import { forwardingSchema } from "./forward.ts";
+import { forwardingSchema } from "./forwarding.ts";
 import { guardSection, listsSection, sourcesSchema } from "./guard.ts";
 import { limitSchema } from "./limit.ts";
 import { portsSchema } from "./ports.ts";
