@@ -50,11 +50,11 @@ Deno.test("what is no address is told with what is wrong", () => {
     "[]": `addresses is an empty list: ${ALL}`,
     "{ a: 1 }": `addresses is a map: ${ALL}`,
     "192.0.2.10/24":
-      'addresses "192.0.2.10/24" has bits set behind its prefix: use "192.0.2.0/24" for the network, or "192.0.2.10" for ' +
-      `the host: ${ALL}`,
+      'addresses "192.0.2.10/24" has bits set behind its prefix: use "192.0.2.0/24" for the network, or "192.0.2.10" ' +
+      `for the host: ${ALL}`,
     '["2001:db8::1/64"]':
-      'address "2001:db8::1/64" has bits set behind its prefix: use "2001:db8::/64" for the network, or "2001:db8::1" ' +
-      `for the host: ${ITEM}`,
+      'address "2001:db8::1/64" has bits set behind its prefix: use "2001:db8::/64" for the network, or ' +
+      `"2001:db8::1" for the host: ${ITEM}`,
     "[192.0.2.0/33]": `address "192.0.2.0/33" has the prefix length 33, which is out of range (0 to 32): ${ITEM}`,
     "[192.0.2.0/x]": `address "192.0.2.0/x" has the prefix length "x", which is not a number: ${ITEM}`,
     "[192.0.2.256]": `address "192.0.2.256" has an address that is not four numbers from 0 to 255: ${ITEM}`,

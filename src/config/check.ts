@@ -267,7 +267,7 @@ interface PortOwner {
 interface AddressClaims {
   readonly addresses: Addresses;
   readonly claims: PortClaims<PortOwner>;
-  /** Whether others have an address in common with these: long lists are compared once, however many rules there are. */
+  /** Whether others have an address in common with these: lists are compared once, however many rules there are. */
   readonly overlaps: Map<AddressClaims, boolean>;
 }
 

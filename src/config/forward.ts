@@ -90,19 +90,19 @@ const backends = z.array(
           "priorities.",
       ),
       weight: whole(aboutWeight, 0, 1000).default(1).describe(
-        "Its share of new sessions relative to the other backends, 0 to 1000; 0: it gets none, and those it has end by " +
-          "themselves. Default 1.",
+        "Its share of new sessions relative to the other backends, 0 to 1000; 0: it gets none, and those it has end " +
+          "by themselves. Default 1.",
       ),
       max_sessions: whole(aboutMost, 1, 100_000_000).optional().describe(
-        "Sessions that it may have, with all workers and rules together: with so many, new ones go to other backends. " +
-          "Default: no limit.",
+        "Sessions that it may have, with all workers and rules together: with so many, new ones go to other " +
+          "backends. Default: no limit.",
       ),
       backup: yesOrNo("backup").optional().describe(
         "true: new sessions go to it only while no other backend is healthy. Default false.",
       ),
       drain: yesOrNo("drain").optional().describe(
-        "true: it gets no new sessions, and those it has end by themselves. xdpsteer backends drain --save writes it. " +
-          "Default false.",
+        "true: it gets no new sessions, and those it has end by themselves. xdpsteer backends drain --save writes " +
+          "it. Default false.",
       ),
     }),
   ], { error: aboutBackend }),
@@ -139,16 +139,16 @@ const readHour = (value: number | string): number | undefined => {
 };
 const passive = map("passive", {
   no_answer: whole(complainAboutNumber("no_answer", "1 to 1000000"), 1, 1_000_000).default(5).describe(
-    "So many sessions that ask a backend in vain for as long as `within`, while it answers nobody, or so many ICMP errors " +
-      "in that time, make it unhealthy. Default 5.",
+    "So many sessions that ask a backend in vain for as long as `within`, while it answers nobody, or so many ICMP " +
+      "errors in that time, make it unhealthy. Default 5.",
   ),
   within: someTime("within", "10s").prefault("10s").describe("Seconds, or a time like 10s or 5m. Default 10s."),
   unreachable: yesOrNo("unreachable").default(true).describe(
     "Whether ICMP errors count that say that packets do not get to the backend, as of a closed port. Default true.",
   ),
   pause: someTime("pause", "10s").prefault("30s").describe(
-    "After this time a backend without an active check is used again; one that has a check when that succeeds. Default " +
-      "30s.",
+    "After this time a backend without an active check is used again; one that has a check when that succeeds. " +
+      "Default 30s.",
   ),
 });
 
@@ -163,7 +163,8 @@ export const KEEPING: readonly string[] = FORWARD_MODES.filter((mode) => !FORWAR
 
 const forwardMap = map("forward", {
   to: backends.describe(
-    `The backends, each ${BACKEND}, a name and port, or a map with address or srv, weight, max_sessions, backup and drain.`,
+    `The backends, each ${BACKEND}, a name and port, or a map with address or srv, weight, max_sessions, backup and ` +
+      `drain.`,
   ),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,
@@ -187,7 +188,8 @@ const forwardMap = map("forward", {
   idle_timeout: whole(complainAboutNumber("idle_timeout", "1 to 86400 seconds"), 1, 86_400).default(60)
     .describe("Seconds without a packet after which a session ends. Default 60."),
   drain_timeout: whole(complainAboutNumber("drain_timeout", "0 to 86400 seconds"), 0, 86_400).default(600).describe(
-    "Seconds that sessions may continue with a backend that is removed from the rule; 0: they move at once. Default 600.",
+    "Seconds that sessions may continue with a backend that is removed from the rule; 0: they move at once. Default " +
+      "600.",
   ),
   affinity: choice("affinity", AFFINITIES).default("flow").describe(
     `What a packet's backend is chosen by. ${
@@ -199,17 +201,17 @@ const forwardMap = map("forward", {
       "idle_timeout alone.",
   ),
   slow_start: orNull(someTime("slow_start", "30s")).describe(
-    "Seconds, or a time like 30s or 5m, up to an hour, in which the share of a backend that comes, or comes back, grows " +
-      "to its weight. Default: it has it at once.",
+    "Seconds, or a time like 30s or 5m, up to an hour, in which the share of a backend that comes, or comes back, " +
+      "grows to its weight. Default: it has it at once.",
   ),
   fail_open: orNull(percent).describe(
-    'With fewer healthy backends than this part, like "50%", all are used, unless there is a healthy backup. Default: ' +
-      "only healthy ones.",
+    'With fewer healthy backends than this part, like "50%", all are used, unless there is a healthy backup. ' +
+      "Default: only healthy ones.",
   ),
   health: orNull(health).describe("How backends are checked. Without it they count as healthy."),
   passive: passive.optional().describe(
-    "What clients' packets meet with counts against backends. The last one that is left stays in use. Default: it does " +
-      "not count.",
+    "What clients' packets meet with counts against backends. The last one that is left stays in use. Default: it " +
+      "does not count.",
   ),
   none_left: choice("none_left", ["drop", "pass"]).default("drop").describe(
     "What happens to packets while no backend is healthy: drop, or pass to the kernel stack.",

@@ -80,7 +80,8 @@ const forwardingMap = map("forwarding", {
   ),
   arrival: choice("arrival", ["strict", "loose"]).default("strict").describe(
     "By which interfaces packets may come, as with rp_filter. strict: answers by the one that leads to the backend, " +
-      "and a session's client not by those that lead to backends, unless it began there; loose: by any. Default strict.",
+      "and a session's client not by those that lead to backends, unless it began there; loose: by any. Default " +
+      "strict.",
   ),
   table_size: z.int({ error: aboutSize }).refine(isPrimeSize, { error: aboutSize })
     .default(DEFAULT_TABLE_SIZE)

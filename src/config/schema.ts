@@ -180,7 +180,8 @@ export const ruleSchema: z.ZodType<Rule> = map("rule", {
   fragments: choice("fragments", ["drop", "pass"]).default("drop")
     .describe(
       "What happens to first fragments of larger datagrams to these ports. drop: they are dropped and counted; pass: " +
-        "they go to the kernel stack, which answers that nobody listens. Other fragments always go to the kernel stack.",
+        "they go to the kernel stack, which answers that nobody listens. Other fragments always go to the kernel " +
+        "stack.",
     ),
   limit: limitSchema.optional().describe(
     "How much the rule takes, in total and from each source. The XDP program drops what is more, before any worker.",

@@ -14,7 +14,8 @@ export const FORWARD_MODE_TABLE = {
   dsr: {
     translates: false,
     words:
-      "change the MAC addresses and decrement the TTL, the backend has the service's address itself and answers the client directly",
+      "change the MAC addresses and decrement the TTL, the backend has the service's address itself and answers the " +
+      "client directly",
   },
 } as const satisfies Readonly<Record<string, ForwardModeEntry>>;
 
@@ -34,7 +35,8 @@ export const CLIENT_ADDRESS_TABLE = {
   proxy_v2: "a header of PROXY protocol version 2 precedes the payload of every datagram",
   proxy_v2_first: "it precedes the payload of a session's first datagram to the backend only",
   simple_proxy:
-    "Cloudflare's Simple Proxy Protocol for UDP: 38 bytes precede the payload of every datagram, and have to precede the payload of each answer, from which they are removed",
+    "Cloudflare's Simple Proxy Protocol for UDP: 38 bytes precede the payload of every datagram, and have to precede " +
+    "the payload of each answer, from which they are removed",
 } as const;
 export type ClientAddress = keyof typeof CLIENT_ADDRESS_TABLE;
 export const CLIENT_ADDRESSES = Object.keys(CLIENT_ADDRESS_TABLE) as readonly ClientAddress[];
