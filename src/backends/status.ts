@@ -5,8 +5,9 @@
  */
 import { formatMac } from "../packet/address.ts";
 import type { BackendFlow } from "./flow.ts";
-import { type Backend, type Forwards, type Health, isHealthy } from "./forward_writer.ts";
-import { takesNew } from "./holds.ts";
+import type { Backend as ConfiguredBackend } from "../steering/forward.ts";
+import { type Backend, type ForwardRule, type Forwards, type Health, isHealthy } from "./forward_writer.ts";
+import { type Hold, takesNew } from "./holds.ts";
 import type { BackendHealth } from "./health/checks.ts";
 import { passiveKey } from "./passive.ts";
 import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
@@ -75,30 +76,32 @@ export interface StatusOptions {
   readonly sessionsWith: (row: number) => number;
 }
 
+/** A rule, and one of its backends as it has it. */
+interface Naming {
+  readonly rule: ForwardRule;
+  readonly backend: ConfiguredBackend;
+}
+
 export function backendStatuses(
-  forwards: Forwards,
+  { backends, rules, holds }: Forwards,
   health: ReadonlyMap<string, BackendHealth>,
   { now, date, passive, flowOf, interfaces, sessionsWith }: StatusOptions,
 ): BackendStatus[] {
-  const { backends, rules } = forwards;
-  const naming = new Map<string, string[]>([...backends.keys()].map((name) => [name, []]));
-  for (const { name: rule, spec } of rules) for (const { name } of spec.to) naming.get(name)?.push(rule);
+  const naming = new Map<string, Naming[]>([...backends.keys()].map((name) => [name, []]));
+  for (const rule of rules) for (const backend of rule.spec.to) naming.get(backend.name)?.push({ rule, backend });
   return [...backends.values()].map((backend) => {
     const { spec: { name }, row, leftMs, checks, nextHop, noRoute } = backend;
     const checked = checks.flatMap(({ key }) => health.get(key) ?? []);
-    const out = rules.flatMap(({ spec }) =>
-      spec.passive === undefined || !spec.to.some((each) =>
-          each.name === name
-        )
-        ? []
-        : passive.get(passiveKey({ name }, spec.passive)) ?? []
-    )[0];
+    const named = naming.get(name)!;
+    const [out] = named.flatMap(({ rule: { spec } }) =>
+      spec.passive === undefined ? [] : passive.get(passiveKey({ name }, spec.passive)) ?? []
+    );
     return {
       name,
-      rules: naming.get(name)!,
+      rules: named.map(({ rule }) => rule.name),
       sessions: sessionsWith(row),
       ...flowOf(name),
-      drain: drainOf(forwards, backend, now, date),
+      drain: drainOf(backend, named, holds.get(name), now, date),
       leavingSeconds: leftMs === undefined ? null : Math.round((now - leftMs) / 1000),
       health: out ?? checked.find(({ healthy }) => !healthy) ?? checked.find(({ hindered }) => hindered !== null) ??
         checked[0] ?? null,
@@ -113,21 +116,19 @@ export function backendStatuses(
 }
 
 function drainOf(
-  { rules, holds }: Forwards,
-  { spec: { name }, leftMs, drainMs }: Backend,
+  { leftMs, drainMs }: Backend,
+  named: readonly Naming[],
+  hold: Hold | undefined,
   now: number,
   date: Date,
 ): Drain | null {
   const at = (ms: number): string => new Date(date.getTime() + ms - now).toISOString();
-  const hold = holds.get(name);
   const movedTo = hold?.kind === "move" ? hold.to ?? "" : null;
   if (leftMs !== undefined) return { by: "file", since: at(leftMs), until: at(leftMs + drainMs), movedTo };
   if (hold !== undefined) {
     return hold.kind === "keep" ? null : { by: "hand", since: hold.since, until: null, movedTo };
   }
-  const inFile = rules.some(({ spec }) =>
-    spec.to.some((each) => each.name === name && (each.drain === true || each.weight === 0))
-  );
+  const inFile = named.some(({ backend: { drain, weight } }) => drain === true || weight === 0);
   return inFile ? { by: "file", since: null, until: null, movedTo } : null;
 }
 
