@@ -104,6 +104,8 @@ interface Asked {
   readonly rules: readonly Rule[];
   readonly slots: readonly number[];
   readonly addresses: readonly string[];
+  /** Ports whose packets go to workers. */
+  readonly steered: readonly PortRange[];
 }
 
 const NO_FORWARDS: Forwards = { rules: [], retired: [], backends: new Map(), sources: [], holds: new Map() };
@@ -122,10 +124,8 @@ export class Forwarding implements AsyncDisposable {
   #writtenHealth = wordsOf(new Map());
   /** Of the last translation address that was given a place. */
   #sourceGeneration = 0;
-  #asked: Asked = { rules: [], slots: [], addresses: [] };
+  #asked: Asked = { rules: [], slots: [], addresses: [], steered: [] };
   #names: Names | undefined;
-  /** Ports whose packets go to workers. */
-  #steered: readonly PortRange[] = [];
   #gathering: Disposable | undefined;
   #renaming: Disposable | undefined;
   #provoking: Disposable | undefined;
@@ -144,13 +144,11 @@ export class Forwarding implements AsyncDisposable {
 
   /** Whether there is room for these rules beside those in force, and those of before that are still needed. */
   hasRoomFor(asked: readonly Rule[]): boolean {
-    const rules = this.#expanded(asked);
     const { rules: before, retired } = this.#inForce;
-    const all = [...before, ...retired].map(({ spec }) => spec).concat(
-      rules.flatMap(({ action }) => action.kind === "forward" ? action : []),
-    );
-    const named = new Set(rules.flatMap(({ action }) => action.kind === "forward" ? namesOf(action) : []));
-    return this.#writer.hasRoom(all.length, new Set(all.flatMap(namesOf)).size) && this.#rows.hasRoomFor(named);
+    const specs = specsOf(this.#expanded(asked));
+    const all = [...before, ...retired].map(({ spec }) => spec).concat(specs);
+    return this.#writer.hasRoom(all.length, new Set(all.flatMap(namesOf)).size) &&
+      this.#rows.hasRoomFor(new Set(specs.flatMap(namesOf)));
   }
 
   /**
@@ -204,8 +202,7 @@ export class Forwarding implements AsyncDisposable {
     const askedBefore = this.#asked;
     changes.add({
       flip: () => {
-        this.#asked = { rules: asked, slots, addresses };
-        this.#steered = steered;
+        this.#asked = { rules: asked, slots, addresses, steered };
       },
       back: () => {
         this.#asked = askedBefore;
@@ -324,7 +321,8 @@ export class Forwarding implements AsyncDisposable {
     if (this.#names === undefined) {
       const [{ Names }, { ask }] = await Promise.all([import("./names/names.ts"), import("./names/servers.ts")]);
       const { nameServers } = this.#options.config;
-      const mayUse = (port: number): boolean => !this.#steered.some(({ first, last }) => first <= port && port <= last);
+      const mayUse = (port: number): boolean =>
+        !this.#asked.steered.some(({ first, last }) => first <= port && port <= last);
       this.#names = new Names({
         ask: this.#options.ask ??
           ((name, type) => ask(nameServers, name, type, { mayUse, timeoutMs: ANSWER_MS })),
