@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { startAppliance, type Status } from "./support/appliance.ts";
 import { BACK, BackendHost, backendName, Clients, FAMILIES, forwardConfig } from "./support/backends.ts";
+import { memoryKib } from "./support/memory.ts";
 import { until } from "./support/wait.ts";
 
 const FAMILY = "IPv4";
@@ -23,8 +24,6 @@ const BETWEEN = 100;
  */
 const GROWTH_KIB = SIZE.churnReloads < 1000 ? 65_536 : 24_576;
 
-const residentKib = ({ pid }: Appliance): number =>
-  Number(/VmRSS:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]);
 const received = ({ totals }: Status): number => totals.received;
 /** Of the interface to the backends: addresses that nobody has. */
 const passing = (turn: number): string[] =>
@@ -63,7 +62,7 @@ Deno.test(`${SIZE.churnReloads} reloads add, remove and rename backends and rule
     const { code, body } = await box.put(config(box.socket, turn));
     assert.equal(code, 200, body);
     await box.untilStatus("requests", (status) => received(status) >= from + BETWEEN);
-    memory.push(residentKib(box));
+    memory.push(memoryKib(box));
     if (turn % 10 !== 0) continue;
     for (const { port, backends } of RULES) {
       const newcomers = { address: FAMILIES[FAMILY].service, port, clients: 20, requests: 1 };

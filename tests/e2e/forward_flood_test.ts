@@ -3,10 +3,11 @@ import { cProgram } from "../support/c_programs.ts";
 import { INTERFACES, MACS, TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { startAppliance, type Status } from "./support/appliance.ts";
 import { SteadyTraffic } from "./support/background.ts";
 import { BackendHost, Clients, DEFAULT_RINGS, FAMILIES, FAR, forwardConfig, forwardTo } from "./support/backends.ts";
 import { lossesOf, refusedFrames, unsentBy } from "./support/link.ts";
+import { memoryKib } from "./support/memory.ts";
 
 const PORTS = [8080, 8081, 8082, 8083];
 const SESSIONS = 1024;
@@ -18,10 +19,6 @@ const FLOODS = 3;
 const GROWTH_KIB = 2048;
 /** Fewer than the backlog of a CPU holds, which all namespaces share: what the box forwards in one go ends there. */
 const WINDOW_FRAMES = 800;
-
-function residentKib({ pid }: Appliance): number {
-  return Number(/VmRSS:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]);
-}
 
 const sumOf = ({ workers }: Status, name: "sessions" | "evictions"): number =>
   workers.reduce((sum, { loop }) => sum + loop[name]!, 0);
@@ -40,7 +37,7 @@ Deno.test(`${FLOODS} floods of ${FLOWS * PORTS.length} flows from made-up source
   const conversations = { address: FAMILIES.IPv4.service, port: PORTS[0]!, clients: 200, window: 8 };
   await using clients = await Clients.start(network, conversations);
   await clients.ready();
-  const memory = [residentKib(box)];
+  const memory = [memoryKib(box)];
   let sent = 0;
   for (let flood = 0; flood < FLOODS; flood++) {
     const source = { mac: "02:00:00:00:00:01", address: `10.99.${flood}.1`, port: 20_000 };
@@ -48,7 +45,7 @@ Deno.test(`${FLOODS} floods of ${FLOWS * PORTS.length} flows from made-up source
     await using flow = await SteadyTraffic.start(network, box, traffic, { windowFrames: WINDOW_FRAMES });
     await flow.more(FLOWS * PORTS.length);
     sent += (await flow.stop()).sent;
-    memory.push(residentKib(box));
+    memory.push(memoryKib(box));
   }
   const full = await box.status();
   const report = await clients.stop();

@@ -7,6 +7,7 @@ import { finish, TempDir } from "./support/command.ts";
 import { configText } from "./support/config.ts";
 import { crawl, crowd, fuzz, type RawAnswer, sendRaw } from "./support/http_clients.ts";
 import { refusedFrames } from "./support/link.ts";
+import { memoryKib } from "./support/memory.ts";
 import { untilWatched } from "./support/tracepoints.ts";
 import { echoEach } from "./support/python.ts";
 import { SIZE } from "../support/sizes.ts";
@@ -26,10 +27,6 @@ const GET = (path: string, ...headers: string[]): string =>
 
 async function ask(network: TestNetwork, ...requests: string[]): Promise<RawAnswer[]> {
   return await sendRaw(network, requests.map((bytes) => ({ to: PORT, bytes })));
-}
-
-function residentKib(box: Appliance): number {
-  return Number(/VmRSS:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${box.pid}/status`))![1]);
 }
 
 Deno.test("over TCP it answers to loopback names only, to no page of another origin, and nothing that changes", async () => {
@@ -136,7 +133,7 @@ Deno.test("thousands of malformed, huge and odd requests: right answers, no cras
   const to = [PORT, box.socket];
   await fuzz(network, { to, count: 2000, seed: 1 }); // what is loaded and compiled once
   const files = openFiles(box);
-  const memory = residentKib(box);
+  const memory = memoryKib(box);
   await using traffic = await SteadyTraffic.start(network, box, TRAFFIC);
 
   const counts = await fuzz(network, { to, count: ODD_REQUESTS, seed: 2 });
@@ -169,7 +166,7 @@ Deno.test("thousands of malformed, huge and odd requests: right answers, no cras
   assert.equal(status.generation, 1);
   await until("no file left open", () => openFiles(box) <= files + 4, { describe: () => [files, openFiles(box)] });
   // V8 lets its heap grow to several times what is in use before it collects.
-  assert.ok(residentKib(box) < memory + 96 * 1024, `${residentKib(box)} KiB resident, ${memory} before`);
+  assert.ok(memoryKib(box) < memory + 96 * 1024, `${memoryKib(box)} KiB resident, ${memory} before`);
 
   const body = "x".repeat((1 << 20) + 1);
   const { code } = await box.request("PUT", "/v1/config", body);

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
 import { fatesOf, ruleOf, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { type Appliance, openFiles, startAppliance, type Status } from "./support/appliance.ts";
 import {
   BACK,
   BackendHost,
@@ -19,6 +19,7 @@ import {
   forwardTo,
 } from "./support/backends.ts";
 import { finish, productCommand } from "./support/command.ts";
+import { mappedKib, memoryKib } from "./support/memory.ts";
 import { PATIENCE_MS, until } from "./support/wait.ts";
 
 const PORT = 8080;
@@ -250,15 +251,9 @@ Deno.test("a way to the backends by an interface that is not listed is said, wit
 
 /** Of the process: descriptors and memory that is mapped. */
 function holdings(
-  { pid }: Appliance,
+  box: Appliance,
 ): { readonly fds: number; readonly mappedKib: number; readonly residentKib: number } {
-  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-  const field = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(status)![1]);
-  return {
-    fds: [...Deno.readDirSync(`/proc/${pid}/fd`)].length,
-    mappedKib: field("VmSize"),
-    residentKib: field("VmRSS"),
-  };
+  return { fds: openFiles(box), mappedKib: mappedKib(box), residentKib: memoryKib(box) };
 }
 
 Deno.test("an interface that is deleted and made again many times leaves nothing behind", async () => {

@@ -15,6 +15,7 @@ import { finish, productCommand } from "./support/command.ts";
 import { configText } from "./support/config.ts";
 import { freezeThread } from "./support/freeze.ts";
 import { unsentBy } from "./support/link.ts";
+import { memoryKib } from "./support/memory.ts";
 import { NotifySocket } from "./support/notify_socket.ts";
 import { hostileClients, readHalfOfTheTime, Saves, type Told, trouble } from "./support/storm.ts";
 import { sleep, until } from "./support/wait.ts";
@@ -40,9 +41,6 @@ async function unheard(network: TestNetwork): Promise<number> {
     .filter((line) => line.startsWith("Udp:")).map((line) => line.split(" "));
   return Number(values![names!.indexOf("NoPorts")]);
 }
-
-const residentKib = ({ pid }: Appliance): number =>
-  Number(/^VmRSS:\s+(\d+) kB/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]);
 
 /** UDP packets that the XDP program has seen: it was attached. */
 function steered(status: Status): number {
@@ -82,7 +80,7 @@ Deno.test("a bad day: every packet has its account, and all is well again by its
   const told: Told[] = [];
   const grownKib: number[] = [];
   const refused: Record<"beginMs" | "endMs", readonly number[]> = { beginMs: [], endMs: [] };
-  const memory = residentKib(box);
+  const memory = memoryKib(box);
   const before = { unheard: await unheard(network), unsent: await unsentBy(network.names.client, INTERFACES.client) };
   const { rounds, roundMs, ratePps } = SIZE.storm;
   const { thread } = (await box.status()).workers[1]!;
@@ -96,7 +94,7 @@ Deno.test("a bad day: every packet has its account, and all is well again by its
       await sleep(Math.max(0, began + round * roundMs - performance.now()));
       told.push(await trouble(box, "worker_down", () => freeze(thread), "packets_lost"));
       told.push(await trouble(box, "steering_changed", () => editTable(box)));
-      grownKib.push(residentKib(box) - memory);
+      grownKib.push(memoryKib(box) - memory);
       if (round >= 2) continue;
       told.push(await trouble(box, "program_detached", () => detach(network)));
       await box.untilStatus(

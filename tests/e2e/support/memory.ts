@@ -7,8 +7,14 @@ import type { Appliance } from "./appliance.ts";
 
 type Process = Pick<Appliance, "pid">;
 
+/** Physical memory in use. */
 export function memoryKib(box: Process): number {
   return field(box, "VmRSS");
+}
+
+/** Address space in use. */
+export function mappedKib(box: Process): number {
+  return field(box, "VmSize");
 }
 
 /** The most that it has had since its start, or since {@linkcode resetPeak}. */
