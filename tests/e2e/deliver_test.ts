@@ -1,6 +1,5 @@
 /** action: deliver, to programs of the box that other people wrote. */
 import assert from "node:assert/strict";
-import type { Problem } from "../../src/observe/problems/kinds.ts";
 import { INTERFACES, IPV4, IPV6, TestNetwork } from "../support/netns.ts";
 import { sumOf } from "../support/metrics.ts";
 import { assertSameCounts, ruleOf, settled } from "./support/accounts.ts";
@@ -183,8 +182,7 @@ Deno.test("a client is told when nobody listens, and the operator too", async ()
   for (const address of BOX) {
     assert.equal(await python(network, "client", REFUSED, { address, port: DNS_PORT }), "ECONNREFUSED");
   }
-  const told = async (): Promise<string[]> =>
-    JSON.parse((await box.request("GET", "/v1/problems")).body).problems.map(({ message }: Problem) => message);
+  const told = async (): Promise<string[]> => (await box.problems()).problems.map(({ message }) => message);
   const message = `Nobody listens on port ${BLUE}, which rule dns delivers to`;
   await until("the problem", async () => (await told()).includes(message));
   await using _server = await dnsServer(network.names.steer, BOX, BLUE);

@@ -93,8 +93,7 @@ for (const family of BOTH) {
       run(SEND_FRAME, JSON.stringify([INTERFACES.client, attack(family, mtu)]));
     const ask = (size: number, times: number, wait: number): Promise<string> =>
       run(ASK, SERVICE[family], `${SERVICE_PORT}`, `${size}`, `${times}`, `${wait}`);
-    const listed = async (): Promise<Problem[]> =>
-      (JSON.parse((await box.request("GET", "/v1/problems")).body) as { problems: Problem[] }).problems;
+    const listed = async (): Promise<readonly Problem[]> => (await box.problems()).problems;
     const learned = (): Promise<string> => host.exec(["ip", "route", "get", BOX[family]]);
 
     await test.step("before: every answer that the links carry arrives", async () => {

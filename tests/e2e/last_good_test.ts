@@ -10,15 +10,6 @@ const rules = (...ports: readonly number[]): TestConfig => ({
   workers: 1,
 });
 
-interface Told {
-  readonly kind: string;
-  readonly message: string;
-}
-
-async function problems(box: Appliance): Promise<Told[]> {
-  return JSON.parse((await box.request("GET", "/v1/problems")).body).problems;
-}
-
 async function stop(box: Appliance): Promise<void> {
   box.signal("SIGTERM");
   assert.equal((await box.ended()).code, 0, box.stderr);
@@ -57,7 +48,7 @@ Deno.test("a start with a refused file has the last good configuration, says so,
     assert.equal(code, 3, stderr);
     assert.ok(stderr.includes(mistake), stderr);
     await using box = await start();
-    const [told, ...others] = await problems(box);
+    const { problems: [told, ...others] } = await box.problems();
     assert.deepEqual([told!.kind, others], ["config_last_good", []]);
     assert.ok(told!.message.includes(mistake) && told!.message.includes(state), told!.message);
     assert.deepEqual((await box.status()).rules.map(({ name }) => name), ["port3"]);
@@ -66,7 +57,7 @@ Deno.test("a start with a refused file has the last good configuration, says so,
     assert.match(said[0]!.message, /^The configuration is refused, and the last good one is in force/);
     await Deno.writeTextFile(file, text(rules(3, 5)));
     await box.waitForGeneration(2);
-    await until("the end of the problem", async () => (await problems(box)).length === 0);
+    await until("the end of the problem", async () => (await box.problems()).problems.length === 0);
     await until("the copy", () => kept() === text(rules(3, 5)));
     await Deno.writeTextFile(file, text(rules(3)));
     await box.waitForGeneration(3);

@@ -42,8 +42,7 @@ async function refuse(box: Appliance, times: number): Promise<void> {
 }
 
 async function kinds(box: Appliance): Promise<string[]> {
-  const { problems } = JSON.parse((await box.request("GET", "/v1/problems")).body);
-  return problems.map(({ kind }: { readonly kind: string }) => kind);
+  return (await box.problems()).problems.map(({ kind }) => kind);
 }
 
 for (const kind of ["pipe", "locked", "socket", "terminal"]) {

@@ -86,10 +86,7 @@ async function resolvConf(namespace: string): Promise<() => Promise<void>> {
   };
 }
 
-const problemsOf = async (box: Appliance): Promise<string[]> => {
-  const { problems } = JSON.parse((await box.request("GET", "/v1/problems")).body) as { problems: { kind: string }[] };
-  return problems.map(({ kind }) => kind);
-};
+const problemsOf = async (box: Appliance): Promise<string[]> => (await box.problems()).problems.map(({ kind }) => kind);
 
 for (const family of BOTH) {
   const addresses = (...numbers: readonly number[]): string[] =>

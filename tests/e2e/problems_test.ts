@@ -36,7 +36,7 @@ async function assertTold(
   notReady: readonly string[],
 ): Promise<Problem> {
   const problem = await until(kind, async () => {
-    const { problems } = JSON.parse((await ask(box, "/v1/problems")).body) as { problems: Problem[] };
+    const { problems } = await box.problems();
     return problems.find((each) => each.kind === kind);
   });
   const { message, fix } = problem;

@@ -19,16 +19,13 @@ const word = async (box: Appliance, name: keyof typeof CONTROL): Promise<number>
   new DataView((await readMap(box, "control", CONTROL[name])).buffer).getUint32(0, true);
 
 async function problem(box: Appliance, kind: ProblemKind): Promise<Problem | undefined> {
-  const { problems } = JSON.parse((await box.request("GET", "/v1/problems")).body) as { problems: Problem[] };
+  const { problems } = await box.problems();
   return problems.find((each) => each.kind === kind);
 }
 
 /** It stands in the list, or has: what is put right at once is there for a second. */
 async function told(box: Appliance, kind: ProblemKind): Promise<Problem | EndedProblem | undefined> {
-  const { problems, endedProblems } = JSON.parse((await box.request("GET", "/v1/problems")).body) as {
-    problems: Problem[];
-    endedProblems: EndedProblem[];
-  };
+  const { problems, endedProblems } = await box.problems();
   return [...problems, ...endedProblems].find((each) => each.kind === kind);
 }
 

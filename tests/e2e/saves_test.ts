@@ -35,7 +35,7 @@ Deno.test("a file that loses most of its rules is a problem while it settles, an
   const settle = (text: string): string => text.replace("control: {", "control: { settle: 60,");
   await using box = await startAppliance(network, (socket) => settle(configText({ rules: RULES }, socket)));
   const problem = async (): Promise<Problem | undefined> => {
-    const { problems } = JSON.parse((await box.request("GET", "/v1/problems")).body) as { problems: Problem[] };
+    const { problems } = await box.problems();
     return problems.find(({ kind }) => kind === "config_settling");
   };
   await box.writeConfig(settle(configText({ rules: RULES.slice(4) }, box.socket)));

@@ -22,8 +22,8 @@ const CONFIG: TestConfig = {
 const WATCHDOG_MS = 800;
 
 /** @param ended Those too that are over by now. */
-async function problemsOf(box: Appliance, ended = false): Promise<(Problem | EndedProblem)[]> {
-  const { problems, endedProblems } = JSON.parse((await box.request("GET", "/v1/problems")).body);
+async function problemsOf(box: Appliance, ended = false): Promise<readonly (Problem | EndedProblem)[]> {
+  const { problems, endedProblems } = await box.problems();
   return ended ? [...problems, ...endedProblems] : problems;
 }
 

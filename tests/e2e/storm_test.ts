@@ -109,10 +109,7 @@ Deno.test("a bad day: every packet has its account, and all is well again by its
   }
   const { sent } = await traffic.stop();
   await until("all to be well", async () => (await box.request("GET", "/readyz")).code === 200);
-  await until(
-    "no problem",
-    async () => JSON.parse((await box.request("GET", "/v1/problems")).body).problems.length === 0,
-  );
+  await until("no problem", async () => (await box.problems()).problems.length === 0);
 
   const status = await settled(box);
   const stack = await unheard(network) - before.unheard - passedFor(status, "uncovered_queue");

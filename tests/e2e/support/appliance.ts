@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import type { Snapshot } from "../../../src/observe/observer.ts";
+import type { EndedProblem, Problem } from "../../../src/observe/problems/kinds.ts";
 import type { Side, TestNetwork } from "../../support/netns.ts";
 import { FAVOURED, niced } from "../../support/niceness.ts";
 import { productCommand, TempDir } from "./command.ts";
@@ -20,6 +21,12 @@ export interface Status extends Snapshot {
   readonly ready: boolean;
   readonly reloads: Readonly<Record<"applied" | "unchanged" | "refused", number>>;
   readonly lastReload: { readonly result: string; readonly message: string } | null;
+}
+
+/** What GET /v1/problems answers. */
+export interface ProblemsAnswer {
+  readonly problems: readonly Problem[];
+  readonly endedProblems: readonly EndedProblem[];
 }
 
 export interface LogLine {
@@ -153,6 +160,11 @@ export class Appliance implements AsyncDisposable {
     const { answers, ...status } = JSON.parse(await this.#get("/v1/status"));
     // Sums are over both.
     return { ...status, rules: [...status.rules, ...answers === null ? [] : [answers]] };
+  }
+
+  /** The list of problems, and those that have ended lately. */
+  async problems(): Promise<ProblemsAnswer> {
+    return JSON.parse(await this.#get("/v1/problems"));
   }
 
   /** Of each worker. */

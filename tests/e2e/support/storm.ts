@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { EndedProblem, Problem, ProblemKind } from "../../../src/observe/problems/kinds.ts";
+import type { ProblemKind } from "../../../src/observe/problems/kinds.ts";
 import type { TestNetwork } from "../../support/netns.ts";
-import type { Appliance } from "./appliance.ts";
+import type { Appliance, ProblemsAnswer } from "./appliance.ts";
 import { badConfigs } from "./bad_configs.ts";
 import { makeFifo } from "./command.ts";
 import { flood, sendAndLeave } from "./http_clients.ts";
@@ -107,9 +107,10 @@ export class Saves implements AsyncDisposable {
             await replace(path, good);
             await way(path);
           } else if (round % 2 === 0) await replace(path, way);
-          else {await Deno.writeFile(path, typeof way === "string" ? new TextEncoder().encode(way) : way).catch(
-              () => {},
-            );}
+          else {
+            const bytes = typeof way === "string" ? new TextEncoder().encode(way) : way;
+            await Deno.writeFile(path, bytes).catch(() => {});
+          }
         };
         if (turn === 0) await this.#change(this.beginMs, true, save);
         else await save();
@@ -144,7 +145,7 @@ async function tellsOf(
 ): Promise<{ readonly isListed: boolean; readonly ended: number } | undefined> {
   const answer = await box.request("GET", "/v1/problems").catch(() => undefined);
   if (answer?.code !== 200) return undefined;
-  const { problems, endedProblems } = JSON.parse(answer.body) as { problems: Problem[]; endedProblems: EndedProblem[] };
+  const { problems, endedProblems } = JSON.parse(answer.body) as ProblemsAnswer;
   const ended = endedProblems.filter((each) => each.kind === kind).reduce((sum, { times }) => sum + times, 0);
   return { isListed: problems.some((each) => each.kind === kind), ended };
 }
