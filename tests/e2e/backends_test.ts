@@ -1,71 +1,35 @@
 import assert from "node:assert/strict";
 import type { BackendStatus } from "../../src/backends/status.ts";
-import { TestNetwork } from "../support/netns.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
-import {
-  BackendHost,
-  backendName,
-  BOTH,
-  Clients,
-  FAMILIES,
-  type Family,
-  forwardConfig,
-  forwardTo,
-} from "./support/backends.ts";
+import { backendName, BOTH, Clients, FAMILIES, type Family, forwardConfig, forwardTo } from "./support/backends.ts";
 import { finish, type Finished, productCommand } from "./support/command.ts";
+import { type ForwardScene, startScene, untilForwarded } from "./support/scene.ts";
 import { until } from "./support/wait.ts";
 
 const PORT = 8080;
 const CLIENTS = 60;
-/** Packets that are forwarded after a change before it is looked at. */
-const PACKETS = 2000;
 
-interface Scene extends AsyncDisposable {
-  readonly network: TestNetwork;
-  readonly host: BackendHost;
-  readonly box: Appliance;
+function setScene(families: readonly Family[], more = ""): Promise<ForwardScene> {
+  const rule = forwardTo(PORT, [1, 2, 3], { families, more });
+  return startScene((socket) => forwardConfig(socket, [rule]), { families, serving: [1, 2, 3] });
 }
 
-async function setScene(families: readonly Family[], more = ""): Promise<Scene> {
-  const stack = new AsyncDisposableStack();
-  try {
-    const network = stack.use(await TestNetwork.create());
-    const host = stack.use(await BackendHost.create(network));
-    for (const family of families) for (const number of [1, 2, 3]) await host.serve(family, number);
-    const rule = forwardTo(PORT, [1, 2, 3], { families, more });
-    const box = stack.use(
-      await startAppliance(network, (socket) => forwardConfig(socket, [rule]), { favoured: true }),
-    );
-    return { network, host, box, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
-}
-
-function command({ box, network }: Scene, ...args: string[]): Promise<Finished> {
+function command({ box, network }: ForwardScene, ...args: string[]): Promise<Finished> {
   return finish(network, [...productCommand(), "backends", ...args, "--socket", box.socket], {});
 }
 
-async function xdpsteer(scene: Scene, ...args: string[]): Promise<string> {
+async function xdpsteer(scene: ForwardScene, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await command(scene, ...args);
   assert.equal(code, 0, stderr);
   return stdout;
 }
 
-async function backendOf({ box }: Pick<Scene, "box">, name: string): Promise<BackendStatus> {
+async function backendOf({ box }: Pick<ForwardScene, "box">, name: string): Promise<BackendStatus> {
   const { backends } = JSON.parse((await box.request("GET", "/v1/backends")).body) as { backends: BackendStatus[] };
   return backends.find((backend) => backend.name === name)!;
 }
 
-async function untilForwarded({ box }: Scene): Promise<void> {
-  const forwarded = (status: Status): number => fatesOf(status, "web").forwarded ?? 0;
-  const before = forwarded(await box.status());
-  await box.untilStatus("packets to be forwarded", (status) => forwarded(status) > before + PACKETS);
-}
-
-const clientsOf = ({ network }: Scene, family: Family, more = {}): Promise<Clients> =>
+const clientsOf = ({ network }: ForwardScene, family: Family, more = {}): Promise<Clients> =>
   Clients.start(network, { address: FAMILIES[family].service, port: PORT, clients: CLIENTS, ...more });
 
 Deno.test("drain one of three under load: nothing is lost, its sessions end by themselves, and then it is removed", async () => {

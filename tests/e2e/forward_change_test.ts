@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
 import { fatesOf, ruleOf, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { startAppliance, type Status } from "./support/appliance.ts";
 import {
   BACK,
   BACK_2,
@@ -17,6 +17,7 @@ import {
   forwardTo,
 } from "./support/backends.ts";
 import { python } from "./support/python.ts";
+import { type ForwardScene, startScene, untilForwarded } from "./support/scene.ts";
 import { PATIENCE_MS, sleep, until } from "./support/wait.ts";
 
 const PORT = 8080;
@@ -27,38 +28,22 @@ const CHECKED = {
   ...IPV4_ONLY,
   more: ", health: { check: udp, interval: 0.5, timeout: 0.45, rise: 2, fall: 3 }",
 };
-/** Packets that are forwarded after a change before it is looked at. */
-const PACKETS = 2000;
-
-interface Scene extends AsyncDisposable {
-  readonly network: TestNetwork;
-  readonly host: BackendHost;
-  readonly box: Appliance;
-}
 
 /** Client, box and backend host, with backends 1 to `serving` running. */
-async function setScene(rule: string, serving = 3, options: BackendOptions = {}): Promise<Scene> {
-  const stack = new AsyncDisposableStack();
+function setScene(rule: string, serving = 3, options: BackendOptions = {}): Promise<ForwardScene> {
   const interfaces = [INTERFACES.steer, BACK, ...(options.gateway ? [BACK_2] : [])];
-  try {
-    const network = stack.use(await TestNetwork.create());
-    const host = stack.use(await BackendHost.create(network, options));
-    for (let number = 1; number <= serving; number++) await host.serve("IPv4", number);
-    const box = stack.use(
-      await startAppliance(network, (socket) => forwardConfig(socket, [rule], { interfaces }), { favoured: true }),
-    );
-    return { network, host, box, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
+  const numbers = Array.from({ length: serving }, (_, index) => index + 1);
+  return startScene(
+    (socket) => forwardConfig(socket, [rule], { interfaces }),
+    { ...options, ...IPV4_ONLY, serving: numbers },
+  );
 }
 
-const clientsOf = ({ network }: Scene, more = {}): Promise<Clients> =>
+const clientsOf = ({ network }: ForwardScene, more = {}): Promise<Clients> =>
   Clients.start(network, { address: SERVICE, port: PORT, clients: CLIENTS, ...more });
 
 /** Everything that came is accounted for, and everything that was not answered has its reason. */
-async function assertAccounted({ box }: Scene, report: ClientsReport): Promise<Status> {
+async function assertAccounted({ box }: ForwardScene, report: ClientsReport): Promise<Status> {
   const status = await settled(box);
   const fates = fatesOf(status, "web");
   const came = Object.values(fates).reduce((sum, packets) => sum + packets, 0);
@@ -66,14 +51,7 @@ async function assertAccounted({ box }: Scene, report: ClientsReport): Promise<S
   return status;
 }
 
-/** Waits until so many packets more have been forwarded. */
-async function untilForwarded({ box }: Scene, packets = PACKETS): Promise<void> {
-  const forwarded = (status: Status): number => fatesOf(status, "web").forwarded ?? 0;
-  const before = forwarded(await box.status());
-  await box.untilStatus("packets to be forwarded", (status) => forwarded(status) > before + packets);
-}
-
-async function oneAnswer({ network }: Scene, timeoutMs = 200): Promise<boolean> {
+async function oneAnswer({ network }: ForwardScene, timeoutMs = 200): Promise<boolean> {
   await using client = await Clients.start(network, {
     address: SERVICE,
     port: PORT,
@@ -183,7 +161,9 @@ Deno.test("none_left: pass with a backend that leaves: it is none of the rule's,
 });
 
 /** What happens to the way to the backends, and what of it may be seen. */
-const EVENTS: Readonly<Record<string, { options?: BackendOptions; happen: (scene: Scene) => Promise<unknown> }>> = {
+const EVENTS: Readonly<
+  Record<string, { options?: BackendOptions; happen: (scene: ForwardScene) => Promise<unknown> }>
+> = {
   "the backends' MAC address changes": {
     happen: async ({ host }) => {
       // As whoever takes an address over does.

@@ -1,48 +1,32 @@
 import assert from "node:assert/strict";
-import { TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance } from "./support/appliance.ts";
-import { BackendHost, backendName, BOTH, Clients, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
+import type { Status } from "./support/appliance.ts";
+import { backendName, BOTH, Clients, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
+import { type ForwardScene, startScene } from "./support/scene.ts";
 
 const PORT = 5514;
 const NOTHING_LOST = { lost: 0, wrong: 0, late: 0 };
 const losses = ({ lost, wrong, late }: typeof NOTHING_LOST): typeof NOTHING_LOST => ({ lost, wrong, late });
 
-interface Scene extends AsyncDisposable {
-  readonly network: TestNetwork;
-  readonly host: BackendHost;
-  readonly box: Appliance;
+interface Scene extends ForwardScene {
   put(rule: string): Promise<void>;
   clients(clients: number, requests?: number): Promise<Clients>;
 }
 
 /** A box with one rule, and three backends that answer. */
 async function setScene(family: Family, rule: string): Promise<Scene> {
-  const stack = new AsyncDisposableStack();
-  try {
-    const network = stack.use(await TestNetwork.create());
-    const host = stack.use(await BackendHost.create(network));
-    for (const number of [1, 2, 3]) await host.serve(family, number);
-    const box = stack.use(
-      await startAppliance(network, (socket) => forwardConfig(socket, [rule]), { favoured: true }),
-    );
-    return {
-      network,
-      host,
-      box,
-      put: async (rule) => {
-        const { code, body } = await box.put(forwardConfig(box.socket, [rule]));
-        assert.equal(code, 200, body);
-      },
-      clients: (clients, requests = 0) =>
-        Clients.start(network, { address: FAMILIES[family].service, port: PORT, clients, requests }),
-      [Symbol.asyncDispose]: () => stack.disposeAsync(),
-    };
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
+  const scene = await startScene((socket) => forwardConfig(socket, [rule]), { families: [family], serving: [1, 2, 3] });
+  const { network, box } = scene;
+  return {
+    ...scene,
+    put: async (rule) => {
+      const { code, body } = await box.put(forwardConfig(box.socket, [rule]));
+      assert.equal(code, 200, body);
+    },
+    clients: (clients, requests = 0) =>
+      Clients.start(network, { address: FAMILIES[family].service, port: PORT, clients, requests }),
+  };
 }
 
 /** A rule with backends by number, each with settings of its own. */
@@ -53,7 +37,7 @@ function ruleOf(family: Family, to: Readonly<Record<number, string>>, more = "")
   return `{ name: web, ports: ${PORT}, action: { forward: { to: [${backends.join(", ")}]${more} } } }`;
 }
 
-const sessionsOf = ({ backends }: Awaited<ReturnType<Appliance["status"]>>, name: string): number | undefined =>
+const sessionsOf = ({ backends }: Status, name: string): number | undefined =>
   backends.find((backend) => backend.name === name)?.sessions;
 
 for (const family of BOTH) {

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
-import { TestNetwork } from "../support/netns.ts";
 import { fatesOf, passedFor, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import type { Status } from "./support/appliance.ts";
 import {
-  BackendHost,
   backendName,
   BOTH,
   Clients,
@@ -13,6 +11,7 @@ import {
   type Family,
   forwardConfig,
 } from "./support/backends.ts";
+import { type ForwardScene, startScene } from "./support/scene.ts";
 import { silence } from "./support/ways.ts";
 import { until } from "./support/wait.ts";
 
@@ -26,10 +25,7 @@ const TIMEOUT_MS = 10_000;
 /** How long a packet waits for the link address of its next hop. */
 const PARKED_MS = 3000;
 
-interface Scene extends AsyncDisposable {
-  readonly network: TestNetwork;
-  readonly host: BackendHost;
-  readonly box: Appliance;
+interface Scene extends ForwardScene {
   readonly family: Family;
   /** Puts rules in force. */
   put(...rules: readonly string[]): Promise<void>;
@@ -37,23 +33,14 @@ interface Scene extends AsyncDisposable {
 
 /** Clients, a box with the documented defaults, and two backends. */
 async function setScene(family: Family, rule: string): Promise<Scene> {
-  const stack = new AsyncDisposableStack();
-  try {
-    const network = stack.use(await TestNetwork.create());
-    const host = stack.use(await BackendHost.create(network));
-    for (const number of [1, 2]) await host.serve(family, number);
-    const config = (socket: string, rules: readonly string[]): string =>
-      forwardConfig(socket, rules, { memory: DEFAULT_RINGS });
-    const box = stack.use(await startAppliance(network, (socket) => config(socket, [rule]), { favoured: true }));
-    const put = async (...rules: readonly string[]): Promise<void> => {
-      const { code, body } = await box.put(config(box.socket, rules));
-      assert.equal(code, 200, body);
-    };
-    return { network, host, box, family, put, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
+  const config = (socket: string, rules: readonly string[]): string =>
+    forwardConfig(socket, rules, { memory: DEFAULT_RINGS });
+  const scene = await startScene((socket) => config(socket, [rule]), { families: [family], serving: [1, 2] });
+  const put = async (...rules: readonly string[]): Promise<void> => {
+    const { code, body } = await scene.box.put(config(scene.box.socket, rules));
+    assert.equal(code, 200, body);
+  };
+  return { ...scene, family, put };
 }
 
 const forward = (family: Family, name: string, numbers = [1, 2]): string =>

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
-import { fatesOf, ruleOf, settled } from "./support/accounts.ts";
+import { ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, openFiles, startAppliance, type Status } from "./support/appliance.ts";
 import {
   BACK,
@@ -20,6 +20,7 @@ import {
 } from "./support/backends.ts";
 import { finish, productCommand } from "./support/command.ts";
 import { mappedKib, memoryKib } from "./support/memory.ts";
+import { type ForwardScene, startScene, untilForwarded } from "./support/scene.ts";
 import { PATIENCE_MS, until } from "./support/wait.ts";
 
 const PORT = 8080;
@@ -27,8 +28,6 @@ const CLIENTS = 100;
 const SENT = { address: FAMILIES.IPv4.service, port: PORT, clients: CLIENTS };
 /** Of each client, once the interface is back. */
 const REQUESTS = 20;
-/** Packets that are forwarded after an interface is back before it is looked at. */
-const PACKETS = 2000;
 
 /** How the box is set up. */
 interface Variant {
@@ -60,26 +59,16 @@ function configOf(
   return forwardConfig(socket, [rule], { interfaces, ...memory }).replaceAll("attach: native", `attach: ${attach}`);
 }
 
-interface Scene extends AsyncDisposable {
-  readonly network: TestNetwork;
-  readonly host: BackendHost;
-  readonly box: Appliance;
+interface Scene extends ForwardScene {
   readonly family: Family;
 }
 
 /** Client, box and two backends behind its second interface. */
 async function setScene(variant = PLAIN!): Promise<Scene> {
-  await using stack = new AsyncDisposableStack();
-  const { family } = variant;
-  const network = stack.use(await TestNetwork.create());
-  const host = stack.use(await BackendHost.create(network));
-  for (const number of [1, 2]) await host.serve(family, number);
-  const rule = forwardTo(PORT, [1, 2], { families: [family] });
-  const box = stack.use(
-    await startAppliance(network, (socket) => configOf(variant, socket, rule), { favoured: true }),
-  );
-  const parts = stack.move();
-  return { network, host, box, family, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  const families = [variant.family];
+  const rule = forwardTo(PORT, [1, 2], { families });
+  const scene = await startScene((socket) => configOf(variant, socket, rule), { families, serving: [1, 2] });
+  return { ...scene, family: variant.family };
 }
 
 async function answers({ network, family }: Scene, timeoutMs = 200): Promise<boolean> {
@@ -97,12 +86,6 @@ const untilState = ({ box }: Scene, name: string, state: string, reattachments =
     const found = interfaceOf(status, name);
     return found.state === state && found.reattachments >= reattachments;
   });
-
-async function untilForwarded(box: Appliance): Promise<void> {
-  const forwarded = (status: Status): number => fatesOf(status, "web").forwarded ?? 0;
-  const before = forwarded(await box.status());
-  await box.untilStatus("packets to be forwarded", (status) => forwarded(status) > before + PACKETS);
-}
 
 /** Something that happens to an interface, and its end. */
 interface Happening {
@@ -207,7 +190,7 @@ for (const variant of VARIANTS) {
     const renamed = (status: Status): boolean =>
       status.interfaces.map(({ currentName }) => currentName).join() === "front0,rear0";
     await box.untilStatus("the new names", renamed);
-    await untilForwarded(box);
+    await untilForwarded({ box });
     const { lost, wrong, moved } = await clients.stop();
     assert.deepEqual({ lost, wrong, moved }, { lost: 0, wrong: 0, moved: 0 });
     const status = await settled(box);

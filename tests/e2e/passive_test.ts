@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { TestNetwork } from "../support/netns.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
-import { BackendHost, backendName, BOTH, FAMILIES, type Family, forwardConfig, forwardTo } from "./support/backends.ts";
+import type { Status } from "./support/appliance.ts";
+import { backendName, BOTH, FAMILIES, type Family, forwardConfig, forwardTo } from "./support/backends.ts";
 import { Program } from "./support/programs.ts";
+import { type ForwardScene, startScene } from "./support/scene.ts";
 import { PATIENCE_MS, until } from "./support/wait.ts";
 
 const PORT = 8080;
@@ -42,31 +42,13 @@ answers = ask()
 print(json.dumps([answers, refused]), flush=True)
 `;
 
-interface Scene extends AsyncDisposable {
-  readonly network: TestNetwork;
-  readonly host: BackendHost;
-  readonly box: Appliance;
-}
-
-async function setScene(backends: readonly number[], more: string): Promise<Scene> {
-  const stack = new AsyncDisposableStack();
-  try {
-    const network = stack.use(await TestNetwork.create());
-    const host = stack.use(await BackendHost.create(network));
-    for (const family of BOTH) for (const number of backends) await host.serve(family, number);
-    const rule = forwardTo(PORT, backends, { more });
-    const box = stack.use(
-      await startAppliance(network, (socket) => forwardConfig(socket, [rule]), { favoured: true }),
-    );
-    return { network, host, box, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
+function setScene(backends: readonly number[], more: string): Promise<ForwardScene> {
+  const rule = forwardTo(PORT, backends, { more });
+  return startScene((socket) => forwardConfig(socket, [rule]), { families: BOTH, serving: backends });
 }
 
 /** Clients, of which some have backend 1, which goes then. @returns who answered afterwards, and refusals. */
-async function loseBackend({ network, host }: Scene, family: Family, clients = 30): Promise<[number[], number]> {
+async function loseBackend({ network, host }: ForwardScene, family: Family, clients = 30): Promise<[number[], number]> {
   const argv = ["/usr/bin/python3", "-c", CLIENTS, FAMILIES[family].service, `${PORT}`, `${clients}`];
   const child = network.spawn("client", argv, { stdin: "piped", stderr: "inherit" });
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
