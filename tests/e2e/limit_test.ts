@@ -1,35 +1,19 @@
 /** How much a rule takes, and who is banned: on a running appliance, over veth. */
 import assert from "node:assert/strict";
 import type { BanStatus } from "../../src/guard/bans.ts";
-import { INTERFACES, IPV4, TestNetwork } from "../support/netns.ts";
+import { TestNetwork } from "../support/netns.ts";
 import { sumOf } from "../support/metrics.ts";
-import { runTraffic } from "../support/traffic_cli.ts";
 import { assertSameCounts, fatesOf, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { finish, type Finished, productCommand, TempDir } from "./support/command.ts";
+import { addSources, sendFrom } from "./support/senders.ts";
 import { until } from "./support/wait.ts";
 
 const SOURCES = ["10.11.0.50", "10.11.0.51"] as const;
 
-async function addSources(network: TestNetwork): Promise<void> {
-  for (const address of SOURCES) {
-    await network.exec("client", ["ip", "address", "add", `${address}/24`, "dev", INTERFACES.client]);
-  }
-}
-
-/** Sends packets to a port of the box from one of the sources. */
-async function send(network: TestNetwork, source: string, port: number, packets: number): Promise<void> {
-  const route = ["ip", "route", "replace", `${IPV4.steer}/32`, "dev", INTERFACES.client, "src", source];
-  await network.exec("client", route);
-  const { sent } = await runTraffic(network, "udp", {
-    ...{ address: IPV4.steer, ports: [port], flows: 1, packetsPerFlow: packets },
-  });
-  assert.equal(sent, packets);
-}
-
 Deno.test("a rule takes what its limit says of each source, and every packet that is dropped is counted", async () => {
   await using network = await TestNetwork.create({ checksumOffload: false });
-  await addSources(network);
+  await addSources(network, SOURCES);
   const rules = [
     "{ name: each, ports: 53, action: count, limit: { per_source: { packets: 1/s, burst: 50 } } }",
     "{ name: all, ports: 54, action: count, limit: { total: { packets: 1/s, burst: 60 } } }",
@@ -38,8 +22,8 @@ Deno.test("a rule takes what its limit says of each source, and every packet tha
   const startMs = performance.now();
   await using box = await startAppliance(network, { rules });
   for (const port of [53, 54, 55]) {
-    await send(network, SOURCES[0], port, 500);
-    await send(network, SOURCES[1], port, 40);
+    await sendFrom(network, SOURCES[0], port, 500);
+    await sendFrom(network, SOURCES[1], port, 40);
   }
   const status = await settled(box, 3 * 540);
   const seconds = Math.ceil((performance.now() - startMs) / 1000);
@@ -82,7 +66,7 @@ async function bansOf(network: TestNetwork, box: Appliance): Promise<readonly Ba
 
 Deno.test("bans hold at once, through a reload and a restart, and no longer than they are to", async () => {
   await using network = await TestNetwork.create({ checksumOffload: false });
-  await addSources(network);
+  await addSources(network, SOURCES);
   await using directory = await TempDir.create();
   await Deno.mkdir(`${directory.path}/state`, { mode: 0o700 });
   const rules = ["{ name: one, ports: 53, action: count }", "{ name: two, ports: 54, action: count }"];
@@ -91,7 +75,7 @@ Deno.test("bans hold at once, through a reload and a restart, and no longer than
     const added = await ban(network, box, "add", SOURCES[0], "--rule", "two", "--reason", "floods", "--for", "1h");
     assert.match(added.stdout, /^10\.11\.0\.50 is banned from rule two until \d{4}-/, added.stderr);
     assert.equal((await ban(network, box, "add", "10.11.0.51/32")).code, 0);
-    for (const source of SOURCES) for (const port of [53, 54]) await send(network, source, port, 20);
+    for (const source of SOURCES) for (const port of [53, 54]) await sendFrom(network, source, port, 20);
     let status = await settled(box, 80);
     assert.deepEqual(["one", "two"].map((name) => ruleOf(status, name).guarded.banned), [20, 40]);
     assert.deepEqual(["one", "two"].map((name) => fatesOf(status, name).counted ?? 0), [20, 0]);
@@ -101,8 +85,8 @@ Deno.test("bans hold at once, through a reload and a restart, and no longer than
     ]);
     assert.equal(sumOf(await box.metrics(), "xdpsteer_bans", { origin: "operator" }), 2);
     await box.put({ rules: ["{ name: two, ports: 54, action: count }", "{ name: three, ports: 56, action: count }"] });
-    for (const port of [54, 56]) await send(network, SOURCES[0], port, 20);
-    await send(network, SOURCES[1], 56, 20);
+    for (const port of [54, 56]) await sendFrom(network, SOURCES[0], port, 20);
+    await sendFrom(network, SOURCES[1], 56, 20);
     status = await settled(box, 140);
     assert.deepEqual(["two", "three"].map((name) => ruleOf(status, name).guarded.banned), [60, 20]);
     await ban(network, box, "add", "192.0.2.0/24", "--for", "1s");
@@ -124,18 +108,18 @@ Deno.test("bans hold at once, through a reload and a restart, and no longer than
     ["10.11.0.51", null, null],
   ]);
   assert.equal((await ban(network, box, "remove", SOURCES[1])).code, 0);
-  for (const source of SOURCES) for (const port of [53, 54]) await send(network, source, port, 20);
+  for (const source of SOURCES) for (const port of [53, 54]) await sendFrom(network, source, port, 20);
   const status = await settled(box, 80);
   assert.deepEqual(["one", "two"].map((name) => ruleOf(status, name).guarded.banned), [0, 20]);
 });
 
 Deno.test("a source that sends more than its limit is banned where the rule says so", async () => {
   await using network = await TestNetwork.create({ checksumOffload: false });
-  await addSources(network);
+  await addSources(network, SOURCES);
   const limit = "limit: { per_source: { packets: 1/s, burst: 30 }, ban: 10m }";
   await using box = await startAppliance(network, { rules: [`{ name: game, ports: 53, action: count, ${limit} }`] });
-  await send(network, SOURCES[1], 53, 30);
-  await send(network, SOURCES[0], 53, 300);
+  await sendFrom(network, SOURCES[1], 53, 30);
+  await sendFrom(network, SOURCES[0], 53, 300);
   await until("a ban", async () => (await bansOf(network, box)).length > 0);
   const [first, ...others] = await bansOf(network, box);
   assert.deepEqual([first!.prefix, first!.rule, first!.by, first!.origin, others], [
@@ -143,6 +127,6 @@ Deno.test("a source that sends more than its limit is banned where the rule says
     [],
   ]);
   const before = ruleOf(await settled(box, 330), "game").guarded;
-  await send(network, SOURCES[0], 53, 100);
+  await sendFrom(network, SOURCES[0], 53, 100);
   assert.equal(ruleOf(await settled(box, 430), "game").guarded.banned, before.banned + 100);
 });

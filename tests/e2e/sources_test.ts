@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import type { SourcesAnswer } from "../../src/api/sources.ts";
 import { SENDER_SET } from "../../src/bpf/layout.gen.ts";
-import { INTERFACES, IPV4, IPV6, TestNetwork } from "../support/netns.ts";
+import { IPV4, IPV6, TestNetwork } from "../support/netns.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { finish, productCommand } from "./support/command.ts";
 import { Program } from "./support/programs.ts";
+import { addSources } from "./support/senders.ts";
 import { until } from "./support/wait.ts";
 
 const PORTS = { game: 8080, chat: 9090 } as const;
@@ -48,9 +49,7 @@ const ask = async (box: Appliance, query: string): Promise<SourcesAnswer> =>
 
 Deno.test("sources names those that send most, by rule too, and counts only while somebody asks", async () => {
   await using network = await TestNetwork.create();
-  for (const address of ["10.11.0.31", "10.11.0.32"]) {
-    await network.exec("client", ["ip", "address", "add", `${address}/24`, "dev", INTERFACES.client]);
-  }
+  await addSources(network, ["10.11.0.31", "10.11.0.32"]);
   await using box = await startAppliance(network, {
     rules: [`{ name: game, ports: ${PORTS.game}, action: drop }`, `{ name: chat, ports: ${PORTS.chat} }`],
   });
