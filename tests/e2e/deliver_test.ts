@@ -8,6 +8,7 @@ import { Beyond } from "./support/beyond.ts";
 import { finish, productCommand } from "./support/command.ts";
 import { configText } from "./support/config.ts";
 import { echoAll, startEcho } from "./support/echo.ts";
+import { fdInfos } from "./support/fdinfo.ts";
 import { DNS_PORT, DnsLoad, dnsServer, Program } from "./support/programs.ts";
 import { python } from "./support/python.ts";
 import { until } from "./support/wait.ts";
@@ -255,13 +256,7 @@ Deno.test("a program at tc that somebody detaches is put back", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, { rules: [deliver(BLUE)] });
   const links = JSON.parse(await network.exec("steer", ["bpftool", "--json", "link", "show"]));
-  const held = [...Deno.readDirSync(`/proc/${box.pid}/fd`)].map(({ name }) => {
-    try {
-      return /^link_id:\s*(\d+)$/m.exec(Deno.readTextFileSync(`/proc/${box.pid}/fdinfo/${name}`))?.[1];
-    } catch {
-      return undefined; // closed since
-    }
-  });
+  const held = fdInfos(box).map((text) => /^link_id:\s*(\d+)$/m.exec(text)?.[1]);
   // Debian's bpftool knows no name for tcx.
   const tcx = links.filter(({ id, type }: { id: number; type: unknown }) =>
     held.includes(`${id}`) && type !== "xdp" && type !== "tracing"

@@ -5,6 +5,7 @@ import { SENDER_SET } from "../../src/bpf/layout.gen.ts";
 import { IPV4, IPV6, TestNetwork } from "../support/netns.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { finish, productCommand } from "./support/command.ts";
+import { fdInfos } from "./support/fdinfo.ts";
 import { Program } from "./support/programs.ts";
 import { addSources } from "./support/senders.ts";
 import { until } from "./support/wait.ts";
@@ -35,13 +36,7 @@ const FLOOD = [
 
 /** Whether the process has the map that senders are counted in: one with values of the size of a set. */
 function hasCounts(box: Appliance): boolean {
-  return [...Deno.readDirSync(`/proc/${box.pid}/fdinfo`)].some(({ name }) => {
-    try {
-      return Deno.readTextFileSync(`/proc/${box.pid}/fdinfo/${name}`).includes(`value_size:\t${SENDER_SET.size}\n`);
-    } catch {
-      return false; // closed since
-    }
-  });
+  return fdInfos(box).some((text) => text.includes(`value_size:\t${SENDER_SET.size}\n`));
 }
 
 const ask = async (box: Appliance, query: string): Promise<SourcesAnswer> =>

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Appliance } from "./appliance.ts";
+import { fdInfos } from "./fdinfo.ts";
 
 /** What its owner calls a map; the kernel keeps a part of the object's name before it, and 15 characters in all. */
 const NAMES = { ports: ".bss.po", control: ".data.c", sockets: "xsk_map" } as const;
@@ -45,14 +46,7 @@ async function run(argv: readonly string[]): Promise<string> {
 }
 
 async function mapOf(box: Appliance, name: MapName): Promise<MapInfo> {
-  const fds = [...Deno.readDirSync(`/proc/${box.pid}/fdinfo`)].map(({ name: fd }) => {
-    try {
-      return Deno.readTextFileSync(`/proc/${box.pid}/fdinfo/${fd}`);
-    } catch {
-      return ""; // it was closed meanwhile
-    }
-  });
-  const ids = new Set(fds.flatMap((text) => /^map_id:\s*(\d+)$/m.exec(text)?.[1] ?? []));
+  const ids = new Set(fdInfos(box).flatMap((text) => /^map_id:\s*(\d+)$/m.exec(text)?.[1] ?? []));
   const maps: (MapInfo & { name?: string })[] = JSON.parse(await run(["bpftool", "-j", "map", "list"]));
   const found = maps.find((map) => ids.has(`${map.id}`) && map.name?.includes(NAMES[name]));
   if (found === undefined) throw new Error(`no map ${name}: ${maps.map((map) => map.name)}`);

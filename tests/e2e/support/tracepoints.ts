@@ -4,17 +4,12 @@
  * @module
  */
 import type { Appliance } from "./appliance.ts";
+import { fdInfos } from "./fdinfo.ts";
 import { until } from "./wait.ts";
 
 /** How many BPF programs of a process listen to tracepoints. */
-function listeners({ pid }: Appliance): number {
-  return [...Deno.readDirSync(`/proc/${pid}/fdinfo`)].filter(({ name }) => {
-    try {
-      return /^link_type:\s*(raw_tracepoint|tracing)$/m.test(Deno.readTextFileSync(`/proc/${pid}/fdinfo/${name}`));
-    } catch {
-      return false; // it was closed meanwhile
-    }
-  }).length;
+function listeners(box: Appliance): number {
+  return fdInfos(box).filter((text) => /^link_type:\s*(raw_tracepoint|tracing)$/m.test(text)).length;
 }
 
 /** Waits until the appliance hears of redirects that fail and of exceptions. */
