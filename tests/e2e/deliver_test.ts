@@ -6,7 +6,6 @@ import { assertSameCounts, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { Beyond } from "./support/beyond.ts";
 import { finish, productCommand } from "./support/command.ts";
-import { configText } from "./support/config.ts";
 import { echoAll, startEcho } from "./support/echo.ts";
 import { fdInfos } from "./support/fdinfo.ts";
 import { DNS_PORT, DnsLoad, dnsServer, Program } from "./support/programs.ts";
@@ -38,7 +37,8 @@ const TCX_PROGRAMS = `
 import ctypes, platform, struct
 BPF_PROG_QUERY, BPF_TCX_EGRESS = 16, 47
 number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-query = ctypes.create_string_buffer(struct.pack("IIIIQII", socket.if_nametoindex(options["device"]), BPF_TCX_EGRESS, 0, 0, 0, 0, 0) + bytes(32))
+device = socket.if_nametoindex(options["device"])
+query = ctypes.create_string_buffer(struct.pack("IIIIQII", device, BPF_TCX_EGRESS, 0, 0, 0, 0, 0) + bytes(32))
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.syscall(number, BPF_PROG_QUERY, query, len(query)) < 0: raise OSError(ctypes.get_errno())
 print(json.dumps(struct.unpack_from("I", query, 24)[0]))
@@ -122,11 +122,10 @@ Deno.test("an answer that leaves by another steered interface has the listed por
   await network.exec("steer", ["sysctl", "-q", "-w", ...settings]);
   await network.exec("steer", ["ip", "route", "add", `${roamer}/32`, "via", beyond.addresses.IPv4.host]);
   await using _echo = await startEcho(network.names.steer, [[IPV4.steer, BLUE]]);
-  await using box = await startAppliance(network, (socket) =>
-    configText({ rules: [deliver(BLUE)] }, socket).replace(
-      "workers:",
-      "  - { name: beyond0, attach: native }\nworkers:",
-    ));
+  await using box = await startAppliance(network, {
+    rules: [deliver(BLUE)],
+    others: ["{ name: beyond0, attach: native }"],
+  });
   await using hearer = await Program.start(beyond.namespace, ["/usr/bin/python3", "-c", HEAR, roamer], "ready");
   await python(network, "client", ASK_FROM, { from: roamer, to: IPV4.steer, port: DNS_PORT });
   assert.equal(JSON.parse((await hearer.result()).replace("ready", "")), `${IPV4.steer} ${DNS_PORT}`);

@@ -118,8 +118,9 @@ server.bind(("::", options["port"]))
 server.settimeout(30)
 got = []
 for frame in options["frames"]:
-    subprocess.run(["ip", "netns", "exec", options["client"], sys.executable, "-c", options["send"],
-        json.dumps({"interface": options["interface"], "frames": [frame, options["last"]]})], check=True, stdout=subprocess.DEVNULL)
+    order = json.dumps({"interface": options["interface"], "frames": [frame, options["last"]]})
+    subprocess.run(["ip", "netns", "exec", options["client"], sys.executable, "-c", options["send"], order],
+        check=True, stdout=subprocess.DEVNULL)
     count = 0
     while True:
         data, peer = server.recvfrom(65535)
@@ -133,25 +134,12 @@ print(json.dumps(got))
 Deno.test("a worker gets of all shapes of frames what a socket of the kernel gets", async () => {
   await using network = await TestNetwork.create({ checksumOffload: false });
   const { steer } = INTERFACES;
+  const macvlan = ["address", VIRTUAL.mac, "type", "macvlan", "mode", "bridge"];
   for (
     const command of [
       // A martian source is also told by the way back to it.
       ["sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", `net.ipv4.conf.${steer}.rp_filter=2`],
-      [
-        "ip",
-        "link",
-        "add",
-        "link",
-        steer,
-        "name",
-        "vrrp0",
-        "address",
-        VIRTUAL.mac,
-        "type",
-        "macvlan",
-        "mode",
-        "bridge",
-      ],
+      ["ip", "link", "add", "link", steer, "name", "vrrp0", ...macvlan],
       ["ip", "link", "set", "vrrp0", "addrgenmode", "none", "up"],
       ["ip", "address", "add", `${VIRTUAL.address}/32`, "dev", "vrrp0"],
       ["ip", "route", "add", "192.0.2.0/24", "via", IPV4.client],

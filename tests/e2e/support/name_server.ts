@@ -5,7 +5,7 @@
  */
 import type { BackendHost } from "./backends.ts";
 import { FAR } from "./backends.ts";
-import { Program } from "./programs.ts";
+import { dnsmasq, Program } from "./programs.ts";
 
 export const NAME_SERVER = "10.12.0.53";
 /** Names below it are asked of {@linkcode UPSTREAM}, which says SERVFAIL to everything. */
@@ -70,7 +70,7 @@ export class NameServer implements AsyncDisposable {
 
   /** Questions get no answer, until it {@linkcode speak}s again. */
   hush(): void {
-    this.#program!.signal("SIGSTOP");
+    this.#program!.freeze();
   }
 
   speak(): void {
@@ -78,15 +78,14 @@ export class NameServer implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const argv = [
-      ...["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--pid-file=", "--user=root"],
-      ...["--no-resolv", "--no-hosts", "--bind-interfaces", `--listen-address=${NAME_SERVER}`, "--no-negcache"],
-      ...[`--local=/${ZONE}/`, `--server=/${FAILING}/${UPSTREAM}`, "--local-ttl=1", `--addn-hosts=${this.hosts}`],
+    const options = [
+      ...["--no-negcache", `--local=/${ZONE}/`, `--server=/${FAILING}/${UPSTREAM}`],
+      ...["--local-ttl=1", `--addn-hosts=${this.hosts}`],
       ...this.#services.map(({ name, target, port, priority, weight }) =>
         `--srv-host=${name},${target},${port},${priority},${weight}`
       ),
     ];
-    this.#program = await Program.start(this.host.name, argv, "started, version");
+    this.#program = await dnsmasq(this.host.name, [NAME_SERVER], options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -58,7 +58,7 @@ export class Program implements AsyncDisposable {
 
   /** Stops it where it is: it sends nothing more, and its sockets stay open. It can still be ended. */
   freeze(): void {
-    this.#child.kill("SIGSTOP");
+    this.signal("SIGSTOP");
   }
 
   /** Sends it any signal. */
@@ -83,14 +83,20 @@ export class Program implements AsyncDisposable {
 
 export const DNS_PORT = 53;
 
-/** dnsmasq, which knows an address for every name below "test". */
-export function dnsServer(namespace: string, addresses: readonly string[], port = DNS_PORT): Promise<Program> {
+/** dnsmasq on these addresses, with no file of the machine's. */
+export function dnsmasq(namespace: string, addresses: readonly string[], more: readonly string[]): Promise<Program> {
   const argv = [
     ...["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--pid-file=", "--user=root"],
     ...["--no-resolv", "--no-hosts", "--bind-interfaces", ...addresses.map((address) => `--listen-address=${address}`)],
-    ...[`--port=${port}`, "--address=/test/192.0.2.1", "--address=/test/2001:db8::1"],
+    ...more,
   ];
   return Program.start(namespace, argv, "started, version");
+}
+
+/** {@linkcode dnsmasq} that knows an address for every name below "test". */
+export function dnsServer(namespace: string, addresses: readonly string[], port = DNS_PORT): Promise<Program> {
+  const names = ["--address=/test/192.0.2.1", "--address=/test/2001:db8::1"];
+  return dnsmasq(namespace, addresses, [`--port=${port}`, ...names]);
 }
 
 /** Queries in a round. */

@@ -1,5 +1,5 @@
-"""The far end of tunnels, where the kernel has no drivers for them: what comes out goes into a TUN device, and so to the
-kernel. Prints "ready", and after that why a packet was refused.
+"""The far end of tunnels, where the kernel has no drivers for them: what comes out goes into a TUN device, and so to
+the kernel. Prints "ready", and after that why a packet was refused.
 
 python3 tunnel_end.py DEVICE
 """
