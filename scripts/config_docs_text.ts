@@ -1,108 +1,9 @@
 /**
- * The parts of docs/configuration.md and docs/metrics.md that do not come from the code: their frames, and the
- * examples. gen_config_docs.ts parses every example.
+ * The parts of docs/configuration.md and docs/metrics.md that do not come from the code: their frames, and whole files
+ * as examples, which gen_config_docs.ts parses. What it says of each key is in config_keys_text.ts.
  *
  * @module
  */
-
-/** An example value for each key, as YAML in one line. */
-export const KEY_EXAMPLES: Readonly<Record<string, string>> = {
-  "version": "1",
-  "interfaces[].name": "eth0",
-  "interfaces[].attach": "native",
-  "interfaces[].zero_copy": "require",
-  "interfaces[].queues": "[0, 1]",
-  "interfaces[].umem.chunks": "16384",
-  "interfaces[].umem.chunk_size": "4096",
-  "interfaces[].umem.headroom": "128",
-  "interfaces[].rings.rx": "8192",
-  "interfaces[].rings.tx": "4096",
-  "interfaces[].rings.fill": "16384",
-  "interfaces[].rings.completion": "4096",
-  "workers.count": "2",
-  "workers.cpus": "[2, 3]",
-  "workers.wait": "busy",
-  "steering[].name": "game",
-  "steering[].ports": '[7777, "27015-27030"]',
-  "steering[].addresses": '[192.0.2.10, "2001:db8::/64"]',
-  "steering[].worker": "0",
-  "steering[].action": "echo",
-  "steering[].action.forward.to[].max_sessions": "20000",
-  "steering[].action.forward.to[].srv": "_game._udp.example.com",
-  "forwarding.name_servers": '["10.0.0.53", "10.0.0.54:8600"]',
-  "steering[].action.forward.to[].backup": "true",
-  "steering[].action.forward.affinity": "none",
-  "steering[].action.forward.answers": "1",
-  "steering[].action.forward.slow_start": "30s",
-  "steering[].action.forward.health.name": "www.example.com",
-  "steering[].action.forward.fail_open": '"50%"',
-  "steering[].action.forward.health.expect": '{ hex: "ff ff ff ff 49" }',
-  "steering[].action.forward.to[].drain": "true",
-  "steering[].action.deliver.port": "5353",
-  "steering[].fragments": "pass",
-  "steering[].sources.allow": "[192.0.2.0/24]",
-  "steering[].sources.deny": '[192.0.2.66, "2001:db8:bad::/48"]',
-  "guard.allow": "[198.51.100.0/24]",
-  "guard.deny": "[203.0.113.0/24]",
-  "lists[].name": "customers",
-  "lists[].entries": '[198.51.100.0/24, "2001:db8::/32"]',
-  "lists[].file": "/etc/xdpsteer/customers.txt",
-  "lists[].url": "https://lists.example.net/customers.txt",
-  "steering[].capture": "/var/lib/xdpsteer/game.pcapng",
-  "forwarding.addresses": '[192.0.2.10, 192.0.2.11, "2001:db8::10"]',
-  "capture.directory": "/srv/captures",
-  "control.socket": "/run/xdpsteer/edge.sock",
-  "control.group": "netops",
-  "control.http": '"[::1]:9469"',
-  "control.settle": "0",
-  "log.level": "warn",
-  "log.format": "json",
-};
-
-/** The values of keys whose schema is a pattern, in words. */
-export const KEY_VALUES: Readonly<Record<string, string>> = {
-  "interfaces[].name": "the name of an interface",
-  "steering[].name": "a name",
-  "steering[].ports": "a port, a range in quotes, or a list of these",
-  "steering[].addresses": "`own`, `any`, an address or a prefix, or a list of these",
-  "steering[].limit.per_source.packets": "a number with `/s` after it, or `k/s`, `M/s`",
-  "steering[].limit.per_source.bytes":
-    "a number with `B/s` after it, or `kB/s`, `MB/s`, `GB/s`, `KiB/s`, `MiB/s`, `GiB/s`",
-  "steering[].limit.per_source.burst_bytes": "a number of bytes, or one with `kB`, `MB`, `KiB` or `MiB` after it",
-  "steering[].limit.total.packets": "a number with `/s` after it, or `k/s`, `M/s`",
-  "steering[].limit.total.bytes": "a number with `B/s` after it, or `kB/s`, `MB/s`, `GB/s`, `KiB/s`, `MiB/s`, `GiB/s`",
-  "steering[].limit.total.burst_bytes": "a number of bytes, or one with `kB`, `MB`, `KiB` or `MiB` after it",
-  "steering[].limit.ban": "a number of seconds, or one with `s`, `m`, `h` or `d` after it",
-  "steering[].action.forward.to[].drain": "true or false",
-  "steering[].capture": "a path, or a map with `file`, `snap`, `sample`, `rotate`",
-  "steering[].capture.file": "a path",
-  "steering[].capture.rotate.size": "a number of bytes, with `KiB`, `MiB`, `GiB` or `TiB` after it or nothing",
-  "steering[].action.forward.passive.within": "a number of seconds, or one with `s`, `m` or `h` after it",
-  "steering[].action.forward.passive.pause": "a number of seconds, or one with `s`, `m` or `h` after it",
-  "steering[].action.forward.health.name": "a name",
-  "steering[].action.forward.slow_start": "a number of seconds, or one with `s`, `m` or `h` after it",
-  "steering[].action.forward.fail_open": "a percentage like `50%`",
-  "steering[].action.forward.health.send": "text, or a map with `hex` or `base64`",
-  "steering[].action.forward.health.expect": "text, or a map with `hex` or `base64`",
-  "steering[].action.forward.health.send.hex": "hex digits, two a byte",
-  "steering[].action.forward.health.expect.hex": "hex digits, two a byte",
-  "steering[].action.forward.health.send.base64": "base64",
-  "steering[].action.forward.health.expect.base64": "base64",
-  "steering[].sources.allow": "a list of prefixes, addresses and names of lists",
-  "steering[].sources.deny": "a list of prefixes, addresses and names of lists",
-  "guard.allow": "a list of prefixes, addresses and names of lists",
-  "guard.deny": "a list of prefixes, addresses and names of lists",
-  "lists[].name": "a name",
-  "lists[].entries": "a list of prefixes, addresses and names of lists",
-  "lists[].file": "an absolute path",
-  "lists[].url": "an address that begins with `https://` or `http://`",
-  "capture.directory": "an absolute path",
-  "control.socket": "an absolute path",
-  "forwarding.addresses": "a list of IP addresses",
-  "forwarding.name_servers": "a list of addresses, each with a port or without",
-  "control.group": "`none`, the name of a group, or its number",
-  "control.http": "`off`, or a loopback address and a port",
-};
 
 /** Whole files for common cases. */
 export const EXAMPLES: readonly { readonly title: string; readonly text: string; readonly yaml: string }[] = [
@@ -221,7 +122,7 @@ steering:
 `;
 
 const MADE = "<!-- Made by scripts/gen_config_docs.ts: change src/config/schema.ts, src/observe/metric_families.ts, " +
-  "src/observe/vocabulary.ts or scripts/config_docs_text.ts, and run scripts/dev schema. -->";
+  "src/observe/vocabulary.ts or scripts/config_*_text.ts, and run scripts/dev schema. -->";
 
 export const CONFIG_PAGE = `# Configuration
 
@@ -337,24 +238,3 @@ with \`worker="xdp"\`. A packet with a served fate got what its rule asks for; a
 
 {{fates}}
 `;
-
-/** What a key needs beside it to be allowed. */
-export const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
-  "steering[].action.forward.remap_port": ["mode: dsr"],
-  "steering[].action.forward.tunnel": ["mode: dsr"],
-  "steering[].action.forward.to[].weight": ['address: "10.0.0.11:9000"'],
-  "steering[].action.forward.to[].max_sessions": ['address: "10.0.0.11:9000"'],
-  "steering[].action.forward.to[].backup": ['address: "10.0.0.11:9000"'],
-  "steering[].action.forward.to[].drain": ['address: "10.0.0.11:9000"'],
-  "steering[].limit.per_source.burst": ["packets: 500/s"],
-  "steering[].limit.per_source.burst_bytes": ["bytes: 1MB/s"],
-  "steering[].limit.total.burst": ["packets: 200k/s"],
-  "steering[].limit.total.burst_bytes": ["bytes: 100MB/s"],
-  "steering[].limit.ipv4_prefix": ["per_source: { packets: 500/s }"],
-  "steering[].limit.ipv6_prefix": ["per_source: { packets: 500/s }"],
-  "steering[].limit.ban": ["per_source: { packets: 500/s }"],
-  "steering[].limit.mode": ["per_source: { packets: 500/s }"],
-  "lists[].name": ["entries: []"],
-  "lists[].interval": ["url: https://lists.example.net/customers.txt"],
-  "lists[].on_bad_line": ["file: /etc/xdpsteer/customers.txt"],
-};

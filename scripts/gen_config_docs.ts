@@ -16,15 +16,8 @@ import { type Fate, FATE_TABLE, FATES } from "../src/steering/fate.ts";
 import { LOST_COUNTERS, SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../src/xsk/socket_counters.ts";
 import { FIXED, LIVE_KEYS } from "../src/appliance/fixed.ts";
 import { ConfigError } from "../src/errors.ts";
-import {
-  COMPANIONS,
-  CONFIG_PAGE,
-  EXAMPLES,
-  KEY_EXAMPLES,
-  KEY_VALUES,
-  METRICS_PAGE,
-  MISTAKES,
-} from "./config_docs_text.ts";
+import { CONFIG_PAGE, EXAMPLES, METRICS_PAGE, MISTAKES } from "./config_docs_text.ts";
+import { COMPANIONS, KEY_EXAMPLES, KEY_VALUES } from "./config_keys_text.ts";
 
 /** What is used of a JSON Schema. */
 interface Schema {
@@ -74,7 +67,7 @@ function values(schema: Schema): string {
   if (schema.type === "string") return "text";
   if (schema.type === "array") return `a list of ${values(schema.items!).replace("a whole number", "whole numbers")}`;
   if (schema.properties !== undefined) return `a map with ${Object.keys(schema.properties).map(code).join(", ")}`;
-  throw new Error(`scripts/config_docs_text.ts has to say what values are: ${JSON.stringify(schema)}`);
+  throw new Error(`scripts/config_keys_text.ts has to say what values are: ${JSON.stringify(schema)}`);
 }
 
 /** "" where there are none but those of a JSON number. */
@@ -156,7 +149,7 @@ function parse(text: string, what: string): void {
     parseConfig(text, { file: what, cpuCount: CPU_COUNT });
   } catch (error) {
     throw new Error(
-      `An example of docs/configuration.md is missing or wrong, see scripts/config_docs_text.ts:\n${
+      `An example of docs/configuration.md is missing or wrong, see scripts/config_*_text.ts:\n${
         (error as Error).message
       }`,
     );
