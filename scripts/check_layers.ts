@@ -32,8 +32,10 @@ const ROW_OF = new Map(ROWS.flatMap((row, index) => row.map((part) => [part, ind
 const UNDRAWN = new Set(["log.ts", "errors.ts", "version.ts", "journal.ts", "locale.ts", "stderr.ts", "text.ts"]);
 
 /** Runs anywhere: no FFI, no Deno, no clock. These import one another only. */
-const PURE =
-  /^(packet|steering)\/|^dataplane\/(process|forward|forward_(errors|wrapped)|icmp_errors|rate_limit|batch|control_words|counters)\.ts$/;
+const PURE = new RegExp(
+  "^(packet|steering)/|^dataplane/(process|forward|forward_errors|forward_wrapped|icmp_errors|rate_limit|batch|" +
+    "control_words|counters)\\.ts$",
+);
 const IMPURE = /\bDeno\.|\bDate\b|\bperformance\b|\bsetTimeout\b/;
 /** Only src/ffi/ reaches memory and libraries. */
 const FFI = /\bDeno\.(dlopen|UnsafePointer|UnsafePointerView|UnsafeCallback|UnsafeFnPointer)\b/;

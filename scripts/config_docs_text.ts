@@ -130,8 +130,8 @@ ${MADE}
 
 The configuration is one YAML file of at most 1 MiB, by default \`/etc/xdpsteer/steering.yaml\`. It must be a regular
 file or a link to one; xdpsteer refuses anything else, such as a FIFO, without waiting for it, and a file with more than
-200,000 values, commas, colons and brackets: all ports one by one in a thousand rules are 150,000. \`xdpsteer check FILE\`
-reports the mistakes in a file, or what it means, and changes nothing. With a first line
+200,000 values, commas, colons and brackets: all ports one by one in a thousand rules are 150,000.
+\`xdpsteer check FILE\` reports the mistakes in a file, or what it means, and changes nothing. With a first line
 \`# yaml-language-server: $schema=./steering.schema.json\`, editors offer completion
 ([steering.schema.json](../config/steering.schema.json)). [steering.example.yaml](../config/steering.example.yaml) has
 every key with its default.
@@ -140,14 +140,14 @@ Top-level keys that begin with \`x-\` are ignored: a place for YAML anchors. A m
 of another map; a key that the map has itself overrides the merged one. \`ports set --save\` writes beside what is merged
 and leaves it as it is.
 
-Unknown keys, ports that are in two rules and workers that do not exist are mistakes. All mistakes are reported
+Unknown keys, ports that two rules have for the same addresses and workers that do not exist are mistakes. All mistakes are reported
 together, each with its place; the exit code is 3:
 
 {{mistakes}}
 
 ## What changes live
 
-Changes of \`steering\` are applied at once and atomically, under traffic, without losing a packet. Each of these
+Changes of \`steering\`, \`guard\` and \`lists\` are applied at once and atomically, under traffic, without losing a packet. Each of these
 triggers a change:
 
 - the file is saved, in place or by rename, or the link of a ConfigMap is switched;
@@ -163,8 +163,8 @@ is then, if it is good; the log says so. The safest way to save is to write anot
 
 A file that loses more than half of at least four rules may be half of what is being written, or a slip. It is put in
 force when it still says so after \`control.settle\` seconds; until then the log and the status (problem
-\`config_settling\`) say what it loses and how long it has to settle. \`xdpsteer reload\` and SIGHUP do not wait: whoever
-asks knows that the file is complete. A reload that finds the file in force already says as which generation, by what
+\`config_settling\`) say what it loses and how long it has to settle. \`xdpsteer reload\` and SIGHUP do not wait:
+whoever asks knows that the file is complete. A reload that finds the file in force already says as which generation, by what
 and since when.
 
 The answer to \`GET /v1/config\` names the start of the process and the generation in its \`ETag\`. A program that sends

@@ -294,7 +294,7 @@ const pages: Readonly<Record<string, string>> = {
     .replace("{{socketCounters}}", socketCounters).replace("{{fates}}", () => fates())
     .replace("{{lost}}", LOST_COUNTERS.map(code).join(" + ")).replace(
       "{{kernelFates}}",
-      KERNEL_FATES.map(code).join(" or "),
+      KERNEL_FATES.map(code).join(", ").replace(/, (?=[^,]*$)/, " or "),
     ),
   "docs/operations.md": await withProblems("docs/operations.md"),
   "docs/forwarding.md": await withFates("docs/forwarding.md", ["forward", "answer"]),
