@@ -2,10 +2,13 @@
 import { dirname, join, normalize, relative } from "node:path";
 
 const ROOT = join(import.meta.dirname!, "..");
-/** Folders of the source tree, by their names within the package's documentation. */
-const FOLDERS: Readonly<Record<string, string>> = { docs: "docs", config: "examples" };
-/** Debian wants no folder of examples in one. */
-const NESTED = /^config\/examples\b/;
+const FOLDERS = ["docs", "config"];
+/** Where folders of the source tree are in the package; the first one that fits. Debian wants no examples in examples. */
+const PLACES: readonly (readonly [folder: string, place: string])[] = [
+  ["config/examples", "examples/readers"],
+  ["config", "examples"],
+  ["docs", "docs"],
+];
 /**
  * What the package has under another name. Debian wants licences in one file, and examples in a folder of that name.
  */
@@ -26,8 +29,8 @@ export interface PackagedDocument {
 /** README.md, docs/ and config/. A link to a file that the package does not have becomes plain text. */
 export async function packagedDocuments(): Promise<PackagedDocument[]> {
   const places = new Map<string, string>([["README.md", "README.md"], ...Object.entries(ELSEWHERE)]);
-  for (const [folder, place] of Object.entries(FOLDERS)) {
-    for await (const file of files(folder)) places.set(file, inPackage(file, folder, place));
+  for (const folder of FOLDERS) {
+    for await (const file of files(folder)) places.set(file, placeOf(file)!);
   }
   const documents: PackagedDocument[] = [];
   for (const [source, path] of places) {
@@ -37,9 +40,10 @@ export async function packagedDocuments(): Promise<PackagedDocument[]> {
   return documents.sort((a, b) => a.path < b.path ? -1 : 1);
 }
 
-/** A file or folder of `folder`, which is called `place` in the package. */
-function inPackage(path: string, folder: string, place: string): string {
-  return `${place}${path.replace(NESTED, `${folder}/readers`).slice(folder.length)}`;
+/** Where a file or folder is in the package; undefined where it is in none of its folders. */
+function placeOf(path: string): string | undefined {
+  const found = PLACES.find(([folder]) => path === folder || path.startsWith(`${folder}/`));
+  return found && `${found[1]}${path.slice(found[0].length)}`;
 }
 
 async function contents(
@@ -59,11 +63,10 @@ async function contents(
 function relink(text: string, source: string, path: string, places: ReadonlyMap<string, string>): string {
   return text.replace(/(!?)\[([^\]]*)\]\(([^)\s:#]+)(#[^)\s]*)?\)/g, (all, image, words, target, anchor = "") => {
     const wanted = normalize(join(dirname(source), target)).replace(/\/$/, "");
-    const [top] = wanted.split("/") as [string];
-    const folder = Object.hasOwn(FOLDERS, top) && target.endsWith("/");
-    const place = folder ? inPackage(wanted, top, FOLDERS[top]!) : places.get(wanted);
+    const slash = target.endsWith("/") ? "/" : "";
+    const place = slash ? placeOf(wanted) : places.get(wanted);
     if (place === undefined) return image === "!" ? all : words;
-    return `${image}[${words}](${relative(dirname(path), place)}${folder ? "/" : ""}${anchor})`;
+    return `${image}[${words}](${relative(dirname(path), place)}${slash}${anchor})`;
   });
 }
 
