@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { INTERFACES, IPV4, type Side, TestNetwork } from "../support/netns.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { startInVain } from "./support/bad_start.ts";
-import { finish, productCommand, TempDir } from "./support/command.ts";
+import { finish, type Finished, productCommand, TempDir } from "./support/command.ts";
 import { configText, type TestConfig } from "./support/config.ts";
 import { until } from "./support/wait.ts";
 
@@ -14,12 +14,17 @@ interface Found {
   readonly fix?: string;
 }
 
-/** What doctor finds that is not ok, by check. */
-async function misfits(network: TestNetwork, config: TestConfig): Promise<Record<string, Found>> {
+/** Runs a command on a file with a configuration, whose name is its last word. */
+async function runOn(network: TestNetwork, config: TestConfig, ...words: readonly string[]): Promise<Finished> {
   await using directory = await TempDir.create();
   const file = `${directory.path}/steering.yaml`;
   await Deno.writeTextFile(file, configText(config, `${directory.path}/control.sock`));
-  const { stdout, stderr } = await finish(network, [...productCommand(), "doctor", "--json", "--config", file]);
+  return await finish(network, [...productCommand(), ...words, file]);
+}
+
+/** What doctor finds that is not ok, by check. */
+async function misfits(network: TestNetwork, config: TestConfig): Promise<Record<string, Found>> {
+  const { stdout, stderr } = await runOn(network, config, "doctor", "--json", "--config");
   assert.equal(stderr, "");
   const { findings }: { findings: Found[] } = JSON.parse(stdout);
   return Object.fromEntries(findings.filter(({ status }) => status !== "ok").map((found) => [found.check, found]));
@@ -27,10 +32,7 @@ async function misfits(network: TestNetwork, config: TestConfig): Promise<Record
 
 /** What check warns of: place and message, each in a line. */
 async function warned(network: TestNetwork, config: TestConfig): Promise<string[]> {
-  await using directory = await TempDir.create();
-  const file = `${directory.path}/steering.yaml`;
-  await Deno.writeTextFile(file, configText(config, `${directory.path}/control.sock`));
-  const { code, stderr } = await finish(network, [...productCommand(), "check", file]);
+  const { code, stderr } = await runOn(network, config, "check");
   assert.equal(code, 0, "the file may be for another machine");
   return [...stderr.matchAll(/^warning: .*?:(\d+:\d+: .*)$/gm)].map(([, words]) => words!);
 }
