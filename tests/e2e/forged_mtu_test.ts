@@ -8,6 +8,7 @@ import { startAppliance } from "./support/appliance.ts";
 import { BACK, BACKEND_PORT, backendAddress, BackendHost, BOTH, FAMILIES, type Family } from "./support/backends.ts";
 import { defaultConfig } from "./support/defaults.ts";
 import { Program } from "./support/programs.ts";
+import { sendFrames } from "./support/raw_frames.ts";
 import { until } from "./support/wait.ts";
 
 const CLIENT = { IPv4: IPV4.client, IPv6: IPV6.client } as const;
@@ -48,25 +49,17 @@ for _ in range(times):
 print(came)
 `;
 
-const SEND_FRAME = `
-import json, socket, sys
-device, frame = json.loads(sys.argv[1])
-sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-sender.bind((device, 0))
-sender.send(bytes(frame))
-`;
-
 /** What the attacker sends: one packet that begins a session, and errors about the answer to it. */
-function attack(family: Family, mtu: number | undefined): readonly number[] {
+function attack(family: Family, mtu: number | undefined): Uint8Array {
   const client = { mac: MACS.client, address: CLIENT[family], port: ATTACKER_PORT };
   const service = { mac: MACS.steer, address: SERVICE[family], port: SERVICE_PORT };
   if (mtu === undefined) {
-    return [...buildFrame({ source: client, destination: service, payload: new TextEncoder().encode("100") }).bytes];
+    return buildFrame({ source: client, destination: service, payload: new TextEncoder().encode("100") }).bytes;
   }
   const [type, code] = ICMP_ERROR.tooBig[family];
   const answer = buildFrame({ source: service, destination: client, payload: new Uint8Array(100) });
   const quoted = ipPacketOf(answer);
-  return [...buildIcmpError({ source: client, destination: service, quoted, type, code, parameter: mtu }).bytes];
+  return buildIcmpError({ source: client, destination: service, quoted, type, code, parameter: mtu }).bytes;
 }
 
 for (const family of BOTH) {
@@ -85,14 +78,13 @@ for (const family of BOTH) {
     ];
     const interfaces = [`{ name: ${INTERFACES.steer} }`, `{ name: ${BACK} }`];
     await using box = await startAppliance(network, (socket) => defaultConfig(socket, interfaces, rules));
-    const run = async (script: string, ...args: readonly string[]): Promise<string> => {
-      await using program = Program.run(network.names.client, ["/usr/bin/python3", "-c", script, ...args]);
+    const ask = async (size: number, times: number, wait: number): Promise<string> => {
+      const args = [SERVICE[family], `${SERVICE_PORT}`, `${size}`, `${times}`, `${wait}`];
+      await using program = Program.run(network.names.client, ["/usr/bin/python3", "-c", ASK, ...args]);
       return (await program.result()).trim();
     };
-    const send = (mtu?: number): Promise<string> =>
-      run(SEND_FRAME, JSON.stringify([INTERFACES.client, attack(family, mtu)]));
-    const ask = (size: number, times: number, wait: number): Promise<string> =>
-      run(ASK, SERVICE[family], `${SERVICE_PORT}`, `${size}`, `${times}`, `${wait}`);
+    const send = (mtu?: number): Promise<void> =>
+      sendFrames(network.names.client, INTERFACES.client, [attack(family, mtu)]);
     const listed = async (): Promise<readonly Problem[]> => (await box.problems()).problems;
     const learned = (): Promise<string> => host.exec(["ip", "route", "get", BOX[family]]);
 

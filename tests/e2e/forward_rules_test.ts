@@ -6,6 +6,7 @@ import { type Appliance, startAppliance, type Status } from "./support/appliance
 import { BACK, BACKEND_PORT, backendAddress, BackendHost, BOTH, FAMILIES, FAR, forwardTo } from "./support/backends.ts";
 import { defaultConfig } from "./support/defaults.ts";
 import { Program } from "./support/programs.ts";
+import { sendFrames } from "./support/raw_frames.ts";
 
 const PORT = 8080;
 const HEADERS = { IPv4: 28, IPv6: 48 } as const;
@@ -103,14 +104,6 @@ deadline = time.monotonic() + 60
 print(json.dumps(eval(options["run"])))
 `;
 
-const SEND_FRAME = `
-import json, socket, sys
-options = json.loads(sys.argv[1])
-sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-sender.bind((options["interface"], 0))
-sender.send(bytes(options["frame"]))
-`;
-
 /** Fates of answers, all workers together. */
 function answerFates(status: Status): Record<string, number> {
   const sum: Record<string, number> = {};
@@ -188,9 +181,8 @@ for (const family of BOTH) {
     const { peer: [box1, translation] } = await run<{ peer: [string, number] }>("told()");
     const before = await settled(box);
     const forge = async (from: string, frame: FrameOptions): Promise<void> => {
-      const bytes = [...buildFrame({ ...frame, payload: new Uint8Array(20) }).bytes];
-      const argv = ["/usr/bin/python3", "-c", SEND_FRAME, JSON.stringify({ interface: from, frame: bytes })];
-      await (from === FAR ? host.exec(argv) : network.exec("client", argv));
+      const { bytes } = buildFrame({ ...frame, payload: new Uint8Array(20) });
+      await sendFrames(from === FAR ? host.name : network.names.client, from, [bytes]);
     };
     // The clients' side forges an answer; the backends' side a packet of the client.
     await forge(INTERFACES.client, {

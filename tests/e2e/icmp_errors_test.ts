@@ -8,6 +8,7 @@ import { BACK, BACKEND_PORT, backendAddress, BackendHost, BOTH, type Family } fr
 import { Beyond } from "./support/beyond.ts";
 import { defaultConfig } from "./support/defaults.ts";
 import { Program } from "./support/programs.ts";
+import { sendFrames } from "./support/raw_frames.ts";
 import { until } from "./support/wait.ts";
 
 const CLIENT = { IPv4: IPV4.client, IPv6: IPV6.client } as const;
@@ -96,14 +97,6 @@ for asked in range(1, 100):
     except TimeoutError: pass
 `;
 
-const SEND_FRAMES = `
-import json, socket, sys
-device, count, frames = json.loads(sys.argv[1])
-sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-sender.bind((device, 0))
-for number in range(count): sender.send(bytes(frames[number % len(frames)]))
-`;
-
 async function run(namespace: string, script: string, ...args: readonly (string | number)[]): Promise<string> {
   await using program = Program.run(namespace, ["/usr/bin/python3", "-c", script, ...args.map(String)]);
   return (await program.result()).trim();
@@ -115,12 +108,12 @@ function answersOf(status: Status): Record<string, number> {
 }
 
 /** Errors about an answer to a client's port, as a router on the client's way would send them. */
-function errorAboutAnswer(family: Family, service: number, client: number): readonly number[] {
+function errorAboutAnswer(family: Family, service: number, client: number): Uint8Array {
   const from = { mac: MACS.steer, address: SERVICE[family], port: service };
   const to = { mac: MACS.client, address: CLIENT[family], port: client };
   const [type, code] = ICMP_ERROR.portUnreachable[family];
   const quoted = ipPacketOf(buildFrame({ source: from, destination: to, payload: new Uint8Array(100) }), 60);
-  return [...buildIcmpError({ source: to, destination: from, quoted, type, code }).bytes];
+  return buildIcmpError({ source: to, destination: from, quoted, type, code }).bytes;
 }
 
 /** A box with defaults, a backend on its own network, and another one beyond a narrow link. */
@@ -233,15 +226,14 @@ for (const family of BOTH) {
         destination: { mac: MACS.steer, address: SERVICE[family], port: OPEN_PORT },
         payload: new TextEncoder().encode("begins a session"),
       });
-      const device = INTERFACES.client;
-      await run(network.names.client, SEND_FRAMES, JSON.stringify([device, 1, [[...bytes]]]));
+      await sendFrames(network.names.client, INTERFACES.client, [bytes]);
       const forged = [
         errorAboutAnswer(family, OPEN_PORT, 40_001), // no such client
         errorAboutAnswer(family, CLOSED_PORT, 40_000), // not with this rule
         errorAboutAnswer(family, 61_500, BACKEND_PORT), // as if about a packet to a backend
         errorAboutAnswer(family, 12_345, 40_000), // a port of the kernel stack's
       ];
-      await run(network.names.client, SEND_FRAMES, JSON.stringify([device, 40, forged]));
+      await sendFrames(network.names.client, INTERFACES.client, forged, 40);
       const status = await until("all of them", async () => {
         const now = await settled(box);
         return (answersOf(now).error_unmatched ?? 0) === 10 && now;
@@ -257,7 +249,7 @@ for (const family of BOTH) {
       const before = fatesOf(await settled(box), "open");
       const frame = errorAboutAnswer(family, OPEN_PORT, 40_000);
       const start = performance.now();
-      await run(network.names.client, SEND_FRAMES, JSON.stringify([INTERFACES.client, FLOOD, [frame]]));
+      await sendFrames(network.names.client, INTERFACES.client, [frame], FLOOD);
       const status = await settled(box);
       const seconds = (performance.now() - start) / 1000;
       const { error_forwarded: sent = 0, error_limited: limited = 0 } = fatesOf(status, "open");

@@ -4,7 +4,7 @@ import { INTERFACES, IPV4, IPV6, MACS, type Side, TestNetwork } from "../support
 import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { defaultConfig } from "./support/defaults.ts";
-import { python } from "./support/python.ts";
+import { sendFrames } from "./support/raw_frames.ts";
 
 const RULE = "answers";
 
@@ -17,17 +17,10 @@ const startBox = (network: TestNetwork, side: Side, ports: number, action: strin
   });
 };
 
-const SEND_FRAME = `
-sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-sender.bind((options["interface"], 0))
-sender.send(bytes(options["frame"]))
-print("null")
-`;
-
 /** Sends one packet as if a box had sent it to the other. */
 async function sendOne(network: TestNetwork, ends: Pick<FrameOptions, "source" | "destination">): Promise<void> {
-  const frame = [...buildFrame({ ...ends, payload: new Uint8Array(20) }).bytes];
-  await python(network, "client", SEND_FRAME, { interface: INTERFACES.client, frame });
+  const { bytes } = buildFrame({ ...ends, payload: new Uint8Array(20) });
+  await sendFrames(network.names.client, INTERFACES.client, [bytes]);
 }
 
 /** Waits until each box has received what it should, and sees that it was all. */
