@@ -3,7 +3,7 @@ import { dirname, join, normalize, relative } from "node:path";
 
 const ROOT = join(import.meta.dirname!, "..");
 const FOLDERS = ["docs", "config"];
-/** Where folders of the source tree are in the package; the first one that fits. Debian wants no examples in examples. */
+/** Where folders of the source tree are in the package; the first that fits. Debian wants no examples in examples. */
 const PLACES: readonly (readonly [folder: string, place: string])[] = [
   ["config/examples", "examples/readers"],
   ["config", "examples"],
