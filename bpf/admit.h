@@ -4,6 +4,7 @@
 #define XDPSTEER_ADMIT_H
 
 #include "address.h"
+#include "options.h"
 
 /*
  * Two halves of 65,536 entries, written by userspace through mmap. A variable, whose address is part of the code, where
@@ -23,45 +24,6 @@ static __always_inline const struct steer_port_entry *entry_of(__u32 table, __u3
 /* What admit() says: why a packet is none of ours, or the index of the entry that is for it, 0 for the port's first. */
 #define NOT_ADMITTED(reason) (1u << 31 | (reason))
 #define IS_ADMITTED(answer) (!((answer) >> 31))
-
-#define IPV4_OPTION_LSRR 131
-#define IPV4_OPTION_SSRR 137
-#define MAX_IPV4_OPTION_BYTES 40
-
-/*
- * Whether the kernel stack takes IPv4 options: not a source route, which it discards unless somebody has turned
- * accept_source_route on, and not what is no option. A global function: the verifier follows it once.
- *
- * Offset of the options within the frame, and how long they are.
- */
-__noinline int takes_options(struct xdp_md *ctx, __u32 options_at, __u32 bytes)
-{
-	void *data = (void *)(long)ctx->data;
-	void *data_end = (void *)(long)ctx->data_end;
-	__u32 next = 0;
-
-	for (__u32 at = 0; at < MAX_IPV4_OPTION_BYTES; at++) {
-		__u8 *option = data + ((options_at + at) & 0x3fff);
-
-		if (at >= bytes)
-			break;
-		if (at < next)
-			continue;
-		if ((void *)(option + 1) > data_end)
-			return false;
-		if (*option == 0) /* the end of the list */
-			break;
-		next = at + 1;
-		if (*option == 1) /* nothing */
-			continue;
-		if (*option == IPV4_OPTION_LSRR || *option == IPV4_OPTION_SSRR)
-			return false;
-		if ((void *)(option + 2) > data_end || option[1] < 2 || at + option[1] > bytes)
-			return false;
-		next = at + option[1];
-	}
-	return true;
-}
 
 /* The entry of a port for an address with this mask. @returns As admit(). */
 static __always_inline __u32 admit_mask(__u32 table, const struct steer_port_entry *entry, __u64 mask)
@@ -108,10 +70,13 @@ static __noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 addres
 		if (device.flags & STEER_DEVICE_FLAG_LOOPBACK && bpf_ntohl(ip->daddr) >> 24 == 127)
 			mask |= 1 << STEER_ADDRESS_SET_OWN;
 	} else {
-		__be32 *both = data + (address_at & 0x3fff), *to = both + 4;
+		struct ipv6hdr *ip = data + ((address_at - offsetof(struct ipv6hdr, saddr)) & 0x3fff);
+		__be32 *both = ip->saddr.s6_addr32, *to = both + 4;
 
-		if ((void *)(both + 8) > data_end)
+		if ((void *)(ip + 1) > data_end)
 			return NOT_ADMITTED(STEER_REASON_TRUNCATED); /* cannot be */
+		if (ip->nexthdr != IPPROTO_UDP && !takes_extensions(ctx, address_at))
+			return NOT_ADMITTED(STEER_REASON_IP_OPTIONS);
 		if (is_ipv6_martian(both))
 			return NOT_ADMITTED(STEER_REASON_MARTIAN_SOURCE);
 		mask = ipv6_mask(table, to);

@@ -109,7 +109,7 @@ enum steer_verdict {
 	REASON(BANNED, DROP)          /* the source is banned */ \
 	REASON(LIMITED, DROP)         /* the source, or all together, send more than the rule allows */ \
 	REASON(DELIVERED, PASS)       /* a rule delivers it to a local program, on another port */ \
-	REASON(IP_OPTIONS, PASS)      /* for a listed port, with a source route, or IPv4 options that are none */
+	REASON(IP_OPTIONS, PASS)      /* for a listed port, with a source route or options that the kernel may not take */
 
 enum steer_reason {
 #define STEER_REASON_VALUE(name, verdict) STEER_REASON_##name,

@@ -31,7 +31,7 @@ export const REASON_WORDS: Readonly<Record<Reason, string>> = {
   banned: "its source is banned",
   limited: "its source, or all sources together, send more than the rule allows",
   delivered: "a rule delivers it to a program of this box, on another port",
-  ip_options: "for the port of a rule, with an IPv4 source route, or with IPv4 options that are none",
+  ip_options: "for the port of a rule, with a source route or with IP options that the kernel may not take",
 };
 
 /** How a rule's packets that end in the XDP program are called beside the fates of those that reach a worker. */

@@ -34,8 +34,14 @@ export interface Fragment {
 
 /** One IPv6 extension header. */
 export type Ipv6Extension =
-  | { readonly kind: "hopByHop" | "destination"; /** A multiple of 8; default 8. */ readonly bytes?: number }
-  | { readonly kind: "routing"; readonly bytes?: number; readonly segmentsLeft?: number }
+  | {
+    readonly kind: "hopByHop" | "destination";
+    /** A multiple of 8; default 8. */
+    readonly bytes?: number;
+    /** All but the first two bytes of it; default one option that everybody skips. */
+    readonly options?: readonly number[];
+  }
+  | { readonly kind: "routing"; readonly bytes?: number; readonly segmentsLeft?: number; readonly type?: number }
   | { readonly kind: "fragment"; readonly fragment: Fragment }
   | { readonly kind: "authentication"; /** A multiple of 8; default 24. */ readonly bytes?: number };
 
@@ -211,11 +217,15 @@ function buildExtension(extension: Ipv6Extension, next: number): Uint8Array {
     return bytes;
   }
   const authentication = extension.kind === "authentication";
-  const bytes = new Uint8Array(extension.bytes ?? (authentication ? 24 : 8));
+  const options = "options" in extension ? extension.options : undefined;
+  const bytes = new Uint8Array(
+    options === undefined ? extension.bytes ?? (authentication ? 24 : 8) : options.length + 2,
+  );
   bytes[0] = next;
   // The two count differently: in units of 8 without the first 8 bytes, in units of 4 without the first 8.
   bytes[1] = authentication ? bytes.length / 4 - 2 : bytes.length / 8 - 1;
-  if (extension.kind === "routing") bytes[3] = extension.segmentsLeft ?? 0;
+  if (extension.kind === "routing") bytes.set([extension.type ?? 0, extension.segmentsLeft ?? 0], 2);
+  else if (options !== undefined) bytes.set(options, 2);
   else if (!authentication) bytes.set([OPTION_TO_SKIP, Math.min(bytes.length - 4, 255)], 2);
   return bytes;
 }

@@ -54,6 +54,23 @@ const FRAMES: Readonly<Record<string, Frame>> = {
       "an option of no length": [30, 0, 0, 0],
       "an option that is longer than all": [30, 9, 4, 0, 0, 0, 0, 0],
       "an option without its length": [1, 1, 1, 30],
+      "a recorded route without room for an address": [7, 5, 4, 0, 0, 0, 0, 0],
+      "a recorded route whose pointer is too small": [7, 7, 3, 0, 0, 0, 0, 0],
+      "a recorded route whose pointer is at its end": [7, 7, 6, 0, 0, 0, 0, 0],
+      "a recorded route that is full": [7, 7, 8, 0, 0, 0, 0, 0],
+      "two recorded routes": [7, 7, 4, 0, 0, 0, 0, 1, 7, 7, 4, 0, 0, 0, 0, 1],
+      "timestamps": [68, 12, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+      "timestamps with a pointer that is too small": [68, 12, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+      "timestamps with a pointer at their end": [68, 12, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+      "timestamps that are full": [68, 8, 9, 0, 0, 0, 0, 0],
+      "timestamps that too many had no room in": [68, 8, 9, 0xf0, 0, 0, 0, 0],
+      "timestamps with addresses": [68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+      "timestamps with an address that has no room": [68, 12, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+      "timestamps of given addresses": [68, 12, 5, 3, 10, 11, 0, 2, 0, 0, 0, 0],
+      "timestamps of given addresses that are full": [68, 12, 13, 0xf3, 10, 11, 0, 2, 0, 0, 0, 0],
+      "timestamps twice": [68, 8, 5, 0, 0, 0, 0, 0, 68, 8, 5, 0, 0, 0, 0, 0],
+      "a router alert that is too short": [148, 3, 0, 0],
+      "a security option": [130, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     }).map(([name, options]) => [name, frame("IPv4", { ipv4Options: Uint8Array.from(options) })]),
   ),
   "IPv4 without payload": frame("IPv4", { payload: new Uint8Array() }),
@@ -66,6 +83,53 @@ const FRAMES: Readonly<Record<string, Frame>> = {
   "a destination header": frame("IPv6", { ipv6Extensions: [destination] }),
   "a hop-by-hop and two destination headers": frame("IPv6", {
     ipv6Extensions: [{ kind: "hopByHop" }, destination, destination],
+  }),
+  ...Object.fromEntries(
+    Object.entries({
+      "an option to skip": [0x1e, 4, 0, 0, 0, 0],
+      "an option that discards": [0x47, 4, 0, 0, 0, 0],
+      "an option that discards and tells": [0x87, 4, 0, 0, 0, 0],
+      "an option that discards and tells one host": [0xc7, 4, 0, 0, 0, 0],
+      "a home address": [1, 2, 0, 0, 0xc9, 16, ...Array<number>(16).fill(0)],
+      "a jumbo length": [0xc2, 4, 0, 1, 0, 0],
+      "an option behind padding": [0, 0, 0x47, 2, 0, 0],
+      "padding of 6 single bytes": [0, 0, 0, 0, 0, 0],
+      "padding in one piece": [1, 4, 0, 0, 0, 0],
+      "padding that is not zero": [1, 4, 0, 0, 0, 1],
+      "padding of 7 bytes": [0x1e, 5, 0, 0, 0, 0, 0, 1, 5, 0, 0, 0, 0, 0],
+      "padding of 8 bytes": [0x1e, 4, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0],
+      "padding of 8 bytes in two pieces": [0x1e, 4, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 0, 0],
+      "an option that is longer than all": [0x1e, 5, 0, 0, 0, 0],
+      "an option without its length": [1, 3, 0, 0, 0, 0x1e],
+      "8 options": Array.from({ length: 8 }, () => [0x1e, 0]).flat().concat([1, 4, 0, 0, 0, 0]),
+      "9 options": Array.from({ length: 9 }, () => [0x1e, 0]).flat().concat([1, 2, 0, 0]),
+      "a large option": [0x1e, 252, ...Array<number>(252).fill(7)],
+    }).flatMap(([name, options]) =>
+      (["destination", "hopByHop"] as const).map((kind) => [
+        `${name} (${kind})`,
+        frame("IPv6", { ipv6Extensions: [{ kind, options }] }),
+      ])
+    ),
+  ),
+  // Type 2 is left out: whether the kernel takes it depends on how it was built.
+  ...Object.fromEntries(
+    [0, 3, 4, 5].map((type) => [
+      `a routing header of type ${type} with no segment left`,
+      frame("IPv6", { ipv6Extensions: [{ kind: "routing", type, bytes: 24 }] }),
+    ]),
+  ),
+  "a hop-by-hop header behind a destination header": frame("IPv6", {
+    ipv6Extensions: [destination, { kind: "hopByHop" }],
+  }),
+  "an option that discards in a second header": frame("IPv6", {
+    ipv6Extensions: [destination, { kind: "destination", options: [0xc7, 4, 0, 0, 0, 0] }],
+  }),
+  "an authentication header": frame("IPv6", { ipv6Extensions: [{ kind: "authentication" }] }),
+  "an option that discards behind an atomic fragment": frame("IPv6", {
+    ipv6Extensions: [
+      { kind: "fragment", fragment: { offset: 0, more: false, id: 9 } },
+      { kind: "destination", options: [0xc7, 4, 0, 0, 0, 0] },
+    ],
   }),
   "an atomic fragment": frame("IPv6", {
     ipv6Extensions: [{ kind: "fragment", fragment: { offset: 0, more: false, id: 9 } }],
