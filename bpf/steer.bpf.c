@@ -16,6 +16,7 @@
 #include "event_limit.h"
 #include "guard.h"
 #include "icmp.h"
+#include "kept.h"
 #include "parameters.h"
 #include "parse.h"
 #include "senders.h"
@@ -167,6 +168,37 @@ static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct s
 	return redirect(ctx, entry->rule, socket, packet->port, data_end - data);
 }
 
+/* The socket of the worker that has a session, which worker_of_client() has found. */
+static __always_inline int redirect_kept(struct xdp_md *ctx, __u32 worker, __u32 port)
+{
+	return redirect(ctx, kept.rule, ctx->rx_queue_index * parameters.worker_count + worker - 1, port,
+			ctx->data_end - ctx->data);
+}
+
+/*
+ * The worker of an answer to a client that keeps its address, plus one; 0 for all other packets, and for what a socket
+ * of the kernel would not get: the rules decide on those.
+ */
+static __noinline __u32 answered_worker(struct xdp_md *ctx, __u32 place)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	__u32 address_at = place & 0x3fff, words = place & PLACE_IPV6 ? 4 : 1;
+	struct udphdr *udp = data + (place >> PLACE_UDP_SHIFT & 0x3fff);
+
+	if (data + sizeof(struct ethhdr) > data_end || (void *)(udp + 1) > data_end || !is_kept_port(udp->source) ||
+	    !is_own_mac(destination_mac(data)))
+		return 0;
+	if (words == 1) {
+		struct iphdr *ip = data + ((address_at - offsetof(struct iphdr, saddr)) & 0x3fff);
+
+		if ((void *)(ip + 1) > data_end || !is_header_sound(ip, data_end))
+			return 0;
+	}
+	return worker_of_client(ctx, address_at, address_at + 4 * words, words,
+				(__u32)udp->dest << 16 | udp->source);
+}
+
 /*
  * A first fragment: the kernel stack would answer that nobody listens on a port that a worker serves, to a client that
  * has sent a datagram of several fragments.
@@ -179,6 +211,8 @@ __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 place)
 	struct steer_rule_counters *counters;
 	__u32 answer, rule;
 
+	if (READ_ONCE_U32(steering_control.keeps_clients) && answered_worker(ctx, place))
+		return decided(STEER_REASON_FRAGMENT_DROPPED);
 	if (entry->action == STEER_ACTION_NONE)
 		return decided(STEER_REASON_FRAGMENT);
 	answer = admit(ctx, address_at, address_words, table, port);
@@ -223,6 +257,16 @@ __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_at, __u
 	if (!parse_error(data + (icmp & 0x3fff), data + (address_at & 0x3fff), data + (end & 0x1ffff), data_end,
 			 address_words == 8, &packet))
 		return decided(STEER_REASON_NOT_UDP);
+	if (READ_ONCE_U32(steering_control.keeps_clients) && is_kept_port(packet.udp->dest) &&
+	    data + sizeof(struct ethhdr) <= data_end && is_own_mac(destination_mac(data))) {
+		/* It may quote what a client has sent to a backend. */
+		__u32 quoted_at = (void *)packet.addresses - data, words = address_words / 2;
+
+		worker = worker_of_client(ctx, quoted_at + 4 * words, quoted_at, words,
+					  (__u32)packet.udp->source << 16 | packet.udp->dest);
+		if (worker)
+			return redirect_kept(ctx, worker, packet.port);
+	}
 	if (entry_of(table, packet.port)->action == STEER_ACTION_NONE)
 		return decided(STEER_REASON_NOT_UDP);
 	/* The quoted packet was sent from the address that the error is for. */
@@ -257,6 +301,12 @@ __noinline int steer_found(struct xdp_md *ctx, __u32 port, __u32 place)
 		.address_words = place & PLACE_IPV6 ? 8 : 2,
 	};
 
+	if (READ_ONCE_U32(steering_control.keeps_clients)) {
+		__u32 worker = answered_worker(ctx, place);
+
+		if (worker)
+			return redirect_kept(ctx, worker, port);
+	}
 	if (entry_of(table, port)->action == STEER_ACTION_NONE)
 		return decided(STEER_REASON_UNLISTED_PORT);
 	answer = admit(ctx, place & 0x3fff, packet.address_words, table, port);
@@ -305,6 +355,12 @@ int xdp_port_redirect(struct xdp_md *ctx)
 
 	if (!LIKELY(parse_plain(data, data_end, &packet)))
 		return steer_others(ctx);
+	if (UNLIKELY(READ_ONCE_U32(steering_control.keeps_clients)) && is_kept_port(packet.udp->source)) {
+		__u32 worker = answered_worker(ctx, place_of(data, &packet, false));
+
+		if (worker)
+			return redirect_kept(ctx, worker, packet.port);
+	}
 	/* Read once: all of this packet is decided by one half of the tables. */
 	table = READ_ONCE_U32(steering_control.active_table);
 	entry = entry_of(table, packet.port);

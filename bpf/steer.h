@@ -31,6 +31,13 @@ enum steer_limit {
 	STEER_TIME_SHIFT = 8,       /* buckets count in 1/256 ns */
 	STEER_BYTE_SHIFT = 16,      /* and bytes cost 1/65536 of these */
 	STEER_BANS = 65536,         /* most bans of each IP version */
+	STEER_KEPT_PLACES = 16,     /* of each set of sessions whose clients keep their addresses */
+};
+
+/* What the tag of such a session has besides a part of a hash: bits. */
+enum steer_kept_tag {
+	STEER_KEPT_WORKER = 63,     /* who has the session */
+	STEER_KEPT_TAKEN = 1 << 30, /* in each: an unused place is 0 */
 };
 
 /* What an entry of the lists of sources is: a class, or with NODE the line of a node. Bits. */
@@ -193,6 +200,21 @@ struct steer_control {
 	/* By half: which lists of sources its rules mean. Lists that change on their own change this word. */
 	__u32 source_table[STEER_TABLES];
 	__u32 counts_sources; /* 1 while somebody asks who sends most */
+	__u32 keeps_clients;  /* 1 while there may be sessions whose clients keep their addresses */
+};
+
+/* How answers to clients that keep their addresses are found. */
+struct steer_kept {
+	__u64 ports[STEER_PORTS / 64]; /* a bit for each that they may come from */
+	__u32 key[2];                  /* of the hash */
+	__u32 set_mask;                /* sets there are, less one */
+	__u32 rule;                    /* the slot that they count with */
+};
+
+/* Sessions by a hash of the ends that a backend sees. Workers read the rows, the program the tags. */
+struct steer_kept_set {
+	__u32 tags[STEER_KEPT_PLACES];
+	__u32 rows[STEER_KEPT_PLACES];
 };
 
 /* A source that sends to a rule, as senders.h counts it. All zero: none. */
@@ -402,6 +424,8 @@ struct steer_parameters {
 		enum steer_verdict verdict;
 		enum steer_verdict_of verdict_of;
 		enum steer_event_kind event_kind;
+		enum steer_kept_tag kept_tag;
+		struct steer_kept_set kept_set;
 		struct steer_event event;
 		struct steer_ban_request ban_request;
 		struct steer_source_set source_set;

@@ -21,6 +21,7 @@ import { RuleTotals } from "../engine/counters.ts";
 import { ChangeQueue } from "../engine/change_queue.ts";
 import { Forwarding } from "../backends/forwarding.ts";
 import { forwarderOptions } from "../backends/translation.ts";
+import type { KeptTable } from "../bpf/kept_table.ts";
 import { PortTable } from "../bpf/port_table.ts";
 import { EndDirectory } from "../engine/end_directory.ts";
 import { SteeredInterface } from "../engine/interface.ts";
@@ -67,6 +68,7 @@ interface Parts {
   captures?: Captures;
   delivery?: Delivery;
   sources?: SourceWatch;
+  kept?: KeptTable;
   /** Told when an interface has been attached, has gone, or is detached. */
   onInterfaces: () => void;
 }
@@ -204,6 +206,10 @@ export class Appliance {
           workers,
           queue,
           onChange: () => steering.followHealth(),
+          openKept: async () => {
+            const { KeptTable } = await import("../bpf/kept_table.ts"); // loaded when first used
+            return parts.kept = new KeptTable(program, workers.count * config.forwarding.sessions);
+          },
         }),
         openCaptures: async () => {
           const { Captures } = await import("../capture/captures.ts"); // loaded when first used
@@ -339,6 +345,7 @@ async function close(parts: Parts): Promise<void> {
     banRequests,
     delivery,
     sources,
+    kept: keptTable,
   } = parts;
   reconciler?.[Symbol.dispose]();
   keeper?.[Symbol.dispose]();
@@ -360,5 +367,6 @@ async function close(parts: Parts): Promise<void> {
     return;
   }
   await steering?.[Symbol.asyncDispose]();
+  keptTable?.[Symbol.dispose]();
   for (const steered of [...interfaces].reverse()) steered.close();
 }

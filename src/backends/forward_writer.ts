@@ -79,6 +79,8 @@ export interface Forwards {
   readonly sources: readonly Source[];
   /** By backend's name. */
   readonly holds: Holds;
+  /** Slot that backends' answers count with; 0: there is none. */
+  readonly answers: number;
 }
 
 /** Whether a rule takes one of its backends to be healthy. */
@@ -244,7 +246,7 @@ export class ForwardWriter {
       forwardOfRule[slot] = index + 1;
       const at = forwardAt(index);
       forwards[at + FORWARD.idle] = spec.idleTimeout;
-      forwards[at + FORWARD.mode] = modeWord(spec.mode, spec.clientAddress, spec.tunnel);
+      forwards[at + FORWARD.mode] = modeWord(spec);
       forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
       // Sessions with backends that the rule does not name any more go on while all checks of those succeed.
       for (const backend of known.values()) {

@@ -17,6 +17,7 @@ import { parseAddress } from "../packet/address.ts";
 import { NO_ARRIVAL } from "../steering/arrivals.ts";
 import { BACKEND_ROWS, type ForwardTable } from "../steering/forward_table.ts";
 import type { Forward } from "../steering/forward.ts";
+import type { KeptMemory } from "../steering/kept_clients.ts";
 import { type Change, Changes, Published } from "../steering/published.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
 import {
@@ -30,6 +31,7 @@ import {
 import { checksOf, eachOnce } from "./health/backend_checks.ts";
 import type { CheckedBackend, HealthSource } from "./health/checks.ts";
 import { BackendFlows } from "./flow.ts";
+import { KeptBackends } from "./kept.ts";
 import { type HoldOrder, holdWarnings, holdWords, orderHold, takesNew } from "./holds.ts";
 import { PassiveHealth } from "./passive.ts";
 import { settleLeaving } from "./leaving.ts";
@@ -74,6 +76,8 @@ export interface ForwardingOptions {
   readonly queue: ChangeQueue;
   /** Called in the queue's turn after health or next hops have changed, and the workers know. */
   readonly onChange: () => Promise<void>;
+  /** Asked when the first rule keeps its clients' addresses. */
+  readonly openKept: () => Promise<KeptMemory>;
   /** Asked when the first rule forwards. Default: the kernel. */
   readonly sources?: () => Promise<ForwardingSources>;
   /** Asked when the first backend has a name. Default: DNS servers. */
@@ -108,7 +112,14 @@ interface Asked {
   readonly steered: readonly PortRange[];
 }
 
-const NO_FORWARDS: Forwards = { rules: [], retired: [], backends: new Map(), sources: [], holds: new Map() };
+const NO_FORWARDS: Forwards = {
+  rules: [],
+  retired: [],
+  backends: new Map(),
+  sources: [],
+  holds: new Map(),
+  answers: 0,
+};
 
 export class Forwarding implements AsyncDisposable {
   readonly #options: ForwardingOptions;
@@ -119,6 +130,7 @@ export class Forwarding implements AsyncDisposable {
   readonly #refusals = new Refusals();
   readonly #flows: BackendFlows;
   readonly #passive = new PassiveHealth();
+  readonly #kept: KeptBackends;
   #inForce: Forwards = NO_FORWARDS;
   /** By which the last table was written. */
   #writtenHealth = wordsOf(new Map());
@@ -139,6 +151,7 @@ export class Forwarding implements AsyncDisposable {
     this.#timers = timers ?? SYSTEM_TIMERS;
     this.#tables = new Published(tables, workers.readers(TABLE.forward));
     this.#writer = new ForwardWriter(config.tableSize, interfaces, () => this.#timers.now());
+    this.#kept = new KeptBackends(options.openKept);
     this.#flows = new BackendFlows((row) => workers.countsOf(row));
   }
 
@@ -155,7 +168,7 @@ export class Forwarding implements AsyncDisposable {
    * Prepares new rules. The table that is then in force has the rules of before too, until {@linkcode forget}: packets
    * that were steered by them may still be on their way.
    *
-   * @param slots Slot of each rule, in the same order.
+   * @param slots Slot of each rule, in the same order; then that of backends' answers, where they are steered.
    * @param addresses The box's own that sessions are translated to; none: those that the routes to backends name.
    */
   async prepare(
@@ -196,7 +209,8 @@ export class Forwarding implements AsyncDisposable {
     for (const [name, { row }] of plan.rows) {
       if (before.backends.get(name)?.row !== row) this.#flows.begin(name, row, this.#timers.now());
     }
-    const next: Forwards = { rules: forwards, retired, backends, sources, holds: before.holds };
+    const answers = slots[asked.length] ?? before.answers;
+    const next: Forwards = { rules: forwards, retired, backends, sources, holds: before.holds, answers };
     const steered = steeredPorts(rules, this.#options.config.ports);
     changes.add(this.#health!.change(checksIn(backends), steered));
     const askedBefore = this.#asked;
@@ -301,6 +315,7 @@ export class Forwarding implements AsyncDisposable {
     const table = await this.#tables.idle();
     const health = this.#healthNow;
     this.#writer.write(table, next, this.#nextHops!, health);
+    await this.#kept.write(table, next);
     this.#writtenHealth = wordsOf(health);
     return {
       flip: () => {

@@ -29,6 +29,7 @@ const spec = (to: readonly Backend[], failOpen: number | null = null): Forward =
   names: [],
   mode: "nat",
   clientAddress: "none",
+  source: "box",
   tunnel: null,
   remapPort: null,
   idleTimeout: 60,

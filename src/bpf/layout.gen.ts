@@ -54,11 +54,12 @@ export const BAN_REQUEST = {
 
 /** Byte offsets in `struct steer_control`. */
 export const CONTROL = {
-  size: 20,
+  size: 24,
   activeTable: 0,
   generation: 4,
   sourceTable: 8,
   countsSources: 16,
+  keepsClients: 20,
 } as const;
 
 /** Byte offsets in `struct steer_delivery`. */
@@ -181,6 +182,28 @@ export const IPV6_PREFIX = {
   address: 8,
 } as const;
 
+/** Byte offsets in `struct steer_kept`. */
+export const KEPT = {
+  size: 8208,
+  ports: 0,
+  key: 8192,
+  setMask: 8200,
+  rule: 8204,
+} as const;
+
+/** Byte offsets in `struct steer_kept_set`. */
+export const KEPT_SET = {
+  size: 128,
+  tags: 0,
+  rows: 64,
+} as const;
+
+/** `enum steer_kept_tag` */
+export const KEPT_TAG = {
+  WORKER: 63,
+  TAKEN: 1073741824,
+} as const;
+
 /** `enum steer_limit` */
 export const LIMIT = {
   PORTS: 65536,
@@ -204,11 +227,12 @@ export const LIMIT = {
   TIME_SHIFT: 8,
   BYTE_SHIFT: 16,
   BANS: 65536,
+  KEPT_PLACES: 16,
 } as const;
 
 /** Byte offsets in `struct steer_parameters`. */
 export const PARAMETERS = {
-  size: 968,
+  size: 1096,
   workerCount: 0,
   sourceKey: 8,
 } as const;

@@ -52,6 +52,9 @@ const SHARED_MAPS = {
   deliveryPorts: ".bss.delivery",
   deliveredFlows: "delivered_flows",
   senderSets: "sender_sets",
+  /** `kept` */
+  kept: ".bss.kept",
+  keptSets: "kept_sets",
   addressMasks: "address_masks",
   ipv4Prefixes: "ipv4_prefixes",
   ipv6Prefixes: "ipv6_prefixes",
@@ -182,6 +185,15 @@ export class SteeringProgram implements Disposable {
 
   get senderSetsFd(): number {
     return this.#fds.senderSets;
+  }
+
+  /** Of the variable `kept`. */
+  get keptFd(): number {
+    return this.#fds.kept;
+  }
+
+  get keptSetsFd(): number {
+    return this.#fds.keptSets;
   }
 
   get deliveredFlowsFd(): number {

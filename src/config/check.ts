@@ -136,6 +136,10 @@ function checkModes(file: YamlFile, forwarding: readonly (readonly [number, unkn
         `${translating}: expected no answers with mode ${keeping}, whose answers do not come through here`,
       );
       refuse("passive", `${translating}, whose answers come through here: expected health, or mode ${translating}`);
+      if (at(forward, "source") !== "box") {
+        const expected = `expected no source with mode ${keeping}, where backends see the client anyway`;
+        refuse("source", `${translating}: ${expected}`);
+      }
       if (at(forward, "client_address") === "none") continue;
       const why = "where backends see the client's own address";
       refuse("client_address", `${translating}: expected none with mode ${keeping}, ${why}`);
@@ -146,6 +150,10 @@ function checkModes(file: YamlFile, forwarding: readonly (readonly [number, unkn
     // What is no mode is the schema's business.
     if (mode !== undefined && !TRANSLATING.includes(String(mode))) continue;
     refuse("tunnel", `${keeping}: expected mode: ${keeping} beside it`);
+    const told = at(forward, "client_address");
+    if (at(forward, "source") !== "client" || told === undefined || told === "none") continue;
+    const place = file.keyPlace(["steering", index, "action", "forward", "client_address"]);
+    report(place, "client_address is for source box: expected none with source client, which the backend sees");
   }
 }
 

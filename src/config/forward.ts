@@ -18,6 +18,8 @@ import {
   FORWARD_MODES,
   HEALTH_CHECK_TABLE,
   HEALTH_CHECKS,
+  PACKET_SOURCES,
+  SOURCE_TABLE,
   TUNNEL_TABLE,
   TUNNELS,
 } from "../steering/forward.ts";
@@ -173,6 +175,11 @@ const forwardMap = map("forward", {
     `With ${TRANSLATING.join(" or ")}: how backends are told the client's address and port. ${
       CLIENT_ADDRESSES.map((kind) => `${kind}: ${CLIENT_ADDRESS_TABLE[kind]}`).join("; ")
     }. Default none.`,
+  ),
+  source: choice("source", PACKET_SOURCES).default("box").describe(
+    `With ${TRANSLATING.join(" or ")}: whom backends see. ${
+      PACKET_SOURCES.map((source) => `${source}: ${SOURCE_TABLE[source]}`).join("; ")
+    }. Default box.`,
   ),
   tunnel: orNull(choice("tunnel", TUNNELS)).describe(
     `With ${KEEPING.join(" or ")}: what packets to backends are wrapped in, so that backends may be in other ` +

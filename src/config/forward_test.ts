@@ -74,6 +74,17 @@ const CASES: Readonly<Record<string, readonly string[]>> = {
   [rule(`${TO}, client_address: proxy`)]: [
     '3:92 client_address "proxy" is not known: expected one of: none, proxy_v2, proxy_v2_first, simple_proxy',
   ],
+  [rule(`${TO}, source: client, client_address: none, answers: 1`)]: [],
+  [rule(`${TO}, mode: dsr, source: box`)]: [],
+  [rule(`${TO}, mode: dsr, source: client`)]: [
+    `3:87 source is for mode ${modes(true)}: expected no source with mode ${
+      modes(false)
+    }, where backends see the client anyway`,
+  ],
+  [rule(`${TO}, source: client, client_address: proxy_v2`)]: [
+    "3:92 client_address is for source box: expected none with source client, which the backend sees",
+  ],
+  [rule(`${TO}, source: server`)]: ['3:84 source "server" is not known: expected one of: box, client'],
   [rule(`${TO}, mode: dsr, tunnel: gue`)]: [],
   [rule(`${TO}, tunnel: gue`)]: [
     `3:76 tunnel is for mode ${modes(false)}: expected mode: ${modes(false)} beside it`,

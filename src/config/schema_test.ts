@@ -159,6 +159,7 @@ Deno.test("parseConfig() reads every key", () => {
           ],
           mode: "dsr",
           clientAddress: "none",
+          source: "box",
           tunnel: "gre",
           remapPort: 9,
           idleTimeout: 5,

@@ -10,7 +10,7 @@ import { decrementHops, hopsLeft } from "../packet/hops.ts";
 import { ICMP_ERROR, type IcmpError } from "../packet/icmp_error.ts";
 import { frameBytes, keepReturnLink, LINK_WORDS, writeLink } from "../packet/link_header.ts";
 import { remapPort, translateUdp } from "../packet/translate.ts";
-import { IPV4, IPV6, portInPacket, type UdpPacket } from "../packet/udp.ts";
+import { IPV4, IPV6, portInPacket, sourceOf as sourceAddressOf, type UdpPacket } from "../packet/udp.ts";
 import { ALL_FULL, Chooser } from "../steering/choice.ts";
 import { arrivalOf, cameBy, hasBackends, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { BackendCounter } from "../steering/backend_counts.ts";
@@ -26,6 +26,7 @@ import {
 } from "../steering/forward_lookup.ts";
 import {
   BACKEND,
+  BACKEND_KEEPS,
   BACKEND_REACHABLE,
   backendAt,
   CHOICE,
@@ -33,9 +34,11 @@ import {
   FORWARD_MODE,
   forwardAt,
   type ForwardTable,
+  KEPT,
   sourceGenerationAt,
   usableAt,
 } from "../steering/forward_table.ts";
+import { KEPT_SET_BYTES, KeptClients, NOT_KEPT } from "../steering/kept_clients.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
 import { FLAG_HEADED, SESSION } from "../steering/session_row.ts";
 import { REFUSED, SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
@@ -64,7 +67,12 @@ export interface Egress {
   send(networkInterface: number, umem: DataView, addr: number, length: number): boolean;
 }
 
+/** Views memory that the control thread has mapped. */
+export type ViewMemory = (memory: { readonly address: bigint; readonly length: number }) => ArrayBufferLike;
+
 export interface ForwarderOptions extends SessionTableOptions {
+  /** Number of the worker. Default 0. */
+  readonly worker?: number;
   /** Packets may come by any interface, whoever sends them. Default false. */
   readonly anyArrival?: boolean;
   /** Memory for what is counted of backends, that others read. Default: memory of its own. */
@@ -90,6 +98,12 @@ export class Forwarder {
   parks = false;
   /** False while packets are decided on that have waited long enough. */
   mayPark = true;
+  /** True once there may be sessions whose clients keep their addresses. Hot path. */
+  keeps = false;
+  /** What {@linkcode findKept} has found. */
+  #kept = NOT_KEPT;
+  readonly #worker: number;
+  readonly #viewMemory: ViewMemory | undefined;
   readonly #egress: Egress;
   readonly #counter: BackendCounter;
   /** Packets have to come by what leads to their sender. */
@@ -103,15 +117,19 @@ export class Forwarder {
   constructor(
     table: ForwardTable,
     egress: Egress,
-    { anyArrival = false, backendCounts, ...options }: ForwarderOptions,
+    { anyArrival = false, backendCounts, worker = 0, ...options }: ForwarderOptions,
+    viewMemory?: ViewMemory,
   ) {
-    this.#table = table;
+    this.#worker = worker;
+    this.#viewMemory = viewMemory;
     this.#egress = egress;
     this.#counter = new BackendCounter(backendCounts);
     this.#isStrict = !anyArrival;
     this.#seed = options.key.low;
     this.sessions = new SessionTable(options);
+    this.#table = table;
     this.sessions.follow(table);
+    this.#openKept();
     this.#chooser = new Chooser(this.sessions);
     this.errors = new ErrorForwarder(this);
     this.wrapped = new WrappedForwarder(this);
@@ -125,6 +143,18 @@ export class Forwarder {
   set table(table: ForwardTable) {
     this.#table = table;
     this.sessions.follow(table);
+    if (!this.keeps) this.#openKept();
+  }
+
+  #openKept(): void {
+    const { kept } = this.#table;
+    const address = BigInt(kept[KEPT.addressLow]! >>> 0) | BigInt(kept[KEPT.addressHigh]! >>> 0) << 32n;
+    if (address === 0n || this.#viewMemory === undefined) return;
+    const setMask = kept[KEPT.setMask]!;
+    const key = { low: kept[KEPT.keyLow]!, high: kept[KEPT.keyHigh]! };
+    const memory = this.#viewMemory({ address, length: (setMask + 1) * KEPT_SET_BYTES });
+    this.sessions.kept = new KeptClients({ memory, setMask, key, worker: this.#worker }, this.sessions.words);
+    this.keeps = true;
   }
 
   /**
@@ -250,7 +280,6 @@ export class Forwarder {
 
   /** A packet to one of the worker's translation ports. Hot path: no allocation. @returns Its fate. */
   toClient(view: DataView, packet: UdpPacket, from: number, length: number, maySendBack: boolean): number {
-    const { sessions, table, now } = this;
     this.sendsBack = false;
     this.parks = false;
     const { ip, udp, isIpv6 } = packet;
@@ -258,7 +287,27 @@ export class Forwarder {
     const port = view.getUint16(udp, LITTLE);
     const own = packet.destinationPort;
     const session = this.findAnswered(view, ip + source, port, ip + destination, own, packet, from);
+    return this.#answer(view, packet, session, from, length, maySendBack);
+  }
+
+  /** An answer that {@linkcode findKept} has found, or an ICMP error about one. Hot path. @returns Its fate. */
+  toKeptClient(view: DataView, packet: UdpPacket, from: number, length: number, maySendBack: boolean): number {
+    this.sendsBack = false;
+    this.parks = false;
+    return this.#answer(view, packet, this.#kept, from, length, maySendBack);
+  }
+
+  #answer(
+    view: DataView,
+    packet: UdpPacket,
+    session: number,
+    from: number,
+    length: number,
+    maySendBack: boolean,
+  ): number {
     if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : no_session;
+    const { sessions, table, now } = this;
+    const { isIpv6 } = packet;
     if (!isAnswerable(view, packet)) return unanswerable;
     if (hopsLeft(view, packet) <= 1) {
       if (maySendBack) this.#tell(this.#backendErrors, view, packet, hopsExceeded, 0, this.clientOf(session, isIpv6));
@@ -343,6 +392,56 @@ export class Forwarder {
     if (address < 0) return -1;
     const session = sessions.findByAnswer(ownPort, row, address);
     return session < 0 || sessions.isOver(session, this.now) ? -1 : session;
+  }
+
+  /**
+   * Whether a packet belongs to a session, or did a moment ago, whose client keeps its address. Which one is noted for
+   * {@linkcode toKeptClient}. While {@linkcode keeps}. Hot path: no allocation.
+   *
+   * @param backend Where the backend's address stands in `view`, and `client` the client's.
+   * @param ports Both ports, the backend's in the lower half, as they stand in packets.
+   * @param packet What came, and `from` the interface it came by.
+   */
+  findKept(
+    view: DataView,
+    backend: number,
+    client: number,
+    ports: number,
+    packet: UdpPacket,
+    from: number,
+  ): boolean {
+    const { table, sessions } = this;
+    const { isIpv6 } = packet;
+    const row = findBackend(table, view, backend, ports & 0xffff, isIpv6);
+    if (row < 0 || (table.backends[backendAt(row) + BACKEND.flags]! & BACKEND_KEEPS) === 0) return false;
+    const session = sessions.kept!.find(view, backend, client, ports, isIpv6, row);
+    if (session === NOT_KEPT) return false;
+    this.#kept = this.#isStrict &&
+        !cameBy(arrivalOf(view, packet, from), table.backends[backendAt(row) + BACKEND.arrival]!)
+      ? WRONG_ARRIVAL
+      : session < 0 || sessions.isOver(session, this.now)
+      ? NOT_KEPT
+      : session;
+    return true;
+  }
+
+  /** Slot of the rule that answers to clients which keep their addresses count with. Hot path. */
+  get keptRule(): number {
+    return this.#table.kept[KEPT.rule]!;
+  }
+
+  /** The session that {@linkcode findKept} has found; below zero: none, or {@linkcode WRONG_ARRIVAL}. */
+  get keptSession(): number {
+    return this.#kept;
+  }
+
+  /** Whether a client's packet says that it is from a backend, and comes by where that is not. */
+  isForged(view: DataView, packet: UdpPacket, arrival: number): boolean {
+    const { table } = this;
+    if (!this.#isStrict) return false;
+    const { udp, isIpv6 } = packet;
+    const row = findBackend(table, view, sourceAddressOf(packet), view.getUint16(udp, LITTLE), isIpv6);
+    return row >= 0 && !cameBy(arrival, table.backends[backendAt(row) + BACKEND.arrival]!);
   }
 
   /**

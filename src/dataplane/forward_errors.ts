@@ -14,7 +14,7 @@ import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
 import { lowerMtu, type ReceivedError, saysUnreachable, statedMtu, translateError } from "../packet/received_error.ts";
 import { tunnelBytes } from "../packet/tunnel.ts";
-import { IPV4, IPV6, portInPacket, UDP, UdpPacket } from "../packet/udp.ts";
+import { destinationOf, IPV4, IPV6, portInPacket, sourceOf as sourceAddressOf, UDP, UdpPacket } from "../packet/udp.ts";
 import { arrivalOf, cameBy, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
 import { mtuToClient, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
@@ -58,11 +58,39 @@ export class ErrorForwarder {
    */
   toClient(view: DataView, error: ReceivedError, from: number, length: number, maySendBack: boolean): number {
     const forwarder = this.#forwarder;
-    const { sessions, table, now } = forwarder;
     const { outer, quoted: { ip, udp, isIpv6, sourcePort } } = error;
     const { source, destination } = isIpv6 ? IPV6 : IPV4;
     const port = view.getUint16(udp + UDP.destination, LITTLE);
     const session = forwarder.findAnswered(view, ip + destination, port, ip + source, sourcePort, outer, from);
+    return this.#toClientOf(view, error, session, from, length, maySendBack);
+  }
+
+  /**
+   * Whether an error is about what a client that keeps its address has sent to a backend. While forwarder.keeps, and
+   * before {@linkcode toKeptClient}. Hot path: no allocation.
+   */
+  isForKept(view: DataView, { outer, quoted }: ReceivedError, from: number): boolean {
+    const ports = view.getInt32(quoted.udp, LITTLE);
+    const turned = ports << 16 | ports >>> 16;
+    return this.#forwarder.findKept(view, destinationOf(quoted), sourceAddressOf(quoted), turned, outer, from);
+  }
+
+  /** As {@linkcode toClient}, for such an error. Hot path: no allocation. */
+  toKeptClient(view: DataView, error: ReceivedError, from: number, length: number, maySendBack: boolean): number {
+    return this.#toClientOf(view, error, this.#forwarder.keptSession, from, length, maySendBack);
+  }
+
+  #toClientOf(
+    view: DataView,
+    error: ReceivedError,
+    session: number,
+    from: number,
+    length: number,
+    maySendBack: boolean,
+  ): number {
+    const forwarder = this.#forwarder;
+    const { sessions, table, now } = forwarder;
+    const { outer, quoted: { isIpv6 } } = error;
     if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : error_unmatched;
     if (saysUnreachable(view, error)) forwarder.noteUnreachable(session);
     if (hopsLeft(view, outer) <= 1) return hops_exceeded;
@@ -107,8 +135,9 @@ export class ErrorForwarder {
     const to = interfaceOf(way);
     const linkBytes = backends[backend + BACKEND.linkBytes]!;
     const port = words[session + SESSION.translationPort]!;
+    const isKept = words[session + SESSION.kept] !== 0;
     const wrap = wrapOf(table, words, session);
-    const isTunnel = port === 0 && wrap >= FIRST_TUNNEL;
+    const isTunnel = port === 0 && !isKept && wrap >= FIRST_TUNNEL;
     const isOuterIpv6 = (backends[backend + BACKEND.flags]! & BACKEND_IPV6) !== 0;
     const added = isTunnel ? tunnelBytes(wrap - FIRST_TUNNEL, isOuterIpv6) : 0;
     const largest = forwarder.largest(to, from, linkBytes, backends[backend + BACKEND.mtu]!) - added;
@@ -120,7 +149,11 @@ export class ErrorForwarder {
     if (port !== 0 && statedMtu(view, outer) < LEAST_SHARED_MTU) return error_mtu_low;
     if (to === from && !maySendBack) return tx_ring_full;
     if (!this.#toBackends.take(now, forwarder.clientOf(session, outer.isIpv6))) return error_limited;
-    if (port === 0) {
+    if (isKept) {
+      // The backend has sent it to the client itself.
+      const ports = backends[backend + BACKEND.port]! | words[session + SESSION.ports]! << 16;
+      translateError(view, error, backends, backend + BACKEND.address, words, session + SESSION.client, ports);
+    } else if (port === 0) {
       decrementHops(view, outer); // it quotes what the backend has sent
       if (isTunnel) forwarder.wrapped.enterTunnel(view, outer, wrap, backend, words[session + SESSION.hash]!);
     } else {

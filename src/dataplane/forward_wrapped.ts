@@ -1,6 +1,7 @@
 /**
  * Forwarding with something added to packets: a header that tells a backend who the client is, or a tunnel. What is
- * added counts towards the MTU of the way to the backend. Pure, as forwarding is.
+ * added counts towards the MTU of the way to the backend. And forwarding that leaves packets their source. Pure, as
+ * forwarding is.
  *
  * @module
  */
@@ -18,7 +19,7 @@ import { decrementHops } from "../packet/hops.ts";
 import { remapPort, translateUdp } from "../packet/translate.ts";
 import { encapsulate, tunnelBytes } from "../packet/tunnel.ts";
 import { portInPacket, type UdpPacket } from "../packet/udp.ts";
-import { interfaceOf } from "../steering/arrivals.ts";
+import { cameBy, interfaceOf } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
 import { mtuToClient, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
 import {
@@ -30,12 +31,15 @@ import {
   FORWARD,
   forwardAt,
   type ForwardTable,
+  SOURCE_CLIENT,
   WRAP_SHIFT,
 } from "../steering/forward_table.ts";
 import { FLAG_HEADED, FLAG_TOLD, SESSION } from "../steering/session_row.ts";
+import { REFUSED } from "../steering/sessions.ts";
 import type { Forwarder } from "./forward.ts";
 
-const { forwarded, no_client_header, returned, too_big, tx_ring_full, unanswerable } = FATE;
+const { forwarded, no_client_header, returned, sessions_full, too_big, tx_ring_full, unanswerable } = FATE;
+const { wrong_interface } = FATE;
 const { none, proxy_v2_first, simple_proxy } = CLIENT_HEADER;
 
 /** In place of a fate: the answer is an ordinary one. */
@@ -49,7 +53,7 @@ export function wrapOf({ forwardOfRule, forwards }: ForwardTable, words: Int32Ar
 
 /** Bytes that a client header adds to a packet, 0 with a tunnel. Hot path: no allocation. */
 export function clientHeaderBytes(wrap: number, isIpv6: boolean): number {
-  if (wrap === none || wrap >= FIRST_TUNNEL) return 0;
+  if (wrap === none || wrap >= SOURCE_CLIENT) return 0;
   if (wrap === simple_proxy) return SIMPLE_PROXY_BYTES;
   return isIpv6 ? PROXY_V2_BYTES.ipv6 : PROXY_V2_BYTES.ipv4;
 }
@@ -95,6 +99,7 @@ export class WrappedForwarder {
       return too_big;
     }
     if (to === from && !maySendBack) return tx_ring_full;
+    if (wrap === SOURCE_CLIENT) return this.#keepSource(view, packet, session, backend, forward, from, length);
     if (isTunnel) {
       if (isLinkLocal(view, packet)) return unanswerable; // it would get to another link
       const port = table.forwards[forward + FORWARD.remapPort]!;
@@ -121,6 +126,41 @@ export class WrappedForwarder {
     const flag = wrap === simple_proxy ? FLAG_HEADED : FLAG_TOLD;
     words[session + SESSION.flags] = words[session + SESSION.flags]! | flag;
     return forwarded;
+  }
+
+  /** To a backend that sees the client's own address: its answers are found by that. */
+  #keepSource(
+    view: DataView,
+    packet: UdpPacket,
+    session: number,
+    backend: number,
+    forward: number,
+    from: number,
+    length: number,
+  ): number {
+    const forwarder = this.#forwarder;
+    const { table, sessions } = forwarder;
+    const { backends, forwards } = table;
+    const { words } = sessions;
+    const arrival = words[session + SESSION.arrival]!;
+    const way = backends[backend + BACKEND.arrival]!;
+    if (sessions.kept === undefined || !sessions.kept.has(session)) {
+      if (forwarder.isForged(view, packet, arrival)) {
+        sessions.remove(session);
+        return wrong_interface;
+      }
+      if (!sessions.keepClient(session, table)) {
+        sessions.remove(session);
+        sessions.refuse(REFUSED.rows);
+        return sessions_full;
+      }
+    }
+    if (!cameBy(arrival, way) && isLinkLocal(view, packet)) return unanswerable; // it would get to another link
+    const answers = forwards[forward + FORWARD.answers]!;
+    if ((forwards[forward + FORWARD.choice]! & CHOICE.answers) !== 0) sessions.awaitAnswers(session, answers);
+    const ports = (words[session + SESSION.ports]! & 0xffff) | (backends[backend + BACKEND.port]! << 16);
+    translateUdp(view, packet, words, session + SESSION.client, backends, backend + BACKEND.address, ports);
+    return forwarder.send(view, packet, length, from, interfaceOf(way), backends, backend + BACKEND.link, forwarded);
   }
 
   /** Puts a packet into the tunnel to a backend. Hot path: no allocation. @param flow Differs from flow to flow. */

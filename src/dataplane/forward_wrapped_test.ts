@@ -15,7 +15,7 @@ import { BACKENDS, BOTH, HEADERS, Way } from "../../tests/support/forward_way.ts
 import { parseAddress } from "../packet/address.ts";
 import { buildFrame, type FrameOptions } from "../traffic/frames.ts";
 import { TUNNELS } from "../steering/forward.ts";
-import { FORWARD, forwardAt, modeWord } from "../steering/forward_table.ts";
+import { FORWARD, FORWARD_MODE, forwardAt } from "../steering/forward_table.ts";
 
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const PORTS = [40000 >> 8, 40000 & 0xff, 8080 >> 8, 8080 & 0xff];
@@ -100,7 +100,7 @@ for (const family of BOTH) {
       assert.equal(way.pass({ payload: new Uint8Array(header.slice(0, -1)) }).fate, "no_client_header");
       assert.deepEqual(bench.elsewhere, []);
       // The rule does not ask for it any more: answers to earlier packets have it, later ones do not.
-      bench.table.forwards[forwardAt(0) + FORWARD.mode] = modeWord("nat", "none", null);
+      bench.table.forwards[forwardAt(0) + FORWARD.mode] = FORWARD_MODE.nat;
       assert.deepEqual([way.pass(answer).fate, way.pass(more).fate], ["returned", "returned"]);
     }
   });

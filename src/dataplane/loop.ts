@@ -16,7 +16,7 @@ import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import type { EndSource } from "./ends.ts";
 import { Expiry } from "./expiry.ts";
-import { Forwarder, type ForwarderOptions } from "./forward.ts";
+import { Forwarder, type ForwarderOptions, type ViewMemory } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { PassMark } from "./pass_mark.ts";
 import { countBatch, processBatch, processParked } from "./process.ts";
@@ -48,6 +48,7 @@ export interface LoopContext {
   readonly forwardTables: readonly ForwardTable[];
   /** Made when the first rule forwards. */
   readonly sessions: ForwarderOptions;
+  readonly viewMemory: ViewMemory;
   /** Number of each end's interface, in the order of the configuration. */
   readonly interfaceOfEnd: readonly number[];
   readonly control: ControlWords;
@@ -305,11 +306,11 @@ export class Loop {
 
   /** Takes the forward table in force. The first one brings the memory for sessions with it. */
   #noteForwarding(version: number): void {
-    const { control, forwardTables, interfaceOfEnd, ends, sessions, worker } = this.#context;
+    const { control, forwardTables, interfaceOfEnd, ends, sessions, viewMemory, worker } = this.#context;
     const table = forwardTables[version & 1]!;
     if (this.#forwarder === undefined) {
       this.#egress = new CopyingEgress(ends, interfaceOfEnd, worker);
-      this.#forwarder = new Forwarder(table, this.#egress, sessions);
+      this.#forwarder = new Forwarder(table, this.#egress, { ...sessions, worker }, viewMemory);
       this.#idle.looksUp = true;
     }
     this.#forwardVersion = version;

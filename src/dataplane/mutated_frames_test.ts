@@ -107,7 +107,7 @@ function forward(mode: ForwardMode, number: number): Forward {
     mode,
     remapPort: mode === "dsr" ? 6060 : null,
     ...times,
-    ...{ clientAddress, tunnel },
+    ...{ clientAddress, source: "box", tunnel },
     ...choice,
     health: null,
     noneLeft: "drop",
@@ -253,7 +253,7 @@ for (const seed of SEEDS) {
       }]));
       writer.write(
         rig.forwardTables[version & 1]!,
-        { rules, retired: [], backends, sources: [], holds: new Map() },
+        { rules, retired: [], backends, sources: [], holds: new Map(), answers: 0 },
         ways,
         new Map(),
       );

@@ -61,6 +61,8 @@ export function processBatch(
   // Taken out of their objects once: in the loop, each would be checked anew for every packet.
   const { count, addr: addrs, length: lengths, disposal: disposals } = batch;
   const { ruleOfPort, answersOnPort, actionOfRule } = table;
+  // Backends' answers to clients that keep their addresses are for any port.
+  const keeps = forwarder !== undefined && forwarder.keeps;
   let transmitted = 0;
   // Packets of one rule and fate mostly come in runs, which are counted as one.
   let runAt = 0;
@@ -78,6 +80,12 @@ export function processBatch(
     if (!plain && readUdp(umem, addr, length, packet)) port = packet.destinationPort;
     if (port >= 0) {
       rule = ruleOfPort[port]!;
+      let isKept = false;
+      if (keeps) {
+        if (plain) readPlainUdp(umem, addr, port, packet);
+        isKept = isAnswerToKept(umem, forwarder, from);
+        if (isKept) rule = forwarder.keptRule;
+      }
       if (rule >= chained) {
         const isIpv6 = !plain && packet.isIpv6;
         rule = ruleByAddress(table, rule, umem, plain ? addr + plainDestination : destinationOf(packet), isIpv6);
@@ -90,7 +98,9 @@ export function processBatch(
         if (forwarder !== undefined && (action === forwardPackets || action === answerPackets)) {
           if (plain) readPlainUdp(umem, addr, port, packet);
           const mayReturn = transmitted !== txRoom;
-          fate = action === forwardPackets
+          fate = isKept
+            ? forwarder.toKeptClient(umem, packet, from, length, mayReturn)
+            : action === forwardPackets
             ? forwarder.toBackend(umem, packet, rule, from, length, mayReturn)
             : forwarder.toClient(umem, packet, from, length, mayReturn);
           if (forwarder.parks) {
@@ -123,9 +133,16 @@ export function processBatch(
       }
     } else if (forwarder !== undefined && readIcmpError(umem, addr, length, receivedError)) {
       const { quoted } = receivedError;
-      rule = ruleOfPort[quoted.sourcePort]!;
-      if (rule >= chained) rule = ruleByAddress(table, rule, umem, sourceOf(quoted), quoted.isIpv6);
-      fate = processError(umem, actionOfRule[rule]!, forwarder, from, length, transmitted !== txRoom);
+      const mayReturn = transmitted !== txRoom;
+      if (keeps && forwarder.errors.isForKept(umem, receivedError, from)) {
+        rule = forwarder.keptRule;
+        forwarder.sendsBack = false;
+        fate = forwarder.errors.toKeptClient(umem, receivedError, from, length, mayReturn);
+      } else {
+        rule = ruleOfPort[quoted.sourcePort]!;
+        if (rule >= chained) rule = ruleByAddress(table, rule, umem, sourceOf(quoted), quoted.isIpv6);
+        fate = processError(umem, actionOfRule[rule]!, forwarder, from, length, mayReturn);
+      }
       if (forwarder.sendsBack) {
         addrs[index] = forwarder.addr;
         lengths[index] = forwarder.length;
@@ -147,6 +164,12 @@ export function processBatch(
   }
   addRun(counters, runAt, receivedAt + runRule, runPackets, runBytes);
   return transmitted;
+}
+
+/** Whether the packet that was read is a backend's answer to a client that keeps its address. */
+function isAnswerToKept(umem: DataView, forwarder: Forwarder, from: number): boolean {
+  const ports = umem.getInt32(packet.udp, true);
+  return forwarder.findKept(umem, sourceOf(packet), destinationOf(packet), ports, packet, from);
 }
 
 /** @returns The fate of an ICMP error about a packet from a port whose rule has this action. */

@@ -6,6 +6,7 @@
 import { messageOf } from "../errors.ts";
 import { pinThread, prepareCalls, threadId } from "../ffi/libc.ts";
 import { Clock } from "../ffi/clock.ts";
+import { viewMemory } from "../ffi/memory.ts";
 import { PollSet } from "../ffi/poll_set.ts";
 import { viewForwardTables } from "../steering/forward_table.ts";
 import { viewWorkerTables } from "../steering/worker_table.ts";
@@ -65,6 +66,7 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         tables: viewWorkerTables(data.tables),
         forwardTables: viewForwardTables(data.forwardTables, data.ruleSlots),
         sessions: data.sessions,
+        viewMemory,
         interfaceOfEnd: places.map(({ networkInterface }) => networkInterface),
         control,
         counters: new WorkerCounters(data.counters, data.ruleSlots),

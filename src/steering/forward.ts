@@ -41,6 +41,14 @@ export const CLIENT_ADDRESS_TABLE = {
 export type ClientAddress = keyof typeof CLIENT_ADDRESS_TABLE;
 export const CLIENT_ADDRESSES = Object.keys(CLIENT_ADDRESS_TABLE) as readonly ClientAddress[];
 
+/** Whom a backend sees as the source of packets, in a mode that translates. */
+export const SOURCE_TABLE = {
+  box: "the box, at a translation port",
+  client: "the client, at its own address and port; the backend's route to clients has to lead back through the box",
+} as const;
+export type PacketSource = keyof typeof SOURCE_TABLE;
+export const PACKET_SOURCES = Object.keys(SOURCE_TABLE) as readonly PacketSource[];
+
 /** What packets to a backend are wrapped in, in a mode that does not translate. */
 export const TUNNEL_TABLE = {
   ipip: "IP in IP",
@@ -89,6 +97,8 @@ export interface Forward {
   readonly remapPort: number | null;
   /** How backends are told who the client is; `none` in a mode that does not translate. */
   readonly clientAddress: ClientAddress;
+  /** Whom backends see as the source of packets; `box` in a mode that does not translate. */
+  readonly source: PacketSource;
   /** What packets to backends are wrapped in; null: nothing, as always in a mode that translates. */
   readonly tunnel: Tunnel | null;
   /** Seconds without a packet after which a session ends. */

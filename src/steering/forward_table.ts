@@ -15,6 +15,7 @@ import { ROUTE_MTU_WORDS } from "./route_mtus.ts";
 import {
   CLIENT_ADDRESSES,
   type ClientAddress,
+  type Forward,
   FORWARD_MODE_TABLE,
   FORWARD_MODES,
   type ForwardMode,
@@ -62,6 +63,8 @@ const BACKEND_SHIFT = 5;
 /** The row has been given to a backend. */
 export const BACKEND_KNOWN = 1;
 export const BACKEND_IPV6 = 2;
+/** It sees its clients' own addresses, or did: its answers are for them. */
+export const BACKEND_KEEPS = 4;
 /** The next hop's link address is known, and its interface is one of ours. */
 export const BACKEND_REACHABLE = 8;
 
@@ -105,15 +108,21 @@ export const WRAP_SHIFT = 4;
 export const CLIENT_HEADER = Object.fromEntries(CLIENT_ADDRESSES.map((kind, index) => [kind, index])) as Readonly<
   Record<ClientAddress, number>
 >;
-/** Behind the client headers, in the order of packet/tunnel.ts. */
-export const FIRST_TUNNEL = CLIENT_ADDRESSES.length;
+/** Nothing is added, and backends see the client's own address: translated sessions without a translation port. */
+export const SOURCE_CLIENT = CLIENT_ADDRESSES.length;
+/** Behind these, in the order of packet/tunnel.ts. */
+export const FIRST_TUNNEL = SOURCE_CLIENT + 1;
 export const TUNNEL_FORMAT = Object.fromEntries(TUNNELS.map((kind, index) => [kind, FIRST_TUNNEL + index])) as Readonly<
   Record<Tunnel, number>
 >;
 
 /** The word `mode` of a rule. */
-export function modeWord(mode: ForwardMode, clientAddress: ClientAddress, tunnel: Tunnel | null): number {
+export function modeWord(
+  { mode, clientAddress, source, tunnel }: Pick<Forward, "mode" | "clientAddress" | "source" | "tunnel">,
+): number {
   const { translates } = FORWARD_MODE_TABLE[mode];
+  // To sessions it is like direct return: they have no translation port.
+  if (translates && source === "client") return FORWARD_MODE.dsr | SOURCE_CLIENT << WRAP_SHIFT;
   const wrap = translates ? CLIENT_HEADER[clientAddress] : tunnel === null ? 0 : TUNNEL_FORMAT[tunnel];
   return FORWARD_MODE[mode] | wrap << WRAP_SHIFT;
 }
@@ -135,6 +144,13 @@ export const SOURCES = {
 } as const;
 const SOURCE_WORDS = SOURCES.generation6 + MAX_SOURCES;
 
+/**
+ * Words about sessions whose clients keep their addresses (kept_clients.ts): where the table of these is in memory
+ * (zero: there is none), its sets less one, the key of its hash, and the slot that answers count with.
+ */
+export const KEPT = { addressLow: 0, addressHigh: 1, setMask: 2, keyLow: 3, keyHigh: 4, rule: 5 } as const;
+const KEPT_WORDS = 6;
+
 /** A power of two, so large that searches are short. */
 const INDEX_SIZE = 8 * MAX_BACKENDS;
 export const INDEX_MASK = INDEX_SIZE - 1;
@@ -154,6 +170,8 @@ export interface ForwardTable {
   readonly arrivals: Int32Array;
   /** See route_mtus.ts. */
   readonly routeMtus: Int32Array;
+  /** {@linkcode KEPT} */
+  readonly kept: Int32Array;
   /** By forward and backend's row ({@linkcode usableAt}): 1 where the rule's sessions with the backend may go on. */
   readonly usable: Uint8Array;
 }
@@ -169,6 +187,7 @@ function bytesOf(ruleSlots: number): readonly number[] {
     SOURCE_WORDS * 4,
     ARRIVAL_WORDS * 4,
     ROUTE_MTU_WORDS * 4,
+    KEPT_WORDS * 4,
     FORWARD_ROWS * BACKEND_ROWS,
   ];
 }
@@ -191,7 +210,8 @@ export function viewForwardTables(memory: SharedArrayBuffer, ruleSlots: number):
     sources: new Int32Array(...next(5), SOURCE_WORDS),
     arrivals: new Int32Array(...next(6), ARRIVAL_WORDS),
     routeMtus: new Int32Array(...next(7), ROUTE_MTU_WORDS),
-    usable: new Uint8Array(...next(8), FORWARD_ROWS * BACKEND_ROWS),
+    kept: new Int32Array(...next(8), KEPT_WORDS),
+    usable: new Uint8Array(...next(9), FORWARD_ROWS * BACKEND_ROWS),
   }));
 }
 

@@ -43,6 +43,8 @@ export const SESSION = {
   awaited: 29,
   /** Differs from what it was when it last asked a watched backend, once that has answered anybody. */
   asked: 30,
+  /** Its place among those whose clients keep their addresses (kept_clients.ts), plus one; 0: it has none. */
+  kept: 31,
 } as const;
 
 export const FLAG_LIVE = 1;

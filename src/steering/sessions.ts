@@ -9,7 +9,8 @@
  */
 import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
-import { BACKEND_ROWS, type ForwardTable } from "./forward_table.ts";
+import { BACKEND, BACKEND_ROWS, backendAt, type ForwardTable } from "./forward_table.ts";
+import type { KeptClients } from "./kept_clients.ts";
 import type { PortPool } from "./port_pool.ts";
 import { PortPools } from "./port_pools.ts";
 import { Random } from "./random.ts";
@@ -58,6 +59,7 @@ const {
   generation: GENERATION,
   asked: ASKED,
   awaited: AWAITED,
+  kept: KEPT,
 } = SESSION;
 
 export interface SessionTableOptions {
@@ -110,6 +112,8 @@ export class SessionTable {
   readonly refused = new Float64Array(3);
   /** Sessions there are with each backend, by row. */
   readonly liveOfBackend: Int32Array;
+  /** How answers to clients that keep their addresses are found; undefined before the first rule that wants it. */
+  kept: KeptClients | undefined;
   readonly #liveElsewhere: readonly Int32Array[];
   readonly #capacity: number;
   readonly #firstPort: number;
@@ -213,6 +217,7 @@ export class SessionTable {
     words[at + FLAGS] = FLAG_LIVE | (isIpv6 ? FLAG_IPV6 : 0);
     words[at + HASH] = hash;
     words[at + AWAITED] = 0;
+    words[at + KEPT] = 0;
     words[at + GENERATION] = (words[at + GENERATION]! + 1) | 0;
     this.#chains.add(at);
     this.#ranks.add(row);
@@ -247,6 +252,24 @@ export class SessionTable {
     words[at + FLAGS] = words[at + FLAGS]! & ~(FLAG_ANSWERED | FLAG_TOLD);
     this.#join(at, backendRow, pool);
     return true;
+  }
+
+  /**
+   * Has answers to a session's client found that keeps its address. Another session with the same ends, as of a client
+   * that sends to two services with one backend from one port, ends: answers are for whoever has sent last.
+   *
+   * @returns False where there is no room.
+   */
+  keepClient(at: number, { backends }: ForwardTable): boolean {
+    const { kept } = this;
+    if (kept === undefined) return false;
+    if (kept.has(at)) return true;
+    kept.leave(at);
+    const backend = backendAt(this.words[at + BACKEND_ROW]!);
+    const port = backends[backend + BACKEND.port]!;
+    const other = kept.sameAs(at, backends, backend, port);
+    if (other >= 0) this.remove(other);
+    return kept.take(at, backends, backend, port);
   }
 
   /** Notes a packet from the client. Hot path: no allocation. */
@@ -338,6 +361,7 @@ export class SessionTable {
     const { words } = this;
     const row = words[at + BACKEND_ROW]!;
     this.liveOfBackend[row] = this.liveOfBackend[row]! - 1;
+    if (words[at + KEPT] !== 0) this.kept!.leave(at);
     const port = words[at + TRANSLATION_PORT]!;
     if (port !== 0) this.#pools.of(words, at).give(port - this.#firstPort, rankOf(this.words[at + FLAGS]!));
   }

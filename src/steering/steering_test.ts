@@ -13,6 +13,7 @@ const FORWARD: Forward = {
   names: [],
   mode: "nat",
   clientAddress: "none",
+  source: "box",
   tunnel: null,
   remapPort: null,
   idleTimeout: 60,

@@ -11,7 +11,7 @@ import { portInPacket, readUdp, UdpPacket } from "../../src/packet/udp.ts";
 import { ACTION_TABLE } from "../../src/steering/action.ts";
 import { arrivalBy, writeArrivals } from "../../src/steering/arrivals.ts";
 import { type Fate, FATES } from "../../src/steering/fate.ts";
-import type { ClientAddress, ForwardMode, Tunnel } from "../../src/steering/forward.ts";
+import type { ClientAddress, ForwardMode, PacketSource, Tunnel } from "../../src/steering/forward.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
@@ -54,6 +54,7 @@ export interface BenchOptions {
   readonly mtu?: number;
   readonly remapPort?: number;
   readonly clientAddress?: ClientAddress;
+  readonly source?: PacketSource;
   readonly tunnel?: Tunnel;
   readonly anyArrival?: boolean;
 }
@@ -100,7 +101,10 @@ export class Bench {
     this.table.forwards[words + FORWARD.maglev6] = MAGLEV_SIZE;
     this.table.forwards[words + FORWARD.size6] = MAGLEV_SIZE;
     this.table.forwards[words + FORWARD.idle] = 60;
-    this.table.forwards[words + FORWARD.mode] = modeWord(mode, options.clientAddress ?? "none", options.tunnel ?? null);
+    this.table.forwards[words + FORWARD.mode] = modeWord({
+      ...{ mode, clientAddress: options.clientAddress ?? "none", source: options.source ?? "box" },
+      tunnel: options.tunnel ?? null,
+    });
     const { remapPort = 0 } = options;
     this.table.forwards[words + FORWARD.remapPort] = portInPacket(remapPort);
     this.choose([0, 1], [2, 3]);

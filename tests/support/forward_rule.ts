@@ -20,7 +20,7 @@ import {
   modeWord,
   usableAt,
 } from "../../src/steering/forward_table.ts";
-import type { ClientAddress, ForwardMode, Tunnel } from "../../src/steering/forward.ts";
+import type { ClientAddress, ForwardMode, PacketSource, Tunnel } from "../../src/steering/forward.ts";
 import { fillMaglev } from "../../src/steering/maglev.ts";
 
 const MAGLEV_SIZE = 251;
@@ -40,6 +40,7 @@ export interface ForwardRuleOptions {
   readonly idle?: number;
   readonly mode?: ForwardMode;
   readonly clientAddress?: ClientAddress;
+  readonly source?: PacketSource;
   readonly tunnel?: Tunnel;
 }
 
@@ -72,7 +73,10 @@ export function writeForwardRule(table: ForwardTable, options: ForwardRuleOption
   const words = forwardAt(0);
   forwards[words + (isIpv6 ? FORWARD.maglev6 : FORWARD.maglev4)] = 0;
   forwards[words + (isIpv6 ? FORWARD.size6 : FORWARD.size4)] = MAGLEV_SIZE;
-  forwards[words + FORWARD.mode] = modeWord(mode, options.clientAddress ?? "none", options.tunnel ?? null);
+  forwards[words + FORWARD.mode] = modeWord({
+    ...{ mode, clientAddress: options.clientAddress ?? "none", source: options.source ?? "box" },
+    tunnel: options.tunnel ?? null,
+  });
   forwards[words + FORWARD.idle] = idle;
   fillMaglev(maglev.subarray(0, MAGLEV_SIZE), [{ id: ROW, name: backend.address, weight: 1 }]);
 }

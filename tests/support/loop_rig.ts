@@ -134,6 +134,9 @@ export class LoopRig {
         ...{ capacity: 256, firstPort: 20_000, portCount: 1000, key: { low: 7, high: 8 }, ruleSlots: RULE_SLOTS },
         ...options.sessions,
       },
+      viewMemory: () => {
+        throw new Error("no client keeps its address");
+      },
       interfaceOfEnd: interfaces,
       control: this.control,
       counters: this.counters,

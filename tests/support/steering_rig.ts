@@ -106,6 +106,7 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
       queue,
       timers,
       onChange: () => this.steering.followHealth(),
+      openKept: () => Promise.reject(new Error("there is no memory for kept clients")),
       sources: () =>
         this.sourcesFail ? Promise.reject(new Error("netlink does not open")) : Promise.resolve({
           health: (onChange) => this.health = new FakeHealth(onChange),

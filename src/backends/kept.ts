@@ -1,0 +1,43 @@
+/**
+ * Backends that see their clients' own addresses (`source: client`): what the workers and the XDP program have to know
+ * to find their answers.
+ *
+ * @module
+ */
+import { BACKEND, BACKEND_KEEPS, backendAt, type ForwardTable, KEPT } from "../steering/forward_table.ts";
+import type { KeptMemory } from "../steering/kept_clients.ts";
+import type { Forwards } from "./forward_writer.ts";
+
+export class KeptBackends {
+  /** Names of backends that keep their clients' addresses, or did while they had the row that they have. */
+  #names: ReadonlySet<string> = new Set();
+  #memory: KeptMemory | undefined;
+
+  /** @param open Called when the first rule wants it. */
+  constructor(private readonly open: () => Promise<KeptMemory>) {}
+
+  /** Adds to a forward table what it needs, before it is in force. @throws {SteerError} where there is no memory. */
+  async write(table: ForwardTable, { rules, retired, backends, answers }: Forwards): Promise<void> {
+    const keeping = [...rules, ...retired].filter(({ spec: { source } }) => source === "client");
+    const names = keeping.flatMap(({ spec: { to } }) => to.map(({ name }) => name));
+    this.#names = new Set([...this.#names, ...names].filter((name) => backends.has(name)));
+    if (this.#names.size > 0) this.#memory ??= await this.open();
+    if (this.#memory === undefined) return;
+    const { backends: words, kept } = table;
+    const ports = new Set<number>();
+    for (const name of this.#names) {
+      const { row, spec: { port } } = backends.get(name)!;
+      const at = backendAt(row) + BACKEND.flags;
+      words[at] = words[at]! | BACKEND_KEEPS;
+      ports.add(port);
+    }
+    const { memory: { address }, setMask, key } = this.#memory.place;
+    kept[KEPT.addressLow] = Number(address & 0xffffffffn);
+    kept[KEPT.addressHigh] = Number(address >> 32n);
+    kept[KEPT.setMask] = setMask;
+    kept[KEPT.keyLow] = key.low;
+    kept[KEPT.keyHigh] = key.high;
+    kept[KEPT.rule] = answers;
+    if (ports.size > 0) this.#memory.steer(ports, answers);
+  }
+}

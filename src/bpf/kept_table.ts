@@ -1,0 +1,70 @@
+/**
+ * The table of sessions whose clients keep their addresses: its memory, which the XDP program and the workers share,
+ * and what the program has to know of it. See bpf/kept.h.
+ *
+ * @module
+ */
+import { syscallError } from "../ffi/errno.ts";
+import { createInnerArray, u32, updateElement } from "../ffi/libbpf.ts";
+import { closeFd } from "../ffi/libc.ts";
+import { MappedMemory } from "../ffi/memory.ts";
+import { type KeptMemory, type KeptPlace, keptSets } from "../steering/kept_clients.ts";
+import { CONTROL, KEPT, KEPT_SET, LIMIT } from "./layout.gen.ts";
+import type { SteeringProgram } from "./program.ts";
+
+export class KeptTable implements KeptMemory, Disposable {
+  readonly place: KeptPlace;
+  readonly #sets: MappedMemory;
+  readonly #kept: MappedMemory;
+  readonly #control: MappedMemory;
+
+  /**
+   * Makes a table without a session. It stays until it is disposed of.
+   *
+   * @param sessions As many as all workers together may have.
+   * @throws {SyscallError}
+   */
+  constructor(program: Pick<SteeringProgram, "controlFd" | "keptFd" | "keptSetsFd">, sessions: number) {
+    using opened = new DisposableStack();
+    const sets = keptSets(sessions);
+    const bytes = sets * KEPT_SET.size;
+    const what = `make room for ${sessions} sessions whose clients keep their addresses`;
+    const fd = createInnerArray("kept_clients", KEPT_SET.size, sets);
+    if (fd < 0) throw syscallError("bpf_map_create", -fd, what);
+    try {
+      this.#sets = opened.use(MappedMemory.shared(fd, bytes, 0, "map kept_clients"));
+      const result = updateElement(program.keptSetsFd, u32(0), u32(fd));
+      if (result < 0) throw syscallError("bpf_map_update_elem", -result, what);
+    } finally {
+      closeFd(fd);
+    }
+    this.#kept = opened.use(MappedMemory.shared(program.keptFd, KEPT.size, 0, "map kept"));
+    this.#control = opened.use(MappedMemory.shared(program.controlFd, CONTROL.size, 0, "map steering_control"));
+    const [low, high] = crypto.getRandomValues(new Int32Array(2));
+    this.place = { memory: this.#sets.address, setMask: sets - 1, key: { low: low!, high: high! } };
+    const view = new DataView(this.#kept.view());
+    view.setInt32(KEPT.key, low!, true);
+    view.setInt32(KEPT.key + 4, high!, true);
+    view.setUint32(KEPT.setMask, sets - 1, true);
+    opened.move();
+  }
+
+  steer(ports: ReadonlySet<number>, rule: number): void {
+    const words = new Uint32Array(this.#kept.view(), KEPT.ports, LIMIT.PORTS / 32);
+    for (const port of ports) Atomics.or(words, port >> 5, 1 << (port & 31));
+    new DataView(this.#kept.view()).setUint32(KEPT.rule, rule, true);
+    this.#switch(1);
+  }
+
+  #switch(on: number): void {
+    Atomics.store(new Uint32Array(this.#control.view()), CONTROL.keepsClients / 4, on);
+  }
+
+  /** No worker may use it any more. */
+  [Symbol.dispose](): void {
+    this.#switch(0);
+    this.#sets.close();
+    this.#kept.close();
+    this.#control.close();
+  }
+}
