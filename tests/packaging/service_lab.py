@@ -5,64 +5,22 @@ unit, and asks names all the time, while a server goes and comes back. What it h
 
     service_lab.py ANSWERS      waits for so many answers before the failure, while it is known, and after the recovery
 """
-import itertools, json, os, socket, struct, subprocess, sys, threading, time
+import itertools, socket, struct, subprocess, sys, threading, time
+
+from lab import BOX, configure, enter, ip, main, make_network, process, result, run, status, unit, until
 
 ANSWERS = int(sys.argv[1])
 # Clients that ask at once, and how long each waits after an answer. Each question has a socket of its own.
 CLIENTS, PAUSE_S = 8, 0.15
 # A resolver asks again after a second, and gives up some time: much later here, since a machine may be slow.
 RETRY_S, TRIES = 1, 60
-PATIENCE_S = 120
-CONFIG = "/etc/xdpsteer/steering.yaml"
-BOX, CLIENT = "10.0.0.1", "10.0.0.50"
+CLIENT = "10.0.0.50"
 SERVERS = ["10.0.0.11", "10.0.0.12"]
 # README.md's check, and the other two kinds in its place. The payload is a query for "steered.test".
 README = "{ check: icmp }"
 QUERY = struct.pack("!6H", 0x7878, 0x0100, 1, 0, 0, 0) + b"\7steered\4test\0" + struct.pack("!2H", 1, 1)
 OTHERS = {"udp": f'{{ check: udp, send: {{ hex: "{QUERY.hex()}" }}, expect: {{ hex: "78 78 85 80" }}, interval: 0.2 }}',
           "tcp": "{ check: tcp, interval: 0.2 }"}
-# What no thread may have more of than another.
-ALIKE = ("Uid", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp:", "Seccomp_filters")
-result = {}
-
-
-def run(*argv, check=True):
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
-    if check and done.returncode != 0:
-        raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout.strip()
-
-
-def ip(*words):
-    return run("ip", *words)
-
-
-def until(what, condition):
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise RuntimeError(f"{what}: not within {PATIENCE_S} s")
-        time.sleep(0.1)
-
-
-def make_network():
-    ip("link", "set", "lo", "up")
-    ip("netns", "add", "switch")
-    ip("-n", "switch", "link", "add", "br0", "type", "bridge")
-    ip("-n", "switch", "link", "set", "br0", "up")
-    for name, address in {"": BOX, "client": CLIENT, "server1": SERVERS[0], "server2": SERVERS[1]}.items():
-        where = ["-n", name] if name else []
-        if name:
-            ip("netns", "add", name)
-        end = "eth0" if name else "box"
-        # One queue: its packet memory is 8 MiB, which is all that may be locked where root is not let raise its limits.
-        ip(*where, "link", "add", "eth0", "type", "veth", "peer", "name", f"to-{name or 'box'}", "netns", "switch")
-        ip("-n", "switch", "link", "set", f"to-{name or 'box'}", "master", "br0", "up")
-        ip(*where, "address", "add", f"{address}/24", "dev", "eth0")
-        ip(*where, "link", "set", "eth0", "up")
 
 
 def start_server(number):
@@ -72,17 +30,6 @@ def start_server(number):
         "--bind-interfaces", f"--address=/test/192.0.2.{number}", "--log-facility=/lab/dnsmasq"])
     until("a name server", lambda: f"{address}:53 " in run("ip", "netns", "exec", f"server{number}", "ss", "-Hltn") + " ")
     return server
-
-
-def enter(namespace):
-    with open(f"/run/netns/{namespace}") as file:
-        import ctypes
-        if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-
-
-def status():
-    return json.loads(run("xdpsteer", "status", "--json"))
 
 
 def healths():
@@ -157,26 +104,14 @@ class Load:
         return {address: count - before.get(address, 0) for address, count in self.answers.items()}
 
 
-def process():
-    pid = run("systemctl", "show", "--property=MainPID", "--value", "xdpsteer")
-    lines = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
-    threads = set()
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        facts = open(f"/proc/{pid}/task/{thread}/status").read().splitlines()
-        threads.add(", ".join(line.replace(":\t", " ") for line in facts if line.startswith(ALIKE)))
-    return {"uid": lines["Uid"].split()[0], "capabilities": int(lines["CapEff"], 16), "seccomp": lines["Seccomp"],
-        "threads": sorted(threads)}
-
-
 def lab():
-    make_network()
+    make_network({"client": CLIENT, "server1": SERVERS[0], "server2": SERVERS[1]})
     servers = [start_server(1), start_server(2)]
     run("dpkg", "--install", "/lab/xdpsteer.deb")
     result["installed"] = run("systemctl", "is-active", "xdpsteer", check=False)
     with open("/lab/steering.yaml") as file:
         config = file.read()
-    with open(CONFIG, "w") as file:
-        file.write(config)
+    configure(config)
     run("xdpsteer", "check")
     run("systemctl", "start", "xdpsteer")
     result["process"] = process()
@@ -196,8 +131,7 @@ def lab():
     result["client"] = {key: getattr(load, key) for key in ("asked", "answered", "first", "longest", "error")}
 
     for kind, check in OTHERS.items():
-        with open(CONFIG, "w") as file:
-            file.write(config.replace(README, check))
+        configure(config.replace(README, check))
         run("systemctl", "reload", "xdpsteer")
         checks = [health["checks"] for health in healths()]
         until(f"{kind}", lambda: all(now["checks"] >= then + 5 and now["healthy"] for now, then in zip(healths(), checks)))
@@ -208,21 +142,10 @@ def lab():
         servers[0] = start_server(1)
         until(f"a recovery, {kind}", lambda: healthy()[0])
         result[f"{kind} recovered"] = healthy()
-    result["restarts"] = run("systemctl", "show", "--property=NRestarts", "--value", "xdpsteer")
+    result["restarts"] = unit("NRestarts")
     result["active"] = run("systemctl", "is-active", "xdpsteer", check=False)
     run("systemctl", "stop", "xdpsteer")
     result["left"] = run("ip", "-details", "link", "show", "eth0").count("xdp")
 
 
-try:
-    lab()
-except BaseException as error:
-    result["error"] = f"{error}"
-    try:
-        result["state"] = run("systemctl", "--no-pager", "--lines=50", "status", "xdpsteer", check=False)
-        result["journal"] = run("journalctl", "--no-pager", "--unit=xdpsteer", check=False)
-        result["status"] = run("xdpsteer", "status", check=False)
-    except Exception as another:
-        result["state"] = f"{another}"
-with open("/lab/result", "w") as file:
-    json.dump(result, file)
+main(lab)

@@ -4,23 +4,18 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { buildDeb } from "../../scripts/build_deb.ts";
 import { SIZE } from "../support/sizes.ts";
 import { setting } from "../support/systemd_unit.ts";
 import { EXPOSURE_MAX } from "./exposure.ts";
-import { binary, ROOT, run, temporaryFolder } from "./support.ts";
+import { runLab } from "./service_support.ts";
+import { ROOT } from "./support.ts";
 
-const BOOT = join(ROOT, "tests/packaging/boot_systemd.sh");
-const LAB = join(ROOT, "tests/packaging/service_lab.py");
-/** Far more than it takes. */
-const LIMIT_S = 900;
 /** Name servers, as service_lab.py starts them, and what each answers. */
 const ANSWERS = ["192.0.2.1", "192.0.2.2"] as const;
 /** Bits of CapEff. */
 const CAPABILITIES: Readonly<Record<string, number>> = { NET_ADMIN: 12, NET_RAW: 13, PERFMON: 38, BPF: 39 };
 
 interface Result {
-  readonly error?: string;
   readonly installed: string;
   readonly process: {
     readonly uid: string;
@@ -43,21 +38,13 @@ async function readmeConfig(): Promise<string> {
 }
 
 Deno.test("the package's service, under a real systemd: health by icmp, udp and tcp, and DNS through a failure", async () => {
-  await using folder = await temporaryFolder();
   const config = await readmeConfig();
   assert.match(config, /name: dns\n +ports: 53\n.*10\.0\.0\.11:53.*10\.0\.0\.12:53.*check: icmp/);
-  await Deno.mkdir(join(folder.path, "etc"));
-  await Deno.rename(await buildDeb({ binary: binary(), directory: folder.path }), join(folder.path, "xdpsteer.deb"));
-  await Deno.writeTextFile(join(folder.path, "steering.yaml"), config);
-  await Deno.copyFile(LAB, join(folder.path, "service_lab.py"));
-  const main = `#!/bin/sh\nexec /usr/bin/python3 /lab/service_lab.py ${SIZE.serviceAnswers}\n`;
-  await Deno.writeTextFile(join(folder.path, "main"), main, { mode: 0o755 });
-  const { stdout, stderr } = await run("timeout", "--kill-after=5", `${LIMIT_S}`, BOOT, folder.path);
-  const read = (name: string): Promise<string> => Deno.readTextFile(join(folder.path, name)).catch(() => "");
-  const text = await read("result");
-  assert.ok(text.startsWith("{"), [stdout, stderr, await read("output")].join("\n"));
-  const result: Result = JSON.parse(text);
-  assert.equal(result.error, undefined, JSON.stringify(result, null, 2));
+  const result = await runLab<Result>({
+    lab: "service_lab.py",
+    args: [SIZE.serviceAnswers],
+    files: { "steering.yaml": config },
+  });
 
   assert.equal(result.installed, "inactive", "a fresh install starts nothing");
   assert.notEqual(result.process.uid, "0");
