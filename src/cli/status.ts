@@ -8,7 +8,7 @@ import { backendWords } from "../observe/backend_words.ts";
 import type { Snapshot } from "../observe/observer.ts";
 import type { EndedProblem, Problem } from "../observe/problems/kinds.ts";
 import type { InterfaceStatus, RuleStatus } from "../observe/snapshot.ts";
-import { guardedPackets, OUTCOMES, REASON_WORDS } from "../observe/vocabulary.ts";
+import { AT_SOCKETS, guardedPackets, OF_ALL_RULES, OUTCOMES, REASON_WORDS } from "../observe/vocabulary.ts";
 import { FATE_TABLE, isServed } from "../steering/fate.ts";
 import { BOUND_WORDS } from "../steering/sessions.ts";
 import { plural, secondsText } from "../text.ts";
@@ -87,29 +87,36 @@ function interfaceLine(status: InterfaceStatus): string {
   return `${called}: ${attach} XDP, ${plural(queues.length, "queue")}, ${zeroCopy} of them zero-copy${off}`;
 }
 
-function rules({ rules }: Status): string {
+function rules({ rules, totals }: Status): string {
   const shown = rules.filter(({ inForce }) => inForce);
   const allOwn = shown.every(({ addresses }) => addresses === "own");
   const delivers = shown.some(({ action }) => action === "deliver");
   const isGuarded = shown.some(({ guarded }) => guardedPackets(guarded) > 0);
+  const atSockets = totals.socketDrops + totals.redirectErrors; // nobody counts by rule what no worker has seen
   return table(
     [
       ...["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED"],
       ...[...delivers ? ["DELIVERED", "ANSWERED"] : [], "LOST", ...isGuarded ? ["GUARDED"] : []],
     ],
-    shown.map((rule) => [
-      rule.name,
-      rule.ports,
-      ...allOwn ? [] : [rule.addresses],
-      `${rule.worker}`,
-      `${rule.action}`,
-      rule.redirected.packets,
-      rule.dropped.packets,
-      rule.passed.packets,
-      ...delivers ? [rule.delivered.packets, rule.answered.packets] : [],
-      [...lostFates(rule).values()].reduce((sum, packets) => sum + packets, 0),
-      ...isGuarded ? [guardedPackets(rule.guarded)] : [],
-    ]),
+    [
+      ...shown.map((rule) => [
+        rule.name,
+        rule.ports,
+        ...allOwn ? [] : [rule.addresses],
+        `${rule.worker}`,
+        `${rule.action}`,
+        rule.redirected.packets,
+        rule.dropped.packets,
+        rule.passed.packets,
+        ...delivers ? [rule.delivered.packets, rule.answered.packets] : [],
+        [...lostFates(rule).values()].reduce((sum, packets) => sum + packets, 0),
+        ...isGuarded ? [guardedPackets(rule.guarded)] : [],
+      ]),
+      ...atSockets === 0 ? [] : [[
+        ...[AT_SOCKETS, OF_ALL_RULES, ...allOwn ? [] : [""], "", "", "", "", "", ...delivers ? ["", ""] : []],
+        ...[atSockets, ...isGuarded ? [""] : []],
+      ]],
+    ],
   );
 }
 

@@ -24,9 +24,17 @@ export function showRules(model, filter, colourOf) {
       model.tick.rules[right.index][3] - model.tick.rules[left.index][3] || left.index - right.index
     );
   }
-  fillRows(
-    byId("rules"),
-    fitting.slice(0, RULES_SHOWN).map(({ rule, index }) => [
+  const lost = model.sumReasons((outcome) => outcome.where === "socket" && outcome.lost);
+  const atSockets = [
+    { text: "(at sockets)", header: true, swatch: "transparent" },
+    { text: "of all rules", className: "ports" },
+    { text: "", key: "worker" },
+    { text: "lost", className: "lost" },
+    { text: format.rate(lost[1]), className: "number lost", key: "rate" },
+    { text: format.count(lost[0]), className: "number lost", key: "packets" },
+  ];
+  fillRows(byId("rules"), [
+    ...fitting.slice(0, RULES_SHOWN).map(({ rule, index }) => [
       { text: rule.name, header: true, swatch: colourOf(index) < 0 ? "transparent" : paletteColour(colourOf(index)) },
       { text: portsText(rule), className: "ports" },
       { text: workerText(rule), key: "worker" },
@@ -34,7 +42,8 @@ export function showRules(model, filter, colourOf) {
       { text: format.rate(model.tick.rules[index][3]), className: "number", key: "rate" },
       { text: format.count(model.rulePackets(index)), className: "number", key: "packets" },
     ]),
-  );
+    ...(lost[0] > 0 ? [atSockets] : []),
+  ]);
   const more = byId("rules-more");
   more.hidden = fitting.length <= RULES_SHOWN && (fitting.length > 0 || rules.length === 0);
   setText(

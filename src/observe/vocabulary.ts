@@ -70,6 +70,10 @@ export const OUTCOMES: readonly Outcome[] = [
   }),
 ];
 
+/** A row beside those of rules: what sockets have lost, which is counted by queue and worker, not by rule. */
+export const AT_SOCKETS = "(at sockets)";
+export const OF_ALL_RULES = "of all rules";
+
 /** Packets of a rule that its guard dropped. */
 export function guardedPackets(
   { denied, banned, limited }: { readonly denied: number; readonly banned: number; readonly limited: number },

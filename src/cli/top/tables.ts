@@ -5,6 +5,7 @@
  */
 import { SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../../xsk/socket_counters.ts";
 import type { BackendWords } from "../../observe/backend_words.ts";
+import { AT_SOCKETS, OF_ALL_RULES } from "../../observe/vocabulary.ts";
 import { grouped } from "../output.ts";
 import type { Count, QueueRates, Rates, RingFill, RuleRates, Trends, WorkerRates } from "./rates.ts";
 import { TREND_SAMPLES } from "./rates.ts";
@@ -107,7 +108,20 @@ export function sortRules(rules: readonly RuleRates[], { sort, reversed }: View)
   return reversed ? ordered.reverse() : ordered;
 }
 
-export function rulesTable({ rules }: Rates, view: View, width: number, trends?: Trends): TableLines {
+/** What sockets have lost, of whatever rules: a row of its own, so that no rule looks as if nothing were lost. */
+function atSockets({ totals: { lostAtSockets: drops } }: Rates): RuleRates[] {
+  if (drops.total === 0) return [];
+  const none = {
+    worker: null,
+    action: null,
+    packets: { total: 0, perSecond: null },
+    megabitsPerSecond: null,
+    share: null,
+  };
+  return [{ name: AT_SOCKETS, ports: OF_ALL_RULES, ...none, drops }];
+}
+
+export function rulesTable(rates: Rates, view: View, width: number, trends?: Trends): TableLines {
   const sorted = SORTS[view.sort]!;
   // Names begin with the first, numbers with the greatest; reversed, the other way round.
   const arrow = (sorted === "name") === view.reversed ? "▼" : "▲";
@@ -147,7 +161,12 @@ export function rulesTable({ rules }: Rates, view: View, width: number, trends?:
       expendable: 1,
     },
   ];
-  return layOut(columns, sortRules(rules, view), width, trends && (({ name }) => trends.ofRule(name)));
+  return layOut(
+    columns,
+    [...sortRules(rates.rules, view), ...atSockets(rates)],
+    width,
+    trends && (({ name }) => trends.ofRule(name)),
+  );
 }
 
 export function workersTable({ workers }: Rates, width: number, trends?: Trends): TableLines {
