@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ControlConfig } from "../config/schema.ts";
 import { messageOf, SteerError } from "../errors.ts";
 import { forwardLog, logger } from "../log.ts";
+import type { FoundProblem } from "../observe/problems/kinds.ts";
 import { ALIVE_PATH, SILENT } from "./alive.ts";
 import { HttpError, json, readBody, refusal, targetOf } from "./answers.ts";
 import { hostAndPort } from "../config/machine_place.ts";
@@ -37,6 +38,8 @@ const REST_SOCKET = 1;
 /** Over TCP a large answer is rendered once in this time, for all who wait; whether it is well, it says at once. */
 const APART_TCP_MS = 100;
 const AT_ONCE: ReadonlySet<string> = new Set([ALIVE_PATH, "/healthz", "/readyz"]);
+/** Until an address that is taken is tried again. */
+const TCP_AGAIN_MS = 1000;
 
 const ENCODER = new TextEncoder();
 const EMPTY = new Uint8Array();
@@ -57,7 +60,9 @@ export class Api {
   readonly #changes: Questions;
   readonly #fan: StreamFan;
   readonly #listeners: (Listener | ControlSocket)[] = [];
+  readonly #lost = new Map<string, FoundProblem>();
   #socket = "";
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   /** @param post Tells the control thread. */
   constructor(private readonly post: (message: FromApi) => void) {
@@ -74,7 +79,7 @@ export class Api {
   async receive(message: ToApi): Promise<void> {
     switch (message.type) {
       case "listen":
-        return await this.#listen(message.control);
+        return await this.#listen(message.control, message.again);
       case "answer":
         return this.#answered(message);
       case "stream":
@@ -89,11 +94,13 @@ export class Api {
     }
   }
 
-  async #listen({ socket, group, http }: ControlConfig): Promise<void> {
+  async #listen({ socket, group, http }: ControlConfig, again: boolean): Promise<void> {
     this.#socket = socket;
     try {
-      this.#listeners.push(await ControlSocket.open({ socket, group }, this.#handler(true)));
-      if (http !== null) await this.#listenTcp(http);
+      const onLost = (lost: FoundProblem | undefined): void => this.#lose("socket", lost);
+      const opened = ControlSocket.open({ socket, group }, this.#handler(true), { onLost, patient: again });
+      this.#listeners.push(await opened);
+      if (http !== null) await this.#listenTcp(http, again);
       this.post({ type: "listening" });
     } catch (error) {
       await this.#close();
@@ -102,16 +109,36 @@ export class Api {
     }
   }
 
-  async #listenTcp(address: string): Promise<void> {
+  /** @param again Tries until it succeeds: a thread that does not end keeps its address, and the socket matters. */
+  async #listenTcp(address: string, again: boolean): Promise<void> {
     const { hostname: host, port } = hostAndPort(address);
     try {
       this.#listeners.push(await Listener.open({ host, port }, this.#handler(false)));
+      this.#lose("http", undefined);
     } catch (error) {
-      throw cannotListen(address, error);
+      if (!again) throw cannotListen(address, error);
+      this.#lose("http", {
+        kind: "http_lost",
+        subject: address,
+        message:
+          `Nobody answers on ${address}: ${messageOf(error)}. A thread that has failed still has it, or another ` +
+          "program",
+        fix: `ss -tlpn src ${address} names who has it; xdpsteer itself: systemctl restart xdpsteer`,
+      });
+      this.#again = setTimeout(() => void this.#listenTcp(address, true), TCP_AGAIN_MS);
     }
   }
 
+  /** Tells the control thread what keeps clients from a listener, or that nothing does any more. */
+  #lose(listener: "http" | "socket", problem: FoundProblem | undefined): void {
+    if (this.#lost.get(listener)?.message === problem?.message) return;
+    if (problem === undefined) this.#lost.delete(listener);
+    else this.#lost.set(listener, problem);
+    this.post({ type: "unreachable", problems: [...this.#lost.values()] });
+  }
+
   async #close(): Promise<void> {
+    clearTimeout(this.#again);
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
     for (const questions of [...this.#looks, this.#changes]) questions[Symbol.dispose]();
   }

@@ -8,6 +8,7 @@ import { messageOf, SteerError } from "../errors.ts";
 import { HeldFile, kindOf } from "../ffi/held_file.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
+import type { FoundProblem } from "../observe/problems/kinds.ts";
 import { cannotOpen, groupId } from "./claim.ts";
 import { Listener, type RequestHandler } from "./listener.ts";
 
@@ -16,65 +17,102 @@ const LOOK_MS = 250;
 
 const log = logger("api");
 
+type Place = Pick<ControlConfig, "socket" | "group">;
+
+export interface SocketOptions {
+  readonly timers?: Timers;
+  /** Told why commands cannot reach it, when that begins; undefined when it is over. */
+  readonly onLost?: (lost: FoundProblem | undefined) => void;
+  /** Waits for its place, where that is taken: the thread before this one had it. */
+  readonly patient?: boolean;
+}
+
 export class ControlSocket {
-  #listener: Listener;
-  #mine: Identity;
+  /** None while it cannot be opened. */
+  #listener: Listener | undefined;
+  #mine: Identity = "";
   #opening: Promise<void> | undefined;
   /** What was last said about its place, so that it is said once. */
   #told = "";
+  #lost = "";
+  readonly #onLost: NonNullable<SocketOptions["onLost"]>;
   readonly #watch: Disposable;
 
   private constructor(
-    private readonly config: Pick<ControlConfig, "socket" | "group">,
+    private readonly config: Place,
     private readonly handler: RequestHandler,
-    listener: Listener,
-    timers: Timers,
+    { timers = SYSTEM_TIMERS, onLost = () => {} }: SocketOptions,
   ) {
-    this.#listener = listener;
-    this.#mine = identityOf(config.socket);
+    this.#onLost = onLost;
     this.#watch = timers.every(LOOK_MS, () => this.#look());
   }
 
   /** @throws {SteerError} when its place is taken after all: claimAddresses() comes first. */
-  static async open(
-    config: Pick<ControlConfig, "socket" | "group">,
-    handler: RequestHandler,
-    timers: Timers = SYSTEM_TIMERS,
-  ): Promise<ControlSocket> {
-    return new ControlSocket(config, handler, await listen(config, handler), timers);
+  static async open(config: Place, handler: RequestHandler, options: SocketOptions = {}): Promise<ControlSocket> {
+    const socket = new ControlSocket(config, handler, options);
+    try {
+      await socket.#listen();
+    } catch (error) {
+      if (!options.patient) {
+        await socket.close();
+        throw error;
+      }
+      socket.#look();
+    }
+    return socket;
   }
 
   async close(): Promise<void> {
     this.#watch[Symbol.dispose]();
     await this.#opening;
     // The listener removes whatever has its name: where that is somebody else's, the end of the process has to do.
-    if (["", this.#mine].includes(identityOf(this.config.socket))) await this.#listener.close();
+    if (["", this.#mine].includes(identityOf(this.config.socket))) await this.#listener?.close();
+  }
+
+  async #listen(): Promise<void> {
+    this.#listener = await listen(this.config, this.handler);
+    this.#mine = identityOf(this.config.socket);
   }
 
   #look(): void {
     if (this.#opening !== undefined) return;
     const { socket } = this.config;
     const found = identityOf(socket);
-    if (found === this.#mine) return;
-    if (found !== "") {
-      return this.#tell("The control socket {socket} has been replaced: it is made again when that is gone");
+    if (found === "") {
+      this.#tell("The control socket {socket} has been removed: it is made again");
+      this.#opening = this.#openAgain().finally(() => this.#opening = undefined);
+    } else if (found === this.#mine) {
+      this.#told = "";
+      this.#lose(undefined);
+    } else {
+      this.#tell("The control socket {socket} has been replaced: it is made again when that is gone");
+      this.#lose({
+        message: `${somethingAt(socket)} has taken the place of the control socket ${socket}: no command reaches ` +
+          "this xdpsteer",
+        fix: `ls -l ${socket} shows what it is; mv ${socket} ${socket}.found: the socket is made again at once`,
+      });
     }
-    this.#tell("The control socket {socket} has been removed: it is made again");
-    this.#opening = this.#openAgain().finally(() => this.#opening = undefined);
   }
 
   async #openAgain(): Promise<void> {
     const { socket } = this.config;
-    await this.#listener.close(); // it would remove the new one
+    await this.#listener?.close(); // it would remove the new one
+    this.#listener = undefined;
     try {
       // Its own directory, and none above: whoever has removed those wants nothing there.
       await Deno.mkdir(socket.slice(0, socket.lastIndexOf("/")) || "/").catch(() => {});
-      this.#listener = await listen(this.config, this.handler);
-      this.#mine = identityOf(socket);
+      await this.#listen();
       this.#told = "";
+      this.#lose(undefined);
       log.info("The control socket {socket} is there again", { socket });
     } catch (error) {
-      this.#tell("{reason}", messageOf(error));
+      const reason = messageOf(error);
+      this.#tell("{reason}", reason);
+      const hint = error instanceof SteerError ? error.hint : undefined;
+      this.#lose({
+        message: `No command reaches this xdpsteer: ${reason}`,
+        ...hint === undefined ? {} : { fix: hint },
+      });
     }
   }
 
@@ -82,6 +120,22 @@ export class ControlSocket {
     if (text + reason === this.#told) return;
     this.#told = text + reason;
     log.warn(text, { socket: this.config.socket, reason });
+  }
+
+  #lose(lost: Pick<FoundProblem, "message" | "fix"> | undefined): void {
+    if (this.#lost === (lost?.message ?? "")) return;
+    this.#lost = lost?.message ?? "";
+    this.#onLost(lost && { kind: "control_socket_lost", subject: this.config.socket, ...lost });
+  }
+}
+
+/** What is there, with a capital letter. */
+function somethingAt(path: string): string {
+  try {
+    const words = kindOf(Deno.lstatSync(path));
+    return `A${words.slice(1)}${words === "a socket" ? " of another program" : ""}`;
+  } catch {
+    return "Something else";
   }
 }
 

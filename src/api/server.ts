@@ -9,6 +9,7 @@ import type { ControlConfig } from "../config/schema.ts";
 import { SteerError } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger, writeForwarded } from "../log.ts";
+import type { FoundProblem } from "../observe/problems/kinds.ts";
 import { answerError } from "./failures.ts";
 import { API_THREAD, type FromApi, type ToApi } from "./messages.ts";
 import type { Answer, Question } from "./question.ts";
@@ -44,6 +45,8 @@ export function apiThread(entry: URL): ApiThread {
 export class ControlServer {
   /** Threads that were started because the one before had failed. */
   restarts = 0;
+  /** What keeps clients from the control socket or the TCP address. */
+  unreachable: readonly FoundProblem[] = [];
   readonly #setup: Required<ServerSetup>;
   readonly #options: Answering;
   readonly #streams: StreamSource;
@@ -116,11 +119,14 @@ export class ControlServer {
     this.#heardMs = this.#setup.timers.now();
     switch (message.type) {
       case "ready":
-        return this.#post({ type: "listen", control: this.#setup.control });
+        return this.#post({ type: "listen", control: this.#setup.control, again: this.restarts > 0 });
       case "listening":
         return this.#opened.resolve();
       case "refused":
         return this.#refused(message.message, message.hint);
+      case "unreachable":
+        this.unreachable = message.problems;
+        return;
       case "ask":
         return void this.#answer(message.id, message.question);
       case "unwatched":
@@ -145,7 +151,7 @@ export class ControlServer {
 
   #refused(message: string, hint: string | undefined): void {
     this.#opened.reject(new SteerError(message, hint === undefined ? {} : { hint }));
-    if (this.restarts > 0) this.#fail(`${message} (a thread that a debugger has stopped keeps its address)`);
+    if (this.restarts > 0) this.#fail(message);
   }
 
   #lookAtThread(): void {
@@ -162,6 +168,7 @@ export class ControlServer {
     log.error("The thread of the HTTP interface has failed: {reason}: another one is started", { reason });
     this.#thread.terminate();
     this.#thread = undefined;
+    this.unreachable = []; // the next one says what is
     this.#streams.close();
     this.#opened.reject(new SteerError(`The thread of the HTTP interface has failed: ${reason}`));
     this.#setup.timers.after(AGAIN_MS, () => {

@@ -29,6 +29,7 @@ import { InterfaceKeeper } from "../engine/keeper.ts";
 import { Devices } from "../host/devices.ts";
 import { findInterfaces } from "../host/found_interfaces.ts";
 import { TABLE } from "../dataplane/control_words.ts";
+import { type Pause, PauseWatch } from "../host/pauses.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
 import { Delivery } from "../engine/delivery.ts";
 import { Reconciler, type Repair } from "../engine/reconciler.ts";
@@ -60,6 +61,7 @@ interface Parts {
   readonly devices: Devices;
   keeper?: InterfaceKeeper;
   reconciler?: Reconciler;
+  pauses?: PauseWatch;
   addresses?: AddressFollower;
   steering?: Steering;
   bans?: Bans;
@@ -238,6 +240,7 @@ export class Appliance {
         ruleOf: (limit) => portTable.limits.ruleOf(limit),
       });
       parts.reconciler = new Reconciler({ portTable, interfaces });
+      parts.pauses = new PauseWatch();
       keeper.watch(() => {
         addresses.look();
         steering.forwarding.interfacesChanged();
@@ -284,6 +287,11 @@ export class Appliance {
   /** What was put right in the kernel, of each kind. */
   repairs(): readonly Repair[] {
     return this.#parts.reconciler!.repairs();
+  }
+
+  /** Times in which the process did not run though it should have. */
+  get pauses(): { readonly totalMs: number; readonly last: Pause | undefined } {
+    return this.#parts.pauses!;
   }
 
   /** Whether a name, or an alternative one, is that of the device that an interface is attached to. */
@@ -337,6 +345,7 @@ async function close(parts: Parts): Promise<void> {
     devices,
     keeper,
     reconciler,
+    pauses,
     addresses,
     steering,
     captures,
@@ -348,6 +357,7 @@ async function close(parts: Parts): Promise<void> {
     kept: keptTable,
   } = parts;
   reconciler?.[Symbol.dispose]();
+  pauses?.[Symbol.dispose]();
   keeper?.[Symbol.dispose]();
   addresses?.[Symbol.dispose]();
   devices[Symbol.dispose]();

@@ -106,7 +106,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
       naming: appliance,
     });
     using history = new History(appliance);
-    const told = { appliance, reloader, history, configFile: file };
+    const told = { appliance, reloader, history, configFile: file, unreachable: () => server?.unreachable ?? [] };
     using problems = new Problems(told, (list) => manager.trouble(troubleIn(list)));
     server = await ControlServer.open({
       control: config.control,

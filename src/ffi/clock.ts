@@ -28,6 +28,13 @@ export function threadCpuMs(thread: number): number | undefined {
   return Number(time[0]!) * 1e3 + Number(time[1]!) / 1e6;
 }
 
+/** CLOCK_BOOTTIME in milliseconds: as CLOCK_MONOTONIC, and it goes on while the machine is suspended. */
+export function bootMs(): number {
+  const time = new BigInt64Array(TIMESPEC.size / 8);
+  libc().symbols.read_clock(UAPI.CLOCK_BOOTTIME, time);
+  return Number(time[0]!) * 1e3 + Number(time[1]!) / 1e6;
+}
+
 /** What to add to CLOCK_MONOTONIC to get the time since 1970, in nanoseconds, as of now. */
 export function wallClockOffset(): bigint {
   const read = (clock: number): bigint => {

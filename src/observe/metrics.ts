@@ -59,6 +59,7 @@ export function renderMetrics(
     out.add("xdpsteer_list_last_success_timestamp_seconds", seconds, labels({ list }));
   }
   for (const { what, count } of snapshot.repairs) out.add("xdpsteer_repairs_total", count, labels({ what }));
+  out.add("xdpsteer_paused_seconds_total", snapshot.pausedMs / 1000);
   for (const kind of PROBLEM_KINDS) {
     out.add("xdpsteer_problems", problems.filter((problem) => problem.kind === kind).length, labels({ kind }));
   }

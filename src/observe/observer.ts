@@ -42,6 +42,8 @@ export interface Snapshot {
   readonly names: readonly NameStatus[];
   /** Times that something in the kernel was put right which somebody else had changed. */
   readonly repairs: readonly Pick<Repair, "what" | "count">[];
+  /** Time in which the process did not run though it should have, milliseconds. */
+  readonly pausedMs: number;
 }
 
 /** Ratios of busy time are taken over at least so long. */
@@ -82,6 +84,7 @@ export class Observer {
       lists: steering.lists.map(listStatus),
       names: steering.forwarding.names(),
       repairs: appliance.repairs().map(({ what, count }) => ({ what, count })),
+      pausedMs: roundMs(appliance.pauses.totalMs),
     };
   }
 

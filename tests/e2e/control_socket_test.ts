@@ -1,11 +1,19 @@
 import assert from "node:assert/strict";
+import type { Problem } from "../../src/observe/problems/kinds.ts";
 import { TestNetwork } from "../support/netns.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { finish, productCommand } from "./support/command.ts";
 import type { TestConfig } from "./support/config.ts";
+import { sendRaw } from "./support/http_clients.ts";
 import { until } from "./support/wait.ts";
 
-const CONFIG: TestConfig = { rules: ["{ name: game, ports: 8080, worker: 0 }"], workers: 1 };
+const PORT = 9471;
+const CONFIG: TestConfig = {
+  rules: ["{ name: game, ports: 8080, worker: 0 }"],
+  workers: 1,
+  http: `127.0.0.1:${PORT}`,
+};
+const PROBLEMS = "GET /v1/problems HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 Deno.test("a control socket that is removed is made again, and what stands in its place is left alone at the end", async () => {
   await using network = await TestNetwork.create();
@@ -17,6 +25,24 @@ Deno.test("a control socket that is removed is made again, and what stands in it
   await Deno.remove(box.socket);
   await Deno.writeTextFile(box.socket, "precious");
   await until("a word about it", () => box.log.some(({ message }) => message.includes("has been replaced")));
+  const problems = async (list: "endedProblems" | "problems"): Promise<readonly Problem[]> => {
+    const [answer] = await sendRaw(network, [{ to: PORT, bytes: PROBLEMS }]);
+    return JSON.parse(answer!.body)[list].filter(({ kind }: Problem) => kind === "control_socket_lost");
+  };
+  await until("a problem", async () => (await problems("problems")).length === 1);
+  const [{ subject, message, fix }] = await problems("problems") as [Problem];
+  assert.deepEqual(subject, { kind: "file", name: box.socket });
+  assert.match(
+    `${message}: ${fix}`,
+    /^A regular file has taken the place of .*mv .*: the socket is made again at once$/,
+  );
+  await Deno.remove(box.socket);
+  await until("its end", async () => (await problems("endedProblems")).length === 1 && await answers());
+  assert.deepEqual(await problems("problems"), []);
+
+  await Deno.remove(box.socket);
+  await Deno.writeTextFile(box.socket, "precious");
+  await until("a problem again", async () => (await problems("problems")).length === 1);
   box.signal("SIGTERM");
   assert.equal((await box.ended()).code, 0, box.stderr);
   assert.equal(await Deno.readTextFile(box.socket), "precious");

@@ -1,10 +1,12 @@
-/** A worker whose thread does not run any more, though it is there: what is told of it, and what the process does. */
+/** Workers, or the whole process, that do not run though they are there: what is told, and what the process does. */
 import assert from "node:assert/strict";
 import type { EndedProblem, Problem } from "../../src/observe/problems/kinds.ts";
+import { grouped } from "../../src/cli/output.ts";
 import { TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
+import { finish, productCommand } from "./support/command.ts";
 import type { TestConfig } from "./support/config.ts";
 import { freezeWorker } from "./support/freeze.ts";
 import { NotifySocket } from "./support/notify_socket.ts";
@@ -82,6 +84,9 @@ Deno.test("a worker that stands still is told everywhere, its losses are its own
   const { counted: served = 0 } = fatesOf(status, "game");
   assert.ok(served > 2 * RING, "worker 0 has served its own meanwhile");
   assert.equal(status.totals.socketDrops, 2 * PACKETS - waited - served);
+  const { stdout } = await finish(network, [...productCommand(), "status", "--socket", box.socket]);
+  const row = stdout.split("\n").find((line) => line.startsWith("(at sockets)"));
+  assert.equal(row?.replaceAll(/ +/g, " "), `(at sockets) of all rules ${grouped(status.totals.socketDrops)}`);
   const blamed = box.log.filter(({ message }) => message.includes("enlarge rings.rx"));
   assert.ok(blamed.every(({ properties }) => properties.worker === 0), box.stderr);
 });
@@ -93,4 +98,25 @@ Deno.test("a worker that stands still for long ends the process", async () => {
   const { code } = await box.ended(120_000);
   assert.equal(code, 1, box.stderr);
   assert.match(box.stderr, /Worker 1 has not run for 30 s: its thread is stopped by a debugger/);
+});
+
+Deno.test("a process that somebody stops says so when it runs again, and blames no worker", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, CONFIG);
+  box.signal("SIGSTOP");
+  await sleep(3000); // what is counted is no less than this, however slow the machine
+  box.signal("SIGCONT");
+  const ended = await until("the end of the problem", async () => {
+    const { endedProblems } = await box.problems();
+    return endedProblems.find(({ kind }) => kind === "paused");
+  });
+  assert.match(
+    ended.message,
+    /^The process did not run for [0-9.]+ s: somebody stopped it, or the machine stood still/,
+  );
+  assert.ok(box.log.some(({ message }) => message.startsWith("The process did not run for")));
+  const paused = (await box.metrics()).get("xdpsteer_paused_seconds_total");
+  assert.ok(paused !== undefined && paused > 2.5, `${paused} s`);
+  assert.ok(!(await problemsOf(box, true)).some(({ kind }) => kind === "worker_down"));
+  assert.deepEqual(await codes(box), [200, 200, 200]);
 });

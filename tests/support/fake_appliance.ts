@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Pause } from "../../src/host/pauses.ts";
 import type { AskedAppliance } from "../../src/api/wire.ts";
 import type { HoldOrder } from "../../src/backends/holds.ts";
 import type { NameStatus } from "../../src/backends/names/names.ts";
@@ -277,6 +278,8 @@ export class FakeAppliance implements AskedAppliance {
   get ready(): boolean {
     return this.stage === "steering" && this.alive;
   }
+
+  pauses: { totalMs: number; last: Pause | undefined } = { totalMs: 0, last: undefined };
 
   repairs(): readonly Repair[] {
     return this.repaired;

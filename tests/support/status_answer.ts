@@ -131,6 +131,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     lists: [],
     names: [],
     repairs: [],
+    pausedMs: 0,
     totals: {
       seen: received + dropped + lost,
       verdicts: { redirect: received + lost, pass: 0, drop: dropped },

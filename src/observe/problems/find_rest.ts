@@ -9,6 +9,7 @@ import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
 import type { WorkerPool } from "../../engine/workers.ts";
 import type { Repair } from "../../engine/reconciler.ts";
+import type { Pause } from "../../host/pauses.ts";
 import type { Listener } from "../../host/listeners.ts";
 import { rangeText, type Rule } from "../../steering/rule.ts";
 import type { OutputState } from "../../stderr.ts";
@@ -102,7 +103,7 @@ export function interfaceProblems(interfaces: readonly InterfaceState[]): FoundP
   });
 }
 
-/** How long something that was put right stands in the list: then it is told as over. */
+/** How long something that was put right, or is over, stands in the list: then it is told as over. */
 const REPAIR_TOLD_MS = 1000;
 
 export function repairProblems(repairs: readonly Repair[]): FoundProblem[] {
@@ -114,6 +115,18 @@ export function repairProblems(repairs: readonly Repair[]): FoundProblem[] {
     }: ${words}`,
     fix: "bpftool map list, and who uses bpf(2): ausearch -sc bpf",
   }));
+}
+
+/** @param last The last time in which the process did not run. */
+export function pauseProblems(last: Pause | undefined): FoundProblem[] {
+  return last === undefined || last.agoMs > REPAIR_TOLD_MS ? [] : [{
+    kind: "paused",
+    subject: "xdpsteer",
+    message: `The process did not run for ${
+      secondsText(last.lastMs)
+    }: somebody stopped it, or the machine stood still. What came meanwhile has waited, or is lost where rings were full`,
+    fix: "journalctl --since -5min; and who stops it: a debugger, a frozen cgroup, a virtual machine that was moved",
+  }];
 }
 
 export function captureProblems(captures: readonly CaptureStatus[]): FoundProblem[] {

@@ -12,6 +12,7 @@ import {
   interfaceProblems,
   type InterfaceState,
   listenerProblems,
+  pauseProblems,
   repairProblems,
   workerProblems,
 } from "./find_rest.ts";
@@ -147,6 +148,17 @@ Deno.test("repairProblems() tells what was put right in the last second, and how
     "steering_changed port_table: Somebody changed in the kernel what steers packets, and it was put right after at " +
     "most 0.5 s: the entry of port 53 had been changed",
   ]);
+});
+
+Deno.test("pauseProblems() tells for a second that the process did not run", () => {
+  assert.deepEqual(pauseProblems(undefined), []);
+  assert.deepEqual(pauseProblems({ lastMs: 3200, agoMs: 1001 }), []);
+  const [problem] = pauseProblems({ lastMs: 3200, agoMs: 900 });
+  assert.equal(problem!.kind, "paused");
+  assert.match(
+    problem!.message,
+    /^The process did not run for 3\.2 s: somebody stopped it, or the machine stood still/,
+  );
 });
 
 Deno.test("interfaceProblems() and workerProblems() tell what keeps packets from being steered", () => {

@@ -10,10 +10,12 @@ export type SubjectKind =
   | "address"
   | "backend"
   | "file"
+  | "http"
   | "interface"
   | "list"
   | "map"
   | "name"
+  | "process"
   | "queue"
   | "rule"
   | "worker";
@@ -188,6 +190,15 @@ export const PROBLEM_TABLE = {
     remedy: "[Somebody changes what steers packets](#somebody-changes-what-steers-packets)",
     alert: "XdpsteerSteeringChanged",
   },
+  paused: {
+    severity: "warning",
+    subject: "process",
+    logged: true,
+    words: "in the last second the process came back that had not run for a second or more, and its packets had waited",
+    remedy:
+      "see who stops it: a debugger, `kill -STOP`, a frozen cgroup; a virtual machine that is saved, moved or suspended",
+    alert: "XdpsteerPaused",
+  },
   mtu_too_large: {
     severity: "warning",
     subject: "interface",
@@ -274,6 +285,24 @@ export const PROBLEM_TABLE = {
     words: "rules in force are not in the configuration file: a restart would undo them",
     remedy: "repeat the change with `--save`, edit the file, or `xdpsteer reload` to undo it",
     alert: "XdpsteerConfigUnsaved",
+  },
+  control_socket_lost: {
+    severity: "warning",
+    subject: "file",
+    logged: true,
+    words:
+      "commands do not reach the box: something else has taken the place of the control socket, or it cannot be made",
+    remedy: "`ls -l SOCKET`, and move it away: the socket is made again at once",
+    alert: "XdpsteerControlLost",
+  },
+  http_lost: {
+    severity: "warning",
+    subject: "http",
+    words:
+      "the TCP address of the HTTP interface is not served: a thread of it has failed and does not end, or another " +
+      "program has it",
+    remedy: "`ss -tlpn` names who has it; if that is xdpsteer itself: `systemctl restart xdpsteer`",
+    alert: "XdpsteerControlLost",
   },
   log_unread: {
     severity: "warning",

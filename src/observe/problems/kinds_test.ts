@@ -20,6 +20,7 @@ const TOLD_BY_COUNTERS: readonly ProblemKind[] = [
   "packets_too_big",
   "packets_lost",
   "steering_changed",
+  "paused",
   "answers_lost",
 ];
 

@@ -24,6 +24,7 @@ import {
   interfaceProblems,
   listenerProblems,
   logProblems,
+  pauseProblems,
   repairProblems,
   workerProblems,
   workerStates,
@@ -38,6 +39,8 @@ export interface ProblemSources {
   /** Path of the configuration. */
   readonly configFile: string;
   readonly listeners?: () => Listener[];
+  /** What keeps clients from the control socket or the TCP address, once there are such. */
+  readonly unreachable?: () => readonly FoundProblem[];
 }
 
 /** Who only reads the list. */
@@ -153,6 +156,7 @@ export class Problems implements Disposable {
           up: steered.ifindex !== undefined && interfaceIsUp(steered.currentName, steered.ifindex),
         }))),
       repairs: () => repairProblems(appliance.repairs()),
+      pauses: () => pauseProblems(appliance.pauses.last),
       rules: () => ruleProblems(steering.forwarding.rules()),
       backends: () => backendProblems(steering.forwarding.status()),
       losses: () => lossProblems(history.losses(), this.#growth, now, (worker) => workers.stoodStill(worker)),
@@ -161,6 +165,7 @@ export class Problems implements Disposable {
       names: () => nameProblems(steering.forwarding.names()),
       lists: () => listProblems(steering.lists),
       log: () => logProblems(outputState()),
+      connections: () => [...this.sources.unreachable?.() ?? []],
       file: () => fileProblems(configFile, reloader.file),
       listeners: () => listenerProblems(steering.rules, this.#listenersAt(now)),
       deliveries: () => deliveryProblems(steering.rules, this.#listenersAt(now)),
