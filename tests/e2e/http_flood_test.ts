@@ -4,7 +4,15 @@ import { startAppliance } from "./support/appliance.ts";
 import { SIZE } from "../support/sizes.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
-import { askInCrowd, flood, floodFor, pipeline, sendAndLeave, sendRaw } from "./support/http_clients.ts";
+import {
+  askInCrowd,
+  flood,
+  floodFor,
+  pipeline,
+  probeAmongBursts,
+  sendAndLeave,
+  sendRaw,
+} from "./support/http_clients.ts";
 import { memoryKib, peakKib, resetPeak } from "./support/memory.ts";
 import { NotifySocket } from "./support/notify_socket.ts";
 import { sleep, until } from "./support/wait.ts";
@@ -80,6 +88,17 @@ Deno.test("clients that pipeline for long cost no more memory than others, no be
   await until("a beat for the watchdog", () => manager.beats.length > beats, { limitMs: LIMIT_MS });
   const { counted } = fatesOf(await settled(box), "game");
   assert.equal(counted, packets);
+});
+
+Deno.test("a probe is answered while clients come, send many requests and leave", async () => {
+  await using network = await TestNetwork.create();
+  await using _box = await startAppliance(network, CONFIG);
+  const { statuses, ...report } = await probeAmongBursts(network, {
+    ...{ to: PORT, count: 8, request: METRICS, times: 20_000 },
+    ...{ path: "/livez", seconds: SIZE.floodedSeconds, probes: 40 },
+  });
+  await Deno.stderr.write(new TextEncoder().encode(`${JSON.stringify({ statuses, ...report })}\n`));
+  assert.deepEqual(Object.keys(statuses), ["200"], JSON.stringify({ statuses, ...report }));
 });
 
 Deno.test("SIGTERM is obeyed while clients pipeline and never read", async () => {
