@@ -11,7 +11,7 @@ import { Duplex } from "node:stream";
 /** Room for about 5 of the shortest requests. */
 const PIECE_BYTES = 256;
 /** Read at once. What a client sends beyond stays in the kernel. */
-const READ_BYTES = 4096;
+export const READ_BYTES = 4096;
 /** An answer's head and body up to so much are one system call. */
 const JOINED_BYTES = 16_384;
 

@@ -24,9 +24,9 @@ const TIMES = {
 /** Between two looks at which connections have stalled. */
 const LOOK_MS = 1000;
 /** A connection on which nothing moves for this long is closed. */
-const STALLED_MS = 15_000;
+export const STALLED_MS = 15_000;
 /** From the start of a request until its whole answer must be taken; a stream has no such bound. */
-const TAKEN_MS = 30_000;
+export const TAKEN_MS = 30_000;
 /** Requests under way have this long to be answered when the server closes. */
 const CLOSE_MS = 300;
 /** Connections whose next request is begun in one turn of the event loop. */
@@ -44,15 +44,15 @@ const BODY_BYTES = 16_384;
 /**
  * Each listener has its own bounds: a crowd on the TCP one does not lock the operator out of the control socket.
  */
-const MAX_CONNECTIONS = 128;
+export const MAX_CONNECTIONS = 128;
 /**
  * Connections whose client sends requests ahead of their answers: with more, the one that has done so for longest goes.
  * Browsers, scrapers and probes never do. Who connects, sends many requests and leaves would have every place: that it
  * has left is seen only behind what it has sent.
  */
-const MAX_AHEAD = 16;
+export const MAX_AHEAD = 16;
 /** Of all answers together. */
-const MAX_UNTAKEN_BYTES = 1 << 23;
+export const MAX_UNTAKEN_BYTES = 1 << 23;
 
 /** Where connections come from. */
 interface Source {

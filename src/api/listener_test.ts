@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Listener } from "./listener.ts";
+import { READ_BYTES } from "./gate.ts";
+import { Listener, MAX_AHEAD, MAX_CONNECTIONS, MAX_UNTAKEN_BYTES, STALLED_MS, TAKEN_MS } from "./listener.ts";
 
 const HELD = "GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const PLAIN = "GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -61,4 +62,19 @@ Deno.test("Listener.close() ends silent connections, and answers that nobody giv
   await listener[Symbol.asyncDispose]();
   assert.deepEqual(await ends, ["", ""]);
   for (const connection of open) connection.close();
+});
+
+Deno.test("docs/architecture.md states the bounds of clients as they are", async () => {
+  const text = await Deno.readTextFile(new URL("../../docs/architecture.md", import.meta.url));
+  const words = text.replaceAll(/\s+/g, " ");
+  for (
+    const stated of [
+      `and reads ${READ_BYTES / 1024} KiB ahead at most`,
+      `has at most ${MAX_CONNECTIONS} connections`,
+      `Of those that send ahead it keeps ${MAX_AHEAD}.`,
+      `does not read at all is dropped after ${STALLED_MS / 1000} seconds`,
+      `one that it reads slowly after ${TAKEN_MS / 1000}`,
+      `those of a listener together exceed ${MAX_UNTAKEN_BYTES >> 20} MiB`,
+    ]
+  ) assert.ok(words.includes(stated), `it does not say "${stated}"`);
 });

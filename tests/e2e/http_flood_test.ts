@@ -4,15 +4,8 @@ import { startAppliance } from "./support/appliance.ts";
 import { SIZE } from "../support/sizes.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
-import {
-  askInCrowd,
-  flood,
-  floodFor,
-  pipeline,
-  probeAmongBursts,
-  sendAndLeave,
-  sendRaw,
-} from "./support/http_clients.ts";
+import { askInCrowd, flood, floodFor, pipeline, sendAndLeave, sendRaw } from "./support/http_clients.ts";
+import { probeAmongBursts } from "./support/http_bursts.ts";
 import { memoryKib, peakKib, resetPeak } from "./support/memory.ts";
 import { NotifySocket } from "./support/notify_socket.ts";
 import { sleep, until } from "./support/wait.ts";
