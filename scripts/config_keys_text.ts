@@ -126,4 +126,5 @@ export const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   "lists[].name": ["entries: []"],
   "lists[].interval": ["url: https://lists.example.net/customers.txt"],
   "lists[].on_bad_line": ["file: /etc/xdpsteer/customers.txt"],
+  "lists[].wide_prefixes": ["file: /etc/xdpsteer/customers.txt"],
 };

@@ -7,9 +7,10 @@ import { lostBackends } from "../backends/configured_ways.ts";
 import { readFirstConfig, readStandardInput } from "../config/load.ts";
 import { parseFile, writeConfig } from "../config/parse.ts";
 import type { Config } from "../config/schema.ts";
-import { configWarnings, type Obstacle } from "../config/warnings.ts";
+import { configWarnings, type Obstacle, placedProblems } from "../config/warnings.ts";
 import { interfaceObstacles } from "../host/found_interfaces.ts";
-import { EXIT, formatProblem, SteerError } from "../errors.ts";
+import { ConfigError, EXIT, formatProblem, SteerError } from "../errors.ts";
+import { fetchListPages, type FileFinding, lookAtListFiles, type PageResult } from "../guard/list_check.ts";
 import { textOf } from "../steering/addresses.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { plural, roundMs } from "../text.ts";
@@ -50,7 +51,11 @@ export async function check(
   const obstacles = interfaceObstacles(config.interfaces);
   // On another machine, where it has no interfaces, the ways to backends say nothing.
   const losses = obstacles.length > 0 ? [] : lossesOf(config);
-  for (const warning of configWarnings(parsed, obstacles, losses)) {
+  const files = await lookAtListFiles(config.lists);
+  const refused = fileObstacles(files, "refused");
+  if (refused.length > 0) throw new ConfigError(file, placedProblems(parsed, refused));
+  const odd = fileObstacles(files, "odd");
+  for (const warning of configWarnings(parsed, obstacles, [...losses, ...odd])) {
     printError(`warning: ${formatProblem(file, warning)}`);
   }
   if (json && !probe) return print(writeConfig(config));
@@ -63,7 +68,17 @@ export async function check(
   ];
   print(`${file} is valid: ${counts.join(", ")}`);
   if (steering.length > 0) printRules(steering);
-  if (probe) await showProbes(config, false);
+  if (probe) return await showProbes(config, false);
+  const pages = config.lists.filter(({ url }) => url !== null).map(({ name }) => name);
+  if (pages.length === 0) return;
+  print(`\npages of lists were not fetched, which --probe does: ${pages.join(", ")}`);
+}
+
+function fileObstacles(files: readonly FileFinding[], wanted: FileFinding["status"]): Obstacle[] {
+  return files.filter(({ status }) => status === wanted).map(({ index, text }) => ({
+    path: ["lists", index, "file"],
+    message: `file ${text}`,
+  }));
 }
 
 function printRules(steering: Config["steering"]): void {
@@ -78,19 +93,23 @@ function printRules(steering: Config["steering"]): void {
   print(table(["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION"], rows));
 }
 
-/** Runs every health check of a configuration once. Ends with 1 where one fails. */
-async function showProbes({ steering }: Config, json: boolean): Promise<void> {
+/** Runs every health check of a configuration and fetches every page of its lists once. Ends with 1 where one fails. */
+async function showProbes({ lists, steering }: Config, json: boolean): Promise<void> {
   const [{ checksOf }, { probeOnce }] = await Promise.all([
     import("../backends/health/backend_checks.ts"),
     import("../backends/health/probe_once.ts"),
   ]);
-  const probed = await probeOnce(checksOf(steering));
-  if (probed.some(({ succeeded }) => !succeeded)) Deno.exitCode = EXIT.failed;
+  const [probed, pages] = await Promise.all([probeOnce(checksOf(steering)), fetchListPages(lists)]);
+  if ([...probed, ...pages].some(({ succeeded }) => !succeeded)) Deno.exitCode = EXIT.failed;
   const found = probed.map(({ check: { backend, check }, succeeded, hindered, reason, elapsedMs }) => ({
     ...{ backend: backend.name, check: check.check, succeeded, hindered, reason, elapsedMs: roundMs(elapsedMs) },
   }));
-  if (json) return printJson({ probes: found });
+  if (json) {
+    return printJson({ probes: found, lists: pages.map((page) => ({ ...page, elapsedMs: roundMs(page.elapsedMs) })) });
+  }
+  if (pages.length > 0) print(`\n${table(["LIST", "PAGE", "RESULT", "ENTRIES", "AFTER", "WHY"], pages.map(pageRow))}`);
   if (found.length === 0) {
+    if (pages.length > 0) return;
     return print("\nno rule has a health check of a backend with an address: there is nothing to probe");
   }
   const rows = found.map(({ backend, check, succeeded, hindered, reason, elapsedMs }) => [
@@ -98,6 +117,10 @@ async function showProbes({ steering }: Config, json: boolean): Promise<void> {
     ...[succeeded ? `${elapsedMs.toFixed(1)} ms` : "-", reason],
   ]);
   print(`\n${table(["BACKEND", "CHECK", "RESULT", "AFTER", "WHY"], rows)}`);
+}
+
+function pageRow({ list, url, succeeded, entries, elapsedMs, reason }: PageResult): (string | number)[] {
+  return [list, url, succeeded ? "ok" : "FAILED", entries, `${elapsedMs.toFixed(1)} ms`, reason];
 }
 
 function lossesOf(config: Config): Obstacle[] {

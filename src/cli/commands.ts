@@ -59,7 +59,10 @@ export function buildProgram(entry: URL): Command {
     .description("check a configuration and show its rules; changes nothing")
     .argument("[file]", `configuration file, or - for standard input (default: "${DEFAULT_CONFIG}")`)
     .option("-c, --config <file>", "the same")
-    .option("--probe", "also run every health check once, from here; exits with 1 if one fails")
+    .option(
+      "--probe",
+      "also run every health check and fetch every page of lists once, from here; exits with 1 if one fails",
+    )
     .option("--json", "print JSON")
     .action(async (file: string | undefined, options: CheckOptions) =>
       await (await import("./check.ts")).check(file, options, DEFAULT_CONFIG)

@@ -30,6 +30,7 @@ export async function doctor(options: DoctorOptions): Promise<void> {
     interfaces: interfacesFor(options.interface, config),
     workers: config?.workers,
     rules: config,
+    lists: config?.lists,
     probe: options.probe && (options.interface !== undefined || config !== undefined),
   });
   const counts = { problem: 0, warning: 0, ok: 0 };

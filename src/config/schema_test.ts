@@ -97,7 +97,7 @@ steering:
         none_left: pass
 guard: { allow: [10.0.0.0/8, "2001:DB8::/32"], deny: [bad, 10.1.0.1] }
 lists:
-  - { name: bad, entries: [192.0.2.1/32, worse], file: /a, url: "http://x/y", interval: 60, on_bad_line: refuse }
+  - { name: bad, entries: [192.0.2.1/32, worse], file: /a, url: "http://x/y", interval: 60, on_bad_line: refuse, wide_prefixes: true }
   - { name: worse, entries: ["::1"] }
 forwarding: { name_servers: ["10.0.0.53:8600"], ports: 1000-1999, addresses: [192.0.2.1, "2001:DB8:0::1"], sessions: 1024, arrival: loose, table_size: 251 }
 capture: { directory: /srv//captures/ }
@@ -193,8 +193,17 @@ Deno.test("parseConfig() reads every key", () => {
         url: "http://x/y",
         interval: 60,
         onBadLine: "refuse",
+        widePrefixes: true,
       },
-      { name: "worse", entries: ["::1"], file: null, url: null, interval: 3600, onBadLine: "skip" },
+      {
+        name: "worse",
+        entries: ["::1"],
+        file: null,
+        url: null,
+        interval: 3600,
+        onBadLine: "skip",
+        widePrefixes: false,
+      },
     ],
     forwarding: {
       ports: { first: 1000, last: 1999 },

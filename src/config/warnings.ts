@@ -12,6 +12,7 @@ import { payloadDoubt } from "./payload.ts";
 import type { ParsedConfig } from "./parse.ts";
 import { toProblems } from "./problems.ts";
 import type { Config } from "./schema.ts";
+import { wideSources } from "./wide_sources.ts";
 import { show } from "./wording.ts";
 import type { Finding, YamlFile } from "./yaml_file.ts";
 
@@ -49,15 +50,21 @@ export function liveWarnings(parsed: ParsedConfig): ConfigProblem[] {
   return problems(parsed, []);
 }
 
+/** Problems that are found elsewhere, at their places in the file. */
+export function placedProblems({ file }: ParsedConfig, found: readonly Obstacle[]): ConfigProblem[] {
+  return toProblems(file, found.map(({ path, message }) => ({ ...file.usePlace(path), message })));
+}
+
 function possible(path: Obstacle["path"], message: string | undefined): Obstacle[] {
   return message === undefined ? [] : [{ path, message }];
 }
 
 function problems(
-  { config: { capture: { directory }, steering: rules }, file }: ParsedConfig,
+  { config, file }: ParsedConfig,
   obstacles: readonly Obstacle[],
   losses: readonly Obstacle[] = [],
 ): ConfigProblem[] {
+  const { capture: { directory }, steering: rules } = config;
   const missing = obstacles.map(({ path, message, hint }) => ({
     ...file.usePlace(path),
     message: `${message}: run would not start here${hint === undefined ? "" : ` (${hint})`}`,
@@ -74,16 +81,19 @@ function problems(
     ...file.usePlace(["steering"]),
     message: NO_RULE,
   }];
-  return toProblems(file, [...missing, ...lost, ...odd, ...empty]);
+  const wide = wideSources(config).map(({ path, message }) => ({ ...file.usePlace(path), message }));
+  return toProblems(file, [...missing, ...lost, ...odd, ...wide, ...empty]);
 }
 
 /** What is odd about rules whose text nobody has: without its place. */
-export function ruleWarnings({ capture: { directory }, steering: rules }: Config): string[] {
+export function ruleWarnings(config: Config): string[] {
+  const { capture: { directory }, steering: rules } = config;
   return [
     ...rules.flatMap(({ capture }) => {
       const message = capture === undefined ? undefined : captureObstacle(capture.file, directory);
       return message === undefined ? [] : [message + NO_CAPTURE];
     }),
+    ...wideSources(config).map(({ message }) => message),
     ...rules.length > 0 ? [] : [NO_RULE],
   ];
 }

@@ -19,6 +19,7 @@ import { RULE_CHECKS } from "../host/rule_checks.ts";
 import { type Circumstances, ok, problem, type Verdict, warning } from "../host/question.ts";
 import { type Finding, finding } from "./finding.ts";
 import { INTERFACE_CHECKS, isUp } from "./interface.ts";
+import { listFindings } from "./lists.ts";
 import { MACHINE_CHECKS } from "./machine.ts";
 import { PROCESS_CHECKS } from "./memory.ts";
 import { CPU_CHECK, NUMA_CHECK } from "./placement.ts";
@@ -46,14 +47,17 @@ export interface Examination {
   readonly workers?: WorkersConfig | undefined;
   /** The rules of a configuration, where there is one. */
   readonly rules?: Circumstances["rules"];
+  /** The lists of a configuration, where there is one. */
+  readonly lists?: Config["lists"] | undefined;
   /** Whether to try out what their drivers can do. */
   readonly probe: boolean;
 }
 
 /** Looks at everything; the machine first, then interface by interface. */
-export async function examine({ interfaces, workers, rules, probe }: Examination): Promise<Finding[]> {
+export async function examine({ interfaces, workers, rules, lists = [], probe }: Examination): Promise<Finding[]> {
   const circumstances: Circumstances = { interfaces, workers, rules, starting: false };
   const findings = OF_THE_MACHINE.flatMap((check) => run(check, () => check.look(circumstances)));
+  findings.push(...await listFindings(lists));
   for (const config of interfaces) {
     findings.push(...interfaceFindings(config, circumstances, () => true));
     if (interfaceIndex(config.name) === 0) continue;

@@ -5,16 +5,15 @@
  *
  * @module
  */
-import { messageOf, SteerError } from "../errors.ts";
-import { readRegularFile, UnreadableError } from "../ffi/held_file.ts";
+import { messageOf } from "../errors.ts";
 import { FileWatch } from "../host/watch.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { SourceList } from "../steering/guard.ts";
-import { PrefixSet } from "../steering/prefix_set.ts";
+import type { PrefixSet } from "../steering/prefix_set.ts";
 import { prefixCount } from "./build.ts";
 import { type ListReport, sameReport } from "./list_report.ts";
-import { type ListText, MAX_LIST_BYTES, readListText } from "./list_text.ts";
-import { type Fetched, fetchList, PageCopy } from "./page.ts";
+import { EMPTY_LIST, listFault, type ListText, readListFile, readListText } from "./list_text.ts";
+import { type Fetched, PageCopy, readListPage } from "./page.ts";
 
 const RETRY_SECONDS = 60;
 
@@ -70,8 +69,6 @@ function keyOf(list: SourceList): string {
   return JSON.stringify(list);
 }
 
-const EMPTY: ListText = { set: new PrefixSet(), badLines: 0, firstBad: "" };
-
 /** What is known of a file or a page. */
 interface Content {
   readonly text: ListText;
@@ -80,7 +77,7 @@ interface Content {
   readonly atMs: number | null;
 }
 
-const UNREAD: Content = { text: EMPTY, error: "", atMs: null };
+const UNREAD: Content = { text: EMPTY_LIST, error: "", atMs: null };
 
 /** A list with a file, a page, both or none. */
 class FollowedList implements Disposable {
@@ -135,7 +132,8 @@ class FollowedList implements Disposable {
     if (url !== null) {
       const copy = this.#copy().read();
       if (copy !== undefined) {
-        this.#page = { text: await readListText(copy.bytes, "skip").catch(() => EMPTY), error: "", atMs: copy.atMs };
+        const text = readListText(copy.bytes, { ...this.#list, onBadLine: "skip" });
+        this.#page = { text: await text.catch(() => EMPTY_LIST), error: "", atMs: copy.atMs };
       }
       void this.#fetch();
     }
@@ -151,32 +149,30 @@ class FollowedList implements Disposable {
     if (signature === this.#signature || this.#stop.signal.aborted) return;
     const before = this.#file;
     try {
-      const bytes = readRegularFile(path, MAX_LIST_BYTES);
+      const text = await readListFile(path, this.#list);
       if (signatureOf(path) !== signature) return; // it is being written: the watch calls again
-      const text = bytes.length === 0 ? EMPTY : await readListText(bytes, this.#list.onBadLine);
       this.#file = { text, error: "", atMs: this.#timers.date().getTime() };
     } catch (error) {
-      this.#file = { ...before, error: `${path} ${faultOf(error)}` };
+      this.#file = { ...before, error: messageOf(error) };
     }
     this.#signature = signature;
     this.#tell(this.#file.text !== before.text);
   }
 
   async #fetch(): Promise<void> {
-    const { interval, onBadLine, url } = this.#list;
+    const { interval, url } = this.#list;
     const before = this.#page;
     let seconds = interval;
     try {
-      const fetched = await fetchList(url!, { tag: this.#tag, signal: this.#stop.signal });
+      const options = { tag: this.#tag, signal: this.#stop.signal };
+      const { fetched, text } = await readListPage(url!, this.#list, options);
       if (this.#stop.signal.aborted) return;
-      const text = fetched.bytes === undefined ? before.text : await readListText(fetched.bytes, onBadLine);
-      if (text.set.size === 0) throw new SteerError("it has no prefix in it");
       this.#tag = fetched.tag;
-      this.#page = { text, error: "", atMs: this.#timers.date().getTime() };
+      this.#page = { text: text ?? before.text, error: "", atMs: this.#timers.date().getTime() };
       if (fetched.bytes !== undefined) this.#copy().write(fetched.bytes);
     } catch (error) {
       if (this.#stop.signal.aborted) return;
-      this.#page = { ...before, error: `${url} ${faultOf(error)}` };
+      this.#page = { ...before, error: `${url} ${listFault(error)}` };
       seconds = Math.min(interval, RETRY_SECONDS);
     }
     this.#next = this.#timers.after(seconds * 1000, () => void this.#fetch());
@@ -200,11 +196,6 @@ class FollowedList implements Disposable {
     this.#watch?.[Symbol.dispose]();
     this.#next?.[Symbol.dispose]();
   }
-}
-
-/** In words that follow a name. */
-function faultOf(error: unknown): string {
-  return error instanceof UnreadableError ? error.message : `is not taken: ${messageOf(error)}`;
 }
 
 /** Differs when the file, or what its name leads to, has changed. */

@@ -7,9 +7,9 @@
 /** How a list stands. */
 export interface ListReport {
   readonly name: string;
-  /** Prefixes in it, those of lists that it names left out. */
+  /** Prefixes in it as they are written, so duplicates count twice; those of lists that it names left out. */
   readonly entries: number;
-  /** Lines that were left out, since they are no prefix. */
+  /** Lines that were left out, since they are no prefix or too wide. */
   readonly badLines: number;
   /** What is wrong with the first of them, in words. */
   readonly firstBad: string;

@@ -6,7 +6,7 @@
 import { codeOf, messageOf, SteerError } from "../errors.ts";
 import { readRegularFile } from "../ffi/held_file.ts";
 import { logger } from "../log.ts";
-import { MAX_LIST_BYTES } from "./list_text.ts";
+import { type ListManners, type ListText, MAX_LIST_BYTES, readListText } from "./list_text.ts";
 
 /** For all of it, with redirects. */
 const LIMIT_MS = 60_000;
@@ -28,14 +28,35 @@ export interface Fetched {
 
 const log = logger("lists");
 
+interface FetchOptions {
+  /** Of what is known. */
+  readonly tag?: Tag | undefined;
+  readonly signal: AbortSignal;
+  /** For all of it. */
+  readonly limitMs?: number;
+}
+
 /**
- * @param options `tag`: of what is known. `limitMs`: for all of it.
+ * Fetches a page and reads it.
+ *
+ * @returns What is in it; undefined where the page is the one of the tag.
+ * @throws {SteerError} for every answer that is no list, or not to be taken, and for none.
+ */
+export async function readListPage(
+  url: string,
+  manners: ListManners,
+  options: FetchOptions,
+): Promise<{ readonly fetched: Fetched; readonly text: ListText | undefined }> {
+  const fetched = await fetchList(url, options);
+  const text = fetched.bytes === undefined ? undefined : await readListText(fetched.bytes, manners);
+  if (text?.set.size === 0) throw new SteerError("it has no prefix in it");
+  return { fetched, text };
+}
+
+/**
  * @throws {SteerError} for every answer that is no list, and for none.
  */
-export async function fetchList(
-  url: string,
-  { tag, signal, limitMs = LIMIT_MS }: { tag?: Tag | undefined; signal: AbortSignal; limitMs?: number },
-): Promise<Fetched> {
+async function fetchList(url: string, { tag, signal, limitMs = LIMIT_MS }: FetchOptions): Promise<Fetched> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
   try {
     return await follow(url, tag, limit);

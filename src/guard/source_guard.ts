@@ -8,6 +8,7 @@
  */
 import { LIMIT } from "../bpf/layout.gen.ts";
 import type { SourceMaps } from "../bpf/source_maps.ts";
+import { wideSources } from "../config/wide_sources.ts";
 import { ChangeQueue } from "../engine/change_queue.ts";
 import { messageOf } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
@@ -16,7 +17,7 @@ import { type GuardSettings, isGuarding, type Sources } from "../steering/guard.
 import type { Change } from "../steering/published.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { BuildOrder } from "./build.ts";
-import { BuilderHere, BuilderThread, needsThread, type SourceBuilder } from "./builders.ts";
+import { BuilderHere, BuilderThread, type BuilderThreadOptions, needsThread, type SourceBuilder } from "./builders.ts";
 import { ListLog } from "./list_log.ts";
 import type { ListReport } from "./list_report.ts";
 
@@ -57,7 +58,20 @@ export interface SourceGuardOptions {
   /** Resolves when no packet reads any more what went out of force last. */
   readonly settled: () => Promise<void>;
   readonly timers?: Timers;
+  /** Others than those of the kernel, for tests. */
+  readonly builders?: Builders;
 }
+
+/** Who builds lists. */
+export interface Builders {
+  readonly here: (maps: SourceMaps) => SourceBuilder;
+  readonly thread: (options: BuilderThreadOptions) => SourceBuilder & { readonly hasFailed: boolean };
+}
+
+const BUILDERS: Builders = {
+  here: (maps) => new BuilderHere(maps),
+  thread: (options) => new BuilderThread(options),
+};
 
 /** What is built, as far as it matters whether it is the same again. */
 interface Built {
@@ -74,9 +88,10 @@ export class SourceGuard implements GuardSteering {
   readonly #options: SourceGuardOptions;
   readonly #timers: Timers;
   readonly #log = new ListLog();
-  #here: BuilderHere | undefined;
-  #thread: BuilderThread | undefined;
+  #here: SourceBuilder | undefined;
+  #thread: ReturnType<Builders["thread"]> | undefined;
   #inForce = NOTHING;
+  #wide: ReadonlySet<string> = new Set();
   #guards: RuleGuards = { policiesOf: () => 0n, place: NOTHING.place };
   /** Places that are not free: prepared for a change of rules, or about to be given back. */
   #prepared = NOTHING.place;
@@ -114,6 +129,7 @@ export class SourceGuard implements GuardSteering {
       ...guards,
       flip: () => {
         this.#guards = guards;
+        this.#tellWide({ guard, lists, steering: rules });
         if (next !== before.inForce) this.#replace(next);
       },
       back: () => {
@@ -123,11 +139,18 @@ export class SourceGuard implements GuardSteering {
     };
   }
 
+  /** Once for each that was not in force before. */
+  #tellWide(settings: Parameters<typeof wideSources>[0]): void {
+    const found = wideSources(settings).map(({ message }) => message);
+    for (const message of found) if (!this.#wide.has(message)) log.warn("{message}", { message });
+    this.#wide = new Set(found);
+  }
+
   #builderFor({ lists }: Built["order"]): SourceBuilder {
-    const { entry, maps, directory } = this.#options;
-    if (!needsThread(lists)) return this.#here ??= new BuilderHere(maps);
+    const { entry, maps, directory, builders = BUILDERS } = this.#options;
+    if (!needsThread(lists)) return this.#here ??= builders.here(maps);
     if (this.#thread?.hasFailed) this.#thread = undefined;
-    return this.#thread ??= new BuilderThread({
+    return this.#thread ??= builders.thread({
       ...{ entry, maps, directory },
       onChange: () => this.#changed(),
       onReports: (reports) => this.#log.tell(reports),

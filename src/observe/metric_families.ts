@@ -238,7 +238,10 @@ export const METRICS = {
     "name",
   ),
   xdpsteer_list_entries: gauge("Prefixes of a list of sources that are in force", "list"),
-  xdpsteer_list_bad_lines: gauge("Lines of a list's file or page that were left out, since they are no prefix", "list"),
+  xdpsteer_list_bad_lines: gauge(
+    "Lines of a list's file or page that were left out: no prefix, or too wide a one",
+    "list",
+  ),
   xdpsteer_list_last_success_timestamp_seconds: gauge(
     "When the content of a list of sources was last found to be good, in seconds since 1970; 0: never",
     "list",

@@ -80,12 +80,13 @@ function sourcesText(sources: Sources | undefined): string {
   return [...part("allow", allow), ...part("deny", deny)].join(", ");
 }
 
-function listText({ entries, file, url, interval, onBadLine }: SourceList): string {
+function listText({ entries, file, url, interval, onBadLine, widePrefixes }: SourceList): string {
   const parts = [
     ...entries.length === 0 ? [] : [fewOf(entries)],
     ...file === null ? [] : [`file ${file}`],
     ...url === null ? [] : [`url ${url} every ${interval} s`],
     ...onBadLine === "skip" ? [] : ["without bad lines"],
+    ...widePrefixes ? ["with wide prefixes"] : [],
   ];
   return parts.join(", ");
 }

@@ -23,6 +23,8 @@ export interface SourceList {
   readonly interval: number;
   /** Whether a line that is none is left out, or the whole content is. */
   readonly onBadLine: "skip" | "refuse";
+  /** Whether the file and the page may have prefixes as wide as in wide_prefix.ts. */
+  readonly widePrefixes: boolean;
 }
 
 /** What guards all rules together, and the lists that guards name. */

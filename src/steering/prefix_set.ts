@@ -4,6 +4,7 @@
  * @module
  */
 import { doubled } from "./doubled.ts";
+import { isWideIpv4, isWideIpv6 } from "./wide_prefix.ts";
 
 /** IPv4 prefixes are a number each: the first address times 64, and the length. */
 export const IPV4_KEY_STEP = 64;
@@ -51,14 +52,16 @@ export class PrefixSet {
 /**
  * Reads a prefix or an address a line into a set. What follows a `#` or `;` is a comment.
  *
- * @param bad Called for each line that is neither, with its number and where in `bytes` its text begins and ends.
+ * @param bad Called for each line that is not taken, with its number and where in `bytes` its text begins and ends.
+ * @param takesWide Whether prefixes are taken that are as wide as in wide_prefix.ts.
  */
 export function readPrefixLines(
   bytes: Uint8Array,
   set: PrefixSet,
   bad: (line: number, start: number, end: number) => void,
+  takesWide = true,
 ): void {
-  const reader = new LineReader(bytes, set);
+  const reader = new LineReader(bytes, set, takesWide);
   let line = 0;
   // A byte order mark is no part of the first line.
   let at = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
@@ -90,9 +93,13 @@ class LineReader {
   /** Behind what was read last. */
   #at = 0;
 
-  constructor(private readonly bytes: Uint8Array, private readonly set: PrefixSet) {}
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly set: PrefixSet,
+    private readonly takesWide: boolean,
+  ) {}
 
-  /** @returns False where the line is nothing that can be read. */
+  /** @returns False where the line is nothing that can be read, or is to be taken. */
   read(start: number, end: number): boolean {
     const { bytes } = this;
     let at = start;
@@ -115,6 +122,7 @@ class LineReader {
     const address = this.#address(start, end);
     const bits = address < 0 ? -1 : this.#length(end, 32);
     if (bits < 0 || (bits < 32 && address % 2 ** (32 - bits) !== 0)) return false;
+    if (!this.takesWide && isWideIpv4(address, bits)) return false;
     this.set.addIpv4(address, bits);
     return true;
   }
@@ -167,6 +175,7 @@ class LineReader {
       const beyond = word === bits >> 5 && (bits & 31) !== 0 ? words[word]! << (bits & 31) : words[word]!;
       if (beyond !== 0) return false;
     }
+    if (!this.takesWide && isWideIpv6(words[0]!, bits)) return false;
     this.set.addIpv6(words, bits);
     return true;
   }

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import type { ListStatus } from "../../src/observe/snapshot.ts";
 import { TestNetwork } from "../support/netns.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
-import { TempDir } from "./support/command.ts";
+import { assertNoStack } from "./support/bad_start.ts";
+import { finish, productCommand, TempDir } from "./support/command.ts";
+import { configText } from "./support/config.ts";
 import { until } from "./support/wait.ts";
 
 const RULES = ["{ name: game, ports: 53, action: count }"];
@@ -89,6 +91,120 @@ Deno.test("a list's file is followed: saved, replaced, reached by a link that is
   await untilList(box, "plain", "empty", ({ entries, error }) => entries === 1 && error === null);
   assert.equal((await box.status()).generation, generation, "rules have not changed");
   assert.equal(messages(box, "List strict cannot be followed").length, 1);
+});
+
+/** Each fault of lists and guards, with what `check` ends with, and says at its place. */
+function listFaults(
+  at: (name: string) => string,
+): readonly (readonly [sections: string, code: number, says: RegExp])[] {
+  const list = (settings: string): string => `guard: { deny: [l] }\nlists: [{ name: l, ${settings} }]`;
+  const file = (name: string, more = ""): string => list(`file: ${at(name)}${more}`);
+  const warned = (text: string): RegExp => new RegExp(`^warning: .*steering\\.yaml:\\d+:\\d+: file .*${text}`, "m");
+  return [
+    [
+      "guard: { allow: [10.0.0.0/8], deny: [10.0.0.0/8] }",
+      3,
+      /:\d+:\d+: "10\.0\.0\.0\/8" is denied here and allowed on line \d+: expected one of them/,
+    ],
+    ["guard: { deny: [l] }", 3, /:\d+:\d+: there is no list "l": expected a prefix, or a list under lists/],
+    ["guard: { deny: [10.0.0.1/8] }", 3, /:\d+:\d+: entry "10\.0\.0\.1\/8" has bits set .*: expected a prefix like/],
+    [list("entries: [l]"), 3, /:\d+:\d+: list "l" names itself: expected none of it/],
+    [file("garbage"), 0, warned("garbage is not taken: no line of it is a prefix: line 1: .*: expected a prefix like")],
+    [file("garbage", ", on_bad_line: refuse"), 3, /:\d+:\d+: file .*garbage is not taken: no line of it is a prefix/],
+    [file("missing"), 0, warned("missing does not exist: expected a regular file with a prefix a line")],
+    [file("."), 0, warned("is a directory: expected a regular file")],
+    [file("empty"), 0, warned("empty has no prefix in it: expected a prefix a line")],
+    [file("large"), 0, warned("large is too large: expected at most 64 MiB")],
+    [file("bad"), 0, warned('bad has 1 entry, and 2 lines are left out of it: line 2: "x" .*: expected a prefix like')],
+    [
+      file("bad", ", on_bad_line: refuse"),
+      3,
+      /:\d+:\d+: file .*bad is not taken: 2 lines of it cannot .*: line 2: "x"/,
+    ],
+    [file("all"), 0, warned('1 line is left out of it: line 1: "0\\.0\\.0\\.0/0" is wider .*wide_prefixes: true')],
+    [file("all", ", wide_prefixes: true"), 0, /^$/],
+    ['guard: { deny: ["::/0"] }', 0, /^warning: .*:\d+:\d+: "::\/0" is wider than \/16, .* all rules keep it out/m],
+  ];
+}
+
+Deno.test("check says of each fault of lists where it is and what was expected, of a file and of standard input", async () => {
+  await using network = await TestNetwork.create();
+  await using directory = await TempDir.create();
+  const at = (name: string): string => `${directory.path}/${name}`;
+  const garbage = new Uint8Array(10_000_000);
+  for (let from = 0; from < garbage.length; from += 65_536) {
+    crypto.getRandomValues(garbage.subarray(from, from + 65_536));
+  }
+  await Deno.writeFile(at("garbage"), garbage);
+  await Deno.writeTextFile(at("empty"), "");
+  await Deno.writeTextFile(at("large"), "");
+  await Deno.truncate(at("large"), 64 * 1024 * 1024 + 1);
+  await Deno.writeTextFile(at("bad"), "192.0.2.1\nx\ny\n");
+  await Deno.writeTextFile(at("all"), "0.0.0.0/0\n192.0.2.1\n");
+  const check = [...productCommand(), "check"];
+  for (const [sections, code, says] of listFaults(at)) {
+    await Deno.writeTextFile(at("steering.yaml"), configText({ rules: RULES, sections: [sections] }, at("socket")));
+    const found = await finish(network, [...check, at("steering.yaml")]);
+    assert.equal(found.code, code, `${sections}: ${found.stderr}`);
+    assert.match(found.stderr, says, sections);
+    assertNoStack(found.stderr);
+    if (code === 0) assert.match(found.stdout, /is valid/);
+    const piped = await finish(network, ["sh", "-c", `exec "$@" - < ${at("steering.yaml")}`, "sh", ...check]);
+    const named = (text: string): string => text.replaceAll(at("steering.yaml"), "standard input");
+    assert.deepEqual([piped.code, piped.stderr], [code, named(found.stderr)], sections);
+  }
+  const doctor = await finish(network, [...productCommand(), "doctor", "--no-probe", "--config", at("steering.yaml")]);
+  assert.doesNotMatch(doctor.stdout, /list l:/);
+  await Deno.writeTextFile(
+    at("steering.yaml"),
+    configText({ rules: RULES, sections: [`lists: [{ name: l, file: ${at("bad")} }]`] }, at("socket")),
+  );
+  const { stdout } = await finish(network, [
+    ...productCommand(),
+    "doctor",
+    "--no-probe",
+    "--config",
+    at("steering.yaml"),
+  ]);
+  assert.match(stdout, /^warning +list l: .*bad has 1 entry, and 2 lines are left out of it: line 2: "x"/m);
+});
+
+Deno.test("check fetches pages with --probe only, once, and says what is wrong with them", async () => {
+  await using network = await TestNetwork.create();
+  await network.exec("steer", ["ip", "link", "set", "lo", "up"]);
+  await using directory = await TempDir.create();
+  const mode = (word: string, text = ""): Promise<void> =>
+    Deno.writeTextFile(`${directory.path}/MODE`, `${word}\n${text}`);
+  await mode("text", "192.0.2.1\n0.0.0.0/0\n");
+  await Deno.writeTextFile(`${directory.path}/REQUESTS`, "");
+  const argv = ["python3", new URL("support/list_server.py", import.meta.url).pathname, directory.path, `${WEB_PORT}`];
+  const server = network.spawn("steer", argv);
+  try {
+    const file = `${directory.path}/steering.yaml`;
+    const sections = [`lists: [{ name: web, url: "http://127.0.0.1:${WEB_PORT}/list" }]`];
+    await Deno.writeTextFile(file, configText({ rules: RULES, sections }, `${directory.path}/socket`));
+    const check = [...productCommand(), "check", file];
+    const requests = async (): Promise<number> =>
+      (await Deno.readTextFile(`${directory.path}/REQUESTS`)).split("\n").length - 1;
+    const plain = await finish(network, check);
+    assert.equal(plain.code, 0, plain.stderr);
+    assert.match(plain.stdout, /^pages of lists were not fetched, which --probe does: web$/m);
+    assert.equal(await requests(), 0);
+    await until("the server", async () => (await finish(network, [...check, "--probe"])).code === 0);
+    const probed = await finish(network, [...check, "--probe"]);
+    assert.match(probed.stdout, /^web +http:\S+ +ok +1 .*line 2: "0\.0\.0\.0\/0" is wider than \/8/m);
+    await mode("html");
+    const before = await requests();
+    const html = await finish(network, [...check, "--probe", "--json"]);
+    assert.equal(html.code, 1);
+    const [page] = JSON.parse(html.stdout).lists;
+    assert.deepEqual([page.list, page.succeeded, page.reason], ["web", false, "it is an HTML page"]);
+    assert.equal(await requests(), before + 1);
+  } finally {
+    server.kill();
+    await server.status;
+    await Promise.all([server.stdout.cancel(), server.stderr.cancel()]);
+  }
 });
 
 Deno.test("a list's page: what fails, is cut off, is HTML or empty changes nothing and is said once; a start has the copy", async () => {

@@ -29,9 +29,7 @@ export function listProblems(lists: readonly ListReport[]): FoundProblem[] {
     ...badLines === 0 ? [] : [{
       kind: "list_bad_lines" as const,
       subject: name,
-      message: `List ${name} is in force without ${plural(badLines, "line")} that ${
-        badLines === 1 ? "is no prefix" : "are no prefixes"
-      }: ${firstBad}`,
+      message: `List ${name} is in force without ${plural(badLines, "line")}: ${firstBad}`,
       fix: "correct the lines, or put # before them",
     }],
   ]);

@@ -249,7 +249,7 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "list",
     logged: true,
-    words: "lines of a list's file or page are no prefixes, and are left out",
+    words: "lines of a list's file or page are no prefixes, or too wide, and are left out",
     remedy: "[A list is not what it should be](#a-list-is-not-what-it-should-be)",
     alert: "XdpsteerListStale",
   },
