@@ -209,9 +209,11 @@ packet is counted twice, and no counter decreases while the process lives. Every
 - those with the verdict \`redirect\` = packets received by workers + {{lost}} of \`xdpsteer_xsk_drops_total\`;
 - packets received by workers = the sum over the fates of \`xdpsteer_rule_packets_total\`, without the worker \`xdp\`.
 
-A rule has samples from its first packet on. Names in parentheses are not rules of the configuration: \`(answers)\` counts
-what arrives at the translation ports of forwarding, that is, answers of backends, and \`(retired)\` has the counts of rules
-that were removed long ago. \`/v1/status\` has the first as \`answers\`, beside \`rules\`. The rule with an empty name has the packets whose port no longer had a rule when a worker saw them.
+A rule has samples from its first packet on. What backends answer counts with the rule whose session it belongs to,
+with \`direction="back"\`, and so do ICMP errors about packets to backends. Names in parentheses are not rules of the
+configuration: \`(translation ports)\` counts what arrives at the translation ports of forwarding and belongs to no
+session, or whose session was not looked for (fragments, \`wrong_interface\`), and \`(retired)\` has the counts of rules
+that were removed long ago. \`/v1/status\` has the first as \`translationPorts\`, beside \`rules\`. The rule with an empty name has the packets whose port no longer had a rule when a worker saw them.
 
 [prometheus.example.yaml](../config/prometheus.example.yaml) scrapes the metrics.
 [prometheus-alerts.yaml](../config/prometheus-alerts.yaml) has alerts, each with its section in

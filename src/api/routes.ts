@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ANSWERS } from "../steering/slots.ts";
+import { TRANSLATION_PORTS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import { renderMetrics } from "../observe/metrics.ts";
 import { ALIVE_PATH } from "./alive.ts";
@@ -95,7 +95,7 @@ function statusOf(options: HttpOptions): Record<string, unknown> {
     lastReload: reloader.last ?? null,
     reloads: reloader.counts,
     ...snapshot,
-    rules: rules.filter(({ name }) => name !== ANSWERS),
-    answers: rules.find(({ name }) => name === ANSWERS) ?? null,
+    rules: rules.filter(({ name }) => name !== TRANSLATION_PORTS),
+    translationPorts: rules.find(({ name }) => name === TRANSLATION_PORTS) ?? null,
   };
 }

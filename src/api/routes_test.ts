@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type Answered, ask, type Question } from "../../tests/support/ask.ts";
 import { CONFIG_TEXT, FakeApi, REFUSED } from "../../tests/support/fake_api.ts";
 import { LogRecords } from "../../tests/support/log_records.ts";
-import { ANSWERS } from "../steering/slots.ts";
+import { TRANSLATION_PORTS } from "../steering/slots.ts";
 import { VERSION } from "../version.ts";
 import { generationTag, START_ID } from "./conditions.ts";
 
@@ -95,25 +95,46 @@ Deno.test("/v1/status, /v1/config and /metrics tell what is in force", async () 
   assert.deepEqual(heap.json.workerHeapKib, [1000, 1001]);
   assert.equal((await ask(api, { url: "/v1/status?heap", mayChange: false })).status, 403);
   assert.equal(status.totals.fates.counted, 12);
-  assert.deepEqual([status.rules.map(({ name }: { name: string }) => name), status.answers], [["game", "chat"], null]);
+  const names = status.rules.map(({ name }: { name: string }) => name);
+  assert.deepEqual([names, status.translationPorts], [["game", "chat"], null]);
   const { json: config, headers } = await ask(api, { url: "/v1/config" });
   assert.equal(headers.etag, tag(1));
   assert.equal(config.steering.length, 2);
   const metrics = await ask(api, { url: "/metrics" });
   assert.match(metrics.headers["content-type"]!, /^text\/plain; version=/);
-  assert.match(metrics.body as string, /^xdpsteer_rule_packets_total\{rule="game",worker="0",fate="counted"\} 12$/m);
+  assert.match(
+    metrics.body as string,
+    /^xdpsteer_rule_packets_total\{rule="game",worker="0",fate="counted",direction="in"\} 12$/m,
+  );
 });
 
-Deno.test("/v1/status has the answers of backends beside the rules, and totals and /metrics count them as before", async () => {
+Deno.test("backends' answers stand with their rule, what is of no session beside the rules, and all sums contain both", async () => {
   using api = new FakeApi();
   const { slots, steering } = api.appliance;
-  slots.plan([...steering.rules.map(({ name }) => name), ANSWERS], steering.generation + 1).flip();
-  api.appliance.serve(ANSWERS, 0, 1, "returned", 7);
+  slots.plan([...steering.rules.map(({ name }) => name), TRANSLATION_PORTS], steering.generation + 1).flip();
+  api.appliance.answer("game", 0, 1, "returned", 7);
+  api.appliance.answer("game", 1, 0, "too_big", 2);
+  api.appliance.serve(TRANSLATION_PORTS, 0, 1, "no_session", 3);
   const { json: status } = await ask(api, { url: "/v1/status" });
   assert.deepEqual(status.rules.map(({ name }: { name: string }) => name), ["game", "chat"]);
-  assert.deepEqual([status.answers.redirected.packets, status.totals.fates.returned], [7, 7]);
+  const { fates, received, verdicts } = status.totals;
+  assert.deepEqual([fates.returned, fates.too_big, fates.no_session, received, verdicts.redirect], [7, 2, 3, 12, 12]);
+  assert.deepEqual(status.workers.map((worker: { received: number }) => worker.received), [10, 2]);
+  const [game, chat] = status.rules;
+  assert.deepEqual([game.answers[0].fates.returned, game.answers[1].fates.too_big.packets], [
+    { packets: 7, bytes: 420 },
+    2,
+  ]);
+  assert.deepEqual([game.workers[0].fates.returned.packets, chat.answers], [0, []]);
+  assert.deepEqual([status.translationPorts.redirected.packets, status.translationPorts.inForce], [12, false]);
   const metrics = (await ask(api, { url: "/metrics" })).body as string;
-  assert.match(metrics, /^xdpsteer_rule_packets_total\{rule="\(answers\)",worker="0",fate="returned"\} 7$/m);
+  const samples = [
+    'xdpsteer_rule_packets_total{rule="game",worker="0",fate="returned",direction="back"} 7',
+    'xdpsteer_rule_packets_total{rule="game",worker="1",fate="too_big",direction="back"} 2',
+    'xdpsteer_rule_packets_total{rule="(translation ports)",worker="0",fate="no_session",direction="back"} 3',
+    'xdpsteer_worker_received_packets_total{rule="game",worker="1",interface="lo",queue="0",direction="back"} 2',
+  ];
+  for (const sample of samples) assert.ok(metrics.split("\n").includes(sample), sample);
 });
 
 Deno.test("PUT /v1/config puts a text in force, or says in which line what is wrong", async () => {

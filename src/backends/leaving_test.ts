@@ -143,6 +143,9 @@ Deno.test("one backend in two rules with different checks: each rule goes by its
   assert.deepEqual([web!(), dns!()], [0, 1]);
   assert.deepEqual(rig.backendsOf("web"), ["10.9.0.2"]);
   assert.deepEqual(rig.backendsOf("dns"), ["10.9.0.1", "10.9.0.2"]);
+  const [one, two] = rig.forwarding.status();
+  const found = one!.findings.map(({ rules, healthy }) => [rules, healthy]);
+  assert.deepEqual([found, two!.findings], [[[["web"], false], [["dns"], true]], []]);
 });
 
 Deno.test("refused sessions are told of at once, with what helps, and then once a minute", async () => {

@@ -8,6 +8,7 @@ import type { BackendFlow } from "./flow.ts";
 import type { Backend as ConfiguredBackend } from "../steering/forward.ts";
 import { type Backend, type ForwardRule, type Forwards, type Health, isHealthy } from "./forward_writer.ts";
 import { type Hold, takesNew } from "./holds.ts";
+import { checkOf } from "./health/backend_checks.ts";
 import type { BackendHealth } from "./health/checks.ts";
 import { passiveKey } from "./passive.ts";
 import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
@@ -36,10 +37,19 @@ export interface BackendStatus extends BackendFlow {
   readonly leavingSeconds: number | null;
   /** Of several checks, for several rules, that of one that fails; null where it is not checked. */
   readonly health: BackendHealth | null;
+  /** What each rule finds of it, where they find more than one thing; rules that find the same are together. */
+  readonly findings: readonly Finding[];
   /** How it is reached; null where there is no route by a steered interface. */
   readonly nextHop: { readonly interface: string; readonly mac: string | null; readonly mtu: number } | null;
   /** Why no packet gets to it; null where packets do. */
   readonly noWay: NoWay | null;
+}
+
+/** What rules find of a backend. */
+export interface Finding {
+  readonly rules: readonly string[];
+  readonly healthy: boolean;
+  readonly reason: string;
 }
 
 /** A rule that forwards, with its backends. */
@@ -105,6 +115,7 @@ export function backendStatuses(
       leavingSeconds: leftMs === undefined ? null : Math.round((now - leftMs) / 1000),
       health: out ?? checked.find(({ healthy }) => !healthy) ?? checked.find(({ hindered }) => hindered !== null) ??
         checked[0] ?? null,
+      findings: findingsOf(named, health, passive),
       nextHop: nextHop === undefined || wayOutOf(nextHop, interfaces) < 0 ? null : {
         interface: nextHop.interfaceName,
         mac: nextHop.mac === null ? null : formatMac(nextHop.mac),
@@ -113,6 +124,26 @@ export function backendStatuses(
       noWay: noWayTo(nextHop, interfaces, noRoute),
     };
   });
+}
+
+/** @returns None where all rules find the same, or do not check. */
+function findingsOf(
+  named: readonly Naming[],
+  health: ReadonlyMap<string, BackendHealth>,
+  passive: ReadonlyMap<string, BackendHealth>,
+): Finding[] {
+  const found = new Map<string, { rules: string[]; healthy: boolean; reason: string }>();
+  for (const { rule: { name, spec }, backend } of named) {
+    const active = spec.health === null ? undefined : health.get(checkOf(backend, spec.health).key);
+    const of = (spec.passive === undefined ? undefined : passive.get(passiveKey(backend, spec.passive))) ?? active;
+    const healthy = of?.healthy ?? true;
+    const reason = of === undefined ? "not checked" : of.hindered ?? of.reason;
+    const key = `${healthy} ${reason}`;
+    const same = found.get(key);
+    if (same === undefined) found.set(key, { rules: [name], healthy, reason });
+    else same.rules.push(name);
+  }
+  return found.size < 2 ? [] : [...found.values()];
 }
 
 function drainOf(

@@ -8,7 +8,7 @@ import type { FlowKey } from "../packet/flow_key.ts";
 import type { ForwarderOptions } from "../dataplane/forward.ts";
 import { without } from "../steering/port_set.ts";
 import type { PortRange, Rule } from "../steering/rule.ts";
-import { ANSWERS } from "../steering/slots.ts";
+import { TRANSLATION_PORTS } from "../steering/slots.ts";
 
 /**
  * Rules for the translation ports: each worker's share of them is steered to that worker, but for ports that other
@@ -22,7 +22,7 @@ export function answerRules(
   const taken = others.flatMap(({ ports }) => ports);
   return Array.from({ length: workers }, (_, worker) => {
     const ports = without([shareOf(first, last, worker, workers)], taken);
-    return { name: ANSWERS, ports, addresses: "own", worker, action: { kind: "answer" }, fragments: "drop" };
+    return { name: TRANSLATION_PORTS, ports, addresses: "own", worker, action: { kind: "answer" }, fragments: "drop" };
   });
 }
 

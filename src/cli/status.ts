@@ -20,7 +20,8 @@ import { checkLines, endedLines, problemLines } from "./problems.ts";
 type Status = Snapshot & {
   readonly problems: readonly Problem[];
   readonly endedProblems: readonly EndedProblem[];
-  readonly answers: RuleStatus | null;
+  /** What came to translation ports and is of no session. */
+  readonly translationPorts: RuleStatus | null;
 };
 
 export interface StatusOptions {
@@ -91,12 +92,13 @@ function rules({ rules, totals }: Status): string {
   const shown = rules.filter(({ inForce }) => inForce);
   const allOwn = shown.every(({ addresses }) => addresses === "own");
   const delivers = shown.some(({ action }) => action === "deliver");
+  const answered = shown.some(({ action, answers }) => action === "deliver" || answers.length > 0);
   const isGuarded = shown.some(({ guarded }) => guardedPackets(guarded) > 0);
   const atSockets = totals.socketDrops + totals.redirectErrors; // nobody counts by rule what no worker has seen
   return table(
     [
       ...["RULE", "PORTS", ...allOwn ? [] : ["ADDRESSES"], "WORKER", "ACTION", "REDIRECTED", "DROPPED", "PASSED"],
-      ...[...delivers ? ["DELIVERED", "ANSWERED"] : [], "LOST", ...isGuarded ? ["GUARDED"] : []],
+      ...[...delivers ? ["DELIVERED"] : [], ...answered ? ["ANSWERED"] : [], "LOST", ...isGuarded ? ["GUARDED"] : []],
     ],
     [
       ...shown.map((rule) => [
@@ -108,12 +110,14 @@ function rules({ rules, totals }: Status): string {
         rule.redirected.packets,
         rule.dropped.packets,
         rule.passed.packets,
-        ...delivers ? [rule.delivered.packets, rule.answered.packets] : [],
-        [...lostFates(rule).values()].reduce((sum, packets) => sum + packets, 0),
+        ...delivers ? [rule.delivered.packets] : [],
+        ...answered ? [rule.answered.packets + fatePackets(rule.answers, "returned")] : [],
+        sumOf(lostFates(rule.workers)) + sumOf(lostFates(rule.answers)),
         ...isGuarded ? [guardedPackets(rule.guarded)] : [],
       ]),
       ...atSockets === 0 ? [] : [[
-        ...[AT_SOCKETS, OF_ALL_RULES, ...allOwn ? [] : [""], "", "", "", "", "", ...delivers ? ["", ""] : []],
+        ...[AT_SOCKETS, OF_ALL_RULES, ...allOwn ? [] : [""], "", "", "", "", ""],
+        ...[...delivers ? [""] : [], ...answered ? [""] : []],
         ...[atSockets, ...isGuarded ? [""] : []],
       ]],
     ],
@@ -201,16 +205,13 @@ function captures({ captures }: Status): string {
 }
 
 /** Wherever packets did not get what a rule says: how many, and why. */
-function losses({ interfaces, rules }: Status): string {
+function losses({ interfaces, rules, translationPorts }: Status): string {
   const rows = [
-    ...rules.flatMap((rule) =>
-      [...lostFates(rule)].map(([fate, packets]) => [
-        rule.name === "" ? "no rule" : `rule ${rule.name}`,
-        fate,
-        packets,
-        Object.hasOwn(FATE_TABLE, fate) ? FATE_TABLE[fate as keyof typeof FATE_TABLE].words : "",
-      ])
-    ),
+    ...rules.flatMap(({ name, workers, answers }) => [
+      ...fateRows(name === "" ? "no rule" : `rule ${name}`, workers),
+      ...fateRows(`rule ${name}, answers`, answers),
+    ]),
+    ...fateRows("translation ports", translationPorts?.workers ?? []),
     ...interfaces.flatMap(socketLosses),
     ...interfaces.flatMap(({ name, verdicts: { drop, pass } }) => [
       ...verdictRows(`${name}, dropped`, drop),
@@ -230,7 +231,22 @@ function verdictRows(where: string, byReason: Readonly<Record<string, number>>):
   ]);
 }
 
-function lostFates({ workers }: RuleStatus): ReadonlyMap<string, number> {
+function fateRows(where: string, workers: RuleStatus["workers"]): (string | number)[][] {
+  return [...lostFates(workers)].map(([fate, packets]) => [
+    where,
+    fate,
+    packets,
+    Object.hasOwn(FATE_TABLE, fate) ? FATE_TABLE[fate as keyof typeof FATE_TABLE].words : "",
+  ]);
+}
+
+const sumOf = (counts: ReadonlyMap<string, number>): number =>
+  [...counts.values()].reduce((sum, packets) => sum + packets, 0);
+
+const fatePackets = (workers: RuleStatus["workers"], fate: string): number =>
+  workers.reduce((sum, { fates }) => sum + (fates[fate]?.packets ?? 0), 0);
+
+function lostFates(workers: RuleStatus["workers"]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const { fates } of workers) {
     for (const [fate, { packets }] of Object.entries(fates)) {
@@ -255,9 +271,9 @@ function socketLosses({ name, queues }: InterfaceStatus): (string | number)[][] 
 
 function totals(status: Status): string {
   const { seen, verdicts, received, socketDrops, redirectErrors } = status.totals;
-  const answers = status.answers?.redirected.packets ?? 0;
+  const answers = status.translationPorts?.redirected.packets ?? 0;
   const unredirected = redirectErrors > 0 ? `, ${redirectErrors} lost since their socket was closed or cut off` : "";
-  const ofThem = answers > 0 ? `, ${answers} of all redirected being answers of backends` : "";
+  const ofThem = answers > 0 ? `, ${answers} of all redirected came to translation ports, as backends' answers do` : "";
   return `${plural(seen, "packet")} seen: ${verdicts.pass} passed, ${verdicts.drop} dropped, ${verdicts.redirect} ` +
     `redirected (${received} received by workers, ${socketDrops} dropped at sockets${unredirected})${ofThem}`;
 }

@@ -41,6 +41,7 @@ export function showRules(model, filter, colourOf) {
       rule.action,
       { text: format.rate(model.tick.rules[index][3]), className: "number", key: "rate" },
       { text: format.count(model.rulePackets(index)), className: "number", key: "packets" },
+      { text: answersText(rule, model.tick.rules[index][4]), className: "number", key: "answers" },
     ]),
     ...(lost[0] > 0 ? [atSockets] : []),
   ]);
@@ -53,6 +54,11 @@ export function showRules(model, filter, colourOf) {
       : `The busiest ${RULES_SHOWN} of ${format.count(fitting.length)} rules: find others by name or port.`,
   );
   byId("rule-search").hidden = rules.length < 2;
+}
+
+/** What backends or local programs answer passes here; with direct server return it does not. */
+function answersText({ action }, rate) {
+  return rate > 0 || action === "forward" || action === "deliver" ? format.rate(rate) : "";
 }
 
 function fits({ name, ports }, wanted) {

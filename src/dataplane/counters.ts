@@ -58,8 +58,8 @@ const FATE_COUNT = FATES.length;
 /**
  * One worker's counters: doubles, exact to 2^53, written by that worker only, never reset.
  *
- * Layout: the loop's numbers, then packets and bytes by (rule slot, fate), then packets received by (queue end, rule
- * slot).
+ * Layout: the loop's numbers, then packets and bytes by (row, fate), then packets received by (queue end, row). The
+ * first rows are the rule slots; as many follow for what comes back to each rule ({@linkcode answerRow}).
  */
 export class WorkerCounters {
   readonly values: Float64Array;
@@ -67,11 +67,11 @@ export class WorkerCounters {
 
   constructor(readonly memory: SharedArrayBuffer, readonly ruleSlots: number) {
     this.values = new Float64Array(memory);
-    this.#receivedAt = FATES_AT + ruleSlots * FATE_COUNT * 2;
+    this.#receivedAt = FATES_AT + rowsOf(ruleSlots) * FATE_COUNT * 2;
   }
 
   static create(ruleSlots: number, queueEnds: number): WorkerCounters {
-    const doubles = FATES_AT + ruleSlots * (FATE_COUNT * 2 + queueEnds);
+    const doubles = FATES_AT + rowsOf(ruleSlots) * (FATE_COUNT * 2 + queueEnds);
     return new WorkerCounters(new SharedArrayBuffer(doubles * Float64Array.BYTES_PER_ELEMENT), ruleSlots);
   }
 
@@ -79,25 +79,34 @@ export class WorkerCounters {
     return this.values[LOOP_AT[counter]]!;
   }
 
-  packets(slot: number, fate: number): number {
-    return this.values[fateAt(slot, fate)]!;
+  packets(row: number, fate: number): number {
+    return this.values[fateAt(row, fate)]!;
   }
 
-  bytes(slot: number, fate: number): number {
-    return this.values[fateAt(slot, fate) + 1]!;
+  bytes(row: number, fate: number): number {
+    return this.values[fateAt(row, fate) + 1]!;
   }
 
-  received(queueEnd: number, slot: number): number {
-    return this.values[this.receivedAt(queueEnd) + slot]!;
+  received(queueEnd: number, row: number): number {
+    return this.values[this.receivedAt(queueEnd) + row]!;
   }
 
-  /** Index of a queue end's received counters; add the rule slot. */
+  /** Index of a queue end's received counters; add the row. */
   receivedAt(queueEnd: number): number {
-    return this.#receivedAt + queueEnd * this.ruleSlots;
+    return this.#receivedAt + queueEnd * rowsOf(this.ruleSlots);
   }
 }
 
-/** Index of the packet counter of (rule slot, fate); the byte counter follows it. */
-export function fateAt(slot: number, fate: number): number {
-  return FATES_AT + (slot * FATE_COUNT + fate) * 2;
+/** The row of what comes back to the rule of a slot: backends' answers, and errors about packets to backends. */
+export function answerRow(slot: number, ruleSlots: number): number {
+  return ruleSlots + slot;
+}
+
+function rowsOf(ruleSlots: number): number {
+  return 2 * ruleSlots;
+}
+
+/** Index of the packet counter of (row, fate); the byte counter follows it. */
+export function fateAt(row: number, fate: number): number {
+  return FATES_AT + (row * FATE_COUNT + fate) * 2;
 }

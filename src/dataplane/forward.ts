@@ -40,11 +40,13 @@ import {
 } from "../steering/forward_table.ts";
 import { KEPT_SET_BYTES, KeptClients, NOT_KEPT } from "../steering/kept_clients.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
+import { NO_RULE } from "../steering/slots.ts";
 import { FLAG_HEADED, SESSION } from "../steering/session_row.ts";
 import { REFUSED, SessionTable, type SessionTableOptions } from "../steering/sessions.ts";
 import { ErrorForwarder } from "./forward_errors.ts";
 import { IcmpErrors } from "./icmp_errors.ts";
 import { NOT_WRAPPED, WrappedForwarder } from "./forward_wrapped.ts";
+import { answerRow } from "./counters.ts";
 import { clientNumber, senderNumber } from "./rate_limit.ts";
 
 const { forwarded, returned, no_backend, no_neighbour, no_session, sessions_full } = FATE;
@@ -55,6 +57,7 @@ const { dsr } = FORWARD_MODE;
 const { each: SPREAD, answers: COUNTS_ANSWERS } = CHOICE;
 const { awaited: AWAITED } = SESSION;
 const allFull = ALL_FULL;
+const noRule = NO_RULE;
 const LITTLE = true;
 
 /** Sends a packet out of another interface than it came by. */
@@ -96,6 +99,8 @@ export class Forwarder {
   sendsBack = false;
   /** True when that packet waits for the link address of its backend's next hop, and is to be decided on again. */
   parks = false;
+  /** Row of the counters of what came from the backends' side, by its session's rule; NO_RULE: of no session. */
+  answerRow: number = NO_RULE;
   /** False while packets are decided on that have waited long enough. */
   mayPark = true;
   /** True once there may be sessions whose clients keep their addresses. Hot path. */
@@ -111,6 +116,7 @@ export class Forwarder {
   readonly #clientErrors = new IcmpErrors();
   readonly #backendErrors = new IcmpErrors();
   readonly #seed: number;
+  readonly #ruleSlots: number;
   readonly #chooser: Chooser;
   #table: ForwardTable;
 
@@ -126,6 +132,7 @@ export class Forwarder {
     this.#counter = new BackendCounter(backendCounts);
     this.#isStrict = !anyArrival;
     this.#seed = options.key.low;
+    this.#ruleSlots = options.ruleSlots;
     this.sessions = new SessionTable(options);
     this.#table = table;
     this.sessions.follow(table);
@@ -278,7 +285,11 @@ export class Forwarder {
     return fate;
   }
 
-  /** A packet to one of the worker's translation ports. Hot path: no allocation. @returns Its fate. */
+  /**
+   * A packet to one of the worker's translation ports. Hot path: no allocation.
+   *
+   * @returns Its fate, which counts in {@linkcode answerRow}.
+   */
   toClient(view: DataView, packet: UdpPacket, from: number, length: number, maySendBack: boolean): number {
     this.sendsBack = false;
     this.parks = false;
@@ -305,6 +316,7 @@ export class Forwarder {
     length: number,
     maySendBack: boolean,
   ): number {
+    this.countWith(session);
     if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : no_session;
     const { sessions, table, now } = this;
     const { isIpv6 } = packet;
@@ -343,6 +355,11 @@ export class Forwarder {
     if (fate === returned) this.#counter.answered(words[session + SESSION.backend]!, session, this.nowMs);
     if (words[session + AWAITED] !== 0) sessions.gotAnswer(session);
     return fate;
+  }
+
+  /** Has what came count with the rule of its session; a negative number: of no session. Hot path. */
+  countWith(session: number): void {
+    this.answerRow = session < 0 ? noRule : answerRow(this.sessions.words[session + SESSION.rule]!, this.#ruleSlots);
   }
 
   #noteSent(row: number, session: number, forwardWords: number): void {

@@ -91,6 +91,7 @@ export class ErrorForwarder {
     const forwarder = this.#forwarder;
     const { sessions, table, now } = forwarder;
     const { outer, quoted: { isIpv6 } } = error;
+    forwarder.countWith(session);
     if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : error_unmatched;
     if (saysUnreachable(view, error)) forwarder.noteUnreachable(session);
     if (hopsLeft(view, outer) <= 1) return hops_exceeded;

@@ -25,7 +25,7 @@ import {
   ipPacketOf,
 } from "../traffic/icmp_frames.ts";
 import { Batch, DISPOSAL } from "./batch.ts";
-import { WorkerCounters } from "./counters.ts";
+import { answerRow, WorkerCounters } from "./counters.ts";
 import { Forwarder } from "./forward.ts";
 import { ERRORS_PER_CLIENT, ERRORS_PER_SECOND } from "./icmp_errors.ts";
 import { processBatch } from "./process.ts";
@@ -33,6 +33,7 @@ import { processBatch } from "./process.ts";
 const SLOTS = 16;
 const RULE = 3;
 const ANSWERS = 4;
+const BACK_ROW = answerRow(RULE, SLOTS);
 const SERVICE_PORT = 8080;
 const FIRST_PORT = 20_000;
 const PORTS = 50;
@@ -107,13 +108,19 @@ class Rig {
     const { workerTable, forwarder } = this;
     processBatch(view, batch, workerTable, counters.values, counters.receivedAt(0), txRoom, forwarder, from);
     const counted = FATES.flatMap((fate, number) =>
-      [0, RULE, ANSWERS].flatMap((slot) => Array<[Fate, number]>(counters.packets(slot, number)).fill([fate, slot]))
+      [0, RULE, ANSWERS, BACK_ROW].flatMap((row) =>
+        Array<[Fate, number]>(counters.packets(row, number)).fill([fate, row])
+      )
     );
     assert.equal(counted.length, 1, "one fate");
-    const [fate, slot] = counted[0]!;
-    const { fates }: { readonly fates: readonly Fate[] } = ACTION_TABLE[slot === ANSWERS ? "answer" : "forward"];
+    const [fate, row] = counted[0]!;
+    assert.equal(counters.received(0, row), 1, "where it is counted as received, too");
+    const { fates }: { readonly fates: readonly Fate[] } = ACTION_TABLE[row >= ANSWERS ? "answer" : "forward"];
+    // What is of no session has no rule.
+    const strays: readonly Fate[] = ["no_session", "error_unmatched", "wrong_interface", "unlisted"];
+    assert.ok(row < ANSWERS || (row === ANSWERS) === strays.includes(fate), `${fate} in row ${row}`);
     assert.ok(
-      slot === 0 || fate === "unlisted" || fates.includes(fate),
+      row === 0 || fate === "unlisted" || fates.includes(fate),
       `${fate} is not among the fates of its action`,
     );
     if (batch.disposal[0] !== DISPOSAL.transmit) {

@@ -42,7 +42,7 @@ const { park, recycle, transmit } = DISPOSAL;
  *
  * @param umem All of the packet memory that the batch's addresses refer to; echoed packets are rewritten in place.
  * @param counters The worker's counters.
- * @param receivedAt Where in `counters` the packets received from this queue are counted, by rule slot.
+ * @param receivedAt Where in `counters` the packets received from this queue are counted, by row.
  * @param txRoom How many packets can be sent.
  * @param forwarder Carries out what forwarding rules say; undefined while there are none.
  * @param from The interface the batch came by, as the forwarder numbers them.
@@ -98,11 +98,14 @@ export function processBatch(
         if (forwarder !== undefined && (action === forwardPackets || action === answerPackets)) {
           if (plain) readPlainUdp(umem, addr, port, packet);
           const mayReturn = transmitted !== txRoom;
-          fate = isKept
-            ? forwarder.toKeptClient(umem, packet, from, length, mayReturn)
-            : action === forwardPackets
-            ? forwarder.toBackend(umem, packet, rule, from, length, mayReturn)
-            : forwarder.toClient(umem, packet, from, length, mayReturn);
+          if (action === forwardPackets && !isKept) {
+            fate = forwarder.toBackend(umem, packet, rule, from, length, mayReturn);
+          } else {
+            fate = isKept
+              ? forwarder.toKeptClient(umem, packet, from, length, mayReturn)
+              : forwarder.toClient(umem, packet, from, length, mayReturn);
+            if (forwarder.answerRow !== noRule) rule = forwarder.answerRow;
+          }
           if (forwarder.parks) {
             disposals[index] = park; // counted when it is decided on
             batch.rule[index] = rule;
@@ -143,6 +146,7 @@ export function processBatch(
         if (rule >= chained) rule = ruleByAddress(table, rule, umem, sourceOf(quoted), quoted.isIpv6);
         fate = processError(umem, actionOfRule[rule]!, forwarder, from, length, mayReturn);
       }
+      if (forwarder.answerRow !== noRule) rule = forwarder.answerRow;
       if (forwarder.sendsBack) {
         addrs[index] = forwarder.addr;
         lengths[index] = forwarder.length;
@@ -182,6 +186,7 @@ function processError(
   mayReturn: boolean,
 ): number {
   forwarder.sendsBack = false;
+  forwarder.answerRow = noRule;
   if (action === answerPackets) return forwarder.errors.toClient(umem, receivedError, from, length, mayReturn);
   if (action === forwardPackets) return forwarder.errors.toBackend(umem, receivedError, from, length, mayReturn);
   return unlisted;

@@ -7,17 +7,18 @@
 import { REASON } from "../bpf/layout.gen.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
 import {
+  ANSWERED_PACKETS,
   FRAGMENT_PACKETS,
   OBSERVED_PACKETS,
   OVER_TOTAL_PACKETS,
   RULE_COUNTER_FIELDS,
   RULE_PACKETS,
 } from "../bpf/rule_counters.ts";
-import { fateAt } from "../dataplane/counters.ts";
+import { answerRow, fateAt } from "../dataplane/counters.ts";
 import { FATE, FATES } from "../steering/fate.ts";
 import type { WorkerCounters } from "../dataplane/counters.ts";
 import type { Change } from "../steering/published.ts";
-import { NO_RULE, RETIRED, type RuleSlots } from "../steering/slots.ts";
+import { NO_RULE, RETIRED, type RuleSlots, TRANSLATION_PORTS } from "../steering/slots.ts";
 
 export interface PacketsBytes {
   readonly packets: number;
@@ -39,6 +40,8 @@ export interface RuleCounts {
   /** First fragments that were dropped, which no other of these numbers contains. */
   readonly fragments: number;
   readonly workers: readonly WorkerRuleCounts[];
+  /** By worker, what came back to it through translation ports, where anything did; else empty. */
+  readonly answers: readonly WorkerRuleCounts[];
 }
 
 /** Packets that a rule's guard dropped, by reason, and those that it would have dropped and only observed. */
@@ -70,6 +73,12 @@ export interface PacketSums {
   readonly received: Float64Array;
   readonly dropped: Float64Array;
   readonly passed: Float64Array;
+  /** By rule slot: what came back to the rules; and of that what was too large, or not sent. */
+  readonly answers: Float64Array;
+  readonly answersTooBig: Float64Array;
+  readonly answersNotSent: Float64Array;
+  /** By rule slot: answers that were sent on to clients, of backends and of local programs. */
+  readonly answered: Float64Array;
   /** Received, by worker, then queue end. */
   readonly byPlace: Float64Array;
   /** Over all workers, in the order of FATES. */
@@ -150,6 +159,10 @@ export class RuleTotals {
       received: slots(),
       dropped: slots(),
       passed: slots(),
+      answers: slots(),
+      answersTooBig: slots(),
+      answersNotSent: slots(),
+      answered: slots(),
       byPlace: new Float64Array(this.workers.length * this.#queueEnds),
       byFate: new Float64Array(FATES.length),
       byReason: new Float64Array(REASON.COUNT),
@@ -165,11 +178,13 @@ export class RuleTotals {
   readSums(sums: PacketSums): void {
     const { received, dropped, passed, byPlace, byFate, byReason, uncovered } = sums;
     const { sessionsFull, tooBig, txRingFull, fragments } = sums;
+    const { answers, answersTooBig, answersNotSent, answered } = sums;
     for (const array of Object.values(sums)) array.fill(0);
     const queueEnds = this.#queueEnds;
     const used = this.slots.used;
+    const backUsed = this.#hasAnswers ? used : 0;
     this.workers.forEach((counters, worker) => {
-      const { values } = counters;
+      const { values, ruleSlots } = counters;
       for (let port = 0; port < queueEnds; port++) {
         const at = counters.receivedAt(port);
         let sum = 0;
@@ -178,10 +193,24 @@ export class RuleTotals {
           received[slot] = received[slot]! + packets;
           sum += packets;
         }
+        for (let slot = 0; slot < backUsed; slot++) {
+          const packets = values[at + answerRow(slot, ruleSlots)]!;
+          answers[slot] = answers[slot]! + packets;
+          sum += packets;
+        }
         byPlace[worker * queueEnds + port] = sum;
       }
       for (let fate = 0; fate < FATES.length; fate++) {
         for (let slot = 0; slot < used; slot++) byFate[fate] = byFate[fate]! + values[fateAt(slot, fate)]!;
+        for (let slot = 0; slot < backUsed; slot++) {
+          byFate[fate] = byFate[fate]! + values[fateAt(answerRow(slot, ruleSlots), fate)]!;
+        }
+      }
+      for (let slot = 0; slot < backUsed; slot++) {
+        const row = answerRow(slot, ruleSlots);
+        answersTooBig[slot] = answersTooBig[slot]! + values[fateAt(row, FATE.too_big)]!;
+        answersNotSent[slot] = answersNotSent[slot]! + values[fateAt(row, FATE.tx_ring_full)]!;
+        answered[slot] = answered[slot]! + values[fateAt(row, FATE.returned)]!;
       }
       for (let slot = 0; slot < used; slot++) {
         sessionsFull[slot] = sessionsFull[slot]! + values[fateAt(slot, FATE.sessions_full)]!;
@@ -196,14 +225,21 @@ export class RuleTotals {
         for (const field of DROPPED) dropped[slot] = dropped[slot]! + kernel[at + field]!;
         passed[slot] = passed[slot]! + kernel[at + RULE_PACKETS.passed]! + kernel[at + RULE_PACKETS.delivered]!;
         fragments[slot] = fragments[slot]! + kernel[at + FRAGMENT_PACKETS]!;
+        answered[slot] = answered[slot]! + kernel[at + ANSWERED_PACKETS]!;
       }
       const reasons = program.readXdpCounters(kernel).byReason;
       reasons.forEach((packets, reason) => byReason[reason]! += packets);
       uncovered[index] = reasons[REASON.UNCOVERED_QUEUE]!;
     });
     for (const [slot, base] of this.#base) {
-      const { workers, dropped: drops, guarded, passed: passes, delivered, fragments: cut } = this.#counts("", base);
+      const { workers, dropped: drops, guarded, passed: passes, delivered, ...counts } = this.#counts("", base);
+      const { answers: back, fragments: cut } = counts;
       for (const worker of workers) for (const packets of worker.received) received[slot] = received[slot]! - packets;
+      for (const { received, fates } of back) {
+        for (const packets of received) answers[slot] = answers[slot]! - packets;
+        answered[slot] = answered[slot]! - fates[FATE.returned]!.packets;
+      }
+      answered[slot] = answered[slot]! - counts.answered.packets;
       dropped[slot] = dropped[slot]! - drops.packets - guarded.denied - guarded.banned - guarded.limited;
       passed[slot] = passed[slot]! - passes.packets - delivered.packets;
       fragments[slot] = fragments[slot]! - cut;
@@ -213,6 +249,11 @@ export class RuleTotals {
   /** The slot of a rule that this process has had. */
   slotOf(rule: string): number | undefined {
     return this.slots.slotOf(rule);
+  }
+
+  /** False while nothing can have come back to a rule: no rule has forwarded yet. */
+  get #hasAnswers(): boolean {
+    return this.slots.slotOf(TRANSLATION_PORTS) !== undefined;
   }
 
   get #queueEnds(): number {
@@ -225,17 +266,14 @@ export class RuleTotals {
    */
   #rows(first: number, count: number): Float64Array[] {
     const queueEnds = this.#queueEnds;
-    const kernelAt = this.workers.length * (FATES.length * 2 + queueEnds);
+    const workersWidth = this.workers.length * (FATES.length * 2 + queueEnds);
+    const kernelAt = 2 * workersWidth;
+    const hasAnswers = this.#hasAnswers;
     const rows = Array.from({ length: count }, (_, index) => {
       const row = new Float64Array(kernelAt + KERNEL_NUMBERS);
-      let at = 0;
-      for (const counters of this.workers) {
-        for (let fate = 0; fate < FATES.length; fate++) {
-          row[at++] = counters.packets(first + index, fate);
-          row[at++] = counters.bytes(first + index, fate);
-        }
-        for (let port = 0; port < queueEnds; port++) row[at++] = counters.received(port, first + index);
-      }
+      const slot = first + index;
+      this.#fillRow(row, 0, () => slot);
+      if (hasAnswers) this.#fillRow(row, workersWidth, ({ ruleSlots }) => answerRow(slot, ruleSlots));
       return row;
     });
     const kernel = this.#kernelNumbers(first, count);
@@ -244,6 +282,20 @@ export class RuleTotals {
       this.#base.get(first + index)?.forEach((value, at) => row[at] = row[at]! - value);
     });
     return rows;
+  }
+
+  /** Fills in what workers have counted in one of their rows. */
+  #fillRow(row: Float64Array, from: number, rowOf: (counters: WorkerCounters) => number): void {
+    const queueEnds = this.#queueEnds;
+    let at = from;
+    for (const counters of this.workers) {
+      const number = rowOf(counters);
+      for (let fate = 0; fate < FATES.length; fate++) {
+        row[at++] = counters.packets(number, fate);
+        row[at++] = counters.bytes(number, fate);
+      }
+      for (let port = 0; port < queueEnds; port++) row[at++] = counters.received(port, number);
+    }
   }
 
   /** What the XDP programs of all interfaces have counted. */
@@ -259,10 +311,16 @@ export class RuleTotals {
     const queueEnds = this.#queueEnds;
     let at = 0;
     const pair = (): PacketsBytes => ({ packets: row[at++]!, bytes: row[at++]! });
-    const workers = this.workers.map(() => ({
-      fates: FATES.map(pair),
-      received: Array.from({ length: queueEnds }, () => row[at++]!),
-    }));
+    const byWorker = (): WorkerRuleCounts[] =>
+      this.workers.map(() => ({
+        fates: FATES.map(pair),
+        received: Array.from({ length: queueEnds }, () => row[at++]!),
+      }));
+    const workers = byWorker();
+    const width = at;
+    const cameBack = row.subarray(width, 2 * width).some((count) => count !== 0);
+    const answers = cameBack ? byWorker() : [];
+    at = 2 * width;
     const kernel = row.subarray(at);
     const guarded = {
       denied: kernel[RULE_PACKETS.denied]!,
@@ -274,6 +332,7 @@ export class RuleTotals {
     return {
       name,
       workers,
+      answers,
       redirected: pair(),
       dropped: pair(),
       passed: pair(),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { countRule, FakeAppliance } from "../../tests/support/fake_appliance.ts";
 import { FATE } from "../../tests/support/fates.ts";
-import { RETIRED } from "../steering/slots.ts";
+import { RETIRED, TRANSLATION_PORTS } from "../steering/slots.ts";
 import type { PacketsBytes, RuleCounts } from "./counters.ts";
 
 const INTERFACES = [["eth0", 2], ["eth1", 1]] as const;
@@ -10,10 +10,10 @@ const PLACES = 3;
 
 const byName = (counts: readonly RuleCounts[]): Map<string, RuleCounts> =>
   new Map(counts.map((count) => [count.name, count]));
-const receivedOf = ({ workers }: RuleCounts): number =>
-  workers.reduce((sum, { received }) => sum + received.reduce((all, packets) => all + packets, 0), 0);
-const served = ({ workers }: RuleCounts): PacketsBytes =>
-  workers.flatMap(({ fates }) => fates).reduce((sum, { packets, bytes }) => ({
+const receivedOf = ({ workers, answers }: RuleCounts): number =>
+  [...workers, ...answers].reduce((sum, { received }) => sum + received.reduce((all, packets) => all + packets, 0), 0);
+const served = ({ workers, answers }: RuleCounts): PacketsBytes =>
+  [...workers, ...answers].flatMap(({ fates }) => fates).reduce((sum, { packets, bytes }) => ({
     packets: sum.packets + packets,
     bytes: sum.bytes + bytes,
   }));
@@ -67,7 +67,7 @@ const happenings = fc.array(
       place: fc.nat(PLACES - 1),
       fate: fc.constantFrom("counted", "echoed", "tx_ring_full" as const),
       packets: fc.nat(1000),
-      verdict: fc.constantFrom("worker", "dropped", "passed" as const),
+      verdict: fc.constantFrom("worker", "answer", "dropped", "passed" as const),
     }),
   ),
   { maxLength: 60 },
@@ -75,20 +75,23 @@ const happenings = fc.array(
 
 Deno.test("RuleTotals loses and invents no packet, whatever rules come and go", () => {
   fc.assert(fc.property(happenings, (events) => {
-    const box = new FakeAppliance({ interfaces: INTERFACES, ruleSlots: 5 });
+    const box = new FakeAppliance({ interfaces: INTERFACES, ruleSlots: 7 });
     const sums = box.counts.newSums();
     const expected = { received: 0, dropped: 0, passed: 0, byPlace: new Array(2 * PLACES).fill(0) };
     const mine = new Map<string, number>();
     for (const event of events) {
       if ("rules" in event) {
-        box.setRules(event.rules.map((name, port) => countRule(`rule-${name}`, port + 1)));
+        const rules = event.rules.map((name, port) => countRule(`rule-${name}`, port + 1));
+        box.setRules([...rules, countRule(TRANSLATION_PORTS, 61000)]);
         const known = new Set(box.slots.entries().map(([, name]) => name));
         for (const name of mine.keys()) if (name !== "" && !known.has(name)) mine.delete(name);
       } else {
         const { rule, worker, place, fate, packets, verdict } = event;
         const name = box.steering.rules[rule]?.name ?? "";
-        if (verdict === "worker") {
-          box.serve(name, worker, place, fate, packets);
+        const isAnswer = verdict === "answer" && name !== "";
+        if (isAnswer || verdict === "worker" || verdict === "answer") {
+          if (isAnswer) box.answer(name, worker, place, fate, packets);
+          else box.serve(name, worker, place, fate, packets);
           expected.received += packets;
           expected.byPlace[worker * PLACES + place] += packets;
           mine.set(name, (mine.get(name) ?? 0) + packets);
@@ -114,7 +117,7 @@ Deno.test("RuleTotals loses and invents no packet, whatever rules come and go", 
       for (const [slot, name] of box.slots.entries()) {
         const { dropped, passed } = named.get(name)!;
         assert.deepEqual(
-          [sums.received[slot], sums.dropped[slot], sums.passed[slot]],
+          [sums.received[slot]! + sums.answers[slot]!, sums.dropped[slot], sums.passed[slot]],
           [receivedOf(named.get(name)!), dropped.packets, passed.packets],
         );
       }

@@ -59,10 +59,14 @@ function stateOf({ rules, health, noWay, drain }: BackendStatus): string {
 }
 
 /** `answered; drained by hand since 10:04:05`, `no answer in 500 ms` */
-function whyOf({ rules, health, noWay, drain }: BackendStatus): string {
+function whyOf({ rules, health, findings, noWay, drain }: BackendStatus): string {
   const parts = [
     ...noWay === null || noWay.text === "" ? [] : [noWay.text],
-    ...health === null ? ["not checked"] : [health.hindered ?? health.reason],
+    ...findings.length > 0
+      ? findings.map(({ rules, reason }) => `${rules.length > 1 ? "rules" : "rule"} ${rules.join(", ")}: ${reason}`)
+      : health === null
+      ? ["not checked"]
+      : [health.hindered ?? health.reason],
   ];
   if (drain === null) return parts.join("; ");
   const moved = drain.movedTo === null ? "" : `, sessions moved to ${drain.movedTo || "others"}`;

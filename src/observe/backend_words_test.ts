@@ -40,6 +40,17 @@ Deno.test("backendWords() tells rules, health and sessions, and since when a bac
   assert.deepEqual([leaving.rules, leaving.mark], ["(leaving for 12 s)", "leaving"]);
 });
 
+Deno.test("backendWords() says what each rule finds where rules with several checks find several things", () => {
+  const findings = [
+    { rules: ["dns", "more"], healthy: true, reason: "answered" },
+    { rules: ["game"], healthy: false, reason: "no answer in 500 ms" },
+  ];
+  assert.equal(
+    backendWords({ ...STATUS, rules: ["dns", "more", "game"], findings }).why,
+    "rules dns, more: answered; rule game: no answer in 500 ms",
+  );
+});
+
 Deno.test("mostUrgentFirst() puts what gets no packets and what is leaving before the rest", () => {
   const named = (name: string, more: Partial<BackendStatus> = {}): BackendStatus => ({ ...STATUS, name, ...more });
   const noWay: NoWay = { kind: "no_route", interface: null, text: "" };

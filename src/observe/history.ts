@@ -11,7 +11,7 @@ import { SYSTEM_TIMERS } from "../host/timers.ts";
 import { logger } from "../log.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { PacketSums } from "../engine/counters.ts";
-import { ANSWERS } from "../steering/slots.ts";
+import { TRANSLATION_PORTS } from "../steering/slots.ts";
 import { lostPackets, type SocketCounter, tells } from "../xsk/socket_counters.ts";
 import type { ObservedAppliance } from "./observed.ts";
 import type { LossCounts } from "./problems/find_losses.ts";
@@ -137,7 +137,10 @@ export class History implements Disposable {
       time: Math.round(performance.timeOrigin + this.#now.atMs),
       uptimeMs: appliance.uptimeMs,
       seen: pair(this.#now.seen, this.#before.seen),
-      rules: this.#slots.map((slot) => [...this.#rulePackets(slot, this.#now), this.#ruleRate(slot)]),
+      rules: this.#slots.map((slot) => [
+        ...[...this.#rulePackets(slot, this.#now), this.#ruleRate(slot)],
+        this.#rate(this.#now.sums.answered[slot]!, this.#before.sums.answered[slot]!),
+      ]),
       workers: appliance.workers.counters.map((_, worker) => ({
         state: appliance.workers.stateName(worker),
         busyPercent: Math.round(this.#busy(worker) * 100),
@@ -165,12 +168,17 @@ export class History implements Disposable {
           return { interface: name, queue: id, rxRingFull: ofWorkers(rxRingFull), rxDropped: ofWorkers(rxDropped) };
         })
       ),
-      rules: [...this.rules.map(({ name }) => name), ANSWERS].flatMap((rule) => {
+      rules: [...this.rules.map(({ name }) => name), TRANSLATION_PORTS].flatMap((rule) => {
         const slot = this.appliance.counts.slotOf(rule);
         if (slot === undefined) return [];
         const [received, sessionsFull, tooBig] = [sums.received[slot]!, sums.sessionsFull[slot]!, sums.tooBig[slot]!];
         const [txRingFull, fragments] = [sums.txRingFull[slot]!, sums.fragments[slot]!];
-        return { rule, received, sessionsFull, tooBig, txRingFull, fragments };
+        const [answers, answersTooBig] = [sums.answers[slot]!, sums.answersTooBig[slot]!];
+        const answersNotSent = sums.answersNotSent[slot]!;
+        return {
+          ...{ rule, received, sessionsFull, tooBig, txRingFull, fragments },
+          ...{ answers, answersTooBig, answersNotSent },
+        };
       }),
       refused: { rows: sumOf("refused_rows"), ports: sumOf("refused_ports"), backends: sumOf("refused_backends") },
     };

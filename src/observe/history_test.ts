@@ -60,13 +60,13 @@ Deno.test("History tells counts and rates of rules, queues and reasons over the 
   box.serve("game", 0, 0, "counted", 100);
   box.interfaces[0]!.program.countReason("NOT_UDP", 8);
   seconds.pass(); // as long as it takes: 1000 ms
-  assert.deepEqual(rig.latest.rules, [[100, 0, 0, 100], [0, 0, 0, 0]]);
+  assert.deepEqual(rig.latest.rules, [[100, 0, 0, 100, 0], [0, 0, 0, 0, 0]]);
   box.serve("game", 0, 0, "counted", 300);
   box.serve("game", 1, 1, "tx_ring_full", 20);
   box.decide("chat", 0, "dropped", 50);
   seconds.pass(2000); // a second that was late
   const { rules, seen, places, reasons } = rig.latest;
-  assert.deepEqual(rules, [[420, 0, 0, 160], [0, 50, 0, 25]]);
+  assert.deepEqual(rules, [[420, 0, 0, 160, 0], [0, 50, 0, 25, 0]]);
   assert.deepEqual(seen, [420 + 50 + 8, 185]);
   assert.deepEqual(places, [[400, 150], [0, 0], [0, 0], [20, 10]]);
   assert.deepEqual(rig.reason(reasons, "worker", "counted"), [400, 150]);
@@ -129,11 +129,11 @@ Deno.test("History follows the rules in force: one that is gone has no past, and
   seconds.pass();
   assert.equal(history.generation, 3);
   assert.deepEqual(history.rules.map(({ name }) => name), ["three"]);
-  assert.deepEqual(history.latest().rules, [[5, 0, 0, 0]], "it went from 1000 to 5");
+  assert.deepEqual(history.latest().rules, [[5, 0, 0, 0, 0]], "it went from 1000 to 5");
   assert.deepEqual(history.past().rules, {});
   box.serve("three", 0, 0, "counted", 5);
   seconds.pass();
-  assert.deepEqual(history.latest().rules, [[10, 0, 0, 5]]);
+  assert.deepEqual(history.latest().rules, [[10, 0, 0, 5, 0]]);
   assert.deepEqual(history.past().rules, { three: [0, 0, 5] });
 });
 
@@ -186,7 +186,7 @@ Deno.test("History says once that counters cannot be read, tells its watchers no
   socket.numbers = numbers;
   rig.seconds.pass();
   assert.deepEqual([log.lines, sampled], [failing, 2]);
-  assert.deepEqual(rig.latest.rules[0], [210, 0, 0, 50], "over the four seconds");
+  assert.deepEqual(rig.latest.rules[0], [210, 0, 0, 50, 0], "over the four seconds");
   socket.numbers = undefined;
   rig.seconds.pass();
   assert.equal(log.lines.length, 2, "it is another time");

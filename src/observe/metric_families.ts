@@ -100,19 +100,22 @@ export const METRICS = {
   ),
 
   xdpsteer_rule_packets_total: counter(
-    "Packets of a rule by their fate; the worker is xdp for fates in the XDP program",
+    "Packets of a rule by their fate; the worker is xdp for fates in the XDP program. Direction: in from clients, or " +
+      "back from backends, to the clients of a rule that forwards",
     "rule",
     "worker",
     "fate",
+    "direction",
   ),
   xdpsteer_rule_bytes_total: counter(
     "Bytes of the frames counted in xdpsteer_rule_packets_total",
     "rule",
     "worker",
     "fate",
+    "direction",
   ),
   xdpsteer_rule_dropped_fragments_total: counter(
-    "First fragments to a rule's ports, or of its backends' answers (rule \"(answers)\"), that the XDP program " +
+    "First fragments to a rule's ports, or to the translation ports (answers in fragments), that the XDP program " +
       "dropped; of rules that forward, and of others that had some",
     "rule",
   ),
@@ -137,11 +140,12 @@ export const METRICS = {
   ),
   xdpsteer_bans: gauge("Bans in force, by who set them: operator, or limit", "origin"),
   xdpsteer_worker_received_packets_total: counter(
-    "Packets a worker took from a queue's rx ring, by rule",
+    "Packets a worker took from a queue's rx ring, by rule and direction, as in xdpsteer_rule_packets_total",
     "rule",
     "worker",
     "interface",
     "queue",
+    "direction",
   ),
 
   xdpsteer_capture_packets_total: counter(

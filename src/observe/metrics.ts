@@ -11,8 +11,8 @@ import type { Reloader } from "../appliance/reload.ts";
 import { ANSWER_BUCKETS } from "../steering/backend_counts.ts";
 import { outputState } from "../stderr.ts";
 import { SOCKET_COUNTERS, tells } from "../xsk/socket_counters.ts";
-import { ANSWERS } from "../steering/slots.ts";
-import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerStatus } from "./snapshot.ts";
+import { TRANSLATION_PORTS } from "../steering/slots.ts";
+import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerRuleStatus, WorkerStatus } from "./snapshot.ts";
 
 /** Label value of packets whose fate was decided in the XDP program. */
 const IN_KERNEL = "xdp";
@@ -135,11 +135,13 @@ function placeLabels(interfaces: readonly InterfaceStatus[]): LabelsOf {
 function addRule(out: Exposition, status: RuleStatus, labelsOf: LabelsOf): void {
   const { name, workers, dropped, passed, delivered, answered, guarded, fragments } = status;
   const rule = labels({ rule: name });
+  // What comes to translation ports comes from the backends' side, whoever sent it.
+  const direction = name === TRANSLATION_PORTS ? "back" : "in";
   const inKernel = `${rule},worker="${IN_KERNEL}"`;
   for (const [fate, { packets, bytes }] of Object.entries({ dropped, passed, delivered })) {
     if (packets === 0) continue;
-    out.add("xdpsteer_rule_packets_total", packets, `${inKernel},fate="${fate}"`);
-    out.add("xdpsteer_rule_bytes_total", bytes, `${inKernel},fate="${fate}"`);
+    out.add("xdpsteer_rule_packets_total", packets, `${inKernel},fate="${fate}",direction="${direction}"`);
+    out.add("xdpsteer_rule_bytes_total", bytes, `${inKernel},fate="${fate}",direction="${direction}"`);
   }
   const { observed, overTotal, ...enforced } = guarded;
   for (const [reason, packets] of Object.entries(enforced)) {
@@ -150,24 +152,38 @@ function addRule(out: Exposition, status: RuleStatus, labelsOf: LabelsOf): void 
   if (observed > 0) {
     out.add("xdpsteer_rule_guarded_packets_total", observed, `${rule},reason="limited",mode="observe"`);
   }
-  if (fragments > 0 || status.action === "forward" || name === ANSWERS) {
+  if (fragments > 0 || status.action === "forward" || name === TRANSLATION_PORTS) {
     out.add("xdpsteer_rule_dropped_fragments_total", fragments, rule);
   }
   if (delivered.packets > 0) {
     out.add("xdpsteer_rule_answered_packets_total", answered.packets, rule);
     out.add("xdpsteer_rule_answered_bytes_total", answered.bytes, rule);
   }
+  addRuleWorkers(out, rule, direction, workers, labelsOf);
+  addRuleWorkers(out, rule, "back", status.answers, labelsOf);
+}
+
+/** What workers did with a rule's packets in one direction. */
+function addRuleWorkers(
+  out: Exposition,
+  rule: Labels,
+  direction: "in" | "back",
+  workers: readonly WorkerRuleStatus[],
+  labelsOf: LabelsOf,
+): void {
   for (const { worker, fates, received } of workers) {
     const inWorker = `${rule},worker="${worker}"`;
     for (const fate in fates) { // no list of pairs: there may be thousands of rules, and most fates have no packets
       const { packets, bytes } = fates[fate]!;
       if (packets === 0) continue;
-      out.add("xdpsteer_rule_packets_total", packets, `${inWorker},fate="${fate}"`);
-      out.add("xdpsteer_rule_bytes_total", bytes, `${inWorker},fate="${fate}"`);
+      const ofFate = `${inWorker},fate="${fate}",direction="${direction}"`;
+      out.add("xdpsteer_rule_packets_total", packets, ofFate);
+      out.add("xdpsteer_rule_bytes_total", bytes, ofFate);
     }
     for (const { interface: name, queue, packets } of received) {
       if (packets === 0) continue;
-      out.add("xdpsteer_worker_received_packets_total", packets, `${inWorker},${labelsOf.get(name)![queue]!}`);
+      const place = `${labelsOf.get(name)![queue]!},direction="${direction}"`;
+      out.add("xdpsteer_worker_received_packets_total", packets, `${inWorker},${place}`);
     }
   }
 }

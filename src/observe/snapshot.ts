@@ -12,7 +12,7 @@ import { roundMs } from "../text.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { isCountedAtSocket, lostPackets } from "../xsk/socket_counters.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
-import type { GuardedPackets, PacketsBytes, RuleCounts } from "../engine/counters.ts";
+import type { GuardedPackets, PacketsBytes, RuleCounts, WorkerRuleCounts } from "../engine/counters.ts";
 import type { ListReport } from "../guard/list_report.ts";
 import type { Condition } from "../engine/interface.ts";
 import type { ObservedInterface } from "./observed.ts";
@@ -84,11 +84,16 @@ export interface RuleStatus {
   readonly answered: PacketsBytes;
   /** First fragments that were dropped, which no other of these numbers contains. */
   readonly fragments: number;
-  readonly workers: readonly {
-    readonly worker: number;
-    readonly fates: Readonly<Record<string, PacketsBytes>>;
-    readonly received: readonly { readonly interface: string; readonly queue: number; readonly packets: number }[];
-  }[];
+  readonly workers: readonly WorkerRuleStatus[];
+  /** What came back to it: backends' answers, and ICMP errors about packets to backends. Empty where nothing did. */
+  readonly answers: readonly WorkerRuleStatus[];
+}
+
+/** What one worker did with packets. */
+export interface WorkerRuleStatus {
+  readonly worker: number;
+  readonly fates: Readonly<Record<string, PacketsBytes>>;
+  readonly received: readonly { readonly interface: string; readonly queue: number; readonly packets: number }[];
 }
 
 export interface ListStatus {
@@ -140,6 +145,14 @@ export interface Totals {
   readonly fates: Readonly<Record<string, number>>;
 }
 
+/** Packets that one worker received of a rule, in both directions. */
+export function receivedBy({ workers, answers }: RuleStatus, worker: number): number {
+  return [workers[worker], answers[worker]].reduce(
+    (sum, part) => sum + (part?.received.reduce((all, { packets }) => all + packets, 0) ?? 0),
+    0,
+  );
+}
+
 /** @param slots Rule slots in use. */
 export function interfaceStatus(steered: ObservedInterface, slots: number): InterfaceStatus {
   const queues = steered.queues.map((queue): QueueStatus => {
@@ -185,6 +198,12 @@ export function ruleStatus(
 ): RuleStatus {
   const rule = rules.get(counts.name);
   const places = interfaces.flatMap(({ name, queues }) => queues.map(({ id }) => ({ interface: name, queue: id })));
+  const byWorker = (all: readonly WorkerRuleCounts[]): WorkerRuleStatus[] =>
+    all.map(({ fates, received }, worker) => ({
+      worker,
+      fates: Object.fromEntries(FATES.map((name, index) => [name, fates[index]!])),
+      received: received.map((packets, index) => ({ ...places[index]!, packets })),
+    }));
   return {
     name: counts.name,
     inForce: rule !== undefined,
@@ -199,11 +218,8 @@ export function ruleStatus(
     delivered: counts.delivered,
     answered: counts.answered,
     fragments: counts.fragments,
-    workers: counts.workers.map(({ fates, received }, worker) => ({
-      worker,
-      fates: Object.fromEntries(FATES.map((name, index) => [name, fates[index]!])),
-      received: received.map((packets, index) => ({ ...places[index]!, packets })),
-    })),
+    workers: byWorker(counts.workers),
+    answers: byWorker(counts.answers),
   };
 }
 
@@ -237,8 +253,8 @@ export function totals(interfaces: readonly InterfaceStatus[], rules: readonly R
       if (!isCountedAtSocket(errno)) redirectErrors += packets;
     }
   }
-  for (const { workers } of rules) {
-    for (const worker of workers) {
+  for (const rule of rules) {
+    for (const worker of [...rule.workers, ...rule.answers]) {
       for (const { packets } of worker.received) received += packets;
       for (const [fate, { packets }] of Object.entries(worker.fates)) fates[fate] = fates[fate]! + packets;
     }

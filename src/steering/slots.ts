@@ -10,8 +10,11 @@ import type { Change } from "./published.ts";
 export const NO_RULE = 0;
 /** Name under which the counts of rules that are gone for good are kept, so that sums still add up. */
 export const RETIRED = "(retired)";
-/** Name under which what comes to translation ports is counted: answers of backends. No rule of the operator's. */
-export const ANSWERS = "(answers)";
+/**
+ * Name under which is counted what comes to translation ports and is of no session. Answers of a session, and errors
+ * about its packets, count with its rule.
+ */
+export const TRANSLATION_PORTS = "(translation ports)";
 
 /** Slots for the names of a generation, not in force yet. */
 export interface SlotPlan extends Change {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Finding } from "../../src/doctor/doctor.ts";
 import { TestNetwork } from "../support/netns.ts";
-import { fatesOf, settled } from "./support/accounts.ts";
+import { fatesOf, settled, strayAnswers } from "./support/accounts.ts";
 import { startAppliance, type Status } from "./support/appliance.ts";
 import { BACK, BackendHost, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
 import { until } from "./support/wait.ts";
@@ -86,7 +86,7 @@ for (const family of BOTH) {
     await box.untilStatus("requests", ({ totals }) => totals.received >= from + 2000);
     const report = await clients.stop();
     assert.deepEqual({ wrong: report.wrong, moved: report.moved }, { wrong: 0, moved: 0 });
-    const gone = fatesOf(await settled(box), "(answers)")["no_session"] ?? 0;
+    const gone = strayAnswers(await settled(box)).no_session ?? 0;
     assert.ok(report.lost <= 50, `${report.lost} lost, ${gone} answers to what was gone: each client's last at most`);
   });
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { fatesOf, passedFor, settled } from "./support/accounts.ts";
+import { TRANSLATION_PORTS } from "../../src/steering/slots.ts";
 import type { Status } from "./support/appliance.ts";
 import {
   backendName,
@@ -72,10 +73,10 @@ async function changeUnderLoad(scene: Scene, change: (turn: number) => Promise<v
   return await clients.stop();
 }
 
-/** Fates over all rules but those of answers. */
+/** Fates of clients' packets, over all rules. */
 function fatesOfRequests(status: Status): Record<string, number> {
   const sum: Record<string, number> = {};
-  for (const { name } of status.rules.filter(({ name }) => !name.startsWith("(answers"))) {
+  for (const { name } of status.rules.filter(({ name }) => name !== TRANSLATION_PORTS)) {
     for (const [fate, packets] of Object.entries(fatesOf(status, name))) sum[fate] = (sum[fate] ?? 0) + packets;
   }
   return sum;

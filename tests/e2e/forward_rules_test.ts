@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { buildFrame, type FrameOptions } from "../../src/traffic/frames.ts";
 import { INTERFACES, IPV4, IPV6, MACS, TestNetwork } from "../support/netns.ts";
-import { fatesOf, settled } from "./support/accounts.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import { fatesOf, settled, strayAnswers } from "./support/accounts.ts";
+import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { BACK, BACKEND_PORT, backendAddress, BackendHost, BOTH, FAMILIES, FAR, forwardTo } from "./support/backends.ts";
 import { defaultConfig } from "./support/defaults.ts";
 import { Program } from "./support/programs.ts";
@@ -104,15 +104,6 @@ deadline = time.monotonic() + 60
 print(json.dumps(eval(options["run"])))
 `;
 
-/** Fates of answers, all workers together. */
-function answerFates(status: Status): Record<string, number> {
-  const sum: Record<string, number> = {};
-  for (const { name } of status.rules.filter(({ name }) => name.startsWith("(answers"))) {
-    for (const [fate, count] of Object.entries(fatesOf(status, name))) sum[fate] = (sum[fate] ?? 0) + count;
-  }
-  return sum;
-}
-
 for (const family of BOTH) {
   Deno.test(`both directions: MTUs, hops and interfaces, with the defaults: ${family}`, async () => {
     await using network = await TestNetwork.create();
@@ -197,7 +188,7 @@ for (const family of BOTH) {
     });
     await box.untilStatus("the forged packets", ({ totals }) => totals.received >= before.totals.received + 2);
     const status = await settled(box);
-    assert.equal(answerFates(status).wrong_interface, 1);
+    assert.equal(strayAnswers(status).wrong_interface, 1);
     assert.equal(fatesOf(status, "web").wrong_interface, 1);
     assert.equal(status.totals.received, before.totals.received + 2);
     assert.ok(await run(`until_answered(${asked(100)}, ${payload(100)})`), "the session is not diverted");

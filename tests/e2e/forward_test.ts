@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
-import { fatesOf, settled } from "./support/accounts.ts";
+import { answersOf, fatesOf, settled, strayAnswers } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { BackendHost, BOTH, Clients, FAMILIES, FAR, forwardConfig, forwardTo } from "./support/backends.ts";
 import { lossesOf } from "./support/link.ts";
@@ -34,8 +34,7 @@ for (const family of BOTH) {
       assert.ok(share > 250 && share < 420, `backend ${number} has ${share} of 1000 clients`);
     }
     const status = await settled(box);
-    const answers = status.rules.filter(({ name }) => name.startsWith("(answers"));
-    const returned = answers.reduce((sum, { name }) => sum + (fatesOf(status, name).returned ?? 0), 0);
+    const { returned = 0, ...notReturned } = answersOf(status, "web");
     const fates = JSON.stringify(status.totals.fates);
     // Only the kernel may lose a packet, before or behind the box, and counts it.
     const kernels = await lossesOf(host.name, FAR) + await lossesOf(network.names.client, INTERFACES.client);
@@ -43,5 +42,6 @@ for (const family of BOTH) {
     assert.equal(status.totals.socketDrops, 0);
     assert.deepEqual(fatesOf(status, "web"), { forwarded: ALL });
     assert.ok(returned >= ALL - lost, fates);
+    assert.deepEqual([notReturned, strayAnswers(status)], [{}, {}]);
   });
 }

@@ -11,4 +11,5 @@ export const QUIET_BACKEND: Omit<BackendStatus, "name" | "rules" | "sessions" | 
   ...new BackendFlows(() => NO_COUNTS).of("", 0),
   drain: null,
   leavingSeconds: null,
+  findings: [],
 };

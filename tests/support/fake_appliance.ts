@@ -20,7 +20,7 @@ import {
 } from "../../src/bpf/rule_counters.ts";
 import type { WatchedSources } from "../../src/guard/source_watch.ts";
 import type { CaptureStatus } from "../../src/capture/captures.ts";
-import { fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
+import { answerRow, fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { type RuleCounts, RuleTotals } from "../../src/engine/counters.ts";
 import { type Repair, REPAIRED } from "../../src/engine/reconciler.ts";
 import { Bans } from "../../src/guard/bans.ts";
@@ -28,7 +28,7 @@ import type { ObservedInterface, ObservedOwner, ObservedQueue, ObservedSocket } 
 import type { ListReport } from "../../src/guard/list_report.ts";
 import { NO_ADDRESSES } from "../../src/steering/addresses.ts";
 import type { Rule } from "../../src/steering/rule.ts";
-import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
+import { NO_RULE, RuleSlots, TRANSLATION_PORTS } from "../../src/steering/slots.ts";
 import type { XskStatistics } from "../../src/xsk/socket.ts";
 import { FakeBanTable } from "./fake_bans.ts";
 import { FakeRing } from "./fake_kernel.ts";
@@ -311,6 +311,17 @@ export class FakeAppliance implements AskedAppliance {
     counters.values[fateAt(slot, FATE[fate])]! += packets;
     counters.values[fateAt(slot, FATE[fate]) + 1]! += bytes;
     counters.values[counters.receivedAt(place) + slot]! += packets;
+  }
+
+  /** What backends answer to a rule's clients: the XDP program knows no more than that it is for translation ports. */
+  answer(rule: string, worker: number, place: number, fate: Fate, packets: number, bytes = packets * 60): void {
+    this.#places[place]!.countRule(this.#slot(TRANSLATION_PORTS), "redirected", packets, bytes);
+    const counters = this.workers.counters[worker]!;
+    const { values } = counters;
+    const row = answerRow(this.#slot(rule), counters.ruleSlots);
+    values[fateAt(row, FATE[fate])]! += packets;
+    values[fateAt(row, FATE[fate]) + 1]! += bytes;
+    values[counters.receivedAt(place) + row]! += packets;
   }
 
   /** Packets of a rule that end in the XDP program of an interface. */

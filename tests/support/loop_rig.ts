@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { ControlWords, TABLE } from "../../src/dataplane/control_words.ts";
-import { WorkerCounters } from "../../src/dataplane/counters.ts";
+import { answerRow, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { closedEnd } from "../../src/dataplane/ends.ts";
 import type { WaitMode } from "../../src/dataplane/idle.ts";
 import { Loop, type LoopContext, type Tap } from "../../src/dataplane/loop.ts";
@@ -209,7 +209,9 @@ export class LoopRig {
   received(): number[] {
     return this.queues.map((_, port) => {
       let sum = 0;
-      for (let slot = 0; slot < RULE_SLOTS; slot++) sum += this.counters.received(port, slot);
+      for (let slot = 0; slot < RULE_SLOTS; slot++) {
+        sum += this.counters.received(port, slot) + this.counters.received(port, answerRow(slot, RULE_SLOTS));
+      }
       return sum;
     });
   }

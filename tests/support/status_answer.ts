@@ -124,8 +124,10 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
             packets: worker === 0 && queue === 0 ? counted.packets : 0,
           })),
         })),
+        answers: [],
       };
     }),
+    translationPorts: null,
     bans: { operator: 0, limit: 0 },
     captures: [],
     lists: [],

@@ -5,6 +5,7 @@
  */
 import { type BackendWords, mostUrgentFirst } from "../../observe/backend_words.ts";
 import type { Snapshot } from "../../observe/observer.ts";
+import type { RuleStatus } from "../../observe/snapshot.ts";
 import type { Problem } from "../../observe/problems/kinds.ts";
 import { guardedPackets } from "../../observe/vocabulary.ts";
 import { isServed } from "../../steering/fate.ts";
@@ -17,6 +18,8 @@ export interface StatusAnswer extends Snapshot {
   readonly lastReload: { readonly time: string; readonly result: string; readonly message: string } | null;
   readonly reloads: Readonly<Record<string, number>>;
   readonly problems: readonly Problem[];
+  /** What came to translation ports and is of no session. */
+  readonly translationPorts: RuleStatus | null;
 }
 
 /** A counter and how fast it grows; `perSecond` is null where there is no earlier look to compare with. */
@@ -31,9 +34,14 @@ export interface RuleRates {
   readonly ports: string;
   readonly worker: number | "hash" | null;
   readonly action: string | null;
+  /** From clients. */
   readonly packets: Count;
+  /** Of backends, or of a local program, that were sent on to its clients; null for rules that are not answered. */
+  readonly answers: Count | null;
   readonly megabitsPerSecond: number | null;
-  /** Dropped by the rule's action in the XDP program, or by a worker that could not carry it out. */
+  /**
+   * Dropped by the rule's action in the XDP program, or by a worker that could not carry it out; in both directions.
+   */
   readonly drops: Count;
   /** Of all packets seen in the interval, 0 to 1. */
   readonly share: number | null;
@@ -105,8 +113,12 @@ const verdictsOf = ({ redirected, dropped, passed, delivered }: Rule): readonly 
 const packetsOf = (rule: Rule): number =>
   sum(verdictsOf(rule).map(({ packets }) => packets)) + guardedPackets(rule.guarded);
 const bytesOf = (rule: Rule): number => sum(verdictsOf(rule).map(({ bytes }) => bytes));
-const dropsOf = ({ dropped, guarded, workers }: Rule): number =>
-  dropped.packets + guardedPackets(guarded) + sum(workers.map(({ fates }) => droppedBy(fates)));
+const dropsOf = ({ dropped, guarded, workers, answers }: Rule): number =>
+  dropped.packets + guardedPackets(guarded) + sum([...workers, ...answers].map(({ fates }) => droppedBy(fates)));
+const answersOf = ({ answered, answers }: Rule): number =>
+  answered.packets + sum(answers.map(({ fates }) => fates["returned"]?.packets ?? 0));
+/** Rules whose answers pass here. */
+const isAnswered = ({ action, answers }: Rule): boolean => action === "deliver" || answers.length > 0;
 const droppedBy = (fates: Rule["workers"][number]["fates"]): number =>
   sum(Object.entries(fates).map(([fate, { packets }]) => isServed(fate) ? 0 : packets));
 
@@ -138,6 +150,7 @@ export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
       worker: rule.worker,
       action: rule.action,
       packets,
+      answers: isAnswered(rule) ? count(answersOf(rule), past && answersOf(past)) : null,
       megabitsPerSecond: bytes.perSecond === null ? null : bytes.perSecond * 8 / 1e6,
       drops: count(dropsOf(rule), past && dropsOf(past)),
       share: packets.perSecond === null || seen === null ? null : Math.min(1, packets.perSecond / (seen || 1)),
@@ -217,10 +230,10 @@ function totalOf({ totals }: StatusAnswer, name: typeof TOTALS[number]): number 
 }
 
 /** Packets that workers received, by interface and queue. */
-function receivedByQueue({ rules }: StatusAnswer): Map<string, number> {
+function receivedByQueue({ rules, translationPorts }: StatusAnswer): Map<string, number> {
   const byQueue = new Map<string, number>();
-  for (const { workers } of rules) {
-    for (const { received } of workers) {
+  for (const { workers, answers } of [...rules, ...translationPorts === null ? [] : [translationPorts]]) {
+    for (const { received } of [...workers, ...answers]) {
       for (const { interface: name, queue, packets } of received) {
         const key = `${name} ${queue}`;
         byQueue.set(key, (byQueue.get(key) ?? 0) + packets);

@@ -132,6 +132,13 @@ export function rulesTable(rates: Rates, view: View, width: number, trends?: Tre
     { title: "WORKER", cell: ({ worker }) => `${worker ?? UNKNOWN}`, expendable: 4 },
     { title: "ACTION", cell: ({ action }) => action ?? UNKNOWN, expendable: 3 },
     { title: title("PPS", "rate"), cell: ({ packets }) => rate(packets), align: "right", least: 7 },
+    ...rules.every(({ answers }) => answers === null) ? [] : [{
+      title: "ANSWERS",
+      cell: ({ answers }: RuleRates) => answers === null ? UNKNOWN : rate(answers),
+      align: "right" as const,
+      least: 7,
+      expendable: 4,
+    }],
     {
       title: "MBIT/S",
       cell: ({ megabitsPerSecond }) => megabits(megabitsPerSecond),

@@ -4,7 +4,7 @@
  * @module
  */
 import { BOUND_WORDS } from "../../steering/sessions.ts";
-import { ANSWERS } from "../../steering/slots.ts";
+import { TRANSLATION_PORTS } from "../../steering/slots.ts";
 import type { FoundProblem } from "./kinds.ts";
 
 /** Counts so far of what should not happen. */
@@ -13,7 +13,7 @@ export interface LossCounts {
   readonly uncovered: ReadonlyMap<string, number>;
   /** By queue end. */
   readonly queues: readonly QueueLosses[];
-  /** By rule; what backends answer is one more. */
+  /** By rule; what comes to translation ports and is of no session is one more. */
   readonly rules: readonly RuleLosses[];
   /** New sessions that workers refused, by what they ran out of. */
   readonly refused: Readonly<Record<Bound, number>>;
@@ -31,7 +31,7 @@ export interface QueueLosses {
 }
 
 export interface RuleLosses {
-  /** Its name, or {@linkcode ANSWERS}. */
+  /** Its name, or {@linkcode TRANSLATION_PORTS}. */
   readonly rule: string;
   /** By workers. */
   readonly received: number;
@@ -40,6 +40,10 @@ export interface RuleLosses {
   readonly txRingFull: number;
   /** First fragments that the XDP program dropped; workers have not received them. */
   readonly fragments: number;
+  /** What came back to the rule from its backends; and of that what was too large, or not sent. */
+  readonly answers: number;
+  readonly answersTooBig: number;
+  readonly answersNotSent: number;
 }
 
 /**
@@ -107,6 +111,7 @@ export function lossProblems(
     });
   }
   for (const queue of queues) problems.push(...queueProblems(queue, growth, nowMs, stoodStill));
+  const allAnswers = rules.reduce((sum, { answers }) => sum + answers, 0);
   const full = BOUNDS.filter((bound) => growth.grew(`refused ${bound}`, refused[bound], nowMs));
   for (const losses of rules) {
     const { rule, sessionsFull, txRingFull } = losses;
@@ -119,8 +124,8 @@ export function lossProblems(
         fix: full.map((bound) => BOUND_WORDS[bound].remedy).join("; or "),
       });
     }
-    problems.push(...tooBigProblems(losses, growth, nowMs));
-    if (growth.grew(`tx_ring_full ${rule}`, txRingFull, nowMs)) {
+    problems.push(...tooBigProblems(losses, allAnswers, growth, nowMs));
+    if (growth.grew(`tx_ring_full ${rule}`, txRingFull + losses.answersNotSent, nowMs)) {
       problems.push({
         kind: "answers_lost",
         subject: rule,
@@ -132,26 +137,39 @@ export function lossProblems(
   return problems;
 }
 
-/** Packets that are larger than the way out allows, and those that came in fragments because of that. */
-function tooBigProblems(losses: RuleLosses, growth: Growth, nowMs: number): FoundProblem[] {
-  const { rule, tooBig, fragments } = losses;
-  const all = losses.received + fragments;
+/**
+ * Packets that are larger than the way out allows, and those that came in fragments because of that. Answers in
+ * fragments are of no rule, since only a whole one tells its session: they are a part of all rules' answers.
+ */
+function tooBigProblems(losses: RuleLosses, allAnswers: number, growth: Growth, nowMs: number): FoundProblem[] {
+  const { rule, tooBig, fragments, received, answers, answersTooBig } = losses;
+  if (rule === TRANSLATION_PORTS) {
+    const cut = growth.share(`fragments ${rule}`, fragments, received + allAnswers + fragments, nowMs);
+    return cut === 0 ? [] : [tooBigProblem(rule, [lost(cut, "the backends' answers", [cutWords("")])], CUT_ANSWERS)];
+  }
+  const all = received + fragments;
   const large = growth.share(`too_big ${rule}`, tooBig, all, nowMs);
   const cut = growth.share(`fragments ${rule}`, fragments, all, nowMs);
-  if (large + cut === 0) return [];
-  const isAnswers = rule === ANSWERS;
-  const [whose, where] = isAnswers ? ["the backends' answers", "clients"] : [`rule ${rule}`, "backends"];
-  const percent = (share: number): string => `${Math.min(100, Math.round(100 * share))} %`;
+  const back = growth.share(`answers too_big ${rule}`, answersTooBig, answers, nowMs);
   const reasons = [
-    ...large === 0 ? [] : [`they are larger than the MTU or the chunks of the way to the ${where}`],
-    ...cut === 0 ? [] : [`they ${large === 0 ? "" : `(${percent(cut)}) `}came in fragments, which are not steered`],
+    ...large === 0 ? [] : [largeWords("backends")],
+    ...cut === 0 ? [] : [cutWords(large === 0 ? "" : `(${percent(cut)}) `)],
   ];
-  return [{
-    kind: "packets_too_big",
-    subject: rule,
-    message: `${percent(large + cut)} of the packets of ${whose} are dropped: ${reasons.join("; or ")}`,
-    fix: large === 0 ? (isAnswers ? CUT_ANSWERS : CUT_PACKETS) : TOO_BIG,
-  }];
+  const parts = [
+    ...reasons.length === 0 ? [] : [lost(large + cut, `the packets of rule ${rule}`, reasons)],
+    ...back === 0 ? [] : [lost(back, `the answers to clients of rule ${rule}`, [largeWords("clients")])],
+  ];
+  return parts.length === 0 ? [] : [tooBigProblem(rule, parts, large + back === 0 ? CUT_PACKETS : TOO_BIG)];
+}
+
+const percent = (share: number): string => `${Math.min(100, Math.round(100 * share))} %`;
+const largeWords = (where: string): string => `they are larger than the MTU or the chunks of the way to the ${where}`;
+const cutWords = (share: string): string => `they ${share}came in fragments, which are not steered`;
+const lost = (share: number, whose: string, reasons: readonly string[]): string =>
+  `${percent(share)} of ${whose} are dropped: ${reasons.join("; or ")}`;
+
+function tooBigProblem(subject: string, parts: readonly string[], fix: string): FoundProblem {
+  return { kind: "packets_too_big", subject, message: parts.join(". "), fix };
 }
 
 const TOO_BIG =

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { told } from "../../../tests/support/found_problems.ts";
 import { BOUND_WORDS } from "../../steering/sessions.ts";
-import { ANSWERS } from "../../steering/slots.ts";
+import { TRANSLATION_PORTS } from "../../steering/slots.ts";
 import { Growth, type LossCounts, lossProblems, type RuleLosses } from "./find_losses.ts";
 import type { FoundProblem } from "./kinds.ts";
 
-const RULE: RuleLosses = { rule: "dns", received: 0, sessionsFull: 0, tooBig: 0, txRingFull: 0, fragments: 0 };
+const RULE: RuleLosses = {
+  ...{ rule: "dns", received: 0, sessionsFull: 0, tooBig: 0, txRingFull: 0, fragments: 0 },
+  ...{ answers: 0, answersTooBig: 0, answersNotSent: 0 },
+};
 const NO_COUNTS: LossCounts = {
   uncovered: new Map(),
   queues: [],
@@ -39,6 +42,8 @@ Deno.test("lossProblems() tells what grows, not what there was before, and its e
   assert.deepEqual(at(1000, more), all);
   assert.deepEqual(at(1500, more), all, "until a look later");
   assert.deepEqual(at(2000, more), []);
+  const notSent = { ...more, rules: [{ ...RULE, sessionsFull: 5, txRingFull: 3, answersNotSent: 1 }] };
+  assert.deepEqual(at(2100, notSent), all.slice(3), "on the way back");
   assert.deepEqual(at(12_000, { ...more, rules: [] }), [], "a rule that is gone");
   assert.deepEqual(at(13_000, { ...more, rules: [RULE] }), [], "and is new");
 });
@@ -62,35 +67,37 @@ Deno.test("lossProblems() says which bound new clients of a rule are refused for
 Deno.test("lossProblems() tells of packets too large when they are a part of a rule's packets, in either direction", () => {
   const growth = new Growth();
   let nowMs = 0;
-  const after = (
-    seconds: number,
-    ...rules: (readonly [rule: string, received: number, tooBig: number])[]
-  ): string[] => {
+  const after = (seconds: number, received: number, tooBig: number, answers = 0, answersTooBig = 0): string[] => {
     nowMs += seconds * 1000;
-    const counts = rules.map(([rule, received, tooBig]) => ({ ...RULE, rule, received, tooBig }));
-    return told(lossProblems({ ...NO_COUNTS, rules: counts }, growth, nowMs, () => false));
+    const rules = [{ ...RULE, received, tooBig, answers, answersTooBig }];
+    return told(lossProblems({ ...NO_COUNTS, rules }, growth, nowMs, () => false));
   };
+  const packets = (percent: number): string =>
+    `${percent} % of the packets of rule dns are dropped: they are larger than the MTU or the chunks of the way to the ` +
+    "backends";
   const answers = (percent: number): string =>
-    `packets_too_big ${ANSWERS}: ${percent} % of the packets of the backends' answers are dropped: they are larger ` +
-    "than the MTU or the chunks of the way to the clients";
-  const dns = (percent: number): string =>
-    `packets_too_big dns: ${percent} % of the packets of rule dns are dropped: they are larger than the MTU or the ` +
-    "chunks of the way to the backends";
-  assert.deepEqual(after(0, ["dns", 500, 500], [ANSWERS, 0, 0]), [], "what there was before");
-  assert.deepEqual(after(9.9, ["dns", 1500, 520], [ANSWERS, 400, 100]), []);
-  assert.deepEqual(after(0.1, ["dns", 1500, 520], [ANSWERS, 400, 100]), [dns(2), answers(25)]);
-  assert.deepEqual(after(9, ["dns", 1500, 520], [ANSWERS, 400, 100]), [dns(2), answers(25)]);
-  assert.deepEqual(after(1, ["dns", 2500, 529], [ANSWERS, 404, 104]), [], "fewer than one in a hundred, or than five");
-  assert.deepEqual(after(10, ["dns", 2505, 534], [ANSWERS, 404, 104]), [dns(100)], "all of few");
-  assert.deepEqual(after(1, ["dns", 0, 534]), [], "another rule of this name");
-  assert.deepEqual(after(10, ["dns", 10, 534]), []);
+    `${percent} % of the answers to clients of rule dns are dropped: they are larger than the MTU or the chunks of the ` +
+    "way to the clients";
+  const one = (...parts: string[]): string[] => [`packets_too_big dns: ${parts.join(". ")}`];
+  assert.deepEqual(after(0, 500, 500), [], "what there was before");
+  assert.deepEqual(after(9.9, 1500, 520, 400, 100), []);
+  assert.deepEqual(after(0.1, 1500, 520, 400, 100), one(packets(2), answers(25)));
+  assert.deepEqual(after(9, 1500, 520, 400, 100), one(packets(2), answers(25)));
+  assert.deepEqual(after(1, 2500, 529, 404, 104), [], "fewer than one in a hundred, or than five");
+  assert.deepEqual(after(10, 2505, 534, 404, 104), one(packets(100)), "all of few");
+  assert.deepEqual(after(10, 2505, 534, 504, 114), one(answers(10)), "only on the way back");
+  assert.deepEqual(after(1, 0, 534), [], "another rule of this name");
+  assert.deepEqual(after(10, 10, 534), []);
 });
 
 Deno.test("lossProblems() tells of fragments as a part of all packets, and what to do on which side", () => {
   const growth = new Growth();
   const at = (nowMs: number, received: number, tooBig: number, fragments: number): (string | undefined)[][] =>
     lossProblems(
-      { ...NO_COUNTS, rules: ["dns", ANSWERS].map((rule) => ({ ...RULE, rule, received, tooBig, fragments })) },
+      {
+        ...NO_COUNTS,
+        rules: ["dns", TRANSLATION_PORTS].map((rule) => ({ ...RULE, rule, received, tooBig, fragments })),
+      },
       growth,
       nowMs,
       () => false,
@@ -101,7 +108,7 @@ Deno.test("lossProblems() tells of fragments as a part of all packets, and what 
   assert.equal(dns, "dns");
   assert.equal(message, "25 % of the packets of rule dns are dropped: they came in fragments, which are not steered");
   assert.match(fix!, /fragments: pass/);
-  assert.match(ofAnswers!, /^25 % of the packets of the backends' answers are dropped: they came in fragments/);
+  assert.match(ofAnswers!, /^25 % of the backends' answers are dropped: they came in fragments/);
   assert.match(fixOfAnswers!, /1232 bytes.*mtu lock 1500/);
   const [both] = at(30_000, 1225, 30, 84);
   assert.match(both![2]!, /^75 % .* are dropped: they are larger than .*; or they \(50 %\) came in fragments/);

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { isDeepStrictEqual } from "node:util";
 import type { RuleStatus } from "../../../src/observe/snapshot.ts";
+import { TRANSLATION_PORTS } from "../../../src/steering/slots.ts";
 import type { Appliance, Status } from "./appliance.ts";
 import { sumOf } from "../../support/metrics.ts";
 import { sleep } from "./wait.ts";
@@ -32,10 +33,24 @@ export function receivedByQueue(status: Status, rule: string): number[] {
   return workers[0]!.received.map((_, place) => sum(workers.map(({ received }) => received[place]!.packets)));
 }
 
-/** Packets of a rule with each fate, over all workers; fates without packets are left out. */
+/** Packets of a rule from its clients with each fate, over all workers; fates without packets are left out. */
 export function fatesOf(status: Status, rule: string): Record<string, number> {
+  return fatesIn(ruleOf(status, rule).workers);
+}
+
+/** The same of what came back to a rule. */
+export function answersOf(status: Status, rule: string): Record<string, number> {
+  return fatesIn(ruleOf(status, rule).answers);
+}
+
+/** The same of what came to translation ports and is of no session. */
+export function strayAnswers(status: Status): Record<string, number> {
+  return fatesOf(status, TRANSLATION_PORTS);
+}
+
+function fatesIn(workers: RuleStatus["workers"]): Record<string, number> {
   const fates: Record<string, number> = {};
-  for (const worker of ruleOf(status, rule).workers) {
+  for (const worker of workers) {
     for (const [fate, { packets }] of Object.entries(worker.fates)) {
       if (packets > 0) fates[fate] = (fates[fate] ?? 0) + packets;
     }
@@ -81,7 +96,7 @@ export function assertSameCounts(status: Status, metrics: ReadonlyMap<string, nu
       }
     }
   }
-  for (const { name: rule, dropped, passed, delivered, answered, workers } of status.rules) {
+  for (const { name: rule, dropped, passed, delivered, answered, workers, answers } of status.rules) {
     const inKernel = { rule, worker: "xdp" };
     const packets = (labels: Record<string, string | number>): number =>
       sumOf(metrics, "xdpsteer_rule_packets_total", labels);
@@ -92,13 +107,20 @@ export function assertSameCounts(status: Status, metrics: ReadonlyMap<string, nu
     assert.equal(packets({ ...inKernel, fate: "delivered" }), delivered.packets);
     assert.equal(bytes({ ...inKernel, fate: "delivered" }), delivered.bytes);
     assert.equal(sumOf(metrics, "xdpsteer_rule_answered_packets_total", { rule }), answered.packets);
-    for (const { worker, fates, received } of workers) {
+    const came = rule === TRANSLATION_PORTS ? "back" : "in";
+    const ways = [
+      ...workers.map((of) => ({ ...of, direction: came })),
+      ...answers.map((of) => ({ ...of, direction: "back" })),
+    ];
+    for (const { worker, fates, received, direction } of ways) {
       for (const [fate, counts] of Object.entries(fates)) {
-        assert.equal(packets({ rule, worker, fate }), counts.packets, `${rule} ${worker} ${fate}`);
-        assert.equal(bytes({ rule, worker, fate }), counts.bytes, `${rule} ${worker} ${fate}`);
+        const labels = { rule, worker, fate, direction };
+        assert.equal(packets(labels), counts.packets, JSON.stringify(labels));
+        assert.equal(bytes(labels), counts.bytes, JSON.stringify(labels));
       }
       for (const { queue, packets: count } of received) {
-        assert.equal(sumOf(metrics, "xdpsteer_worker_received_packets_total", { rule, worker, queue }), count);
+        const labels = { rule, worker, queue, direction };
+        assert.equal(sumOf(metrics, "xdpsteer_worker_received_packets_total", labels), count, JSON.stringify(labels));
       }
     }
   }

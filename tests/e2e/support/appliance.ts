@@ -157,9 +157,9 @@ export class Appliance implements AsyncDisposable {
   }
 
   async status(): Promise<Status> {
-    const { answers, ...status } = JSON.parse(await this.#get("/v1/status"));
+    const { translationPorts, ...status } = JSON.parse(await this.#get("/v1/status"));
     // Sums are over both.
-    return { ...status, rules: [...status.rules, ...answers === null ? [] : [answers]] };
+    return { ...status, rules: [...status.rules, ...translationPorts === null ? [] : [translationPorts]] };
   }
 
   /** The list of problems, and those that have ended lately. */
