@@ -151,7 +151,7 @@ Deno.test("what alerts and dashboard ask for is in the scrape of a running appli
     ],
     sections: ["lists: [{ name: office, entries: [192.0.2.0/24] }]"],
   });
-  await runTraffic(network, "udp", { ports: [7777, 19, 5300, 5400, 5500], flows: 10, packetsPerFlow: 100 });
+  await runTraffic(network, "udp", { ports: [7777, 19, 5300, 5400, 5500, 61000], flows: 10, packetsPerFlow: 100 });
   await settled(box);
   const samples = [...(await box.metrics()).keys()].map((key): Sample => {
     const [, le] = /[{,]le="([^"]*)"/.exec(key) ?? [];
