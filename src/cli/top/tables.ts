@@ -115,6 +115,7 @@ function atSockets({ totals: { lostAtSockets: drops } }: Rates): RuleRates[] {
     worker: null,
     action: null,
     packets: { total: 0, perSecond: null },
+    answers: null,
     megabitsPerSecond: null,
     share: null,
   };
@@ -132,7 +133,7 @@ export function rulesTable(rates: Rates, view: View, width: number, trends?: Tre
     { title: "WORKER", cell: ({ worker }) => `${worker ?? UNKNOWN}`, expendable: 4 },
     { title: "ACTION", cell: ({ action }) => action ?? UNKNOWN, expendable: 3 },
     { title: title("PPS", "rate"), cell: ({ packets }) => rate(packets), align: "right", least: 7 },
-    ...rules.every(({ answers }) => answers === null) ? [] : [{
+    ...rates.rules.every(({ answers }) => answers === null) ? [] : [{
       title: "ANSWERS",
       cell: ({ answers }: RuleRates) => answers === null ? UNKNOWN : rate(answers),
       align: "right" as const,
