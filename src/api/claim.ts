@@ -11,16 +11,43 @@ import { FileLock } from "../ffi/file_lock.ts";
 import { HeldFile, UnreadableError } from "../ffi/held_file.ts";
 import { ALIVE, ALIVE_PATH, NOT_ALIVE, SILENT } from "./alive.ts";
 
+/** The right to a control socket, which no other xdpsteer has until it is disposed. */
+export class Claim implements Disposable {
+  #isLeft = false;
+
+  constructor(private readonly held: Disposable, private readonly lock: FileLock | undefined) {}
+
+  /** That of another process, which keeps it until it ends. @param fd Of its lock; -1: it has none. */
+  static adopt(fd: number, socket: string): Claim {
+    const lock = fd < 0 ? undefined : FileLock.adopt(fd, `${socket}.lock`);
+    return new Claim(lock ?? new DisposableStack(), lock);
+  }
+
+  /** For a process that comes after this one; -1: there is no lock. */
+  get fd(): number {
+    return this.lock?.fd ?? -1;
+  }
+
+  /** Another process has it from now on. */
+  leave(): void {
+    this.#isLeft = true;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#isLeft) this.held[Symbol.dispose]();
+  }
+}
+
 /**
  * Makes sure that the control socket and the TCP address can be had.
  *
- * @returns the right to the socket, which no other xdpsteer has until it is disposed.
+ * @returns the right to the socket.
  * @throws {SteerError} when another xdpsteer answers on the socket or has the right to it, something else is in its
  * place, an address is taken, or there is no such group.
  */
-export async function claimAddresses({ socket, group, http }: ControlConfig): Promise<Disposable> {
+export async function claimAddresses({ socket, group, http }: ControlConfig): Promise<Claim> {
   using claimed = new DisposableStack();
-  await claimSocket(socket, claimed);
+  const lock = await claimSocket(socket, claimed);
   try {
     Deno.listen({ transport: "unix", path: socket }).close(); // which removes it
   } catch (error) {
@@ -32,7 +59,7 @@ export async function claimAddresses({ socket, group, http }: ControlConfig): Pr
   } catch (error) {
     throw cannotListen(http!, error);
   }
-  return claimed.move();
+  return new Claim(claimed.move(), lock);
 }
 
 export function cannotOpen(path: string, error: unknown): SteerError {
@@ -70,7 +97,7 @@ export function groupId(group: string | number): number {
  * @param claimed Gets what has to be held for as long as the socket.
  * @throws {SteerError} for anything else, which is left alone.
  */
-async function claimSocket(path: string, claimed: DisposableStack): Promise<void> {
+async function claimSocket(path: string, claimed: DisposableStack): Promise<FileLock | undefined> {
   const folder = path.slice(0, path.lastIndexOf("/")) || "/";
   const name = path.slice(path.lastIndexOf("/") + 1);
   await Deno.mkdir(folder, { recursive: true }).catch(() => {});
@@ -85,8 +112,9 @@ async function claimSocket(path: string, claimed: DisposableStack): Promise<void
     if (lock === undefined) throw claimedByAnother(path);
     claimed.use(lock);
     if (info !== undefined) await Deno.remove(place).catch(unlessMissing);
+    return lock;
   } catch (error) {
-    if (error instanceof UnreadableError) return; // no such directory, or none of this user: the listener says so
+    if (error instanceof UnreadableError) return undefined; // no such directory, or none of this user: the listener says so
     if (error instanceof SyscallError) {
       if (error.code === "ELOOP") throw linkForLock(path);
       throw cannotOpen(path, `its lock "${path}.lock" cannot be taken: ${error.call} failed with ${error.code}`);

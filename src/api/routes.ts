@@ -63,6 +63,9 @@ const HANDLERS: Readonly<Record<Exclude<Path, "/">, Readonly<Record<string, Hand
   "/v1/reload": {
     POST: async (...words) => await (await import("./config.ts")).reload(...words),
   },
+  "/v1/upgrade": {
+    POST: async (options, query) => await (await import("./upgrade.ts")).upgrade(options, query),
+  },
   "/v1/bans": {
     GET: async (options) => (await import("./bans.ts")).list(options),
     POST: async (...words) => await (await import("./bans.ts")).add(...words),
@@ -84,7 +87,7 @@ function problemsOf({ problems }: HttpOptions): Record<string, unknown> {
 }
 
 function statusOf(options: HttpOptions): Record<string, unknown> {
-  const { observer, reloader, configFile } = options;
+  const { observer, reloader, giver, configFile } = options;
   const { rules, ...snapshot } = observer.snapshot();
   return {
     version: VERSION,
@@ -94,6 +97,7 @@ function statusOf(options: HttpOptions): Record<string, unknown> {
     ...problemsOf(options),
     lastReload: reloader.last ?? null,
     reloads: reloader.counts,
+    handovers: { ...giver?.counts, last: giver?.last ?? null },
     ...snapshot,
     rules: rules.filter(({ name }) => name !== TRANSLATION_PORTS),
     translationPorts: rules.find(({ name }) => name === TRANSLATION_PORTS) ?? null,

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Appliance } from "../appliance/appliance.ts";
+import type { Giver } from "../appliance/handover/giver.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import type { SourceWatch } from "../guard/source_watch.ts";
 import type { Forwarding } from "../backends/forwarding.ts";
@@ -32,6 +33,8 @@ export interface HttpOptions {
   readonly problems: ProblemList;
   readonly history: Pick<History, "generation" | "latest" | "past" | "rules" | "watch">;
   readonly configFile: string;
+  /** Undefined where nothing can be handed over. */
+  readonly giver?: Pick<Giver, "counts" | "handOver" | "last"> | undefined;
 }
 
 /** What questions are answered from. */

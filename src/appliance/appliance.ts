@@ -11,6 +11,7 @@ import { LIMIT } from "../bpf/layout.gen.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
 import { stateDirectory } from "../config/kept_file.ts";
 import type { Config } from "../config/schema.ts";
+import { SteerError } from "../errors.ts";
 import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { createForwardTables, viewForwardTables } from "../steering/forward_table.ts";
@@ -43,6 +44,7 @@ import { BanRequests } from "../guard/ban_requests.ts";
 import { Bans } from "../guard/bans.ts";
 import { SourceGuard } from "../guard/source_guard.ts";
 import { WorkerPool } from "../engine/workers.ts";
+import type { HandedAppliance } from "./handover/estate.ts";
 
 export interface ApplianceOptions {
   readonly config: Config;
@@ -52,6 +54,8 @@ export interface ApplianceOptions {
   readonly banFile?: BanFile | undefined;
   /** The module of the process, main.ts or its bundle. */
   readonly entry: URL;
+  /** What another process gives, which steers until this one takes over. */
+  readonly handed?: HandedAppliance | undefined;
 }
 
 /** What a start has opened so far, so that a failed one closes exactly that. */
@@ -80,6 +84,9 @@ interface Parts {
  */
 const CONTROL_NICENESS = 5;
 
+/** In which a worker takes its ends back. */
+const TAKE_BACK_MS = 5000;
+
 const log = logger("appliance");
 
 export type Stage = "starting" | "steering" | "stopping";
@@ -97,6 +104,7 @@ export class Appliance {
     parts: Parts,
     readonly steering: Steering,
     readonly counts: RuleTotals,
+    private readonly slots: RuleSlots,
     /** Of all that changes what is in force. */
     readonly queue: ChangeQueue,
     readonly bans: Bans,
@@ -112,7 +120,7 @@ export class Appliance {
    *
    * @throws {SteerError} and leaves nothing behind when any part fails.
    */
-  static async start({ config, object, banFile, entry }: ApplianceOptions): Promise<Appliance> {
+  static async start({ config, object, banFile, entry, handed }: ApplianceOptions): Promise<Appliance> {
     using opened = new DisposableStack();
     const devices = opened.use(new Devices());
     const found = findInterfaces(config.interfaces, devices); // before the first is touched
@@ -125,11 +133,13 @@ export class Appliance {
         object,
         shareWith,
         alone: config.interfaces.length === 1,
+        process: (handed?.workers.process ?? 0) + 1,
+        handed: handed?.interfaces[index],
       });
     // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has
     // to wait.
     const first = load(0);
-    const workers = new WorkerPool({ ...config.workers, entry });
+    const workers = new WorkerPool({ ...config.workers, entry, handed: handed?.workers });
     const queue = new ChangeQueue();
     const parts: Parts = { interfaces: [], workers, devices, banFile, onInterfaces: () => {} };
     opened.move();
@@ -141,7 +151,8 @@ export class Appliance {
       const directory = new EndDirectory(interfaces, workers.count, workers.readers(TABLE.ends));
       const keeper = parts.keeper = new InterfaceKeeper({ interfaces, devices, directory, queue });
       for (const [index, steered] of interfaces.entries()) {
-        await keeper.attach(steered, found[index]!.device);
+        if (handed === undefined) await keeper.attach(steered, found[index]!.device);
+        else steered.adopt(found[index]!.device);
         // The first forward table is made while workers start, and names ways out that are there when it is in force.
         steered.setCondition("attached");
       }
@@ -163,11 +174,14 @@ export class Appliance {
           places: directory.places,
           endTables: directory.memory,
         });
-      const ready = keeper.serve(interfaces, begin);
+      // Another process's workers have the sockets until it is told to let these have them.
+      const ready = handed === undefined
+        ? keeper.serve(interfaces, begin)
+        : directory.publish(interfaces, false).then(begin);
       ready.catch(() => {}); // told by whoever waits for it
 
-      const slots = new RuleSlots(LIMIT.RULE_SLOTS);
-      const ruleTotals = new RuleTotals(interfaces, workers.counters, slots);
+      const slots = new RuleSlots(LIMIT.RULE_SLOTS, handed?.slots);
+      const ruleTotals = new RuleTotals(interfaces, workers.counters, slots, handed?.totals);
       const { program } = interfaces[0]!;
       parts.sources = new SourceWatch({ open: () => new SenderSets(program) });
       const delivery = parts.delivery = new Delivery({
@@ -196,6 +210,7 @@ export class Appliance {
         exact: program.embedded,
         tables: viewWorkerTables(tables),
         slots,
+        generation: handed?.generation,
         retirement: (reused) => ruleTotals.retirement(reused),
         workers,
         queue,
@@ -248,7 +263,7 @@ export class Appliance {
       });
       devices.follow(() => addresses.look());
       addresses.look(); // for what has changed since the first table was written
-      return new Appliance(parts, steering, ruleTotals, queue, bans);
+      return new Appliance(parts, steering, ruleTotals, slots, queue, bans);
     } catch (error) {
       await close(parts);
       throw error;
@@ -306,10 +321,53 @@ export class Appliance {
     this.interfaces[index]!.name = name;
   }
 
+  /**
+   * What another process needs to go on with it all.
+   *
+   * @param fd Takes a descriptor along, and returns its number there.
+   * @throws {SteerError} where it cannot be handed over now.
+   */
+  async handOver(fd: (fd: number) => number): Promise<HandedAppliance> {
+    await this.#parts.banFile?.flush();
+    return {
+      interfaces: this.interfaces.map((steered) => steered.handOver(fd)),
+      workers: this.workers.handOver(fd),
+      slots: this.slots.standing,
+      totals: this.counts.standing,
+      generation: this.steering.generation,
+    };
+  }
+
+  /** True while another process is to take over, or has: what is in force is not looked after here. */
+  set paused(paused: boolean) {
+    const { keeper, reconciler } = this.#parts;
+    keeper!.paused = reconciler!.paused = paused;
+  }
+
+  /**
+   * Goes on as before with what a process has had that was to take over, and that has ended.
+   *
+   * @throws {SteerError} where a worker does not.
+   */
+  async takeBack(): Promise<void> {
+    const { workers } = this;
+    const ended = workers.process + 1;
+    workers.bury(ended);
+    for (const { queues } of this.interfaces) for (const queue of queues) queue.unlock(ended);
+    this.takeLinks();
+    if (!(await workers.pass(workers.process, TAKE_BACK_MS))) throw new SteerError("A worker does not go on");
+    this.paused = false;
+  }
+
+  /** Has the XDP programs of this process decide on packets from now on. */
+  takeLinks(): void {
+    for (const steered of this.interfaces) steered.takeLink();
+  }
+
   /** Where it is on its way from the start to the stop. */
   get stage(): Stage {
     if (this.#stopping !== undefined) return "stopping";
-    return this.steering.generation > 0 ? "steering" : "starting";
+    return this.steering.isInForce ? "steering" : "starting";
   }
 
   /**

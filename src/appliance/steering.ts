@@ -73,6 +73,8 @@ export interface SteeringOptions {
   /** Called when the first rule is captured. */
   readonly openCaptures: () => Promise<CaptureSteering>;
   readonly timers?: Timers;
+  /** The last one of the process before. Default: 0. */
+  readonly generation?: number | undefined;
 }
 
 /** Between two attempts to forget the old rules, and two looks at whether sessions are left. */
@@ -90,6 +92,7 @@ export class Steering implements AsyncDisposable {
   /** Those, and those for the translation ports. */
   #rules: readonly Rule[] = [];
   #generation = 0;
+  #isInForce = false;
   /** Rules whose packets are left to the kernel stack, since no backend is healthy. */
   #passing: ReadonlySet<string> = new Set();
   /** Names of rules by which packets may have been steered that are still on their way. */
@@ -104,6 +107,7 @@ export class Steering implements AsyncDisposable {
 
   constructor(options: SteeringOptions) {
     this.#options = options;
+    this.#generation = options.generation ?? 0;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
     this.#tables = new Published(options.tables, options.workers.readers(TABLE.rules));
   }
@@ -115,6 +119,11 @@ export class Steering implements AsyncDisposable {
 
   get generation(): number {
     return this.#generation;
+  }
+
+  /** Whether this process has put rules in force. */
+  get isInForce(): boolean {
+    return this.#isInForce;
   }
 
   get forwarding(): Forwarding {
@@ -150,7 +159,7 @@ export class Steering implements AsyncDisposable {
     } = {},
   ): Promise<Applied> {
     const before = [this.#configured, this.#addresses, this.#guard];
-    if (this.#generation > 0 && await areSame([configured, addresses, guard], before)) {
+    if (this.#isInForce && await areSame([configured, addresses, guard], before)) {
       const kept = this.forwarding.held;
       return { generation: this.#generation, changes: [], elapsedMs: 0, ...(kept.length === 0 ? {} : { kept }) };
     }
@@ -186,6 +195,7 @@ export class Steering implements AsyncDisposable {
     ];
     this.#unsettled = new Set([...this.#unsettled, ...this.#rules.map(({ name }) => name)]);
     this.#generation = generation;
+    this.#isInForce = true;
     this.#rules = rules;
     this.#configured = configured;
     this.#addresses = addresses;
@@ -211,7 +221,7 @@ export class Steering implements AsyncDisposable {
 
   /** Writes the port table anew, for the box's addresses and the bans of now. In a turn of the queue. */
   async follow(): Promise<void> {
-    if (this.#stopped || this.#generation === 0) return;
+    if (this.#stopped || !this.#isInForce) return;
     (await this.#preparePorts(this.#rules, this.#passing)).flip();
   }
 

@@ -8,7 +8,7 @@ import { SteerError, UnsupportedError } from "../errors.ts";
 import { ERRNO, errnoName, syscallError } from "../ffi/errno.ts";
 import { hasEthernetHeaders, interfaceFacts } from "../ffi/interface_facts.ts";
 import { closeFd } from "../ffi/libc.ts";
-import { createXdpLink, heldByLink, programIdOf, queryXdp } from "../ffi/libbpf.ts";
+import { createXdpLink, heldByLink, programIdOf, queryXdp, updateLink } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import { attachmentOf, describeAttachment, removeCommand } from "./attachment.ts";
 
@@ -27,7 +27,7 @@ export class XdpLink implements Disposable {
 
   private constructor(
     fd: number,
-    private readonly programId: number,
+    private programId: number,
     /** What the kernel says is attached, read back after attaching. */
     readonly granted: AttachMode,
     /** Why native was not granted where it was tried first, or "". */
@@ -61,6 +61,33 @@ export class XdpLink implements Disposable {
       fallbackReason = `no native XDP (${errnoName(-fd)})`;
     }
     throw new UnsupportedError(`Cannot ${what}: neither native nor generic XDP is possible here`);
+  }
+
+  /**
+   * Takes over a link of another process, with the program that it holds.
+   *
+   * @param fd Closed where this throws.
+   * @throws {SteerError} where it does not hold one on this interface.
+   */
+  static adopt(fd: number, ifindex: number, interfaceName: string, fallbackReason: string): XdpLink {
+    const held = heldByLink(fd);
+    if (held?.ifindex === ifindex) {
+      return new XdpLink(fd, held.programId, readBack(ifindex, interfaceName), fallbackReason);
+    }
+    closeFd(fd);
+    throw new SteerError(`The link that was handed over is not one on interface "${interfaceName}"`);
+  }
+
+  /** For a process that comes after this one. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /** Puts another program in its place: no packet meets none. @throws {SyscallError} */
+  replace(program: number): void {
+    const result = updateLink(this.#fd, program);
+    if (result < 0) throw syscallError("bpf_link_update", -result, "put another XDP program in place");
+    this.programId = programIdOf(program);
   }
 
   /** Why the program is not where it was attached, though nothing here has detached it; undefined while it is. */

@@ -81,6 +81,19 @@ const OWN_MAPS = {
 } as const;
 const MAPS = { ...SHARED_MAPS, ...OWN_MAPS };
 
+/** Those that another process goes on with: nothing of them is kept here, and only the kernel writes them. */
+const HANDED_MAPS = ["rules", "guards", "xdp", "deliveredFlows"] as const;
+
+/** What a process gives to the one that takes over from it, of one program. */
+export interface HandedProgram {
+  /** Everything that decides what is where in them. */
+  readonly shape: string;
+  /** Descriptors, in the order of the names here. */
+  readonly maps: readonly number[];
+}
+
+const SHAPE = JSON.stringify([REASON, LIMIT.RULE_SLOTS, XDP_COUNTERS, RULE_COUNTERS, GUARD_COUNTERS]);
+
 export interface SteeringProgramOptions {
   /** Contents of a compiled object; the embedded one where undefined. */
   readonly object?: Uint8Array<ArrayBuffer> | undefined;
@@ -89,6 +102,8 @@ export interface SteeringProgramOptions {
   readonly queueLimit: number;
   /** An instance whose port table this one uses too. */
   readonly shareWith?: SteeringProgram | undefined;
+  /** Of another process, whose counters go on. */
+  readonly handed?: HandedProgram | undefined;
 }
 
 /** What the XDP program counted, summed over CPUs. */
@@ -130,7 +145,12 @@ export class SteeringProgram implements Disposable {
    * @throws {SteerError} with the verifier's log when the kernel refuses it.
    */
   static async load(options: SteeringProgramOptions): Promise<SteeringProgram> {
-    const { shareWith } = options;
+    const { shareWith, handed } = options;
+    if (handed !== undefined && handed.shape !== SHAPE) {
+      throw new SteerError("The XDP program's counters have another layout in this version", {
+        hint: "a restart takes it over: xdpsteer starts with counters from 0",
+      });
+    }
     const sourceKey = shareWith === undefined ? crypto.getRandomValues(new BigUint64Array(2)) : shareWith.#sourceKey;
     const parameters = new Uint8Array(PARAMETERS.size);
     new DataView(parameters.buffer).setUint32(PARAMETERS.workerCount, options.workerCount, true);
@@ -138,6 +158,12 @@ export class SteeringProgram implements Disposable {
     const handle = await loadObject(options.object ?? (objectBytes as Uint8Array<ArrayBuffer>), (object) => {
       setInitialValue(findMap(object, ".rodata"), parameters);
       setMaxEntries(findMap(object, "xsk_map"), options.queueLimit * options.workerCount);
+      HANDED_MAPS.forEach((key, index) => {
+        const fd = handed?.maps[index];
+        if (fd !== undefined && (shareWith === undefined || Object.hasOwn(OWN_MAPS, key))) {
+          reuseMap(findMap(object, MAPS[key]), fd);
+        }
+      });
       if (shareWith === undefined) return;
       for (const name of Object.values(SHARED_MAPS)) {
         reuseMap(findMap(object, name), mapFd(findMap(shareWith.#handle, name)));
@@ -153,6 +179,11 @@ export class SteeringProgram implements Disposable {
 
   get fd(): number {
     return programFd(this.#handle, PROGRAM);
+  }
+
+  /** What another process goes on with. @param fd Takes a descriptor along, and returns its number there. */
+  handOver(fd: (fd: number) => number): HandedProgram {
+    return { shape: SHAPE, maps: HANDED_MAPS.map((key) => fd(this.#fds[key])) };
   }
 
   get portTableFd(): number {

@@ -20,6 +20,7 @@ import type { act, list as listBackends } from "./backends.ts";
 import type { status } from "./status.ts";
 import type { top } from "./top.ts";
 import type { traffic } from "./traffic.ts";
+import type { upgrade } from "./upgrade.ts";
 
 const DEFAULT_CONFIG = "/etc/xdpsteer/steering.yaml";
 const SAVE = "also make the change in the configuration file, and leave the rest of the file as it is";
@@ -191,6 +192,13 @@ export function buildProgram(entry: URL): Command {
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof reload>) => await (await import("./reload.ts")).reload(...words));
+
+  program.command("upgrade")
+    .description("have the program file that is on disk take over from the running xdpsteer, without a packet lost")
+    .option("--within <time>", "the running one goes on if the new one is not healthy by then", "5s")
+    .addOption(socketOption("control socket of the running xdpsteer"))
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof upgrade>) => await (await import("./upgrade.ts")).upgrade(...words));
 
   program.command("detach")
     .description(

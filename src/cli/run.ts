@@ -11,7 +11,10 @@ import { ConfigMemo } from "../config/memo.ts";
 import { cpuObstacle } from "../config/machine_place.ts";
 import type { Config } from "../config/schema.ts";
 import { Appliance } from "../appliance/appliance.ts";
-import { claimAddresses } from "../api/claim.ts";
+import { HANDOVER_VARIABLE } from "../appliance/handover/estate.ts";
+import type { Giver } from "../appliance/handover/giver.ts";
+import type { Taker } from "../appliance/handover/taker.ts";
+import { Claim, claimAddresses } from "../api/claim.ts";
 import type { ControlServer } from "../api/server.ts";
 import { BanFile, MAX_BAN_FILE } from "../guard/ban_file.ts";
 import { hideMemory, requirePrivileges } from "../host/privileges.ts";
@@ -25,7 +28,7 @@ import { configureLog, logger, neverWaitForReader } from "../log.ts";
 import type { Problem } from "../observe/problems/kinds.ts";
 import { nounFor, plural } from "../text.ts";
 import { VERSION } from "../version.ts";
-import { PRIVATE_DIRECTORY } from "./self.ts";
+import { PRIVATE_DIRECTORY, selfCommand } from "./self.ts";
 
 export interface RunOptions {
   readonly config: string;
@@ -37,7 +40,23 @@ export interface RunOptions {
 }
 
 /** Ends normally at SIGTERM or SIGINT; throws when it cannot start or a worker fails. */
-export async function run({ config: file, bpfObject, user, strict = false, entry }: RunOptions): Promise<void> {
+export async function run(options: RunOptions): Promise<void> {
+  let taker: Taker | undefined;
+  try {
+    if (Deno.env.get(HANDOVER_VARIABLE) !== undefined) {
+      taker = await (await import("../appliance/handover/taker.ts")).Taker.fromEnvironment();
+    }
+    await steer(options, taker);
+  } catch (error) {
+    taker?.fail(error);
+    throw error;
+  }
+}
+
+async function steer(
+  { config: file, bpfObject, user, strict = false, entry }: RunOptions,
+  taker: Taker | undefined,
+): Promise<void> {
   if (user !== undefined) throw noUser(user);
   neverWaitForReader(openStandardError);
   configureLog({ level: "info", format: "auto" });
@@ -47,8 +66,9 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
   const memo = PRIVATE_DIRECTORY === undefined ? undefined : new ConfigMemo(PRIVATE_DIRECTORY);
   const lastGood = new LastGood(stateDirectory(), file);
   const banFile = new BanFile(new KeptFile(stateDirectory(), "bans", file, MAX_BAN_FILE));
-  const loaded = await loadConfig(file, { cpuCount, memo, lastGood: strict ? undefined : lastGood });
+  const loaded = await loadConfig(file, { cpuCount, memo, lastGood: strict || taker ? undefined : lastGood });
   const { config } = loaded;
+  taker?.requireFixed(config);
   configureLog(config.log);
   requirePrivileges();
   using manager = ServiceManager.fromEnvironment();
@@ -62,11 +82,15 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
   Deno.addSignalListener("SIGHUP", () => reload("signal")); // from the start: by default it would end the process
 
   requireCpus(config.workers.cpus);
-  using _claim = await claimAddresses(config.control);
-  const appliance = await Appliance.start({ config, object, banFile, entry }).catch((error) =>
+  using claim = taker === undefined
+    ? await claimAddresses(config.control)
+    : Claim.adopt(taker.estate.lock, config.control.socket);
+  const handed = taker?.handedFor(config);
+  const appliance = await Appliance.start({ config, object, banFile, entry, handed }).catch((error) =>
     diagnosed(error, config)
   );
   let server: ControlServer | undefined;
+  let giver: Giver | undefined;
   const stopping = new AbortController();
   try {
     // What packets do not wait for is loaded while they are steered.
@@ -80,6 +104,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
       { FileWatch },
       { KernelEvents },
       { removeLeftoversOf },
+      { Giver },
     ] = await Promise
       .all([
         import("../appliance/checker.ts"),
@@ -91,6 +116,7 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
         import("../host/watch.ts"),
         import("../engine/kernel_events.ts"),
         import("../config/temporary.ts"),
+        import("../appliance/handover/giver.ts"),
       ]);
     const { queue, steering } = appliance;
     reloader = new Reloader({
@@ -108,11 +134,30 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
     using history = new History(appliance);
     const told = { appliance, reloader, history, configFile: file, unreachable: () => server?.unreachable ?? [] };
     using problems = new Problems(told, (list) => manager.trouble(troubleIn(list)));
-    server = await ControlServer.open({
-      control: config.control,
-      options: { appliance, reloader, observer: new Observer(appliance), problems, history, configFile: file },
-      start: () => apiThread(entry),
-    });
+    await taker?.take(appliance);
+    const before = await taker?.mayServe();
+    giver = new Giver({
+      appliance,
+      start: (variables) => startAnother(entry, { ...manager.variables, ...variables }),
+      config: () => reloader!.config,
+      lock: () => claim.fd,
+      leave: async () => {
+        await server?.close();
+        server = undefined;
+      },
+      comeBack: async () => {
+        server = await serve();
+      },
+      isMain: (pid) => manager.isMain(pid),
+    }, before);
+    const serve = (): Promise<ControlServer> =>
+      ControlServer.open({
+        control: config.control,
+        options: { appliance, reloader: reloader!, observer, problems, history, configFile: file, giver },
+        start: () => apiThread(entry),
+      });
+    const observer = new Observer(appliance);
+    server = await serve();
     using _watch = new FileWatch(file, () => reload("watch"));
     using _events = new KernelEvents(appliance.interfaces, appliance.workers);
     removeLeftoversOf(file);
@@ -120,9 +165,14 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
     logStart(appliance, performance.now() - startedMs);
     manager.ready(`Generation ${appliance.steering.generation} is in force`);
     manager.beatWhile(() => appliance.alive);
+    await taker?.done();
     await warnOfHost(appliance, reloader);
-    const reason = await Promise.race([stopped.promise, appliance.failure]);
-    log.info("{reason}: detaching, then draining", { reason });
+    const reason = await Promise.race([stopped.promise, appliance.failure, giver.over]);
+    if (typeof reason === "number") {
+      claim.leave();
+      manager.leave();
+      log.info("Process {pid} has taken over", { pid: reason });
+    } else log.info("{reason}: detaching, then draining", { reason });
   } finally {
     manager.stopping();
     stopping.abort();
@@ -131,6 +181,16 @@ export async function run({ config: file, bpfObject, user, strict = false, entry
     log.info("Stopped");
     await closed;
   }
+}
+
+/** Starts the program that is on disk by now, as this one was started. */
+function startAnother(entry: URL, env: Record<string, string>): Deno.ChildProcess {
+  const [command, ...words] = selfCommand(entry);
+  return new Deno.Command(command!, {
+    args: [...words, ...Deno.args],
+    env,
+    ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
+  }).spawn();
 }
 
 /** The one file's launcher has become the user before this program starts, and takes the option out. */

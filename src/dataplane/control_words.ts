@@ -36,6 +36,7 @@ const THREAD_WORD = 1;
 const HEAP_ASKED_WORD = 2; // written by the control thread, cleared by the worker
 const HEAP_KIB_WORD = 3;
 const PASSED_WORD = 4;
+const PEER_WORD = 5; // written by the control thread
 const SEEN_WORDS = 8; // by TABLE
 
 /** The control block: a line for the control thread, then one per worker. */
@@ -127,6 +128,20 @@ export class ControlWords {
 
   setThread(worker: number, thread: number): void {
     Atomics.store(this.#words, line(worker) + THREAD_WORD, thread);
+  }
+
+  /** The eventfd that the same worker of another process sleeps on, which is told when ends are given up; -1: none. */
+  peer(worker: number): number {
+    return Atomics.load(this.#words, line(worker) + PEER_WORD) - 1;
+  }
+
+  setPeer(worker: number, eventFd: number): void {
+    Atomics.store(this.#words, line(worker) + PEER_WORD, eventFd + 1);
+  }
+
+  /** Has the workers look whether their ends are to change hands. */
+  lookAgain(): void {
+    this.#announce();
   }
 
   /** Asks a worker for the size of its heap; it answers at its next turn. */

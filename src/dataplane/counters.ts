@@ -55,6 +55,15 @@ const LINE_DOUBLES = 8;
 const FATES_AT = Math.ceil(LOOP_COUNTERS.length / LINE_DOUBLES) * LINE_DOUBLES;
 const FATE_COUNT = FATES.length;
 
+export function countersBytes(ruleSlots: number, queueEnds: number): number {
+  return (FATES_AT + rowsOf(ruleSlots) * (FATE_COUNT * 2 + queueEnds)) * Float64Array.BYTES_PER_ELEMENT;
+}
+
+/** Everything that decides where a counter is, in words. */
+export function countersShape(ruleSlots: number, queueEnds: number): string {
+  return `${LOOP_COUNTERS.join()} at ${FATES_AT} ${FATES.join()} ${rowsOf(ruleSlots)} ${queueEnds}`;
+}
+
 /**
  * One worker's counters: doubles, exact to 2^53, written by that worker only, never reset.
  *
@@ -65,14 +74,13 @@ export class WorkerCounters {
   readonly values: Float64Array;
   readonly #receivedAt: number;
 
-  constructor(readonly memory: SharedArrayBuffer, readonly ruleSlots: number) {
+  constructor(readonly memory: ArrayBufferLike, readonly ruleSlots: number) {
     this.values = new Float64Array(memory);
     this.#receivedAt = FATES_AT + rowsOf(ruleSlots) * FATE_COUNT * 2;
   }
 
   static create(ruleSlots: number, queueEnds: number): WorkerCounters {
-    const doubles = FATES_AT + rowsOf(ruleSlots) * (FATE_COUNT * 2 + queueEnds);
-    return new WorkerCounters(new SharedArrayBuffer(doubles * Float64Array.BYTES_PER_ELEMENT), ruleSlots);
+    return new WorkerCounters(new SharedArrayBuffer(countersBytes(ruleSlots, queueEnds)), ruleSlots);
   }
 
   loop(counter: LoopCounter): number {

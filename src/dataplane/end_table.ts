@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { MemoryAddress } from "../ffi/memory.ts";
+import type { MemoryAddress, PostedMemory } from "../ffi/memory.ts";
 import type { RingAddress } from "../xsk/rings.ts";
 
 /** What never changes of a queue end; can be posted. */
@@ -18,8 +18,10 @@ export interface EndPlace {
   readonly reserve: number;
   /** How many workers have a socket on this queue. */
   readonly workers: number;
-  /** From createQueueState(), one per queue. */
-  readonly state: SharedArrayBuffer;
+  /** Of createQueueState(), one per queue. */
+  readonly state: PostedMemory;
+  /** Number of this process, which stands in the queue's lock while one of its workers has it. Default: 1. */
+  readonly holder?: number;
 }
 
 /** The socket of a queue end. Its memory stays mapped until the worker has let go of it. */

@@ -21,6 +21,8 @@ export interface EndSource {
   leaving(version: number): number[];
   /** Takes the sockets of a version over. Nothing refers to those of before afterwards. */
   follow(version: number): void;
+  /** Lets go of all sockets: the next {@linkcode follow} takes those of its version anew. */
+  letGo(): void;
 }
 
 const PAGE_BYTES = 4096;
@@ -57,6 +59,14 @@ export class Ends implements EndSource {
     return [...this.#opened.keys()].filter((place) => {
       const opened = this.#opened[place]!;
       return opened !== 0 && table.opened(this.worker, place) !== opened;
+    });
+  }
+
+  letGo(): void {
+    this.places.forEach((_, place) => {
+      this.#opened[place] = 0;
+      this.list[place] = this.#closed;
+      this.waiter.setSocket(place, this.#closed.fd);
     });
   }
 

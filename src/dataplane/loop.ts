@@ -15,6 +15,7 @@ import { Batch } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import type { EndSource } from "./ends.ts";
+import type { Tenure } from "./ownership.ts";
 import { Expiry } from "./expiry.ts";
 import { Forwarder, type ForwarderOptions, type ViewMemory } from "./forward.ts";
 import { Parking } from "./parking.ts";
@@ -52,6 +53,8 @@ export interface LoopContext {
   /** Number of each end's interface, in the order of the configuration. */
   readonly interfaceOfEnd: readonly number[];
   readonly control: ControlWords;
+  /** Whether the ends are this worker's: another process may have them, or want them. */
+  readonly tenure: Pick<Tenure, "holds" | "isDue" | "release" | "take" | "taken">;
   readonly counters: WorkerCounters;
   /** Called when the first rule is captured. */
   readonly openTap: () => Tap;
@@ -66,6 +69,8 @@ export interface LoopContext {
 
 /** Turns a draining worker tries to get its last packets sent, 1 ms apart. */
 const DRAIN_TURNS_MAX = 200;
+/** Longest sleep while another process has the ends. */
+const STAND_BY_MS = 100;
 /** Turns that empty the largest rx ring. */
 const LEAVE_TURNS_MAX = 1024;
 
@@ -100,7 +105,7 @@ export class Loop {
   #captureVersion = 0;
   readonly #idle: Idle;
   #endsVersion = 0;
-  /** True while sockets were opened, or are to be closed, that it has not looked at. Hot path. */
+  /** True while sockets were opened, are to be closed, or change hands, that it has not looked at. Hot path. */
   #endsDue = false;
   readonly #expiry = new Expiry();
   /** Empty turns since it was told to drain. */
@@ -128,7 +133,10 @@ export class Loop {
    */
   step(): boolean {
     if (this.#command === COMMAND.stop) return false;
-    if (this.#endsDue) this.#noteEnds();
+    if (this.#endsDue) {
+      this.#noteEnds();
+      if (!this.#context.tenure.holds) return this.#standBy();
+    }
     const { ends, counters: { values } } = this.#context;
     const idle = this.#idle;
     let received = 0;
@@ -147,6 +155,20 @@ export class Loop {
     if (this.#expiry.due) this.#expire();
     // A turn comes before the look: packets do not wait for it.
     if (idle.pass(this.#parking.count > 0)) this.#expiry.passed();
+    return true;
+  }
+
+  /**
+   * A turn while another process has the ends, and counts: it only follows what changes. @returns False when it is to
+   * end.
+   */
+  #standBy(): boolean {
+    const { control, waiter } = this.#context;
+    if (control.changesHint !== this.#changes) this.#noteChanges();
+    if (this.#passMark.pending) this.#lookAtMark();
+    if (this.#command !== COMMAND.run) return false;
+    if (!this.#context.tenure.isDue) waiter.wait(STAND_BY_MS);
+    else waiter.wait(SHORT_SLEEP_MS); // woken at once, if all is well
     return true;
   }
 
@@ -270,14 +292,50 @@ export class Loop {
    * packets of one in hand.
    */
   #noteEnds(): void {
-    const { control, ends, endSource, worker } = this.#context;
+    const { control, ends, endSource, tenure, worker } = this.#context;
+    if (tenure.isDue) {
+      if (tenure.holds) this.#release();
+      else if (tenure.take()) return this.#take();
+    }
+    this.#endsDue = !tenure.holds; // whoever gives them up only wakes this thread
+    if (!tenure.holds) return;
     const version = control.version(TABLE.ends);
     for (const index of endSource.leaving(version)) this.#leave(index);
     endSource.follow(version);
     this.#egress?.follow();
     if (ends.some(({ zeroCopy }) => zeroCopy)) this.#idle.looksUp = true;
     this.#endsVersion = version;
+    control.setSeen(worker, TABLE.ends, version);
+  }
+
+  /**
+   * Gives all ends up to the worker of another process. What is in the rx rings is for that one; what is in hand here
+   * is sent or given back.
+   */
+  #release(): void {
+    const { ends, endSource, tenure } = this.#context;
+    if (this.#parking.count > 0) this.#unpark(Infinity, false);
+    for (let index = 0; index < ends.length; index++) {
+      const end = ends[index]!;
+      end.flushTx();
+      while (!end.exchange.letGo()); // whoever has the lock has it for some microseconds
+    }
+    endSource.letGo();
+    this.#egress?.follow();
+    tenure.release();
+  }
+
+  /** Goes on with ends that the worker of another process has given up. */
+  #take(): void {
+    const { control, ends, endSource, tenure, worker } = this.#context;
+    const version = control.version(TABLE.ends);
+    endSource.follow(version);
+    for (const end of ends) end.unsent = end.isOpen; // it may have left some in the tx ring
+    this.#egress?.follow();
+    if (ends.some(({ zeroCopy }) => zeroCopy)) this.#idle.looksUp = true;
+    this.#endsVersion = version;
     this.#endsDue = false;
+    tenure.taken();
     control.setSeen(worker, TABLE.ends, version);
   }
 
@@ -328,7 +386,7 @@ export class Loop {
   }
 
   #noteChanges(): void {
-    const { control, heapUsed, ends, tables, worker } = this.#context;
+    const { control, heapUsed, ends, tables, tenure, worker } = this.#context;
     this.#changes = control.changes;
     this.#command = control.command;
     // Read first: what the rules need was put in force before them.
@@ -341,7 +399,7 @@ export class Loop {
     const capture = control.version(TABLE.capture);
     if (capture !== this.#captureVersion) this.#noteCaptures(capture);
     control.setSeen(worker, TABLE.rules, rules);
-    this.#endsDue = control.version(TABLE.ends) !== this.#endsVersion;
+    this.#endsDue = control.version(TABLE.ends) !== this.#endsVersion || !tenure.holds || tenure.isDue;
     const asked = control.passAsked;
     if (asked !== this.#passMark.asked) this.#passMark.note(asked, ends);
     if (control.heapAsked(worker)) control.answerHeap(worker, heapUsed() >> 10);

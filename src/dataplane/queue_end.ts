@@ -4,7 +4,7 @@
  * @module
  */
 import { wakeTx } from "../ffi/libc.ts";
-import { viewMemory } from "../ffi/memory.ts";
+import { viewMemory, viewPosted } from "../ffi/memory.ts";
 import { ChunkExchange, lendableChunks } from "../xsk/chunks.ts";
 import { type ConsumerRing, DESC_LENGTH, type ProducerRing } from "../xsk/ring.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
@@ -41,7 +41,7 @@ export class QueueEnd {
   #mark = 0;
 
   constructor(end: EndPlace & OpenEnd) {
-    const { chunks, chunkSize, fd, reserve, rx, state, umem, workers, zeroCopy } = end;
+    const { chunks, chunkSize, fd, holder, reserve, rx, state, umem, workers, zeroCopy } = end;
     this.fd = fd;
     this.zeroCopy = zeroCopy;
     this.isOpen = chunks > 0;
@@ -54,7 +54,7 @@ export class QueueEnd {
     const lendable = zeroCopy ? chunks : lendableChunks(rx.layout.size, workers);
     const [fill, completion] = [producerRing(end.fill), consumerRing(end.completion)];
     this.exchange = new ChunkExchange(
-      state,
+      viewPosted(state),
       fill,
       completion,
       chunkSize,
@@ -62,6 +62,7 @@ export class QueueEnd {
       reserve,
       workers > 1,
       lendable,
+      holder,
     );
   }
 

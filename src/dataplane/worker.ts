@@ -4,7 +4,8 @@
  * @module
  */
 import { messageOf } from "../errors.ts";
-import { pinThread, prepareCalls, threadId } from "../ffi/libc.ts";
+import { monotonicMicroseconds, pinThread, prepareCalls, signalEventFd, threadId } from "../ffi/libc.ts";
+import { type MemoryAddress, viewMemory } from "../ffi/memory.ts";
 import { Clock } from "../ffi/clock.ts";
 import { viewMemory } from "../ffi/memory.ts";
 import { PollSet } from "../ffi/poll_set.ts";
@@ -18,6 +19,7 @@ import { type EndPlace, viewEndTables } from "./end_table.ts";
 import { Ends } from "./ends.ts";
 import { ControlWords, WORKER_STATE } from "./control_words.ts";
 import { WorkerCounters } from "./counters.ts";
+import { Ownership, Tenure } from "./ownership.ts";
 
 /** What a worker is started with; can be posted. */
 export interface WorkerOptions {
@@ -30,7 +32,10 @@ export interface WorkerOptions {
   readonly tables: SharedArrayBuffer;
   readonly forwardTables: SharedArrayBuffer;
   readonly sessions: ForwarderOptions;
-  readonly counters: SharedArrayBuffer;
+  readonly counters: MemoryAddress;
+  /** Whose the queue ends are, and the number of this process there. */
+  readonly ownership: MemoryAddress;
+  readonly process: number;
   readonly ruleSlots: number;
   readonly capture: CaptureMemory;
   /** Bumped by the control thread to end a sleep. */
@@ -57,6 +62,14 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
       const { places } = data;
       const pollSet = new PollSet(data.eventFd, places.length);
       const ends = new Ends(viewEndTables(data.endTables, places.length), places, data.worker, pollSet);
+      // Of one clock for all processes: sessions and what is told of a handover go from one to the next.
+      const startMs = Number(monotonicMicroseconds()) / 1000 - performance.now();
+      const now = (): number => startMs + performance.now();
+      const wake = (): void => {
+        const peer = control.peer(data.worker);
+        if (peer >= 0) signalEventFd(peer);
+      };
+      const tenure = new Tenure(new Ownership(viewMemory(data.ownership)), data.worker, data.process, now, wake);
       control.setThread(data.worker, threadId());
       control.setState(data.worker, WORKER_STATE.running);
       runLoop({
@@ -69,10 +82,11 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         viewMemory,
         interfaceOfEnd: places.map(({ networkInterface }) => networkInterface),
         control,
-        counters: new WorkerCounters(data.counters, data.ruleSlots),
+        counters: new WorkerCounters(viewMemory(data.counters), data.ruleSlots),
+        tenure,
         openTap: () => new CaptureTap(data.capture, new Clock()),
         waiter: pollSet,
-        now: () => performance.now(),
+        now,
         wait: data.wait,
         heapUsed: () => Deno.memoryUsage().heapUsed,
       });

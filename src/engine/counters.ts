@@ -103,6 +103,12 @@ export interface CountedInterface {
   readonly program: Pick<SteeringProgram, "readRuleCounters" | "readXdpCounters">;
 }
 
+/** Rows of counts, by slot, and those of slots that were given to others. */
+export interface TotalsStanding {
+  readonly base: readonly (readonly [slot: number, row: readonly number[]])[];
+  readonly retired: readonly number[] | null;
+}
+
 const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
 
 export class RuleTotals {
@@ -113,7 +119,20 @@ export class RuleTotals {
     private readonly interfaces: readonly CountedInterface[],
     private readonly workers: readonly WorkerCounters[],
     private readonly slots: RuleSlots,
-  ) {}
+    before?: TotalsStanding,
+  ) {
+    if (before === undefined) return;
+    this.#base = new Map(before.base.map(([slot, row]) => [slot, Float64Array.from(row)]));
+    this.#retired = before.retired === null ? undefined : Float64Array.from(before.retired);
+  }
+
+  /** What was put aside, for a process that comes after this one and has the same workers and queues. */
+  get standing(): TotalsStanding {
+    return {
+      base: [...this.#base].map(([slot, row]) => [slot, [...row]]),
+      retired: this.#retired === undefined ? null : [...this.#retired],
+    };
+  }
 
   /** Rule slots used so far, from 0 on. */
   get slotsUsed(): number {

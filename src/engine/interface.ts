@@ -6,16 +6,16 @@
  */
 import type { AnswerProgram } from "../bpf/answer_program.ts";
 import { type AttachMode, XdpLink } from "../bpf/link.ts";
-import { SteeringProgram } from "../bpf/program.ts";
+import { type HandedProgram, SteeringProgram } from "../bpf/program.ts";
 import { REASON } from "../bpf/layout.gen.ts";
 import { removeLeftOver, type TcLink } from "../bpf/tc_link.ts";
 import { type InterfaceConfig, XDP_PACKET_HEADROOM } from "../config/schema.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
-import { UnsupportedError } from "../errors.ts";
+import { SteerError, UnsupportedError } from "../errors.ts";
 import { interfaceName } from "../ffi/interface_facts.ts";
 import type { Device } from "../host/devices.ts";
 import { rxQueues } from "../host/rx_queues.ts";
-import { SteeredQueue } from "./queue.ts";
+import { type HandedQueue, SteeredQueue } from "./queue.ts";
 
 const ETHERNET_BYTES = 14;
 
@@ -32,6 +32,20 @@ export interface Condition {
   readonly why: string;
 }
 
+/** What a process gives to the one that takes over from it, of one interface. Descriptors are numbers. */
+export interface HandedInterface {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly link: number;
+  readonly fallbackReason: string;
+  readonly program: HandedProgram;
+  readonly queues: readonly HandedQueue[];
+  readonly since: string;
+  readonly reattachments: number;
+  readonly unattachedMs: number;
+  readonly unsent: number;
+}
+
 export interface SteeredInterfaceOptions {
   readonly config: InterfaceConfig;
   /** Those that are to have sockets. */
@@ -44,6 +58,10 @@ export interface SteeredInterfaceOptions {
   readonly shareWith?: SteeringProgram | undefined;
   /** True where no packets can come from other interfaces. */
   readonly alone: boolean;
+  /** Number of this process. */
+  readonly process: number;
+  /** Of another process, whose sockets this one goes on with. */
+  readonly handed?: HandedInterface | undefined;
 }
 
 export class SteeredInterface {
@@ -70,24 +88,34 @@ export class SteeredInterface {
   #macs = "";
   readonly #config: InterfaceConfig;
   readonly #workers: number;
+  readonly #handed: HandedInterface | undefined;
+  readonly #process: number;
 
   private constructor(options: SteeredInterfaceOptions, readonly program: SteeringProgram) {
-    const { config, queues, workers, alone } = options;
+    const { config, queues, workers, alone, handed, process } = options;
+    this.#process = process;
+    this.#handed = handed;
     this.#config = config;
     this.#workers = workers;
     this.name = config.name;
     // With other interfaces there, packets of theirs are copied into chunks of this one.
     const reserve = alone ? 0 : config.umem.chunks >> 2;
-    this.queues = queues.map((id) => new SteeredQueue(id, config, workers, reserve));
+    this.queues = queues.map((id) =>
+      new SteeredQueue(id, config, workers, reserve, handed?.queues.find((queue) => queue.id === id))
+    );
+    if (handed === undefined) return;
+    this.reattachments = handed.reattachments;
+    this.unattachedMs = handed.unattachedMs;
+    this.unsent = handed.unsent;
   }
 
   /** Loads the program, on another thread. Nothing is attached yet. */
   static async load(options: SteeredInterfaceOptions): Promise<SteeredInterface> {
-    const { queues, workers, object, shareWith } = options;
+    const { queues, workers, object, shareWith, handed } = options;
     const queueLimit = Math.max(...queues) + 1;
     return new SteeredInterface(
       options,
-      await SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith }),
+      await SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith, handed: handed?.program }),
     );
   }
 
@@ -165,6 +193,48 @@ export class SteeredInterface {
   }
 
   /**
+   * Goes on with the link and the sockets that another process has: its program stays in place until
+   * {@linkcode takeLink}.
+   *
+   * @throws {SteerError} where they do not fit.
+   */
+  adopt(device: Device): void {
+    const { link, fallbackReason, ifindex } = this.#handed!;
+    if (ifindex !== device.ifindex) throw new SteerError(`Interface "${this.name}" is another device by now`);
+    this.#device = device;
+    this.setMacs(device.mac === undefined ? [] : [device.mac]);
+    this.#link = XdpLink.adopt(link, ifindex, device.name, fallbackReason);
+    for (const queue of this.queues) queue.adopt(this.#socketOptions());
+    this.fillXskMap();
+  }
+
+  /** Has this process's program decide on packets from now on, in the place of another process's. */
+  takeLink(): void {
+    this.#link?.replace(this.program.fd);
+  }
+
+  /**
+   * What another process needs to go on with it.
+   *
+   * @param fd Takes a descriptor along, and returns its number there.
+   * @throws {SteerError} where it is not attached.
+   */
+  handOver(fd: (fd: number) => number): HandedInterface {
+    const { name, condition, ifindex, reattachments, unattachedMs, unsent, fallbackReason } = this;
+    if (condition.state !== "attached" || this.#link === undefined || ifindex === undefined) {
+      throw new SteerError(`Interface "${name}" is not attached: ${condition.why}`, {
+        hint: "hand over when it is, or restart",
+      });
+    }
+    return {
+      ...{ name, ifindex, fallbackReason, since: condition.since, reattachments, unattachedMs, unsent },
+      link: fd(this.#link.fd),
+      program: this.program.handOver(fd),
+      queues: this.queues.map((queue) => queue.handOver(fd)),
+    };
+  }
+
+  /**
    * Has a program look at what leaves by the device, from now on, wherever it is attached to; undefined: none.
    *
    * @throws {UnsupportedError} where the kernel has no tc.
@@ -231,7 +301,7 @@ export class SteeredInterface {
   places(networkInterface: number): EndPlace[] {
     const { chunkSize, chunks } = this.#config.umem;
     return this.queues.map(({ id, state, reserve }) => ({
-      ...{ networkInterface, queue: id, chunkSize, chunks, reserve, state },
+      ...{ networkInterface, queue: id, chunkSize, chunks, reserve, state, holder: this.#process },
       workers: this.#workers,
     }));
   }
@@ -251,6 +321,7 @@ export class SteeredInterface {
     this.detach();
     this.answerBy(undefined);
     this.closeSockets();
+    for (const queue of this.queues) queue[Symbol.dispose]();
     this.program[Symbol.dispose]();
   }
 

@@ -48,6 +48,8 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
   readonly #countedMs = new Map<Kept, number>();
   /** How long those that are not attached have not been. */
   readonly #offMs = new Map<Kept, number>();
+  /** True while another process is to take over, or has: nothing is looked after. */
+  paused = false;
   #onChange: () => void = () => {};
   #looking: Disposable | undefined;
   #hopelessSinceMs: number | undefined;
@@ -103,7 +105,7 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
 
   /** Compares every interface with what the kernel has, and repairs what differs. */
   look(): void {
-    if (this.#disposed) return;
+    if (this.#disposed || this.paused) return;
     for (const kept of this.#options.interfaces) {
       try {
         this.#compare(kept);

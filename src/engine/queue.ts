@@ -4,8 +4,10 @@
  * @module
  */
 import type { InterfaceConfig } from "../config/schema.ts";
+import type { MemoryAddress } from "../ffi/memory.ts";
 import type { OpenEnd } from "../dataplane/end_table.ts";
-import { ChunkExchange, createQueueState } from "../xsk/chunks.ts";
+import { SharedMemory } from "../ffi/shared_memory.ts";
+import { ChunkExchange, queueStateMemory, unlockQueue } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { SOCKET_COUNTERS } from "../xsk/socket_counters.ts";
 import { OwnerSocket, SharedSocket, type SocketOptions, type XskStatistics } from "../xsk/socket.ts";
@@ -14,11 +16,22 @@ import { Umem } from "../xsk/umem.ts";
 /** A queue's sockets by worker; none while it is closed. */
 export type QueueSockets = readonly [OwnerSocket, ...SharedSocket[]] | readonly [];
 
+/** What a process gives to the one that takes over from it, of one queue: descriptors. */
+export interface HandedQueue {
+  readonly id: number;
+  readonly state: number;
+  /** Of its packet memory, and the sockets by worker; none while it is closed. */
+  readonly umem: number;
+  readonly sockets: readonly number[];
+  /** By worker: what its sockets of before have counted. */
+  readonly before: readonly XskStatistics[];
+}
+
 const NOTHING = Object.fromEntries(SOCKET_COUNTERS.map((name) => [name, 0])) as XskStatistics;
 
 export class SteeredQueue {
   /** Of the chunks' circulation; the same memory each time that the queue is opened. */
-  readonly state: SharedArrayBuffer;
+  readonly #state: SharedMemory;
   #umem: Umem | undefined;
   #sockets: QueueSockets = [];
   /** By worker: what its sockets of before have counted. */
@@ -30,9 +43,16 @@ export class SteeredQueue {
     readonly config: Pick<InterfaceConfig, "rings" | "umem">,
     readonly workers: number,
     readonly reserve: number,
+    private readonly handed?: HandedQueue,
   ) {
-    this.state = createQueueState(config.umem.chunks);
-    this.#before = new Array<XskStatistics>(workers).fill(NOTHING);
+    const memory = queueStateMemory(config.umem.chunks);
+    this.#state = handed === undefined ? SharedMemory.create(memory) : SharedMemory.adopt(handed.state, memory);
+    this.#before = handed === undefined ? new Array<XskStatistics>(workers).fill(NOTHING) : [...handed.before];
+  }
+
+  /** Of the chunks' circulation; the same memory each time that the queue is opened. */
+  get state(): MemoryAddress {
+    return this.#state.address;
   }
 
   get sockets(): QueueSockets {
@@ -62,14 +82,15 @@ export class SteeredQueue {
     const { rings, umem: umemConfig } = this.config;
     const all: SocketOptions = { ...options, queue: this.id, rings };
     const umem = new Umem(umemConfig);
+    const state = this.#state.view();
     const shared: SharedSocket[] = [];
     let owner: OwnerSocket | undefined;
     try {
       owner = new OwnerSocket(all, umem);
-      new Int32Array(this.state).fill(0);
+      new Int32Array(state).fill(0);
       const { fill, completion } = owner.queueRings;
       const { chunkSize, chunks } = umem;
-      new ChunkExchange(this.state, producerRing(fill), consumerRing(completion), chunkSize, chunks, this.reserve)
+      new ChunkExchange(state, producerRing(fill), consumerRing(completion), chunkSize, chunks, this.reserve)
         .seed();
       await owner.bind();
       for (let worker = 1; worker < this.workers; worker++) {
@@ -85,6 +106,34 @@ export class SteeredQueue {
     }
     this.#umem = umem;
     this.#sockets = [owner, ...shared];
+  }
+
+  /** Takes over what another process has open. @throws {SteerError} where it does not fit. */
+  adopt(options: Omit<SocketOptions, "queue" | "rings">): void {
+    const { rings, umem: umemConfig } = this.config;
+    const { umem: fd, sockets } = this.handed!;
+    const [first, ...others] = sockets;
+    if (first === undefined) return; // it was closed there too
+    const all: SocketOptions = { ...options, queue: this.id, rings };
+    using opened = new DisposableStack();
+    const umem = opened.use(new Umem({ ...umemConfig, adopted: fd }));
+    const owner = opened.use(new OwnerSocket(all, umem, first));
+    const shared = others.map((socket) => opened.use(new SharedSocket(all, socket)));
+    opened.move();
+    this.#umem = umem;
+    this.#sockets = [owner, ...shared];
+  }
+
+  /** Opens the lock of its chunks, where a worker of a process has it that has ended. */
+  unlock(process: number): void {
+    unlockQueue(this.#state.view(), process);
+  }
+
+  /** What another process needs to go on with it. @param fd Takes a descriptor along, and returns its number there. */
+  handOver(fd: (fd: number) => number): HandedQueue {
+    const sockets = this.#sockets.map((socket) => fd(socket.fd));
+    const umem = this.#umem === undefined ? -1 : fd(this.#umem.fd);
+    return { id: this.id, state: fd(this.#state.fd), umem, sockets, before: this.#before };
   }
 
   /** What a worker needs to serve its socket; undefined while the queue is closed. */
@@ -112,6 +161,11 @@ export class SteeredQueue {
     this.#umem?.close();
     this.#umem = undefined;
     return unsent;
+  }
+
+  /** Unmaps what stays when a queue is closed. */
+  [Symbol.dispose](): void {
+    this.#state.close();
   }
 }
 

@@ -55,6 +55,8 @@ export class Reconciler implements Disposable {
   readonly #timers: Timers;
   readonly #timer: Disposable;
   readonly #repairs = new Map<Repaired, { count: number; lastMs: number; wrongMs: number; words: string }>();
+  /** True while another process is to take over, or has: nothing is compared. */
+  paused = false;
   #lookedMs: number;
   /** By interface: packets on queues without sockets, at the last look. */
   readonly #uncovered: number[] = [];
@@ -83,6 +85,7 @@ export class Reconciler implements Disposable {
   }
 
   #look(): void {
+    if (this.paused) return;
     this.look();
     this.#compareAllQueues();
     this.#judge();
@@ -90,7 +93,7 @@ export class Reconciler implements Disposable {
 
   /** Compares what is looked up fast: everything but the number of queues. Does not throw. */
   look(): void {
-    if (!this.#disposed) this.#compareAll();
+    if (!this.#disposed && !this.paused) this.#compareAll();
   }
 
   readonly #compareAll = surviving(() => this.#compare(), COMPLAINT);

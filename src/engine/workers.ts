@@ -10,7 +10,9 @@ import type { WaitMode } from "../dataplane/idle.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/control_words.ts";
-import { type LoopCounter, WorkerCounters } from "../dataplane/counters.ts";
+import { countersBytes, countersShape, type LoopCounter, WorkerCounters } from "../dataplane/counters.ts";
+import { Ownership, OWNERSHIP_SHAPE, ownershipBytes } from "../dataplane/ownership.ts";
+import { SharedMemory, type SharedMemoryOptions } from "../ffi/shared_memory.ts";
 import { SteerError } from "../errors.ts";
 import type { Readers } from "../steering/published.ts";
 import { type BackendCounts, backendCountsMemory, readBackendCounts } from "../steering/backend_counts.ts";
@@ -27,6 +29,18 @@ export interface WorkerPoolOptions {
   readonly wait: WaitMode;
   /** The module of the process, main.ts or its bundle; the worker's is beside it. */
   readonly entry: URL;
+  /** Of another process, whose workers these take over from. */
+  readonly handed?: HandedWorkers | undefined;
+}
+
+/** What a process gives to the one that takes over from it, of its workers: descriptors, by worker. */
+export interface HandedWorkers {
+  /** Number of the process that gives. */
+  readonly process: number;
+  readonly ownership: number;
+  readonly counters: readonly number[];
+  /** What its workers sleep on: they may get their ends back. */
+  readonly eventFds: readonly number[];
 }
 
 /** What the workers are to work on, known once the sockets are open. */
@@ -87,7 +101,14 @@ export class WorkerPool implements ReadingWorkers {
   capture: { readonly plans: SharedArrayBuffer; readonly rings: readonly SharedArrayBuffer[] } | undefined;
   /** Rejects when a worker ends that was not told to, or does not run for long. */
   readonly failure: Promise<never>;
+  /** Whose the queue ends are. */
+  readonly ownership: Ownership;
+  /** Number of this process there. */
+  readonly process: number;
   readonly #fail: (error: unknown) => void;
+  readonly #handed: HandedWorkers | undefined;
+  readonly #ownershipMemory: SharedMemory;
+  readonly #countersMemory: SharedMemory[] = [];
   readonly #wait: WaitMode;
   readonly #threads: Worker[] = [];
   readonly #eventFds: number[] = [];
@@ -108,6 +129,18 @@ export class WorkerPool implements ReadingWorkers {
     this.cpus = options.cpus;
     this.#wait = options.wait;
     this.control = ControlWords.create(options.count);
+    const { handed } = options;
+    this.#handed = handed;
+    this.process = (handed?.process ?? 0) + 1;
+    this.#ownershipMemory = memoryOf(handed?.ownership, {
+      name: "xdpsteer owners",
+      shape: OWNERSHIP_SHAPE,
+      bytes: ownershipBytes(options.count),
+    });
+    this.ownership = new Ownership(this.#ownershipMemory.view());
+    if (handed === undefined) {
+      for (let worker = 0; worker < options.count; worker++) this.ownership.want(worker, this.process);
+    }
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
     this.#fail = reject;
@@ -141,7 +174,15 @@ export class WorkerPool implements ReadingWorkers {
     this.#threads.forEach((thread, worker) => {
       const ring = createCaptureRing(places.length);
       rings.push(ring);
-      const counters = WorkerCounters.create(ruleSlots, places.length);
+      const memory = memoryOf(this.#handed?.counters[worker], {
+        name: "xdpsteer counters",
+        shape: countersShape(ruleSlots, places.length),
+        bytes: countersBytes(ruleSlots, places.length),
+      });
+      this.#countersMemory.push(memory);
+      const counters = new WorkerCounters(memory.view(), ruleSlots);
+      const peer = this.#handed?.eventFds[worker];
+      if (peer !== undefined) this.control.setPeer(worker, peer);
       const liveOfBackend = live[worker]!;
       const liveElsewhere = live.filter((memory) => memory !== liveOfBackend);
       this.#liveOfBackend.push(new Int32Array(liveOfBackend));
@@ -160,7 +201,9 @@ export class WorkerPool implements ReadingWorkers {
           tables,
           forwardTables,
           sessions: { ...sessions(worker), liveOfBackend, liveElsewhere, backendCounts },
-          counters: counters.memory,
+          counters: memory.address,
+          ownership: this.#ownershipMemory.address,
+          process: this.process,
           ruleSlots,
           capture: { plans, ring, ends: places.length },
           eventFd,
@@ -320,8 +363,57 @@ export class WorkerPool implements ReadingWorkers {
     }
     this.#ended = true;
     for (const thread of this.#threads) thread.terminate();
-    if (joined) { for (const fd of this.#eventFds.splice(0)) closeFd(fd); }
-    return joined;
+    if (!joined) return false;
+    for (const fd of this.#eventFds.splice(0)) closeFd(fd);
+    for (const memory of [this.#ownershipMemory, ...this.#countersMemory]) memory.closeFile();
+    return true;
+  }
+
+  /** What another process needs to go on. @param fd Takes a descriptor along, and returns its number there. */
+  handOver(fd: (fd: number) => number): HandedWorkers {
+    return {
+      process: this.process,
+      ownership: fd(this.#ownershipMemory.fd),
+      counters: this.#countersMemory.map((memory) => fd(memory.fd)),
+      eventFds: this.#eventFds.map(fd),
+    };
+  }
+
+  /** What the workers sleep on: for another process, whose workers wake them. */
+  get eventFds(): readonly number[] {
+    return this.#eventFds;
+  }
+
+  /** Ends the workers' sleep. */
+  wake(): void {
+    for (const fd of this.#eventFds) signalEventFd(fd);
+  }
+
+  /** The workers of a process have nothing any more. Only once it has certainly ended. */
+  bury(process: number): void {
+    this.ownership.bury(this.count, process);
+  }
+
+  /**
+   * Has a process's workers take the ends over from another's, one after the other.
+   *
+   * @param process Number of the one that is to have them.
+   * @param step Called after each worker.
+   * @returns False where a worker has not within `limitMs`: others may have.
+   */
+  async pass(process: number, limitMs: number, step: (worker: number) => void = () => {}): Promise<boolean> {
+    for (let worker = 0; worker < this.count; worker++) {
+      this.ownership.want(worker, process);
+      this.control.lookAgain();
+      const end = performance.now() + limitMs;
+      while (this.ownership.owner(worker) !== process) {
+        if (performance.now() > end) return false;
+        signalEventFd(this.#eventFds[worker]!);
+        await pause(STEP_MS);
+      }
+      step(worker);
+    }
+    return true;
   }
 
   #isRunning(worker: number): boolean {
@@ -337,9 +429,13 @@ export class WorkerPool implements ReadingWorkers {
     const end = performance.now() + limitMs;
     while (!this.#every(condition)) {
       if (this.#ended || performance.now() > end) return false;
-      for (const fd of this.#eventFds) signalEventFd(fd);
+      this.wake();
       await pause(STEP_MS);
     }
     return true;
   }
+}
+
+function memoryOf(handed: number | undefined, options: SharedMemoryOptions): SharedMemory {
+  return handed === undefined ? SharedMemory.create(options) : SharedMemory.adopt(handed, options);
 }

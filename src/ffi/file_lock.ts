@@ -38,6 +38,21 @@ export class FileLock implements Disposable {
     }
   }
 
+  /** Goes on with the lock of another process that has it at `path`. */
+  static adopt(fd: number, path: string): FileLock {
+    return new FileLock(fd, path);
+  }
+
+  /** For a process that comes after this one. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  /** Closes it and leaves the file: another process has the lock too, and keeps it. */
+  leave(): void {
+    closeFd(this.#fd);
+  }
+
   /** Lets go of it, and removes the file. */
   [Symbol.dispose](): void {
     try {

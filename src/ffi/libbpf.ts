@@ -175,6 +175,11 @@ export function createXdpLink(program: number, ifindex: number, flags: number): 
   return libbpf().bpf_link_create(program, ifindex, UAPI.BPF_XDP, options);
 }
 
+/** Puts another program in the place of the one that a link holds: no packet meets none. @returns 0 or `-errno`. */
+export function updateLink(link: number, program: number): number {
+  return libbpf().bpf_link_update(link, program, null);
+}
+
 /**
  * Attaches a program of type tp_btf, which names its tracepoint. @returns the link's fd (closing it detaches), or
  * `-errno`.

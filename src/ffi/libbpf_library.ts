@@ -52,6 +52,8 @@ const SYMBOLS = {
   bpf_prog_load: { parameters: ["i32", "buffer", "buffer", "buffer", "usize", "pointer"], result: "i32" },
   // int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const struct bpf_link_create_opts *opts)
   bpf_link_create: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  // int bpf_link_update(int link_fd, int new_prog_fd, const struct bpf_link_update_opts *opts)
+  bpf_link_update: { parameters: ["i32", "i32", "pointer"], result: "i32" },
   // int bpf_tc_hook_create(struct bpf_tc_hook *hook)
   bpf_tc_hook_create: { parameters: ["buffer"], result: "i32" },
   // int bpf_tc_attach(const struct bpf_tc_hook *hook, struct bpf_tc_opts *opts)

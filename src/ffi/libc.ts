@@ -50,6 +50,20 @@ const SYMBOLS = {
   sendmmsg: { parameters: ["i32", "pointer", "u32", "i32"], result: "i32" },
   // int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout)
   recvmmsg: { parameters: ["i32", "pointer", "u32", "i32", "pointer"], result: "i32" },
+  // ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+  sendmsg: { parameters: ["i32", "pointer", "i32"], result: "i64" },
+  // ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+  recvmsg: { parameters: ["i32", "pointer", "i32"], result: "i64" },
+  // int socketpair(int domain, int type, int protocol, int fds[2])
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  // int memfd_create(const char *name, unsigned int flags)
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
+  // int ftruncate(int fd, off_t length)
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  // int fcntl(int fd, int command, int argument)
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int dup2(int from, int to)
+  dup2: { parameters: ["i32", "i32"], result: "i32" },
   // ssize_t recv(int fd, void *data, size_t length, int flags)
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   // int memcmp(const void *left, const void *right, size_t length)
@@ -290,6 +304,61 @@ export function openEventFd(): number {
 /** Ends a sleep that waits for this eventfd. */
 export function signalEventFd(fd: number): void {
   libc().symbols.eventfd_write(fd, 1n);
+}
+
+/** Makes a file without a name, of zeros, which is there for as long as anybody has it open or mapped. */
+export function makeMemoryFile(name: string, bytes: number): number {
+  const { symbols, errno } = libc();
+  const what = `make ${bytes} bytes of memory for ${name}`;
+  const fd = checked(
+    symbols.memfd_create(new TextEncoder().encode(`${name}\0`), UAPI.MFD_CLOEXEC),
+    "memfd_create",
+    what,
+  );
+  if (symbols.ftruncate(fd, BigInt(bytes)) === 0) return fd;
+  const code = errno[0]!;
+  symbols.close(fd);
+  throw syscallError("ftruncate", code, what);
+}
+
+/** Two ends of a connection that keeps messages apart. Programs that are started do not get them. */
+export function openSocketPair(): readonly [number, number] {
+  const fds = new Int32Array(2);
+  const result = libc().symbols.socketpair(UAPI.AF_UNIX, UAPI.SOCK_SEQPACKET | UAPI.SOCK_CLOEXEC, 0, fds);
+  checked(result, "socketpair", "make a pair of sockets");
+  return [fds[0]!, fds[1]!];
+}
+
+/** Who is at the other end of a Unix socket, or has made a pair of them; undefined where it is none. */
+export function peerOf(fd: number): { readonly pid: number; readonly uid: number } | undefined {
+  const credentials = new Int32Array(3);
+  const length = new Uint32Array([credentials.byteLength]);
+  const { symbols } = libc();
+  if (symbols.getsockopt(fd, UAPI.SOL_SOCKET, UAPI.SO_PEERCRED, credentials, length) < 0) return undefined;
+  return { pid: credentials[0]!, uid: credentials[1]! };
+}
+
+/** Takes what standard input is, which is /dev/null from now on. @returns its new number, which is the caller's. */
+export function takeStandardInput(): number {
+  const { symbols } = libc();
+  const fd = checked(symbols.fcntl(0, UAPI.F_DUPFD_CLOEXEC, 3), "fcntl", "take standard input");
+  const nothing = openFile("/dev/null", UAPI.O_RDWR);
+  symbols.dup2(nothing, 0);
+  symbols.close(nothing);
+  return fd;
+}
+
+/** Runs `start` while standard input is another file: a program that is started then gets that as its own. */
+export function withStandardInput<T>(fd: number, start: () => T): T {
+  const { symbols } = libc();
+  const mine = checked(symbols.fcntl(0, UAPI.F_DUPFD_CLOEXEC, 3), "fcntl", "keep standard input");
+  try {
+    checked(symbols.dup2(fd, 0), "dup2", "replace standard input");
+    return start();
+  } finally {
+    symbols.dup2(mine, 0);
+    symbols.close(mine);
+  }
 }
 
 /** The kernel's number of the calling thread. */

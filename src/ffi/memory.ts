@@ -39,6 +39,11 @@ export class MappedMemory implements Disposable {
     return new MappedMemory(mapMemory(length, UAPI.MAP_SHARED | UAPI.MAP_POPULATE, fd, offset, what), length);
   }
 
+  /** The same of a file whose pages are there when they are first touched. */
+  static lazy(fd: number, length: number, what: string): MappedMemory {
+    return new MappedMemory(mapMemory(length, UAPI.MAP_SHARED, fd, 0, what), length);
+  }
+
   get address(): MemoryAddress {
     if (this.#pointer === null) throw new Error("The mapping is closed");
     return { address: Deno.UnsafePointer.value(this.#pointer), length: this.length };
@@ -62,4 +67,12 @@ export class MappedMemory implements Disposable {
 /** A view of memory that somebody else owns and keeps mapped for as long as the view is used. */
 export function viewMemory({ address, length }: MemoryAddress): ArrayBuffer {
   return Deno.UnsafePointerView.getArrayBuffer(Deno.UnsafePointer.create(address)!, length);
+}
+
+/** Memory that other threads see too, as it is posted to them: of this process alone, or mapped. */
+export type PostedMemory = SharedArrayBuffer | MemoryAddress;
+
+/** This thread's view of memory that was posted to it. */
+export function viewPosted(memory: PostedMemory): ArrayBufferLike {
+  return memory instanceof SharedArrayBuffer ? memory : viewMemory(memory);
 }

@@ -9,6 +9,7 @@
 export const UAPI = {
   AF_UNIX: 1,
   AF_XDP: 44,
+  SOCK_SEQPACKET: 5,
   SOCK_DGRAM: 2,
   SOCK_RAW: 3,
   SOCK_CLOEXEC: 0o2000000,
@@ -27,6 +28,8 @@ export const UAPI = {
   PR_SET_DUMPABLE: 4,
   SOL_SOCKET: 1,
   SO_ERROR: 4,
+  SO_PEERCRED: 17,
+  SCM_RIGHTS: 1,
   SOL_XDP: 283,
   XDP_MMAP_OFFSETS: 1,
   XDP_RX_RING: 2,
@@ -75,8 +78,12 @@ export const UAPI = {
   MAP_PRIVATE: 2,
   MAP_ANONYMOUS: 0x20,
   MAP_POPULATE: 0x8000,
+  MFD_CLOEXEC: 1,
+  F_DUPFD_CLOEXEC: 1030,
   MSG_DONTWAIT: 0x40,
   MSG_NOSIGNAL: 0x4000,
+  MSG_CTRUNC: 8,
+  MSG_CMSG_CLOEXEC: 0x40000000,
   POLLIN: 1,
   POLLOUT: 4,
   POLLERR: 8,
@@ -134,6 +141,21 @@ export const SOCKADDR_XDP = {
   sxdp_queue_id: 8,
   sxdp_shared_umem_fd: 12,
 } as const;
+
+/** `struct msghdr` on 64-bit machines. */
+export const MSGHDR = {
+  size: 56,
+  msg_name: 0,
+  msg_namelen: 8,
+  msg_iov: 16,
+  msg_iovlen: 24,
+  msg_control: 32,
+  msg_controllen: 40,
+  msg_flags: 48,
+} as const;
+
+/** `struct cmsghdr` on 64-bit machines; its data follow. */
+export const CMSGHDR = { size: 16, cmsg_len: 0, cmsg_level: 8, cmsg_type: 12 } as const;
 
 /** `struct sockaddr_un` */
 export const SOCKADDR_UN = { size: 110, sun_family: 0, sun_path: 2 } as const;

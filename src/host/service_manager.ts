@@ -17,6 +17,8 @@ type Variable = typeof VARIABLES[number];
 const log = logger("service");
 
 export interface ServiceManagerOptions {
+  /** The variables that it has set, for a process that takes over from this one. */
+  readonly variables?: Readonly<Record<string, string>>;
   /** Takes one message to the service manager; absent where there is none. */
   readonly send?: ((message: string) => void) | undefined;
   /** How often it wants to hear that all is well; absent where it does not. */
@@ -26,13 +28,16 @@ export interface ServiceManagerOptions {
 export class ServiceManager implements Disposable {
   readonly #send: ((message: string) => void) | undefined;
   readonly #beatMs: number | undefined;
+  /** For a process that takes over from this one: it is to talk to the same service manager. */
+  readonly variables: Readonly<Record<string, string>>;
   #timer: ReturnType<typeof setInterval> | undefined;
   #hasFailed = false;
   #isStopping = false;
   #status = "Starting";
   #trouble = "";
 
-  constructor({ send, beatMs }: ServiceManagerOptions) {
+  constructor({ send, beatMs, variables = {} }: ServiceManagerOptions) {
+    this.variables = variables;
     this.#send = send;
     this.#beatMs = beatMs;
   }
@@ -49,11 +54,12 @@ export class ServiceManager implements Disposable {
       variables[name] = value;
       Deno.env.delete(name);
     }
-    const { NOTIFY_SOCKET: socket } = variables;
+    const { NOTIFY_SOCKET: socket, WATCHDOG_PID: _pid, ...others } = variables;
     if (socket === undefined || socket === "") return new ServiceManager({});
     return new ServiceManager({
       send: (message) => sendUnixDatagram(socketAddress(socket), encode(message), "notify the service manager"),
       beatMs: beatMs(variables, Deno.pid),
+      variables: { NOTIFY_SOCKET: socket, ...others },
     });
   }
 
@@ -77,6 +83,17 @@ export class ServiceManager implements Disposable {
   reloading(): void {
     // The time tells the service manager's own request to reload from a change that had begun before.
     this.#tell({ RELOADING: 1, MONOTONIC_USEC: monotonicMicroseconds() });
+  }
+
+  /** Another process is the main one from now on, or this one again. */
+  isMain(pid: number): void {
+    this.#tell({ MAINPID: pid });
+  }
+
+  /** Another process has taken over: nothing is told any more. */
+  leave(): void {
+    this.#isStopping = true;
+    clearInterval(this.#timer);
   }
 
   /** The end begins: nothing is told after it. */

@@ -31,6 +31,9 @@ interface Holder {
   readonly lastSeen: number;
 }
 
+/** Names and generations, by slot. */
+export type SlotsStanding = readonly (readonly [name: string, lastSeen: number])[];
+
 const FREE: Holder = { name: undefined, lastSeen: 0 };
 
 /** Two generations after one another have more names than there are slots. */
@@ -45,7 +48,15 @@ export class RuleSlots {
   readonly #holders: Holder[] = [FREE];
   readonly #slots = new Map<string, number>();
 
-  constructor(readonly capacity: number) {}
+  /** @param before What {@linkcode standing} was in the process before. */
+  constructor(readonly capacity: number, before: SlotsStanding = []) {
+    before.forEach(([name, lastSeen], index) => this.#give(index + 1, { name, lastSeen }));
+  }
+
+  /** Who has the slots, from 1 on, and since which generation no more; for a process that comes after this one. */
+  get standing(): SlotsStanding {
+    return this.#holders.slice(1).map(({ name, lastSeen }) => [name!, lastSeen]);
+  }
 
   /**
    * Finds a slot for every name. Nothing changes before the plan flips; one plan at a time.

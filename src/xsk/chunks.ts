@@ -14,6 +14,7 @@
  *
  * @module
  */
+import type { SharedMemoryOptions } from "../ffi/shared_memory.ts";
 import type { ConsumerRing, ProducerRing } from "./ring.ts";
 
 /** Words of the shared state before the spares. */
@@ -40,13 +41,32 @@ export function lendableChunks(rxSize: number, workers: number): number {
 
 /** Makes the shared state of one queue: the lock, and room for every chunk to be a spare. */
 export function createQueueState(chunks: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((SPARES + chunks) * Int32Array.BYTES_PER_ELEMENT);
+  return new SharedArrayBuffer(queueStateBytes(chunks));
+}
+
+function queueStateBytes(chunks: number): number {
+  return (SPARES + chunks) * Int32Array.BYTES_PER_ELEMENT;
+}
+
+/** What the same has to be where a process after this one goes on with it. */
+export function queueStateMemory(chunks: number): SharedMemoryOptions {
+  return {
+    name: "xdpsteer chunks",
+    shape: `lock ${LOCK} spares ${SPARE_COUNT} lent ${LENT} from ${SPARES}`,
+    bytes: queueStateBytes(chunks),
+  };
+}
+
+/** Opens the lock of a queue, where a process has it that has ended. */
+export function unlockQueue(state: ArrayBufferLike, holder: number): void {
+  Atomics.compareExchange(new Int32Array(state), LOCK, holder, 0);
 }
 
 /** One worker's hand in the circulation of one queue's chunks. */
 export class ChunkExchange {
   readonly #state: Int32Array;
   readonly #shared: boolean;
+  readonly #holder: number = 0;
   readonly #fill: ProducerRing;
   readonly #completion: ConsumerRing;
   readonly #chunks: number = 0;
@@ -73,10 +93,11 @@ export class ChunkExchange {
    * @param reserve How many of them stay out of the fill ring, for {@linkcode take}.
    * @param shared False where no other worker has this queue: there is no lock to take, and what is cached of the rings
    * stays true.
+   * @param holder Number of this process: the lock says which one has it.
    * @param lendable How many chunks are lent at most. All where a driver fills a ring of its own with them (zero-copy).
    */
   constructor(
-    state: SharedArrayBuffer,
+    state: ArrayBufferLike,
     fill: ProducerRing,
     completion: ConsumerRing,
     chunkSize: number,
@@ -84,7 +105,9 @@ export class ChunkExchange {
     reserve = 0,
     shared = true,
     lendable = chunks,
+    holder = 1,
   ) {
+    this.#holder = holder;
     this.#shared = shared;
     this.#lendable = lendable;
     this.#reserve = reserve;
@@ -125,7 +148,7 @@ export class ChunkExchange {
   /** @returns False when another worker holds the lock. */
   #lock(): boolean {
     if (!this.#shared) return true;
-    if (Atomics.compareExchange(this.#state, LOCK, 0, 1) !== 0) return false;
+    if (Atomics.compareExchange(this.#state, LOCK, 0, this.#holder) !== 0) return false;
     this.#completion.resync();
     this.#fill.resync();
     return true;
@@ -195,6 +218,16 @@ export class ChunkExchange {
     if (room > 0) fill.submit();
     this.#unlock();
     return true;
+  }
+
+  /**
+   * Gives everything in hand back, so that another process may go on with the queue: to the fill ring or the spares.
+   *
+   * @returns False when another worker holds the lock: it is to be tried again.
+   */
+  letGo(): boolean {
+    for (; this.#stockCount > 0; this.#stockCount--) this.giveBack(this.#stock[this.#stockCount - 1]!);
+    return this.exchange();
   }
 
   /** True when enough waits to be moved. Hot path: no atomics; what it misses it sees at a later turn. */

@@ -101,16 +101,22 @@ abstract class XskSocket implements Disposable {
   #isCutOff = false;
   #closed = false;
 
-  /** Opens a socket and makes its rings, those of its queue too if it registers `umem`. */
-  protected constructor(private readonly options: SocketOptions, umem?: Umem) {
+  /**
+   * Opens a socket and makes its rings, those of its queue too if it registers `umem`.
+   *
+   * @param adopted One that another process has bound, with rings of these sizes; closed where this throws.
+   */
+  protected constructor(private readonly options: SocketOptions, umem?: Umem, adopted?: number) {
     this.queue = options.queue;
     this.#where = `interface "${options.interfaceName}" queue ${options.queue}`;
-    this.fd = openXdpSocket();
+    this.fd = adopted ?? openXdpSocket();
     try {
-      if (umem !== undefined) this.#registerUmem(umem);
-      const kinds: RingKind[] = umem === undefined ? ["rx", "tx"] : ["fill", "completion", "rx", "tx"];
-      for (const kind of kinds) this.#sizeRing(kind);
-      trySetXdpOption(this.fd, UAPI.XDP_MAX_TX_SKB_BUDGET, TX_BUDGET);
+      if (adopted === undefined) {
+        if (umem !== undefined) this.#registerUmem(umem);
+        const kinds: RingKind[] = umem === undefined ? ["rx", "tx"] : ["fill", "completion", "rx", "tx"];
+        for (const kind of kinds) this.#sizeRing(kind);
+        trySetXdpOption(this.fd, UAPI.XDP_MAX_TX_SKB_BUDGET, TX_BUDGET);
+      } else this.#zeroCopy = this.#hasZeroCopy();
       this.#offsets = this.#mmapOffsets();
       this.rx = this.mapRing("rx");
       this.tx = this.mapRing("tx");
@@ -140,7 +146,7 @@ abstract class XskSocket implements Disposable {
       }
       throw syscallError("bind", -result, what);
     }
-    this.#zeroCopy = (this.#readOptions() & UAPI.XDP_OPTIONS_ZEROCOPY) !== 0;
+    this.#zeroCopy = this.#hasZeroCopy();
   }
 
   /** What the kernel granted, read back after bind; undefined before. */
@@ -229,6 +235,10 @@ abstract class XskSocket implements Disposable {
     };
   }
 
+  #hasZeroCopy(): boolean {
+    return (this.#readOptions() & UAPI.XDP_OPTIONS_ZEROCOPY) !== 0;
+  }
+
   #readOptions(): number {
     const bytes = new Uint8Array(new ArrayBuffer(4));
     getXdpOption(this.fd, UAPI.XDP_OPTIONS, "XDP_OPTIONS", bytes, `read the bind mode of ${this.#where}`);
@@ -241,9 +251,13 @@ export class OwnerSocket extends XskSocket {
   readonly queueRings: QueueRings;
   readonly #zeroCopyWanted: SocketOptions["zeroCopy"];
 
-  /** Opens a socket that registers `umem`; {@linkcode bind} makes it live. */
-  constructor(options: SocketOptions, umem: Umem) {
-    super(options, umem);
+  /**
+   * Opens a socket that registers `umem`; {@linkcode bind} makes it live.
+   *
+   * @param adopted One that another process has bound, with that memory.
+   */
+  constructor(options: SocketOptions, umem: Umem, adopted?: number) {
+    super(options, umem, adopted);
     this.#zeroCopyWanted = options.zeroCopy;
     try {
       this.queueRings = { fill: this.mapRing("fill"), completion: this.mapRing("completion") };
@@ -275,9 +289,9 @@ export class OwnerSocket extends XskSocket {
 
 /** A further socket of a queue: it receives into the owner's UMEM. */
 export class SharedSocket extends XskSocket {
-  /** Opens a socket; {@linkcode bind} makes it live. */
-  constructor(options: SocketOptions) {
-    super(options);
+  /** Opens a socket; {@linkcode bind} makes it live. @param adopted One that another process has bound. */
+  constructor(options: SocketOptions, adopted?: number) {
+    super(options, undefined, adopted);
   }
 
   /** Binds to the queue and UMEM of `owner`, which is bound. @throws {SyscallError} */

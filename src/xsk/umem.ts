@@ -1,10 +1,11 @@
 /**
- * The packet memory of one queue.
+ * The packet memory of one queue. It outlives the process where another one has it too.
  *
  * @see {@link https://docs.kernel.org/networking/af_xdp.html#umem}
  * @module
  */
-import { MappedMemory, type MemoryAddress } from "../ffi/memory.ts";
+import type { MemoryAddress } from "../ffi/memory.ts";
+import { SharedMemory } from "../ffi/shared_memory.ts";
 
 export interface UmemOptions {
   /** A power of two. */
@@ -13,6 +14,8 @@ export interface UmemOptions {
   readonly chunkSize: number;
   /** Bytes kept free before each packet, on top of the kernel's own 256. */
   readonly headroom: number;
+  /** Of the memory of a process before; default: memory of its own. Closed where it cannot be taken over. */
+  readonly adopted?: number | undefined;
 }
 
 /**
@@ -23,7 +26,7 @@ export class Umem implements Disposable {
   readonly chunks: number;
   readonly chunkSize: number;
   readonly headroom: number;
-  readonly #mapping: MappedMemory;
+  readonly #shared: SharedMemory;
 
   constructor(options: UmemOptions) {
     const bytes = options.chunks * options.chunkSize;
@@ -31,15 +34,23 @@ export class Umem implements Disposable {
     this.chunks = options.chunks;
     this.chunkSize = options.chunkSize;
     this.headroom = options.headroom;
-    this.#mapping = MappedMemory.anonymous(bytes, `map ${bytes} bytes of packet memory`);
+    const shared = { name: "xdpsteer packets", shape: `chunks of ${options.chunkSize}`, bytes, populate: true };
+    this.#shared = options.adopted === undefined
+      ? SharedMemory.create(shared)
+      : SharedMemory.adopt(options.adopted, shared);
   }
 
   get memory(): MemoryAddress {
-    return this.#mapping.address;
+    return this.#shared.address;
+  }
+
+  /** For a process that comes after this one. */
+  get fd(): number {
+    return this.#shared.fd;
   }
 
   close(): void {
-    this.#mapping.close();
+    this.#shared.close();
   }
 
   [Symbol.dispose](): void {

@@ -122,6 +122,7 @@ export class LoopRig {
       worker,
       ends,
       endSource: {
+        letGo: () => {},
         leaving: () => [...this.#changedEnds.keys()],
         follow: () => {
           for (const [place, end] of this.#changedEnds) ends[place] = end;
@@ -139,6 +140,7 @@ export class LoopRig {
       },
       interfaceOfEnd: interfaces,
       control: this.control,
+      tenure: { holds: true, isDue: false, release: () => {}, take: () => true, taken: () => {} },
       counters: this.counters,
       openTap: options.openTap ?? (() => {
         throw new Error("nothing is captured");

@@ -76,6 +76,8 @@ export class Appliance implements AsyncDisposable {
   readonly #temporary: TempDir | undefined;
   readonly #reading: Promise<unknown>;
   #exit: Deno.CommandStatus | undefined;
+  /** The process that has taken over, and its directory in /proc, which tells whether it is there. */
+  #successor: number | undefined;
 
   private constructor(child: Deno.ChildProcess, configFile: string, socket: string, temporary: TempDir | undefined) {
     this.#child = child;
@@ -124,7 +126,21 @@ export class Appliance implements AsyncDisposable {
   }
 
   get pid(): number {
-    return this.#child.pid;
+    return this.#successor ?? this.#child.pid;
+  }
+
+  /** Another process has taken over: this is about that one from now on. */
+  followTo(pid: number): void {
+    this.#successor = pid;
+  }
+
+  /** Whether the process is there, and no zombie of somebody who does not ask for it. */
+  get isAlive(): boolean {
+    try {
+      return !/^State:\s*Z/m.test(Deno.readTextFileSync(`/proc/${this.pid}/status`));
+    } catch {
+      return false;
+    }
   }
 
   /** The log so far, oldest first. */
@@ -221,7 +237,8 @@ export class Appliance implements AsyncDisposable {
   }
 
   signal(signal: Deno.Signal): void {
-    this.#child.kill(signal);
+    if (this.#successor === undefined) this.#child.kill(signal);
+    else Deno.kill(this.#successor, signal);
   }
 
   /** How the process ended; waits for it. */
@@ -233,7 +250,11 @@ export class Appliance implements AsyncDisposable {
 
   /** Ends the process if it still runs. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#exit === undefined) this.signal("SIGTERM");
+    if (this.#successor !== undefined) {
+      if (this.isAlive) this.signal("SIGTERM");
+      await until("the end of the process that took over", () => !this.isAlive, { limitMs: STOP_MS })
+        .catch(() => this.signal("SIGKILL"));
+    } else if (this.#exit === undefined) this.signal("SIGTERM");
     await this.ended().catch(() => this.signal("SIGKILL"));
     await this.#reading;
     await this.#temporary?.[Symbol.asyncDispose]();

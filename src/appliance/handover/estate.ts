@@ -1,0 +1,105 @@
+/**
+ * What a running process gives to the one that takes over from it: plain numbers and words as JSON, and descriptors of
+ * what is in the kernel or in shared memory, which go along and stand there as numbers.
+ *
+ * @module
+ */
+import type { TotalsStanding } from "../../engine/counters.ts";
+import type { HandedInterface } from "../../engine/interface.ts";
+import type { HandedWorkers } from "../../engine/workers.ts";
+import type { SlotsStanding } from "../../steering/slots.ts";
+
+export interface HandedAppliance {
+  readonly interfaces: readonly HandedInterface[];
+  readonly workers: HandedWorkers;
+  readonly slots: SlotsStanding;
+  readonly totals: TotalsStanding;
+  readonly generation: number;
+}
+
+/** Set for a process that is to take over. */
+export const HANDOVER_VARIABLE = "XDPSTEER_HANDOVER";
+/** Of this layout of messages. Another one is refused by whoever reads it. */
+export const PROTOCOL = 1;
+
+export interface Estate {
+  readonly protocol: number;
+  /** Of the process that gives. */
+  readonly version: string;
+  readonly pid: number;
+  /** The configuration in force there. */
+  readonly config: unknown;
+  /** Of the lock that goes with the control socket; -1: there is none. */
+  readonly lock: number;
+  readonly appliance: HandedAppliance;
+}
+
+/** Descriptors that go along with an estate. */
+export class Descriptors {
+  readonly fds: number[] = [];
+  readonly add = (fd: number): number => fd < 0 ? -1 : this.fds.push(fd) - 1;
+}
+
+/** The same estate with the descriptors as this process has them. */
+export function withDescriptors(estate: Estate, fds: readonly number[]): Estate {
+  const own = (number: number): number => number < 0 ? -1 : fds[number] ?? -1;
+  const { appliance } = estate;
+  return {
+    ...estate,
+    lock: own(estate.lock),
+    appliance: {
+      ...appliance,
+      workers: {
+        ...appliance.workers,
+        ownership: own(appliance.workers.ownership),
+        counters: appliance.workers.counters.map(own),
+        eventFds: appliance.workers.eventFds.map(own),
+      },
+      interfaces: appliance.interfaces.map((each) => ({
+        ...each,
+        link: own(each.link),
+        program: { ...each.program, maps: each.program.maps.map(own) },
+        queues: each.queues.map((queue) => ({
+          ...queue,
+          state: own(queue.state),
+          umem: own(queue.umem),
+          sockets: queue.sockets.map(own),
+        })),
+      })),
+    },
+  };
+}
+
+export interface Handover {
+  readonly result: "done" | "refused" | "rolled_back";
+  readonly time: string;
+  /** Of the new process. */
+  readonly pid: number;
+  /** By worker: for how long nobody looked at its rings, milliseconds. */
+  readonly gapsMs: readonly number[];
+  /** Why not; "" where it is done. */
+  readonly reason: string;
+}
+
+/** What there has been, in this process and those before. */
+export interface Handovers {
+  readonly counts: Readonly<Record<Handover["result"], number>>;
+  readonly last: Handover | null;
+}
+
+/** What the two say to each other, in this order. */
+export type FromGiver =
+  | { readonly type: "estate"; readonly estate: Estate }
+  /** All workers' ends have changed hands. */
+  | { readonly type: "taken" }
+  /** The control socket is free: it is yours. */
+  | { readonly type: "serve"; readonly handovers: Handovers };
+
+export type FromTaker =
+  /** Everything is there. What its workers sleep on goes along. */
+  | { readonly type: "ready" }
+  /** Its programs decide, and all of its workers turn. */
+  | { readonly type: "healthy" }
+  /** It answers on the control socket: the old process may end. */
+  | { readonly type: "serving" }
+  | { readonly type: "failed"; readonly message: string; readonly hint?: string | undefined };

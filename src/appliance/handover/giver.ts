@@ -1,0 +1,227 @@
+/**
+ * The running process of a handover: starts the new one, gives it everything, and takes it back where the new one does
+ * not get on with it.
+ *
+ * @module
+ */
+import { messageOf, SteerError } from "../../errors.ts";
+import { Channel } from "../../ffi/channel.ts";
+import { closeFd, openSocketPair, withStandardInput } from "../../ffi/libc.ts";
+import { logger } from "../../log.ts";
+import { roundMs } from "../../text.ts";
+import { VERSION } from "../../version.ts";
+import type { Appliance } from "../appliance.ts";
+import {
+  Descriptors,
+  type Estate,
+  type FromGiver,
+  type FromTaker,
+  type Handover,
+  HANDOVER_VARIABLE,
+  type Handovers,
+  PROTOCOL,
+} from "./estate.ts";
+
+/** The new process. */
+export type Child = Pick<Deno.ChildProcess, "kill" | "pid" | "status">;
+
+export interface GiverOptions {
+  readonly appliance: Appliance;
+  /** Starts it, with these variables more. Its standard input is ours. */
+  readonly start: (variables: Readonly<Record<string, string>>) => Child;
+  /** The configuration in force. */
+  readonly config: () => unknown;
+  /** Descriptor of the lock of the control socket, -1: none. */
+  readonly lock: () => number;
+  /** Leaves the control socket, and answers there again where the new process does not. */
+  readonly leave: () => Promise<void>;
+  readonly comeBack: () => Promise<void>;
+  /** Is told who the main process is. */
+  readonly isMain: (pid: number) => void;
+}
+
+/** The new process has to be there in this time: it may have to unpack itself on a slow disk. */
+const START_MS = 60_000;
+/** In which one worker gives its ends up, and the other takes them. */
+const PASS_MS = 5000;
+
+const log = logger("handover");
+
+export class Giver {
+  /** Resolves when a new process has taken over. */
+  readonly over: Promise<number>;
+  readonly #end: (pid: number) => void;
+  #isBusy = false;
+  #last: Handover | null;
+  readonly #counts: Record<Handover["result"], number>;
+
+  /** @param before What there has been before this process. */
+  constructor(private readonly options: GiverOptions, before?: Handovers) {
+    this.#last = before?.last ?? null;
+    this.#counts = { ...before?.counts ?? { done: 0, refused: 0, rolled_back: 0 } };
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.over = promise;
+    this.#end = resolve;
+  }
+
+  get last(): Handover | null {
+    return this.#last;
+  }
+
+  get counts(): Readonly<Record<Handover["result"], number>> {
+    return this.#counts;
+  }
+
+  /**
+   * Hands over to the program that is on disk.
+   *
+   * @param withinMs In which the new process has to be healthy, once the first worker has changed hands.
+   * @returns when its packets are the new process's; it has the control socket a moment later.
+   * @throws {SteerError} where this process goes on.
+   */
+  async handOver(withinMs: number): Promise<Handover> {
+    if (this.#isBusy) throw new SteerError("A handover is under way already", { hint: "wait for it" });
+    this.#isBusy = true;
+    const healthy = Promise.withResolvers<Handover>();
+    const turn = this.options.appliance.queue.run(() => this.#run(withinMs, healthy.resolve));
+    turn.then(() => {}, healthy.reject).finally(() => this.#isBusy = false);
+    return await healthy.promise;
+  }
+
+  async #run(withinMs: number, healthy: (handover: Handover) => void): Promise<void> {
+    const { appliance, start, leave, isMain } = this.options;
+    const descriptors = new Descriptors();
+    const estate = await this.#estate(descriptors);
+    const [mine, theirs] = openSocketPair();
+    const channel = new Channel(mine);
+    let child: Child | undefined;
+    let hasBegun = false;
+    let hasLeft = false;
+    const begun = { time: new Date().toISOString() };
+    try {
+      try {
+        child = withStandardInput(theirs, () => start({ [HANDOVER_VARIABLE]: "1" }));
+      } finally {
+        closeFd(theirs);
+      }
+      send(channel, { type: "estate", estate }, descriptors.fds);
+      const { fds } = await expect(channel, "ready", START_MS);
+      try {
+        appliance.paused = true;
+        hasBegun = true;
+        await this.#pass(estate.appliance.workers.process + 1, fds);
+        send(channel, { type: "taken" });
+        await expect(channel, "healthy", withinMs);
+      } finally {
+        for (const fd of fds) closeFd(fd);
+      }
+      const gapsMs = this.#gaps();
+      const handover: Handover = { ...begun, result: "done", pid: child.pid, gapsMs, reason: "" };
+      this.#last = handover;
+      log.info("Process {pid} has the packets: nobody looked at the rings for at most {gapMs} ms", {
+        pid: child.pid,
+        gapMs: Math.max(...gapsMs),
+        gapsMs,
+      });
+      healthy(handover);
+      hasLeft = true;
+      await leave();
+      isMain(child.pid);
+      const counts = { ...this.#counts, done: this.#counts.done + 1 };
+      send(channel, { type: "serve", handovers: { counts, last: handover } });
+      await expect(channel, "serving", START_MS);
+      this.#end(child.pid);
+    } catch (error) {
+      throw await this.#rollBack(error, { ...begun, child, hasBegun, hasLeft });
+    } finally {
+      await channel.close();
+    }
+  }
+
+  async #estate(descriptors: Descriptors): Promise<Estate> {
+    const { appliance, config, lock } = this.options;
+    return {
+      protocol: PROTOCOL,
+      version: VERSION,
+      pid: Deno.pid,
+      config: config(),
+      lock: descriptors.add(lock()),
+      appliance: await appliance.handOver(descriptors.add),
+    };
+  }
+
+  async #pass(process: number, eventFds: readonly number[]): Promise<void> {
+    const { workers } = this.options.appliance;
+    eventFds.forEach((fd, worker) => workers.control.setPeer(worker, fd));
+    const passed = await workers.pass(process, PASS_MS);
+    if (!passed) throw new SteerError(`A worker has not changed hands within ${PASS_MS / 1000} s`);
+  }
+
+  #gaps(): number[] {
+    const { workers } = this.options.appliance;
+    return Array.from({ length: workers.count }, (_, worker) => roundMs(workers.ownership.gapMs(worker)));
+  }
+
+  /** Ends the new process, and takes back what it has. @returns what to tell whoever asked. */
+  async #rollBack(
+    error: unknown,
+    { time, child, hasBegun, hasLeft }: {
+      readonly time: string;
+      readonly child: Child | undefined;
+      readonly hasBegun: boolean;
+      readonly hasLeft: boolean;
+    },
+  ): Promise<SteerError> {
+    const { appliance, comeBack, isMain } = this.options;
+    const reason = messageOf(error);
+    const hint = error instanceof SteerError ? error.hint : undefined;
+    const result = hasBegun ? "rolled_back" : "refused";
+    if (child !== undefined) {
+      try {
+        child.kill("SIGKILL"); // it must not touch anything any more
+      } catch {
+        // It has ended.
+      }
+      await child.status;
+    }
+    if (hasBegun) await appliance.takeBack();
+    if (hasLeft) {
+      isMain(Deno.pid);
+      await comeBack();
+    }
+    this.#counts[result]++;
+    this.#last = { time, result, pid: child?.pid ?? 0, gapsMs: hasBegun ? this.#gaps() : [], reason };
+    log.error("The handover failed, this process goes on: {reason}", {
+      reason,
+      result,
+      ...(hint === undefined ? {} : { hint }),
+    });
+    return new SteerError(`The new process did not take over: ${reason}; the running one goes on`, {
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+}
+
+function send(channel: Channel, message: FromGiver, fds: readonly number[] = []): void {
+  channel.send(JSON.stringify(message), fds);
+}
+
+/** Waits for a message of the new process. @throws {SteerError} for another one, or none. */
+async function expect(
+  channel: Channel,
+  type: FromTaker["type"],
+  limitMs: number,
+): Promise<{ readonly fds: readonly number[] }> {
+  const start = performance.now();
+  const message = await channel.receive(limitMs);
+  if (message === undefined) {
+    const isLate = performance.now() - start >= limitMs;
+    throw new SteerError(isLate ? `it has not said "${type}" for ${limitMs / 1000} s` : "it has ended");
+  }
+  const found = JSON.parse(message.text) as FromTaker;
+  if (found.type === type) return message;
+  for (const fd of message.fds) closeFd(fd);
+  if (found.type !== "failed") throw new SteerError(`it says "${found.type}": expected "${type}"`);
+  throw new SteerError(found.message, found.hint === undefined ? {} : { hint: found.hint });
+}

@@ -1,0 +1,140 @@
+/**
+ * The new process of a handover: takes over from the process that has started it, which is at the other end of its
+ * standard input.
+ *
+ * @module
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { Config } from "../../config/schema.ts";
+import { messageOf, SteerError } from "../../errors.ts";
+import { Channel } from "../../ffi/channel.ts";
+import { closeFd, peerOf, takeStandardInput } from "../../ffi/libc.ts";
+import { pause } from "../../ffi/async_poll.ts";
+import type { Appliance } from "../appliance.ts";
+import { requireFixed } from "../fixed.ts";
+import {
+  type Estate,
+  type FromGiver,
+  type FromTaker,
+  type HandedAppliance,
+  HANDOVER_VARIABLE,
+  type Handovers,
+  PROTOCOL,
+  withDescriptors,
+} from "./estate.ts";
+
+/** Longer than whoever started this one waits for anything. */
+const LONG_MS = 600_000;
+const STEP_MS = 1;
+/** In which each worker has to turn once more. */
+const TURN_MS = 5000;
+
+/** As the other process has sent its own. */
+function asJson(config: Config): Config {
+  return JSON.parse(JSON.stringify(config)) as Config;
+}
+
+export class Taker {
+  readonly #channel: Channel;
+
+  private constructor(channel: Channel, readonly estate: Estate) {
+    this.#channel = channel;
+  }
+
+  /**
+   * Asks the process that has started this one what it gives; undefined for an ordinary start.
+   *
+   * @throws {SteerError} where nobody is there, or it is of another version of all this.
+   */
+  static async fromEnvironment(): Promise<Taker | undefined> {
+    if (Deno.env.get(HANDOVER_VARIABLE) === undefined) return undefined;
+    Deno.env.delete(HANDOVER_VARIABLE);
+    const peer = peerOf(0);
+    if (peer === undefined || peer.pid !== Deno.ppid || peer.uid !== Deno.uid()) {
+      throw new SteerError(`${HANDOVER_VARIABLE} is set, and standard input is no connection to a running xdpsteer`, {
+        hint: "it is set by a running xdpsteer only: xdpsteer upgrade asks it to start another one",
+      });
+    }
+    const channel = new Channel(takeStandardInput());
+    const message = await channel.receive(LONG_MS);
+    if (message === undefined) throw new SteerError("The process that is to hand over has ended");
+    const { type, estate } = JSON.parse(message.text) as FromGiver & { type: "estate" };
+    if (type !== "estate" || estate.protocol !== PROTOCOL) {
+      for (const fd of message.fds) closeFd(fd);
+      const error = new SteerError(`The running xdpsteer speaks protocol ${estate?.protocol}, this one ${PROTOCOL}`, {
+        hint: "a restart takes it over",
+      });
+      const taker = new Taker(channel, estate);
+      taker.fail(error);
+      throw error;
+    }
+    return new Taker(channel, withDescriptors(estate, message.fds));
+  }
+
+  /**
+   * @throws {SteerError} where the configuration of this process changes what is given as it is.
+   */
+  requireFixed(config: Config): void {
+    requireFixed(asJson(config), this.estate.config as Config);
+  }
+
+  /** What is given to an appliance with a configuration: its generation is the same where nothing of it differs. */
+  handedFor(config: Config): HandedAppliance {
+    const { appliance, config: inForce } = this.estate;
+    const isSame = isDeepStrictEqual(asJson(config), inForce);
+    return { ...appliance, generation: appliance.generation - (isSame ? 1 : 0) };
+  }
+
+  /** Tells that it does not work: the other process goes on. */
+  fail(error: unknown): void {
+    const hint = error instanceof SteerError ? error.hint : undefined;
+    try {
+      this.#send({ type: "failed", message: messageOf(error), hint });
+    } catch {
+      // It has ended, or knows already.
+    }
+  }
+
+  /**
+   * Takes the workers' ends over, then the links. Packets are this process's when it returns.
+   *
+   * @throws {SteerError} where the other process does not let go of them.
+   */
+  async take(appliance: Appliance): Promise<void> {
+    const { workers } = appliance;
+    this.#send({ type: "ready" }, workers.eventFds);
+    await this.#expect("taken");
+    appliance.takeLinks();
+    const before = workers.counters.map((counters) => counters.loop("turns"));
+    const end = performance.now() + TURN_MS;
+    while (workers.counters.some((counters, worker) => counters.loop("turns") === before[worker])) {
+      if (performance.now() > end) throw new SteerError("A worker does not turn");
+      workers.wake();
+      await pause(STEP_MS);
+    }
+    this.#send({ type: "healthy" });
+  }
+
+  /** Waits until the control socket is free. @returns What handovers there have been. */
+  async mayServe(): Promise<Handovers> {
+    return (await this.#expect("serve") as FromGiver & { type: "serve" }).handovers;
+  }
+
+  /** Tells that it is complete: the other process ends. */
+  async done(): Promise<void> {
+    this.#send({ type: "serving" });
+    await this.#channel.close();
+  }
+
+  async #expect(type: FromGiver["type"]): Promise<FromGiver> {
+    const message = await this.#channel.receive(LONG_MS);
+    if (message === undefined) throw new SteerError("The process that is to hand over has ended");
+    const found = JSON.parse(message.text) as FromGiver;
+    if (found.type === type) return found;
+    throw new SteerError(`The process that hands over says "${found.type}": expected "${type}"`);
+  }
+
+  #send(message: FromTaker, fds: readonly number[] = []): void {
+    this.#channel.send(JSON.stringify(message), fds);
+  }
+}

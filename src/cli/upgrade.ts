@@ -1,0 +1,59 @@
+/**
+ * `xdpsteer upgrade`: the program that is on disk takes over from the running one, and no packet is lost.
+ *
+ * @module
+ */
+import type { Handover } from "../appliance/handover/estate.ts";
+import { readDuration } from "../config/limit.ts";
+import { EXIT, SteerError } from "../errors.ts";
+import { callJson } from "./client.ts";
+import { print, printJson } from "./output.ts";
+
+/** What is read of /v1/status. */
+interface Status {
+  readonly pid: number;
+  readonly version: string;
+  readonly handovers: { readonly last: Handover | null };
+}
+
+/** After the packets the control socket changes hands. */
+const SERVING_MS = 60_000;
+const AGAIN_MS = 50;
+
+export async function upgrade(
+  { socket, within, json = false }: { socket: string; within: string; json?: boolean },
+): Promise<void> {
+  const seconds = readDuration(within);
+  if (seconds === undefined) {
+    throw new SteerError(`Cannot wait for "${within}"`, {
+      exitCode: EXIT.usage,
+      hint: "expected seconds, or a time like 5s",
+    });
+  }
+  const before = await callJson<Status>(socket, "GET", "/v1/status");
+  const handover = await callJson<Handover>(socket, "POST", `/v1/upgrade?within=${seconds}`);
+  const after = await served(socket, before.pid);
+  if (json) return printJson({ ...handover, from: before.version, to: after.version });
+  const gaps = handover.gapsMs.map((gap, worker) => `worker ${worker}: ${gap} ms`).join(", ");
+  print(`process ${after.pid} has taken over from process ${before.pid}: xdpsteer ${after.version}`);
+  print(`nobody looked at the rings, which hold what comes meanwhile, for: ${gaps}`);
+}
+
+/** Waits until the new process answers. @throws {SteerError} where the old one does. */
+async function served(socket: string, before: number): Promise<Status> {
+  const end = performance.now() + SERVING_MS;
+  while (true) {
+    try {
+      const status = await callJson<Status>(socket, "GET", "/v1/status");
+      if (status.pid !== before) return status;
+      const { last } = status.handovers;
+      if (last !== null && last.result !== "done") {
+        throw new SteerError(`The new process did not take over: ${last.reason}; the running one goes on`);
+      }
+    } catch (error) {
+      const isBetween = error instanceof SteerError && /Cannot reach/.test(error.message);
+      if (!isBetween || performance.now() > end) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
