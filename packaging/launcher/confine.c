@@ -240,7 +240,8 @@ static void keep_capabilities(unsigned long long keep)
 
 const char *confine_process(const struct verb *verb, const char *user)
 {
-	const struct rlimit none = { 0, 0 }, endless = { RLIM_INFINITY, RLIM_INFINITY };
+	/* Niceness 0: a process that takes over from this one gives itself back what this one's control thread has yielded. */
+	const struct rlimit none = { 0, 0 }, endless = { RLIM_INFINITY, RLIM_INFINITY }, ordinary = { 20, 20 };
 	unsigned long long keep = verb->capabilities;
 	struct rlimit locked;
 
@@ -248,6 +249,7 @@ const char *confine_process(const struct verb *verb, const char *user)
 	/* Packet memory is locked. What has no limit needs no capability; a container may have that only. */
 	if (keep & CAP(NET_RAW)) {
 		setrlimit(RLIMIT_MEMLOCK, &endless);
+		setrlimit(RLIMIT_NICE, &ordinary);
 		if (!getrlimit(RLIMIT_MEMLOCK, &locked) && locked.rlim_cur != RLIM_INFINITY)
 			keep |= CAP(IPC_LOCK);
 	}

@@ -114,7 +114,8 @@ async function claimSocket(path: string, claimed: DisposableStack): Promise<File
     if (info !== undefined) await Deno.remove(place).catch(unlessMissing);
     return lock;
   } catch (error) {
-    if (error instanceof UnreadableError) return undefined; // no such directory, or none of this user: the listener says so
+    // No such directory, or none of this user: the listener says so.
+    if (error instanceof UnreadableError) return undefined;
     if (error instanceof SyscallError) {
       if (error.code === "ELOOP") throw linkForLock(path);
       throw cannotOpen(path, `its lock "${path}.lock" cannot be taken: ${error.call} failed with ${error.code}`);

@@ -26,8 +26,8 @@ const HANDLERS: Readonly<Record<Exclude<Path, "/">, Readonly<Record<string, Hand
   "/healthz": { GET: healthy },
   "/readyz": { GET: ready },
   "/metrics": {
-    GET: ({ observer, problems, reloader }) => {
-      const metrics = renderMetrics(observer.snapshot(), reloader, problems.list(), { version: VERSION });
+    GET: ({ observer, problems, reloader, giver }) => {
+      const metrics = renderMetrics(observer.snapshot(), reloader, problems.list(), { version: VERSION }, giver?.past);
       return { status: 200, headers: { "content-type": metrics.contentType }, body: metrics.text };
     },
   },

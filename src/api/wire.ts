@@ -34,7 +34,7 @@ export interface HttpOptions {
   readonly history: Pick<History, "generation" | "latest" | "past" | "rules" | "watch">;
   readonly configFile: string;
   /** Undefined where nothing can be handed over. */
-  readonly giver?: Pick<Giver, "counts" | "handOver" | "last"> | undefined;
+  readonly giver?: Pick<Giver, "counts" | "handOver" | "last" | "past"> | undefined;
 }
 
 /** What questions are answered from. */

@@ -44,7 +44,7 @@ import { BanRequests } from "../guard/ban_requests.ts";
 import { Bans } from "../guard/bans.ts";
 import { SourceGuard } from "../guard/source_guard.ts";
 import { WorkerPool } from "../engine/workers.ts";
-import type { HandedAppliance } from "./handover/estate.ts";
+import type { HandedAppliance, Handovers } from "./handover/estate.ts";
 
 export interface ApplianceOptions {
   readonly config: Config;
@@ -336,6 +336,11 @@ export class Appliance {
       totals: this.counts.standing,
       generation: this.steering.generation,
     };
+  }
+
+  /** Takes what a process before this one has counted, which has ended counting. */
+  carry(redirectErrors: Handovers["redirectErrors"]): void {
+    redirectErrors.forEach((errors, index) => this.interfaces[index]!.carryErrors(errors));
   }
 
   /** True while another process is to take over, or has: what is in force is not looked after here. */

@@ -23,6 +23,7 @@ import type { Asker } from "../appliance/reload_types.ts";
 import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
 import { mayRunOn } from "../ffi/libc.ts";
+import { currentCpus, withCpus } from "../ffi/process.ts";
 import { openStandardError } from "../ffi/standard_error.ts";
 import { configureLog, logger, neverWaitForReader } from "../log.ts";
 import type { Problem } from "../observe/problems/kinds.ts";
@@ -63,6 +64,7 @@ async function steer(
   const log = logger("run");
   const startedMs = performance.now();
   const cpuCount = navigator.hardwareConcurrency;
+  const cpus = currentCpus();
   const memo = PRIVATE_DIRECTORY === undefined ? undefined : new ConfigMemo(PRIVATE_DIRECTORY);
   const lastGood = new LastGood(stateDirectory(), file);
   const banFile = new BanFile(new KeptFile(stateDirectory(), "bans", file, MAX_BAN_FILE));
@@ -99,6 +101,7 @@ async function steer(
       { Reloader },
       { History },
       { Observer },
+      { carriedCounters },
       { Problems },
       { apiThread, ControlServer },
       { FileWatch },
@@ -111,6 +114,7 @@ async function steer(
         import("../appliance/reload.ts"),
         import("../observe/history.ts"),
         import("../observe/observer.ts"),
+        import("../observe/metrics.ts"),
         import("../observe/problems/problems.ts"),
         import("../api/server.ts"),
         import("../host/watch.ts"),
@@ -136,9 +140,11 @@ async function steer(
     using problems = new Problems(told, (list) => manager.trouble(troubleIn(list)));
     await taker?.take(appliance);
     const before = await taker?.mayServe();
+    if (before !== undefined) appliance.carry(before.redirectErrors);
+    const observer = new Observer(appliance);
     giver = new Giver({
       appliance,
-      start: (variables) => startAnother(entry, { ...manager.variables, ...variables }),
+      start: (variables) => startAnother(entry, cpus, { ...manager.variables, ...variables }),
       config: () => reloader!.config,
       lock: () => claim.fd,
       leave: async () => {
@@ -149,6 +155,8 @@ async function steer(
         server = await serve();
       },
       isMain: (pid) => manager.isMain(pid),
+      carried: () =>
+        carriedCounters(observer.snapshot(), reloader!, problems.list(), { version: VERSION }, giver!.past),
     }, before);
     const serve = (): Promise<ControlServer> =>
       ControlServer.open({
@@ -156,7 +164,6 @@ async function steer(
         options: { appliance, reloader: reloader!, observer, problems, history, configFile: file, giver },
         start: () => apiThread(entry),
       });
-    const observer = new Observer(appliance);
     server = await serve();
     using _watch = new FileWatch(file, () => reload("watch"));
     using _events = new KernelEvents(appliance.interfaces, appliance.workers);
@@ -184,13 +191,18 @@ async function steer(
 }
 
 /** Starts the program that is on disk by now, as this one was started. */
-function startAnother(entry: URL, env: Record<string, string>): Deno.ChildProcess {
+function startAnother(
+  entry: URL,
+  cpus: ReturnType<typeof currentCpus>,
+  env: Record<string, string>,
+): Deno.ChildProcess {
   const [command, ...words] = selfCommand(entry);
-  return new Deno.Command(command!, {
+  const next = new Deno.Command(command!, {
     args: [...words, ...Deno.args],
     env,
     ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
-  }).spawn();
+  });
+  return withCpus(cpus, () => next.spawn());
 }
 
 /** The one file's launcher has become the user before this program starts, and takes the option out. */

@@ -74,11 +74,30 @@ export class SteeredInterface {
   /** Time since the first for which it was not attached, milliseconds; rather too long than too short. */
   unattachedMs = 0;
   /** Packets that were lost because the kernel could not redirect them, by errno, as far as it is watched. */
-  redirectErrors: () => ReadonlyMap<string, number> = () => new Map();
+  get redirectErrors(): () => ReadonlyMap<string, number> {
+    const before = this.#errorsBefore;
+    return before.length === 0 ? this.#redirectErrors : () => {
+      const sums = new Map(this.#redirectErrors());
+      for (const [errno, packets] of before) sums.set(errno, (sums.get(errno) ?? 0) + packets);
+      return sums;
+    };
+  }
+
+  set redirectErrors(read: () => ReadonlyMap<string, number>) {
+    this.#redirectErrors = read;
+  }
+
+  /** Adds what the process before this one has counted. */
+  carryErrors(before: readonly (readonly [errno: string, packets: number])[]): void {
+    this.#errorsBefore = before;
+  }
+
   /** Packets that were counted as sent, and were still in a tx ring when the device went away. */
   unsent = 0;
   /** Queues that the device has got and that have no sockets, though the configuration says all. */
   newQueues: readonly number[] = [];
+  #redirectErrors: () => ReadonlyMap<string, number> = () => new Map();
+  #errorsBefore: readonly (readonly [errno: string, packets: number])[] = [];
   #condition: Condition = { state: "attaching", since: new Date().toISOString(), why: "xdpsteer is starting" };
   #device: Device | undefined;
   #link: XdpLink | undefined;

@@ -133,12 +133,13 @@ export class KernelEvents implements Disposable {
     clearTimeout(this.#traceTimer);
     this.#consume(true);
     for (const { ring } of this.#sources) ring[Symbol.dispose]();
-    if (this.#trace === undefined) return;
-    for (const steered of this.interfaces) {
-      const last = steered.redirectErrors();
+    const trace = this.#trace;
+    if (trace === undefined) return;
+    for (const [place, steered] of this.interfaces.entries()) {
+      const last = trace.redirectErrors(place);
       steered.redirectErrors = () => last;
     }
-    this.#trace[Symbol.dispose]();
+    trace[Symbol.dispose]();
     this.#trace = undefined;
   }
 }

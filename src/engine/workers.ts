@@ -118,6 +118,8 @@ export class WorkerPool implements ReadingWorkers {
   readonly #backendCounts: Float64Array[] = [];
   readonly #startedMs = performance.now();
   #running: Promise<void> = Promise.resolve();
+  /** By worker: what was spun in the process before. */
+  readonly #spunBeforeMs: number[] = [];
   /** By worker, as last told: this may never go down. */
   readonly #idleMs: number[] = [];
   #progress: WorkerProgress | undefined;
@@ -181,6 +183,7 @@ export class WorkerPool implements ReadingWorkers {
       });
       this.#countersMemory.push(memory);
       const counters = new WorkerCounters(memory.view(), ruleSlots);
+      this.#spunBeforeMs.push(counters.loop("spun_ms"));
       const peer = this.#handed?.eventFds[worker];
       if (peer !== undefined) this.control.setPeer(worker, peer);
       const liveOfBackend = live[worker]!;
@@ -281,7 +284,8 @@ export class WorkerPool implements ReadingWorkers {
     const cpuMs = threadCpuMs(this.control.thread(worker));
     const before = this.#idleMs[worker] ?? 0;
     if (cpuMs === undefined) return before;
-    return this.#idleMs[worker] = Math.max(before, livedMs - cpuMs + this.counters[worker]!.loop("spun_ms"));
+    const spunMs = this.counters[worker]!.loop("spun_ms") - this.#spunBeforeMs[worker]!;
+    return this.#idleMs[worker] = Math.max(before, livedMs - cpuMs + spunMs);
   }
 
   /** True while all loops turn. */

@@ -81,6 +81,8 @@ const SYMBOLS = {
   eventfd_read: { parameters: ["i32", "pointer"], result: "i32" },
   // pid_t gettid(void)
   gettid: { parameters: [], result: "i32" },
+  // int setpriority(int which, id_t who, int niceness)
+  setpriority: { parameters: ["i32", "u32", "i32"], result: "i32" },
   // int nice(int increment)
   nice: { parameters: ["i32"], result: "i32" },
   // int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
@@ -125,7 +127,7 @@ export function prepareCalls(...names: readonly (keyof typeof SYMBOLS)[]): void 
 }
 
 /** Throws for a negative result. errno is read before anything else can change it. */
-function checked(result: number, call: string, what: string): number {
+export function checked(result: number, call: string, what: string): number {
   if (result < 0) throw syscallError(call, opened!.errno[0]!, what);
   return result;
 }
@@ -329,44 +331,12 @@ export function openSocketPair(): readonly [number, number] {
   return [fds[0]!, fds[1]!];
 }
 
-/** Who is at the other end of a Unix socket, or has made a pair of them; undefined where it is none. */
-export function peerOf(fd: number): { readonly pid: number; readonly uid: number } | undefined {
-  const credentials = new Int32Array(3);
-  const length = new Uint32Array([credentials.byteLength]);
-  const { symbols } = libc();
-  if (symbols.getsockopt(fd, UAPI.SOL_SOCKET, UAPI.SO_PEERCRED, credentials, length) < 0) return undefined;
-  return { pid: credentials[0]!, uid: credentials[1]! };
-}
-
-/** Takes what standard input is, which is /dev/null from now on. @returns its new number, which is the caller's. */
-export function takeStandardInput(): number {
-  const { symbols } = libc();
-  const fd = checked(symbols.fcntl(0, UAPI.F_DUPFD_CLOEXEC, 3), "fcntl", "take standard input");
-  const nothing = openFile("/dev/null", UAPI.O_RDWR);
-  symbols.dup2(nothing, 0);
-  symbols.close(nothing);
-  return fd;
-}
-
-/** Runs `start` while standard input is another file: a program that is started then gets that as its own. */
-export function withStandardInput<T>(fd: number, start: () => T): T {
-  const { symbols } = libc();
-  const mine = checked(symbols.fcntl(0, UAPI.F_DUPFD_CLOEXEC, 3), "fcntl", "keep standard input");
-  try {
-    checked(symbols.dup2(fd, 0), "dup2", "replace standard input");
-    return start();
-  } finally {
-    symbols.dup2(mine, 0);
-    symbols.close(mine);
-  }
-}
-
 /** The kernel's number of the calling thread. */
 export function threadId(): number {
   return libc().symbols.gettid();
 }
 
-const CPU_SET_BYTES = 128; // cpu_set_t: 1,024 bits
+export const CPU_SET_BYTES = 128; // cpu_set_t: 1,024 bits
 
 /**
  * Keeps a thread of this process off some CPUs, unless there would be none left. Does nothing for a thread that has

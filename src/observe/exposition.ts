@@ -18,12 +18,28 @@ export function labels(values: Readonly<Record<string, string | number>>): Label
   return text;
 }
 
+/** Counters by `name{labels}`, which a process before this one has counted up to. */
+export type Carried = ReadonlyMap<string, number>;
+
 /** One scrape in the making. */
 export class Exposition {
   readonly #samples = new Map<MetricName, string[]>();
+  /** Of {@linkcode carried}, those that are not added to a sample yet. */
+  readonly #left: Map<string, number>;
+
+  /** @param carried Added to the samples of these names and labels. */
+  constructor(private readonly carried: Carried = new Map()) {
+    this.#left = new Map(carried);
+  }
 
   /** Adds a sample. Its labels must be those of the table, in that order. */
-  add(name: MetricName, value: number, labels: Labels = ""): void {
+  add(name: MetricName, own: number, labels: Labels = ""): void {
+    let value = own;
+    if (this.carried.size > 0) {
+      const key = `${name}{${labels}}`;
+      value += this.carried.get(key) ?? 0;
+      this.#left.delete(key);
+    }
     let samples = this.#samples.get(name);
     if (samples === undefined) this.#samples.set(name, samples = []);
     if (labels === "") samples.push(name, " ", `${value}`, "\n");
@@ -58,11 +74,35 @@ export class Exposition {
    * head.
    */
   text(): string {
+    this.#addLeft();
     const families = Object.entries<MetricFamily>(METRICS).map(([name, { type, help }]) =>
       `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${this.#samples.get(name as MetricName)?.join("") ?? ""}`
     );
     return families.join("");
   }
+
+  /** The samples of some families, for a process that comes after this one. */
+  samplesOf(names: readonly MetricName[]): [key: string, value: number][] {
+    this.#addLeft();
+    return names.flatMap((name) => {
+      const lines = (this.#samples.get(name) ?? []).join("").split("\n").slice(0, -1);
+      return lines.map((line): [string, number] => {
+        const space = line.lastIndexOf(" ");
+        const key = line.slice(0, space);
+        return [key.endsWith("}") ? key : `${key}{}`, Number(line.slice(space + 1))];
+      });
+    });
+  }
+
+  /** What nobody counts in this process yet does not disappear. */
+  #addLeft(): void {
+    for (const key of [...this.#left.keys()]) this.add(splitKey(key)[0], 0, splitKey(key)[1]);
+  }
+}
+
+function splitKey(key: string): readonly [name: MetricName, labels: Labels] {
+  const brace = key.indexOf("{");
+  return [key.slice(0, brace) as MetricName, key.slice(brace + 1, -1)];
 }
 
 function escapeLabel(value: string): string {

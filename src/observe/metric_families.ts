@@ -263,6 +263,10 @@ export const METRICS = {
   xdpsteer_problems: gauge("Problems of a kind that there are now: xdpsteer status names them", "kind"),
 
   xdpsteer_log_lines_lost_total: counter("Lines of the log that were lost because nobody read standard error"),
+  xdpsteer_handovers_total: counter(
+    "Handovers to another process: done, refused (it was not ready), or rolled back; in all processes since the first",
+    "result",
+  ),
   xdpsteer_config_generation: gauge("Generation of the active configuration"),
   xdpsteer_config_rules: gauge("Number of active rules"),
   xdpsteer_config_reloads_total: counter("Configurations offered, by result", "result"),

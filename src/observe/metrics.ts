@@ -5,26 +5,59 @@
  */
 import type { Snapshot } from "./observer.ts";
 import { type Problem, PROBLEM_KINDS } from "./problems/kinds.ts";
-import { CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
+import { type Carried, CONTENT_TYPE, Exposition, type Labels, labels } from "./exposition.ts";
 import { interfaceIsUp, processStats } from "../host/process_stats.ts";
+import type { Handovers } from "../appliance/handover/estate.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import { ANSWER_BUCKETS } from "../steering/backend_counts.ts";
 import { outputState } from "../stderr.ts";
 import { SOCKET_COUNTERS, tells } from "../xsk/socket_counters.ts";
 import { TRANSLATION_PORTS } from "../steering/slots.ts";
+import type { MetricName } from "./metric_families.ts";
 import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerRuleStatus, WorkerStatus } from "./snapshot.ts";
 
 /** Label value of packets whose fate was decided in the XDP program. */
 const IN_KERNEL = "xdp";
 
+/** Counters that a process keeps for itself: it begins where the one before it was. All others go on by themselves. */
+const OF_PROCESS = [
+  "xdpsteer_capture_packets_total",
+  "xdpsteer_config_reloads_total",
+  "xdpsteer_log_lines_lost_total",
+  "xdpsteer_repairs_total",
+  "xdpsteer_worker_cpu_wait_seconds_total",
+  "xdpsteer_worker_idle_seconds_total",
+  "xdpsteer_worker_still_seconds_total",
+] as const satisfies readonly MetricName[];
+
+/** What has been handed over, and what was counted before this process. */
+export interface Past {
+  readonly handovers: Handovers["counts"];
+  readonly carried: Carried;
+}
+
+export const NO_PAST: Past = { handovers: { done: 0, refused: 0, rolled_back: 0 }, carried: new Map() };
+
 /** One scrape. What is gone from the snapshot is gone from the scrape. */
 export function renderMetrics(
+  ...words: Parameters<typeof fill>
+): { readonly contentType: string; readonly text: string } {
+  return { contentType: CONTENT_TYPE, text: fill(...words).text() };
+}
+
+/** The counters that a process goes on with which takes over from this one. */
+export function carriedCounters(...words: Parameters<typeof fill>): [key: string, value: number][] {
+  return fill(...words).samplesOf(OF_PROCESS);
+}
+
+function fill(
   snapshot: Snapshot,
   reloads: Pick<Reloader, "counts" | "last">,
   problems: readonly Problem[],
   build: { readonly version: string },
-): { readonly contentType: string; readonly text: string } {
-  const out = new Exposition();
+  { handovers, carried }: Past = NO_PAST,
+): Exposition {
+  const out = new Exposition(carried);
   for (const status of snapshot.interfaces) addInterface(out, status);
   const labelsOf = placeLabels(snapshot.interfaces);
   for (const status of snapshot.rules) addRule(out, status, labelsOf);
@@ -66,8 +99,11 @@ export function renderMetrics(
   const startTimeSeconds = addProcess(out);
   addConfig(out, snapshot, reloads, startTimeSeconds);
   out.add("xdpsteer_log_lines_lost_total", outputState().linesLost);
+  for (const [result, count] of Object.entries(handovers)) {
+    out.add("xdpsteer_handovers_total", count, labels({ result }));
+  }
   out.add("xdpsteer_build_info", 1, labels(build));
-  return { contentType: CONTENT_TYPE, text: out.text() };
+  return out;
 }
 
 function addInterface(out: Exposition, status: InterfaceStatus): void {

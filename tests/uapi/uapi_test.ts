@@ -28,6 +28,8 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   XDP_UMEM_REG: { type: "struct xdp_umem_reg", table: uapi.XDP_UMEM_REG, beginning: true },
   OPEN_HOW: { type: "struct open_how", table: uapi.OPEN_HOW, beginning: true },
   SOCKADDR_XDP: { type: "struct sockaddr_xdp", table: uapi.SOCKADDR_XDP },
+  MSGHDR: { type: "struct msghdr", table: uapi.MSGHDR },
+  CMSGHDR: { type: "struct cmsghdr", table: uapi.CMSGHDR },
   SOCKADDR_UN: { type: "struct sockaddr_un", table: uapi.SOCKADDR_UN },
   XDP_RING_OFFSET: { type: "struct xdp_ring_offset", table: uapi.XDP_RING_OFFSET },
   XDP_MMAP_OFFSETS: { type: "struct xdp_mmap_offsets", table: uapi.XDP_MMAP_OFFSETS },

@@ -85,6 +85,10 @@ export interface Handover {
 export interface Handovers {
   readonly counts: Readonly<Record<Handover["result"], number>>;
   readonly last: Handover | null;
+  /** Counters of the metrics that a process keeps for itself, by name and labels. */
+  readonly carried: readonly (readonly [key: string, value: number])[];
+  /** By interface: packets that the kernel could not redirect, by errno. */
+  readonly redirectErrors: readonly (readonly (readonly [errno: string, packets: number])[])[];
 }
 
 /** What the two say to each other, in this order. */

@@ -6,7 +6,8 @@
  */
 import { messageOf, SteerError } from "../../errors.ts";
 import { Channel } from "../../ffi/channel.ts";
-import { closeFd, openSocketPair, withStandardInput } from "../../ffi/libc.ts";
+import { closeFd, openSocketPair } from "../../ffi/libc.ts";
+import { withStandardInput } from "../../ffi/process.ts";
 import { logger } from "../../log.ts";
 import { roundMs } from "../../text.ts";
 import { VERSION } from "../../version.ts";
@@ -38,6 +39,8 @@ export interface GiverOptions {
   readonly comeBack: () => Promise<void>;
   /** Is told who the main process is. */
   readonly isMain: (pid: number) => void;
+  /** Counters that this process keeps for itself. */
+  readonly carried: () => Handovers["carried"];
 }
 
 /** The new process has to be there in this time: it may have to unpack itself on a slow disk. */
@@ -54,10 +57,12 @@ export class Giver {
   #isBusy = false;
   #last: Handover | null;
   readonly #counts: Record<Handover["result"], number>;
+  readonly #carried: ReadonlyMap<string, number>;
 
   /** @param before What there has been before this process. */
   constructor(private readonly options: GiverOptions, before?: Handovers) {
     this.#last = before?.last ?? null;
+    this.#carried = new Map(before?.carried);
     this.#counts = { ...before?.counts ?? { done: 0, refused: 0, rolled_back: 0 } };
     const { promise, resolve } = Promise.withResolvers<number>();
     this.over = promise;
@@ -70,6 +75,11 @@ export class Giver {
 
   get counts(): Readonly<Record<Handover["result"], number>> {
     return this.#counts;
+  }
+
+  /** For the metrics. */
+  get past(): { readonly handovers: Handovers["counts"]; readonly carried: ReadonlyMap<string, number> } {
+    return { handovers: this.#counts, carried: this.#carried };
   }
 
   /**
@@ -90,6 +100,7 @@ export class Giver {
 
   async #run(withinMs: number, healthy: (handover: Handover) => void): Promise<void> {
     const { appliance, start, leave, isMain } = this.options;
+    requirePossible(appliance);
     const descriptors = new Descriptors();
     const estate = await this.#estate(descriptors);
     const [mine, theirs] = openSocketPair();
@@ -128,7 +139,11 @@ export class Giver {
       await leave();
       isMain(child.pid);
       const counts = { ...this.#counts, done: this.#counts.done + 1 };
-      send(channel, { type: "serve", handovers: { counts, last: handover } });
+      const redirectErrors = appliance.interfaces.map((steered) => [...steered.redirectErrors()]);
+      send(channel, {
+        type: "serve",
+        handovers: { counts, last: handover, carried: this.options.carried(), redirectErrors },
+      });
       await expect(channel, "serving", START_MS);
       this.#end(child.pid);
     } catch (error) {
@@ -201,6 +216,20 @@ export class Giver {
       ...(hint === undefined ? {} : { hint }),
     });
   }
+}
+
+/** @throws {SteerError} for what no new process could take over. */
+function requirePossible({ steering }: Appliance): void {
+  if (Deno.pid === 1) {
+    throw new SteerError("This process is the first of its container, which would end with it", {
+      hint: "start another container with the new version, and end this one",
+    });
+  }
+  const forwards = steering.rules.find(({ action }) => action.kind === "forward");
+  if (forwards === undefined) return;
+  throw new SteerError(`Rule "${forwards.name}" forwards: its sessions cannot be handed over yet`, {
+    hint: "restart instead: systemctl restart xdpsteer",
+  });
 }
 
 function send(channel: Channel, message: FromGiver, fds: readonly number[] = []): void {
