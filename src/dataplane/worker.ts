@@ -7,7 +7,6 @@ import { messageOf } from "../errors.ts";
 import { monotonicMicroseconds, pinThread, prepareCalls, signalEventFd, threadId } from "../ffi/libc.ts";
 import { type MemoryAddress, viewMemory } from "../ffi/memory.ts";
 import { Clock } from "../ffi/clock.ts";
-import { viewMemory } from "../ffi/memory.ts";
 import { PollSet } from "../ffi/poll_set.ts";
 import { viewForwardTables } from "../steering/forward_table.ts";
 import { viewWorkerTables } from "../steering/worker_table.ts";
