@@ -240,7 +240,7 @@ static void keep_capabilities(unsigned long long keep)
 
 const char *confine_process(const struct verb *verb, const char *user)
 {
-	/* Niceness 0: a process that takes over from this one gives itself back what this one's control thread has yielded. */
+	/* Niceness 0: one that takes over from this process takes back what its control thread has yielded. */
 	const struct rlimit none = { 0, 0 }, endless = { RLIM_INFINITY, RLIM_INFINITY }, ordinary = { 20, 20 };
 	unsigned long long keep = verb->capabilities;
 	struct rlimit locked;
