@@ -388,6 +388,9 @@ export class Forwarding implements AsyncDisposable {
       this.#flows.look(this.#timers.now());
       this.#lookAtPassive();
       this.#supervise();
+      if (this.#kept.isDue(this.#inForce, this.#timers.now())) {
+        void this.#options.queue.run(() => Promise.resolve(this.#kept.settle(this.#inForce)));
+      }
       if (this.#writer.slowStart.due) this.#changed();
       this.#refusals.look(this.#options.workers.refused, this.#timers.now());
     });

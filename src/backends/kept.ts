@@ -6,20 +6,23 @@
  */
 import { BACKEND, BACKEND_KEEPS, backendAt, type ForwardTable, KEPT } from "../steering/forward_table.ts";
 import type { KeptMemory } from "../steering/kept_clients.ts";
-import type { Forwards } from "./forward_writer.ts";
+import type { ForwardRule, Forwards } from "./forward_writer.ts";
+
+/** Between two looks at whether a session is left. */
+const LOOK_MS = 10_000;
 
 export class KeptBackends {
   /** Names of backends that keep their clients' addresses, or did while they had the row that they have. */
   #names: ReadonlySet<string> = new Set();
   #memory: KeptMemory | undefined;
+  #lookedMs = 0;
 
   /** @param open Called when the first rule wants it. */
   constructor(private readonly open: () => Promise<KeptMemory>) {}
 
   /** Adds to a forward table what it needs, before it is in force. @throws {SteerError} where there is no memory. */
   async write(table: ForwardTable, { rules, retired, backends, answers }: Forwards): Promise<void> {
-    const keeping = [...rules, ...retired].filter(({ spec: { source } }) => source === "client");
-    const names = keeping.flatMap(({ spec: { to } }) => to.map(({ name }) => name));
+    const names = [...rules, ...retired].filter(keepsClients).flatMap(({ spec: { to } }) => to.map(({ name }) => name));
     this.#names = new Set([...this.#names, ...names].filter((name) => backends.has(name)));
     if (this.#names.size > 0) this.#memory ??= await this.open();
     if (this.#memory === undefined) return;
@@ -40,4 +43,24 @@ export class KeptBackends {
     kept[KEPT.rule] = answers;
     if (ports.size > 0) this.#memory.steer(ports, answers);
   }
+
+  /** Whether it is time to {@linkcode settle}. @param nowMs Of any clock that only goes forward. */
+  isDue({ rules, retired }: Forwards, nowMs: number): boolean {
+    if (this.#names.size === 0 || [...rules, ...retired].some(keepsClients) || nowMs - this.#lookedMs < LOOK_MS) {
+      return false;
+    }
+    this.#lookedMs = nowMs;
+    return true;
+  }
+
+  /** Has no answers looked for any more once no session is left. In a turn of the queue. */
+  settle({ rules, retired }: Forwards): void {
+    if ([...rules, ...retired].some(keepsClients) || this.#memory?.isEmpty === false) return;
+    this.#memory?.rest();
+    this.#names = new Set();
+  }
+}
+
+function keepsClients({ spec: { source } }: ForwardRule): boolean {
+  return source === "client";
 }

@@ -56,6 +56,19 @@ export class KeptTable implements KeptMemory, Disposable {
     this.#switch(1);
   }
 
+  get isEmpty(): boolean {
+    const words = new Int32Array(this.#sets.view());
+    for (let set = 0; set < words.length; set += KEPT_SET.size / 4) {
+      for (let place = set; place < set + LIMIT.KEPT_PLACES; place++) if (words[place] !== 0) return false;
+    }
+    return true;
+  }
+
+  rest(): void {
+    this.#switch(0);
+    new Uint32Array(this.#kept.view(), KEPT.ports, LIMIT.PORTS / 32).fill(0);
+  }
+
   #switch(on: number): void {
     Atomics.store(new Uint32Array(this.#control.view()), CONTROL.keepsClients / 4, on);
   }

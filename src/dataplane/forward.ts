@@ -35,8 +35,10 @@ import {
   forwardAt,
   type ForwardTable,
   KEPT,
+  SOURCE_CLIENT,
   sourceGenerationAt,
   usableAt,
+  WRAP_SHIFT,
 } from "../steering/forward_table.ts";
 import { KEPT_SET_BYTES, KeptClients, NOT_KEPT } from "../steering/kept_clients.ts";
 import { NO_BACKEND } from "../steering/maglev.ts";
@@ -58,6 +60,7 @@ const { each: SPREAD, answers: COUNTS_ANSWERS } = CHOICE;
 const { awaited: AWAITED } = SESSION;
 const allFull = ALL_FULL;
 const noRule = NO_RULE;
+const keepsSource = SOURCE_CLIENT;
 const LITTLE = true;
 
 /** Sends a packet out of another interface than it came by. */
@@ -228,7 +231,9 @@ export class Forwarder {
       const isUsable = table.usable[usableAt(forward - 1) + row] !== 0;
       // The rule's mode and the translation addresses may have changed since the session began.
       if (
-        !isUsable || (words[session + SESSION.translationPort] !== 0) !== isNat ||
+        !isUsable ||
+        // One that had a translation port may keep it: answers to that are still on their way.
+        ((words[session + SESSION.translationPort] !== 0) !== isNat && (isNat || mode >> WRAP_SHIFT !== keepsSource)) ||
         words[session + SESSION.addressGeneration] !==
           table.sources[sourceGenerationAt(packet.isIpv6, words[session + SESSION.address]!)]
       ) {

@@ -18,7 +18,14 @@ import { destinationOf, IPV4, IPV6, portInPacket, sourceOf as sourceAddressOf, U
 import { arrivalOf, cameBy, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
 import { mtuToClient, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
-import { BACKEND, BACKEND_IPV6, BACKEND_REACHABLE, backendAt, FIRST_TUNNEL } from "../steering/forward_table.ts";
+import {
+  BACKEND,
+  BACKEND_IPV6,
+  BACKEND_REACHABLE,
+  backendAt,
+  FIRST_TUNNEL,
+  SOURCE_CLIENT,
+} from "../steering/forward_table.ts";
 import { SESSION } from "../steering/session_row.ts";
 import type { Forwarder } from "./forward.ts";
 import { clientHeaderBytes, wrapOf } from "./forward_wrapped.ts";
@@ -136,8 +143,8 @@ export class ErrorForwarder {
     const to = interfaceOf(way);
     const linkBytes = backends[backend + BACKEND.linkBytes]!;
     const port = words[session + SESSION.translationPort]!;
-    const isKept = words[session + SESSION.kept] !== 0;
     const wrap = wrapOf(table, words, session);
+    const isKept = words[session + SESSION.kept] !== 0 && (port === 0 || wrap === SOURCE_CLIENT);
     const isTunnel = port === 0 && !isKept && wrap >= FIRST_TUNNEL;
     const isOuterIpv6 = (backends[backend + BACKEND.flags]! & BACKEND_IPV6) !== 0;
     const added = isTunnel ? tunnelBytes(wrap - FIRST_TUNNEL, isOuterIpv6) : 0;
@@ -147,7 +154,7 @@ export class ErrorForwarder {
     if (port === 0 && (!isAnswerable(view, outer) || (!staysOnLink && isLinkLocal(view, outer)))) {
       return unanswerable;
     }
-    if (port !== 0 && statedMtu(view, outer) < LEAST_SHARED_MTU) return error_mtu_low;
+    if (port !== 0 && !isKept && statedMtu(view, outer) < LEAST_SHARED_MTU) return error_mtu_low;
     if (to === from && !maySendBack) return tx_ring_full;
     if (!this.#toBackends.take(now, forwarder.clientOf(session, outer.isIpv6))) return error_limited;
     if (isKept) {

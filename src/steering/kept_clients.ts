@@ -4,7 +4,7 @@
  * the worker that has a session (bpf/kept.h).
  *
  * The table has sets of places, chosen by a keyed hash. A place has a tag, which is more of that hash and the worker,
- * and the session's row with that worker. Nothing in it moves, so who reads it needs no lock; who takes a place
+ * and the session's row with that worker, plus one. Nothing in it moves, so who reads it needs no lock; who takes a place
  * compares and swaps.
  *
  * @module
@@ -59,6 +59,10 @@ export interface KeptMemory {
    * @param rule The slot that they count with.
    */
   steer(ports: ReadonlySet<number>, rule: number): void;
+  /** Whether no session is kept. Takes a millisecond for each worker. */
+  readonly isEmpty: boolean;
+  /** Has no answers looked for. */
+  rest(): void;
 }
 
 export interface KeptOptions {
@@ -112,7 +116,8 @@ export class KeptClients {
     const tag = this.#tag | this.#worker;
     for (let place = this.#set; place < this.#set + PLACES; place++) {
       const found = Atomics.load(table, place);
-      if ((found & ~WORKER) === this.#tag && Atomics.compareExchange(table, place, found, tag) === found) {
+      const isElsewhere = (found & ~WORKER) === this.#tag && found !== tag;
+      if (isElsewhere && Atomics.compareExchange(table, place, found, tag) === found) {
         return this.#enter(at, place);
       }
     }
@@ -165,11 +170,12 @@ export class KeptClients {
     const tag = this.#tag | this.#worker;
     for (let place = first; place < first + PLACES; place++) {
       if (Atomics.load(table, place) !== tag) continue;
-      const at = table[place + PLACES]! << SHIFT;
+      const at = table[place + PLACES]! - 1 << SHIFT;
       if ((this.#words[at + FLAGS]! & LIVE) !== 0 && this.#isBetween(at, row)) return at;
     }
     for (let place = first; place < first + PLACES; place++) {
-      if (this.#isBetween(table[place + PLACES]! << SHIFT, row)) return BEFORE;
+      const before = table[place + PLACES]!;
+      if (before !== 0 && this.#isBetween(before - 1 << SHIFT, row)) return BEFORE;
     }
     return NONE;
   }
@@ -184,11 +190,11 @@ export class KeptClients {
   }
 
   #isOf(at: number, place: number, found: number): boolean {
-    return found !== 0 && (found & WORKER) === this.#worker && this.#table[place + PLACES] === at >> SHIFT;
+    return found !== 0 && (found & WORKER) === this.#worker && this.#table[place + PLACES] === (at >> SHIFT) + 1;
   }
 
   #enter(at: number, place: number): boolean {
-    this.#table[place + PLACES] = at >> SHIFT;
+    this.#table[place + PLACES] = (at >> SHIFT) + 1;
     this.#words[at + KEPT] = place + 1;
     return true;
   }

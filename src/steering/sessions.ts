@@ -248,6 +248,8 @@ export class SessionTable {
       this.refuse(REFUSED.ports);
       return false;
     }
+    // To one backend answers of both kinds may be on their way.
+    if (words[at + KEPT] !== 0 && words[at + BACKEND_ROW] !== backendRow) this.kept!.leave(at);
     this.#leave(at);
     words[at + FLAGS] = words[at + FLAGS]! & ~(FLAG_ANSWERED | FLAG_TOLD);
     this.#join(at, backendRow, pool);
@@ -297,6 +299,7 @@ export class SessionTable {
     const { words } = this;
     const row = at >> SHIFT;
     this.#chains.remove(at);
+    if (words[at + KEPT] !== 0) this.kept!.leave(at);
     this.#leave(at);
     this.#ranks.remove(row, rankOf(this.words[at + FLAGS]!));
     words[at + FLAGS] = 0;
@@ -361,7 +364,6 @@ export class SessionTable {
     const { words } = this;
     const row = words[at + BACKEND_ROW]!;
     this.liveOfBackend[row] = this.liveOfBackend[row]! - 1;
-    if (words[at + KEPT] !== 0) this.kept!.leave(at);
     const port = words[at + TRANSLATION_PORT]!;
     if (port !== 0) this.#pools.of(words, at).give(port - this.#firstPort, rankOf(this.words[at + FLAGS]!));
   }

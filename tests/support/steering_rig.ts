@@ -21,6 +21,7 @@ import {
   forwardAt,
   viewForwardTables,
 } from "../../src/steering/forward_table.ts";
+import type { KeptMemory } from "../../src/steering/kept_clients.ts";
 import { NO_RULE, RuleSlots } from "../../src/steering/slots.ts";
 import { createWorkerTables, viewWorkerTables } from "../../src/steering/worker_table.ts";
 import { FakeGuard, FakeHealth, FakeNextHops, FakePortTable, FakeWorkers } from "./fake_engine.ts";
@@ -74,12 +75,31 @@ export class FakeCaptures {
   }
 }
 
+/** The table of sessions whose clients keep their addresses. */
+export class FakeKept implements KeptMemory {
+  readonly place = { memory: { address: 0x1_2345_6789n, length: 128 }, setMask: 0, key: { low: 1, high: 2 } };
+  isEmpty = true;
+  /** Of answers that are looked for. */
+  ports: readonly number[] = [];
+  rule = 0;
+
+  steer(ports: ReadonlySet<number>, rule: number): void {
+    this.ports = [...new Set([...this.ports, ...ports])];
+    this.rule = rule;
+  }
+
+  rest(): void {
+    this.ports = [];
+  }
+}
+
 export class SteeringRig<Ports extends PortSteering = FakePortTable> implements AsyncDisposable {
   readonly workers = new FakeWorkers();
   readonly timers = new FakeTimers();
   readonly queue = new ChangeQueue();
   readonly captures = new FakeCaptures();
   readonly guard = new FakeGuard();
+  readonly kept = new FakeKept();
   readonly slots = new RuleSlots(RULE_SLOTS);
   readonly forwarding: Forwarding;
   readonly steering: Steering;
@@ -106,7 +126,7 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
       queue,
       timers,
       onChange: () => this.steering.followHealth(),
-      openKept: () => Promise.reject(new Error("there is no memory for kept clients")),
+      openKept: () => Promise.resolve(this.kept),
       sources: () =>
         this.sourcesFail ? Promise.reject(new Error("netlink does not open")) : Promise.resolve({
           health: (onChange) => this.health = new FakeHealth(onChange),
