@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { FakePortTable } from "../../tests/support/fake_engine.ts";
 import { forwardRule, SteeringRig } from "../../tests/support/steering_rig.ts";
-import { ANSWERS } from "../steering/slots.ts";
+import { TRANSLATION_PORTS } from "../steering/slots.ts";
 import { BACKEND, BACKEND_KEEPS, backendAt, KEPT } from "../steering/forward_table.ts";
 
 type Rig = SteeringRig<FakePortTable>;
@@ -19,7 +19,7 @@ Deno.test("Forwarding has answers looked for while a rule keeps its clients' add
 
   await rig.change(forwardRule("web", 8080, [1]), forwardRule("game", 7777, [2], KEEPS));
   assert.deepEqual([keeps(rig, 1), keeps(rig, 2), kept.ports], [false, true, [9000]]);
-  assert.deepEqual([kept.rule, rig.forwardTable.kept[KEPT.rule]], Array(2).fill(rig.slots.slotOf(ANSWERS)));
+  assert.deepEqual([kept.rule, rig.forwardTable.kept[KEPT.rule]], Array(2).fill(rig.slots.slotOf(TRANSLATION_PORTS)));
   const { addressLow, addressHigh } = KEPT;
   assert.deepEqual([addressLow, addressHigh].map((word) => rig.forwardTable.kept[word]), [0x2345_6789, 1]);
 
