@@ -25,12 +25,14 @@ import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../steer
 import { buildFrame, type Endpoint, type FrameOptions } from "../traffic/frames.ts";
 import { buildIcmpError, ICMP_ERROR, type IcmpErrorKind, ipPacketOf } from "../traffic/icmp_frames.ts";
 import { Batch, DISPOSAL } from "./batch.ts";
-import { WorkerCounters } from "./counters.ts";
+import { answerRow, WorkerCounters } from "./counters.ts";
 import { Forwarder } from "./forward.ts";
 import { processBatch } from "./process.ts";
 
 const SLOTS = 16;
-const [RULE, ECHO, ANSWERS] = [3, 4, 5];
+const [RULE, ECHO, STRAY] = [3, 4, 5];
+/** What comes back to the rule. */
+const ANSWERS = answerRow(RULE, SLOTS);
 const SERVICE_PORTS = [8080, 8081];
 const ECHO_PORT = 7777;
 const FIRST_PORT = 20_000;
@@ -73,12 +75,12 @@ class Box {
     this.table.backends[flags] = this.table.backends[flags]! | BACKEND_KEEPS;
     this.table.kept[KEPT.addressLow] = 1;
     this.table.kept[KEPT.setMask] = keptSets(2 * CAPACITY) - 1;
-    this.table.kept[KEPT.rule] = ANSWERS;
+    this.table.kept[KEPT.rule] = STRAY;
     const [first, second] = viewWorkerTables(createWorkerTables(SLOTS));
     const web = { ...portRule("web", 0, "forward"), ports: SERVICE_PORTS.map((port) => ({ first: port, last: port })) };
     const answers = { ...portRule("answers", 0, "answer"), ports: [{ first: FIRST_PORT, last: FIRST_PORT + 49 }] };
     const rules = [web, portRule("echo", ECHO_PORT, "echo"), answers];
-    compileWorkerTable(second!, first!, rules, [RULE, ECHO, ANSWERS], new Set());
+    compileWorkerTable(second!, first!, rules, [RULE, ECHO, STRAY], new Set());
     this.workerTable = second!;
   }
 
@@ -141,7 +143,7 @@ class Worker {
     const { forwarder, box: { workerTable } } = this;
     processBatch(view, batch, workerTable, counters.values, counters.receivedAt(0), 1, forwarder, from);
     const counted = FATES.flatMap((fate, number) =>
-      [0, RULE, ECHO, ANSWERS].flatMap((slot) =>
+      [0, RULE, ECHO, STRAY, ANSWERS].flatMap((slot) =>
         Array<[Fate, number]>(counters.packets(slot, number)).fill([fate, slot])
       )
     );
@@ -199,7 +201,7 @@ for (const family of BOTH) {
     assert.deepEqual(worker.put({ ...answer, source: box.end("other", 9000) }, BACK).slot, ECHO, "from another host");
     assert.deepEqual(worker.answer(ECHO_PORT), ["returned", ANSWERS]);
     const forged = worker.put(answer, FRONT);
-    assert.deepEqual([forged.fate, forged.slot], ["wrong_interface", ANSWERS], "from the clients' side");
+    assert.deepEqual([forged.fate, forged.slot], ["wrong_interface", STRAY], "from the clients' side");
   });
 
   Deno.test(`a client's packet that says it is from a backend makes no session: ${family}`, () => {
@@ -281,10 +283,10 @@ Deno.test("an answer that comes when its session has just ended is one without a
   worker.begin(ECHO_PORT);
   const { forwarder } = worker;
   forwarder.now = ticksOf(1_000_000);
-  assert.deepEqual(worker.answer(ECHO_PORT), ["no_session", ANSWERS], "over, and still there");
+  assert.deepEqual(worker.answer(ECHO_PORT), ["no_session", STRAY], "over, and still there");
   forwarder.sessions.expire(forwarder.now, 64);
   assert.equal(forwarder.sessions.live, 0);
-  assert.deepEqual(worker.answer(ECHO_PORT), ["no_session", ANSWERS]);
+  assert.deepEqual(worker.answer(ECHO_PORT), ["no_session", STRAY]);
   assert.ok(new Int32Array(box.memory).every((word, at) => (at & 31) >= 16 || word === 0), "its place is free");
 });
 
