@@ -4,8 +4,8 @@
  * the worker that has a session (bpf/kept.h).
  *
  * The table has sets of places, chosen by a keyed hash. A place has a tag, which is more of that hash and the worker,
- * and the session's row with that worker, plus one. Nothing in it moves, so who reads it needs no lock; who takes a place
- * compares and swaps.
+ * and the session's row with that worker, plus one. Nothing in it moves, so who reads it needs no lock; who takes a
+ * place compares and swaps.
  *
  * @module
  */
