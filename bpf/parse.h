@@ -162,6 +162,29 @@ static __always_inline bool parse_plain(void *data, void *data_end, struct packe
 	return true;
 }
 
+/* IPv6 with nothing between it and UDP, and no VLAN tag, as most IPv6 packets are. */
+static __always_inline bool parse_plain_ipv6(void *data, void *data_end, struct packet *packet)
+{
+	struct ipv6hdr *ip = data + sizeof(struct ethhdr);
+	struct udphdr *udp = (void *)(ip + 1);
+	__u64 bytes = data_end - data, udp_bytes, ip_bytes;
+
+	if ((void *)(udp + 1) > data_end)
+		return false;
+	if (((struct ethhdr *)data)->h_proto != bpf_htons(ETH_P_IPV6) || ip->version != 6 ||
+	    ip->nexthdr != IPPROTO_UDP)
+		return false;
+	udp_bytes = host16(udp->len);
+	ip_bytes = host16(ip->payload_len);
+	if (udp_bytes < sizeof(*udp) || udp_bytes > ip_bytes || ip_bytes > bytes - sizeof(struct ethhdr) - sizeof(*ip))
+		return false;
+	packet->port = host16(udp->dest);
+	packet->udp = udp;
+	packet->addresses = ip->saddr.s6_addr32;
+	packet->address_words = 8;
+	return true;
+}
+
 /*
  * Finds the UDP header and checks every length on the way. STEER_REASON_STEERED means: packet is filled in. So it is
  * for a first fragment with a UDP header, of which the reason is FRAGMENT; of ICMP, the reason NOT_UDP, it has the ICMP

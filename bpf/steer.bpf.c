@@ -309,7 +309,9 @@ __noinline int steer_found(struct xdp_md *ctx, __u32 port, __u32 place)
 	}
 	if (entry_of(table, port)->action == STEER_ACTION_NONE)
 		return decided(STEER_REASON_UNLISTED_PORT);
-	answer = admit(ctx, place & 0x3fff, packet.address_words, table, port);
+	answer = 0;
+	if (entry_of(table, port)->addresses != STEER_ADDRESS_SET_ANY)
+		answer = admit(ctx, place & 0x3fff, packet.address_words, table, port);
 	if (!IS_ADMITTED(answer))
 		return decided(answer & 0xff);
 	if ((void *)(packet.udp + 1) > data_end || (void *)(packet.addresses + 2) > data_end)
@@ -353,8 +355,11 @@ int xdp_port_redirect(struct xdp_md *ctx)
 	__u32 table;
 	__u64 mask;
 
-	if (!LIKELY(parse_plain(data, data_end, &packet)))
+	if (!LIKELY(parse_plain(data, data_end, &packet))) {
+		if (LIKELY(parse_plain_ipv6(data, data_end, &packet)))
+			return steer_found(ctx, packet.port, place_of(data, &packet, false));
 		return steer_others(ctx);
+	}
 	if (UNLIKELY(READ_ONCE_U32(steering_control.keeps_clients)) && is_kept_port(packet.udp->source)) {
 		__u32 worker = answered_worker(ctx, place_of(data, &packet, false));
 
