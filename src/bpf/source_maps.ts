@@ -8,6 +8,7 @@ import { syscallError } from "../ffi/errno.ts";
 import { closeFd } from "../ffi/libc.ts";
 import { createInnerArray, deleteElement, u32, updateElement } from "../ffi/libbpf.ts";
 import { MappedMemory } from "../ffi/memory.ts";
+import { release } from "../steering/doubled.ts";
 import type { Intervals } from "../steering/source_intervals.ts";
 import { IPV4_NODE, IPV6_NODE, LIMIT, SOURCE_TABLE } from "./layout.gen.ts";
 import { type PackedLines, packIpv4, packIpv6 } from "./source_lines.ts";
@@ -44,7 +45,9 @@ export function writeSources(maps: SourceMaps, place: number, { ipv4, ipv6 }: Al
   view.setUint32(at + SOURCE_TABLE.ipv4Masks, packed4?.masks ?? 0, true);
   view.setUint32(at + SOURCE_TABLE.ipv6Shift, packed6?.shift ?? 0, true);
   view.setUint32(at + SOURCE_TABLE.ipv6Masks, packed6?.masks ?? 0, true);
-  return (packed4?.bytes.length ?? 0) + (packed6?.bytes.length ?? 0);
+  const bytes = (packed4?.bytes.length ?? 0) + (packed6?.bytes.length ?? 0);
+  for (const packed of [packed4, packed6]) if (packed !== undefined) release(packed.bytes);
+  return bytes;
 }
 
 /** Gives the memory of a place back that no packet reads any more. */

@@ -11,6 +11,7 @@ import {
   ipv4Intervals,
   ipv6Intervals,
   MAX_CLASSES,
+  releaseIntervals,
   type SourcePolicy,
   TooManyClasses,
 } from "../steering/source_intervals.ts";
@@ -52,7 +53,12 @@ export function buildSources(maps: SourceMaps, { policies, lists, place }: Build
     deny: setsOf(deny),
     closed: allow.length > 0,
   }));
-  return writeSources(maps, place, intervalsOf(wanted));
+  const intervals = intervalsOf(wanted);
+  try {
+    return writeSources(maps, place, intervals);
+  } finally {
+    for (const each of [intervals.ipv4, intervals.ipv6]) releaseIntervals(each);
+  }
 }
 
 function intervalsOf(policies: readonly SourcePolicy[]): AllIntervals {

@@ -8,6 +8,7 @@
 import { messageOf } from "../errors.ts";
 import { FileWatch } from "../host/watch.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
+import { release as releaseArrays } from "../steering/doubled.ts";
 import type { SourceList } from "../steering/guard.ts";
 import type { PrefixSet } from "../steering/prefix_set.ts";
 import { prefixCount } from "./build.ts";
@@ -152,6 +153,7 @@ class FollowedList implements Disposable {
       const text = await readListFile(path, this.#list);
       if (signatureOf(path) !== signature) return; // it is being written: the watch calls again
       this.#file = { text, error: "", atMs: this.#timers.date().getTime() };
+      release(before.text);
     } catch (error) {
       this.#file = { ...before, error: messageOf(error) };
     }
@@ -169,7 +171,11 @@ class FollowedList implements Disposable {
       if (this.#stop.signal.aborted) return;
       this.#tag = fetched.tag;
       this.#page = { text: text ?? before.text, error: "", atMs: this.#timers.date().getTime() };
-      if (fetched.bytes !== undefined) this.#copy().write(fetched.bytes);
+      if (text !== undefined) release(before.text);
+      if (fetched.bytes !== undefined) {
+        this.#copy().write(fetched.bytes);
+        releaseArrays(fetched.bytes);
+      }
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       this.#page = { ...before, error: `${url} ${listFault(error)}` };
@@ -195,7 +201,14 @@ class FollowedList implements Disposable {
     this.#stop.abort();
     this.#watch?.[Symbol.dispose]();
     this.#next?.[Symbol.dispose]();
+    for (const { text } of [this.#file, this.#page]) release(text);
+    this.#file = this.#page = UNREAD;
   }
+}
+
+/** Gives the memory of what a file or page held back. Builds are over when this is called: they do not wait. */
+function release({ set }: ListText): void {
+  if (set !== EMPTY_LIST.set) set.release();
 }
 
 /** Differs when the file, or what its name leads to, has changed. */

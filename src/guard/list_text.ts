@@ -6,6 +6,7 @@
 import { messageOf, SteerError } from "../errors.ts";
 import { readRegularFile, UnreadableError } from "../ffi/held_file.ts";
 import { parsePrefix } from "../steering/addresses.ts";
+import { release } from "../steering/doubled.ts";
 import type { SourceList } from "../steering/guard.ts";
 import { PrefixSet, readPrefixLines } from "../steering/prefix_set.ts";
 import { widerThan } from "../steering/wide_prefix.ts";
@@ -40,7 +41,11 @@ export class RefusedListError extends SteerError {
 export async function readListFile(path: string, manners: ListManners): Promise<ListText> {
   try {
     const bytes = readRegularFile(path, MAX_LIST_BYTES);
-    return bytes.length === 0 ? EMPTY_LIST : await readListText(bytes, manners);
+    try {
+      return bytes.length === 0 ? EMPTY_LIST : await readListText(bytes, manners);
+    } finally {
+      release(bytes);
+    }
   } catch (error) {
     throw new RefusedListError(`${path} ${listFault(error)}`, !(error instanceof UnreadableError), error);
   }

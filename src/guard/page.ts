@@ -22,7 +22,7 @@ interface Tag {
 
 export interface Fetched {
   /** Undefined where the page is the one of the tag. */
-  readonly bytes: Uint8Array | undefined;
+  readonly bytes: Uint8Array<ArrayBuffer> | undefined;
   readonly tag: Tag | undefined;
 }
 
@@ -109,7 +109,7 @@ async function follow(first: string, tag: Tag | undefined, signal: AbortSignal):
   throw new SteerError(`it leads on more than ${MAX_REDIRECTS} times`);
 }
 
-async function readBody(response: Response): Promise<Uint8Array> {
+async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const part of response.body ?? []) {

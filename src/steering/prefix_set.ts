@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { doubled } from "./doubled.ts";
+import { doubled, release } from "./doubled.ts";
 import { isWideIpv4, isWideIpv6 } from "./wide_prefix.ts";
 
 /** IPv4 prefixes are a number each: the first address times 64, and the length. */
@@ -31,6 +31,17 @@ export class PrefixSet {
   /** First addresses, four words each, and lengths. */
   get ipv6(): { readonly starts: Uint32Array; readonly bits: Uint8Array; readonly count: number } {
     return { starts: this.#ipv6, bits: this.#ipv6Bits, count: this.#ipv6Count };
+  }
+
+  /** Gives its memory back: it is empty then, and so is every view of it that somebody has. */
+  release(): void {
+    release(this.#ipv4, this.#ipv6, this.#ipv6Bits);
+    [this.#ipv4, this.#ipv6, this.#ipv6Bits] = [
+      new Float64Array(FIRST_ROOM),
+      new Uint32Array(4 * FIRST_ROOM),
+      new Uint8Array(FIRST_ROOM),
+    ];
+    this.#ipv4Count = this.#ipv6Count = 0;
   }
 
   addIpv4(start: number, bits: number): void {

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { doubled } from "./doubled.ts";
+import { doubled, release } from "./doubled.ts";
 import { IPV4_KEY_STEP, type PrefixSet } from "./prefix_set.ts";
 
 /** Most policies at once. */
@@ -26,10 +26,10 @@ export interface SourcePolicy {
 export interface Intervals {
   readonly count: number;
   /** Of IPv4 one word each, of IPv6 four. */
-  readonly starts: Uint32Array;
-  readonly classes: Uint16Array;
+  readonly starts: Uint32Array<ArrayBuffer>;
+  readonly classes: Uint16Array<ArrayBuffer>;
   /** By class: the policies that deny it, a bit each; two words, the low one first. Class 0: none does. */
-  readonly masks: Uint32Array;
+  readonly masks: Uint32Array<ArrayBuffer>;
 }
 
 /** There are more different sets of policies than can be told apart. */
@@ -72,6 +72,7 @@ export function ipv4Intervals(policies: readonly SourcePolicy[]): Intervals {
     starts[count] = address;
     classOf[count++] = number;
   }
+  release(events.values);
   return { count, starts: starts.subarray(0, count), classes: classOf.subarray(0, count), masks: classes.masks() };
 }
 
@@ -115,6 +116,12 @@ function ipv4Events({ allow, deny, closed }: SourcePolicy, policy: number, event
     const end = ends[depth--]!;
     become(end, verdicts[depth]!);
   }
+  release(keys);
+}
+
+/** Gives the memory of intervals back, which are none then. */
+export function releaseIntervals({ starts, classes, masks }: Intervals): void {
+  release(starts, classes, masks);
 }
 
 /** Numbers for the sets of policies. */
@@ -143,7 +150,7 @@ class Classes {
     return number;
   }
 
-  masks(): Uint32Array {
+  masks(): Uint32Array<ArrayBuffer> {
     return Uint32Array.from(this.#masks, (word) => word >>> 0);
   }
 }
@@ -187,6 +194,7 @@ export function ipv6Intervals(policies: readonly SourcePolicy[]): Intervals {
     for (let word = 0; word < 4; word++) starts[4 * count + word] = words[first + word]!;
     classOf[count++] = number;
   }
+  release(order, words, policyOf);
   return { count, starts: starts.subarray(0, 4 * count), classes: classOf.subarray(0, count), masks: classes.masks() };
 }
 
@@ -235,6 +243,7 @@ function ipv6Events({ allow, deny, closed }: SourcePolicy, policy: number, event
     become(words, start, verdicts[depth]!);
   }
   while (depth > 0) pop();
+  release(words, ranks, order);
 }
 
 /** The address behind a prefix. @returns False where there is none. */
@@ -263,7 +272,11 @@ function compareWords(one: Uint32Array, at: number, other: Uint32Array, otherAt:
 const MAX_PACKED = 2 ** 21;
 
 /** Indexes of addresses in ascending order; `then` decides between equal ones. */
-function sortedOrder(words: Uint32Array, count: number, then: (one: number, other: number) => number): Uint32Array {
+function sortedOrder(
+  words: Uint32Array,
+  count: number,
+  then: (one: number, other: number) => number,
+): Uint32Array<ArrayBuffer> {
   const compare = (one: number, other: number): number =>
     compareWords(words, 4 * one, words, 4 * other) || then(one, other);
   const order = new Uint32Array(count);
@@ -276,6 +289,7 @@ function sortedOrder(words: Uint32Array, count: number, then: (one: number, othe
   for (let index = 0; index < count; index++) keys[index] = words[4 * index]! * MAX_PACKED + index;
   keys.sort();
   for (let index = 0; index < count; index++) order[index] = keys[index]! % MAX_PACKED;
+  release(keys);
   for (let from = 0; from < count;) {
     let to = from + 1;
     while (to < count && words[4 * order[to]!] === words[4 * order[from]!]) to++;
