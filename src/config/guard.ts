@@ -84,7 +84,7 @@ const list = map("list", {
       "A page with more, written like a file, of at most 64 MiB. The last good copy is kept for the next start.",
     ),
   interval: whole(complainAboutNumber("interval", "1 to 604800 seconds"), 1, 604_800).default(3600)
-    .describe("Seconds from one look at url to the next, 1 to 604800. Default 3600."),
+    .describe("Seconds from one look at url to the next, 1 to 604800; after a failure at most 60. Default 3600."),
   on_bad_line: choice("on_bad_line", ["skip", "refuse"]).default("skip").describe(
     "What happens to a file or page with a line that is no prefix. skip: the line is left out; refuse: what was read " +
       "before stays in force.",

@@ -7,7 +7,7 @@
 import type { AnswerProgram } from "../bpf/answer_program.ts";
 import { type AttachMode, XdpLink } from "../bpf/link.ts";
 import { type HandedProgram, SteeringProgram } from "../bpf/program.ts";
-import { REASON } from "../bpf/layout.gen.ts";
+import { LIMIT, REASON } from "../bpf/layout.gen.ts";
 import { removeLeftOver, type TcLink } from "../bpf/tc_link.ts";
 import { type InterfaceConfig, XDP_PACKET_HEADROOM } from "../config/schema.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
@@ -15,7 +15,10 @@ import { SteerError, UnsupportedError } from "../errors.ts";
 import { interfaceName } from "../ffi/interface_facts.ts";
 import type { Device } from "../host/devices.ts";
 import { rxQueues } from "../host/rx_queues.ts";
+import { logger } from "../log.ts";
 import { type HandedQueue, SteeredQueue } from "./queue.ts";
+
+const log = logger("interfaces");
 
 const ETHERNET_BYTES = 14;
 
@@ -200,6 +203,14 @@ export class SteeredInterface {
     if (key === this.#macs) return;
     this.program.setDevice({ isLoopback, macs });
     this.#macs = key;
+    if (macs.length <= LIMIT.MACS) return;
+    log.warn(
+      "{interface} has {count} Ethernet addresses with the devices on top of it, and at most {most} are told " +
+        "apart: frames for other hosts are taken for its own",
+      {
+        ...{ interface: this.#config.name, count: macs.length, most: LIMIT.MACS },
+      },
+    );
   }
 
   /** Attaches the program to a device. Without sockets, every packet still passes to the kernel stack. */

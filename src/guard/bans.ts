@@ -83,6 +83,8 @@ export class Bans implements Disposable {
   readonly #sizes = { ipv4: 0, ipv6: 0 };
   #forAll = 0;
   readonly #looking: Disposable;
+  /** Those that are over and could not be lifted, which is told. */
+  readonly #unlifted = new Set<Entry>();
   #told = 0;
   #untold = 0;
   #refused = 0;
@@ -290,6 +292,24 @@ export class Bans implements Disposable {
     }
   }
 
+  /** Lifts one that is over; where that fails, it is tried again with the next look. */
+  #lift(entry: Entry): void {
+    const { ban } = entry;
+    const values = { prefix: ban.prefix, of: wordsOf(ban).of };
+    try {
+      this.#drop(entry);
+      this.#unlifted.delete(entry);
+    } catch (error) {
+      if (this.#unlifted.has(entry)) return;
+      this.#unlifted.add(entry);
+      log.error("The ban of {prefix}{of} is over, and cannot be lifted: {reason}", {
+        ...{ ...values, reason: messageOf(error) },
+      });
+      return;
+    }
+    if (ban.origin === "operator") log.info("The ban of {prefix}{of} is over", values);
+  }
+
   #isOver(untilMs: number): boolean {
     return untilMs <= this.#timers.date().getTime();
   }
@@ -303,14 +323,7 @@ export class Bans implements Disposable {
     this.#told = this.#untold = this.#refused = 0;
     const over = [...this.#entries.values()].filter(({ untilMs }) => this.#isOver(untilMs));
     if (over.length === 0 && this.#applied !== undefined) return;
-    try {
-      for (const entry of over) this.#drop(entry);
-    } catch (error) {
-      log.error("A ban that is over cannot be lifted: {reason}", { reason: messageOf(error) });
-    }
-    for (const { ban } of over.filter(({ ban: { origin } }) => origin === "operator")) {
-      log.info("The ban of {prefix}{of} is over", { prefix: ban.prefix, of: wordsOf(ban).of });
-    }
+    for (const entry of over) this.#lift(entry);
     this.#changed().catch((error) => log.error("{reason}", { reason: messageOf(error) }));
   }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { SteerError } from "../errors.ts";
 import { parseAddress } from "../packet/address.ts";
 import { FakeBanTable } from "../../tests/support/fake_bans.ts";
+import { LogRecords } from "../../tests/support/log_records.ts";
 import { FakeTimers } from "../../tests/support/fake_timers.ts";
 import { type Ban, type BanOrder, Bans } from "./bans.ts";
 
@@ -132,4 +133,19 @@ Deno.test("bans that were kept are in force again, but for those that are over",
   await rig.bans.restore(JSON.parse(JSON.stringify(before.bans.all())));
   assert.deepEqual(rig.inKernel, ["1 203.0.113.8/32", "0 203.0.113.9/32"]);
   assert.equal(rig.applied, 1);
+});
+
+Deno.test("a ban that is over and cannot be lifted is told once, stays listed, and is tried again", async () => {
+  using logs = new LogRecords();
+  using rig = new Rig();
+  await rig.add("203.0.113.7", { seconds: 10 });
+  rig.table.fault = new SteerError("no");
+  await rig.timers.pass(13_000);
+  assert.equal(rig.bans.list().length, 1);
+  const told = (): string[] => logs.lines.filter((line) => line.includes("is over"));
+  assert.deepEqual(told(), ["error: The ban of 203.0.113.7 is over, and cannot be lifted: no"]);
+  rig.table.fault = undefined;
+  await rig.timers.pass(1000);
+  assert.deepEqual([rig.bans.list(), rig.inKernel], [[], []]);
+  assert.equal(told().at(-1), "info: The ban of 203.0.113.7 is over");
 });

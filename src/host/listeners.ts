@@ -6,6 +6,8 @@
 
 export interface Listener {
   readonly port: number;
+  /** The own address that it listens on; undefined: all. */
+  readonly address?: Uint8Array<ArrayBuffer>;
   /** True where the kernel may have given it the port because it had not asked for one. */
   readonly ephemeral: boolean;
 }
@@ -23,15 +25,28 @@ const UNCONNECTED = /^0+:0000$/;
  */
 export function udpListeners(read: (path: string) => string | undefined = readText): Listener[] {
   const [low = 0, high = 0] = (read(RANGE) ?? "").trim().split(/\s+/).map(Number);
-  const ports = new Set<number>();
+  const found = new Map<string, Listener>();
   for (const table of TABLES) {
     for (const line of (read(table) ?? "").split("\n").slice(1)) {
       const [, local = "", remote = ""] = line.trim().split(/\s+/);
       const [address = "", port = ""] = local.split(":");
-      if (UNCONNECTED.test(remote) && !isLoopback(address)) ports.add(parseInt(port, 16));
+      if (!UNCONNECTED.test(remote) || isLoopback(address)) continue;
+      const number = parseInt(port, 16);
+      const one = /^0+$/.test(address) ? {} : { address: bytesOf(address) };
+      found.set(/^0+$/.test(address) ? port : local, {
+        ...{ port: number, ephemeral: low <= number && number <= high },
+        ...one,
+      });
     }
   }
-  return [...ports].map((port) => ({ port, ephemeral: low <= port && port <= high }));
+  return [...found.values()];
+}
+
+/** The bytes of a printed address; IPv4 ones for an IPv6 socket with such an address. */
+function bytesOf(printed: string): Uint8Array<ArrayBuffer> {
+  const bytes = Uint8Array.fromHex(printed);
+  for (let word = 0; word < bytes.length; word += 4) bytes.subarray(word, word + 4).reverse();
+  return printed.startsWith("0000000000000000FFFF0000") ? bytes.slice(12) : bytes;
 }
 
 /** The kernel prints addresses as words in the order of the machine, which is little-endian. */

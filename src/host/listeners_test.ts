@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
+import { parseAddress } from "../packet/address.ts";
 import { udpListeners } from "./listeners.ts";
 
 const HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
@@ -20,13 +21,17 @@ Deno.test("udpListeners() finds sockets that packets from outside may reach", ()
       line(`${"0".repeat(32)}:003A`, ANY6) +
       line("00000000000000000000000001000000:003B", ANY6) + // ::1
       line("0000000000000000FFFF00000100007F:003C", ANY6) + // ::ffff:127.0.0.1
-      line(`${"0".repeat(32)}:0035`, ANY6),
+      line(`${"0".repeat(32)}:0035`, ANY6) +
+      line("B80D01200000000000000000010000AA:0035", ANY6) + // 2001:db8::aa00:1
+      line("0000000000000000FFFF00000100A8C0:003D", ANY6), // ::ffff:192.168.0.1
   };
   assert.deepEqual(udpListeners((path) => files[path]), [
     { port: 0x35, ephemeral: false },
-    { port: 0x38, ephemeral: false },
+    { port: 0x38, ephemeral: false, address: Uint8Array.of(192, 168, 0, 1) },
     { port: 0x8000, ephemeral: true },
     { port: 0x3a, ephemeral: false },
+    { port: 0x35, ephemeral: false, address: parseAddress("2001:db8::aa00:1") },
+    { port: 0x3d, ephemeral: false, address: Uint8Array.of(192, 168, 0, 1) },
   ]);
   assert.deepEqual(udpListeners(() => undefined), []);
 });

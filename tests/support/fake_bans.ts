@@ -10,7 +10,11 @@ export class FakeBanTable implements BanSteering {
     this.bans.set(textOf(ban), 0);
   }
 
+  /** What removing one fails with. */
+  fault: Error | undefined;
+
   remove(ban: KernelBan): void {
+    if (this.fault !== undefined) throw this.fault;
     this.bans.delete(textOf(ban));
   }
 

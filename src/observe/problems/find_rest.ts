@@ -11,6 +11,7 @@ import type { WorkerPool } from "../../engine/workers.ts";
 import type { Repair } from "../../engine/reconciler.ts";
 import type { Pause } from "../../host/pauses.ts";
 import type { Listener } from "../../host/listeners.ts";
+import { type Addresses, isWithin, parsePrefix } from "../../steering/addresses.ts";
 import { rangeText, type Rule } from "../../steering/rule.ts";
 import type { OutputState } from "../../stderr.ts";
 import { plural, secondsText } from "../../text.ts";
@@ -198,12 +199,12 @@ export function deliveryProblems(rules: readonly Rule[], listeners: readonly Lis
 /** Rules whose packets a program of the box would get if the rule were not there, and was not meant to lose. */
 export function listenerProblems(rules: readonly Rule[], listeners: readonly Listener[]): FoundProblem[] {
   if (listeners.length === 0) return [];
-  return rules.flatMap(({ name, ports, action }): FoundProblem[] => {
+  return rules.flatMap(({ name, ports, addresses, action }): FoundProblem[] => {
     if (action.kind === "pass" || action.kind === "drop") return [];
     if (action.kind === "forward" && action.noneLeft === "pass") return []; // it is the one that is left
     const own = action.kind === "deliver" ? action.port : undefined; // it is listed too, and gets its packets
-    const taken = listeners.filter(({ port }) =>
-      port !== own && ports.some(({ first, last }) => first <= port && port <= last)
+    const taken = listeners.filter(({ port, address }) =>
+      port !== own && ports.some(({ first, last }) => first <= port && port <= last) && isFor(addresses, address)
     );
     if (taken.length === 0) return [];
     const numbers = [...new Set(taken.map(({ port }) => port))].sort((one, other) => one - other);
@@ -216,6 +217,12 @@ export function listenerProblems(rules: readonly Rule[], listeners: readonly Lis
       fix: `ss -ulpn sport = :${numbers[0]}`,
     }];
   });
+}
+
+/** Whether a rule for these addresses takes packets to an own one; undefined: to any of them. */
+function isFor(addresses: Addresses, own: Uint8Array | undefined): boolean {
+  if (typeof addresses === "string" || own === undefined) return true;
+  return addresses.some((text) => isWithin({ address: own, bits: own.length * 8 }, parsePrefix(text)));
 }
 
 const SHOWN_PORTS = 5;

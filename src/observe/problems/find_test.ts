@@ -4,6 +4,7 @@ import { told } from "../../../tests/support/found_problems.ts";
 import { forwardRule, rulesOf } from "../../../tests/support/steering_rig.ts";
 import type { BackendStatus, RuleBackend } from "../../backends/status.ts";
 import type { NoWay } from "../../backends/way.ts";
+import { parseAddress } from "../../packet/address.ts";
 import { backendProblems, ruleProblems } from "./find_forwarding.ts";
 import {
   captureProblems,
@@ -245,6 +246,12 @@ Deno.test("listenerProblems() tells of programs that a rule takes packets from a
     "local_listener game: A program of this box listens on port 53, 7001, whose packets rule game takes",
   ]);
   assert.equal(problems[0]!.fix, "ss -ulpn sport = :53");
+  const listed = rulesOf("{ name: a, ports: 53, addresses: [192.0.2.7, '2001:db8::/64'], worker: 0 }");
+  const on = (address: string): string[] =>
+    told(listenerProblems(listed, [{ port: 53, ephemeral: false, address: parseAddress(address) }]));
+  assert.deepEqual(["192.0.2.8", "2001:db8:1::1"].flatMap(on), [], "another address of the box");
+  assert.deepEqual(["192.0.2.7", "2001:db8::1"].flatMap(on).length, 2);
+  assert.equal(listenerProblems(listed, [{ port: 53, ephemeral: false }]).length, 1, "it listens on all");
   const many = Array.from({ length: 11 }, (_, index) => ({ port: 7000 + index, ephemeral: false }));
   assert.match(listenerProblems(rules, many)[0]!.message, /port 7000, 7001, 7002, 7003, 7004 and 6 more,/);
 });
