@@ -13,6 +13,7 @@ import { stateDirectory } from "../config/kept_file.ts";
 import type { Config } from "../config/schema.ts";
 import { SteerError } from "../errors.ts";
 import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
+import type { FlowKey } from "../packet/flow_key.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { createForwardTables, viewForwardTables } from "../steering/forward_table.ts";
 import { createWorkerTables, viewWorkerTables } from "../steering/worker_table.ts";
@@ -105,6 +106,8 @@ export class Appliance {
     readonly steering: Steering,
     readonly counts: RuleTotals,
     private readonly slots: RuleSlots,
+    /** Of the hash that finds sessions. */
+    private readonly key: FlowKey,
     /** Of all that changes what is in force. */
     readonly queue: ChangeQueue,
     readonly bans: Bans,
@@ -164,7 +167,7 @@ export class Appliance {
       const tables = createWorkerTables(LIMIT.RULE_SLOTS);
       const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
       const [low, high] = crypto.getRandomValues(new Int32Array(2));
-      const key = { low: low!, high: high! };
+      const key = handed?.key ?? { low: low!, high: high! };
       const begin = (): Promise<void> =>
         workers.begin({
           ruleSlots: LIMIT.RULE_SLOTS,
@@ -219,6 +222,7 @@ export class Appliance {
         forwarding: new Forwarding({
           tables: viewForwardTables(forwardTables, LIMIT.RULE_SLOTS),
           config: config.forwarding,
+          before: handed?.forwarding,
           interfaces,
           workers,
           queue,
@@ -263,7 +267,7 @@ export class Appliance {
       });
       devices.follow(() => addresses.look());
       addresses.look(); // for what has changed since the first table was written
-      return new Appliance(parts, steering, ruleTotals, slots, queue, bans);
+      return new Appliance(parts, steering, ruleTotals, slots, key, queue, bans);
     } catch (error) {
       await close(parts);
       throw error;
@@ -335,6 +339,8 @@ export class Appliance {
       slots: this.slots.standing,
       totals: this.counts.standing,
       generation: this.steering.generation,
+      key: this.key,
+      forwarding: this.steering.forwarding.standing,
     };
   }
 

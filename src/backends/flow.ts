@@ -38,16 +38,28 @@ interface Entry {
   answerMs: number | null;
 }
 
+export type FlowsStanding = readonly Readonly<{ name: string; row: number; base: BackendCounts }>[];
+
 export class BackendFlows {
   readonly #entries = new Map<string, Entry>();
 
-  /** @param countsOf What all backends that had a row have counted. */
-  constructor(private readonly countsOf: (row: number) => BackendCounts) {}
+  /**
+   * @param countsOf What all backends that had a row have counted.
+   * @param before What {@linkcode standing} was in the process before.
+   */
+  constructor(private readonly countsOf: (row: number) => BackendCounts, private readonly before: FlowsStanding = []) {}
+
+  /** What is not the backends' own of what their rows have counted, for a process that comes after this one. */
+  get standing(): FlowsStanding {
+    return [...this.#entries].map(([name, { row, base }]) => ({ name, row, base }));
+  }
 
   /** A backend gets a row, which nobody uses at that time. */
   begin(name: string, row: number, nowMs: number): void {
-    const base = this.countsOf(row);
-    const looks = [{ atMs: nowMs, counts: NO_COUNTS }];
+    const known = this.before.find((entry) => entry.name === name && entry.row === row);
+    const base = known?.base ?? this.countsOf(row);
+    const counts = known === undefined ? NO_COUNTS : countsSince(this.countsOf(row), base);
+    const looks = [{ atMs: nowMs, counts }];
     this.#entries.set(name, { row, base, looks, answeredMs: undefined, answerMs: null });
   }
 

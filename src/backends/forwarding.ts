@@ -29,17 +29,17 @@ import {
   isHealthy,
 } from "./forward_writer.ts";
 import { checksOf, eachOnce } from "./health/backend_checks.ts";
-import type { CheckedBackend, HealthSource } from "./health/checks.ts";
-import { BackendFlows } from "./flow.ts";
+import type { BackendHealth, CheckedBackend, HealthSource } from "./health/checks.ts";
+import { BackendFlows, type FlowsStanding } from "./flow.ts";
 import { KeptBackends } from "./kept.ts";
-import { type HoldOrder, holdWarnings, holdWords, orderHold, takesNew } from "./holds.ts";
+import { type Hold, type HoldOrder, holdWarnings, holdWords, orderHold, takesNew } from "./holds.ts";
 import { PassiveHealth } from "./passive.ts";
 import { settleLeaving } from "./leaving.ts";
 import type { Ask } from "./names/lookups.ts";
 import type { Names, NameStatus } from "./names/names.ts";
 import type { NextHopSource } from "./next_hop/next_hops.ts";
 import { Refusals } from "./refusals.ts";
-import { BackendRows } from "./rows.ts";
+import { BackendRows, type RowsStanding } from "./rows.ts";
 import { placeSources } from "../steering/sources.ts";
 import { hasNone } from "./shares.ts";
 import { type BackendStatus, backendStatuses, type RuleBackends, ruleBackends } from "./status.ts";
@@ -61,9 +61,21 @@ const ANSWER_MS = 1000;
 
 const log = logger("forwarding");
 
+/** What a process gives to the one that takes over from it: what sessions refer to, and what is known of backends. */
+export interface ForwardingStanding {
+  readonly rows: RowsStanding;
+  readonly sources: Forwards["sources"];
+  readonly sourceGeneration: number;
+  readonly backends: readonly (readonly [name: string, backend: Backend])[];
+  readonly holds: readonly (readonly [name: string, hold: Hold])[];
+  readonly flows: FlowsStanding;
+  readonly health: readonly (readonly [key: string, health: BackendHealth])[];
+}
+
 /** Where health and next hops come from. */
 export interface ForwardingSources {
-  health(onChange: () => void): HealthSource;
+  /** @param found What is known of it. */
+  health(onChange: () => void, found?: ReadonlyMap<string, BackendHealth>): HealthSource;
   nextHops(onChange: () => void): NextHopSource;
 }
 
@@ -78,6 +90,8 @@ export interface ForwardingOptions {
   readonly onChange: () => Promise<void>;
   /** Asked when the first rule keeps its clients' addresses. */
   readonly openKept: () => Promise<KeptMemory>;
+  /** What {@linkcode Forwarding.standing} was in the process before. */
+  readonly before?: ForwardingStanding | undefined;
   /** Asked when the first rule forwards. Default: the kernel. */
   readonly sources?: () => Promise<ForwardingSources>;
   /** Asked when the first backend has a name. Default: DNS servers. */
@@ -98,7 +112,7 @@ async function kernelSources(): Promise<ForwardingSources> {
     import("./health/checks.ts"),
   ]);
   return {
-    health: (onChange) => new HealthChecks(onChange),
+    health: (onChange, found) => new HealthChecks(onChange, found),
     nextHops: (onChange) => NextHops.open({ onChange }),
   };
 }
@@ -126,12 +140,14 @@ export class Forwarding implements AsyncDisposable {
   readonly #timers: Timers;
   readonly #tables: Published<ForwardTable>;
   readonly #writer: ForwardWriter;
-  readonly #rows = new BackendRows(BACKEND_ROWS);
+  readonly #rows: BackendRows;
   readonly #refusals = new Refusals();
   readonly #flows: BackendFlows;
   readonly #passive = new PassiveHealth();
   readonly #kept: KeptBackends;
   #inForce: Forwards = NO_FORWARDS;
+  /** Of the process before, until rules are in force here. */
+  readonly #inherited: Forwards;
   /** By which the last table was written. */
   #writtenHealth = wordsOf(new Map());
   /** Of the last translation address that was given a place. */
@@ -152,7 +168,18 @@ export class Forwarding implements AsyncDisposable {
     this.#tables = new Published(tables, workers.readers(TABLE.forward));
     this.#writer = new ForwardWriter(config.tableSize, interfaces, () => this.#timers.now());
     this.#kept = new KeptBackends(options.openKept);
-    this.#flows = new BackendFlows((row) => workers.countsOf(row));
+    const { before } = options;
+    const now = this.#timers.now();
+    const rows = before?.rows.rows.map(([name, row]) => [name, later(row, now)] as const);
+    this.#rows = new BackendRows(BACKEND_ROWS, rows && { rows, generation: before!.rows.generation });
+    this.#flows = new BackendFlows((row) => workers.countsOf(row), before?.flows);
+    this.#sourceGeneration = before?.sourceGeneration ?? 0;
+    this.#inherited = before === undefined ? NO_FORWARDS : {
+      ...NO_FORWARDS,
+      sources: before.sources,
+      backends: new Map(before.backends.map(([name, backend]) => [name, later(backend, now)])),
+      holds: new Map(before.holds),
+    };
   }
 
   /** Whether there is room for these rules beside those in force, and those of before that are still needed. */
@@ -181,7 +208,7 @@ export class Forwarding implements AsyncDisposable {
     const forwards = rules.flatMap(({ name, action }, index): ForwardRule[] =>
       action.kind === "forward" ? [{ name, slot: slots[index]!, spec: action }] : []
     );
-    const before = this.#inForce;
+    const before = this.#inForce === NO_FORWARDS ? this.#inherited : this.#inForce;
     const changes = new Changes();
     if (forwards.length === 0 && before.rules.length === 0 && before.retired.length === 0) {
       return { passing: new Set(), flip: () => {}, back: () => {} };
@@ -207,7 +234,8 @@ export class Forwarding implements AsyncDisposable {
       return [name, row.leftMs !== undefined && known?.generation === 0 ? { ...backend, generation: 0 } : backend];
     }));
     for (const [name, { row }] of plan.rows) {
-      if (before.backends.get(name)?.row !== row) this.#flows.begin(name, row, this.#timers.now());
+      const isKnown = this.#inForce.backends.get(name)?.row === row;
+      if (!isKnown) this.#flows.begin(name, row, this.#timers.now());
     }
     const answers = slots[asked.length] ?? before.answers;
     const next: Forwards = { rules: forwards, retired, backends, sources, holds: before.holds, answers };
@@ -270,6 +298,25 @@ export class Forwarding implements AsyncDisposable {
   /** What an operator has done to backends, in words: changes of the configuration leave it as it is. */
   get held(): readonly string[] {
     return holdWords(this.#inForce.holds);
+  }
+
+  /** For a process that comes after this one. */
+  get standing(): ForwardingStanding {
+    const { sources, backends, holds } = this.#inForce;
+    const now = this.#timers.now();
+    const rows = this.#rows.standing;
+    return {
+      rows: { ...rows, rows: rows.rows.map(([name, row]) => [name, later(row, -now)]) },
+      sources,
+      sourceGeneration: this.#sourceGeneration,
+      backends: [...backends].map(([name, backend]) => [
+        name,
+        { ...later(backend, -now), nextHop: undefined, noRoute: undefined },
+      ]),
+      holds: [...holds],
+      flows: this.#flows.standing,
+      health: [...this.#health?.status() ?? []],
+    };
   }
 
   status(): BackendStatus[] {
@@ -381,7 +428,7 @@ export class Forwarding implements AsyncDisposable {
     if (this.#nextHops !== undefined) return;
     const sources = await (this.#options.sources ?? kernelSources)();
     const nextHops = sources.nextHops(() => this.#changed());
-    this.#health = sources.health(() => this.#changed());
+    this.#health = sources.health(() => this.#changed(), new Map(this.#options.before?.health));
     this.#nextHops = nextHops;
     this.#provoking = this.#timers.every(PROVOKE_MS, () => {
       this.#provoke();
@@ -476,6 +523,11 @@ export class Forwarding implements AsyncDisposable {
     this.#provoke();
     await this.#options.onChange();
   }
+}
+
+/** The same, so much later: the clocks of two processes begin with them. */
+function later<Leaving extends { readonly leftMs: number | undefined }>(leaving: Leaving, ms: number): Leaving {
+  return { ...leaving, leftMs: leaving.leftMs === undefined ? undefined : leaving.leftMs + ms };
 }
 
 function specsOf(rules: readonly Rule[]): Forward[] {

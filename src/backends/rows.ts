@@ -24,13 +24,30 @@ export interface RowPlan extends Change {
   readonly rows: ReadonlyMap<string, BackendRow>;
 }
 
+export interface RowsStanding {
+  readonly rows: readonly (readonly [name: string, row: BackendRow])[];
+  readonly generation: number;
+}
+
 export class BackendRows {
   #rows: ReadonlyMap<string, BackendRow> = new Map();
   /** Of the last row that was given. */
   #generation = 0;
 
-  /** @param capacity How many rows there are; row 0 is given to nobody. */
-  constructor(private readonly capacity: number) {}
+  /**
+   * @param capacity How many rows there are; row 0 is given to nobody.
+   * @param before What {@linkcode standing} was in the process before.
+   */
+  constructor(private readonly capacity: number, before?: RowsStanding) {
+    if (before === undefined) return;
+    this.#rows = new Map(before.rows);
+    this.#generation = before.generation;
+  }
+
+  /** Who has which row, for a process that comes after this one and has the same clock. */
+  get standing(): RowsStanding {
+    return { rows: [...this.#rows], generation: this.#generation };
+  }
 
   /** By backend's name: those named, and those that leave. */
   get all(): ReadonlyMap<string, BackendRow> {

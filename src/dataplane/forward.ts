@@ -82,7 +82,7 @@ export interface ForwarderOptions extends SessionTableOptions {
   /** Packets may come by any interface, whoever sends them. Default false. */
   readonly anyArrival?: boolean;
   /** Memory for what is counted of backends, that others read. Default: memory of its own. */
-  readonly backendCounts?: SharedArrayBuffer;
+  readonly backendCounts?: ArrayBufferLike;
 }
 
 export class Forwarder {
@@ -154,6 +154,11 @@ export class Forwarder {
     this.#table = table;
     this.sessions.follow(table);
     if (!this.keeps) this.#openKept();
+  }
+
+  /** Goes on with the sessions in the rows; see {@linkcode SessionTable.takeRows}. */
+  takeSessions(counts: Parameters<SessionTable["takeRows"]>[1]): void {
+    this.sessions.takeRows(this.#table, counts);
   }
 
   #openKept(): void {

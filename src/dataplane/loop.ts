@@ -332,6 +332,7 @@ export class Loop {
     endSource.follow(version);
     for (const end of ends) end.unsent = end.isOpen; // it may have left some in the tx ring
     this.#egress?.follow();
+    this.#takeSessions();
     if (ends.some(({ zeroCopy }) => zeroCopy)) this.#idle.looksUp = true;
     this.#endsVersion = version;
     this.#endsDue = false;
@@ -362,6 +363,13 @@ export class Loop {
     if (sessions !== undefined && this.#expiry.look(sessions, now())) values[SESSIONS_AT] = sessions.live;
   }
 
+  /** Goes on with the sessions that the worker of another process has left. */
+  #takeSessions(): void {
+    const { counters: { values } } = this.#context;
+    const refused = [REFUSED_ROWS_AT, REFUSED_PORTS_AT, REFUSED_BACKENDS_AT].map((at) => values[at]!);
+    this.#forwarder?.takeSessions({ evicted: values[EVICTIONS_AT]!, refused });
+  }
+
   /** Takes the forward table in force. The first one brings the memory for sessions with it. */
   #noteForwarding(version: number): void {
     const { control, forwardTables, interfaceOfEnd, ends, sessions, viewMemory, worker } = this.#context;
@@ -370,6 +378,7 @@ export class Loop {
       this.#egress = new CopyingEgress(ends, interfaceOfEnd, worker);
       this.#forwarder = new Forwarder(table, this.#egress, { ...sessions, worker }, viewMemory);
       this.#idle.looksUp = true;
+      if (this.#context.tenure.holds) this.#takeSessions();
     }
     this.#forwardVersion = version;
     this.#forwarder.table = table;

@@ -30,7 +30,11 @@ export interface WorkerOptions {
   readonly control: SharedArrayBuffer;
   readonly tables: SharedArrayBuffer;
   readonly forwardTables: SharedArrayBuffer;
-  readonly sessions: ForwarderOptions;
+  readonly sessions: Omit<ForwarderOptions, "backendCounts" | "liveElsewhere" | "liveOfBackend" | "rows">;
+  /** Of the sessions, which outlive this process. */
+  readonly sessionMemory: Readonly<Record<"backendCounts" | "liveOfBackend" | "rows", MemoryAddress>>;
+  /** Sessions of the other workers with each backend. */
+  readonly liveElsewhere: readonly MemoryAddress[];
   readonly counters: MemoryAddress;
   /** Whose the queue ends are, and the number of this process there. */
   readonly ownership: MemoryAddress;
@@ -77,7 +81,13 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         endSource: ends,
         tables: viewWorkerTables(data.tables),
         forwardTables: viewForwardTables(data.forwardTables, data.ruleSlots),
-        sessions: data.sessions,
+        sessions: {
+          ...data.sessions,
+          rows: viewMemory(data.sessionMemory.rows),
+          liveOfBackend: viewMemory(data.sessionMemory.liveOfBackend),
+          backendCounts: viewMemory(data.sessionMemory.backendCounts),
+          liveElsewhere: data.liveElsewhere.map(viewMemory),
+        },
         viewMemory,
         interfaceOfEnd: places.map(({ networkInterface }) => networkInterface),
         control,

@@ -5,18 +5,23 @@
  */
 import { createCaptureRing } from "../dataplane/capture_ring.ts";
 import { createCapturePlans } from "../dataplane/capture_tap.ts";
-import type { ForwarderOptions } from "../dataplane/forward.ts";
 import type { WaitMode } from "../dataplane/idle.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
 import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/control_words.ts";
 import { countersBytes, countersShape, type LoopCounter, WorkerCounters } from "../dataplane/counters.ts";
 import { Ownership, OWNERSHIP_SHAPE, ownershipBytes } from "../dataplane/ownership.ts";
+import type { MemoryAddress } from "../ffi/memory.ts";
 import { SharedMemory, type SharedMemoryOptions } from "../ffi/shared_memory.ts";
 import { SteerError } from "../errors.ts";
 import type { Readers } from "../steering/published.ts";
-import { type BackendCounts, backendCountsMemory, readBackendCounts } from "../steering/backend_counts.ts";
-import { liveOfBackendMemory } from "../steering/sessions.ts";
+import {
+  BACKEND_COUNTS_BYTES,
+  BACKEND_COUNTS_SHAPE,
+  type BackendCounts,
+  readBackendCounts,
+} from "../steering/backend_counts.ts";
+import { LIVE_OF_BACKEND_BYTES, sessionBytes, SESSIONS_SHAPE } from "../steering/sessions.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
 import { closeFd, keepThreadOff, openEventFd, signalEventFd } from "../ffi/libc.ts";
@@ -33,12 +38,28 @@ export interface WorkerPoolOptions {
   readonly handed?: HandedWorkers | undefined;
 }
 
+/** Memory of a worker's sessions: their rows, how many each backend has, what is counted of backends. */
+const SESSION_PARTS = ["rows", "liveOfBackend", "backendCounts"] as const;
+type SessionPart = typeof SESSION_PARTS[number];
+
+function sessionMemory(part: SessionPart, capacity: number): SharedMemoryOptions {
+  switch (part) {
+    case "rows":
+      return { name: "xdpsteer sessions", shape: SESSIONS_SHAPE, bytes: sessionBytes(capacity) };
+    case "liveOfBackend":
+      return { name: "xdpsteer sessions of backends", shape: "i32 by row", bytes: LIVE_OF_BACKEND_BYTES };
+    case "backendCounts":
+      return { name: "xdpsteer backends", shape: BACKEND_COUNTS_SHAPE, bytes: BACKEND_COUNTS_BYTES };
+  }
+}
+
 /** What a process gives to the one that takes over from it, of its workers: descriptors, by worker. */
 export interface HandedWorkers {
   /** Number of the process that gives. */
   readonly process: number;
   readonly ownership: number;
   readonly counters: readonly number[];
+  readonly sessions: readonly Readonly<Record<SessionPart, number>>[];
   /** What its workers sleep on: they may get their ends back. */
   readonly eventFds: readonly number[];
 }
@@ -50,7 +71,7 @@ export interface WorkerTask {
   readonly tables: SharedArrayBuffer;
   /** From createForwardTables(). */
   readonly forwardTables: SharedArrayBuffer;
-  readonly sessions: (worker: number) => ForwarderOptions;
+  readonly sessions: (worker: number) => WorkerOptions["sessions"];
   /** The workers' queue ends: queues in order, interface after interface. */
   readonly places: readonly EndPlace[];
   /** Where their sockets are, from createEndTables(). */
@@ -109,6 +130,7 @@ export class WorkerPool implements ReadingWorkers {
   readonly #handed: HandedWorkers | undefined;
   readonly #ownershipMemory: SharedMemory;
   readonly #countersMemory: SharedMemory[] = [];
+  #sessionMemory: readonly Readonly<Record<SessionPart, SharedMemory>>[] = [];
   readonly #wait: WaitMode;
   readonly #threads: Worker[] = [];
   readonly #eventFds: number[] = [];
@@ -172,7 +194,14 @@ export class WorkerPool implements ReadingWorkers {
     const plans = createCapturePlans(ruleSlots);
     const rings: SharedArrayBuffer[] = [];
     this.capture = { plans, rings };
-    const live = this.#threads.map(liveOfBackendMemory);
+    const memoryOfSessions = this.#sessionMemory = this.#threads.map((_, worker) => {
+      const handed = this.#handed?.sessions[worker];
+      const { capacity } = sessions(worker);
+      const parts = SESSION_PARTS.map((part) =>
+        [part, memoryOf(handed?.[part], sessionMemory(part, capacity))] as const
+      );
+      return Object.fromEntries(parts) as Record<SessionPart, SharedMemory>;
+    });
     this.#threads.forEach((thread, worker) => {
       const ring = createCaptureRing(places.length);
       rings.push(ring);
@@ -186,11 +215,9 @@ export class WorkerPool implements ReadingWorkers {
       this.#spunBeforeMs.push(counters.loop("spun_ms"));
       const peer = this.#handed?.eventFds[worker];
       if (peer !== undefined) this.control.setPeer(worker, peer);
-      const liveOfBackend = live[worker]!;
-      const liveElsewhere = live.filter((memory) => memory !== liveOfBackend);
-      this.#liveOfBackend.push(new Int32Array(liveOfBackend));
-      const backendCounts = backendCountsMemory();
-      this.#backendCounts.push(new Float64Array(backendCounts));
+      const mine = memoryOfSessions[worker]!;
+      this.#liveOfBackend.push(new Int32Array(mine.liveOfBackend.view()));
+      this.#backendCounts.push(new Float64Array(mine.backendCounts.view()));
       const eventFd = openEventFd();
       const cpu = this.cpus[worker];
       this.counters.push(counters);
@@ -203,7 +230,11 @@ export class WorkerPool implements ReadingWorkers {
           control: this.control.memory,
           tables,
           forwardTables,
-          sessions: { ...sessions(worker), liveOfBackend, liveElsewhere, backendCounts },
+          sessions: sessions(worker),
+          sessionMemory: addressesOf(mine),
+          liveElsewhere: memoryOfSessions.filter((memory) => memory !== mine).map((memory) =>
+            memory.liveOfBackend.address
+          ),
           counters: memory.address,
           ownership: this.#ownershipMemory.address,
           process: this.process,
@@ -369,7 +400,8 @@ export class WorkerPool implements ReadingWorkers {
     for (const thread of this.#threads) thread.terminate();
     if (!joined) return false;
     for (const fd of this.#eventFds.splice(0)) closeFd(fd);
-    for (const memory of [this.#ownershipMemory, ...this.#countersMemory]) memory.closeFile();
+    const ofSessions = this.#sessionMemory.flatMap((parts) => Object.values(parts));
+    for (const memory of [this.#ownershipMemory, ...this.#countersMemory, ...ofSessions]) memory.closeFile();
     return true;
   }
 
@@ -379,6 +411,11 @@ export class WorkerPool implements ReadingWorkers {
       process: this.process,
       ownership: fd(this.#ownershipMemory.fd),
       counters: this.#countersMemory.map((memory) => fd(memory.fd)),
+      sessions: this.#sessionMemory.map(({ rows, liveOfBackend, backendCounts }) => ({
+        rows: fd(rows.fd),
+        liveOfBackend: fd(liveOfBackend.fd),
+        backendCounts: fd(backendCounts.fd),
+      })),
       eventFds: this.#eventFds.map(fd),
     };
   }
@@ -442,4 +479,12 @@ export class WorkerPool implements ReadingWorkers {
 
 function memoryOf(handed: number | undefined, options: SharedMemoryOptions): SharedMemory {
   return handed === undefined ? SharedMemory.create(options) : SharedMemory.adopt(handed, options);
+}
+
+function addressesOf(memory: Readonly<Record<SessionPart, SharedMemory>>): Record<SessionPart, MemoryAddress> {
+  return {
+    rows: memory.rows.address,
+    liveOfBackend: memory.liveOfBackend.address,
+    backendCounts: memory.backendCounts.address,
+  };
 }

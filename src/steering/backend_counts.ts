@@ -66,10 +66,10 @@ export const NO_COUNTS: BackendCounts = {
   buckets: new Array(LAST_BUCKET + 1).fill(0),
 };
 
-/** Memory for the counts of one worker; pages of rows that no backend has cost nothing. */
-export function backendCountsMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer((BACKEND_ROWS << SHIFT) * Float64Array.BYTES_PER_ELEMENT);
-}
+/** Bytes for the counts of one worker; pages of rows that no backend has cost nothing. */
+export const BACKEND_COUNTS_BYTES = (BACKEND_ROWS << SHIFT) * Float64Array.BYTES_PER_ELEMENT;
+/** Everything that decides where a count is, in words. */
+export const BACKEND_COUNTS_SHAPE = `${JSON.stringify(COUNT)} ${SHIFT} ${LAST_BUCKET}`;
 
 /** What all workers together have counted of a row. */
 export function readBackendCounts(workers: readonly Float64Array[], row: number): BackendCounts {
@@ -106,8 +106,8 @@ export class BackendCounter {
   readonly #waiting = new Int32Array(BACKEND_ROWS).fill(NOBODY);
   readonly #sinceMs = new Float64Array(BACKEND_ROWS);
 
-  /** @param memory From {@linkcode backendCountsMemory}. Default: memory of its own. */
-  constructor(memory: SharedArrayBuffer = backendCountsMemory()) {
+  /** @param memory Of {@linkcode BACKEND_COUNTS_BYTES}. Default: memory of its own. */
+  constructor(memory: ArrayBufferLike = new SharedArrayBuffer(BACKEND_COUNTS_BYTES)) {
     this.#counts = new Float64Array(memory);
   }
 

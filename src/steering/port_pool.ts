@@ -21,6 +21,8 @@ export class PortPool {
   /** Free ports, those given back last at the end: what answers late finds nobody there for as long as possible. */
   readonly #free: Uint16Array;
   #head = 0;
+  /** All ports in an order, once that is needed again. */
+  #order: Uint16Array | undefined;
   #freeCount: number;
   /** With more free ports than these there is no pressure any more. */
   readonly #relief: number;
@@ -75,6 +77,28 @@ export class PortPool {
     this.#owner[port] = session;
     this.ranks.add(port);
     return port;
+  }
+
+  /** Forgets which ports are taken; {@linkcode own} says which are, and then {@linkcode settle} that these are all. */
+  clear(): void {
+    this.ranks.clear();
+    this.#owner.fill(FREE);
+  }
+
+  /** A session has a port already. */
+  own(port: number, session: number, rank: number): void {
+    this.#owner[port] = session;
+    this.ranks.addRanked(port, rank);
+  }
+
+  /** All other ports are free. They keep their order, which nobody can guess. */
+  settle(): void {
+    const free = this.#free;
+    this.#order ??= free.slice();
+    let count = 0;
+    for (const port of this.#order) if (this.#owner[port] === FREE) free[count++] = port;
+    this.#head = 0;
+    this.#freeCount = count;
   }
 
   /** Takes a port back. Hot path: no allocation. @param rank Of the session that had it. */

@@ -29,6 +29,20 @@ export class PortPools {
     return number % MAX_SOURCES;
   }
 
+  /** Forgets which ports are taken; see {@linkcode PortPool.clear}. */
+  clear(): void {
+    this.#pools.forEach((pool) => pool?.clear());
+  }
+
+  /** A session has a port already: the pool is made where there is none. */
+  own(number: number, port: number, session: number, rank: number): void {
+    (this.#pools[number] ??= new PortPool(this.portCount, this.random)).own(port, session, rank);
+  }
+
+  settle(): void {
+    this.#pools.forEach((pool) => pool?.settle());
+  }
+
   /** A pool that no session has needed yet is undefined. Hot path: no allocation. */
   at(number: number): PortPool | undefined {
     return this.#pools[number];

@@ -53,6 +53,17 @@ export class RankedSet {
     this.#put(member, this.#end[RANK.stranger]!++);
   }
 
+  /** Adds a member with a rank. */
+  addRanked(member: number, rank: number): void {
+    this.add(member);
+    for (let reached = 0; reached < rank; reached++) this.raise(member, reached);
+  }
+
+  /** Removes all members. */
+  clear(): void {
+    this.#end.fill(0);
+  }
+
   /** Raises a member to the next rank. Hot path: no allocation. @param rank Its rank until now. */
   raise(member: number, rank: number): void {
     const border = this.#end[rank + 1]!++;

@@ -52,6 +52,11 @@ export class SessionChains {
     return NONE;
   }
 
+  /** Forgets all sessions. */
+  clear(): void {
+    this.#heads.fill(NONE);
+  }
+
   /** Adds a session whose row has its hash. Hot path: no allocation. */
   add(at: number): void {
     const words = this.#words;

@@ -19,13 +19,17 @@ import { SessionChains } from "./session_chains.ts";
 import { SessionLife } from "./session_life.ts";
 import {
   copyAddress,
+  EVIDENCE_SHIFT,
   FLAG_ANSWERED,
+  FLAG_HEADED,
   FLAG_IPV6,
   FLAG_LIVE,
   FLAG_TOLD,
+  RANK_SHIFT,
   rankOf,
   SESSION,
   SESSION_SHIFT,
+  TICK_MS,
 } from "./session_row.ts";
 import { Standing } from "./standing.ts";
 import { Victims } from "./victims.ts";
@@ -71,10 +75,12 @@ export interface SessionTableOptions {
   /** Unknown to senders: they cannot choose flows that meet in one chain, nor guess ports. */
   readonly key: FlowKey;
   readonly ruleSlots: number;
+  /** Memory for the rows, {@linkcode sessionBytes}, which outlives this table. Default: memory of its own. */
+  readonly rows?: ArrayBufferLike;
   /** Memory for {@linkcode SessionTable.liveOfBackend}, that others read. Default: memory of its own. */
-  readonly liveOfBackend?: SharedArrayBuffer;
+  readonly liveOfBackend?: ArrayBufferLike;
   /** The same memory of the other workers. Default: there are none. */
-  readonly liveElsewhere?: readonly SharedArrayBuffer[];
+  readonly liveElsewhere?: readonly ArrayBufferLike[];
 }
 
 /** What sessions ran out of when {@linkcode SessionTable.add} refused one. */
@@ -95,10 +101,17 @@ export const BOUND_WORDS: Readonly<Record<keyof typeof REFUSED, { readonly full:
   },
 };
 
-/** Memory for the number of sessions with each backend, by row. */
-export function liveOfBackendMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(BACKEND_ROWS * Int32Array.BYTES_PER_ELEMENT);
+/** Bytes for the number of sessions with each backend, by row. */
+export const LIVE_OF_BACKEND_BYTES = BACKEND_ROWS * Int32Array.BYTES_PER_ELEMENT;
+
+/** Bytes for the rows of so many sessions. */
+export function sessionBytes(capacity: number): number {
+  return (capacity << SHIFT) * Int32Array.BYTES_PER_ELEMENT;
 }
+
+/** Everything that decides what a row means, in words. */
+export const SESSIONS_SHAPE = `${JSON.stringify(SESSION)} ${FLAG_LIVE} ${FLAG_IPV6} ${FLAG_ANSWERED} ${FLAG_TOLD} ` +
+  `${FLAG_HEADED} ${RANK_SHIFT} ${EVIDENCE_SHIFT} ${TICK_MS}`;
 
 export class SessionTable {
   readonly words: Int32Array;
@@ -136,11 +149,11 @@ export class SessionTable {
   #refusedAt = -1;
 
   constructor(options: SessionTableOptions) {
-    const { capacity, firstPort, portCount, key, ruleSlots, liveOfBackend, liveElsewhere = [] } = options;
-    // Shared, for whoever is to take the rows over; pages nobody writes to cost nothing.
-    this.words = new Int32Array(new SharedArrayBuffer((capacity << SHIFT) * Int32Array.BYTES_PER_ELEMENT));
+    const { capacity, firstPort, portCount, key, ruleSlots, rows, liveOfBackend, liveElsewhere = [] } = options;
+    // Pages nobody writes to cost nothing.
+    this.words = new Int32Array(rows ?? new SharedArrayBuffer(sessionBytes(capacity)));
     this.bytes = new DataView(this.words.buffer);
-    this.liveOfBackend = new Int32Array(liveOfBackend ?? liveOfBackendMemory());
+    this.liveOfBackend = new Int32Array(liveOfBackend ?? new SharedArrayBuffer(LIVE_OF_BACKEND_BYTES));
     this.#liveElsewhere = liveElsewhere.map((memory) => new Int32Array(memory));
     this.#capacity = capacity;
     this.#firstPort = firstPort;
@@ -153,6 +166,54 @@ export class SessionTable {
     this.#victims = new Victims(this.words, this.#life, this.#random);
     this.#ranks = new RankedSet(capacity);
     this.#standing = new Standing(this.words, this.#ranks, this.#pools, firstPort);
+  }
+
+  /**
+   * Goes on with the sessions in the rows, which another table has left: makes the indexes from them. Nobody else may
+   * use the rows by then.
+   *
+   * @param table In force: by which backends are found.
+   * @param counts What was counted before.
+   */
+  takeRows(table: ForwardTable, counts: { readonly evicted: number; readonly refused: readonly number[] }): void {
+    const { words } = this;
+    const live = new Int32Array(this.liveOfBackend.length);
+    this.evicted = counts.evicted;
+    this.refused.set(counts.refused);
+    this.live = 0;
+    this.#hand = 0;
+    this.#free = NONE;
+    this.#chains.clear();
+    this.#ranks.clear();
+    this.#pools.clear();
+    let row = 0;
+    // Rows are used one after the other at first, and a row that was used has another generation than 0.
+    for (; row < this.#capacity && words[(row << SHIFT) + GENERATION] !== 0; row++) {
+      const at = row << SHIFT;
+      const flags = words[at + FLAGS]!;
+      if ((flags & FLAG_LIVE) === 0) {
+        words[at + NEXT_BY_CLIENT] = this.#free;
+        this.#free = row;
+        continue;
+      }
+      const rank = rankOf(flags);
+      const backend = words[at + BACKEND_ROW]!;
+      this.live++;
+      live[backend] = live[backend]! + 1;
+      this.#chains.add(at);
+      this.#ranks.addRanked(row, rank);
+      const port = words[at + TRANSLATION_PORT]!;
+      if (port !== 0) {
+        const pool = this.#pools.numberOf(backend, words[at + ADDRESS]!);
+        this.#pools.own(pool, port - this.#firstPort, row, rank);
+      }
+      if (words[at + KEPT] === 0) continue;
+      words[at + KEPT] = 0; // its place was in another table
+      this.keepClient(at, table);
+    }
+    this.#fresh = row;
+    this.#pools.settle();
+    this.liveOfBackend.set(live);
   }
 
   /** Takes what decides how long sessions last from a forward table that is now in force. */

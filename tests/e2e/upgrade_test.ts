@@ -7,6 +7,8 @@ import { TestNetwork } from "../support/netns.ts";
 import { assertConserved, fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { BackgroundTraffic } from "./support/background.ts";
+import { BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
+import { startScene, untilForwarded } from "./support/scene.ts";
 import { upgrade } from "./support/upgrade.ts";
 import { until } from "./support/wait.ts";
 
@@ -17,6 +19,8 @@ const RULES = [
 ];
 const PORTS = [8080, 9090, 7777];
 const UPGRADES = 3;
+const BACKENDS = [1, 2, 3];
+const CLIENTS = 500;
 
 Deno.test("another process takes over under load: no packet is lost, and counters go on", async () => {
   await using network = await TestNetwork.create();
@@ -41,7 +45,7 @@ Deno.test("another process takes over under load: no packet is lost, and counter
   assert.equal((await box.metrics()).get('xdpsteer_handovers_total{result="done"}'), UPGRADES);
 });
 
-Deno.test("what cannot be handed over is refused, and goes on: rules that forward, and two at once", async () => {
+Deno.test("of two handovers at once, one is refused", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, { rules: RULES, workers: 2 });
   const both = await Promise.all([0, 1].map(() => box.request("POST", "/v1/upgrade?within=60")));
@@ -50,9 +54,31 @@ Deno.test("what cannot be handed over is refused, and goes on: rules that forwar
   assert.match(refused!.body, /A handover is under way already/);
   box.followTo(JSON.parse(done!.body).pid);
   await until("the new process", () => box.request("GET", "/livez").then(({ code }) => code === 200, () => false));
-  const forward = "{ name: forward, ports: 53, worker: 0, action: { forward: { to: [10.9.9.9:53] } } }";
-  assert.equal((await box.put({ rules: [forward], workers: 2 })).code, 200);
-  const { code, body } = await box.request("POST", "/v1/upgrade");
-  assert.equal(code, 422, body);
-  assert.match(body, /Rule \\"forward\\" forwards/);
 });
+
+for (const family of BOTH) {
+  Deno.test(`sessions keep their backend and their translation port, and no packet is lost: ${family}`, async () => {
+    const rule = forwardTo(8080, BACKENDS, { families: [family] });
+    const scene = await startScene((socket) => forwardConfig(socket, [rule]), {
+      families: [family],
+      serving: BACKENDS,
+    });
+    await using _scene = scene;
+    const { network, box, host } = scene;
+    const { service: address } = FAMILIES[family];
+    await using clients = await Clients.start(network, { address, port: 8080, clients: CLIENTS });
+    await clients.ready();
+    for (let round = 0; round < UPGRADES; round++) {
+      await untilForwarded(scene);
+      await upgrade(network, box);
+    }
+    await untilForwarded(scene);
+    const ports = await Promise.all(BACKENDS.map((number) => host.portsSeen(family, number)));
+    const { sent, lost, wrong, late, moved } = await clients.stop();
+    assert.deepEqual({ lost, wrong, late, moved }, { lost: 0, wrong: 0, late: 0, moved: 0 });
+    assert.equal(ports.reduce((sum, count) => sum + count, 0), CLIENTS, "a session has another port");
+    const status = await settled(box);
+    assertConserved(status);
+    assert.deepEqual(fatesOf(status, "web"), { forwarded: sent });
+  });
+}

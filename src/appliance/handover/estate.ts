@@ -4,9 +4,11 @@
  *
  * @module
  */
+import type { ForwardingStanding } from "../../backends/forwarding.ts";
 import type { TotalsStanding } from "../../engine/counters.ts";
 import type { HandedInterface } from "../../engine/interface.ts";
 import type { HandedWorkers } from "../../engine/workers.ts";
+import type { FlowKey } from "../../packet/flow_key.ts";
 import type { SlotsStanding } from "../../steering/slots.ts";
 
 export interface HandedAppliance {
@@ -15,6 +17,9 @@ export interface HandedAppliance {
   readonly slots: SlotsStanding;
   readonly totals: TotalsStanding;
   readonly generation: number;
+  /** Of the hash that finds sessions. */
+  readonly key: FlowKey;
+  readonly forwarding: ForwardingStanding;
 }
 
 /** Set for a process that is to take over. */
@@ -32,6 +37,18 @@ export interface Estate {
   /** Of the lock that goes with the control socket; -1: there is none. */
   readonly lock: number;
   readonly appliance: HandedAppliance;
+}
+
+/** A message as text: JSON, in which bytes are strings of their own kind. */
+export function encode(message: FromGiver | FromTaker): string {
+  return JSON.stringify(message, (_, value) => value instanceof Uint8Array ? { $bytes: value.toHex() } : value);
+}
+
+export function decode(text: string): FromGiver | FromTaker {
+  return JSON.parse(text, (_, value) => {
+    const { $bytes: hex } = (value ?? {}) as { readonly $bytes?: unknown };
+    return typeof hex === "string" ? Uint8Array.fromHex(hex) : value;
+  });
 }
 
 /** Descriptors that go along with an estate. */
@@ -53,6 +70,11 @@ export function withDescriptors(estate: Estate, fds: readonly number[]): Estate 
         ...appliance.workers,
         ownership: own(appliance.workers.ownership),
         counters: appliance.workers.counters.map(own),
+        sessions: appliance.workers.sessions.map(({ rows, liveOfBackend, backendCounts }) => ({
+          rows: own(rows),
+          liveOfBackend: own(liveOfBackend),
+          backendCounts: own(backendCounts),
+        })),
         eventFds: appliance.workers.eventFds.map(own),
       },
       interfaces: appliance.interfaces.map((each) => ({

@@ -13,7 +13,9 @@ import { roundMs } from "../../text.ts";
 import { VERSION } from "../../version.ts";
 import type { Appliance } from "../appliance.ts";
 import {
+  decode,
   Descriptors,
+  encode,
   type Estate,
   type FromGiver,
   type FromTaker,
@@ -100,7 +102,7 @@ export class Giver {
 
   async #run(withinMs: number, healthy: (handover: Handover) => void): Promise<void> {
     const { appliance, start, leave, isMain } = this.options;
-    requirePossible(appliance);
+    requirePossible();
     const descriptors = new Descriptors();
     const estate = await this.#estate(descriptors);
     const [mine, theirs] = openSocketPair();
@@ -219,21 +221,16 @@ export class Giver {
 }
 
 /** @throws {SteerError} for what no new process could take over. */
-function requirePossible({ steering }: Appliance): void {
+function requirePossible(): void {
   if (Deno.pid === 1) {
     throw new SteerError("This process is the first of its container, which would end with it", {
       hint: "start another container with the new version, and end this one",
     });
   }
-  const forwards = steering.rules.find(({ action }) => action.kind === "forward");
-  if (forwards === undefined) return;
-  throw new SteerError(`Rule "${forwards.name}" forwards: its sessions cannot be handed over yet`, {
-    hint: "restart instead: systemctl restart xdpsteer",
-  });
 }
 
 function send(channel: Channel, message: FromGiver, fds: readonly number[] = []): void {
-  channel.send(JSON.stringify(message), fds);
+  channel.send(encode(message), fds);
 }
 
 /** Waits for a message of the new process. @throws {SteerError} for another one, or none. */
@@ -248,7 +245,7 @@ async function expect(
     const isLate = performance.now() - start >= limitMs;
     throw new SteerError(isLate ? `it has not said "${type}" for ${limitMs / 1000} s` : "it has ended");
   }
-  const found = JSON.parse(message.text) as FromTaker;
+  const found = decode(message.text) as FromTaker;
   if (found.type === type) return message;
   for (const fd of message.fds) closeFd(fd);
   if (found.type !== "failed") throw new SteerError(`it says "${found.type}": expected "${type}"`);

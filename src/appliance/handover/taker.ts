@@ -14,6 +14,8 @@ import { pause } from "../../ffi/async_poll.ts";
 import type { Appliance } from "../appliance.ts";
 import { requireFixed } from "../fixed.ts";
 import {
+  decode,
+  encode,
   type Estate,
   type FromGiver,
   type FromTaker,
@@ -60,7 +62,7 @@ export class Taker {
     const channel = new Channel(takeStandardInput());
     const message = await channel.receive(LONG_MS);
     if (message === undefined) throw new SteerError("The process that is to hand over has ended");
-    const { type, estate } = JSON.parse(message.text) as FromGiver & { type: "estate" };
+    const { type, estate } = decode(message.text) as FromGiver & { type: "estate" };
     if (type !== "estate" || estate.protocol !== PROTOCOL) {
       for (const fd of message.fds) closeFd(fd);
       const error = new SteerError(`The running xdpsteer speaks protocol ${estate?.protocol}, this one ${PROTOCOL}`, {
@@ -131,12 +133,12 @@ export class Taker {
   async #expect(type: FromGiver["type"]): Promise<FromGiver> {
     const message = await this.#channel.receive(LONG_MS);
     if (message === undefined) throw new SteerError("The process that is to hand over has ended");
-    const found = JSON.parse(message.text) as FromGiver;
+    const found = decode(message.text) as FromGiver;
     if (found.type === type) return found;
     throw new SteerError(`The process that hands over says "${found.type}": expected "${type}"`);
   }
 
   #send(message: FromTaker, fds: readonly number[] = []): void {
-    this.#channel.send(JSON.stringify(message), fds);
+    this.#channel.send(encode(message), fds);
   }
 }

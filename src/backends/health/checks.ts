@@ -98,8 +98,12 @@ export class HealthChecks implements HealthSource {
 
   /**
    * @param onChange Called once for each change of a backend's health by a check, after it is in {@linkcode status}.
+   * @param found What {@linkcode status} was in the process before: with it the same checks begin.
    */
-  constructor(private readonly onChange: (key: string, healthy: boolean, reason: string) => void) {}
+  constructor(
+    private readonly onChange: (key: string, healthy: boolean, reason: string) => void,
+    private readonly found: ReadonlyMap<string, BackendHealth> = new Map(),
+  ) {}
 
   /**
    * Says what is to be checked from now on. A backend that stays keeps its health, also where its check changes; one
@@ -125,7 +129,8 @@ export class HealthChecks implements HealthSource {
           const known = before.get(key) ?? [...before.values()].find((entry) => entry.backend.name === backend.name);
           const stays = known !== undefined && isSame(known.backend, backend);
           if (stays && known.key === key && isDeepStrictEqual(known.check, check)) return [key, known];
-          return [key, newEntry(checked, stays ? known : undefined, this.#ports)];
+          const health = stays ? known.health : this.found.get(key);
+          return [key, newEntry(checked, health, this.#ports)];
         }));
         const poll = next.size > 0 && this.#running === undefined ? new AsyncPoll() : undefined; // may fail
         this.#ports.steered = steered ?? steeredBefore;
@@ -270,8 +275,12 @@ export class HealthChecks implements HealthSource {
   }
 }
 
-function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undefined, ports: SourcePorts): Entry {
-  const healthy = before?.health.healthy ?? true;
+function newEntry(
+  { key, backend, check }: CheckedBackend,
+  before: BackendHealth | undefined,
+  ports: SourcePorts,
+): Entry {
+  const healthy = before?.healthy ?? true;
   const health = before === undefined
     ? {
       healthy,
@@ -283,7 +292,7 @@ function newEntry({ key, backend, check }: CheckedBackend, before: Entry | undef
       failures: 0,
       hindered: null,
     }
-    : { ...before.health };
+    : { ...before };
   return {
     key,
     backend,

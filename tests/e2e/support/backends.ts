@@ -173,6 +173,15 @@ export class BackendHost implements AsyncDisposable {
     await until(`backend ${number}`, () => running.output === "ready\n");
   }
 
+  /** From how many ports a backend that is asked all the time was asked so far. */
+  async portsSeen(family: Family, number: number): Promise<number> {
+    const running = this.#backends.get(`${family} ${number}`)!;
+    const before = running.output.length;
+    running.child.kill("SIGUSR1");
+    const answer = (): string | undefined => /^ports (\d+)\n/.exec(running.output.slice(before))?.[1];
+    return Number(await until(`what backend ${number} has seen`, answer));
+  }
+
   /** Ends a backend: its port answers with ICMP from then on. */
   async stop(family: Family, number: number): Promise<void> {
     const key = `${family} ${number}`;
