@@ -14,20 +14,31 @@ const SECOND = ticksOf(1000);
 
 /** A session table, the forward table it follows, and packets to look up in it. */
 class Rig {
-  readonly table;
+  table;
   readonly forward = viewForwardTables(createForwardTables(RULE_SLOTS), RULE_SLOTS)[0]!;
   readonly view = new DataView(new ArrayBuffer(64));
   readonly packet = new UdpPacket();
   now = 1000;
 
+  readonly #options;
+
   constructor({ capacity = 64, portCount = 64 }: { capacity?: number; portCount?: number }) {
-    this.table = new SessionTable({ capacity, firstPort: 61000, portCount, key: KEY, ruleSlots: RULE_SLOTS });
+    this.#options = { capacity, firstPort: 61000, portCount, key: KEY, ruleSlots: RULE_SLOTS };
+    this.table = new SessionTable(this.#options);
     this.packet.ip = 0;
     this.packet.udp = 32;
     this.forward.forwardOfRule[RULE] = 1;
     this.forward.forwards[forwardAt(0) + FORWARD.idle] = IDLE_S;
     for (let row = 0; row < BACKENDS; row++) this.generation(row, 1);
     this.table.follow(this.forward);
+  }
+
+  /** Another process goes on with the rows. */
+  handOver(): void {
+    const { words, liveOfBackend, evicted, refused } = this.table;
+    this.table = new SessionTable({ ...this.#options, rows: words.buffer, liveOfBackend: liveOfBackend.buffer });
+    this.table.follow(this.forward);
+    this.table.takeRows(this.forward, { evicted, refused: [...refused] });
   }
 
   generation(row: number, generation: number): void {
@@ -268,4 +279,41 @@ Deno.test("SessionTable: the ports that stay free are a part of what conversatio
   }
   assert.equal(rig.table.live, PORTS_OF_FLOOD);
   for (let client = 0; client < PORTS_OF_FLOOD; client++) assert.ok(rig.find(client) >= 0, `conversation ${client}`);
+});
+
+Deno.test("takeRows() makes from the rows what another table had: sessions, ports, ranks and counts", () => {
+  const rig = new Rig({ capacity: 64, portCount: 24 });
+  const clients = Array.from({ length: 50 }, (_, client) => client);
+  for (const client of clients) {
+    if (client % 5 === 0) rig.converse(client, client % BACKENDS);
+    else rig.add(client, client % BACKENDS);
+  }
+  for (const client of clients.filter((client) => client % 7 === 3)) rig.table.remove(rig.find(client));
+  const standing = (): unknown => {
+    const { words, live, liveOfBackend, evicted, refused } = rig.table;
+    const sessions = clients.map((client) => {
+      const at = rig.find(client);
+      if (at < 0) return null;
+      const [port, backend, address] = [SESSION.translationPort, SESSION.backend, SESSION.address].map((word) =>
+        words[at + word]!
+      );
+      assert.equal(rig.table.findByAnswer(port!, backend!, address!), at, "an answer finds its session");
+      return [at, port, backend, rig.rank(at)];
+    });
+    return { sessions, live, liveOfBackend: [...liveOfBackend.subarray(0, BACKENDS)], evicted, refused: [...refused] };
+  };
+  const before = standing();
+  rig.handOver();
+  assert.deepEqual(standing(), before);
+  // Rows that were free are used again, and ports that are taken are not given twice.
+  for (let client = 100; client < 114; client++) assert.ok(rig.add(client, client % BACKENDS) >= 0);
+  const ends = [...clients, ...Array.from({ length: 14 }, (_, index) => 100 + index)].flatMap((client) => {
+    const at = rig.find(client);
+    return at < 0 ? [] : [`${rig.table.words[at + SESSION.backend]} ${rig.table.words[at + SESSION.translationPort]}`];
+  });
+  assert.equal(new Set(ends).size, ends.length);
+  assert.ok(rig.table.live <= 64);
+  rig.now += ticksOf(IDLE_S * 1000) + 1;
+  rig.table.expire(rig.now, 64);
+  assert.equal(rig.table.live, 0);
 });
