@@ -43,6 +43,7 @@ export async function act(
   const { warnings } = await forwarding.hold(order, { dryRun: true }); // what cannot be done is not saved either
   if (!dryRun) {
     const drains = order.action !== "undrain";
+    if (save) requireInFile(forwarding.status(), order.name);
     if (save) await reloader.changeRules((rules) => drainRules(rules, order.name, drains), true, conditions);
     // What the file says now needs nobody's hand.
     await forwarding.hold(order);
@@ -52,6 +53,18 @@ export async function act(
   return ofGeneration(
     generation,
     { generation, backend: backend!, warnings, saved: save && !dryRun, dryRun } satisfies BackendChanged,
+  );
+}
+
+/** What only a name means stands nowhere in the file. */
+function requireInFile(backends: readonly BackendStatus[], name: string): void {
+  const { meantBy = [] } = backends.find((each) => each.name === name) ?? {};
+  if (meantBy.length === 0) return;
+  throw new HttpError(
+    409,
+    `"${name}" is not in the file, which has the name ${
+      meantBy.join(", ")
+    }: leave --save out, or take the address out of DNS`,
   );
 }
 

@@ -11,6 +11,7 @@ import {
   BACKEND,
   BACKEND_IPV6,
   BACKEND_KNOWN,
+  BACKEND_RANGE,
   BACKEND_REACHABLE,
   BACKEND_ROWS,
   backendAt,
@@ -36,6 +37,9 @@ import { type Source, writeSources } from "../steering/sources.ts";
 import { mayServe, takingOf } from "./shares.ts";
 import { SlowStart } from "./slow_start.ts";
 import { noWayTo, type WayOut, wayOutOf } from "./way.ts";
+
+/** The highest port there is. */
+const LAST_PORT = 65535;
 
 const log = logger("forwarding");
 
@@ -66,6 +70,8 @@ export type Health = ReadonlyMap<string, { readonly healthy: boolean }>;
 export interface ForwardRule {
   readonly name: string;
   readonly slot: number;
+  /** The first of its ports. */
+  readonly firstPort: number;
   readonly spec: Forward;
 }
 
@@ -216,8 +222,11 @@ export class ForwardWriter {
     if (backend.source !== undefined) bytes.set(backend.source, BACKEND.source * 4);
     words[at + BACKEND.arrival] = backend.arrival;
     words[at + BACKEND.generation] = backend.generation;
-    words[at + BACKEND.port] = portInPacket(spec.port);
-    words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) |
+    const hasRange = spec.port === 0 || spec.lastPort !== undefined;
+    words[at + BACKEND.port] = hasRange ? 0 : portInPacket(spec.port);
+    words[at + BACKEND.firstPort] = spec.port;
+    words[at + BACKEND.lastPort] = spec.port === 0 ? LAST_PORT : spec.lastPort ?? spec.port;
+    words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (hasRange ? BACKEND_RANGE : 0) |
       (reachable ? BACKEND_REACHABLE : 0);
     if (!reachable) return;
     words[at + BACKEND.mtu] = nextHop!.mtu;
@@ -242,7 +251,7 @@ export class ForwardWriter {
     this.#filled.set(table, filled);
     forwardOfRule.fill(0);
     let entry = 0;
-    rules.forEach(({ slot, spec }, index) => {
+    rules.forEach(({ slot, firstPort, spec }, index) => {
       forwardOfRule[slot] = index + 1;
       const at = forwardAt(index);
       forwards[at + FORWARD.idle] = spec.idleTimeout;
@@ -280,6 +289,7 @@ export class ForwardWriter {
       forwards[at + FORWARD.choice] = choice;
       forwards[at + FORWARD.watched] = spec.passive === undefined ? 0 : 1;
       forwards[at + FORWARD.answers] = spec.answers ?? 0;
+      forwards[at + FORWARD.firstPort] = firstPort;
     });
   }
 }

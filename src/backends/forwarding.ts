@@ -28,7 +28,7 @@ import {
   type Health,
   isHealthy,
 } from "./forward_writer.ts";
-import { checksOf, eachOnce } from "./health/backend_checks.ts";
+import { checksOf, eachOnce, withCheckPorts } from "./health/backend_checks.ts";
 import type { BackendHealth, CheckedBackend, HealthSource } from "./health/checks.ts";
 import { BackendFlows, type FlowsStanding } from "./flow.ts";
 import { KeptBackends } from "./kept.ts";
@@ -205,8 +205,10 @@ export class Forwarding implements AsyncDisposable {
   ): Promise<ForwardChange> {
     await this.#followNames(asked);
     const rules = this.#expanded(asked);
-    const forwards = rules.flatMap(({ name, action }, index): ForwardRule[] =>
-      action.kind === "forward" ? [{ name, slot: slots[index]!, spec: action }] : []
+    const forwards = rules.flatMap(({ name, ports, action }, index): ForwardRule[] =>
+      action.kind === "forward"
+        ? [{ name, slot: slots[index]!, firstPort: Math.min(...ports.map(({ first }) => first)), spec: action }]
+        : []
     );
     const before = this.#inForce === NO_FORWARDS ? this.#inherited : this.#inForce;
     const changes = new Changes();
@@ -322,6 +324,7 @@ export class Forwarding implements AsyncDisposable {
   status(): BackendStatus[] {
     return backendStatuses(this.#inForce, this.#health?.status() ?? new Map(), {
       passive: this.#passive.out,
+      names: this.names(),
       now: this.#timers.now(),
       date: this.#timers.date(),
       flowOf: (name) => this.#flows.of(name, this.#timers.now()),
@@ -395,11 +398,14 @@ export class Forwarding implements AsyncDisposable {
     await this.#names.follow(specs);
   }
 
-  /** Rules with what their names mean now. */
+  /** Rules with what their names mean now, and what port each backend is checked on. */
   #expanded(rules: readonly Rule[]): readonly Rule[] {
     const names = this.#names;
-    if (names === undefined) return rules;
-    return rules.map((rule) => rule.action.kind === "forward" ? { ...rule, action: names.expand(rule.action) } : rule);
+    return rules.map((rule) =>
+      withCheckPorts(
+        names !== undefined && rule.action.kind === "forward" ? { ...rule, action: names.expand(rule.action) } : rule,
+      )
+    );
   }
 
   /** A name means something else: puts the rules in force anew. */

@@ -20,7 +20,7 @@ class Rig {
   constructor(more = "") {
     this.rules = rulesOf(`{ name: dns, ports: 53, action: { forward: { ${TO}${more} } } }`).map(({ name, action }) => {
       assert.ok(action.kind === "forward");
-      return { name, slot: 1, spec: action };
+      return { name, slot: 1, firstPort: 53, spec: action };
     });
   }
 

@@ -11,6 +11,7 @@ import { type Hold, takesNew } from "./holds.ts";
 import { checkOf } from "./health/backend_checks.ts";
 import type { BackendHealth } from "./health/checks.ts";
 import { passiveKey } from "./passive.ts";
+import type { NameStatus } from "./names/names.ts";
 import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
 /** Why a backend gets no new sessions though it may be healthy. */
@@ -29,6 +30,8 @@ export interface BackendStatus extends BackendFlow {
   readonly name: string;
   /** Rules that name it; none: it is only kept for the sessions it has. */
   readonly rules: readonly string[];
+  /** Names of the configuration that mean it now. */
+  readonly meantBy: readonly string[];
   /** Forwarding sessions with it. */
   readonly sessions: number;
   /** Null while it gets new sessions from all rules that name it. */
@@ -79,6 +82,7 @@ export interface StatusOptions {
   readonly date: Date;
   /** Those that clients' packets speak against, by the keys of passive health. */
   readonly passive: ReadonlyMap<string, BackendHealth>;
+  readonly names: readonly NameStatus[];
   readonly flowOf: (name: string) => BackendFlow;
   /** Those that are steered. */
   readonly interfaces: readonly WayOut[];
@@ -95,7 +99,7 @@ interface Naming {
 export function backendStatuses(
   { backends, rules, holds }: Forwards,
   health: ReadonlyMap<string, BackendHealth>,
-  { now, date, passive, flowOf, interfaces, sessionsWith }: StatusOptions,
+  { now, date, passive, names, flowOf, interfaces, sessionsWith }: StatusOptions,
 ): BackendStatus[] {
   const naming = new Map<string, Naming[]>([...backends.keys()].map((name) => [name, []]));
   for (const rule of rules) for (const backend of rule.spec.to) naming.get(backend.name)?.push({ rule, backend });
@@ -109,6 +113,7 @@ export function backendStatuses(
     return {
       name,
       rules: named.map(({ rule }) => rule.name),
+      meantBy: names.filter(({ backends }) => backends.includes(name)).map(({ name }) => name),
       sessions: sessionsWith(row),
       ...flowOf(name),
       drain: drainOf(backend, named, holds.get(name), now, date),

@@ -21,11 +21,19 @@ export async function list({ socket, json }: CommonOptions): Promise<void> {
   const answer = await callJson<{ readonly backends: readonly BackendStatus[] }>(socket, "GET", "/v1/backends");
   if (json) return printJson(answer);
   if (answer.backends.length === 0) return print("no rule forwards: there is no backend");
+  const hasNames = answer.backends.some(({ meantBy }) => meantBy.length > 0);
   const rows = answer.backends.map((backend) => {
-    const { name, rules, state, sessions, toRate, fromRate, lastAnswer, answerTime, why } = backendWords(backend);
-    return [name, rules, state, sessions, toRate, fromRate, lastAnswer, answerTime, why];
+    const { name, names, rules, state, sessions, toRate, fromRate, ...words } = backendWords(backend);
+    const { lastAnswer, answerTime, why } = words;
+    return [
+      ...[name, ...hasNames ? [names || "-"] : [], rules, state, sessions, toRate, fromRate],
+      ...[lastAnswer, answerTime, why],
+    ];
   });
-  const titles = ["BACKEND", "RULES", "STATE", "SESSIONS", "TO/S", "FROM/S", "LAST ANSWER", "ANSWER TIME", "WHY"];
+  const titles = [
+    ...["BACKEND", ...hasNames ? ["NAME"] : [], "RULES", "STATE", "SESSIONS", "TO/S", "FROM/S"],
+    ...["LAST ANSWER", "ANSWER TIME", "WHY"],
+  ];
   print(table(titles, rows));
 }
 

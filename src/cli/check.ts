@@ -94,22 +94,37 @@ function printRules(steering: Config["steering"]): void {
 }
 
 /** Runs every health check of a configuration and fetches every page of its lists once. Ends with 1 where one fails. */
-async function showProbes({ lists, steering }: Config, json: boolean): Promise<void> {
-  const [{ checksOf }, { probeOnce }] = await Promise.all([
+async function showProbes({ lists, steering, forwarding }: Config, json: boolean): Promise<void> {
+  const [{ checksOf }, { probeOnce }, { lookUpOnce }] = await Promise.all([
     import("../backends/health/backend_checks.ts"),
     import("../backends/health/probe_once.ts"),
+    import("../backends/names/once.ts"),
   ]);
-  const [probed, pages] = await Promise.all([probeOnce(checksOf(steering)), fetchListPages(lists)]);
-  if ([...probed, ...pages].some(({ succeeded }) => !succeeded)) Deno.exitCode = EXIT.failed;
+  const fetched = fetchListPages(lists);
+  const { rules, names } = await lookUpOnce(steering, forwarding.nameServers);
+  const [probed, pages] = await Promise.all([probeOnce(checksOf(rules)), fetched]);
+  const failed = [...probed, ...pages].some(({ succeeded }) => !succeeded) || names.some(({ error }) => error !== null);
+  if (failed) Deno.exitCode = EXIT.failed;
   const found = probed.map(({ check: { backend, check }, succeeded, hindered, reason, elapsedMs }) => ({
     ...{ backend: backend.name, check: check.check, succeeded, hindered, reason, elapsedMs: roundMs(elapsedMs) },
   }));
   if (json) {
-    return printJson({ probes: found, lists: pages.map((page) => ({ ...page, elapsedMs: roundMs(page.elapsedMs) })) });
+    const asked = names.map(({ name, backends, error }) => ({ name, backends, error }));
+    return printJson({
+      probes: found,
+      names: asked,
+      lists: pages.map((page) => ({ ...page, elapsedMs: roundMs(page.elapsedMs) })),
+    });
   }
   if (pages.length > 0) print(`\n${table(["LIST", "PAGE", "RESULT", "ENTRIES", "AFTER", "WHY"], pages.map(pageRow))}`);
+  if (names.length > 0) {
+    const rows = names.map(({ name, backends, error }) => [
+      ...[name, backends.join(" ") || "-", error === null ? "ok" : "FAILED", error ?? ""],
+    ]);
+    print(`\n${table(["NAME", "MEANS", "RESULT", "WHY"], rows)}`);
+  }
   if (found.length === 0) {
-    if (pages.length > 0) return;
+    if (pages.length + names.length > 0) return;
     return print("\nno rule has a health check of a backend with an address: there is nothing to probe");
   }
   const rows = found.map(({ backend, check, succeeded, hindered, reason, elapsedMs }) => [

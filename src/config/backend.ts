@@ -30,37 +30,62 @@ export function readHost(text: string): string | undefined {
   return host.length <= MAX_NAME && HOST.test(host) ? host : undefined;
 }
 
+/** A backend that has a name, in its one spelling. */
+export interface NamedBackend extends Ports {
+  readonly name: string;
+  readonly host: string;
+}
+
 /** Reads a backend that has a name, `game.example.com:7777`; undefined for what is none. */
-export function readNamed(
-  text: string,
-): { readonly name: string; readonly host: string; readonly port: number } | undefined {
-  const [, name = "", digits = ""] = /^([^:]*):([1-9]\d{0,4})$/.exec(text) ?? [];
+export function readNamed(text: string): NamedBackend | undefined {
+  const [, name = "", ports] = /^([^:]*)(?::([^:]*))?$/.exec(text) ?? [];
   const host = readHost(name);
-  const port = Number(digits);
-  return host === undefined || port > LAST_PORT ? undefined : { name: `${host}:${port}`, host, port };
+  const read = readBackendPorts(ports);
+  if (host === undefined || typeof read === "string") return undefined;
+  return { name: formatEndpoint({ address: host, ...read }), host, ...read };
+}
+
+interface Ports {
+  /** 0: none. */
+  readonly port: number;
+  readonly lastPort?: number;
+}
+
+/** Reads what is behind the colon; undefined: there is none. @returns What is wrong, where something is. */
+function readBackendPorts(text: string | undefined): Ports | string {
+  if (text === undefined) return { port: 0 };
+  const [first = "", last, ...more] = text.split("-");
+  const ports: number[] = [];
+  for (const digits of last === undefined ? [first] : [first, last, ...more]) {
+    if (!/^\d+$/.test(digits) || more.length > 0) return `has the port "${text}", which is not a number`;
+    if (startsWithZero(digits)) return `has the port ${digits}, which ${ZERO}`;
+    const port = Number(digits);
+    if (port < 1 || port > LAST_PORT) return `has the port ${port}, which is out of range (1 to ${LAST_PORT})`;
+    ports.push(port);
+  }
+  const [port, lastPort = port] = ports as [number, number?];
+  if (lastPort < port) return `has the ports ${text}, which run backwards`;
+  return lastPort === port ? { port } : { port, lastPort };
 }
 
 /** What is wrong with a backend, to follow it in a sentence: `has no port`. */
 export function backendFault(text: string): string {
   if (readNamed(text) !== undefined) return "";
-  if (readHost(text) !== undefined) return "has no port";
-  if (/^[a-z][^.:]*:\d+$/i.test(text)) return "has a name without a dot, and search domains are not tried";
+  if (/^[a-z][^.:]*(:[\d-]+)?$/i.test(text)) return "has a name without a dot, and search domains are not tried";
   const outcome = takeApart(text);
   return typeof outcome === "string" ? outcome : "";
 }
 
 /** @returns What is wrong, where something is. */
 function takeApart(text: string): BackendAddress | string {
-  const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*)$/.exec(text);
+  const match = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::([^:]*))?$/.exec(text);
   if (match === null) return shapeFault(text);
-  const [, ipv6, ipv4, digits = ""] = match;
+  const [, ipv6, ipv4, digits] = match;
   const host = ipv6 ?? ipv4!;
   const bytes = bytesOf(host);
   if (bytes === undefined || (bytes.length === 16) !== (ipv6 !== undefined)) return hostFault(host, ipv6 !== undefined);
-  if (!/^\d+$/.test(digits)) return `has the port "${digits}", which is not a number`;
-  if (startsWithZero(digits)) return `has the port ${digits}, which ${ZERO}`;
-  const port = Number(digits);
-  if (port < 1 || port > LAST_PORT) return `has the port ${port}, which is out of range (1 to ${LAST_PORT})`;
+  const ports = readBackendPorts(digits);
+  if (typeof ports === "string") return ports;
   const fault = isLinkLocal(bytes)
     ? "is a link-local address, which each interface may have another host for"
     : bytes.length === 4
@@ -69,7 +94,7 @@ function takeApart(text: string): BackendAddress | string {
   if (fault !== undefined) return fault;
   // One spelling of each address: the name decides what a Maglev table looks like, on every box.
   const address = formatAddress(bytes);
-  return { name: formatEndpoint({ address, port }), address, port };
+  return { name: formatEndpoint({ address, ...ports }), address, ...ports };
 }
 
 export const OWN_ADDRESS = 'an address of this box like "192.0.2.10" or "2001:db8::10"';
@@ -82,9 +107,14 @@ export function readOwnAddress(text: string): string | undefined {
 /** What is wrong with an address of the box, to follow it in a sentence. */
 export function ownAddressFault(text: string): string {
   const bytes = bytesOf(text);
-  if (bytes === undefined) return readBackend(text) === undefined ? hostFault(text, text.includes(":")) : "has a port";
+  if (bytes === undefined) return hasPort(text) ? "has a port" : hostFault(text, text.includes(":"));
   if (isLinkLocal(bytes)) return "is a link-local address, which no route leads to";
   return (bytes.length === 4 ? ipv4Fault(bytes) : ipv6Fault(bytes)) ?? "";
+}
+
+function hasPort(text: string): boolean {
+  const read = readBackend(text);
+  return read !== undefined && read.port !== 0;
 }
 
 /** Whether it is an IPv6 address of one link. */
@@ -110,8 +140,10 @@ export function bytesOf(host: string): Uint8Array | undefined {
 /** Of what is not `HOST:PORT`. */
 function shapeFault(text: string): string {
   if (text.includes("://")) return "is a URL";
-  if (/^\[[^\]]*\]?$/.test(text) || bytesOf(text) !== undefined) return "has no port";
-  if (/^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:\d+$/.test(text)) return "is an IPv6 address without brackets";
+  if (/^\[[^\]]*$/.test(text)) return "has no closing bracket";
+  if (bytesOf(text) !== undefined || /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:\d+$/.test(text)) {
+    return "is an IPv6 address without brackets";
+  }
   return text.includes(":") ? "is not an address and a port" : hostFault(text, false);
 }
 

@@ -14,6 +14,7 @@ import { readBackend } from "./backend.ts";
 import { checkGuards } from "./guard_check.ts";
 import { KEEPING, TRANSLATING } from "./forward.ts";
 import { DEFAULT_TABLE_SIZE, DEFAULT_TRANSLATION_PORTS } from "./forwarding.ts";
+import { checkRanges } from "./range_check.ts";
 import { PortClaims, portItems, type PortRange, readPorts } from "./ports.ts";
 import { FULL_FRAME, MAX_WORKERS, roomFor, XDP_PACKET_HEADROOM } from "./schema.ts";
 import { type Addresses, commonAddress, MAX_ADDRESS_LISTS, textOf } from "../steering/addresses.ts";
@@ -175,6 +176,7 @@ function checkForwarding(file: YamlFile, { count }: WorkerCount, report: Report)
   }
   checkBackends(file, forwarding, Number(size), report);
   checkModes(file, forwarding, report);
+  checkRanges(file, forwarding, report);
   if (forwarding.every(([, rule]) => keepsAddresses(rule))) return;
   const given = at(file.value, "forwarding", "ports");
   const range = readPorts(given ?? DEFAULT_TRANSLATION_PORTS);

@@ -62,7 +62,7 @@ const health = map("health", {
     `${HEALTH_CHECKS.map((check) => `${check}: ${HEALTH_CHECK_TABLE[check]}`).join("; ")}.`,
   ),
   port: orNull(whole(complainAboutNumber("port", `1 to ${LAST_PORT}`), 1, LAST_PORT))
-    .describe("Port to check. Default: the backend's port."),
+    .describe("Port to check. Default: the backend's port, the first one of a range, or the rule's first port."),
   name: dnsName.optional().describe("The name that a dns check asks for. Default a.root-servers.net."),
   type: choice("type", Object.keys(DNS_TYPES) as DnsType[]).optional().describe(
     "The type of record that a dns check asks for. Default A.",
@@ -86,7 +86,10 @@ const backends = z.array(
     address,
     plainMap("backend", {
       address: address.optional().meta({ examples: ["10.0.0.12:9000"] })
-        .describe(`The backend: ${BACKEND}, or a name and port like "game.example.com:7777".`),
+        .describe(
+          `The backend: ${BACKEND}, or a name and port like "game.example.com:7777". A range like ` +
+            '"10.0.0.12:9000-9999" takes as many ports as the rule has; without a port, packets keep theirs.',
+        ),
       srv: service.optional().meta({ examples: ["_game._udp.example.com"] }).describe(
         "In place of address: the name of an SRV record, whose targets are the backends, with its ports, weights and " +
           "priorities.",
@@ -166,7 +169,8 @@ export const KEEPING: readonly string[] = FORWARD_MODES.filter((mode) => !FORWAR
 const forwardMap = map("forward", {
   to: backends.describe(
     `The backends, each ${BACKEND}, a name and port, or a map with address or srv, weight, max_sessions, backup and ` +
-      `drain.`,
+      'drain. A range like "10.0.0.12:9000-9999" takes as many ports as the rule has, and packets to "10.0.0.12" keep ' +
+      "the port that they came for.",
   ),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,

@@ -117,13 +117,58 @@ for (const [text, expected] of Object.entries(CASES)) {
   Deno.test(`parseConfig() of ${text}`, () => assert.deepEqual(complaints(HEAD + text), expected));
 }
 
+const ONE_RANGE = "10000-19999";
+/** What is said about backends with many ports, by the backends and the rule's ports. */
+const RANGES: readonly (readonly [to: string, ports: string, expected: readonly string[]])[] = [
+  ['["10.0.0.1", "[fd00::1]", game.example.com]', `["5060", ${ONE_RANGE}]`, []],
+  ['["10.0.0.1:20000-29999", "[fd00::1]:10000-19999", "game.example.com:30000-39999"]', ONE_RANGE, []],
+  ['["10.0.0.1:20000-29999"]', "[10000-14999, 15000-19999]", []],
+  ['["10.0.0.1:7-7"]', "[1, 5]", []],
+  ['["10.0.0.1:10000-20000"]', ONE_RANGE, [
+    '3:69 backend "10.0.0.1:10000-20000" has 10001 ports, and the rule has 10000, 10000-19999: expected as many, or ' +
+    '"10.0.0.1", which keeps the ports',
+  ]],
+  ['["game.example.com:1-2"]', "7777", [
+    '3:62 backend "game.example.com:1-2" has 2 ports, and the rule has 1, 7777: expected as many, or ' +
+    '"game.example.com", which keeps the ports',
+  ]],
+  ['["[fd00::1]:1-2"]', "[5, 7]", [
+    '3:64 backend "[fd00::1]:1-2" has a range of ports, and the rule has several: expected one range, or "[fd00::1]", ' +
+    "which keeps the ports",
+  ]],
+  ['["10.0.0.1"], mode: dsr', ONE_RANGE, []],
+  ['["10.0.0.1:10000-19999"], mode: dsr', ONE_RANGE, [
+    '3:69 backend "10.0.0.1:10000-19999" has a range of ports, which are for mode nat: expected "10.0.0.1", since mode ' +
+    "dsr keeps the ports",
+  ]],
+  ['["10.0.0.1", "10.0.0.1:10500"]', ONE_RANGE, [
+    '3:81 backend "10.0.0.1:10500" has port 10500, and so has "10.0.0.1" on line 3: expected each port of an address ' +
+    "in one of them, since answers from it could be of either",
+  ]],
+  ['["10.0.0.1", "10.0.0.1:9000"]', ONE_RANGE, []],
+  ['["10.0.0.1"], source: client', "53", [
+    '3:60 backend "10.0.0.1" has many ports: expected one port of each backend with source: client',
+  ]],
+];
+
+for (const [to, ports, expected] of RANGES) {
+  Deno.test(`parseConfig() of ports ${ports} and to: ${to}`, () => {
+    assert.deepEqual(complaints(HEAD + rule(`to: ${to}`, ports)), expected);
+  });
+}
+
 const BACKEND = 'expected an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"';
 
 /** What is said about a backend that cannot be one. */
 const BACKENDS: Readonly<Record<string, string>> = {
-  "10.0.0.1": "has no port",
-  "fd00::1": "has no port",
-  "[fd00::1]": "has no port",
+  "fd00::1": "is an IPv6 address without brackets",
+  "[fd00::1": "has no closing bracket",
+  "10.0.0.1:": 'has the port "", which is not a number',
+  "10.0.0.1:9000-": 'has the port "9000-", which is not a number',
+  "10.0.0.1:9000-9100-9200": 'has the port "9000-9100-9200", which is not a number',
+  "10.0.0.1:9000-08": "has the port 08, which begins with 0, which some read as octal and some as decimal",
+  "10.0.0.1:9100-9000": "has the ports 9100-9000, which run backwards",
+  "10.0.0.1:9000-65536": "has the port 65536, which is out of range (1 to 65535)",
   "10.0.0.1:0": "has the port 0, which is out of range (1 to 65535)",
   "10.0.0.1:65536": "has the port 65536, which is out of range (1 to 65535)",
   "10.0.0.1:08": "has the port 08, which begins with 0, which some read as octal and some as decimal",
@@ -147,7 +192,7 @@ const BACKENDS: Readonly<Record<string, string>> = {
   "[fd00::zz]:53": "has no IP address that can be read",
   "fd00:1:2:3:4:5:6:7:53": "is an IPv6 address without brackets",
   "dns:53": "has a name without a dot, and search domains are not tried",
-  "dns.example": "has no port",
+  "dns": "has a name without a dot, and search domains are not tried",
   "-dns.example:53": "has a name for an address, and names are not looked up",
   "http://10.0.0.1:53": "is a URL",
   "": "has no address",

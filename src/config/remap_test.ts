@@ -336,7 +336,7 @@ Deno.test("with backends alone, what else the action says stays; ports that do n
   assert.deepEqual([fresh.name, fresh.worker, fresh.action.to.map(({ name }) => name)], [
     ...["port-8080", "hash", ["[fd00::1]:80"]],
   ]);
-  assert.throws(() => readOrder({ ports: "1", to: "10.0.0.1" }, CONFIG), /backend "10\.0\.0\.1" has no port/);
+  assert.throws(() => readOrder({ ports: "1", to: "10.0.0" }, CONFIG), /backend "10\.0\.0" has an address that is not/);
   assert.throws(
     () => readOrder({ ports: "1", to: "10.0.0.1:5", action: "drop" }, CONFIG),
     /"to" and "action" are both/,

@@ -78,9 +78,9 @@ export function showBackends({ tick: { backends, backendCount } }) {
   fillRows(
     byId("backends"),
     backends.map((
-      { name, rules, state, via, nextHop, sessions, toRate, fromRate, lastAnswer, answerTime, why, mark },
+      { name, names, rules, state, via, nextHop, sessions, toRate, fromRate, lastAnswer, answerTime, why, mark },
     ) => [
-      { text: name, header: true },
+      { text: names === "" ? name : `${name} (${names})`, header: true },
       rules.replaceAll(",", ", "),
       { text: state, className: mark === "bad" ? "lost" : mark === "leaving" ? "leaving" : "" },
       `${via}${nextHop === "unknown" ? " (next hop unknown)" : ""}`,

@@ -18,8 +18,10 @@ import { FATE } from "../steering/fate.ts";
 import {
   chooseBackend,
   findBackend,
+  findRange,
   findSource,
   mtuToClient,
+  portAt,
   sourceOf,
   sourcePlaces,
   sourceWords,
@@ -279,7 +281,7 @@ export class Forwarder {
     }
     if (isNat) {
       const source = portInPacket(words[session + SESSION.translationPort]!);
-      const ports = source | (backends[backend + BACKEND.port]! << 16);
+      const ports = source | (portAt(table, backend, forwardWords, packet.destinationPort) << 16);
       const sources = sourceWords(table, packet.isIpv6);
       const at = sourceOf(table, packet.isIpv6, backend, words[session + SESSION.address]!);
       translateUdp(view, packet, sources, at, backends, backend + BACKEND.address, ports);
@@ -408,10 +410,30 @@ export class Forwarder {
     packet: UdpPacket,
     from: number,
   ): number {
+    const { table } = this;
+    const { isIpv6 } = packet;
+    const exact = port === 0 ? -1 : findBackend(table, view, backend, port, isIpv6); // 0: rows of ranges
+    let session = exact < 0 ? -1 : this.#sessionOf(exact, view, own, ownPort, packet, from);
+    for (let skip = 0; session === -1; skip++) {
+      const row = findRange(table, view, backend, port, isIpv6, skip);
+      if (row < 0) return -1;
+      session = this.#sessionOf(row, view, own, ownPort, packet, from);
+      if (session >= 0 && !this.#comesFrom(session, row, port)) session = -1;
+    }
+    return session;
+  }
+
+  /** The session with a backend that what comes from its side to a translation port is of. */
+  #sessionOf(
+    row: number,
+    view: DataView,
+    own: number,
+    ownPort: number,
+    packet: UdpPacket,
+    from: number,
+  ): number {
     const { sessions, table } = this;
     const { isIpv6 } = packet;
-    const row = findBackend(table, view, backend, port, isIpv6);
-    if (row < 0) return -1;
     if (this.#isStrict && !cameBy(arrivalOf(view, packet, from), table.backends[backendAt(row) + BACKEND.arrival]!)) {
       return WRONG_ARRIVAL;
     }
@@ -419,6 +441,15 @@ export class Forwarder {
     if (address < 0) return -1;
     const session = sessions.findByAnswer(ownPort, row, address);
     return session < 0 || sessions.isOver(session, this.now) ? -1 : session;
+  }
+
+  /** Whether a port of a backend's range is the one that a session's packets go to now. */
+  #comesFrom(session: number, row: number, port: number): boolean {
+    const { table, sessions: { words } } = this;
+    const forward = table.forwardOfRule[words[session + SESSION.rule]!]!;
+    if (forward === 0) return true; // its rule is gone, and what is on its way may still arrive
+    const service = portInPacket(words[session + SESSION.ports]! >>> 16);
+    return portAt(table, backendAt(row), forwardAt(forward - 1), service) === port;
   }
 
   /**

@@ -17,13 +17,14 @@ import { tunnelBytes } from "../packet/tunnel.ts";
 import { destinationOf, IPV4, IPV6, portInPacket, sourceOf as sourceAddressOf, UDP, UdpPacket } from "../packet/udp.ts";
 import { arrivalOf, cameBy, interfaceOf, WRONG_ARRIVAL } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
-import { mtuToClient, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
+import { mtuToClient, portAt, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
   BACKEND_REACHABLE,
   backendAt,
   FIRST_TUNNEL,
+  forwardAt,
   SOURCE_CLIENT,
 } from "../steering/forward_table.ts";
 import { SESSION } from "../steering/session_row.ts";
@@ -165,7 +166,10 @@ export class ErrorForwarder {
       decrementHops(view, outer); // it quotes what the backend has sent
       if (isTunnel) forwarder.wrapped.enterTunnel(view, outer, wrap, backend, words[session + SESSION.hash]!);
     } else {
-      const ports = backends[backend + BACKEND.port]! | portInPacket(port) << 16;
+      const forward = table.forwardOfRule[words[session + SESSION.rule]!]!;
+      if (forward === 0) return error_unmatched; // its rule is gone
+      const own = portAt(table, backend, forwardAt(forward - 1), error.quoted.sourcePort);
+      const ports = own | portInPacket(port) << 16;
       const source = sourceOf(table, outer.isIpv6, backend, words[session + SESSION.address]!);
       translateError(
         view,

@@ -21,7 +21,7 @@ import { encapsulate, tunnelBytes } from "../packet/tunnel.ts";
 import { portInPacket, type UdpPacket } from "../packet/udp.ts";
 import { cameBy, interfaceOf } from "../steering/arrivals.ts";
 import { FATE } from "../steering/fate.ts";
-import { mtuToClient, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
+import { mtuToClient, portAt, sourceOf, sourceWords } from "../steering/forward_lookup.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
@@ -117,7 +117,7 @@ export class WrappedForwarder {
       else addProxyV2(view, packet, words, session, SESSION);
     }
     const source = portInPacket(words[session + SESSION.translationPort]!);
-    const ports = source | (backends[backend + BACKEND.port]! << 16);
+    const ports = source | (portAt(table, backend, forward, packet.destinationPort) << 16);
     const sources = sourceWords(table, packet.isIpv6);
     const at = sourceOf(table, packet.isIpv6, backend, words[session + SESSION.address]!);
     translateUdp(view, packet, sources, at, backends, backend + BACKEND.address, ports);

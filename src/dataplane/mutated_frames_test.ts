@@ -244,8 +244,8 @@ for (const seed of SEEDS) {
       ways.mtus = MTUS[table % MTUS.length]!;
       ways.answers = table % 4 !== 1;
       const rules = [
-        { name: "nat", slot: 3, spec: forward(table % 5 === 4 ? "dsr" : "nat", table) },
-        { name: "dsr", slot: 4, spec: forward("dsr", table) },
+        { name: "nat", slot: 3, firstPort: 1, spec: forward(table % 5 === 4 ? "dsr" : "nat", table) },
+        { name: "dsr", slot: 4, firstPort: 1, spec: forward("dsr", table) },
       ];
       const backends = new Map(TO.map((spec, index): [string, Backend] => [spec.name, {
         ...{ spec, address: parseAddress(spec.address), row: index + 1, generation: index + 1, leftMs: undefined },

@@ -10,6 +10,8 @@ export interface BackendWords {
   readonly name: string;
   /** The rules that name it, or for how long it has been leaving. */
   readonly rules: string;
+  /** Names of the configuration that mean it; "": it stands there itself. */
+  readonly names: string;
   readonly health: string;
   /** In a word: whether it is used. */
   readonly state: string;
@@ -35,6 +37,7 @@ export function backendWords(backend: BackendStatus): BackendWords {
   return {
     name,
     rules: leavingSeconds === null ? rules.join(",") : `(leaving for ${leavingSeconds} s)`,
+    names: backend.meantBy.join(","),
     health: health === null ? "not checked" : health.healthy ? "healthy" : "UNHEALTHY",
     state: stateOf(backend),
     why: whyOf(backend),

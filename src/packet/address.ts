@@ -38,9 +38,20 @@ function parseIpv6(text: string): Uint8Array<ArrayBuffer> | undefined {
   return Uint8Array.from(groups.flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]));
 }
 
-/** An address and a port as `192.0.2.1:53` or `[2001:db8::1]:53`. */
-export function formatEndpoint({ address, port }: { readonly address: string; readonly port: number }): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+/** An address and ports. */
+export interface Endpoint {
+  readonly address: string;
+  /** 0: none. */
+  readonly port: number;
+  /** Of a range of ports the last one. */
+  readonly lastPort?: number | undefined;
+}
+
+/** An address and a port as `192.0.2.1:53` or `[2001:db8::1]:53`, with `:53-60` for a range, without any for port 0. */
+export function formatEndpoint({ address, port, lastPort }: Endpoint): string {
+  const host = address.includes(":") ? `[${address}]` : address;
+  if (port === 0) return host;
+  return lastPort === undefined ? `${host}:${port}` : `${host}:${port}-${lastPort}`;
 }
 
 /** 4 or 16 bytes as `192.0.2.1` or `2001:db8::1`. */

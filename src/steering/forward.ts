@@ -121,10 +121,18 @@ export interface Forward {
 }
 
 export interface Backend {
-  /** Address and port, like `10.0.0.11:9000`. Machines that should choose the same backends need the same spelling. */
+  /** Address and ports, like `10.0.0.11:9000`, `10.0.0.11:9000-9999` or `10.0.0.11`. Machines that should choose the same backends need the same spelling. */
   readonly name: string;
   readonly address: string;
+  /** 0: packets keep the port that they came for. */
   readonly port: number;
+  /**
+   * The last port of a range that begins with `port`: as many ports as the rule has, in the same order. Undefined: all
+   * packets go to `port`.
+   */
+  readonly lastPort?: number;
+  /** The port that checks ask where the backend has none of its own: the rule's first. */
+  readonly checkPort?: number;
   /** Its share of new sessions; 0: it gets none. */
   readonly weight: number;
   /** It gets no new session while it has so many; undefined: as many as there are. */
@@ -137,7 +145,7 @@ export interface Backend {
 
 /** What the configuration has by name: each address that it means is a backend with these settings. */
 export interface BackendName extends Omit<Backend, "address" | "port"> {
-  /** `game.example.com:7777`, or `_game._udp.example.com` of an SRV record. */
+  /** `game.example.com:7777`, with a range or without a port as an address has it, or `_game._udp.example.com` of an SRV record. */
   readonly name: string;
   readonly host: string;
   /** Null: the SRV record of the host says it. */

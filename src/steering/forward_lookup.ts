@@ -4,11 +4,12 @@
  * @module
  */
 import { finishHash, flowHash, mix } from "../packet/flow_hash.ts";
-import type { UdpPacket } from "../packet/udp.ts";
+import { portInPacket, type UdpPacket } from "../packet/udp.ts";
 import { mtuOf } from "./arrivals.ts";
 import {
   BACKEND,
   BACKEND_IPV6,
+  BACKEND_RANGE,
   backendAt,
   FORWARD,
   type ForwardTable,
@@ -52,6 +53,49 @@ export function findBackend(
     ) return row;
   }
   return -1;
+}
+
+/**
+ * The row of a backend with this address whose range has this port, or -1: the first, or one of those behind it. Hot
+ * path: no allocation.
+ *
+ * @param skip How many such rows are passed over.
+ */
+export function findRange(
+  table: ForwardTable,
+  view: DataView,
+  address: number,
+  port: number,
+  isIpv6: boolean,
+  skip: number,
+): number {
+  const { backends, index } = table;
+  const first = view.getInt32(address, true);
+  const number = portInPacket(port); // swapping twice
+  let hash = mix(0, first);
+  for (let word = 4; isIpv6 && word < 16; word += 4) hash = mix(hash, view.getInt32(address + word, true));
+  let left = skip;
+  for (let slot = finishHash(hash) & INDEX_MASK; index[slot] !== 0; slot = (slot + 1) & INDEX_MASK) {
+    const row = index[slot]! - 1;
+    const at = backendAt(row);
+    const flags = backends[at + BACKEND.flags]!;
+    if ((flags & BACKEND_RANGE) === 0 || ((flags & BACKEND_IPV6) !== 0) !== isIpv6) continue;
+    if (backends[at + BACKEND.firstPort]! > number || backends[at + BACKEND.lastPort]! < number) continue;
+    if (sameAddress(view, address, backends, at + BACKEND.address, isIpv6) && left-- === 0) return row;
+  }
+  return -1;
+}
+
+/**
+ * The port that a backend gets a rule's packets on, as it stands in packets. Hot path: no allocation.
+ *
+ * @param backend Index of the first word of the backend's row; `forward` that of the rule's forward.
+ * @param port That the client has sent to.
+ */
+export function portAt({ backends, forwards }: ForwardTable, backend: number, forward: number, port: number): number {
+  if ((backends[backend + BACKEND.flags]! & BACKEND_RANGE) === 0) return backends[backend + BACKEND.port]!;
+  const first = backends[backend + BACKEND.firstPort]!;
+  return portInPacket(first === 0 ? port : (first + port - forwards[forward + FORWARD.firstPort]!) & 0xffff);
 }
 
 /**

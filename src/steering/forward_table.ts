@@ -41,7 +41,7 @@ export const BACKEND = {
   address: 0,
   /** What the box sends from. */
   source: 4,
-  /** Port, as it stands in a packet read as a little-endian halfword. */
+  /** Port, as it stands in a packet read as a little-endian halfword; 0 with {@linkcode BACKEND_RANGE}. */
   port: 8,
   flags: 9,
   /** By which it is reached, and its packets come; see arrivals.ts. */
@@ -57,6 +57,9 @@ export const BACKEND = {
   maxSessions: 14 + LINK_WORDS,
   /** Row of the backend that its sessions go to when it must not be used any more; 0: any that may. */
   moveTo: 15 + LINK_WORDS,
+  /** With {@linkcode BACKEND_RANGE}: its ports, as numbers. From 0 on: packets keep theirs. */
+  firstPort: 16 + LINK_WORDS,
+  lastPort: 17 + LINK_WORDS,
 } as const;
 const BACKEND_SHIFT = 5;
 
@@ -65,6 +68,8 @@ export const BACKEND_KNOWN = 1;
 export const BACKEND_IPV6 = 2;
 /** It sees its clients' own addresses, or did: its answers are for them. */
 export const BACKEND_KEEPS = 4;
+/** It has many ports: which one is a packet's follows from the port that it came for. */
+export const BACKEND_RANGE = 16;
 /** The next hop's link address is known, and its interface is one of ours. */
 export const BACKEND_REACHABLE = 8;
 
@@ -84,6 +89,8 @@ export const FORWARD = {
   remapPort: 6,
   choice: 7,
   answers: 8,
+  /** The rule's first port, which a backend's range begins with. */
+  firstPort: 9,
   /** 1: sessions that ask in vain are counted. */
   watched: 12,
 } as const;

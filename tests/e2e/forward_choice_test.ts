@@ -160,3 +160,19 @@ Deno.test("backup and fail_open: new sessions go to the backup when no other is 
   await untilHealthy([true, false, false]);
   assert.deepEqual(await backendsOf(), ["1"]);
 });
+
+Deno.test("slow_start: a backend that comes gets few new sessions at first, and its share when the time is over", async () => {
+  await using scene = await setScene("IPv4", ruleOf("IPv4", { 1: "" }));
+  const shareOfSecond = async (): Promise<number> => {
+    await using clients = await scene.clients(200, 1);
+    return ((await clients.report()).byBackend[2] ?? 0) / 200;
+  };
+  assert.equal(await shareOfSecond(), 0);
+  await scene.put(ruleOf("IPv4", { 1: "", 2: "" }, ", slow_start: 1h"));
+  assert.ok(await shareOfSecond() < 0.1, "an hour is not over");
+  // It comes anew for the rule.
+  await scene.put(ruleOf("IPv4", { 1: "" }, ", slow_start: 1s, drain_timeout: 0"));
+  await scene.box.untilStatus("it to be forgotten", ({ backends }) => backends.length === 1);
+  await scene.put(ruleOf("IPv4", { 1: "", 2: "" }, ", slow_start: 1s"));
+  await until("its share", async () => await shareOfSecond() > 0.35);
+});

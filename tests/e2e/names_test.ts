@@ -13,6 +13,7 @@ import {
   type Family,
   forwardConfig,
 } from "./support/backends.ts";
+import { finish, type Finished, productCommand } from "./support/command.ts";
 import { FAILING, NAME_SERVER, NameServer, ZONE } from "./support/name_server.ts";
 import { until } from "./support/wait.ts";
 
@@ -22,6 +23,7 @@ const GAME_SERVICE = `_game._udp.${ZONE}`;
 const NOTHING_LOST = { lost: 0, wrong: 0, late: 0 };
 
 interface Scene extends AsyncDisposable {
+  readonly network: TestNetwork;
   readonly host: BackendHost;
   readonly names: NameServer;
   readonly box: Appliance;
@@ -51,6 +53,7 @@ async function setScene(
       await startAppliance(network, (socket) => forwardConfig(socket, [rule], { more: servers }), { favoured: true }),
     );
     return {
+      network,
       host,
       names,
       box,
@@ -191,6 +194,41 @@ Deno.test("a name with 100 addresses, whose answer comes by TCP, and one whose s
   const metrics = await box.metrics();
   assert.equal(metrics.get('xdpsteer_name_backends{name="game.example.test:9000"}'), 100);
   assert.equal(metrics.get('xdpsteer_name_resolved{name="web.failing.test:9000"}'), 0);
+});
+
+Deno.test("backends list says which name means a backend, --save refuses what stands in no file, and check --probe asks", async () => {
+  const name = `${GAME}:${BACKEND_PORT}`;
+  const [one, two] = [1, 2].map((number) => backendName("IPv4", number)) as [string, string];
+  const prepare = (names: NameServer): Promise<void> => names.set({ [GAME]: [backendAddress("IPv4", 1)] });
+  await using scene = await setScene("IPv4", `"${name}", "${two}"`, prepare);
+  const { box, network } = scene;
+  await box.untilStatus("both", ({ backends }) => backends.length === 2);
+  const run = (...args: string[]): Promise<Finished> => finish(network, [...productCommand(), ...args], {});
+  const { stdout } = await run("backends", "list", "--socket", box.socket);
+  assert.match(stdout, /^BACKEND +NAME +RULES/);
+  assert.match(stdout, new RegExp(`^${one} +${name} +web `, "m"));
+  assert.match(stdout, new RegExp(`^${two} +- +web `, "m"));
+  assert.deepEqual((await box.status()).backends.map(({ meantBy }) => meantBy).sort(), [[], [name]]);
+  const refused = await run("backends", "drain", one, "--save", "--socket", box.socket);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, new RegExp(`"${one}" is not in the file, which has the name ${name}: leave --save out`));
+  assert.equal((await run("backends", "drain", one, "--socket", box.socket)).code, 0);
+  const text = await Deno.readTextFile(box.configFile);
+  await box.saveInPlace(text.replace(`"${two}"]`, `"${two}"], health: { check: udp, timeout: 5 }`));
+  const probed = await run("check", box.configFile, "--probe", "--json");
+  const { names, probes } = JSON.parse(probed.stdout);
+  assert.deepEqual(names, [{ name, backends: [one], error: null }]);
+  assert.deepEqual(
+    probes.map(({ backend, succeeded }: { backend: string; succeeded: boolean }) => [backend, succeeded]),
+    [
+      [two, true],
+      [one, true],
+    ],
+  );
+  await scene.names.set({});
+  const gone = await run("check", box.configFile, "--probe");
+  assert.equal(gone.code, 1);
+  assert.match(gone.stdout, new RegExp(`^${name} +- +FAILED +\\S`, "m"));
 });
 
 Deno.test("without name_servers those of resolv.conf are asked, one after the other", async () => {

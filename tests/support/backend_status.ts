@@ -12,4 +12,5 @@ export const QUIET_BACKEND: Omit<BackendStatus, "name" | "rules" | "sessions" | 
   drain: null,
   leavingSeconds: null,
   findings: [],
+  meantBy: [],
 };

@@ -10,7 +10,7 @@ import type { CheckedBackend } from "./checks.ts";
 
 /** What rules ask of each backend: one check for each way in which it is checked. */
 export function checksOf(rules: readonly Rule[]): CheckedBackend[] {
-  const checks = rules.flatMap(({ action }) =>
+  const checks = rules.map(withCheckPorts).flatMap(({ action }) =>
     action.kind === "forward" && action.health !== null
       ? action.to.map((backend) => checkOf(backend, action.health!))
       : []
@@ -23,7 +23,23 @@ export function eachOnce(checks: readonly CheckedBackend[]): CheckedBackend[] {
   return [...new Map(checks.map((check) => [check.key, check])).values()];
 }
 
+/** A rule whose backends that have no port of their own are checked on the rule's first one. */
+export function withCheckPorts(rule: Rule): Rule {
+  const { action, ports } = rule;
+  if (action.kind !== "forward" || action.to.every(({ port }) => port !== 0)) return rule;
+  const checkPort = ports[0]!.first;
+  return {
+    ...rule,
+    action: { ...action, to: action.to.map((each) => each.port === 0 ? { ...each, checkPort } : each) },
+  };
+}
+
 /** How a rule checks a backend. */
-export function checkOf({ name, address, port }: Omit<Backend, "weight">, check: HealthCheck): CheckedBackend {
-  return { key: `${name} ${JSON.stringify(check)}`, backend: { name, address: parseAddress(address), port }, check };
+export function checkOf(
+  { name, address, port, checkPort }: Omit<Backend, "weight">,
+  check: HealthCheck,
+): CheckedBackend {
+  const own = checkPort === undefined || check.port !== null ? "" : ` port ${checkPort}`;
+  const backend = { name, address: parseAddress(address), port: checkPort ?? port };
+  return { key: `${name}${own} ${JSON.stringify(check)}`, backend, check };
 }

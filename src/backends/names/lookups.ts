@@ -163,5 +163,6 @@ function backendOf(
   port: number,
   weight: number,
 ): Backend {
-  return { ...settings, name: formatEndpoint({ address, port }), address, port, weight };
+  const { lastPort } = settings;
+  return { ...settings, name: formatEndpoint({ address, port, lastPort }), address, port, weight };
 }

@@ -55,6 +55,17 @@ Deno.test("a name means its addresses, of both IP versions, in one order and spe
   assert.equal(rig.error, null);
 });
 
+Deno.test("a name has the ports that stand behind it: a range, or none", async () => {
+  using rig = new Rig();
+  rig.answers.set("A game.example", records(["10.0.0.1"]));
+  rig.answers.set("AAAA game.example", records(["fd00::1"]));
+  const range = { ...GAME, name: "game.example:9-19", lastPort: 19 };
+  const bare = { ...GAME, name: "game.example", port: 0 };
+  await rig.names.follow([rig.spec(range, bare)]);
+  assert.deepEqual(rig.meaningOf(range), ["10.0.0.1:9-19 2", "[fd00::1]:9-19 2"]);
+  assert.deepEqual(rig.meaningOf(bare), ["10.0.0.1 2", "[fd00::1] 2"]);
+});
+
 Deno.test("an answer holds for its TTL, within 1 and 300 seconds", async () => {
   for (const [ttl, seconds] of [[0, 1], [1, 1], [20, 20], [3600, 300]] as const) {
     using rig = new Rig();

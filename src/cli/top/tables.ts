@@ -234,6 +234,9 @@ const MARK_STYLES: Readonly<Record<BackendWords["mark"], Style>> = { good: "good
 export function backendsTable({ backends }: Rates, width: number): TableLines {
   const columns: Column<BackendWords>[] = [
     { title: "BACKEND", cell: ({ name }) => span(name, "bold") },
+    ...backends.every(({ names }) => names === "")
+      ? []
+      : [{ title: "NAME", cell: ({ names }: BackendWords) => names, least: 8, flexible: true as const, expendable: 4 }],
     { title: "RULES", cell: ({ rules }) => rules, least: 12, flexible: true },
     { title: "STATE", cell: ({ state, mark }) => span(state, MARK_STYLES[mark]), least: 9 },
     { title: "VIA", cell: ({ via }) => via, least: 8, expendable: 3 },

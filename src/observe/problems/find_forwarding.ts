@@ -7,6 +7,7 @@ import type { NameStatus } from "../../backends/names/names.ts";
 import type { BackendStatus, RuleBackend, RuleBackends } from "../../backends/status.ts";
 import type { NoRoute } from "../../backends/next_hop/next_hops.ts";
 import type { NoWay } from "../../backends/way.ts";
+import { readBackend } from "../../config/backend.ts";
 import { commandFor } from "../../host/own_addresses.ts";
 import { plural } from "../../text.ts";
 import type { FoundProblem, ProblemKind } from "./kinds.ts";
@@ -162,14 +163,13 @@ function wayProblem(name: string, noWay: NoWay): FoundProblem {
 
 /** What to do where no packet gets to a backend. */
 export function wayFix(name: string, { kind, interface: by, noRoute = "none" }: NoWay): string {
-  const host = hostOf(name);
+  const read = readBackend(name) ?? { address: name, port: 0 };
+  const host = read.address;
   const ip = host.includes(":") ? "ip -6" : "ip";
   const correct = "correct the address under to:";
   const routes: Readonly<Record<NoRoute, string>> = {
     none: `${ip} route add ${host} dev INTERFACE, or via GATEWAY if a router is between; or ${correct}`,
-    own: `${correct}; or, if a program of this box is to have the packets, action: { deliver: { port: ${
-      name.slice(name.lastIndexOf(":") + 1)
-    } } }`,
+    own: `if a program of this box is to have the packets, give the rule ${deliveryFor(read)}; or ${correct}`,
     group: correct,
     refused: `delete that route, which ${ip} route show table all lists; or ${correct}`,
     no_ethernet: `route it out of an Ethernet interface that is listed: ${ip} route get ${host}`,
@@ -184,7 +184,9 @@ export function wayFix(name: string, { kind, interface: by, noRoute = "none" }: 
   return fixes[kind];
 }
 
-/** `10.0.0.11` of `10.0.0.11:9000`, `2001:db8::1` of `[2001:db8::1]:9000`. */
-function hostOf(name: string): string {
-  return name.slice(0, name.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+/** What hands packets to a program of this box, instead of a backend with an address of the box. */
+function deliveryFor({ port, lastPort }: { readonly port: number; readonly lastPort?: number }): string {
+  if (port === 0) return "action: pass";
+  const delivery = `action: { deliver: { port: ${port} } }`;
+  return lastPort === undefined ? delivery : `a rule for each port, with ${delivery} and so on`;
 }

@@ -116,7 +116,13 @@ Deno.test("backendProblems() tells of each thing in the way to a backend, with w
   const own: NoWay = { ...noWay("no_route"), noRoute: "own", text: "it is an address of this box" };
   const [itself] = backendProblems([status({ noWay: own })]);
   assert.equal(itself!.message, "No packet gets to backend 10.0.0.1:53: it is an address of this box");
-  assert.match(itself!.fix!, /^correct the address under to:/, "a route would not help");
+  const given = "if a program of this box is to have the packets, give the rule";
+  assert.equal(itself!.fix, `${given} action: { deliver: { port: 53 } }; or correct the address under to:`);
+  const fixOf = (name: string): string => backendProblems([status({ name, noWay: own })])[0]!.fix!;
+  assert.match(fixOf("10.0.0.1"), /give the rule action: pass; or/, "packets keep their ports");
+  assert.match(fixOf("[fd00::1]:53-60"), /a rule for each port, with action: \{ deliver: \{ port: 53 \} \} and so on/);
+  const farHost = { noWay: noWay("no_route"), nextHop: null };
+  assert.match(backendProblems([status({ name: "10.0.0.12", ...farHost })])[0]!.fix!, /^ip route add 10\.0\.0\.12 dev/);
   for (const [kind, fix] of Object.entries(FIXES)) {
     const way = noWay(kind as NoWay["kind"]);
     assert.equal(backendProblems([status({ noWay: way })])[0]!.fix, fix);
