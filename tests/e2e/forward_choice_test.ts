@@ -4,6 +4,7 @@ import { fatesOf, settled } from "./support/accounts.ts";
 import type { Status } from "./support/appliance.ts";
 import { backendName, BOTH, Clients, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
 import { type ForwardScene, startScene } from "./support/scene.ts";
+import { until } from "./support/wait.ts";
 
 const PORT = 5514;
 const NOTHING_LOST = { lost: 0, wrong: 0, late: 0 };
