@@ -121,7 +121,10 @@ export interface Forward {
 }
 
 export interface Backend {
-  /** Address and ports, like `10.0.0.11:9000`, `10.0.0.11:9000-9999` or `10.0.0.11`. Machines that should choose the same backends need the same spelling. */
+  /**
+   * Address and ports, like `10.0.0.11:9000`, `10.0.0.11:9000-9999` or `10.0.0.11`. Machines that should choose the same
+   * backends need the same spelling.
+   */
   readonly name: string;
   readonly address: string;
   /** 0: packets keep the port that they came for. */
@@ -145,7 +148,10 @@ export interface Backend {
 
 /** What the configuration has by name: each address that it means is a backend with these settings. */
 export interface BackendName extends Omit<Backend, "address" | "port"> {
-  /** `game.example.com:7777`, with a range or without a port as an address has it, or `_game._udp.example.com` of an SRV record. */
+  /**
+   * `game.example.com:7777`, with a range or without a port as an address has it, or `_game._udp.example.com` of an SRV
+   * record.
+   */
   readonly name: string;
   readonly host: string;
   /** Null: the SRV record of the host says it. */
