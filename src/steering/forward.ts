@@ -122,8 +122,8 @@ export interface Forward {
 
 export interface Backend {
   /**
-   * Address and ports, like `10.0.0.11:9000`, `10.0.0.11:9000-9999` or `10.0.0.11`. Machines that should choose the same
-   * backends need the same spelling.
+   * Address and ports, like `10.0.0.11:9000`, `10.0.0.11:9000-9999` or `10.0.0.11`. Machines that should choose the
+   * same backends need the same spelling.
    */
   readonly name: string;
   readonly address: string;

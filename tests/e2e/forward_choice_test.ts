@@ -163,7 +163,8 @@ Deno.test("backup and fail_open: new sessions go to the backup when no other is 
 });
 
 Deno.test("slow_start: a backend that comes gets few new sessions at first, and its share when the time is over", async () => {
-  await using scene = await setScene("IPv4", ruleOf("IPv4", { 1: "" }));
+  // Backends that a rule begins with have their whole share.
+  await using scene = await setScene("IPv4", ruleOf("IPv4", { 1: "" }, ", slow_start: 1h"));
   const shareOfSecond = async (): Promise<number> => {
     await using clients = await scene.clients(200, 1);
     return ((await clients.report()).byBackend[2] ?? 0) / 200;
