@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { INTERFACES, TestNetwork } from "../support/netns.ts";
+import { TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
 import { answersOf, fatesOf, settled, strayAnswers } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
-import { BackendHost, BOTH, Clients, FAMILIES, FAR, forwardConfig, forwardTo } from "./support/backends.ts";
-import { lossesOf } from "./support/link.ts";
+import { BackendHost, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
+import { lossesAround } from "./support/link.ts";
 
 const PORT = 8080;
 const CLIENTS = 1000;
@@ -37,8 +37,8 @@ for (const family of BOTH) {
     const { returned = 0, ...notReturned } = answersOf(status, "web");
     const fates = JSON.stringify(status.totals.fates);
     // Only the kernel may lose a packet, before or behind the box, and counts it.
-    const kernels = await lossesOf(host.name, FAR) + await lossesOf(network.names.client, INTERFACES.client);
-    assert.ok(lost <= kernels, `${lost} lost, ${kernels} by the kernel: ${fates}`);
+    const { sum: kernels, places } = await lossesAround(network, host.name);
+    assert.ok(lost <= kernels, `${lost} lost, by the kernel ${JSON.stringify(places)}: ${fates}`);
     assert.equal(status.totals.socketDrops, 0);
     assert.deepEqual(fatesOf(status, "web"), { forwarded: ALL });
     assert.ok(returned >= ALL - lost, fates);

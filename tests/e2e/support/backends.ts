@@ -5,6 +5,7 @@
  */
 import { cProgram } from "../../support/c_programs.ts";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
+import { FAVOURED, niced } from "../../support/niceness.ts";
 import { until } from "./wait.ts";
 
 export const BACKEND_PORT = 9000;
@@ -160,9 +161,13 @@ export class BackendHost implements AsyncDisposable {
     return ip("netns", "exec", this.name, ...argv);
   }
 
-  /** Starts backend `number`; its answers begin with that number. */
+  /**
+   * Starts backend `number`; its answers begin with that number. It goes before other programs: one that lags behind
+   * answers sessions that are over.
+   */
   async serve(family: Family, number: number): Promise<void> {
-    const argv = [await cProgram("udp_backend"), backendAddress(family, number), `${BACKEND_PORT}`, `${number}`];
+    const program = [await cProgram("udp_backend"), backendAddress(family, number), `${BACKEND_PORT}`, `${number}`];
+    const argv = niced(FAVOURED, program);
     const running = await start(
       argv,
       (words) =>

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
+import { BACK, FAR } from "./backends.ts";
 import { overflows, Program } from "./programs.ts";
 import { until } from "./wait.ts";
 
@@ -57,6 +58,24 @@ export async function lossesOf(namespace: string, device: string): Promise<numbe
 /** Packets that left an interface of a namespace for the ring of the veth's other end, and found it full. */
 export async function unsentBy(namespace: string, device: string): Promise<number> {
   return (await statisticsOf(namespace, device)).tx.dropped;
+}
+
+/** What the kernel lost between clients, box and backends, by place; places that lost nothing are left out. */
+export async function lossesAround(
+  network: TestNetwork,
+  backends: string,
+): Promise<{ readonly sum: number; readonly places: Readonly<Record<string, number>> }> {
+  const { client, steer } = network.names;
+  const ways = { [INTERFACES.client]: client, [INTERFACES.steer]: steer, [BACK]: steer, [FAR]: backends };
+  const counts: [string, number][] = [];
+  for (const [device, namespace] of Object.entries(ways)) {
+    const { rx, tx } = await statisticsOf(namespace, device);
+    counts.push([`to ${device}`, rx.dropped], [`from ${device}`, tx.dropped]);
+  }
+  counts.push(["clients' sockets", await overflows(client)], ["backends' sockets", await overflows(backends)]);
+  counts.push(["live frames", await refusedFrames(network)]);
+  const places = Object.fromEntries(counts.filter(([, count]) => count > 0));
+  return { sum: Object.values(places).reduce((sum, count) => sum + count, 0), places };
 }
 
 async function statisticsOf(
