@@ -7,17 +7,18 @@
 #include "options.h"
 
 /*
- * Two halves of 65,536 entries, written by userspace through mmap. A variable, whose address is part of the code, where
- * an element of a map would have to be looked up.
+ * Two halves of 65,536 entries, written by userspace through mmap, and the table of no rules. A variable, whose address
+ * is part of the code, where an element of a map would have to be looked up.
  */
-struct steer_port_entry port_to_queue_map[STEER_TABLES * STEER_PORTS] SEC(".bss.ports");
+struct steer_port_entry port_to_queue_map[STEER_PORT_TABLES * STEER_PORTS] SEC(".bss.ports");
 
 /* What a table says of a port. */
 static __always_inline const struct steer_port_entry *entry_of(__u32 table, __u32 port)
 {
 	__u64 at = (__u64)table * STEER_PORTS + port;
 
-	SHOW_BOUND(at, STEER_TABLES * STEER_PORTS - 1);
+	if (UNLIKELY(at >= STEER_PORT_TABLES * STEER_PORTS))
+		at = 0; /* cannot be */
 	return &port_to_queue_map[at];
 }
 

@@ -90,6 +90,14 @@ static __noinline int decided(enum steer_reason reason)
 	return STEER_DROP_REASONS >> reason & 1 ? XDP_DROP : XDP_PASS;
 }
 
+/* A port that no rule of the table has. While no worker runs, no rule has any: which would have, the wanted table says. */
+static __noinline int unlisted(__u32 table, __u32 port)
+{
+	return decided(table == STEER_NO_TABLE && entry_of(READ_ONCE_U32(steering_control.wanted_table), port)->action ?
+			       STEER_REASON_DEADMAN :
+			       STEER_REASON_UNLISTED_PORT);
+}
+
 /* Packets that stay here: a rule passes, delivers or drops them. */
 static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 {
@@ -171,6 +179,8 @@ static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct s
 /* The socket of the worker that has a session, which worker_of_client() has found. */
 static __always_inline int redirect_kept(struct xdp_md *ctx, __u32 worker, __u32 port)
 {
+	if (UNLIKELY(READ_ONCE_U32(steering_control.active_table) == STEER_NO_TABLE))
+		return decided(STEER_REASON_DEADMAN); /* as all else passes */
 	return redirect(ctx, kept.rule, ctx->rx_queue_index * parameters.worker_count + worker - 1, port,
 			ctx->data_end - ctx->data);
 }
@@ -211,7 +221,7 @@ __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 place)
 	struct steer_rule_counters *counters;
 	__u32 answer, rule;
 
-	if (READ_ONCE_U32(steering_control.keeps_clients) && answered_worker(ctx, place))
+	if (READ_ONCE_U32(steering_control.keeps_clients) && table != STEER_NO_TABLE && answered_worker(ctx, place))
 		return decided(STEER_REASON_FRAGMENT_DROPPED);
 	if (entry->action == STEER_ACTION_NONE)
 		return decided(STEER_REASON_FRAGMENT);
@@ -308,7 +318,7 @@ __noinline int steer_found(struct xdp_md *ctx, __u32 port, __u32 place)
 			return redirect_kept(ctx, worker, port);
 	}
 	if (entry_of(table, port)->action == STEER_ACTION_NONE)
-		return decided(STEER_REASON_UNLISTED_PORT);
+		return unlisted(table, port);
 	answer = 0;
 	if (entry_of(table, port)->addresses != STEER_ADDRESS_SET_ANY)
 		answer = admit(ctx, place & 0x3fff, packet.address_words, table, port);
@@ -370,7 +380,7 @@ int xdp_port_redirect(struct xdp_md *ctx)
 	table = READ_ONCE_U32(steering_control.active_table);
 	entry = entry_of(table, packet.port);
 	if (!LIKELY(entry->action))
-		return decided(STEER_REASON_UNLISTED_PORT);
+		return unlisted(table, packet.port);
 	if (entry->addresses == STEER_ADDRESS_SET_ANY)
 		return steer(ctx, table, entry, data, data_end, &packet);
 

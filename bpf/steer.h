@@ -12,6 +12,9 @@
 enum steer_limit {
 	STEER_PORTS = 65536,
 	STEER_TABLES = 2,      /* one in force, one being written */
+	STEER_NO_TABLE = 2,    /* in their place while no worker runs: all ports unlisted, nobody writes it */
+	STEER_PORT_TABLES = 3, /* with this one */
+	STEER_HEARTBEATS = 64, /* most workers */
 	STEER_RULE_SLOTS = 8320, /* two generations of 4,096 rules, the answers of 64 workers, and slot 0 */
 	STEER_EVENTS_BYTES = 65536,
 	STEER_MORE_ENTRIES = 16384, /* entries of ports that have more than one rule, and index 0, which is none */
@@ -116,7 +119,8 @@ enum steer_verdict {
 	REASON(BANNED, DROP)          /* the source is banned */ \
 	REASON(LIMITED, DROP)         /* the source, or all together, send more than the rule allows */ \
 	REASON(DELIVERED, PASS)       /* a rule delivers it to a local program, on another port */ \
-	REASON(IP_OPTIONS, PASS)      /* for a listed port, with a source route or options that the kernel may not take */
+	REASON(IP_OPTIONS, PASS)      /* for a listed port, with a source route or options that the kernel may not take */ \
+	REASON(DEADMAN, PASS)         /* for a listed port, while no worker runs */
 
 enum steer_reason {
 #define STEER_REASON_VALUE(name, verdict) STEER_REASON_##name,
@@ -193,14 +197,31 @@ struct steer_device {
 	__u64 macs[STEER_MACS]; /* two zero bytes, then the address, as a little-endian number; unused ones are 0 */
 };
 
+/* Of a worker: what it counts up at each turn of its loop. A cache line. */
+struct steer_heartbeat {
+	__u32 turns;
+	__u32 reserved[15];
+};
+
+/* Whether everything passes since no worker runs, as the program of deadman.bpf.c says. */
+struct steer_deadman {
+	__u32 on;
+	__u32 times; /* so far, with this one */
+	__u64 nanoseconds; /* of all times */
+	__u64 since; /* the last time, CLOCK_MONOTONIC */
+};
+
 /* Which half of port_to_queue_map is in force: the one word a live change flips. */
 struct steer_control {
-	__u32 active_table;
+	__u32 active_table; /* wanted_table, or STEER_NO_TABLE */
 	__u32 generation;
 	/* By half: which lists of sources its rules mean. Lists that change on their own change this word. */
 	__u32 source_table[STEER_TABLES];
 	__u32 counts_sources; /* 1 while somebody asks who sends most */
 	__u32 keeps_clients;  /* 1 while there may be sessions whose clients keep their addresses */
+	__u32 wanted_table; /* written before active_table */
+	struct steer_deadman deadman __attribute__((aligned(64)));
+	struct steer_heartbeat heartbeats[STEER_HEARTBEATS] __attribute__((aligned(64)));
 };
 
 /* How answers to clients that keep their addresses are found. */

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { LIMIT } from "../bpf/layout.gen.ts";
+import { LIMIT, REASON } from "../bpf/layout.gen.ts";
 import type { SteeringProgram } from "../bpf/program.ts";
 import { stateDirectory } from "../config/kept_file.ts";
 import type { Config } from "../config/schema.ts";
@@ -24,6 +24,7 @@ import { ChangeQueue } from "../engine/change_queue.ts";
 import { Forwarding } from "../backends/forwarding.ts";
 import { forwarderOptions } from "../backends/translation.ts";
 import type { KeptTable } from "../bpf/kept_table.ts";
+import { Heartbeats } from "../bpf/heartbeats.ts";
 import { PortTable } from "../bpf/port_table.ts";
 import { EndDirectory } from "../engine/end_directory.ts";
 import { SteeredInterface } from "../engine/interface.ts";
@@ -33,6 +34,7 @@ import { findInterfaces } from "../host/found_interfaces.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { type Pause, PauseWatch } from "../host/pauses.ts";
 import { requireOpenFiles } from "../host/privileges.ts";
+import { type DeadmanReport, DeadmanWatch } from "../engine/deadman_watch.ts";
 import { Delivery } from "../engine/delivery.ts";
 import { Reconciler, type Repair } from "../engine/reconciler.ts";
 import { SourceWatch } from "../guard/source_watch.ts";
@@ -74,6 +76,8 @@ interface Parts {
   banRequests?: BanRequests;
   captures?: Captures;
   delivery?: Delivery;
+  heartbeats?: Heartbeats;
+  deadman?: DeadmanWatch;
   sources?: SourceWatch;
   kept?: KeptTable;
   /** Told when an interface has been attached, has gone, or is detached. */
@@ -168,6 +172,8 @@ export class Appliance {
       const forwardTables = createForwardTables(LIMIT.RULE_SLOTS);
       const [low, high] = crypto.getRandomValues(new Int32Array(2));
       const key = handed?.key ?? { low: low!, high: high! };
+      const { program } = interfaces[0]!;
+      const heartbeats = parts.heartbeats = new Heartbeats(program.controlFd);
       const begin = (): Promise<void> =>
         workers.begin({
           ruleSlots: LIMIT.RULE_SLOTS,
@@ -176,6 +182,7 @@ export class Appliance {
           sessions: (worker) => forwarderOptions(config.forwarding, worker, workers.count, key, LIMIT.RULE_SLOTS),
           places: directory.places,
           endTables: directory.memory,
+          heartbeat: (worker) => heartbeats.of(worker),
         });
       // Another process's workers have the sockets until it is told to let these have them.
       const ready = handed === undefined
@@ -185,7 +192,6 @@ export class Appliance {
 
       const slots = new RuleSlots(LIMIT.RULE_SLOTS, handed?.slots);
       const ruleTotals = new RuleTotals(interfaces, workers.counters, slots, handed?.totals);
-      const { program } = interfaces[0]!;
       parts.sources = new SourceWatch({ open: () => new SenderSets(program) });
       const delivery = parts.delivery = new Delivery({
         interfaces,
@@ -252,6 +258,15 @@ export class Appliance {
       workers.keepOthersOff();
       await steering.captured;
       workers.watch();
+      const deadman = parts.deadman = new DeadmanWatch({
+        heartbeats,
+        arm: async () => {
+          const { Deadman } = await import("../bpf/deadman.ts"); // no packet waits for it
+          return await Deadman.arm(program.controlFd);
+        },
+        packets: () => interfaces.reduce((sum, { program }) => sum + program.readReason(REASON.DEADMAN), 0),
+      });
+      void deadman.arm();
       parts.banRequests = new BanRequests({
         maps: program.banMaps,
         bans,
@@ -301,6 +316,11 @@ export class Appliance {
   /** Calls `changed` when an interface has been attached, has gone, or is detached. */
   onInterfaces(changed: () => void): void {
     this.#parts.onInterfaces = changed;
+  }
+
+  /** What the deadman has done. */
+  deadman(): DeadmanReport {
+    return this.#parts.deadman!.report();
   }
 
   /** What was put right in the kernel, of each kind. */
@@ -422,6 +442,8 @@ async function close(parts: Parts): Promise<void> {
     banFile,
     banRequests,
     delivery,
+    heartbeats,
+    deadman,
     sources,
     kept: keptTable,
   } = parts;
@@ -434,6 +456,7 @@ async function close(parts: Parts): Promise<void> {
   bans?.[Symbol.dispose]();
   const kept = banFile?.flush();
   for (const steered of interfaces) steered.detach();
+  deadman?.[Symbol.dispose]();
   await rcuGracePeriod(); // the last redirected packets are in the rings now
   const joined = await workers.stop();
   await kept;
@@ -447,5 +470,6 @@ async function close(parts: Parts): Promise<void> {
   }
   await steering?.[Symbol.asyncDispose]();
   keptTable?.[Symbol.dispose]();
+  heartbeats?.[Symbol.dispose]();
   for (const steered of [...interfaces].reverse()) steered.close();
 }

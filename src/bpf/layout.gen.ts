@@ -54,12 +54,24 @@ export const BAN_REQUEST = {
 
 /** Byte offsets in `struct steer_control`. */
 export const CONTROL = {
-  size: 24,
+  size: 4224,
   activeTable: 0,
   generation: 4,
   sourceTable: 8,
   countsSources: 16,
   keepsClients: 20,
+  wantedTable: 24,
+  deadman: 64,
+  heartbeats: 128,
+} as const;
+
+/** Byte offsets in `struct steer_deadman`. */
+export const DEADMAN = {
+  size: 24,
+  on: 0,
+  times: 4,
+  nanoseconds: 8,
+  since: 16,
 } as const;
 
 /** Byte offsets in `struct steer_delivery`. */
@@ -136,6 +148,12 @@ export const GUARD_FLAG = {
   BANS: 1,
 } as const;
 
+/** Byte offsets in `struct steer_heartbeat`. */
+export const HEARTBEAT = {
+  size: 64,
+  turns: 0,
+} as const;
+
 /** Byte offsets in `struct steer_ipv4_ban`. */
 export const IPV4_BAN = {
   size: 12,
@@ -208,6 +226,9 @@ export const KEPT_TAG = {
 export const LIMIT = {
   PORTS: 65536,
   TABLES: 2,
+  NO_TABLE: 2,
+  PORT_TABLES: 3,
+  HEARTBEATS: 64,
   RULE_SLOTS: 8320,
   EVENTS_BYTES: 65536,
   MORE_ENTRIES: 16384,
@@ -278,7 +299,8 @@ export const REASON = {
   LIMITED: 18,
   DELIVERED: 19,
   IP_OPTIONS: 20,
-  COUNT: 21,
+  DEADMAN: 21,
+  COUNT: 22,
 } as const;
 
 /** Byte offsets in `struct steer_rule_counters`. */
@@ -410,10 +432,11 @@ export const VERDICT_OF = {
   LIMITED: 1,
   DELIVERED: 2,
   IP_OPTIONS: 2,
+  DEADMAN: 2,
 } as const;
 
 /** Byte offsets in `struct steer_xdp_counters`. */
 export const XDP_COUNTERS = {
-  size: 168,
+  size: 176,
   byReason: 0,
 } as const;

@@ -20,13 +20,13 @@ import { NO_ADDRESSES, type OwnAddresses } from "../steering/addresses.ts";
 import { PORT_COUNT, type PortMap } from "../steering/port_map.ts";
 import { type Change, Published } from "../steering/published.ts";
 import { AddressTable } from "./address_table.ts";
-import { CONTROL, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
+import { CONTROL, DEADMAN, LIMIT, PORT_ENTRY } from "./layout.gen.ts";
 import { RuleGuards } from "./rule_guards.ts";
 import { DELIVERY_BYTES, MORE_BYTES, packDeliveries, packPorts, TABLE_BYTES } from "./port_entries.ts";
 import { RuleLimits } from "./rule_limits.ts";
 import type { SteeringProgram } from "./program.ts";
 
-type ControlWord = "activeTable" | "generation";
+type ControlWord = "activeTable" | "generation" | "wantedTable";
 
 /** Where ports are steered: what {@linkcode PortTable} does, and what tests do without a kernel. */
 export interface PortSteering extends AsyncDisposable {
@@ -63,7 +63,7 @@ export class PortTable implements PortSteering {
   /** By half: what was written. */
   readonly #wanted = Array.from({ length: LIMIT.TABLES }, () => new Uint8Array(TABLE_BYTES));
   // Kept: memory that is touched for the first time costs more than all the rest of a change.
-  readonly #kernel = new Uint8Array(LIMIT.TABLES * TABLE_BYTES);
+  readonly #kernel = new Uint8Array(LIMIT.PORT_TABLES * TABLE_BYTES);
   readonly #more = new Uint8Array(MORE_BYTES);
   /** By half: bytes of further entries that are in use. */
   readonly #moreUsed = new Array<number>(LIMIT.TABLES).fill(0);
@@ -85,7 +85,7 @@ export class PortTable implements PortSteering {
     this.limits = new RuleLimits(program.limitMaps);
     this.#bytes = new Uint8Array(this.#memory.view());
     this.#control = new Uint32Array(this.#controlMemory.view());
-    this.#active = this.#read("activeTable") & 1;
+    this.#active = this.#read("wantedTable") & 1;
     const active = (): number => this.#active;
     this.#halves = new Published([0, 1], {
       get version(): number {
@@ -93,7 +93,9 @@ export class PortTable implements PortSteering {
       },
       publish: (version) => {
         this.#active = version & 1;
-        this.#store("activeTable", this.#active);
+        // In this order: bpf/deadman.bpf.c reads and writes them in the other.
+        this.#store("wantedTable", this.#active);
+        this.#activate();
         this.#grace = rcuGracePeriod();
       },
       caughtUp: () => this.#grace,
@@ -122,14 +124,39 @@ export class PortTable implements PortSteering {
     return { control: this.#repairControl(), ports: this.#repairPorts() };
   }
 
+  /**
+   * Has packets decided by the half that is wanted, but while everything passes since no worker runs.
+   *
+   * @returns Which they were decided by, where that was neither.
+   */
+  #activate(): number | undefined {
+    const at = CONTROL.activeTable / 4;
+    let wrong: number | undefined;
+    while (true) {
+      const found = this.#read("activeTable");
+      if (found === this.#active || found === LIMIT.NO_TABLE && this.#isDead) return wrong;
+      if (Atomics.compareExchange(this.#control, at, found, this.#active) === found) wrong = found;
+    }
+  }
+
+  get #isDead(): boolean {
+    return Atomics.load(this.#control, (CONTROL.deadman + DEADMAN.on) / 4) !== 0;
+  }
+
   #repairControl(): string | undefined {
-    const wanted = { activeTable: this.#active, generation: this.#generation } as const;
-    const words = (["activeTable", "generation"] as const).flatMap((word) => {
+    const wanted = { wantedTable: this.#active, generation: this.#generation } as const;
+    const words = (["wantedTable", "generation"] as const).flatMap((word) => {
       const found = this.#read(word);
       if (found === wanted[word]) return [];
       this.#store(word, wanted[word]);
-      return [`${word === "activeTable" ? "half of the port table" : word} ${found} instead of ${wanted[word]}`];
+      return [
+        `${word === "wantedTable" ? "half of the port table that is wanted" : word} ${found} instead of ${
+          wanted[word]
+        }`,
+      ];
     });
+    const wrong = this.#activate();
+    if (wrong !== undefined) words.unshift(`half of the port table ${wrong} instead of ${this.#active}`);
     for (const [half, sources] of this.#sources.entries()) {
       const at = CONTROL.sourceTable / 4 + half;
       const found = Atomics.load(this.#control, at);
@@ -223,12 +250,12 @@ function differs(one: Uint8Array, other: Uint8Array, at: number): boolean {
  * Reads one half of the table, as the kernel has it.
  *
  * @param fd Of `port_to_queue_map`.
- * @param table Room for both halves, of which the result is a part.
+ * @param table Room for all tables, of which the result is a part.
  */
 export function readPortTable(
   fd: number,
   half: number,
-  table = new Uint8Array(LIMIT.TABLES * TABLE_BYTES),
+  table = new Uint8Array(LIMIT.PORT_TABLES * TABLE_BYTES),
 ): Uint8Array<ArrayBuffer> {
   const result = lookupElement(fd, new Uint8Array(4), table);
   if (result < 0) throw syscallError("bpf_map_lookup_elem", -result, "read port_to_queue_map back");

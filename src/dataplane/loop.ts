@@ -56,9 +56,11 @@ export interface LoopContext {
   /** Whether the ends are this worker's: another process may have them, or want them. */
   readonly tenure: Pick<Tenure, "holds" | "isDue" | "release" | "take" | "taken">;
   readonly counters: WorkerCounters;
+  /** Its first word changes with each turn. */
+  readonly heartbeat: Int32Array;
   /** Called when the first rule is captured. */
   readonly openTap: () => Tap;
-  /** Waits for the worker's eventfd and for its sockets. */
+  /** Waits for what wakes the worker, and for its sockets. */
   readonly waiter: Waiter;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
@@ -137,12 +139,13 @@ export class Loop {
       this.#noteEnds();
       if (!this.#context.tenure.holds) return this.#standBy();
     }
-    const { ends, counters: { values } } = this.#context;
+    const { ends, counters: { values }, heartbeat } = this.#context;
     const idle = this.#idle;
     let received = 0;
     for (let index = 0; index < ends.length; index++) received += this.#turn(index);
     if (this.#parking.count > 0) this.#unpark(Parking.overSince(this.#context.now()), false);
     values[TURNS_AT] = values[TURNS_AT]! + 1;
+    heartbeat[0] = (heartbeat[0]! + 1) | 0;
 
     if (received > 0) {
       idle.received(received);

@@ -4,7 +4,7 @@
  * @module
  */
 import { messageOf } from "../errors.ts";
-import { monotonicMicroseconds, pinThread, prepareCalls, signalEventFd, threadId } from "../ffi/libc.ts";
+import { monotonicMicroseconds, pinThread, prepareCalls, threadId, wake } from "../ffi/libc.ts";
 import { type MemoryAddress, viewMemory } from "../ffi/memory.ts";
 import { Clock } from "../ffi/clock.ts";
 import { PollSet } from "../ffi/poll_set.ts";
@@ -41,8 +41,10 @@ export interface WorkerOptions {
   readonly process: number;
   readonly ruleSlots: number;
   readonly capture: CaptureMemory;
-  /** Bumped by the control thread to end a sleep. */
-  readonly eventFd: number;
+  /** From openWakeFd(): the control thread ends a sleep by it. */
+  readonly wakeFd: number;
+  /** A word that the kernel looks at; see bpf/deadman.bpf.c. */
+  readonly heartbeat: MemoryAddress;
   readonly wait: WaitMode;
   /** CPU to pin the thread to. */
   readonly cpu?: number;
@@ -57,22 +59,22 @@ export interface WorkerFailure {
 /** Takes the thread over: the first message starts the loop, which ends only at a command in the control words. */
 export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
   // All that the loop calls, while the control thread opens the sockets.
-  prepareCalls("gettid", "mmap", "poll", "eventfd_read", "clock_gettime", "sendto");
+  prepareCalls("gettid", "mmap", "poll", "eventfd_read", "clock_gettime", "sendto", "timerfd_settime");
   scope.onmessage = ({ data }: MessageEvent<WorkerOptions>) => {
     const control = new ControlWords(data.control);
     try {
       if (data.cpu !== undefined) pinThread(data.cpu);
       const { places } = data;
-      const pollSet = new PollSet(data.eventFd, places.length);
+      const pollSet = new PollSet(data.wakeFd, places.length);
       const ends = new Ends(viewEndTables(data.endTables, places.length), places, data.worker, pollSet);
       // Of one clock for all processes: sessions and what is told of a handover go from one to the next.
       const startMs = Number(monotonicMicroseconds()) / 1000 - performance.now();
       const now = (): number => startMs + performance.now();
-      const wake = (): void => {
+      const wakePeer = (): void => {
         const peer = control.peer(data.worker);
-        if (peer >= 0) signalEventFd(peer);
+        if (peer >= 0) wake(peer);
       };
-      const tenure = new Tenure(new Ownership(viewMemory(data.ownership)), data.worker, data.process, now, wake);
+      const tenure = new Tenure(new Ownership(viewMemory(data.ownership)), data.worker, data.process, now, wakePeer);
       control.setThread(data.worker, threadId());
       control.setState(data.worker, WORKER_STATE.running);
       runLoop({
@@ -93,6 +95,7 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         control,
         counters: new WorkerCounters(viewMemory(data.counters), data.ruleSlots),
         tenure,
+        heartbeat: new Int32Array(viewMemory(data.heartbeat)),
         openTap: () => new CaptureTap(data.capture, new Clock()),
         waiter: pollSet,
         now,

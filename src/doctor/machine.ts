@@ -5,6 +5,7 @@
  */
 import { gunzipSync } from "node:zlib";
 import { SteerError, SyscallError } from "../errors.ts";
+import { kernelHasTimers } from "../bpf/deadman.ts";
 import { possibleCpus } from "../ffi/libbpf.ts";
 import { closeFd, openXdpSocket } from "../ffi/libc.ts";
 import { PassProgram } from "../ffi/pass_program.ts";
@@ -27,6 +28,7 @@ export const MACHINE_CHECKS: readonly MachineCheck[] = [
   { check: "kernel.btf", explains: [], look: kernelBtf },
   { check: "bpf.library", explains: [], look: bpfLibrary },
   { check: "bpf.load", explains: ["EPERM", "EACCES"], look: bpfLoad },
+  { check: "bpf.timer", explains: [], look: bpfTimer },
   { check: "bpf.jit", explains: [], look: bpfJit },
   { check: "bpf.fs", explains: [], look: bpfFileSystem },
 ];
@@ -124,6 +126,17 @@ function bpfLoad(): Verdict | undefined {
       "cat /sys/kernel/security/lsm /sys/kernel/security/lockdown",
     );
   }
+}
+
+/** What it takes that packets pass to the kernel stack while the process stands still. */
+function bpfTimer(): Verdict | undefined {
+  if (missingCapabilities().length > 0) return undefined;
+  return kernelHasTimers()
+    ? ok("the kernel has BPF timers: while no worker runs, packets pass to the kernel stack")
+    : warning(
+      "the kernel has no BPF timers: while the process stands still, packets for listed ports are lost",
+      `boot Linux ${SUPPORTED_VERSION.join(".")} or newer`,
+    );
 }
 
 /** The switch is in the first network namespace only; what became of a program says the same anywhere. */

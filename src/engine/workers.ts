@@ -24,7 +24,7 @@ import {
 import { LIVE_OF_BACKEND_BYTES, sessionBytes, SESSIONS_SHAPE } from "../steering/sessions.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
-import { closeFd, keepThreadOff, openEventFd, signalEventFd } from "../ffi/libc.ts";
+import { closeFd, keepThreadOff, openWakeFd, wake } from "../ffi/libc.ts";
 import { waitedForCpuMs, whyNotRunning } from "../host/threads.ts";
 import { WorkerProgress } from "./progress.ts";
 
@@ -61,7 +61,7 @@ export interface HandedWorkers {
   readonly counters: readonly number[];
   readonly sessions: readonly Readonly<Record<SessionPart, number>>[];
   /** What its workers sleep on: they may get their ends back. */
-  readonly eventFds: readonly number[];
+  readonly wakeFds: readonly number[];
 }
 
 /** What the workers are to work on, known once the sockets are open. */
@@ -76,6 +76,8 @@ export interface WorkerTask {
   readonly places: readonly EndPlace[];
   /** Where their sockets are, from createEndTables(). */
   readonly endTables: SharedArrayBuffer;
+  /** Where a worker says that its loop turns. */
+  readonly heartbeat: (worker: number) => MemoryAddress;
 }
 
 /** New forwarding sessions that were refused, by what they ran out of. */
@@ -133,7 +135,7 @@ export class WorkerPool implements ReadingWorkers {
   #sessionMemory: readonly Readonly<Record<SessionPart, SharedMemory>>[] = [];
   readonly #wait: WaitMode;
   readonly #threads: Worker[] = [];
-  readonly #eventFds: number[] = [];
+  readonly #wakeFds: number[] = [];
   /** By worker: its sessions with each backend, by row. */
   readonly #liveOfBackend: Int32Array[] = [];
   /** By worker: what it counts of backends. */
@@ -190,7 +192,9 @@ export class WorkerPool implements ReadingWorkers {
     return this.#running = this.#begin(task);
   }
 
-  async #begin({ ruleSlots, tables, forwardTables, sessions, places, endTables }: WorkerTask): Promise<void> {
+  async #begin(
+    { ruleSlots, tables, forwardTables, sessions, places, endTables, heartbeat }: WorkerTask,
+  ): Promise<void> {
     const plans = createCapturePlans(ruleSlots);
     const rings: SharedArrayBuffer[] = [];
     this.capture = { plans, rings };
@@ -213,15 +217,15 @@ export class WorkerPool implements ReadingWorkers {
       this.#countersMemory.push(memory);
       const counters = new WorkerCounters(memory.view(), ruleSlots);
       this.#spunBeforeMs.push(counters.loop("spun_ms"));
-      const peer = this.#handed?.eventFds[worker];
+      const peer = this.#handed?.wakeFds[worker];
       if (peer !== undefined) this.control.setPeer(worker, peer);
       const mine = memoryOfSessions[worker]!;
       this.#liveOfBackend.push(new Int32Array(mine.liveOfBackend.view()));
       this.#backendCounts.push(new Float64Array(mine.backendCounts.view()));
-      const eventFd = openEventFd();
+      const wakeFd = openWakeFd();
       const cpu = this.cpus[worker];
       this.counters.push(counters);
-      this.#eventFds.push(eventFd);
+      this.#wakeFds.push(wakeFd);
       thread.postMessage(
         {
           worker,
@@ -240,7 +244,8 @@ export class WorkerPool implements ReadingWorkers {
           process: this.process,
           ruleSlots,
           capture: { plans, ring, ends: places.length },
-          eventFd,
+          wakeFd,
+          heartbeat: heartbeat(worker),
           wait: this.#wait,
           ...(cpu === undefined ? {} : { cpu }),
         } satisfies WorkerOptions,
@@ -269,7 +274,7 @@ export class WorkerPool implements ReadingWorkers {
     this.#progress = new WorkerProgress({
       count: this.count,
       turns: (worker) => this.counters[worker]!.loop("turns"),
-      wake: (worker) => signalEventFd(this.#eventFds[worker]!),
+      wake: (worker) => wake(this.#wakeFds[worker]!),
       reason: (worker) => whyNotRunning(this.control.thread(worker)),
     });
     this.#progress.failure.catch(this.#fail);
@@ -399,7 +404,7 @@ export class WorkerPool implements ReadingWorkers {
     this.#ended = true;
     for (const thread of this.#threads) thread.terminate();
     if (!joined) return false;
-    for (const fd of this.#eventFds.splice(0)) closeFd(fd);
+    for (const fd of this.#wakeFds.splice(0)) closeFd(fd);
     const ofSessions = this.#sessionMemory.flatMap((parts) => Object.values(parts));
     for (const memory of [this.#ownershipMemory, ...this.#countersMemory, ...ofSessions]) memory.closeFile();
     return true;
@@ -416,18 +421,18 @@ export class WorkerPool implements ReadingWorkers {
         liveOfBackend: fd(liveOfBackend.fd),
         backendCounts: fd(backendCounts.fd),
       })),
-      eventFds: this.#eventFds.map(fd),
+      wakeFds: this.#wakeFds.map(fd),
     };
   }
 
   /** What the workers sleep on: for another process, whose workers wake them. */
-  get eventFds(): readonly number[] {
-    return this.#eventFds;
+  get wakeFds(): readonly number[] {
+    return this.#wakeFds;
   }
 
   /** Ends the workers' sleep. */
   wake(): void {
-    for (const fd of this.#eventFds) signalEventFd(fd);
+    for (const fd of this.#wakeFds) wake(fd);
   }
 
   /** The workers of a process have nothing any more. Only once it has certainly ended. */
@@ -449,7 +454,7 @@ export class WorkerPool implements ReadingWorkers {
       const end = performance.now() + limitMs;
       while (this.ownership.owner(worker) !== process) {
         if (performance.now() > end) return false;
-        signalEventFd(this.#eventFds[worker]!);
+        wake(this.#wakeFds[worker]!);
         await pause(STEP_MS);
       }
       step(worker);

@@ -48,6 +48,15 @@ export async function loadObject(
   throw new SteerError(`${error.message}\n${words}`, { cause: error, ...(error.hint ? { hint: error.hint } : {}) });
 }
 
+/** Whether the kernel takes an object from this process, whose maps and programs are closed again. */
+export function canLoad(bytes: Uint8Array<ArrayBuffer>): boolean {
+  const handle = openObject(bytes, () => {});
+  let result = 0;
+  messagesOf(() => result = libbpf().bpf_object__load(handle));
+  closeObject(handle);
+  return result === 0;
+}
+
 /** libbpf reads from `bytes` until the object is loaded. */
 function openObject(bytes: Uint8Array<ArrayBuffer>, prepare: (object: BpfObjectHandle) => void): BpfObjectHandle {
   const open = (): Deno.PointerValue => libbpf().bpf_object__open_mem(bytes, BigInt(bytes.byteLength), null);
@@ -312,6 +321,15 @@ export function testRun(program: number, { data, repeat, live = false, batchSize
   const result = libbpf().bpf_prog_test_run_opts(program, options);
   out?.set(testFrameOut.subarray(0, view.getUint32(BPF_TEST_RUN_OPTS.data_size_out, true)));
   return result < 0 ? result : view.getUint32(BPF_TEST_RUN_OPTS.retval, true);
+}
+
+/** Runs a loaded program of type syscall once, without a context. @returns what it returns, or `-errno`. */
+export function runProgram(program: number): number {
+  const options = new Uint8Array(BPF_TEST_RUN_OPTS.size);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(BPF_TEST_RUN_OPTS.sz, BigInt(options.byteLength), true);
+  const result = libbpf().bpf_prog_test_run_opts(program, options);
+  return result < 0 ? result : view.getInt32(BPF_TEST_RUN_OPTS.retval, true);
 }
 
 export function possibleCpus(): number {

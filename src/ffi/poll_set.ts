@@ -6,7 +6,7 @@
 import { libc, mapMemory } from "./libc.ts";
 import { POLLFD, TIMESPEC, UAPI } from "./uapi.ts";
 
-/** Of the clock and of what an eventfd held, behind the set. */
+/** Of the clock and of what the first fd held, behind the set. */
 const CLOCK_BYTES = 64;
 /** An fd that poll(2) takes for none. */
 const NONE = -1;
@@ -28,6 +28,7 @@ export class PollSet {
   readonly elapsed = new Float64Array(1);
   // Taken out of the library once: there, they are looked up by name each time.
   readonly #poll = libc().symbols.poll;
+  /** Reads eight bytes, which a timerfd has too. */
   readonly #eventfdRead = libc().symbols.eventfd_read;
   readonly #clockGettime = libc().symbols.clock_gettime;
   readonly #words: Int32Array;
@@ -35,12 +36,12 @@ export class PollSet {
   readonly #first: number = 0;
 
   /**
-   * @param eventFd An eventfd, which is emptied when it has ended a sleep.
+   * @param wakeFd From openWakeFd(); it is emptied when it has ended a sleep.
    * @param sockets How many sockets to wait for; {@linkcode setSocket} says which.
    */
-  constructor(eventFd: number, sockets: number) {
+  constructor(wakeFd: number, sockets: number) {
     this.#count = 1 + sockets;
-    this.#first = eventFd;
+    this.#first = wakeFd;
     const clockAt = Math.ceil(this.#count * POLLFD.size / CLOCK_BYTES) * CLOCK_BYTES;
     const bytes = clockAt + CLOCK_BYTES;
     // Mapped and never unmapped: some pages per worker for the life of the process.
@@ -51,7 +52,7 @@ export class PollSet {
     this.#time = new Int32Array(buffer, clockAt, TIMESPEC.size / 4);
     this.#revents = new Int16Array(buffer, 0, (this.#count * POLLFD.size) / 2);
     this.#words = new Int32Array(buffer, 0, (this.#count * POLLFD.size) / 4);
-    this.#set(0, eventFd);
+    this.#set(0, wakeFd);
     for (let place = 0; place < sockets; place++) this.setSocket(place, NONE);
   }
 

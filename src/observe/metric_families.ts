@@ -260,6 +260,10 @@ export const METRICS = {
     "Time in which the process did not run though it should have, in pauses of a second and more: somebody stopped it, " +
       "or the machine stood still. Time without a free CPU is not in it: xdpsteer_worker_cpu_wait_seconds_total",
   ),
+  xdpsteer_deadman_seconds_total: counter(
+    "Time in which everything passed to the kernel stack, since no worker's loop had turned for 0.5 s; the packets are " +
+      "in xdpsteer_xdp_packets_total under the reason deadman",
+  ),
   xdpsteer_problems: gauge("Problems of a kind that there are now: xdpsteer status names them", "kind"),
 
   xdpsteer_log_lines_lost_total: counter("Lines of the log that were lost because nobody read standard error"),

@@ -93,6 +93,7 @@ function fill(
   }
   for (const { what, count } of snapshot.repairs) out.add("xdpsteer_repairs_total", count, labels({ what }));
   out.add("xdpsteer_paused_seconds_total", snapshot.pausedMs / 1000);
+  out.add("xdpsteer_deadman_seconds_total", snapshot.deadman.seconds);
   for (const kind of PROBLEM_KINDS) {
     out.add("xdpsteer_problems", problems.filter((problem) => problem.kind === kind).length, labels({ kind }));
   }

@@ -52,7 +52,8 @@ type WorkerFacts =
   | "whyStalled";
 
 export interface ObservedAppliance
-  extends Pick<Appliance, "captureStatus" | "compare" | "onInterfaces" | "pauses" | "repairs" | "uptimeMs"> {
+  extends
+    Pick<Appliance, "captureStatus" | "compare" | "deadman" | "onInterfaces" | "pauses" | "repairs" | "uptimeMs"> {
   readonly interfaces: readonly ObservedInterface[];
   readonly workers: Pick<WorkerPool, WorkerFacts>;
   readonly steering: Pick<Steering, "generation" | "lists" | "rules"> & {

@@ -45,6 +45,19 @@ export interface Snapshot {
   readonly repairs: readonly Pick<Repair, "what" | "count">[];
   /** Time in which the process did not run though it should have, milliseconds. */
   readonly pausedMs: number;
+  /** While no worker runs, everything passes to the kernel stack. */
+  readonly deadman: DeadmanStatus;
+}
+
+export interface DeadmanStatus {
+  /** The kernel looks at the workers' heartbeats. */
+  readonly armed: boolean;
+  /** Everything passes now. */
+  readonly on: boolean;
+  /** How often it did so far, with now. */
+  readonly times: number;
+  /** For how long in all. */
+  readonly seconds: number;
 }
 
 /** Ratios of busy time are taken over at least so long. */
@@ -86,7 +99,13 @@ export class Observer {
       names: steering.forwarding.names(),
       repairs: appliance.repairs().map(({ what, count }) => ({ what, count })),
       pausedMs: roundMs(appliance.pauses.totalMs),
+      deadman: this.#deadman(),
     };
+  }
+
+  #deadman(): DeadmanStatus {
+    const { isOn, times, seconds, why } = this.appliance.deadman();
+    return { armed: why === "", on: isOn, times, seconds };
   }
 
   #idleMs(): number[] {

@@ -32,6 +32,7 @@ export const REASON_WORDS: Readonly<Record<Reason, string>> = {
   limited: "its source, or all sources together, send more than the rule allows",
   delivered: "a rule delivers it to a program of this box, on another port",
   ip_options: "for the port of a rule, with a source route or with IP options that the kernel may not take",
+  deadman: "for the port of a rule, while no worker's loop turned",
 };
 
 /** How a rule's packets that end in the XDP program are called beside the fates of those that reach a worker. */

@@ -195,7 +195,7 @@ Deno.test("PortTable.repair() writes again what somebody else has changed, and n
   const wanted = new Uint8Array(readTable(program).buffer).slice();
 
   // As bpftool does: by a system call, and not through the mapping.
-  const all = new Uint8Array(LIMIT.TABLES * PORT_COUNT * PORT_ENTRY.size);
+  const all = new Uint8Array(LIMIT.PORT_TABLES * PORT_COUNT * PORT_ENTRY.size);
   assert.equal(lookupElement(program.portTableFd, new Uint8Array(4), all), 0);
   const half = activeTable(program) * PORT_COUNT * PORT_ENTRY.size;
   all[half + LISTED * PORT_ENTRY.size + PORT_ENTRY.action] = ACTION.DROP;

@@ -166,7 +166,7 @@ const STEERED: Readonly<Record<string, Frame>> = {
 };
 
 /** Reasons that depend on the sockets or the rule's guard, not on the frame. */
-type Elsewhere = "STEERED" | "UNCOVERED_QUEUE" | "DENIED" | "BANNED" | "LIMITED";
+type Elsewhere = "STEERED" | "DEADMAN" | "UNCOVERED_QUEUE" | "DENIED" | "BANNED" | "LIMITED";
 
 /** By reason: of each at least one. */
 const NOT_STEERED: Readonly<Record<Exclude<Reason, Elsewhere>, Readonly<Record<string, Frame>>>> = {

@@ -22,6 +22,7 @@ import type { WatchedSources } from "../../src/guard/source_watch.ts";
 import type { CaptureStatus } from "../../src/capture/captures.ts";
 import { answerRow, fateAt, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { type RuleCounts, RuleTotals } from "../../src/engine/counters.ts";
+import type { DeadmanReport } from "../../src/engine/deadman_watch.ts";
 import { type Repair, REPAIRED } from "../../src/engine/reconciler.ts";
 import { Bans } from "../../src/guard/bans.ts";
 import type { ObservedInterface, ObservedOwner, ObservedQueue, ObservedSocket } from "../../src/observe/observed.ts";
@@ -209,6 +210,10 @@ export class FakeAppliance implements AskedAppliance {
   ruleBackends: RuleBackends[] = [];
   names: NameStatus[] = [];
   captures: CaptureStatus[] = [];
+  deadmanReport: DeadmanReport = {
+    ...{ isOn: false, times: 0, seconds: 0, why: "", agoMs: Infinity },
+    last: { seconds: 0, packets: 0 },
+  };
   repaired: Repair[] = REPAIRED.map((what) => ({ what, count: 0, agoMs: Infinity, wrongMs: 0, words: "" }));
   /** By worker. */
   readonly idleMs: number[];
@@ -283,6 +288,10 @@ export class FakeAppliance implements AskedAppliance {
 
   repairs(): readonly Repair[] {
     return this.repaired;
+  }
+
+  deadman(): DeadmanReport {
+    return this.deadmanReport;
   }
 
   captureStatus(): readonly CaptureStatus[] {

@@ -96,6 +96,7 @@ export class LoopRig {
   readonly worker: number;
   readonly control: ControlWords;
   readonly counters: WorkerCounters;
+  readonly heartbeat = new Int32Array(1);
   readonly tables: readonly WorkerTable[];
   readonly forwardTables: readonly ForwardTable[];
   readonly loop: Loop;
@@ -142,6 +143,7 @@ export class LoopRig {
       control: this.control,
       tenure: { holds: true, isDue: false, release: () => {}, take: () => true, taken: () => {} },
       counters: this.counters,
+      heartbeat: this.heartbeat,
       openTap: options.openTap ?? (() => {
         throw new Error("nothing is captured");
       }),

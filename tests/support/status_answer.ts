@@ -134,6 +134,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
     names: [],
     repairs: [],
     pausedMs: 0,
+    deadman: { armed: true, on: false, times: 0, seconds: 0 },
     totals: {
       seen: received + dropped + lost,
       verdicts: { redirect: received + lost, pass: 0, drop: dropped },

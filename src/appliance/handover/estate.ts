@@ -75,7 +75,7 @@ export function withDescriptors(estate: Estate, fds: readonly number[]): Estate 
           liveOfBackend: own(liveOfBackend),
           backendCounts: own(backendCounts),
         })),
-        eventFds: appliance.workers.eventFds.map(own),
+        wakeFds: appliance.workers.wakeFds.map(own),
       },
       interfaces: appliance.interfaces.map((each) => ({
         ...each,

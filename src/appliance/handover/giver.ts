@@ -167,9 +167,9 @@ export class Giver {
     };
   }
 
-  async #pass(process: number, eventFds: readonly number[]): Promise<void> {
+  async #pass(process: number, wakeFds: readonly number[]): Promise<void> {
     const { workers } = this.options.appliance;
-    eventFds.forEach((fd, worker) => workers.control.setPeer(worker, fd));
+    wakeFds.forEach((fd, worker) => workers.control.setPeer(worker, fd));
     const passed = await workers.pass(process, PASS_MS);
     if (!passed) throw new SteerError(`A worker has not changed hands within ${PASS_MS / 1000} s`);
   }

@@ -106,7 +106,7 @@ export class Taker {
    */
   async take(appliance: Appliance): Promise<void> {
     const { workers } = appliance;
-    this.#send({ type: "ready" }, workers.eventFds);
+    this.#send({ type: "ready" }, workers.wakeFds);
     await this.#expect("taken");
     appliance.takeLinks();
     const before = workers.counters.map((counters) => counters.loop("turns"));

@@ -8,6 +8,7 @@ import type { FileState } from "../../appliance/reload_types.ts";
 import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
 import type { WorkerPool } from "../../engine/workers.ts";
+import type { DeadmanReport } from "../../engine/deadman_watch.ts";
 import type { Repair } from "../../engine/reconciler.ts";
 import type { Pause } from "../../host/pauses.ts";
 import type { Listener } from "../../host/listeners.ts";
@@ -56,6 +57,24 @@ export function workerProblems(workers: readonly WorkerState[]): FoundProblem[] 
       fix: "systemctl restart xdpsteer",
     }]
   );
+}
+
+/** How long the deadman's work stands in the list once it is over: then it is told as over. */
+const DEADMAN_TOLD_MS = 1000;
+
+export function deadmanProblems({ isOn, agoMs, last }: DeadmanReport): FoundProblem[] {
+  if (!isOn && agoMs > DEADMAN_TOLD_MS) return [];
+  const seconds = secondsText(last.seconds * 1000);
+  const packets = plural(last.packets, "packet");
+  return [{
+    kind: "deadman_on",
+    subject: "all",
+    message: isOn
+      ? `No worker's loop turns, and everything has passed to the kernel stack for ${seconds}: ${packets} for listed ports`
+      : `No worker's loop turned, and everything passed to the kernel stack for ${seconds}: ${packets} for listed ports`,
+    ...isOn ? {} : { stopsNothing: true as const },
+    fix: "find what stopped the process or took its CPUs: journalctl -k; systemctl status xdpsteer",
+  }];
 }
 
 export function interfaceProblems(interfaces: readonly InterfaceState[]): FoundProblem[] {

@@ -5,9 +5,11 @@ import { forwardRule, rulesOf } from "../../../tests/support/steering_rig.ts";
 import type { BackendStatus, RuleBackend } from "../../backends/status.ts";
 import type { NoWay } from "../../backends/way.ts";
 import { parseAddress } from "../../packet/address.ts";
+import type { FoundProblem } from "./kinds.ts";
 import { backendProblems, ruleProblems } from "./find_forwarding.ts";
 import {
   captureProblems,
+  deadmanProblems,
   deliveryProblems,
   fileProblems,
   interfaceProblems,
@@ -166,6 +168,22 @@ Deno.test("pauseProblems() tells for a second that the process did not run", () 
     problem!.message,
     /^The process did not run for 3\.2 s: somebody stopped it, or the machine stood still/,
   );
+});
+
+Deno.test("deadmanProblems() tells that everything passes, and for a second that it did", () => {
+  const report = { isOn: true, times: 1, seconds: 4.6, why: "", agoMs: 0, last: { seconds: 4.6, packets: 1 } };
+  const of = (more: Partial<typeof report>): FoundProblem[] => deadmanProblems({ ...report, ...more });
+  assert.deepEqual(told(of({})), [
+    "deadman_on all: No worker's loop turns, and everything has passed to the kernel stack for 4.6 s: 1 packet for " +
+    "listed ports",
+  ]);
+  assert.deepEqual(told(of({ isOn: false, agoMs: 1000 })), [
+    "deadman_on all: No worker's loop turned, and everything passed to the kernel stack for 4.6 s: 1 packet for listed " +
+    "ports",
+  ]);
+  assert.deepEqual([of({})[0]!.stopsNothing, of({ isOn: false })[0]!.stopsNothing], [undefined, true]);
+  assert.deepEqual(of({ isOn: false, agoMs: 1001 }), []);
+  assert.deepEqual(of({ isOn: false, agoMs: Infinity }), [], "it never was");
 });
 
 Deno.test("interfaceProblems() and workerProblems() tell what keeps packets from being steered", () => {

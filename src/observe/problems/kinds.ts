@@ -54,6 +54,14 @@ export const PROBLEM_TABLE = {
     remedy: "[A worker is down](#a-worker-is-down)",
     alert: "XdpsteerWorkerDown",
   },
+  deadman_on: {
+    severity: "critical",
+    subject: "worker",
+    stops: "box",
+    words: "no worker's loop has turned for 0.5 s, and everything passes to the kernel stack until one does",
+    remedy: "[Everything passes to the kernel stack](#everything-passes-to-the-kernel-stack)",
+    alert: "XdpsteerDeadman",
+  },
   interface_gone: {
     severity: "critical",
     subject: "interface",

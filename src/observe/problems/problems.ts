@@ -19,6 +19,7 @@ import { addressProblems, backendProblems, nameProblems, ruleProblems } from "./
 import { Growth, type LossCounts, lossProblems } from "./find_losses.ts";
 import {
   captureProblems,
+  deadmanProblems,
   deliveryProblems,
   fileProblems,
   interfaceProblems,
@@ -147,6 +148,7 @@ export class Problems implements Disposable {
     const { interfaces, steering, workers } = appliance;
     const finders: Readonly<Record<string, () => FoundProblem[]>> = {
       workers: () => workerProblems(workerStates(workers)),
+      deadman: () => deadmanProblems(appliance.deadman()),
       interfaces: () =>
         interfaceProblems(interfaces.map((steered) => ({
           name: steered.name,
