@@ -90,7 +90,7 @@ static __noinline int decided(enum steer_reason reason)
 	return STEER_DROP_REASONS >> reason & 1 ? XDP_DROP : XDP_PASS;
 }
 
-/* A port that no rule of the table has. While no worker runs, no rule has any: which would have, the wanted table says. */
+/* A port that no rule of the table has: while no worker runs, any. Which have one then, the wanted table says. */
 static __noinline int unlisted(__u32 table, __u32 port)
 {
 	return decided(table == STEER_NO_TABLE && entry_of(READ_ONCE_U32(steering_control.wanted_table), port)->action ?

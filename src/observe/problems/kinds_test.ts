@@ -8,6 +8,7 @@ const read = (path: string): Promise<string> => Deno.readTextFile(new URL(path, 
 /** Their alerts ask for other metrics, whose labels name the interface, the worker, the backend or the rule. */
 const TOLD_BY_COUNTERS: readonly ProblemKind[] = [
   "worker_down",
+  "deadman_on",
   "interface_gone",
   "program_detached",
   "interface_down",
