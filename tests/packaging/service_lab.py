@@ -118,6 +118,7 @@ def lab():
     result["exposure"] = run("systemd-analyze", "security", "--no-pager", "xdpsteer").splitlines()[-1]
 
     until("first checks", lambda: all(health["checks"] >= 2 for health in healths()))
+    until("a deadman", lambda: status()["deadman"]["armed"])  # with the capabilities that the unit has
     load = Load()
     load.more()
     ip("-n", "switch", "link", "set", "to-server1", "down")
