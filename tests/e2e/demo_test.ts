@@ -12,7 +12,7 @@ import { sleep, until } from "./support/wait.ts";
 const MAX_COLUMNS = 80;
 /** How often the appliance is stopped, and how long each time: far longer than its rings last at the demo's rate. */
 const PAUSES = 3;
-const PAUSE_MS = 400;
+const PAUSE_MS = 200;
 
 /** Processes that want every core, until disposed of. */
 class BusyCores implements AsyncDisposable {

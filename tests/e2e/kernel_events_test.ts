@@ -3,6 +3,7 @@ import { INTERFACES, IPV4, MACS, TestNetwork } from "../support/netns.ts";
 import { type Appliance, type LogLine, startAppliance } from "./support/appliance.ts";
 import { UnitUser } from "./support/ordinary_user.ts";
 import { python } from "./support/python.ts";
+import { freezeThread, freezeWorker } from "./support/freeze.ts";
 import { untilWatched } from "./support/tracepoints.ts";
 import { until } from "./support/wait.ts";
 
@@ -60,19 +61,16 @@ async function dropsOf(box: Appliance, reason: string): Promise<{ queue: number;
 }
 
 /**
- * Sends while the process stands still, which the kernel does not, and lets it tell of it. @returns the seconds it
- * took.
+ * Sends while the rule's worker and the control thread stand still, which the kernel does not, and lets it tell of it.
+ * The other worker turns, so that not everything passes to the kernel stack. @returns the seconds it took.
  */
 async function sendToStopped(network: TestNetwork, box: Appliance, packets: number): Promise<number> {
   await untilWatched(box);
-  box.signal("SIGSTOP");
+  await using _worker = await freezeWorker(box, 1);
+  await using _control = await freezeThread(box.pid);
   const start = performance.now();
-  try {
-    await send(network, packets);
-    return (performance.now() - start) / 1000;
-  } finally {
-    box.signal("SIGCONT");
-  }
+  await send(network, packets);
+  return (performance.now() - start) / 1000;
 }
 
 /** The most lines that a kind of event may make in so many seconds: one for each second and CPU. */

@@ -8,6 +8,7 @@ import { TempDir } from "./support/command.ts";
 import type { TestConfig } from "./support/config.ts";
 import { parseMetrics, parseSample, sumOf, wentBack } from "../support/metrics.ts";
 import { assertCleanMetrics } from "./support/promtool.ts";
+import { freezeWorker } from "./support/freeze.ts";
 import { until } from "./support/wait.ts";
 
 /** The six counters of XDP_STATISTICS, as linux/if_xdp.h has them. */
@@ -118,10 +119,10 @@ Deno.test("all six XDP_STATISTICS, exact after a worker was held up, and rings w
     );
   }
 
-  box.signal("SIGSTOP"); // nobody takes packets from the rings: they overflow
-  await runTraffic(network, "udp", { ports: [9090], flows: 50, packetsPerFlow: 40 }).finally(() =>
-    box.signal("SIGCONT")
-  );
+  {
+    await using _frozen = await freezeWorker(box, 1); // nobody takes packets from its rings: they overflow
+    await runTraffic(network, "udp", { ports: [9090], flows: 50, packetsPerFlow: 40 });
+  }
   const status = await settled(box);
   const metrics = await box.metrics();
   const drops = [...metrics].map(([key, value]) => ({ ...parseSample(key), value }))
