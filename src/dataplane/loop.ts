@@ -166,7 +166,9 @@ export class Loop {
    * end.
    */
   #standBy(): boolean {
-    const { control, waiter } = this.#context;
+    const { control, heartbeat, waiter } = this.#context;
+    // By whichever process's program packets are decided: their workers are there.
+    heartbeat[0] = (heartbeat[0]! + 1) | 0;
     if (control.changesHint !== this.#changes) this.#noteChanges();
     if (this.#passMark.pending) this.#lookAtMark();
     if (this.#command !== COMMAND.run) return false;

@@ -25,6 +25,7 @@ const OF_PROCESS = [
   "xdpsteer_config_reloads_total",
   "xdpsteer_log_lines_lost_total",
   "xdpsteer_repairs_total",
+  "xdpsteer_deadman_seconds_total",
   "xdpsteer_worker_cpu_wait_seconds_total",
   "xdpsteer_worker_idle_seconds_total",
   "xdpsteer_worker_still_seconds_total",

@@ -42,7 +42,7 @@ Deno.test("another process takes over under load: no packet is lost, and counter
   assertConserved(status);
   const fates = ["count", "spread", "echo"].map((rule) => fatesOf(status, rule));
   const all = fates.reduce((sum, each) => sum + Object.values(each).reduce((one, other) => one + other, 0), 0);
-  assert.equal(all, sent, JSON.stringify(fates));
+  assert.equal(all, sent, JSON.stringify([fates, status.deadman, status.totals, status.interfaces]));
   assert.equal(status.totals.socketDrops, 0);
   assert.equal((await box.metrics()).get('xdpsteer_handovers_total{result="done"}'), UPGRADES);
 });
