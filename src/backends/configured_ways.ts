@@ -5,7 +5,7 @@
  */
 import type { InterfaceConfig } from "../config/schema.ts";
 import { interfaceIndex } from "../ffi/libc.ts";
-import { parseAddress } from "../packet/address.ts";
+import { formatAddress, parseAddress } from "../packet/address.ts";
 import type { Rule } from "../steering/rule.ts";
 import { NextHops } from "./next_hop/next_hops.ts";
 import { type NoWay, noWayTo, type WayOut } from "./way.ts";
@@ -47,4 +47,35 @@ export function lostBackends(
       return [{ rule, name, path: ["steering", index, "action", "forward", "to", ...at], noWay }];
     });
   });
+}
+
+/** Backends that see their clients' own addresses, and so have to answer by this box. */
+export interface AnswerRoute {
+  /** Their addresses. */
+  readonly backends: readonly string[];
+  /** The box's address that their route to clients has to lead to; null: a router is between, whose route has to. */
+  readonly gateway: string | null;
+}
+
+/**
+ * Which routes the backends of rules with `source: client` need, as far as this machine has a route to them.
+ *
+ * @throws {SyscallError}
+ */
+export function answerRoutes(steering: readonly Rule[]): AnswerRoute[] {
+  const addresses = new Set(
+    steering.flatMap(({ action }) =>
+      action.kind === "forward" && action.source === "client" ? action.to.map(({ address }) => address) : []
+    ),
+  );
+  if (addresses.size === 0) return [];
+  using nextHops = NextHops.open({ onChange: () => {} });
+  const routes = new Map<string | null, string[]>();
+  for (const address of addresses) {
+    const nextHop = nextHops.lookup(parseAddress(address));
+    if (nextHop === undefined) continue;
+    const gateway = nextHop.gateway === null ? formatAddress(nextHop.source) : null;
+    routes.set(gateway, [...routes.get(gateway) ?? [], address]);
+  }
+  return [...routes].map(([gateway, backends]) => ({ gateway, backends }));
 }

@@ -12,6 +12,7 @@ import { payloadDoubt } from "./payload.ts";
 import type { ParsedConfig } from "./parse.ts";
 import { toProblems } from "./problems.ts";
 import type { Config } from "./schema.ts";
+import { sharedBackends } from "./shared_backends.ts";
 import { wideSources } from "./wide_sources.ts";
 import { show } from "./wording.ts";
 import type { Finding, YamlFile } from "./yaml_file.ts";
@@ -81,8 +82,9 @@ function problems(
     ...file.usePlace(["steering"]),
     message: NO_RULE,
   }];
-  const wide = wideSources(config).map(({ path, message }) => ({ ...file.usePlace(path), message }));
-  return toProblems(file, [...missing, ...lost, ...odd, ...wide, ...empty]);
+  const rest = [...wideSources(config), ...sharedBackends(rules)]
+    .map(({ path, message }) => ({ ...file.usePlace(path), message }));
+  return toProblems(file, [...missing, ...lost, ...odd, ...rest, ...empty]);
 }
 
 /** What is odd about rules whose text nobody has: without its place. */
@@ -93,7 +95,7 @@ export function ruleWarnings(config: Config): string[] {
       const message = capture === undefined ? undefined : captureObstacle(capture.file, directory);
       return message === undefined ? [] : [message + NO_CAPTURE];
     }),
-    ...wideSources(config).map(({ message }) => message),
+    ...[...wideSources(config), ...sharedBackends(rules)].map(({ message }) => message),
     ...rules.length > 0 ? [] : [NO_RULE],
   ];
 }

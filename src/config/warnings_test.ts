@@ -33,3 +33,19 @@ Deno.test("configWarnings() says that a file without rules steers nothing", () =
     assert.deepEqual(others, []);
   }
 });
+
+Deno.test("services that lead to one backend with source: client are told, where they do", () => {
+  const warnings = (...rules: readonly string[]): string[] => {
+    const text = ["version: 1", "interfaces: [{ name: eth0 }]", "steering:", ...rules.map((rule) => `  - ${rule}`), ""];
+    const parsed = parseFile(text.join("\n"), { file: "steering.yaml", cpuCount: 2 });
+    return configWarnings(parsed).map(({ line, message }) => `${line} ${message}`);
+  };
+  const rule = (name: string, ports: string, to: string, source = "client"): string =>
+    `{ name: ${name}, ports: ${ports}, action: { forward: { to: ["${to}"], source: ${source} } } }`;
+  const one = rule("a", "53", "10.0.0.1:9000");
+  assert.deepEqual(warnings(one, rule("b", "54", "10.0.0.1:9001"), rule("c", "55", "10.0.0.1:9000", "box")), []);
+  const [again, ...others] = warnings(one, rule("b", "54", "10.0.0.1:9000"));
+  assert.match(again!, /^5 backend "10\.0\.0\.1:9000" is in rule "a" too, and both have source: client: a client /);
+  assert.deepEqual(others, []);
+  assert.match(warnings(rule("a", "[53, 54]", "10.0.0.1:9000")).join(), /^4 source: client, and several ports lead to/);
+});

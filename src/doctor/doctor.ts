@@ -12,7 +12,7 @@ import { LOSS_CHECKS } from "../host/interface_checks.ts";
 import { listDevices } from "../host/devices.ts";
 import { missingCapabilities } from "../host/privileges.ts";
 import { ADDRESSES_CHECK } from "./addresses.ts";
-import { BACKENDS_CHECK } from "./backends.ts";
+import { ANSWERS_CHECK, BACKENDS_CHECK } from "./backends.ts";
 import { DELIVERY_CHECK } from "./delivery.ts";
 import { ATTACHED_CHECK, isOccupied } from "./attached.ts";
 import { RULE_CHECKS } from "../host/rule_checks.ts";
@@ -33,6 +33,7 @@ const OF_THE_MACHINE = [
   CPU_CHECK,
   ADDRESSES_CHECK,
   BACKENDS_CHECK,
+  ANSWERS_CHECK,
   DELIVERY_CHECK,
   ...RULE_CHECKS,
 ];

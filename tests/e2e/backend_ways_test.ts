@@ -11,6 +11,7 @@ interface Told {
   /** Warnings of check, without the file's name. */
   readonly warnings: readonly string[];
   readonly finding: Finding;
+  readonly answers: Finding | undefined;
   readonly doctor: number;
 }
 
@@ -37,6 +38,7 @@ Deno.test("check and doctor tell of backends that no packet would get to, as the
     return {
       warnings: checked.stderr.split("\n").filter((line) => line.startsWith("warning: ")),
       finding: findings.find(({ check }) => check === "forwarding.backends")!,
+      answers: findings.find(({ check }) => check === "forwarding.answers"),
       doctor: examined.code,
     };
   };
@@ -70,6 +72,17 @@ Deno.test("check and doctor tell of backends that no packet would get to, as the
       assert.match(finding.fix!, fix);
     });
   }
+
+  await test.step("with source: client, which route the backends need", async () => {
+    const [kept, nothing] = [", source: client } } }", " } } }"].map((end) =>
+      FORWARD(`${IPV4.client}:9000`, "10.11.0.9:9000", "[fd11::9]:9000").replace(" } } }", end)
+    );
+    const { answers, doctor } = await tell([kept!]);
+    assert.deepEqual([answers!.status, doctor], ["ok", 0]);
+    const routes = [`via ${IPV4.steer}`, "fd11::9: ip -6 route replace default via fd11::2"];
+    for (const words of routes) assert.ok(answers!.text.includes(words), answers!.text);
+    assert.equal((await tell([nothing!])).answers, undefined);
+  });
 
   await test.step("without rules that forward, and on a machine that has not the interfaces, there is no such word", async () => {
     assert.equal((await tell(["{ name: web, ports: 8080, action: echo }"])).finding, undefined);
