@@ -4,6 +4,7 @@
  * @module
  */
 import type { Conditions } from "../appliance/reload_types.ts";
+import { readDuration } from "../config/limit.ts";
 import { HttpError, json } from "./answers.ts";
 import type { Answer, Question } from "./question.ts";
 
@@ -11,6 +12,8 @@ import type { Answer, Question } from "./question.ts";
  * Tells this start of the process from others, whose generations have the same numbers: in every tag of a generation.
  */
 export const START_ID = crypto.randomUUID().slice(0, 8);
+
+const CONFIRM_SECONDS_MAX = 86_400;
 
 /** A list of tags as RFC 9110 has it. */
 const TAG_LIST = /^\s*(W\/)?"[^"]*"(\s*,\s*(W\/)?"[^"]*")*\s*$/;
@@ -27,8 +30,18 @@ export function conditionsOf(
   query: URLSearchParams,
   more: readonly string[] = [],
 ): Conditions {
-  requireWords(query, ["dry_run", ...more]);
-  return { generations: readGenerations(ifMatch), dryRun: readSwitch(query, "dry_run") };
+  requireWords(query, ["dry_run", "confirm", ...more]);
+  const confirm = readConfirm(query);
+  return { generations: readGenerations(ifMatch), dryRun: readSwitch(query, "dry_run"), confirm };
+}
+
+/** Seconds of `?confirm=60s`. */
+function readConfirm(query: URLSearchParams): number | undefined {
+  const [text, ...more] = query.getAll("confirm");
+  if (text === undefined) return undefined;
+  const seconds = more.length > 0 ? undefined : readDuration(text);
+  if (seconds !== undefined && seconds <= CONFIRM_SECONDS_MAX) return seconds;
+  throw new HttpError(400, `confirm=${text} is no time: expected seconds, or a time like 60s or 5m, at most a day`);
 }
 
 /** @throws {HttpError} 400 for words that mean nothing here. */

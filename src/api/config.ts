@@ -4,7 +4,8 @@
  * @module
  */
 import { writeConfig } from "../config/parse.ts";
-import { conditionsOf, generationTag, ofGeneration } from "./conditions.ts";
+import { HttpError } from "./answers.ts";
+import { conditionsOf, generationTag, ofGeneration, requireWords } from "./conditions.ts";
 import type { Answer, Question } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
 
@@ -29,6 +30,15 @@ export async function put(
   const conditions = conditionsOf(question, query);
   const applied = await reloader.applyText(question.body, "request body", conditions);
   return ofGeneration(applied.generation, { ...applied, dryRun: conditions.dryRun });
+}
+
+/** POST: keeps what waits for a confirmation. 409 where nothing does. */
+export async function confirm({ appliance, reloader }: HttpOptions, query: URLSearchParams): Promise<Answer> {
+  requireWords(query, []);
+  if (reloader.file.unconfirmed === null) throw new HttpError(409, "no change waits for a confirmation");
+  const confirmed = await reloader.confirm();
+  const { generation } = appliance.steering;
+  return ofGeneration(generation, { generation, ...confirmed });
 }
 
 /** POST: reads the configuration file again. `If-Match` and `?dry_run` as for PUT. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { StaleError } from "../appliance/reload_types.ts";
+import { StaleError, UnconfirmedError } from "../appliance/reload_types.ts";
 import { ConfigError, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { HttpError, json, refusal } from "./answers.ts";
@@ -22,6 +22,7 @@ export function answerError(error: unknown): Answer {
     const { message, hint, generation } = error;
     return json({ error: message, hint, generation }, 412, generationTag(generation));
   }
+  if (error instanceof UnconfirmedError) return json({ error: error.message, hint: error.hint ?? null }, 409);
   if (error instanceof SteerError) {
     const problems = error instanceof ConfigError ? { problems: error.problems } : {};
     return json({ error: error.message, hint: error.hint ?? null, ...problems }, 422);

@@ -117,6 +117,7 @@ Deno.test("/v1/problems, /v1/status and /metrics tell the same list", async () =
     refused: { time: "", message: "steering.yaml:3:1: no\nsuch key" },
     lastGood: null,
     settling: null,
+    unconfirmed: null,
     unsaved: [],
   };
   api.appliance.interfaces[0]!.condition = { state: "gone", since: "", why: "it was deleted" };

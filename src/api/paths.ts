@@ -21,6 +21,7 @@ const METHODS = {
   "/v1/ports": ["GET", "POST", "DELETE"],
   "/v1/backends": ["GET", "POST"],
   "/v1/reload": ["POST"],
+  "/v1/confirm": ["POST"],
   "/v1/upgrade": ["POST"],
   "/v1/bans": ["GET", "POST", "DELETE"],
 } as const;

@@ -68,7 +68,7 @@ export async function unset(
 }
 
 function changed(applied: Reloaded, save: boolean, { dryRun = false }: Conditions): PortsChanged {
-  return { ...applied, saved: save && !dryRun, dryRun };
+  return { ...applied, saved: save && !dryRun && applied.confirmWithin === undefined, dryRun };
 }
 
 const KEYS = ["ports", "addresses", "worker", "action", "to", "rule", "save"];

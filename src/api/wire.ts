@@ -28,7 +28,10 @@ export interface AskedAppliance extends ObservedAppliance, Pick<Appliance, "aliv
 
 export interface HttpOptions {
   readonly appliance: AskedAppliance;
-  readonly reloader: Pick<Reloader, "applyText" | "changeRules" | "config" | "counts" | "last" | "reloadFile">;
+  readonly reloader: Pick<
+    Reloader,
+    "applyText" | "changeRules" | "config" | "confirm" | "counts" | "file" | "last" | "reloadFile"
+  >;
   readonly observer: Pick<Observer, "snapshot">;
   readonly problems: ProblemList;
   readonly history: Pick<History, "generation" | "latest" | "past" | "rules" | "watch">;

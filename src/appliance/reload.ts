@@ -28,13 +28,16 @@ import {
   type Conditions,
   type FileState,
   type LastReload,
+  NOT_CONFIRMED,
   type PutBy,
   type ReloadCounts,
   type Reloaded,
   StaleError,
+  UnconfirmedError,
 } from "./reload_types.ts";
 import { lossOf, Patience, type Settling } from "./saved_file.ts";
 import type { Steering } from "./steering.ts";
+import { type Confirmed, Unconfirmed } from "./unconfirmed.ts";
 
 /** Who asked for a change. */
 type Origin = "file" | "request";
@@ -87,11 +90,17 @@ export class Reloader {
   #put: { readonly date: Date; readonly atMs: number };
   readonly #timers: Timers;
   readonly #options: ReloaderOptions;
+  readonly #unconfirmed: Unconfirmed;
+  /** What is to be saved of the changes that wait to be confirmed. */
+  #saveLater: ((rules: readonly Rule[]) => Rule[]) | undefined;
+  /** The file was saved while a change waited. */
+  #isSaveHeld = false;
 
   constructor(options: ReloaderOptions) {
     const { loaded: { config, content, instead } } = options;
     this.#options = options;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
+    this.#unconfirmed = new Unconfirmed(this.#timers);
     this.#put = { date: this.#timers.date(), atMs: this.#timers.now() };
     this.#config = config;
     this.#filed = config.steering;
@@ -109,7 +118,24 @@ export class Reloader {
     const { lost = 0, rules = 0, untilMs = 0 } = this.#settling ?? {};
     const secondsLeft = Math.max(0, Math.ceil((untilMs - this.#timers.now()) / 1000));
     const settling = this.#settling === null ? null : { lost, rules, secondsLeft };
-    return { refused: this.#refused, lastGood: this.#lastGood, settling, unsaved: this.#unsaved };
+    const unconfirmed = this.#unconfirmed.state;
+    return { refused: this.#refused, lastGood: this.#lastGood, settling, unsaved: this.#unsaved, unconfirmed };
+  }
+
+  /**
+   * Keeps what waits for a confirmation, and saves it where that was asked for.
+   *
+   * @throws {SteerError} where nothing waits.
+   */
+  async confirm(): Promise<Confirmed> {
+    const confirmed = await this.#inTurn(() => this.#unconfirmed.confirm());
+    this.#lookAgain();
+    return confirmed;
+  }
+
+  /** Nothing is taken back any more: this process ends. */
+  [Symbol.dispose](): void {
+    this.#unconfirmed[Symbol.dispose]();
   }
 
   /**
@@ -123,6 +149,8 @@ export class Reloader {
    */
   async reloadFile(asker: Asker, conditions: Conditions = {}): Promise<Reloaded | undefined> {
     const isWatch = asker === "watch";
+    if (asker === "reload") this.#require(conditions);
+    else if (this.#holdsSave(asker)) return undefined;
     if (isWatch && this.#watching !== undefined) return undefined; // it will find what the file holds by then
     let patience = new Patience(this.#timers);
     let confirmed: FileContent | undefined;
@@ -161,6 +189,7 @@ export class Reloader {
     },
   ): Promise<Reloaded | undefined | "still changing" | "changed since" | "suspicious"> {
     const { check, file } = this.#options;
+    if (asker !== "reload" && this.#holdsSave(asker)) return undefined;
     this.#require(conditions);
     const { identity, content, failure } = readFound(file);
     const isStill = isDeepStrictEqual(before.identity, identity);
@@ -209,10 +238,17 @@ export class Reloader {
     return await this.#change("file", async () => {
       try {
         const { config, warnings } = await next;
+        const before = this.#config;
         const applied = await this.#apply({ config, warnings }, asker);
         this.#holds(config.steering);
-        this.#keep(content!, config);
-        return applied;
+        return await this.#finish(applied, conditions, before, {
+          keep: () => void this.#keep(content!, config),
+          back: (seconds) => {
+            // The file is its owner's, and stays as it is.
+            this.#refused = { time: this.#timers.date().toISOString(), message: notConfirmed(seconds) };
+            this.#unsaved = [];
+          },
+        });
       } catch (error) {
         if (!isAboutContent(error)) this.#seen = undefined;
         throw error;
@@ -245,7 +281,11 @@ export class Reloader {
     return this.#inTurn(async () => {
       this.#require(conditions);
       if (conditions.dryRun) return this.#preview(await check(content, name));
-      return await this.#change("request", async () => await this.#apply(await check(content, name), "request"));
+      return await this.#change("request", async () => {
+        const next = await check(content, name);
+        const before = this.#config;
+        return await this.#finish(await this.#apply(next, "request"), conditions, before);
+      });
     });
   }
 
@@ -266,18 +306,29 @@ export class Reloader {
     return this.#inTurn(async () => {
       this.#require(conditions);
       using held = new DisposableStack();
+      // What has to be confirmed is saved then: until then a restart would put in force what was before.
+      const savesNow = save && conditions.confirm === undefined;
+      const before = this.#saveLater ?? ((rules: readonly Rule[]) => [...rules]);
+      const toSave = (rules: readonly Rule[]): Rule[] => change(before(rules));
       const plan = async (): Promise<{ readonly next: Checked; readonly saving?: Saving }> => {
         const config = recheck({ ...this.#config, steering: change(this.#config.steering) });
         const known = new Set(ruleWarnings(this.#config));
         const next = { config, warnings: ruleWarnings(config).filter((warning) => !known.has(warning)) };
         if (!save) return { next };
         const { prepareSave } = await import("../config/save.ts"); // loaded when first used
-        return { next, saving: held.use(prepareSave({ file, cpuCount }, config, change)) };
+        // That it cannot be saved is told now.
+        return { next, saving: held.use(prepareSave({ file, cpuCount }, config, toSave)) };
       };
       if (conditions.dryRun) return this.#preview((await plan()).next);
       return await this.#change("request", async () => {
         const { next, saving } = await plan();
-        if (saving === undefined) return await this.#apply(next, "request");
+        const config = this.#config;
+        if (saving === undefined || !savesNow) {
+          const applied = await this.#apply(next, "request");
+          if (save) this.#saveLater = toSave;
+          const keep = save ? () => this.#saveAll() : undefined;
+          return await this.#finish(applied, conditions, config, { keep });
+        }
         await saving.write();
         this.#seen = saving.content;
         try {
@@ -293,8 +344,75 @@ export class Reloader {
     });
   }
 
+  /**
+   * A change has come into force: for good, or for now.
+   *
+   * @param keep What is done when it is there for good; where that is a promise, it has been saved.
+   * @param back Once it is taken back.
+   */
+  async #finish(
+    applied: Reloaded,
+    { confirm }: Conditions,
+    before: Config,
+    { keep, back }: { keep?: (() => void | Promise<void>) | undefined; back?: (seconds: number) => void } = {},
+  ): Promise<Reloaded> {
+    if (confirm === undefined || applied.changes.length === 0) {
+      await keep?.();
+      return applied;
+    }
+    this.#unconfirmed.begin(applied.changes, confirm, {
+      keep: async () => {
+        const saving = keep?.();
+        await saving;
+        return { saved: saving !== undefined };
+      },
+      takeBack: (seconds) =>
+        this.#inTurn(async () => {
+          if (this.#unconfirmed.state === null) return;
+          await this.#change("request", () => this.#apply({ config: before, warnings: [] }, "unconfirmed"));
+          this.#unconfirmed.end();
+          this.#saveLater = undefined;
+          back?.(seconds);
+          this.#lookAgain();
+        }),
+    });
+    return { ...applied, confirmWithin: confirm };
+  }
+
+  /** Makes the changes that were to be saved in the file, too: they are there for good. */
+  async #saveAll(): Promise<void> {
+    const { cpuCount, file } = this.#options;
+    const change = this.#saveLater;
+    if (change === undefined) return; // with another one
+    this.#saveLater = undefined;
+    const { prepareSave } = await import("../config/save.ts"); // loaded when first used
+    using saving = prepareSave({ file, cpuCount }, this.#config, change);
+    await saving.write();
+    this.#seen = saving.content;
+    this.#holds(this.#config.steering);
+    this.#keep(saving.content, this.#config);
+  }
+
+  /** While a change waits, what the file holds waits too. @returns Whether it does. */
+  #holdsSave(asker: Asker): boolean {
+    if (this.#unconfirmed.state === null) return false;
+    if (!this.#isSaveHeld && !isDeepStrictEqual(readFound(this.#options.file).identity, this.#seen)) {
+      this.#isSaveHeld = true;
+      log.warn("The file is looked at again when the change that waits is confirmed or taken back", { asker });
+    }
+    return true;
+  }
+
+  #lookAgain(): void {
+    if (!this.#isSaveHeld) return;
+    this.#isSaveHeld = false;
+    void this.reloadFile("watch").catch(() => {}); // it is in the log and the status
+  }
+
   /** Neither a change that is asked for too late nor a dry run counts as one that was refused. */
-  #require({ generations }: Conditions): void {
+  #require({ generations, confirm, dryRun }: Conditions): void {
+    const waiting = this.#unconfirmed.state;
+    if (waiting !== null && confirm === undefined && dryRun !== true) throw new UnconfirmedError(waiting);
     const { generation } = this.#options.steering;
     if (generations !== undefined && !generations.includes(generation)) throw new StaleError(generation);
   }
@@ -426,6 +544,11 @@ export class Reloader {
     const time = this.#timers.date().toISOString();
     return this.last = { time, result, message };
   }
+}
+
+/** Why the file is not in force. */
+function notConfirmed(seconds: number): string {
+  return `it was in force for ${seconds} s, and ${NOT_CONFIRMED}`;
 }
 
 /** True where the same content would be refused again: else it may be put in force when what hindered it is over. */

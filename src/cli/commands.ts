@@ -13,7 +13,7 @@ import type { Shell } from "./completions.ts";
 import type { detach } from "./detach.ts";
 import { print, printError, printJson, write } from "./output.ts";
 import type { list, set, unset } from "./ports.ts";
-import type { reload } from "./reload.ts";
+import type { confirm, reload } from "./reload.ts";
 import { packaging, readLicenses } from "./self.ts";
 import type { sources } from "./sources.ts";
 import type { act, list as listBackends } from "./backends.ts";
@@ -24,6 +24,7 @@ import type { upgrade } from "./upgrade.ts";
 
 const DEFAULT_CONFIG = "/etc/xdpsteer/steering.yaml";
 const SAVE = "also make the change in the configuration file, and leave the rest of the file as it is";
+const CONFIRM = "take it back after this time (60s, 5m) unless xdpsteer confirm comes; --save waits for that too";
 const SHELLS: readonly Shell[] = ["bash", "zsh", "fish"];
 const DEFAULT_SOCKET = "/run/xdpsteer/control.sock";
 /** Environment variable with the control socket to use without --socket. */
@@ -127,6 +128,7 @@ export function buildProgram(entry: URL): Command {
     )
     .option("--rule <name>", "add the ports to this rule, or to a new rule of this name")
     .option("--save", SAVE)
+    .option("--confirm <time>", CONFIRM)
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof set>) => await (await import("./ports.ts")).set(...words));
@@ -134,6 +136,7 @@ export function buildProgram(entry: URL): Command {
     .description("stop steering ports: they go to the kernel stack; a rule without ports is removed")
     .argument("<ports>", "a port, a range or several: 7777,27015-27030")
     .option("--save", SAVE)
+    .option("--confirm <time>", CONFIRM)
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof unset>) => await (await import("./ports.ts")).unset(...words));
@@ -189,9 +192,16 @@ export function buildProgram(entry: URL): Command {
 
   program.command("reload")
     .description("apply the configuration file, as saving it or SIGHUP does, and show what changed")
+    .option("--confirm <time>", "take it back after this time (60s, 5m) unless xdpsteer confirm comes")
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof reload>) => await (await import("./reload.ts")).reload(...words));
+
+  program.command("confirm")
+    .description("keep a change that is taken back otherwise, and save it if that was asked for")
+    .addOption(socketOption("control socket of the running xdpsteer"))
+    .option("--json", "print JSON")
+    .action(async (...words: Parameters<typeof confirm>) => await (await import("./reload.ts")).confirm(...words));
 
   program.command("upgrade")
     .description("have the program file that is on disk take over from the running xdpsteer, without a packet lost")

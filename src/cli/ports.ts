@@ -9,7 +9,7 @@ import { endsInKernel, KERNEL_ACTIONS, KERNEL_WORDS } from "../steering/action.t
 import { textOf } from "../steering/addresses.ts";
 import { formatPorts, type PortRange, rangeText } from "../steering/rule.ts";
 import { callJson } from "./client.ts";
-import { type Change, printChange } from "./reload.ts";
+import { type Change, type ConfirmOptions, printChange, queryOf } from "./reload.ts";
 import { print, printJson, table } from "./output.ts";
 
 interface CommonOptions {
@@ -41,7 +41,7 @@ export async function list({ socket, json }: CommonOptions): Promise<void> {
   print(table(["PORTS", ...allOwn ? [] : ["ADDRESSES"], "RULE", "WORKER", "ACTION"], rows));
 }
 
-export interface SetOptions extends CommonOptions {
+export interface SetOptions extends CommonOptions, ConfirmOptions {
   readonly worker?: string;
   readonly action?: string;
   readonly address?: string;
@@ -52,7 +52,7 @@ export interface SetOptions extends CommonOptions {
 }
 
 /** Gives ports to a worker. */
-export async function set(ports: string, { socket, json = false, ...order }: SetOptions): Promise<void> {
+export async function set(ports: string, { socket, json = false, confirm, ...order }: SetOptions): Promise<void> {
   const { worker, action, address, to, rule, save = false } = order;
   if (
     worker === undefined && to === undefined && !(KERNEL_ACTIONS as readonly (string | undefined)[]).includes(action)
@@ -63,7 +63,7 @@ export async function set(ports: string, { socket, json = false, ...order }: Set
     });
   }
   const body = { ports, addresses: addressesOf(address), worker, action, to, rule, save };
-  printChange(await callJson<Change>(socket, "POST", "/v1/ports", body), json);
+  printChange(await callJson<Change>(socket, "POST", `/v1/ports${queryOf({ confirm })}`, body), json);
 }
 
 /** `own` and `any` are words, everything else is a list with commas. */
@@ -74,10 +74,13 @@ function addressesOf(text: string | undefined): string | readonly string[] | und
 /** Leaves ports to the kernel stack again. */
 export async function unset(
   ports: string,
-  { socket, json = false, save = false }: CommonOptions & { readonly save?: boolean },
+  { socket, json = false, save = false, confirm }: CommonOptions & ConfirmOptions & { readonly save?: boolean },
 ): Promise<void> {
-  const query = new URLSearchParams({ ports, save: `${save}` });
-  const change = await callJson<PortsUnset>(socket, "DELETE", `/v1/ports?${query}`);
+  const change = await callJson<PortsUnset>(
+    socket,
+    "DELETE",
+    `/v1/ports${queryOf({ ports, save: `${save}`, confirm })}`,
+  );
   const { notSteered = [] } = change;
   if (!json && notSteered.length > 0) print(notSteeredText(notSteered));
   printChange(change, json);

@@ -4,22 +4,56 @@
  * @module
  */
 import type { PutBy, Reloaded } from "../appliance/reload_types.ts";
+import type { Confirmed } from "../appliance/unconfirmed.ts";
+import { readDuration } from "../config/limit.ts";
 import { EXIT, SteerError } from "../errors.ts";
 import { secondsText } from "../text.ts";
 import { callJson, Refused } from "./client.ts";
 import { print, printError, printJson } from "./output.ts";
 
 /** @throws {SteerError} with exit code 3 and everything that is wrong with the file when it is refused. */
-export async function reload({ socket, json = false }: { socket: string; json?: boolean }): Promise<void> {
+export async function reload(
+  { socket, json = false, confirm }: ConfirmOptions & { socket: string; json?: boolean },
+): Promise<void> {
   let change: Change;
   try {
-    change = await callJson<Change>(socket, "POST", "/v1/reload");
+    change = await callJson<Change>(socket, "POST", `/v1/reload${queryOf({ confirm })}`);
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 422) throw error;
     const { message, hint = "nothing was changed; fix the file and reload again" } = error;
     throw new SteerError(message, { hint, exitCode: EXIT.configInvalid });
   }
   printChange(change, json);
+}
+
+export interface ConfirmOptions {
+  /** It is taken back after this time unless it is confirmed. */
+  readonly confirm?: string | undefined;
+}
+
+/** The query of a change, `?` included. @throws {SteerError} for what is no time. */
+export function queryOf(
+  { confirm, ...words }: ConfirmOptions & Readonly<Record<string, string | undefined>>,
+): string {
+  if (confirm !== undefined && readDuration(confirm) === undefined) {
+    throw new SteerError(`Cannot wait "${confirm}" for a confirmation`, {
+      exitCode: EXIT.usage,
+      hint: "expected seconds, or a time like 60s or 5m",
+    });
+  }
+  const given = Object.entries({ confirm, ...words }).filter((pair): pair is [string, string] => pair[1] !== undefined);
+  return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
+}
+
+/** Keeps a change that waits to be confirmed. Ends with 1 where it is not saved though it was to be. */
+export async function confirm({ socket, json = false }: { socket: string; json?: boolean }): Promise<void> {
+  const answer = await callJson<Confirmed & { generation: number }>(socket, "POST", "/v1/confirm");
+  const { generation, changes, saved, reason } = answer;
+  if (reason !== undefined) Deno.exitCode = EXIT.failed;
+  if (json) return printJson(answer);
+  for (const line of changes) print(line);
+  print(`confirmed: generation ${generation} stays in force${saved ? "; saved to the configuration file" : ""}`);
+  if (reason !== undefined) printError(`not saved: ${reason}`);
 }
 
 /** What a change of the rules answers. */
@@ -34,12 +68,13 @@ const PUT_BY_WORDS: Readonly<Record<PutBy, string>> = {
   signal: "by SIGHUP",
   reload: "by xdpsteer reload",
   request: "by a request",
+  unconfirmed: "since a change was taken back that nobody confirmed",
 };
 
 /** Shows what a change did: as JSON what was answered. */
 export function printChange(change: Change, json: boolean): void {
   if (json) return printJson(change);
-  const { generation, changes, elapsedMs, saved, inForce, warnings, kept = [] } = change;
+  const { generation, changes, elapsedMs, saved, inForce, warnings, kept = [], confirmWithin } = change;
   for (const warning of warnings) printError(`warning: ${warning}`);
   for (const line of changes) print(line);
   for (const line of kept) print(`kept: ${line}`);
@@ -51,7 +86,9 @@ export function printChange(change: Change, json: boolean): void {
     print(`nothing to change: already in force as generation ${generation}${since}${file}`);
   }
   if (changes.length > 0) print(`generation ${generation} is in force after ${elapsedMs.toFixed(1)} ms${file}`);
-  if (saved === false && changes.length > 0) {
+  if (confirmWithin !== undefined) {
+    print(`taken back in ${confirmWithin} s, unless you confirm it: xdpsteer confirm`);
+  } else if (saved === false && changes.length > 0) {
     print("not saved: the change lasts until the next reload (use --save to keep it)");
   }
 }

@@ -146,6 +146,7 @@ async function steer(
       appliance,
       start: (variables) => startAnother(entry, cpus, { ...manager.variables, ...variables }),
       config: () => reloader!.config,
+      obstacle: () => reloader!.file.unconfirmed === null ? "" : "A change waits for its confirmation",
       lock: () => claim.fd,
       leave: async () => {
         await server?.close();
@@ -183,6 +184,7 @@ async function steer(
   } finally {
     manager.stopping();
     stopping.abort();
+    reloader?.[Symbol.dispose]();
     const closed = server?.close(); // beside it: nobody is to ask about what is being closed
     await appliance.stop();
     log.info("Stopped");

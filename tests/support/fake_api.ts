@@ -4,6 +4,7 @@
  * @module
  */
 import { StreamSource } from "../../src/api/stream_source.ts";
+import type { Confirmed } from "../../src/appliance/unconfirmed.ts";
 import type { Answering } from "../../src/api/wire.ts";
 import {
   type Asker,
@@ -38,7 +39,7 @@ steering:
 export class FakeReloader {
   readonly counts = { applied: 0, unchanged: 0, refused: 0 };
   last: LastReload | undefined;
-  file: FileState = { refused: null, lastGood: null, settling: null, unsaved: [] };
+  file: FileState = { refused: null, lastGood: null, settling: null, unconfirmed: null, unsaved: [] };
   config: Config;
   /** What was asked to be saved. */
   readonly saved: boolean[] = [];
@@ -59,6 +60,12 @@ export class FakeReloader {
       if (this.content instanceof Error) throw this.content;
       return this.#parse(this.content, "steering.yaml");
     }, conditions);
+  }
+
+  confirm(): Promise<Confirmed> {
+    const { changes } = this.file.unconfirmed!;
+    this.file = { ...this.file, unconfirmed: null };
+    return Promise.resolve({ changes, saved: false });
   }
 
   changeRules(

@@ -43,6 +43,8 @@ export interface GiverOptions {
   readonly isMain: (pid: number) => void;
   /** Counters that this process keeps for itself. */
   readonly carried: () => Handovers["carried"];
+  /** Why this is no moment for it; "" where it is one. */
+  readonly obstacle: () => string;
 }
 
 /** The new process has to be there in this time: it may have to unpack itself on a slow disk. */
@@ -103,6 +105,10 @@ export class Giver {
   async #run(withinMs: number, healthy: (handover: Handover) => void): Promise<void> {
     const { appliance, start, leave, isMain } = this.options;
     requirePossible();
+    const obstacle = this.options.obstacle();
+    if (obstacle !== "") {
+      throw new SteerError(obstacle, { hint: "xdpsteer confirm keeps it; or wait until it is over" });
+    }
     const descriptors = new Descriptors();
     const estate = await this.#estate(descriptors);
     const [mine, theirs] = openSocketPair();

@@ -4,7 +4,7 @@
  * @module
  */
 import { needsRestart } from "../../appliance/fixed.ts";
-import type { FileState } from "../../appliance/reload_types.ts";
+import { type FileState, NOT_CONFIRMED } from "../../appliance/reload_types.ts";
 import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
 import type { WorkerPool } from "../../engine/workers.ts";
@@ -158,7 +158,10 @@ export function captureProblems(captures: readonly CaptureStatus[]): FoundProble
   }));
 }
 
-export function fileProblems(file: string, { refused, lastGood, settling, unsaved }: FileState): FoundProblem[] {
+export function fileProblems(
+  file: string,
+  { refused, lastGood, settling, unsaved, unconfirmed }: FileState,
+): FoundProblem[] {
   const inForce = lastGood === null
     ? "the configuration before it stays in force"
     : `the last good one, ${lastGood}, is in force`;
@@ -169,8 +172,18 @@ export function fileProblems(file: string, { refused, lastGood, settling, unsave
       message: `${file} is refused, and ${inForce}: ${reasonIn(file, refused.message)}`,
       fix: needsRestart(refused.message)
         ? "systemctl restart xdpsteer puts it in force; or undo that part of the change"
+        : refused.message.includes(NOT_CONFIRMED)
+        ? "correct the file; xdpsteer reload puts it in force for good, and so would a restart"
         : `xdpsteer check ${file}`,
       ...refused.message.includes("\n") ? { detail: firstLines(refused.message) } : {},
+    }],
+    ...unconfirmed === null ? [] : [{
+      kind: "config_unconfirmed" as const,
+      subject: file,
+      message: `A change waits for its confirmation, and is taken back in ${
+        plural(unconfirmed.secondsLeft, "second")
+      }: ${unconfirmed.changes.join("; ")}`,
+      fix: "xdpsteer confirm",
     }],
     ...settling === null ? [] : [{
       kind: "config_settling" as const,

@@ -225,11 +225,15 @@ Deno.test("captureProblems() and fileProblems() tell what is not written, and wh
   assert.deepEqual(told(captureProblems([{ ...capture, state: "failed", error: "No space left" }])), [
     "capture_failed dns: Rule dns is not captured: cannot write /x/dns.pcapng: No space left",
   ]);
-  assert.deepEqual(fileProblems("s.yaml", { refused: null, lastGood: null, settling: null, unsaved: [] }), []);
+  assert.deepEqual(
+    fileProblems("s.yaml", { refused: null, lastGood: null, settling: null, unconfirmed: null, unsaved: [] }),
+    [],
+  );
   const problems = fileProblems("s.yaml", {
     refused: { time: "", message: "s.yaml:1:1: a\nb" },
     lastGood: null,
     settling: null,
+    unconfirmed: null,
     unsaved: ["- dns: x"],
   });
   assert.deepEqual(told(problems), [
@@ -237,14 +241,27 @@ Deno.test("captureProblems() and fileProblems() tell what is not written, and wh
     "config_unsaved s.yaml: Rules in force are not in s.yaml, and a restart would undo: - dns: x",
   ]);
   const fixes = ["s.yaml:1:1: a", "workers cannot change while xdpsteer runs; nothing was applied"].map((message) =>
-    fileProblems("s.yaml", { refused: { time: "", message }, lastGood: null, settling: null, unsaved: [] })[0]!.fix
+    fileProblems("s.yaml", {
+      refused: { time: "", message },
+      lastGood: null,
+      settling: null,
+      unconfirmed: null,
+      unsaved: [],
+    })[0]!.fix
   );
   assert.deepEqual(fixes, [
     "xdpsteer check s.yaml",
     "systemctl restart xdpsteer puts it in force; or undo that part of the change",
   ]);
   const settling = { lost: 4, rules: 6, secondsLeft: 3 };
-  assert.deepEqual(told(fileProblems("s.yaml", { refused: null, lastGood: null, settling, unsaved: [] })), [
+  const none = { refused: null, lastGood: null, settling: null, unconfirmed: null, unsaved: [] };
+  assert.deepEqual(
+    told(fileProblems("s.yaml", { ...none, unconfirmed: { changes: ["- dns"], seconds: 60, secondsLeft: 42 } })),
+    [
+      "config_unconfirmed s.yaml: A change waits for its confirmation, and is taken back in 42 seconds: - dns",
+    ],
+  );
+  assert.deepEqual(told(fileProblems("s.yaml", { ...none, settling })), [
     "config_settling s.yaml: s.yaml loses 4 of 6 rules, and is put in force in 3 seconds if it still says so",
   ]);
   const message = Array.from({ length: 100 }, (_, index) => `s.yaml:${index + 1}:1: a`).join("\n");
@@ -252,6 +269,7 @@ Deno.test("captureProblems() and fileProblems() tell what is not written, and wh
     refused: { time: "", message },
     lastGood: null,
     settling: null,
+    unconfirmed: null,
     unsaved: [],
   });
   assert.deepEqual(many!.detail!.split("\n").slice(-2), ["s.yaml:20:1: a", "… and 80 more lines"]);

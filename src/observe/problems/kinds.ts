@@ -287,6 +287,14 @@ export const PROBLEM_TABLE = {
     remedy: "`xdpsteer reload` puts it in force at once; or save it whole",
     alert: "XdpsteerConfigRefused",
   },
+  config_unconfirmed: {
+    severity: "warning",
+    subject: "file",
+    logged: true,
+    words: "a change is in force that is taken back by itself unless it is confirmed",
+    remedy: "`xdpsteer confirm` keeps it; or wait",
+    alert: "XdpsteerConfigUnsaved",
+  },
   config_unsaved: {
     severity: "warning",
     subject: "file",

@@ -36,7 +36,7 @@ Deno.test("Problems says since when, the same as long as it lasts, and the log w
   assert.deepEqual(log.lines, [
     "info: Over: Interface lo is gone, and nothing of it is steered: it was deleted",
   ], "whoever lost it has logged that");
-  api.reloader.file = { refused: null, lastGood: null, settling: null, unsaved: ["- dns"] };
+  api.reloader.file = { refused: null, lastGood: null, settling: null, unconfirmed: null, unsaved: ["- dns"] };
   await api.timers.pass(500);
   assert.match(log.lines.at(-1)!, /^warning: Rules in force are not in .*steering\.yaml/);
   assert.match(`${log.records.at(-1)!.properties.fix}`, /--save/);
