@@ -2,7 +2,17 @@ import assert from "node:assert/strict";
 import { SIZE } from "../support/sizes.ts";
 import { fatesOf, settled } from "./support/accounts.ts";
 import type { Status } from "./support/appliance.ts";
-import { backendName, BOTH, Clients, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
+import {
+  BACKEND_PORT,
+  backendAddress,
+  backendName,
+  BOTH,
+  Clients,
+  FAMILIES,
+  type Family,
+  forwardConfig,
+} from "./support/backends.ts";
+import { Program } from "./support/programs.ts";
 import { type ForwardScene, startScene } from "./support/scene.ts";
 import { until } from "./support/wait.ts";
 
@@ -92,6 +102,76 @@ for (const family of BOTH) {
     assert.equal(second.byBackend[1], undefined);
   });
 }
+
+/** Three servers that answer nobody, each on an address of its own: prints how many datagrams each has had. */
+const SYSLOG_SERVERS = `
+import json, select, socket, sys
+SO_RCVBUFFORCE = 33
+servers = []
+for address, port in json.loads(sys.argv[1]):
+    server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+    server.bind((address, port))
+    server.setblocking(False)
+    servers.append(server)
+counts = [0] * len(servers)
+def take():
+    for index, server in enumerate(servers):
+        try:
+            while server.recv(2048): counts[index] += 1
+        except BlockingIOError: pass
+print("ready", flush=True)
+try:
+    while select.select(servers, [], []): take()
+except KeyboardInterrupt: pass
+print(json.dumps(counts), flush=True)
+`;
+
+/** Sends datagrams from one socket, some at a time: whoever reads them is on the same machine. */
+const SYSLOG_CLIENT = `
+import socket, sys, time
+client = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+client.connect((sys.argv[1], int(sys.argv[2])))
+for number in range(int(sys.argv[3])):
+    client.send(b"<13>1 - edge app - - - message %d" % number)
+    if number % 100 == 99: time.sleep(0.002)
+`;
+
+/** Bytes that wait in the backends' sockets. */
+async function waitingIn({ host }: ForwardScene): Promise<number> {
+  const lines = (await host.exec(["ss", "-Huan"])).trim().split("\n");
+  return lines.reduce((sum, line) => sum + Number(line.split(/\s+/)[1]), 0);
+}
+
+Deno.test("affinity none: 100,000 syslog datagrams of one source port, which nobody answers, are spread by weight within 1 %", async () => {
+  const sent = 100_000;
+  for (const family of BOTH) {
+    const numbers = [1, 2, 3] as const;
+    const rule = ruleOf(family, { 1: "", 2: ", weight: 2", 3: ", weight: 3" }, ", affinity: none");
+    await using scene = await startScene((socket) => forwardConfig(socket, [rule]), {
+      families: [family],
+      serving: [],
+    });
+    const ends = numbers.map((number) => [backendAddress(family, number), BACKEND_PORT]);
+    const argv = ["/usr/bin/python3", "-c", SYSLOG_SERVERS, JSON.stringify(ends)];
+    await using servers = await Program.start(scene.host.name, argv, "ready\n");
+    const service = [FAMILIES[family].service, `${PORT}`, `${sent}`];
+    await using client = Program.run(scene.network.names.client, ["/usr/bin/python3", "-c", SYSLOG_CLIENT, ...service]);
+    await client.result();
+    const status = await settled(scene.box, sent);
+    const { forwarded } = fatesOf(status, "web");
+    assert.ok(forwarded !== undefined && forwarded === sent - status.totals.socketDrops);
+    for (const number of numbers) {
+      const { packets, sessions } = status.backends.find(({ name }) => name === backendName(family, number))!;
+      const share = packets.to / (forwarded * number / 6);
+      assert.ok(share > 0.99 && share < 1.01, `backend ${number} has ${share} of its share`);
+      assert.equal(sessions, 1);
+    }
+    await until("the servers to have them", async () => (await waitingIn(scene)) === 0);
+    const got = JSON.parse((await servers.interrupt()).split("\n")[1]!) as number[];
+    assert.equal(got.reduce((sum, count) => sum + count, 0), forwarded);
+  }
+});
 
 Deno.test("affinity source: all sessions of a client go to one backend", async () => {
   await using scene = await setScene("IPv4", ruleOf("IPv4", { 1: "", 2: "", 3: "" }, ", affinity: source"));

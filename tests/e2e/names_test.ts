@@ -196,6 +196,29 @@ Deno.test("a name with 100 addresses, whose answer comes by TCP, and one whose s
   assert.equal(metrics.get('xdpsteer_name_resolved{name="web.failing.test:9000"}'), 0);
 });
 
+Deno.test("SERVFAIL after good answers, under load: what a name meant last stays in force, and no packet is lost", async () => {
+  const host = `game.${FAILING}`; // known while the server's file has it; else its upstream says SERVFAIL
+  const name = `${host}:${BACKEND_PORT}`;
+  const both = (number: number): string[] => BOTH.map((family) => backendAddress(family, number));
+  await using scene = await setScene("IPv4", `"${name}"`, (names) => names.set({ [host]: both(1) }));
+  const untilIn = (number: number, error: RegExp): Promise<Status> =>
+    scene.box.untilStatus(`${name} means backend ${number}, ${error}`, ({ names: [status] }) => {
+      const expected = BOTH.map((family) => backendName(family, number)).sort();
+      return `${[...status!.backends].sort()}` === `${expected}` && error.test(status!.error ?? "none");
+    });
+  await untilIn(1, /^none$/);
+  await using clients = await scene.clients(50);
+  await clients.ready();
+  await scene.names.set({});
+  await untilIn(1, /SERVFAIL/);
+  await using late = await scene.clients(50, 1);
+  assert.deepEqual((await late.report()).byBackend, { 1: 50 });
+  await scene.names.set({ [host]: both(2) });
+  await untilIn(2, /^none$/);
+  const { lost, wrong, late: tooLate, moved } = await clients.stop();
+  assert.deepEqual({ lost, wrong, late: tooLate, moved }, { ...NOTHING_LOST, moved: 0 });
+});
+
 Deno.test("backends list says which name means a backend, --save refuses what stands in no file, and check --probe asks", async () => {
   const name = `${GAME}:${BACKEND_PORT}`;
   const [one, two] = [1, 2].map((number) => backendName("IPv4", number)) as [string, string];
