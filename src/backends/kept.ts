@@ -8,6 +8,7 @@ import { BACKEND, BACKEND_KEEPS, backendAt, type ForwardTable, KEPT } from "../s
 import type { KeptMemory } from "../steering/kept_clients.ts";
 import type { ForwardRule, Forwards } from "./forward_writer.ts";
 
+const LAST_PORT = 65535;
 /** Between two looks at whether a session is left. */
 const LOOK_MS = 10_000;
 
@@ -29,10 +30,12 @@ export class KeptBackends {
     const { backends: words, kept } = table;
     const ports = new Set<number>();
     for (const name of this.#names) {
-      const { row, spec: { port } } = backends.get(name)!;
+      const { row, spec: { port, lastPort } } = backends.get(name)!;
       const at = backendAt(row) + BACKEND.flags;
       words[at] = words[at]! | BACKEND_KEEPS;
-      ports.add(port);
+      // One without a port of its own may answer from any.
+      const last = port === 0 ? LAST_PORT : lastPort ?? port;
+      for (let each = port; each <= last; each++) ports.add(each);
     }
     const { memory: { address }, setMask, key } = this.#memory.place;
     kept[KEPT.addressLow] = Number(address & 0xffffffffn);

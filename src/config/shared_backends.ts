@@ -29,7 +29,9 @@ export function sharedBackends(rules: readonly Rule[]): Odd[] {
       return [{ path: ["steering", index, "action", "forward", "to", ...at], message }];
     });
     const isSingle = ports.length === 1 && ports[0]!.first === ports[0]!.last;
-    if (isSingle) return found;
+    // A range has a port for each.
+    const hasRanges = to.every(({ port, lastPort }) => port === 0 || lastPort !== undefined);
+    if (isSingle || hasRanges) return found;
     const path = ["steering", index, "action", "forward", "source"];
     return [...found, { path, message: `source: client, and several ports lead to one of a backend: ${LAST}` }];
   });

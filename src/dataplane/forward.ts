@@ -468,14 +468,33 @@ export class Forwarder {
     packet: UdpPacket,
     from: number,
   ): boolean {
-    const { table, sessions } = this;
+    const { table } = this;
     const { isIpv6 } = packet;
-    const row = findBackend(table, view, backend, ports & 0xffff, isIpv6);
-    if (row < 0 || (table.backends[backendAt(row) + BACKEND.flags]! & BACKEND_KEEPS) === 0) return false;
-    const session = sessions.kept!.find(view, backend, client, ports, isIpv6, row);
+    const port = ports & 0xffff;
+    const exact = port === 0 ? -1 : findBackend(table, view, backend, port, isIpv6); // 0: rows of ranges
+    if (exact >= 0 && this.#findKeptWith(exact, view, backend, client, ports, packet, from)) return true;
+    for (let skip = 0;; skip++) {
+      const row = findRange(table, view, backend, port, isIpv6, skip);
+      if (row < 0) return false;
+      if (this.#findKeptWith(row, view, backend, client, ports, packet, from)) return true;
+    }
+  }
+
+  #findKeptWith(
+    row: number,
+    view: DataView,
+    backend: number,
+    client: number,
+    ports: number,
+    packet: UdpPacket,
+    from: number,
+  ): boolean {
+    const { sessions, table: { backends } } = this;
+    const at = backendAt(row);
+    if ((backends[at + BACKEND.flags]! & BACKEND_KEEPS) === 0) return false;
+    const session = sessions.kept!.find(view, backend, client, ports, packet.isIpv6, row);
     if (session === NOT_KEPT) return false;
-    this.#kept = this.#isStrict &&
-        !cameBy(arrivalOf(view, packet, from), table.backends[backendAt(row) + BACKEND.arrival]!)
+    this.#kept = this.#isStrict && !cameBy(arrivalOf(view, packet, from), backends[at + BACKEND.arrival]!)
       ? WRONG_ARRIVAL
       : session < 0 || sessions.isOver(session, this.now)
       ? NOT_KEPT
@@ -498,7 +517,9 @@ export class Forwarder {
     const { table } = this;
     if (!this.#isStrict) return false;
     const { udp, isIpv6 } = packet;
-    const row = findBackend(table, view, sourceAddressOf(packet), view.getUint16(udp, LITTLE), isIpv6);
+    const [source, port] = [sourceAddressOf(packet), view.getUint16(udp, LITTLE)];
+    const exact = port === 0 ? -1 : findBackend(table, view, source, port, isIpv6);
+    const row = exact < 0 ? findRange(table, view, source, port, isIpv6, 0) : exact;
     return row >= 0 && !cameBy(arrival, table.backends[backendAt(row) + BACKEND.arrival]!);
   }
 

@@ -27,7 +27,7 @@ import {
   forwardAt,
   SOURCE_CLIENT,
 } from "../steering/forward_table.ts";
-import { SESSION } from "../steering/session_row.ts";
+import { KEPT_PORT_SHIFT, SESSION } from "../steering/session_row.ts";
 import type { Forwarder } from "./forward.ts";
 import { clientHeaderBytes, wrapOf } from "./forward_wrapped.ts";
 import { ERRORS_PER_CLIENT, ERRORS_PER_SECOND } from "./icmp_errors.ts";
@@ -160,7 +160,7 @@ export class ErrorForwarder {
     if (!this.#toBackends.take(now, forwarder.clientOf(session, outer.isIpv6))) return error_limited;
     if (isKept) {
       // The backend has sent it to the client itself.
-      const ports = backends[backend + BACKEND.port]! | words[session + SESSION.ports]! << 16;
+      const ports = words[session + SESSION.flags]! >>> KEPT_PORT_SHIFT | words[session + SESSION.ports]! << 16;
       translateError(view, error, backends, backend + BACKEND.address, words, session + SESSION.client, ports);
     } else if (port === 0) {
       decrementHops(view, outer); // it quotes what the backend has sent

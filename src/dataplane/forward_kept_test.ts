@@ -10,11 +10,13 @@ import { type Fate, FATES } from "../steering/fate.ts";
 import {
   BACKEND,
   BACKEND_KEEPS,
+  BACKEND_RANGE,
   backendAt,
   createForwardTables,
   FORWARD,
   forwardAt,
   type ForwardTable,
+  indexBackends,
   KEPT,
   modeWord,
   viewForwardTables,
@@ -365,4 +367,38 @@ Deno.test("a client that finds its set full is refused, and leaves no session", 
   assert.equal(fate, "sessions_full");
   assert.equal(worker.forwarder.sessions.live, 0);
   assert.equal(worker.forwarder.sessions.refused[0], 1);
+});
+
+Deno.test("a backend with a range of ports answers from the one that a session goes to", () => {
+  for (const family of BOTH) {
+    const box = new Box(family);
+    const worker = new Worker(box);
+    const { backends, forwards } = box.table;
+    const at = backendAt(ROW);
+    backends[at + BACKEND.port] = 0;
+    backends[at + BACKEND.firstPort] = 20_000;
+    backends[at + BACKEND.lastPort] = 20_099;
+    backends[at + BACKEND.flags] = backends[at + BACKEND.flags]! | BACKEND_RANGE;
+    forwards[forwardAt(0) + FORWARD.firstPort] = SERVICE_PORTS[0]!;
+    indexBackends(box.table);
+    const answer = (port: number): Outcome =>
+      worker.put({ ...box.ends().answer, source: box.end("backend", port) }, BACK);
+    for (const [index, service] of SERVICE_PORTS.entries()) {
+      const { request, atBackend, atClient } = box.ends(40_000, service);
+      const { sent } = worker.put(request, FRONT);
+      const destination = { ...atBackend.destination, port: 20_000 + index };
+      assert.deepEqual(sent, buildFrame({ ...atBackend, destination, hops: 63 }).bytes);
+      const source = { ...atClient.source, mac: MAC.box };
+      assert.deepEqual(answer(20_000 + index).sent, buildFrame({ ...atClient, source, hops: 63 }).bytes);
+      assert.equal(answer(20_050).fate, "unlisted");
+    }
+    assert.equal(answer(20_000).fate, "returned", "the first session is still there");
+    assert.equal(worker.forwarder.sessions.live, SERVICE_PORTS.length);
+    forwards[forwardAt(0) + FORWARD.firstPort] = SERVICE_PORTS[0]! - 10; // a reload moves the range
+    worker.begin();
+    assert.equal(answer(20_010).fate, "returned");
+    assert.deepEqual([answer(20_000).fate, answer(20_000).slot], ["no_session", STRAY], "packets do not go there now");
+    const forged = { ...box.ends().request, source: { ...box.end("backend", 20_050), mac: MAC.client } };
+    assert.equal(worker.put(forged, FRONT).fate, "wrong_interface");
+  }
 });

@@ -144,12 +144,13 @@ export class WrappedForwarder {
     const { words } = sessions;
     const arrival = words[session + SESSION.arrival]!;
     const way = backends[backend + BACKEND.arrival]!;
-    if (sessions.kept === undefined || !sessions.kept.has(session)) {
+    const port = portAt(table, backend, forward, packet.destinationPort);
+    if (sessions.kept === undefined || !sessions.kept.has(session, port)) {
       if (forwarder.isForged(view, packet, arrival)) {
         sessions.remove(session);
         return wrong_interface;
       }
-      if (!sessions.keepClient(session, table)) {
+      if (!sessions.keepClient(session, table, port)) {
         sessions.remove(session);
         sessions.refuse(REFUSED.rows);
         return sessions_full;
@@ -158,7 +159,7 @@ export class WrappedForwarder {
     if (!cameBy(arrival, way) && isLinkLocal(view, packet)) return unanswerable; // it would get to another link
     const answers = forwards[forward + FORWARD.answers]!;
     if ((forwards[forward + FORWARD.choice]! & CHOICE.answers) !== 0) sessions.awaitAnswers(session, answers);
-    const ports = (words[session + SESSION.ports]! & 0xffff) | (backends[backend + BACKEND.port]! << 16);
+    const ports = (words[session + SESSION.ports]! & 0xffff) | (port << 16);
     translateUdp(view, packet, words, session + SESSION.client, backends, backend + BACKEND.address, ports);
     return forwarder.send(view, packet, length, from, interfaceOf(way), backends, backend + BACKEND.link, forwarded);
   }

@@ -10,7 +10,7 @@
  * @module
  */
 import type { FlowKey } from "../packet/flow_key.ts";
-import { FLAG_IPV6, FLAG_LIVE, SESSION, SESSION_SHIFT } from "./session_row.ts";
+import { FLAG_IPV6, FLAG_LIVE, KEPT_PORT_SHIFT, SESSION, SESSION_SHIFT } from "./session_row.ts";
 
 /** As bpf/steer.h has them: kept_clients_test.ts compares. */
 export const KEPT_PLACES = 16;
@@ -34,6 +34,8 @@ const WORKER = KEPT_WORKER;
 const TAKEN = KEPT_TAKEN;
 const LIVE = FLAG_LIVE;
 const IPV6 = FLAG_IPV6;
+const PORT_SHIFT = KEPT_PORT_SHIFT;
+const OTHER_FLAGS = (1 << PORT_SHIFT) - 1;
 const NONE = NOT_KEPT;
 const BEFORE = KEPT_BEFORE;
 const LITTLE = true;
@@ -98,16 +100,21 @@ export class KeptClients {
     this.#words = words;
   }
 
-  /** Whether a session has its place: another one with the same ends takes it. Hot path: no allocation. */
-  has(at: number): boolean {
+  /**
+   * Whether a session has its place, for this port of its backend: another one with the same ends takes it. Hot path:
+   * no allocation.
+   */
+  has(at: number, port: number): boolean {
     const place = this.#words[at + KEPT]! - 1;
-    return place >= 0 && this.#isOf(at, place, Atomics.load(this.#table, place));
+    return place >= 0 && this.#words[at + FLAGS]! >>> PORT_SHIFT === port &&
+      this.#isOf(at, place, Atomics.load(this.#table, place));
   }
 
   /**
    * Gives a session a place, by which its answers are found. One of another worker that has the same ends loses its
    * place; one of this worker is to be ended before (see {@linkcode sameAs}).
    *
+   * @param port The backend's, as it stands in packets.
    * @returns False where the set is full.
    */
   take(at: number, backends: Int32Array, backend: number, port: number): boolean {
@@ -118,11 +125,11 @@ export class KeptClients {
       const found = Atomics.load(table, place);
       const isElsewhere = (found & ~WORKER) === this.#tag && found !== tag;
       if (isElsewhere && Atomics.compareExchange(table, place, found, tag) === found) {
-        return this.#enter(at, place);
+        return this.#enter(at, place, port);
       }
     }
     for (let place = this.#set; place < this.#set + PLACES; place++) {
-      if (Atomics.compareExchange(table, place, 0, tag) === 0) return this.#enter(at, place);
+      if (Atomics.compareExchange(table, place, 0, tag) === 0) return this.#enter(at, place, port);
     }
     return false;
   }
@@ -171,7 +178,10 @@ export class KeptClients {
     for (let place = first; place < first + PLACES; place++) {
       if (Atomics.load(table, place) !== tag) continue;
       const at = table[place + PLACES]! - 1 << SHIFT;
-      if ((this.#words[at + FLAGS]! & LIVE) !== 0 && this.#isBetween(at, row)) return at;
+      const flags = this.#words[at + FLAGS]!;
+      if ((flags & LIVE) !== 0 && flags >>> PORT_SHIFT === (this.#ports & 0xffff) && this.#isBetween(at, row)) {
+        return at;
+      }
     }
     for (let place = first; place < first + PLACES; place++) {
       const before = table[place + PLACES]!;
@@ -193,9 +203,11 @@ export class KeptClients {
     return found !== 0 && (found & WORKER) === this.#worker && this.#table[place + PLACES] === (at >> SHIFT) + 1;
   }
 
-  #enter(at: number, place: number): boolean {
+  #enter(at: number, place: number, port: number): boolean {
+    const words = this.#words;
     this.#table[place + PLACES] = (at >> SHIFT) + 1;
-    this.#words[at + KEPT] = place + 1;
+    words[at + KEPT] = place + 1;
+    words[at + FLAGS] = (words[at + FLAGS]! & OTHER_FLAGS) | port << PORT_SHIFT;
     return true;
   }
 

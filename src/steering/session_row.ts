@@ -58,6 +58,8 @@ export const FLAG_HEADED = 64;
 /** Two bits for the session's rank, and four for how often its client has come back. */
 export const RANK_SHIFT = 4;
 export const EVIDENCE_SHIFT = 8;
+/** Of a session with a place among kept clients: 16 bits for the backend's port, as it stands in packets. */
+export const KEPT_PORT_SHIFT = 16;
 
 const RANK_BITS = 3;
 

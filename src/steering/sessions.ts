@@ -9,7 +9,7 @@
  */
 import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
-import { BACKEND, BACKEND_ROWS, backendAt, type ForwardTable } from "./forward_table.ts";
+import { BACKEND_ROWS, backendAt, type ForwardTable } from "./forward_table.ts";
 import type { KeptClients } from "./kept_clients.ts";
 import type { PortPool } from "./port_pool.ts";
 import { PortPools } from "./port_pools.ts";
@@ -25,6 +25,7 @@ import {
   FLAG_IPV6,
   FLAG_LIVE,
   FLAG_TOLD,
+  KEPT_PORT_SHIFT,
   RANK_SHIFT,
   rankOf,
   SESSION,
@@ -209,7 +210,7 @@ export class SessionTable {
       }
       if (words[at + KEPT] === 0) continue;
       words[at + KEPT] = 0; // its place was in another table
-      this.keepClient(at, table);
+      this.keepClient(at, table, flags >>> KEPT_PORT_SHIFT);
     }
     this.#fresh = row;
     this.#pools.settle();
@@ -321,15 +322,14 @@ export class SessionTable {
    * Has answers to a session's client found that keeps its address. Another session with the same ends, as of a client
    * that sends to two services with one backend from one port, ends: answers are for whoever has sent last.
    *
+   * @param port The one of its backend that it goes to, as it stands in packets.
    * @returns False where there is no room.
    */
-  keepClient(at: number, { backends }: ForwardTable): boolean {
+  keepClient(at: number, { backends }: ForwardTable, port: number): boolean {
     const { kept } = this;
     if (kept === undefined) return false;
-    if (kept.has(at)) return true;
     kept.leave(at);
     const backend = backendAt(this.words[at + BACKEND_ROW]!);
-    const port = backends[backend + BACKEND.port]!;
     const other = kept.sameAs(at, backends, backend, port);
     if (other >= 0) this.remove(other);
     return kept.take(at, backends, backend, port);

@@ -263,3 +263,16 @@ Deno.test("a client that is the backends' neighbour is answered by the box where
   }
   assert.deepEqual(answersOf(await settled(box), "web"), { returned: 2 });
 });
+
+Deno.test("a range of ports at a backend: each client is seen as it is on each of them", async () => {
+  const to = BOTH.map((family) => backendName(family, 1).replace(/\d+$/, "7100-7101"));
+  const range = JSON.stringify({ name: "range", ports: "7200-7201", action: { forward: { to, ...KEEPS } } });
+  await using scene = await Scene.create([range], { readers: true });
+  for (const family of BOTH) {
+    const argv = ["/usr/bin/python3", READER, backendAddress(family, 1), "7101"];
+    await using _reader = await Program.start(scene.host.name, argv, "ready\n");
+    const options = { address: FAMILIES[family].service, port: 7201, clients: 100, turns: 2 };
+    assert.deepEqual(await askWho(scene.network, family, options), { right: 200, wrong: [] });
+  }
+  assert.deepEqual(answersOf(await settled(scene.box), "range"), { returned: 400 });
+});
