@@ -40,11 +40,6 @@ export function checkRanges(
       const path = ["steering", rule, "action", "forward", "to", index];
       const { name, port, lastPort } = read;
       const hasMany = port === 0 || lastPort !== undefined;
-      if (hasMany && valueAt(entry, ["action", "forward", "source"]) === "client") {
-        const message = `backend ${show(name)} has many ports: expected one port of each backend with source: client`;
-        report(file.usePlace(path), message);
-        continue;
-      }
       if (lastPort !== undefined) {
         const fault = rangeFault(name, lastPort - port + 1, served, keeps);
         if (fault !== undefined) report(file.usePlace(path), fault);
