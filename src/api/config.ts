@@ -32,6 +32,17 @@ export async function put(
   return ofGeneration(applied.generation, { ...applied, dryRun: conditions.dryRun });
 }
 
+/** POST a whole configuration, or nothing for that of the file: what it would change, and how. Changes nothing. */
+export async function diff(
+  { reloader }: HttpOptions,
+  query: URLSearchParams,
+  { body }: Question,
+): Promise<Answer> {
+  requireWords(query, []);
+  const difference = await reloader.compare(body.length === 0 ? undefined : body, "request body");
+  return ofGeneration(difference.generation, difference);
+}
+
 /** POST: keeps what waits for a confirmation. 409 where nothing does. */
 export async function confirm({ appliance, reloader }: HttpOptions, query: URLSearchParams): Promise<Answer> {
   requireWords(query, []);

@@ -22,6 +22,7 @@ const METHODS = {
   "/v1/backends": ["GET", "POST"],
   "/v1/reload": ["POST"],
   "/v1/confirm": ["POST"],
+  "/v1/diff": ["POST"],
   "/v1/upgrade": ["POST"],
   "/v1/bans": ["GET", "POST", "DELETE"],
 } as const;

@@ -66,6 +66,9 @@ const HANDLERS: Readonly<Record<Exclude<Path, "/">, Readonly<Record<string, Hand
   "/v1/confirm": {
     POST: async (options, query) => await (await import("./config.ts")).confirm(options, query),
   },
+  "/v1/diff": {
+    POST: async (...words) => await (await import("./config.ts")).diff(...words),
+  },
   "/v1/upgrade": {
     POST: async (options, query) => await (await import("./upgrade.ts")).upgrade(options, query),
   },

@@ -30,7 +30,7 @@ export interface HttpOptions {
   readonly appliance: AskedAppliance;
   readonly reloader: Pick<
     Reloader,
-    "applyText" | "changeRules" | "config" | "confirm" | "counts" | "file" | "last" | "reloadFile"
+    "applyText" | "changeRules" | "compare" | "config" | "confirm" | "counts" | "file" | "last" | "reloadFile"
   >;
   readonly observer: Pick<Observer, "snapshot">;
   readonly problems: ProblemList;

@@ -31,7 +31,8 @@ export function requireFixed(next: Config, inForce: Config): void {
   });
 }
 
-function fixedPart(config: Config, key: typeof FIXED[number]): unknown {
+/** What of a section cannot change while the process runs. */
+export function fixedPart(config: Config, key: typeof FIXED[number]): unknown {
   if (key !== "forwarding") return config[key];
   const live: readonly string[] = LIVE_KEYS.forwarding;
   return Object.fromEntries(Object.entries(config.forwarding).filter(([name]) => !live.includes(name)));

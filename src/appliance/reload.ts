@@ -15,12 +15,13 @@ import { ruleWarnings } from "../config/warnings.ts";
 import { EXIT, messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
-import { diffAddresses, diffGuards, diffRules } from "../steering/diff.ts";
+import { diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { Appliance } from "./appliance.ts";
 import type { Check } from "./checker.ts";
+import { type Difference, fixedDifference, liveDifference } from "./difference.ts";
 import { requireFixed } from "./fixed.ts";
 import { type FileContent, type Found, identityOf, readFound } from "./found_file.ts";
 import {
@@ -290,6 +291,28 @@ export class Reloader {
   }
 
   /**
+   * What a configuration would change, and how. Nothing changes, and nothing is counted.
+   *
+   * @param content Undefined: what the file holds.
+   * @throws {ConfigError} with all that is wrong with it.
+   */
+  compare(content: Uint8Array | undefined, name: string): Promise<Difference> {
+    const { check, file, steering } = this.#options;
+    return this.#inTurn(async () => {
+      const found = content === undefined ? readFound(file) : { content };
+      if (found.content === undefined) throw (found as Found).failure;
+      const { config, warnings } = await check(found.content, content === undefined ? file : name);
+      const next = this.#asNamed(config);
+      return {
+        generation: steering.generation,
+        live: liveDifference(this.#config, next),
+        restart: fixedDifference(this.#config, next),
+        warnings,
+      };
+    });
+  }
+
+  /**
    * Puts changed rules in force. To save it, the same change is made in the file first, which then holds what is in
    * force.
    *
@@ -420,15 +443,8 @@ export class Reloader {
   /** What a configuration would change. @throws {SteerError} as {@linkcode Reloader.#apply} does. */
   #preview({ config: next, warnings }: Checked): Reloaded {
     this.#requireFixed(next);
-    const { generation, rules } = this.#options.steering;
-    const addresses = diffAddresses(this.#config.forwarding.addresses, next.forwarding.addresses);
-    const guards = diffGuards(this.#config, next);
-    return {
-      generation,
-      changes: [...diffRules(rules, next.steering), ...addresses, ...guards],
-      elapsedMs: 0,
-      warnings,
-    };
+    const { generation } = this.#options.steering;
+    return { generation, changes: liveDifference(this.#config, next), elapsedMs: 0, warnings };
   }
 
   /** The file has these rules, and they are in force. */

@@ -15,6 +15,7 @@ import { textOf } from "../steering/addresses.ts";
 import { formatPorts } from "../steering/rule.ts";
 import { plural, roundMs } from "../text.ts";
 import { wayFix } from "../observe/problems/find_forwarding.ts";
+import { differenceFrom, printDifference } from "./reload.ts";
 import { print, printError, printJson, table } from "./output.ts";
 
 export interface CheckOptions {
@@ -22,6 +23,9 @@ export interface CheckOptions {
   readonly json?: boolean;
   /** Runs each health check once. */
   readonly probe?: boolean;
+  /** Shows what it would change of what is in force. */
+  readonly againstRunning?: boolean;
+  readonly socket?: string;
 }
 
 /** As the name of a file: standard input. */
@@ -34,7 +38,7 @@ const STANDARD_INPUT = "-";
  */
 export async function check(
   given: string | undefined,
-  { config: option, json, probe = false }: CheckOptions,
+  { config: option, json = false, probe = false, againstRunning = false, socket = "" }: CheckOptions,
   fallback: string,
 ): Promise<void> {
   if (given !== undefined && option !== undefined) {
@@ -47,6 +51,7 @@ export async function check(
   const content = path === STANDARD_INPUT ? readStandardInput() : readFirstConfig(path);
   const file = path === STANDARD_INPUT ? "standard input" : path;
   const parsed = parseFile(content, { file, cpuCount: navigator.hardwareConcurrency });
+  if (againstRunning) return printDifference(await differenceFrom(socket, content), json);
   const { config } = parsed;
   const obstacles = interfaceObstacles(config.interfaces);
   // On another machine, where it has no interfaces, the ways to backends say nothing.

@@ -20,7 +20,7 @@ export function get(socketPath: string, path: string): Promise<string> {
 /**
  * A request over the control socket.
  *
- * @param body Sent as JSON.
+ * @param body Bytes as they are, all else as JSON.
  * @param limitMs How long a question may go unanswered. A change may take longer while the other side is alive.
  * @returns The text of the answer.
  * @throws {SteerError} when nobody answers there; {@linkcode Refused} with what the answer says is wrong.
@@ -55,7 +55,7 @@ export function call(
       if (isAlive && !sent.destroyed) return;
       sent.destroy(SILENCE);
     }, limitMs);
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
+    sent.end(body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body));
   });
 }
 

@@ -65,6 +65,8 @@ export function buildProgram(entry: URL): Command {
       "--probe",
       "also run every health check and fetch every page of lists once, from here; exits with 1 if one fails",
     )
+    .option("--against-running", "show instead what it would change of what is in force, and how")
+    .addOption(socketOption("with --against-running, the control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (file: string | undefined, options: CheckOptions) =>
       await (await import("./check.ts")).check(file, options, DEFAULT_CONFIG)
@@ -192,7 +194,9 @@ export function buildProgram(entry: URL): Command {
 
   program.command("reload")
     .description("apply the configuration file, as saving it or SIGHUP does, and show what changed")
+    .argument("[file]", "put this file in force instead, until the configuration file is saved or reloaded")
     .option("--confirm <time>", "take it back after this time (60s, 5m) unless xdpsteer confirm comes")
+    .option("--dry-run", "change nothing, and show what would change and how; exits with 1 if it needs a restart")
     .addOption(socketOption("control socket of the running xdpsteer"))
     .option("--json", "print JSON")
     .action(async (...words: Parameters<typeof reload>) => await (await import("./reload.ts")).reload(...words));

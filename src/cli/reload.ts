@@ -5,7 +5,9 @@
  */
 import type { PutBy, Reloaded } from "../appliance/reload_types.ts";
 import type { Confirmed } from "../appliance/unconfirmed.ts";
+import type { Difference } from "../appliance/difference.ts";
 import { readDuration } from "../config/limit.ts";
+import { readFirstConfig } from "../config/load.ts";
 import { EXIT, SteerError } from "../errors.ts";
 import { secondsText } from "../text.ts";
 import { callJson, Refused } from "./client.ts";
@@ -13,17 +15,48 @@ import { print, printError, printJson } from "./output.ts";
 
 /** @throws {SteerError} with exit code 3 and everything that is wrong with the file when it is refused. */
 export async function reload(
-  { socket, json = false, confirm }: ConfirmOptions & { socket: string; json?: boolean },
+  file: string | undefined,
+  { socket, json = false, confirm, dryRun = false }: ConfirmOptions & {
+    socket: string;
+    json?: boolean;
+    dryRun?: boolean;
+  },
 ): Promise<void> {
+  const content = file === undefined ? undefined : readFirstConfig(file);
+  if (dryRun) {
+    const difference = await differenceFrom(socket, content);
+    if (difference.restart.length > 0) Deno.exitCode = EXIT.failed;
+    return printDifference(difference, json);
+  }
   let change: Change;
   try {
-    change = await callJson<Change>(socket, "POST", `/v1/reload${queryOf({ confirm })}`);
+    const query = queryOf({ confirm });
+    change = content === undefined
+      ? await callJson<Change>(socket, "POST", `/v1/reload${query}`)
+      : await callJson<Change>(socket, "PUT", `/v1/config${query}`, content);
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 422) throw error;
     const { message, hint = "nothing was changed; fix the file and reload again" } = error;
     throw new SteerError(message, { hint, exitCode: EXIT.configInvalid });
   }
   printChange(change, json);
+}
+
+/** What a configuration would change; undefined: that of the file. */
+export function differenceFrom(socket: string, content: Uint8Array | undefined): Promise<Difference> {
+  return callJson<Difference>(socket, "POST", "/v1/diff", content);
+}
+
+/** Shows what a configuration would change. */
+export function printDifference(difference: Difference, json: boolean): void {
+  if (json) return printJson(difference);
+  const { generation, live, restart, warnings } = difference;
+  for (const warning of warnings) printError(`warning: ${warning}`);
+  if (live.length + restart.length === 0) return print(`no difference to generation ${generation}, which is in force`);
+  if (live.length > 0) print(`changes live, without a packet lost:\n${live.map((line) => `  ${line}`).join("\n")}`);
+  if (restart.length === 0) return;
+  print(`needs a restart:\n${restart.map((line) => `  ${line}`).join("\n")}`);
+  print("a reload is refused as a whole; systemctl restart xdpsteer puts all of it in force");
 }
 
 export interface ConfirmOptions {

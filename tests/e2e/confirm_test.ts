@@ -99,6 +99,37 @@ Deno.test("while a change waits it is told, others are refused; confirmed, it st
   assert.match(reload.stdout, /^nothing to change/);
 });
 
+Deno.test("what a file would change is said beforehand: what is live, and what needs a restart", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, CONFIG);
+  const next = `${box.configFile}.next`;
+  const chat = "{ name: chat, ports: 9090, worker: 1 }";
+  await Deno.writeTextFile(next, configText({ rules: [GAME, chat] }, box.socket));
+  const check = await run(network, box, "check", next, "--against-running");
+  assert.equal(check.code, 0, check.stderr);
+  assert.match(
+    check.stdout,
+    /^changes live, without a packet lost:\n {2}\+ chat: ports 9090, worker 1, action count\n$/,
+  );
+  assert.equal((await run(network, box, "reload", next, "--dry-run")).stdout, check.stdout);
+
+  await Deno.writeTextFile(next, configText({ rules: [GAME, chat], workers: 3, wait: "poll" }, box.socket));
+  const dry = await run(network, box, "reload", next, "--dry-run");
+  assert.equal(dry.code, 1, dry.stdout);
+  assert.match(dry.stdout, /needs a restart:\n {2}workers\.count: 2 -> 3\n {2}workers\.wait: adaptive -> poll\n/);
+  const same = await run(network, box, "reload", "--dry-run");
+  assert.deepEqual([same.code, same.stdout], [0, "no difference to generation 1, which is in force\n"]);
+  await Deno.writeTextFile(next, "version: 2\n");
+  const bad = await run(network, box, "reload", next, "--dry-run");
+  assert.deepEqual([bad.code, bad.stdout], [3, ""], bad.stderr);
+  assert.deepEqual([await rules(box), (await box.status()).reloads.refused], [["game"], 0], "nothing has changed");
+
+  await Deno.writeTextFile(next, configText({ rules: [GAME, chat] }, box.socket));
+  const reload = await run(network, box, "reload", next, "--confirm", "1h");
+  assert.match(reload.stdout, /^taken back in 3600 s/m, reload.stderr);
+  assert.deepEqual(await rules(box), ["game", "chat"]);
+});
+
 Deno.test("a file that is sent and not confirmed is taken back; SIGTERM meanwhile ends as ever", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, CONFIG);

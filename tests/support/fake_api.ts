@@ -4,6 +4,7 @@
  * @module
  */
 import { StreamSource } from "../../src/api/stream_source.ts";
+import type { Difference } from "../../src/appliance/difference.ts";
 import type { Confirmed } from "../../src/appliance/unconfirmed.ts";
 import type { Answering } from "../../src/api/wire.ts";
 import {
@@ -60,6 +61,12 @@ export class FakeReloader {
       if (this.content instanceof Error) throw this.content;
       return this.#parse(this.content, "steering.yaml");
     }, conditions);
+  }
+
+  compare(content: Uint8Array | undefined): Promise<Difference> {
+    const next = this.#parse(content ?? this.content as string, "steering.yaml");
+    const live = diffRules(this.config.steering, next.steering);
+    return Promise.resolve({ generation: this.appliance.steering.generation, live, restart: [], warnings: [] });
   }
 
   confirm(): Promise<Confirmed> {
