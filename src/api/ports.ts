@@ -7,6 +7,9 @@ import { listPorts, type PortsOrder, readOrder, readPortList, setPorts, unsetPor
 import { without } from "../steering/port_set.ts";
 import type { PortRange } from "../steering/rule.ts";
 import type { Conditions, Reloaded } from "../appliance/reload_types.ts";
+import { ownAmong } from "../host/own_addresses.ts";
+import { deliveryFor } from "../observe/problems/find_forwarding.ts";
+import type { Backend } from "../steering/forward.ts";
 import { HttpError, readObject } from "./answers.ts";
 import { conditionsOf, ofGeneration, readSwitch } from "./conditions.ts";
 import type { Answer, Question } from "./question.ts";
@@ -41,8 +44,21 @@ export async function set(
   const conditions = conditionsOf(question, query);
   const { save, ...order } = readOrderBody(question);
   const change = readOrder(order, reloader.config);
+  refuseOwn(change.forward?.to ?? []);
   const applied = await reloader.changeRules((rules) => setPorts(rules, change), save, conditions);
   return ofGeneration(applied.generation, changed(applied, save, conditions));
+}
+
+/** Who names a backend by hand means a host that packets get to: an address of the box itself is none. */
+function refuseOwn(backends: readonly Backend[]): void {
+  const [own] = ownAmong(backends.map(({ address }) => address));
+  const backend = backends.find(({ address }) => address === own);
+  if (backend === undefined) return;
+  throw new HttpError(
+    409,
+    `no packet would get to backend ${backend.name}: it is an address of this box; for a program of this box, give the ` +
+      `rule ${deliveryFor(backend)} in the file`,
+  );
 }
 
 /** DELETE `?ports=7777,9090[&ports=…][&save=true]`: takes ports out of their rules. */

@@ -7,9 +7,15 @@ import { parseAddress } from "../packet/address.ts";
 
 /** Those of some addresses that no interface of this network namespace has. */
 export function foreignAmong(addresses: readonly string[]): string[] {
+  const own = ownAmong(addresses);
+  return addresses.filter((address) => !own.includes(address));
+}
+
+/** Those of some addresses that an interface of this network namespace has. */
+export function ownAmong(addresses: readonly string[]): string[] {
   if (addresses.length === 0) return [];
   const own = new Set(Deno.networkInterfaces().map(({ address }) => keyOf(address.split("%")[0]!)));
-  return addresses.filter((address) => !own.has(keyOf(address)));
+  return addresses.filter((address) => own.has(keyOf(address)));
 }
 
 /** The command that gives the box an address. */

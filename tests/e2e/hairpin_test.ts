@@ -53,6 +53,13 @@ Deno.test("a backend on the box itself is told as a problem, with what delivers 
     return body.includes("it is an address of this box") && body;
   });
   assert.match(told, new RegExp(`action: \\{ deliver: \\{ port: ${BACKEND_PORT} \\} \\}`));
+  const set = ["ports", "set", "8099", "--to", `${IPV4.steer}:${BACKEND_PORT}`, "--socket", box.socket];
+  const refused = await finish(network, [...productCommand(), ...set]);
+  assert.equal(refused.code, 1);
+  assert.match(
+    refused.stderr,
+    new RegExp(`an address of this box; .* action: \\{ deliver: \\{ port: ${BACKEND_PORT} \\} \\}`),
+  );
   const { stderr } = await finish(network, [...productCommand(), "check", box.configFile]);
   assert.match(stderr, /it is an address of this box/);
   await box.writeConfig(config(box.socket, `{ deliver: { port: ${BACKEND_PORT} } }`));

@@ -185,7 +185,7 @@ export function wayFix(name: string, { kind, interface: by, noRoute = "none" }: 
 }
 
 /** What hands packets to a program of this box, instead of a backend with an address of the box. */
-function deliveryFor({ port, lastPort }: { readonly port: number; readonly lastPort?: number }): string {
+export function deliveryFor({ port, lastPort }: { readonly port: number; readonly lastPort?: number }): string {
   if (port === 0) return "action: pass";
   const delivery = `action: { deliver: { port: ${port} } }`;
   return lastPort === undefined ? delivery : `a rule for each port, with ${delivery} and so on`;
