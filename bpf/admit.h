@@ -19,6 +19,7 @@ static __always_inline const struct steer_port_entry *entry_of(__u32 table, __u3
 
 	if (UNLIKELY(at >= STEER_PORT_TABLES * STEER_PORTS))
 		at = 0; /* cannot be */
+	asm volatile("" : "+r"(at)); /* what is kept of it is what was compared: the verifier of 6.1 asks for that */
 	return &port_to_queue_map[at];
 }
 

@@ -267,7 +267,8 @@ __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_at, __u
 	if (!parse_error(data + (icmp & 0x3fff), data + (address_at & 0x3fff), data + (end & 0x1ffff), data_end,
 			 address_words == 8, &packet))
 		return decided(STEER_REASON_NOT_UDP);
-	if (READ_ONCE_U32(steering_control.keeps_clients) && is_kept_port(packet.udp->dest) &&
+	if (READ_ONCE_U32(steering_control.keeps_clients) && table != STEER_NO_TABLE &&
+	    is_kept_port(packet.udp->dest) &&
 	    data + sizeof(struct ethhdr) <= data_end && is_own_mac(destination_mac(data))) {
 		/* It may quote what a client has sent to a backend. */
 		__u32 quoted_at = (void *)packet.addresses - data, words = address_words / 2;
@@ -311,7 +312,7 @@ __noinline int steer_found(struct xdp_md *ctx, __u32 port, __u32 place)
 		.address_words = place & PLACE_IPV6 ? 8 : 2,
 	};
 
-	if (READ_ONCE_U32(steering_control.keeps_clients)) {
+	if (READ_ONCE_U32(steering_control.keeps_clients) && table != STEER_NO_TABLE) {
 		__u32 worker = answered_worker(ctx, place);
 
 		if (worker)
@@ -370,14 +371,15 @@ int xdp_port_redirect(struct xdp_md *ctx)
 			return steer_found(ctx, packet.port, place_of(data, &packet, false));
 		return steer_others(ctx);
 	}
-	if (UNLIKELY(READ_ONCE_U32(steering_control.keeps_clients)) && is_kept_port(packet.udp->source)) {
+	/* Read once: all of this packet is decided by one half of the tables. */
+	table = READ_ONCE_U32(steering_control.active_table);
+	if (UNLIKELY(READ_ONCE_U32(steering_control.keeps_clients)) && table != STEER_NO_TABLE &&
+	    is_kept_port(packet.udp->source)) {
 		__u32 worker = answered_worker(ctx, place_of(data, &packet, false));
 
 		if (worker)
 			return redirect_kept(ctx, worker, packet.port);
 	}
-	/* Read once: all of this packet is decided by one half of the tables. */
-	table = READ_ONCE_U32(steering_control.active_table);
 	entry = entry_of(table, packet.port);
 	if (!LIKELY(entry->action))
 		return unlisted(table, packet.port);
