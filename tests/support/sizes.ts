@@ -34,6 +34,11 @@ export const SIZE = {
   modelOperations: size(1_000_000, 10_000_000),
   /** flood: simulated seconds of 50,000 packets each. */
   floodSeconds: size(4, 40),
+  /**
+   * Requests a second, at most, of clients that talk while something else is tested, all of them together. 0: as fast
+   * as answers come, which takes whole CPUs.
+   */
+  requestsPerSecond: size(4000, 0),
   /** forward_churn: reloads in a row that add, remove and rename backends and rules. */
   churnReloads: size(30, 1000),
   /** forward_choice: packets of one source port that are spread over backends. */

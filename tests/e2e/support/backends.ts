@@ -6,6 +6,7 @@
 import { cProgram } from "../../support/c_programs.ts";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
 import { FAVOURED, niced } from "../../support/niceness.ts";
+import { SIZE } from "../../support/sizes.ts";
 import { until } from "./wait.ts";
 
 export const BACKEND_PORT = 9000;
@@ -228,7 +229,7 @@ export interface ClientsOptions {
   readonly address: string;
   readonly port: number;
   readonly clients: number;
-  /** Of each client. Default: until stopped. */
+  /** Of each client. Default: until stopped, so many a second as the sizes say. */
   readonly requests?: number;
   /** Payload of each request. Default 64. */
   readonly bytes?: number;
@@ -244,7 +245,8 @@ export class Clients implements AsyncDisposable {
 
   static async start(network: TestNetwork, options: ClientsOptions): Promise<Clients> {
     const { address, port, clients, requests = 0, bytes = 64, window = 32, timeoutMs = LOST_MS } = options;
-    const numbers = [port, clients, requests, bytes, window, timeoutMs].map(String);
+    const perSecond = requests === 0 ? SIZE.requestsPerSecond : 0;
+    const numbers = [port, clients, requests, bytes, window, timeoutMs, perSecond].map(String);
     const argv = [await cProgram("udp_clients"), address, ...numbers];
     return new Clients(await start(argv, (words) => network.spawn("client", words, { stderr: "inherit" })));
   }

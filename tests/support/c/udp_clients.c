@@ -3,11 +3,11 @@
  * Many clients of one UDP service, each on a socket of its own: every one sends a request, waits for the answer,
  * compares it, and sends the next. The first byte of an answer says which backend it is from.
  *
- *   udp_clients ADDRESS PORT CLIENTS REQUESTS BYTES WINDOW TIMEOUT_MS
+ *   udp_clients ADDRESS PORT CLIENTS REQUESTS BYTES WINDOW TIMEOUT_MS PER_SECOND
  *
- * REQUESTS of each client; 0: until SIGTERM. At most WINDOW requests are under way. Prints "ready" after each client's
- * first answer (or its loss), and at the end one line of JSON. An answer after its timeout is "late": neither lost
- * twice nor right.
+ * REQUESTS of each client; 0: until SIGTERM. At most WINDOW requests are under way. After each client's first, all send
+ * PER_SECOND requests a second at most; 0: as fast as answers come. Prints "ready" after each client's first answer (or
+ * its loss), and at the end one line of JSON. An answer after its timeout is "late": neither lost twice nor right.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -148,16 +148,17 @@ int main(int argc, char **argv)
 	struct epoll_event events[256];
 	struct rlimit files = { 65536, 65536 };
 	int is_six, poll_fd, window, next = 0, told = 0;
-	long requests;
-	double timeout, start;
+	long requests, paced_from = 0;
+	double timeout, start, per_ms, ready_at = 0;
 
-	if (argc < 8)
+	if (argc < 9)
 		return 2;
 	count = atoi(argv[3]);
 	requests = atol(argv[4]);
 	bytes = atoi(argv[5]);
 	window = atoi(argv[6]);
 	timeout = atof(argv[7]);
+	per_ms = atof(argv[8]) / 1000;
 	is_six = strchr(argv[1], ':') != NULL;
 	six.sin6_port = four.sin_port = htons(atoi(argv[2]));
 	inet_pton(is_six ? AF_INET6 : AF_INET, argv[1], is_six ? (void *)&six.sin6_addr : (void *)&four.sin_addr);
@@ -185,6 +186,8 @@ int main(int argc, char **argv)
 		for (int looks = 0; under_way < window && looks < count && !stopping; looks++) {
 			struct client *client = &clients[next];
 
+			if (per_ms > 0 && told && sent - paced_from >= per_ms * (now - ready_at))
+				break;
 			if (!client->waiting && (!requests || client->sequence < requests)) {
 				if (transmit(next, now, timeout)) {
 					perror("send");
@@ -213,6 +216,8 @@ int main(int argc, char **argv)
 			puts("ready");
 			fflush(stdout);
 			told = 1;
+			paced_from = sent;
+			ready_at = now;
 		}
 	}
 	printf("{\"answersOf\":{");
