@@ -173,6 +173,31 @@ has been restarted, the answer is 412 and nothing changes. With \`?dry_run\`, ev
 the answer says what would change. Both work for all that changes something: \`PUT /v1/config\`, \`POST\` and
 \`DELETE /v1/ports\`, \`POST /v1/reload\`.
 
+### A change that is taken back by itself
+
+\`xdpsteer reload new.yaml --confirm 60s\` puts a file in force, and takes it back after that time unless
+\`xdpsteer confirm\` comes: a rule that takes the port of your own tunnel locks you out for a minute, and not for good.
+The same for \`ports set\` and \`ports unset\` with \`--confirm\`, and for each request that changes rules with
+\`?confirm=60s\` (at most a day; \`POST /v1/confirm\` confirms). Meanwhile the status says what waits and how long
+(problem \`config_unconfirmed\`).
+
+- \`--save\` writes the file when the change is confirmed: until then a restart starts with what was before.
+- Another change meanwhile is refused, unless it has \`--confirm\` too: then both are confirmed, or taken back,
+  together, and the time begins anew. A file that is saved meanwhile is looked at when nothing waits any more.
+  \`xdpsteer upgrade\` is refused, too.
+- A save of the configured file is put in force at once by the watch, without a confirmation: give a new one another
+  name, and move it to its place when it is confirmed. Without a name, \`reload\` reads the configured file; taken back,
+  that stays on the disk as it is, and counts as refused until it is saved again or reloaded.
+- If xdpsteer ends meanwhile, nothing is taken back: the next start reads the file.
+
+### What a file would change
+
+\`xdpsteer check new.yaml --against-running\` and \`xdpsteer reload --dry-run\` (which takes a file too) compare with
+what is in force: what changes live, and what needs a restart, key by key. \`POST /v1/diff\` answers the same as JSON,
+for the configuration that is sent or for that of the file. Nothing changes.
+
+### What goes along
+
 A capture stays with its rule: ports that \`ports set\` moves to another rule are no longer captured, and the answer names
 them. If a rule only gets another name (\`--rule NEW\` for all of its ports), its capture goes along.
 

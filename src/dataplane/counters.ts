@@ -99,6 +99,14 @@ export class WorkerCounters {
     return this.values[this.receivedAt(queueEnd) + row]!;
   }
 
+  /** Packets received from a queue end, by all rules. */
+  receivedFrom(queueEnd: number): number {
+    const at = this.receivedAt(queueEnd);
+    let sum = 0;
+    for (let slot = 0; slot < this.ruleSlots; slot++) sum += this.values[at + slot]!;
+    return sum;
+  }
+
   /** Index of a queue end's received counters; add the row. */
   receivedAt(queueEnd: number): number {
     return this.#receivedAt + queueEnd * rowsOf(this.ruleSlots);

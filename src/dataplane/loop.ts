@@ -11,7 +11,7 @@ import { TICK_MS } from "../steering/session_row.ts";
 import { REFUSED } from "../steering/sessions.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
-import { Batch } from "./batch.ts";
+import { Batch, DISPOSAL } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import type { EndSource } from "./ends.ts";
@@ -20,7 +20,7 @@ import { Expiry } from "./expiry.ts";
 import { Forwarder, type ForwarderOptions, type ViewMemory } from "./forward.ts";
 import { Parking } from "./parking.ts";
 import { PassMark } from "./pass_mark.ts";
-import { countBatch, processBatch, processParked } from "./process.ts";
+import { countBatch, countFailed, processBatch, processParked } from "./process.ts";
 import { Idle, SHORT_SLEEP_MS, type Waiter, type WaitMode } from "./idle.ts";
 import { fillNeedsWakeup, type QueueEnd, REST, restOf } from "./queue_end.ts";
 import { COMMAND, type ControlWords, TABLE } from "./control_words.ts";
@@ -76,12 +76,7 @@ const STAND_BY_MS = 100;
 /** Turns that empty the largest rx ring. */
 const LEAVE_TURNS_MAX = 1024;
 
-/** Runs until told to stop, or to drain and everything is drained. */
-export function runLoop(context: LoopContext): void {
-  new Loop(context).run();
-}
-
-/** The loop itself, which tests take a turn at a time. */
+/** The loop, which tests take a turn at a time. */
 export class Loop {
   readonly #context: LoopContext;
   readonly #batch = new Batch();
@@ -110,20 +105,29 @@ export class Loop {
   /** True while sockets were opened, are to be closed, or change hands, that it has not looked at. Hot path. */
   #endsDue = false;
   readonly #expiry = new Expiry();
+  /** Place of the end whose batch is in hand; -1: none is. */
+  #inHand = -1;
+  /** The same of parked packets that are being decided on. */
+  #parkedInHand = -1;
+  /** By place: the end that these are of; what was taken from it by then, less what was counted. */
+  readonly #accounts: { end: QueueEnd | undefined; ahead: number }[];
   /** Empty turns since it was told to drain. */
   #drainTurns = 0;
 
   constructor(context: LoopContext) {
     this.#context = context;
     this.#receivedAt = context.ends.map((_, index) => context.counters.receivedAt(index));
+    this.#accounts = context.ends.map(() => ({ end: undefined, ahead: 0 }));
     this.#table = context.tables[0]!;
     const { ends, waiter } = context;
     const idlers = { rest: () => restOf(ends), fillNeedsWakeup: () => fillNeedsWakeup(ends) };
     this.#idle = new Idle(context.wait, waiter, idlers, context.counters.values);
+    this.#openAccounts();
     this.#noteChanges();
     if (this.#endsDue) this.#noteEnds();
   }
 
+  /** Runs until told to stop, or to drain and everything is drained. */
   run(): void {
     while (this.step());
   }
@@ -194,6 +198,7 @@ export class Loop {
     const end = ends[index]!;
     const batch = this.#batch;
     const received = end.receive(batch);
+    this.#inHand = index; // until a failure can lose nothing of it
     // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force
     // before it.
     if (control.changesHint !== this.#changes) this.#noteChanges();
@@ -206,6 +211,7 @@ export class Loop {
       else this.#forward(index, end, forwarder);
       values[BATCHES_AT] = values[BATCHES_AT]! + 1;
     }
+    this.#inHand = -1;
     if (this.#passMark.pending) this.#lookAtMark();
     if (end.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + end.flushTx();
     if (end.exchange.due && !end.exchange.exchange()) values[LOCK_MISSES_AT] = values[LOCK_MISSES_AT]! + 1;
@@ -285,11 +291,13 @@ export class Loop {
     const batch = this.#parkedBatch;
     this.#parking.takeInto(batch, index, sinceMs);
     if (batch.count === 0) return;
+    this.#parkedInHand = index;
     const forwarder = this.#forwarder!;
     this.#beginForwarding(forwarder, this.#context.now(), mayPark);
     this.#processParked(index, this.#context.ends[index]!, forwarder);
     this.#endForwarding(forwarder);
     if (mayPark) this.#parking.keepOn(batch, index);
+    this.#parkedInHand = -1;
   }
 
   /**
@@ -307,10 +315,76 @@ export class Loop {
     const version = control.version(TABLE.ends);
     for (const index of endSource.leaving(version)) this.#leave(index);
     endSource.follow(version);
+    this.#openAccounts();
     this.#egress?.follow();
     if (ends.some(({ zeroCopy }) => zeroCopy)) this.#idle.looksUp = true;
     this.#endsVersion = version;
     control.setSeen(worker, TABLE.ends, version);
+  }
+
+  /** Notes how what was taken from ends and what was counted of it differ, of those that are new. */
+  #openAccounts(): void {
+    const { counters, ends } = this.#context;
+    this.#accounts.forEach((account, index) => {
+      const end = ends[index]!;
+      if (account.end === end) return;
+      account.end = end;
+      account.ahead = (end.taken - counters.receivedFrom(index)) | 0;
+    });
+  }
+
+  /**
+   * After a failure: gives all that is in hand back, and the ends up, so that another thread may go on. Packets whose
+   * fate was not counted are lost, and counted.
+   *
+   * @returns How many these are.
+   */
+  abandon(): number {
+    const { counters, ends, tenure } = this.#context;
+    if (!tenure.holds) return 0;
+    let lost = 0;
+    for (let index = 0; index < ends.length; index++) {
+      const { ahead } = this.#accounts[index]!;
+      const uncounted = (ends[index]!.taken - counters.receivedFrom(index) - ahead) | 0;
+      lost += this.#giveUp(index, uncounted - this.#parking.countOf(index));
+    }
+    this.#egress?.submit();
+    this.#inHand = this.#parkedInHand = -1;
+    this.#release();
+    return lost;
+  }
+
+  /** Drops what is in hand of an end, and what waits. @param uncounted Packets in hand that have no fate yet. */
+  #giveUp(index: number, uncounted: number): number {
+    const { counters: { values }, ends } = this.#context;
+    const receivedAt = this.#receivedAt[index]!;
+    const end = ends[index]!;
+    let lost = 0;
+    let left = uncounted;
+    const hands = [[this.#parkedInHand, this.#parkedBatch], [this.#inHand, this.#batch]] as const;
+    for (const [place, batch] of hands) {
+      if (place !== index) continue;
+      const count = Math.min(left, batch.count);
+      const first = batch.count - count;
+      countFailed(batch, first, values, receivedAt);
+      // What was decided and counted is sent.
+      let transmitted = 0;
+      for (let at = 0; at < batch.count; at++) {
+        if (at < first && batch.disposal[at] === DISPOSAL.transmit) transmitted++;
+        else batch.disposal[at] = DISPOSAL.recycle;
+      }
+      end.dispose(batch, transmitted);
+      left -= count;
+      lost += count;
+    }
+    for (let waiting = this.#parking.countOf(index); waiting > 0; waiting = this.#parking.countOf(index)) {
+      this.#parking.takeInto(this.#parkedBatch, index, Infinity);
+      countFailed(this.#parkedBatch, 0, values, receivedAt);
+      this.#parkedBatch.disposal.fill(DISPOSAL.recycle);
+      end.dispose(this.#parkedBatch, 0);
+      lost += waiting;
+    }
+    return lost;
   }
 
   /**
@@ -335,6 +409,7 @@ export class Loop {
     const { control, ends, endSource, tenure, worker } = this.#context;
     const version = control.version(TABLE.ends);
     endSource.follow(version);
+    this.#openAccounts();
     for (const end of ends) end.unsent = end.isOpen; // it may have left some in the tx ring
     this.#egress?.follow();
     this.#takeSessions();

@@ -50,6 +50,13 @@ export class Parking {
     this.#sinceMs[this.count++] = sinceMs;
   }
 
+  /** How many packets of a port there are. */
+  countOf(port: number): number {
+    let count = 0;
+    for (let index = 0; index < this.count; index++) if (this.#port[index] === port) count++;
+    return count;
+  }
+
   /** True while there is a packet that has waited since `sinceMs` or longer. */
   hasSince(sinceMs: number): boolean {
     for (let index = 0; index < this.count; index++) {

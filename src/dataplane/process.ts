@@ -33,7 +33,7 @@ const receivedError = new ReceivedError();
 const noRule = NO_RULE;
 const chained = CHAINED;
 const plainDestination = PLAIN_DESTINATION;
-const { counted, echoed, hops_exceeded, tx_ring_full, unanswerable, unlisted, malformed } = FATE;
+const { counted, echoed, hops_exceeded, tx_ring_full, unanswerable, unlisted, malformed, worker_failed } = FATE;
 const { count: countPackets, echo: echoPackets, forward: forwardPackets, answer: answerPackets } = WORKER_ACTION;
 const { park, recycle, transmit } = DISPOSAL;
 
@@ -242,6 +242,13 @@ export function countBatch(batch: Batch, rule: number, counters: Float64Array, r
     disposals[index] = recycle;
   }
   addRun(counters, fateAt(rule, counted), receivedAt + rule, count, bytes);
+}
+
+/** Counts packets in hand of a worker that has failed, from one on. */
+export function countFailed(batch: Batch, first: number, counters: Float64Array, receivedAt: number): void {
+  for (let index = first; index < batch.count; index++) {
+    addRun(counters, fateAt(noRule, worker_failed), receivedAt + noRule, 1, batch.length[index]!);
+  }
 }
 
 /** Counts packets of one rule and fate. */

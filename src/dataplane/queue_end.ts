@@ -85,6 +85,11 @@ export class QueueEnd {
     return count;
   }
 
+  /** Packets that were taken out of the rx ring so far; modulo 2^32. */
+  get taken(): number {
+    return this.#rx.consumer;
+  }
+
   /** Remembers what is in the rx ring now. */
   markReceived(): void {
     this.#mark = this.#rx.published;

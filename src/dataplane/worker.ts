@@ -13,7 +13,7 @@ import { viewWorkerTables } from "../steering/worker_table.ts";
 import { type CaptureMemory, CaptureTap } from "./capture_tap.ts";
 import type { ForwarderOptions } from "./forward.ts";
 import type { WaitMode } from "./idle.ts";
-import { runLoop } from "./loop.ts";
+import { Loop } from "./loop.ts";
 import { type EndPlace, viewEndTables } from "./end_table.ts";
 import { Ends } from "./ends.ts";
 import { ControlWords, WORKER_STATE } from "./control_words.ts";
@@ -54,6 +54,8 @@ export interface WorkerOptions {
 export interface WorkerFailure {
   readonly worker: number;
   readonly message: string;
+  /** Where another thread may go on: packets that were lost. */
+  readonly lost?: number;
 }
 
 /** Takes the thread over: the first message starts the loop, which ends only at a command in the control words. */
@@ -77,7 +79,7 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
       const tenure = new Tenure(new Ownership(viewMemory(data.ownership)), data.worker, data.process, now, wakePeer);
       control.setThread(data.worker, threadId());
       control.setState(data.worker, WORKER_STATE.running);
-      runLoop({
+      const loop = new Loop({
         worker: data.worker,
         ends: ends.list,
         endSource: ends,
@@ -102,7 +104,14 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         wait: data.wait,
         heapUsed: () => Deno.memoryUsage().heapUsed,
       });
-      control.setState(data.worker, WORKER_STATE.stopped);
+      try {
+        loop.run();
+        control.setState(data.worker, WORKER_STATE.stopped);
+      } catch (error) {
+        const lost = loop.abandon();
+        control.setState(data.worker, WORKER_STATE.failed);
+        scope.postMessage({ worker: data.worker, message: messageOf(error), lost } satisfies WorkerFailure);
+      }
     } catch (error) {
       control.setState(data.worker, WORKER_STATE.failed);
       scope.postMessage({ worker: data.worker, message: messageOf(error) } satisfies WorkerFailure);

@@ -14,6 +14,7 @@ import { Ownership, OWNERSHIP_SHAPE, ownershipBytes } from "../dataplane/ownersh
 import type { MemoryAddress } from "../ffi/memory.ts";
 import { SharedMemory, type SharedMemoryOptions } from "../ffi/shared_memory.ts";
 import { SteerError } from "../errors.ts";
+import { logger } from "../log.ts";
 import type { Readers } from "../steering/published.ts";
 import {
   BACKEND_COUNTS_BYTES,
@@ -111,6 +112,11 @@ const ACKNOWLEDGE_MS = 2000;
 /** Longer than a packet is parked. */
 const PASS_MS = 6000;
 const STEP_MS = 1;
+/** So many failures of workers in this time end the process. */
+const FAILURES_MAX = 3;
+const FAILURES_MS = 60_000;
+
+const log = logger("workers");
 
 const STATE_NAMES = ["starting", "running", "stopped", "failed"] as const;
 
@@ -128,6 +134,13 @@ export class WorkerPool implements ReadingWorkers {
   readonly ownership: Ownership;
   /** Number of this process there. */
   readonly process: number;
+  /** By worker: how often another thread had to go on. */
+  readonly replacements: number[] = [];
+  readonly #entry: URL;
+  /** By worker: what its thread is started with. */
+  readonly #orders: WorkerOptions[] = [];
+  /** When workers have failed lately. */
+  #failedMs: readonly number[] = [];
   readonly #fail: (error: unknown) => void;
   readonly #handed: HandedWorkers | undefined;
   readonly #ownershipMemory: SharedMemory;
@@ -171,20 +184,50 @@ export class WorkerPool implements ReadingWorkers {
     this.failure = promise;
     this.#fail = reject;
     this.failure.catch(() => {}); // whoever cares awaits it; nobody else is to crash on it
-    const entry = new URL(options.entry.pathname.endsWith(".ts") ? "worker.ts" : "worker.js", options.entry);
+    this.#entry = new URL(options.entry.pathname.endsWith(".ts") ? "worker.ts" : "worker.js", options.entry);
     for (let worker = 0; worker < options.count; worker++) {
-      const thread = new Worker(entry, { type: "module", name: `worker ${worker}` });
-      const fail = (message: string): void => {
-        this.control.setState(worker, WORKER_STATE.failed);
-        reject(new SteerError(`Worker ${worker} failed: ${message}`));
-      };
-      thread.onmessage = ({ data }: MessageEvent<WorkerFailure>) => fail(data.message);
-      thread.onerror = (event) => {
-        event.preventDefault();
-        fail(event.message);
-      };
-      this.#threads.push(thread);
+      this.replacements.push(0);
+      this.#threads.push(this.#startThread(worker));
     }
+  }
+
+  #startThread(worker: number): Worker {
+    const thread = new Worker(this.#entry, { type: "module", name: `worker ${worker}` });
+    const fail = (message: string): void => {
+      this.control.setState(worker, WORKER_STATE.failed);
+      this.#fail(new SteerError(`Worker ${worker} failed: ${message}`));
+    };
+    thread.onmessage = ({ data: { message, lost } }: MessageEvent<WorkerFailure>) => {
+      if (lost === undefined || !this.#mayReplace()) fail(message);
+      else this.#replace(worker, message, lost);
+    };
+    thread.onerror = (event) => {
+      event.preventDefault();
+      fail(event.message);
+    };
+    return thread;
+  }
+
+  /** False where workers have failed so often that a new process is the better try, or none is wanted. */
+  #mayReplace(): boolean {
+    const now = performance.now();
+    this.#failedMs = [...this.#failedMs, now].filter((ms) => now - ms < FAILURES_MS);
+    return !this.#ended && this.control.command === COMMAND.run && this.#failedMs.length < FAILURES_MAX;
+  }
+
+  /** Has another thread go on with all that a worker had, which has given it up. */
+  #replace(worker: number, reason: string, lost: number): void {
+    this.replacements[worker]!++;
+    log.error("Worker {worker} has failed, and is replaced: {reason}; {lost} packets in its hands are lost", {
+      worker,
+      reason,
+      lost,
+      hint: "its sessions stay, and others were not touched; a worker must not fail: please report it",
+    });
+    this.control.setState(worker, WORKER_STATE.starting);
+    this.#threads[worker]!.terminate();
+    const thread = this.#threads[worker] = this.#startThread(worker);
+    thread.postMessage(this.#orders[worker]!);
   }
 
   /** Gives the workers their sockets. Resolves when every loop runs. */
@@ -226,30 +269,30 @@ export class WorkerPool implements ReadingWorkers {
       const cpu = this.cpus[worker];
       this.counters.push(counters);
       this.#wakeFds.push(wakeFd);
-      thread.postMessage(
-        {
-          worker,
-          places,
-          endTables,
-          control: this.control.memory,
-          tables,
-          forwardTables,
-          sessions: sessions(worker),
-          sessionMemory: addressesOf(mine),
-          liveElsewhere: memoryOfSessions.filter((memory) => memory !== mine).map((memory) =>
-            memory.liveOfBackend.address
-          ),
-          counters: memory.address,
-          ownership: this.#ownershipMemory.address,
-          process: this.process,
-          ruleSlots,
-          capture: { plans, ring, ends: places.length },
-          wakeFd,
-          heartbeat: heartbeat(worker),
-          wait: this.#wait,
-          ...(cpu === undefined ? {} : { cpu }),
-        } satisfies WorkerOptions,
-      );
+      const order: WorkerOptions = {
+        worker,
+        places,
+        endTables,
+        control: this.control.memory,
+        tables,
+        forwardTables,
+        sessions: sessions(worker),
+        sessionMemory: addressesOf(mine),
+        liveElsewhere: memoryOfSessions.filter((memory) => memory !== mine).map((memory) =>
+          memory.liveOfBackend.address
+        ),
+        counters: memory.address,
+        ownership: this.#ownershipMemory.address,
+        process: this.process,
+        ruleSlots,
+        capture: { plans, ring, ends: places.length },
+        wakeFd,
+        heartbeat: heartbeat(worker),
+        wait: this.#wait,
+        ...(cpu === undefined ? {} : { cpu }),
+      };
+      this.#orders.push(order);
+      thread.postMessage(order);
     });
     const started = this.#until(START_MS, (worker) => this.#isRunning(worker));
     if (!(await Promise.race([started, this.failure]))) {

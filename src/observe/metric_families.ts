@@ -186,6 +186,10 @@ export const METRICS = {
     "Time in which the worker's loop did not turn though it was woken, in steps of 0.2 s: its thread was stopped or hung",
     "worker",
   ),
+  xdpsteer_worker_replacements_total: counter(
+    "Times that a worker has failed and another thread has gone on for it, with its sockets and sessions",
+    "worker",
+  ),
   xdpsteer_worker_cpu_wait_seconds_total: counter(
     "Time in which the worker was ready to run and had no CPU, after a sleep too, as the kernel counts it; 0 where it " +
       "does not",

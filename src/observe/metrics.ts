@@ -28,6 +28,7 @@ const OF_PROCESS = [
   "xdpsteer_deadman_seconds_total",
   "xdpsteer_worker_cpu_wait_seconds_total",
   "xdpsteer_worker_idle_seconds_total",
+  "xdpsteer_worker_replacements_total",
   "xdpsteer_worker_still_seconds_total",
 ] as const satisfies readonly MetricName[];
 
@@ -228,7 +229,7 @@ function addRuleWorkers(
 
 function addWorker(
   out: Exposition,
-  { worker, state, busyRatio, idleMs, stillMs, cpuWaitMs, loop }: WorkerStatus,
+  { worker, state, busyRatio, idleMs, stillMs, replacements, cpuWaitMs, loop }: WorkerStatus,
 ): void {
   const at = labels({ worker });
   out.add("xdpsteer_worker_up", state === "running" ? 1 : 0, at);
@@ -241,6 +242,7 @@ function addWorker(
   out.add("xdpsteer_worker_pauses_total", loop.pauses, at);
   out.add("xdpsteer_worker_pause_seconds_total", loop.pauseMs / 1000, at);
   out.add("xdpsteer_worker_still_seconds_total", stillMs / 1000, at);
+  out.add("xdpsteer_worker_replacements_total", replacements, at);
   out.add("xdpsteer_worker_cpu_wait_seconds_total", cpuWaitMs / 1000, at);
   out.add("xdpsteer_worker_sessions", loop.sessions, at);
   out.add("xdpsteer_worker_session_evictions_total", loop.evictions, at);

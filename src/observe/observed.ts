@@ -44,6 +44,7 @@ type WorkerFacts =
   | "counters"
   | "cpus"
   | "idleMs"
+  | "replacements"
   | "stateName"
   | "stillMs"
   | "stoodStill"

@@ -125,6 +125,7 @@ export class Observer {
       busyRatio: busy[worker]!,
       idleMs: roundMs(workers.idleMs(worker)),
       stillMs: roundMs(workers.stillMs(worker)),
+      replacements: workers.replacements[worker] ?? 0,
       cpuWaitMs: roundMs(workers.waitedForCpuMs(worker)),
       loop: loopNumbers((counter) => counters.loop(counter)),
     }));

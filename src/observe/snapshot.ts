@@ -121,6 +121,8 @@ export interface WorkerStatus {
   readonly idleMs: number;
   /** Time in which its loop stood still though it was woken, milliseconds. */
   readonly stillMs: number;
+  /** How often another thread went on for it, since it had failed. */
+  readonly replacements: number;
   /** Time in which it was ready to run and had no CPU, milliseconds. */
   readonly cpuWaitMs: number;
   readonly loop: LoopNumbers;

@@ -63,6 +63,7 @@ export const FATE_TABLE = {
     served: false,
     words: "an answer without the header of Simple Proxy Protocol that its client's packets had",
   },
+  worker_failed: { served: false, words: "was in the hands of a worker that failed, and was replaced" },
 } as const satisfies Readonly<Record<string, FateEntry>>;
 
 export type Fate = keyof typeof FATE_TABLE;

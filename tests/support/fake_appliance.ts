@@ -168,6 +168,7 @@ export class FakeAppliance implements AskedAppliance {
     readonly count: number;
     readonly cpus: readonly number[];
     readonly counters: WorkerCounters[];
+    readonly replacements: number[];
     idleMs(worker: number): number;
     stateName(worker: number): string;
     stillMs(worker: number): number;
@@ -236,6 +237,7 @@ export class FakeAppliance implements AskedAppliance {
       count: workers,
       cpus: [3],
       counters,
+      replacements: counters.map(() => 0),
       idleMs: (worker) => this.idleMs[worker]!,
       stateName: (worker) => this.states[worker] ?? "running",
       stillMs: (worker) => this.still.has(worker) ? 1000 : 0,

@@ -94,6 +94,7 @@ export function statusAnswer(status: MadeUpStatus): StatusAnswer {
       busyRatio: 0,
       idleMs,
       stillMs: 0,
+      replacements: 0,
       cpuWaitMs: 0,
       loop: LOOP,
     })),
