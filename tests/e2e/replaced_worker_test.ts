@@ -1,4 +1,4 @@
-/** A worker that fails: another thread goes on with its sockets, counters and sessions, and all packets are accounted for. */
+/** A worker that fails: another thread goes on with what it had, and all packets are accounted for. */
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { assertConserved, fatesOf, ruleOf, settled } from "./support/accounts.ts";

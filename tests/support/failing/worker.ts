@@ -1,6 +1,6 @@
 /**
- * A worker's thread that fails when it is asked for the size of its heap while there is a file of its name in the folder
- * that XDPSTEER_TEST_FAILURES names: with a batch in hand, where packets come.
+ * A worker's thread that fails when it is asked for the size of its heap while there is a file of its name in the
+ * folder that XDPSTEER_TEST_FAILURES names: with a batch in hand, where packets come.
  *
  * @module
  */
