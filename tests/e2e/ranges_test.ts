@@ -12,8 +12,8 @@ const PORTS = 10_000;
 const FIRST = 10_000;
 /** Where the backend's range begins. */
 const BEHIND = 20_000;
-/** Room for as many sessions with one backend. */
-const TRANSLATION = "forwarding: { ports: 32000-65535 }";
+/** Room for as many sessions with one backend, and below the ports that the kernel gives programs of the box. */
+const TRANSLATION = "forwarding: { ports: 20200-32699 }";
 const KEPT = [5060, 7000, 7099] as const;
 const CLOSED = 7050;
 
