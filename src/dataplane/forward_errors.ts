@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { isAnswerable, isLinkLocal } from "../packet/answerable.ts";
+import { isAnswerable, isFromHost, isLinkLocal } from "../packet/answerable.ts";
 import { decrementHops, hopsLeft } from "../packet/hops.ts";
 import { lowerMtu, type ReceivedError, saysUnreachable, statedMtu, translateError } from "../packet/received_error.ts";
 import { tunnelBytes } from "../packet/tunnel.ts";
@@ -101,6 +101,7 @@ export class ErrorForwarder {
     const { outer, quoted: { isIpv6 } } = error;
     forwarder.countWith(session);
     if (session < 0) return session === WRONG_ARRIVAL ? wrong_interface : error_unmatched;
+    if (!isFromHost(view, outer)) return unanswerable;
     if (saysUnreachable(view, error)) forwarder.noteUnreachable(session);
     if (hopsLeft(view, outer) <= 1) return hops_exceeded;
     const { words } = sessions;
@@ -137,6 +138,7 @@ export class ErrorForwarder {
     const { words } = sessions;
     const arrival = arrivalOf(view, outer, from);
     if (forwarder.isDiverted(session, arrival)) return wrong_interface;
+    if (!isFromHost(view, outer)) return unanswerable;
     const backend = backendAt(words[session + SESSION.backend]!);
     if ((backends[backend + BACKEND.flags]! & BACKEND_REACHABLE) === 0) return no_neighbour;
     if (hopsLeft(view, outer) <= 1) return hops_exceeded;

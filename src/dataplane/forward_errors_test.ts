@@ -299,6 +299,12 @@ for (const family of BOTH) {
     for (const [ends, from] of [[atBackend, BACK], [atClient, FRONT]] as const) {
       for (const hops of [0, 1]) assert.equal(rig.put(errorAbout(rig, ends, { hops }), from).fate, "hops_exceeded");
     }
+    for (const address of family === "IPv6" ? ["::", "::1", "ff02::1"] : ["0.0.0.0", "127.0.0.1", "255.255.255.255"]) {
+      for (const [ends, from] of [[atBackend, BACK], [atClient, FRONT]] as const) {
+        const source = { ...rig.end("router"), mac: MAC.backend, address };
+        assert.equal(rig.put(errorAbout(rig, ends, { source }), from).fate, "unanswerable", address);
+      }
+    }
     rig.room = false;
     assert.equal(rig.put(toClient, BACK).fate, "tx_ring_full");
     assert.equal(rig.put(toBackend, FRONT).fate, "tx_ring_full");

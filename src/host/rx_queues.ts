@@ -32,9 +32,12 @@ export function rxQueues(name: string): number[] {
  * namespace: a process that joins a namespace keeps the /sys of before.
  */
 export function isInOwnSysfs(name: string): boolean {
+  const index = interfaceIndex(name);
   const facts = interfaceFacts(name);
-  if (facts === undefined || readText(`${SYSFS}/${facts.name}/ifindex`) !== `${interfaceIndex(name)}`) return false;
-  return !hasEthernetHeaders(facts) || readText(`${SYSFS}/${facts.name}/address`) === facts.address;
+  const isThisOne = facts !== undefined && readText(`${SYSFS}/${facts.name}/ifindex`) === `${index}` &&
+    (!hasEthernetHeaders(facts) || readText(`${SYSFS}/${facts.name}/address`) === facts.address);
+  // What was renamed or deleted meanwhile says nothing against /sys.
+  return isThisOne || interfaceFacts(name)?.name !== facts?.name || interfaceIndex(name) !== index;
 }
 
 /** The name that sysfs has, of one that may be an alternative one. */

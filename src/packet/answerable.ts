@@ -31,6 +31,11 @@ export function isAnswerable(view: DataView, packet: UdpPacket): boolean {
     : isHostIpv4(view.getInt32(ip + IPV4_SOURCE)) && isHostIpv4(view.getInt32(ip + IPV4_DESTINATION));
 }
 
+/** False where a packet comes from no single host's address, as {@linkcode isAnswerable} has it. Hot path. */
+export function isFromHost(view: DataView, { ip, isIpv6 }: UdpPacket): boolean {
+  return isIpv6 ? isHostIpv6(view, ip + IPV6_SOURCE) : isHostIpv4(view.getInt32(ip + IPV4_SOURCE));
+}
+
 function isHostIpv4(address: number): boolean {
   const first = address >>> 24;
   return first !== IPV4_ZERO && first !== IPV4_LOOPBACK && first < IPV4_GROUP;
