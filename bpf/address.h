@@ -56,6 +56,33 @@ static __always_inline const struct steer_addresses *addresses_of(__u64 table)
 	return &addresses[table];
 }
 
+/* The mask of an address that needs no look-up, else 0. */
+static __always_inline __u64 inline_ipv4_mask(__u32 table, __be32 address)
+{
+	const struct steer_addresses *known = addresses_of(table);
+
+	return address == known->ipv4[0] ? known->ipv4_masks[0] :
+	       address == known->ipv4[1] ? known->ipv4_masks[1] :
+	       address == known->ipv4[2] ? known->ipv4_masks[2] :
+	       address == known->ipv4[3] ? known->ipv4_masks[3] :
+					   0;
+}
+
+/* The same for IPv6. */
+static __always_inline __u64 inline_ipv6_mask(__u32 table, const __be32 *address)
+{
+	const struct steer_addresses *known = addresses_of(table);
+
+#pragma unroll
+	for (int i = 0; i < STEER_INLINE_ADDRESSES; i++) {
+		const __be32 *one = &known->ipv6[4 * i];
+
+		if (one[3] == address[3] && one[2] == address[2] && one[1] == address[1] && one[0] == address[0])
+			return known->ipv6_masks[i];
+	}
+	return 0;
+}
+
 /* An address that is not inline. */
 static __noinline __u64 ipv4_mask_from_maps(__u32 table, __be32 address)
 {
@@ -82,29 +109,19 @@ static __noinline __u64 ipv4_mask_from_maps(__u32 table, __be32 address)
 /* The mask of an IPv4 address. */
 static __always_inline __u64 ipv4_mask(__u32 table, __be32 address)
 {
-	const struct steer_addresses *known = addresses_of(table);
+	__u64 mask = inline_ipv4_mask(table, address);
 
-#pragma unroll
-	for (int i = 0; i < STEER_INLINE_ADDRESSES; i++) {
-		if (known->ipv4[i] == address)
-			return known->ipv4_masks[i];
-	}
-	return known->flags ? ipv4_mask_from_maps(table, address) : 0;
+	return mask || !addresses_of(table)->flags ? mask : ipv4_mask_from_maps(table, address);
 }
 
 /* The mask of an IPv6 address. */
 static __always_inline __u64 ipv6_mask(__u32 table, const __be32 *address)
 {
 	const struct steer_addresses *known = addresses_of(table);
-	__u64 mask = 0, *found;
+	__u64 mask = inline_ipv6_mask(table, address), *found;
 
-#pragma unroll
-	for (int i = 0; i < STEER_INLINE_ADDRESSES; i++) {
-		const __be32 *one = &known->ipv6[4 * i];
-
-		if (one[3] == address[3] && one[2] == address[2] && one[1] == address[1] && one[0] == address[0])
-			return known->ipv6_masks[i];
-	}
+	if (mask)
+		return mask;
 	if (known->flags & STEER_ADDRESS_FLAG_HASHED) {
 		struct steer_address_key key = { .table = table, .family = 6 };
 

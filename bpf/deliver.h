@@ -138,6 +138,12 @@ static __always_inline void remember(const struct steer_flow *flow, __be16 port,
 #define PLACE_IPV6 (1u << 28)
 #define PLACE_FRAGMENT (1u << 29) /* the first of several */
 
+/* With an IP header that begins there, and UDP right behind it. */
+#define PLACE_BEHIND(ip_at, header, addresses) \
+	(((ip_at) + offsetof(header, addresses)) | ((ip_at) + sizeof(header)) << PLACE_UDP_SHIFT)
+#define IPV4_PLACE(ip_at) PLACE_BEHIND(ip_at, struct iphdr, saddr)
+#define IPV6_PLACE(ip_at) (PLACE_BEHIND(ip_at, struct ipv6hdr, saddr) | PLACE_IPV6)
+
 static __always_inline __u32 place_of(void *data, const struct packet *packet, bool is_fragment)
 {
 	__u32 address_at = (void *)packet->addresses - data, udp_at = (void *)packet->udp - data;

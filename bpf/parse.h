@@ -133,9 +133,20 @@ static __always_inline __be32 *address_of(void *data, __u32 address_at)
 	return address;
 }
 
+/* Whether a frame begins with a VLAN tag. */
+static __always_inline bool is_tagged(void *data, void *data_end)
+{
+	struct ethhdr *eth = data;
+
+	return (void *)(eth + 1) <= data_end &&
+	       (eth->h_proto == bpf_htons(ETH_P_8021Q) || eth->h_proto == bpf_htons(ETH_P_8021AD));
+}
+
 /*
  * IPv4 without VLAN tags, options, fragments or bytes behind the datagram, as nearly all packets are, all in one go.
  * False leaves it to parse().
+ *
+ * What begins at a frame's first byte, or behind the bytes of a tag, whose last two are the type of what follows.
  */
 static __always_inline bool parse_plain(void *data, void *data_end, struct packet *packet)
 {

@@ -23,6 +23,10 @@
 #include "shared_maps.h"
 #include "steer.h"
 
+/* Where the IP header is behind one VLAN tag, and where a plain packet has what it has. */
+#define TAGGED_BYTES (sizeof(struct ethhdr) + sizeof(struct vlan_tag))
+#define PLAIN_PLACE IPV4_PLACE(sizeof(struct ethhdr))
+
 /* Index = queue * worker_count + worker. Sized before load to (highest covered queue + 1) * worker_count. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -148,18 +152,18 @@ static __always_inline int redirect(struct xdp_md *ctx, __u32 rule, __u32 socket
  * last, so that all that is needed of a packet that is redirected stays in registers.
  */
 static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct steer_port_entry *entry, void *data,
-				 void *data_end, const struct packet *packet)
+				 void *data_end, const struct packet *packet, __u32 place)
 {
 	__u32 socket;
 
 	if (UNLIKELY(READ_ONCE_U32(steering_control.counts_sources)))
-		count_sender(ctx, (void *)packet->addresses - data, packet->address_words, entry->rule);
+		count_sender(ctx, place & 0x3fff, place & PLACE_IPV6 ? 8 : 2, entry->rule);
 	if (UNLIKELY(entry->flags & STEER_PORT_FLAG_GUARDED) &&
-	    guard(ctx, (void *)packet->addresses - data, packet->address_words, table, entry->rule))
+	    guard(ctx, place & 0x3fff, place & PLACE_IPV6 ? 8 : 2, table, entry->rule))
 		return XDP_DROP;
 	if (!LIKELY(entry->action >= STEER_ACTION_REDIRECT)) {
 		if (entry->action == STEER_ACTION_DELIVER)
-			readdress(ctx, place_of(data, packet, false), table, entry->rule);
+			readdress(ctx, place, table, entry->rule);
 		return decide_here(ctx, entry->rule, entry->action);
 	}
 
@@ -296,13 +300,36 @@ __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_at, __u
 			data_end - data);
 }
 
+/* Whether admit() would say that the port's first entry is for a packet, by what is inline. False says nothing. */
+static __always_inline bool is_plainly_admitted(__u32 table, __u32 set, void *data, void *data_end, __u32 place)
+{
+	__u32 address_at = place & 0x3fff;
+
+	if (set == STEER_ADDRESS_SET_ANY)
+		return true;
+	if (data + sizeof(struct ethhdr) > data_end)
+		return false; /* cannot be */
+	if (place & PLACE_IPV6) {
+		struct ipv6hdr *ip = data + ((address_at - offsetof(struct ipv6hdr, saddr)) & 0x3fff);
+
+		return (void *)(ip + 1) <= data_end && is_usual_ipv6(data, ip) &&
+		       inline_ipv6_mask(table, ip->daddr.s6_addr32) >> set & 1;
+	} else {
+		struct iphdr *ip = data + ((address_at - offsetof(struct iphdr, saddr)) & 0x3fff);
+
+		return (void *)(ip + 1) <= data_end && ip->ihl == 5 && is_usual_ipv4(table, data, ip) &&
+		       inline_ipv4_mask(table, ip->daddr) >> set & 1;
+	}
+}
+
 /*
  * A complete packet wherever its headers are. A global function: the verifier follows it once, and not for each of the
  * ways in which parse() can have found them.
  */
 __noinline int steer_found(struct xdp_md *ctx, __u32 port, __u32 place)
 {
-	__u32 table = READ_ONCE_U32(steering_control.active_table), answer;
+	__u32 table = READ_ONCE_U32(steering_control.active_table);
+	const struct steer_port_entry *entry = entry_of(table, port);
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
 	struct packet packet = {
@@ -318,16 +345,18 @@ __noinline int steer_found(struct xdp_md *ctx, __u32 port, __u32 place)
 		if (worker)
 			return redirect_kept(ctx, worker, port);
 	}
-	if (entry_of(table, port)->action == STEER_ACTION_NONE)
+	if (entry->action == STEER_ACTION_NONE)
 		return unlisted(table, port);
-	answer = 0;
-	if (entry_of(table, port)->addresses != STEER_ADDRESS_SET_ANY)
-		answer = admit(ctx, place & 0x3fff, packet.address_words, table, port);
-	if (!IS_ADMITTED(answer))
-		return decided(answer & 0xff);
 	if ((void *)(packet.udp + 1) > data_end || (void *)(packet.addresses + 2) > data_end)
 		return decided(STEER_REASON_TRUNCATED); /* cannot be */
-	return steer(ctx, table, admitted_entry(table, port, answer), data, data_end, &packet);
+	if (!is_plainly_admitted(table, entry->addresses, data, data_end, place)) {
+		__u32 answer = admit(ctx, place & 0x3fff, packet.address_words, table, port);
+
+		if (!IS_ADMITTED(answer))
+			return decided(answer & 0xff);
+		entry = admitted_entry(table, port, answer);
+	}
+	return steer(ctx, table, entry, data, data_end, &packet, place);
 }
 
 /*
@@ -358,24 +387,26 @@ int xdp_port_redirect(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
-	const struct steer_addresses *known;
 	const struct steer_port_entry *entry;
 	struct packet packet = {};
-	struct iphdr *ip;
-	__u32 *words;
 	__u32 table;
-	__u64 mask;
 
 	if (!LIKELY(parse_plain(data, data_end, &packet))) {
 		if (LIKELY(parse_plain_ipv6(data, data_end, &packet)))
-			return steer_found(ctx, packet.port, place_of(data, &packet, false));
+			return steer_found(ctx, packet.port, IPV6_PLACE(sizeof(struct ethhdr)));
+		if (is_tagged(data, data_end)) {
+			if (parse_plain(data + sizeof(struct vlan_tag), data_end, &packet))
+				return steer_found(ctx, packet.port, IPV4_PLACE(TAGGED_BYTES));
+			if (parse_plain_ipv6(data + sizeof(struct vlan_tag), data_end, &packet))
+				return steer_found(ctx, packet.port, IPV6_PLACE(TAGGED_BYTES));
+		}
 		return steer_others(ctx);
 	}
 	/* Read once: all of this packet is decided by one half of the tables. */
 	table = READ_ONCE_U32(steering_control.active_table);
 	if (UNLIKELY(READ_ONCE_U32(steering_control.keeps_clients)) && table != STEER_NO_TABLE &&
 	    is_kept_port(packet.udp->source)) {
-		__u32 worker = answered_worker(ctx, place_of(data, &packet, false));
+		__u32 worker = answered_worker(ctx, PLAIN_PLACE);
 
 		if (worker)
 			return redirect_kept(ctx, worker, packet.port);
@@ -383,28 +414,20 @@ int xdp_port_redirect(struct xdp_md *ctx)
 	entry = entry_of(table, packet.port);
 	if (!LIKELY(entry->action))
 		return unlisted(table, packet.port);
-	if (entry->addresses == STEER_ADDRESS_SET_ANY)
-		return steer(ctx, table, entry, data, data_end, &packet);
+	if (entry->addresses != STEER_ADDRESS_SET_ANY) {
+		struct iphdr *ip = data + sizeof(struct ethhdr);
 
-	known = addresses_of(table);
-	ip = data + sizeof(struct ethhdr);
-	words = (__u32 *)ip;
-	if (!LIKELY(destination_mac(data) == device.macs[0] && is_plain_source(known, ip->saddr) &&
-		    is_whole_sum((__u64)words[0] + words[1] + words[2] + words[3] + words[4])))
-		return steer_others(ctx);
-	mask = ip->daddr == known->ipv4[0] ? known->ipv4_masks[0] :
-	       ip->daddr == known->ipv4[1] ? known->ipv4_masks[1] :
-	       ip->daddr == known->ipv4[2] ? known->ipv4_masks[2] :
-	       ip->daddr == known->ipv4[3] ? known->ipv4_masks[3] :
-					     0;
-	if (!LIKELY(mask >> entry->addresses & 1)) {
-		__u32 answer = admit_elsewhere(table, packet.port, ip->daddr);
+		if (!LIKELY(is_usual_ipv4(table, data, ip)))
+			return steer_found(ctx, packet.port, PLAIN_PLACE);
+		if (!LIKELY(inline_ipv4_mask(table, ip->daddr) >> entry->addresses & 1)) {
+			__u32 answer = admit_elsewhere(table, packet.port, ip->daddr);
 
-		if (!IS_ADMITTED(answer))
-			return decided(answer & 0xff);
-		entry = admitted_entry(table, packet.port, answer);
+			if (!IS_ADMITTED(answer))
+				return decided(answer & 0xff);
+			entry = admitted_entry(table, packet.port, answer);
+		}
 	}
-	return steer(ctx, table, entry, data, data_end, &packet);
+	return steer(ctx, table, entry, data, data_end, &packet, PLAIN_PLACE);
 }
 
 char _license[] SEC("license") = "GPL";
