@@ -5,8 +5,10 @@
  * @module
  */
 import type { PortRange } from "../config/ports.ts";
+import { type Addresses, isWithin, parsePrefix } from "../steering/addresses.ts";
 import { common, merged, portsText, without } from "../steering/port_set.ts";
 import { type Rule, translates } from "../steering/rule.ts";
+import { ownAddresses } from "./own_addresses.ts";
 import { type Circumstances, type MachineCheck, ok, readText, type Verdict, warning } from "./question.ts";
 
 export const LOCAL_PORTS_CHECK: MachineCheck = { check: "machine.local_ports", explains: [], look: localPorts };
@@ -31,11 +33,23 @@ export function readLocalPorts(): LocalPorts | undefined {
   return { range: { first, last }, reserved };
 }
 
-/** The ports that rules keep from the kernel stack, translation ports among them. Ascending. */
-export function steeredPorts(rules: readonly Rule[], translation: PortRange): PortRange[] {
-  const listed = rules.filter(({ action }) => action.kind !== "pass").flatMap(({ ports }) => ports);
+/**
+ * The ports that rules keep from the kernel stack, translation ports among them. Ascending.
+ *
+ * @param own The box's addresses: left out are ports that rules have for other addresses only, which no program of the
+ * box can have. Undefined where these are to count too.
+ */
+export function steeredPorts(rules: readonly Rule[], translation: PortRange, own?: readonly Uint8Array[]): PortRange[] {
+  const listed = rules.filter(({ action }) => action.kind !== "pass")
+    .filter(({ addresses }) => own === undefined || own.some((address) => isListed(addresses, address)))
+    .flatMap(({ ports }) => ports);
   const passed = rules.filter(({ action }) => action.kind === "pass").flatMap(({ ports }) => ports);
   return merged([...listed, ...translates(rules) ? without([translation], passed) : []]);
+}
+
+function isListed(addresses: Addresses, address: Uint8Array): boolean {
+  return typeof addresses === "string" ||
+    addresses.some((text) => isWithin({ address, bits: 8 * address.length }, parsePrefix(text)));
 }
 
 /** Ports of these that the kernel may give to a program. */
@@ -54,7 +68,7 @@ function reserveCommand(ports: readonly PortRange[], { reserved }: LocalPorts): 
 function localPorts({ rules }: Circumstances): Verdict | undefined {
   const local = readLocalPorts();
   if (rules === undefined || local === undefined) return undefined;
-  return judgeLocalPorts(steeredPorts(rules.steering, rules.forwarding.ports), local);
+  return judgeLocalPorts(steeredPorts(rules.steering, rules.forwarding.ports, ownAddresses()), local);
 }
 
 /** What is to be said of steered ports where the kernel chooses ports in this way. */

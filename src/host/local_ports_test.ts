@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { parseConfig } from "../config/parse.ts";
+import { parseAddress } from "../packet/address.ts";
 import { portsText } from "../steering/port_set.ts";
 import { judgeLocalPorts, type LocalPorts, steeredPorts } from "./local_ports.ts";
 
@@ -12,10 +13,10 @@ const local = (reserved: readonly string[] = []): LocalPorts => ({
   reserved: reserved.map(range),
 });
 
-function steered(rules: string, forwarding = ""): string {
+function steered(rules: string, forwarding = "", own?: readonly string[]): string {
   const text = `version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [${rules}]\n${forwarding}`;
   const config = parseConfig(text, { file: "steering.yaml", cpuCount: 2 });
-  return portsText(steeredPorts(config.steering, config.forwarding.ports));
+  return portsText(steeredPorts(config.steering, config.forwarding.ports, own?.map(parseAddress)));
 }
 
 const FORWARD = 'action: { forward: { to: ["10.0.0.1:53"] } }';
@@ -27,6 +28,21 @@ Deno.test("steeredPorts() are those that never reach a program: no passed ones, 
   assert.equal(steered(`{ name: a, ports: 53, ${FORWARD.replace("to:", "mode: dsr, to:")} }`), "53");
   const forwarding = 'forwarding: { ports: "40000-40999" }';
   assert.equal(steered(`{ name: a, ports: 53, ${FORWARD} }`, forwarding), "53, 40000-40999");
+});
+
+Deno.test("steeredPorts() leaves out what is listed for addresses that the box does not have", () => {
+  const own = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
+  const at = (addresses: string, more = ""): string =>
+    `{ name: a${more.length}, ports: 53, addresses: ${addresses}${more} }`;
+  for (const addresses of ["own", "any", "[192.0.2.2]", "[192.0.2.0/24]", '["2001:db8::/32"]']) {
+    assert.equal(steered(at(addresses), "", own), "53", addresses);
+  }
+  for (const addresses of ["[198.51.100.1]", "[192.0.2.4/30]", '["2001:db8::2"]']) {
+    assert.equal(steered(at(addresses), "", own), "", addresses);
+    assert.equal(steered(at(addresses)), "53", `${addresses}, whoever has them`);
+  }
+  // Backends answer to the box's own addresses.
+  assert.equal(steered(at("[198.51.100.1]", `, ${FORWARD}`), "", own), "61000-65535");
 });
 
 const TEXT = "to programs of this box, such as its resolver: answers to them never arrive";
