@@ -39,7 +39,7 @@ Deno.test("what is printed has no escape sequence where there is no terminal, an
 /** Commands with --json that are tested elsewhere: they change something, or make a machine of their own. */
 const ELSEWHERE = [
   ...["backends drain", "backends move", "backends undrain"],
-  ...["ban add", "ban remove", "demo", "ports set", "ports unset"],
+  ...["ban add", "ban remove", "confirm", "demo", "ports set", "ports unset", "upgrade"],
 ];
 
 /** The commands below one, as they are written, that print JSON. */
