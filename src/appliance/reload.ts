@@ -71,8 +71,8 @@ export interface ReloaderOptions {
 export class Reloader {
   readonly counts: ReloadCounts = { applied: 0, unchanged: 0, refused: 0 };
   last: LastReload | undefined;
-  /** Called with each configuration that has come into force. */
-  onApplied: ((config: Config) => void) | undefined;
+  /** Called with each configuration that has come into force. Returns what of the machine does not fit it. */
+  onApplied: ((config: Config) => readonly string[]) | undefined;
   #config: Config;
   /**
    * What the file held when it was put in force, or refused for what it holds, so that one save is one reload, and one
@@ -534,8 +534,7 @@ export class Reloader {
         changes: applied.changes,
       });
       for (const warning of warnings) log.warn("What is odd about this configuration: {warning}", { warning });
-      this.onApplied?.(next);
-      return { ...applied, warnings };
+      return { ...applied, warnings: [...warnings, ...(this.onApplied?.(next) ?? [])] };
     }
     const secondsAgo = Math.round((this.#timers.now() - this.#put.atMs) / 100) / 10;
     return { ...applied, warnings, inForce: { by: this.#putBy, since: this.#put.date.toISOString(), secondsAgo } };

@@ -250,7 +250,7 @@ async function warnOfHost({ interfaces }: Appliance, reloader: Reloader): Promis
       const { attach } = interfaces[index]!;
       return attach === "none" ? wanted : { ...wanted, attach };
     });
-    misfits.tell({ interfaces: granted, workers, rules: next, starting: false });
+    return misfits.tell({ interfaces: granted, workers, rules: next, starting: false });
   };
   reloader.onApplied(reloader.config);
 }

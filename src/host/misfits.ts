@@ -15,8 +15,8 @@ const log = logger("host");
 export class MisfitLog {
   #told: ReadonlySet<string> = new Set();
 
-  /** Logs a warning for each answer that is not as it should be, and was not told the last time. */
-  tell(circumstances: Circumstances): void {
+  /** Logs a warning for each answer that is not as it should be, and was not told the last time. @returns them. */
+  tell(circumstances: Circumstances): readonly string[] {
     const { interfaces } = circumstances;
     const lines = new Set([
       ...RULE_CHECKS.flatMap(({ look }) => wordsOf("", () => look(circumstances))),
@@ -24,8 +24,10 @@ export class MisfitLog {
         LOSS_CHECKS.flatMap(({ look }) => wordsOf(`Interface ${config.name}: `, () => look(config, circumstances)))
       ),
     ]);
-    for (const line of lines) if (!this.#told.has(line)) log.warn("{misfit}", { misfit: line });
+    const news = [...lines].filter((line) => !this.#told.has(line));
+    for (const misfit of news) log.warn("{misfit}", { misfit });
     this.#told = lines;
+    return news;
   }
 }
 

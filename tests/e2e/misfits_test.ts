@@ -188,8 +188,9 @@ Deno.test("rules for ports that the kernel gives to programs: told at the start,
   await using box = await startAppliance(network, rule("40010-40012"));
   assert.equal((await warnings(box, 1)).length, 1);
   await box.put(rule("1-40019"));
-  await box.put(rule("40001-40019"));
+  const { body } = await box.put(rule("40001-40019"));
   const told = await warnings(box, 3);
+  assert.deepEqual(JSON.parse(body).warnings, [told.at(-1)]);
   assert.equal(told.at(-1), `T${found!.text.slice(1)}. Fix: ${found!.fix}`);
   assert.equal(told.length, 3);
   const answered = async (): Promise<number> => Number(await network.exec("steer", ["/usr/bin/python3", "-c", ASK]));
