@@ -14,7 +14,7 @@ import { entryOf, PROBLEM_KINDS } from "../src/observe/problems/kinds.ts";
 import { ACTION_KINDS, ACTION_TABLE, type ActionKind } from "../src/steering/action.ts";
 import { type Fate, FATE_TABLE, FATES } from "../src/steering/fate.ts";
 import { LOST_COUNTERS, SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../src/xsk/socket_counters.ts";
-import { FIXED, LIVE_KEYS } from "../src/appliance/fixed.ts";
+import { BY_UPGRADE, FIXED, LIVE_KEYS } from "../src/appliance/fixed.ts";
 import { ConfigError } from "../src/errors.ts";
 import { CONFIG_PAGE, EXAMPLES, METRICS_PAGE, MISTAKES } from "./config_docs_text.ts";
 import { COMPANIONS, KEY_EXAMPLES, KEY_VALUES } from "./config_keys_text.ts";
@@ -131,7 +131,8 @@ function section(place: string, description: string, schema: Schema): string {
   const top = place.split(/[.[]/)[0]!;
   const live: readonly string[] = top === "forwarding" ? LIVE_KEYS.forwarding : [];
   const but = live.length === 0 ? "" : ` (${live.map(code).join(", ")}: changes live)`;
-  const change = (FIXED as readonly string[]).includes(top) ? `A change needs a restart${but}.` : "Changes live.";
+  const needs = BY_UPGRADE.includes(top) ? "`xdpsteer upgrade`" : "a restart";
+  const change = (FIXED as readonly string[]).includes(top) ? `A change needs ${needs}${but}.` : "Changes live.";
   return [`### \`${place}\``, `${description} ${change}`, items.join("\n"), ...nested].join("\n\n");
 }
 

@@ -92,6 +92,11 @@ function problemsOf({ problems }: HttpOptions): Record<string, unknown> {
   return { problems: problems.list(), endedProblems: problems.ended() };
 }
 
+function handoversOf(giver: HttpOptions["giver"]): Record<string, unknown> {
+  const { done = 0, refused = 0, rolled_back: rolledBack = 0 } = giver?.counts ?? {};
+  return { done, refused, rolledBack, last: giver?.last ?? null };
+}
+
 function statusOf(options: HttpOptions): Record<string, unknown> {
   const { observer, reloader, giver, configFile } = options;
   const { rules, ...snapshot } = observer.snapshot();
@@ -103,7 +108,7 @@ function statusOf(options: HttpOptions): Record<string, unknown> {
     ...problemsOf(options),
     lastReload: reloader.last ?? null,
     reloads: reloader.counts,
-    handovers: { ...giver?.counts, last: giver?.last ?? null },
+    handovers: handoversOf(giver),
     ...snapshot,
     rules: rules.filter(({ name }) => name !== TRANSLATION_PORTS),
     translationPorts: rules.find(({ name }) => name === TRANSLATION_PORTS) ?? null,

@@ -181,7 +181,7 @@ export class ControlServer {
 }
 
 /** Ours: the claim keeps others from it. */
-function removeSocket(path: string): void {
+export function removeSocket(path: string): void {
   try {
     if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
   } catch {

@@ -7,7 +7,7 @@ import { manual } from "./manual.ts";
 const SOURCE = join(import.meta.dirname!, "..");
 const LAUNCHER = join(SOURCE, "../packaging/launcher");
 /** Set by the launcher, or a running xdpsteer, for the program that it starts, and nobody's business but theirs. */
-const INTERNAL = /^(XDPSTEER_(SELF|UNPACKED|GLIBC_TUNABLES|HANDOVER)|LD_LIBRARY_PATH|DENO_\w+)$/;
+const INTERNAL = /^(XDPSTEER_(TEST_\w+|SELF|UNPACKED|GLIBC_TUNABLES|HANDOVER)|LD_LIBRARY_PATH|DENO_\w+)$/;
 
 /** The names that sources ask for: in the call, in a NAME_VARIABLE, in VARIABLES, or in the launcher's table. */
 async function variablesRead(): Promise<string[]> {

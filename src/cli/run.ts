@@ -40,6 +40,9 @@ export interface RunOptions {
   readonly entry: URL;
 }
 
+/** As long as `xdpsteer upgrade` waits where nothing is said. */
+const UPGRADE_MS = 5000;
+
 /** Ends normally at SIGTERM or SIGINT; throws when it cannot start or a worker fails. */
 export async function run(options: RunOptions): Promise<void> {
   let taker: Taker | undefined;
@@ -83,6 +86,10 @@ async function steer(
   const reload = (asker: Asker): void => void reloader?.reloadFile(asker).catch(() => {});
   Deno.addSignalListener("SIGHUP", () => reload("signal")); // from the start: by default it would end the process
 
+  let giver: Giver | undefined;
+  // Refusals are in the log and in the status.
+  Deno.addSignalListener("SIGUSR2", () => void giver?.handOver(UPGRADE_MS).catch(() => {}));
+
   requireCpus(config.workers.cpus);
   using claim = taker === undefined
     ? await claimAddresses(config.control)
@@ -92,7 +99,6 @@ async function steer(
     diagnosed(error, config)
   );
   let server: ControlServer | undefined;
-  let giver: Giver | undefined;
   const stopping = new AbortController();
   try {
     // What packets do not wait for is loaded while they are steered.
@@ -103,7 +109,7 @@ async function steer(
       { Observer },
       { carriedCounters },
       { Problems },
-      { apiThread, ControlServer },
+      { apiThread, ControlServer, removeSocket },
       { FileWatch },
       { KernelEvents },
       { removeLeftoversOf },
@@ -153,6 +159,7 @@ async function steer(
         server = undefined;
       },
       comeBack: async () => {
+        removeSocket(config.control.socket); // of the process that has ended
         server = await serve();
       },
       isMain: (pid) => manager.isMain(pid),
@@ -181,6 +188,9 @@ async function steer(
       manager.leave();
       log.info("Process {pid} has taken over", { pid: reason });
     } else log.info("{reason}: detaching, then draining", { reason });
+  } catch (error) {
+    taker?.fail(error); // at once: packets wait for the process that goes on
+    throw error;
   } finally {
     manager.stopping();
     stopping.abort();

@@ -31,8 +31,10 @@ export async function upgrade(
     });
   }
   const before = await callJson<Status>(socket, "GET", "/v1/status");
-  const handover = await callJson<Handover>(socket, "POST", `/v1/upgrade?within=${seconds}`);
-  const after = await served(socket, before.pid);
+  // The socket may change hands before the answer has come.
+  const answer = await callJson<Handover>(socket, "POST", `/v1/upgrade?within=${seconds}`).catch(unlessBetween);
+  const after = await served(socket, before);
+  const handover = answer ?? after.handovers.last!;
   if (json) return printJson({ ...handover, from: before.version, to: after.version });
   const gaps = handover.gapsMs.map((gap, worker) => `worker ${worker}: ${gap} ms`).join(", ");
   print(`process ${after.pid} has taken over from process ${before.pid}: xdpsteer ${after.version}`);
@@ -40,20 +42,25 @@ export async function upgrade(
 }
 
 /** Waits until the new process answers. @throws {SteerError} where the old one does. */
-async function served(socket: string, before: number): Promise<Status> {
+async function served(socket: string, before: Status): Promise<Status> {
   const end = performance.now() + SERVING_MS;
   while (true) {
     try {
       const status = await callJson<Status>(socket, "GET", "/v1/status");
-      if (status.pid !== before) return status;
+      if (status.pid !== before.pid) return status;
       const { last } = status.handovers;
-      if (last !== null && last.result !== "done") {
+      if (last !== null && last.result !== "done" && last.time !== before.handovers.last?.time) {
         throw new SteerError(`The new process did not take over: ${last.reason}; the running one goes on`);
       }
     } catch (error) {
-      const isBetween = error instanceof SteerError && /Cannot reach/.test(error.message);
-      if (!isBetween || performance.now() > end) throw error;
+      unlessBetween(error);
+      if (performance.now() > end) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
+}
+
+/** While the control socket changes hands, nobody answers there. */
+function unlessBetween(error: unknown): undefined {
+  if (!(error instanceof SteerError) || !/^Cannot reach/.test(error.message)) throw error;
 }

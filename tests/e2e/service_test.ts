@@ -123,3 +123,26 @@ Deno.test("an ordinary user with the unit's capabilities steers", async () => {
   box.signal("SIGTERM");
   assert.equal((await box.ended()).code, 0, box.stderr);
 });
+
+Deno.test("the service manager hears who is the main process after a handover, and hears from that one", async () => {
+  await using directory = await TempDir.create();
+  await using network = await TestNetwork.create();
+  const path = `${directory.path}/notify`;
+  await using manager = await NotifySocket.open(network, path);
+  await using box = await startAppliance(network, CONFIG, { env: { NOTIFY_SOCKET: path, ...WATCHDOG } });
+  const before = box.pid;
+  const told = (await manager.untilNews(1)).length;
+  box.signal("SIGUSR2");
+  const [main, ready] = (await manager.untilNews(told + 2)).slice(told);
+  const { pid } = await until("the new process", async () => {
+    const status = await box.status().catch(() => undefined);
+    return status !== undefined && status.pid !== before ? status : undefined;
+  });
+  box.followTo(pid);
+  assert.equal((await box.handedOver()).code, 0, box.stderr);
+  assert.deepEqual([main!.fields, main!.pid], [{ MAINPID: `${pid}` }, before]);
+  assert.deepEqual([ready!.fields, ready!.pid], [{ READY: "1", STATUS: "Generation 1 is in force" }, pid]);
+  const beats = manager.beats.length;
+  await until("beats of the new process", () => manager.beats.slice(beats).some((beat) => beat.pid === pid));
+  assert.ok(!manager.received.some(({ fields }) => fields.STOPPING !== undefined), "nobody stops");
+});

@@ -32,6 +32,13 @@ def start_server(number):
     return server
 
 
+def serves():
+    try:
+        return status()["pid"] == int(unit("MainPID"))
+    except Exception:
+        return False  # the control socket changes hands
+
+
 def healths():
     backends = {backend["name"]: backend["health"] for backend in status()["backends"]}
     return [backends[f"{server}:53"] for server in SERVERS]
@@ -128,6 +135,16 @@ def lab():
     ip("-n", "switch", "link", "set", "to-server1", "up")
     until("a recovery", lambda: healthy()[0])
     result["in recovery"] = load.more()
+    # Another process takes over: once asked for, and once by an upgrade of the package.
+    result["handed over"] = []
+    for words in (["xdpsteer", "upgrade", "--within", "60"], ["dpkg", "--install", "/lab/xdpsteer.deb"]):
+        before = unit("MainPID")
+        run(*words)
+        until("another main process", lambda: unit("MainPID") != before)
+        until("its answers", serves)
+        load.more()
+        result["handed over"].append([status()["handovers"]["done"], unit("ActiveState"), unit("NRestarts")])
+    result["process after"] = process()
     load.end()
     result["client"] = {key: getattr(load, key) for key in ("asked", "answered", "first", "longest", "error")}
 

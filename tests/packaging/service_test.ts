@@ -75,5 +75,9 @@ Deno.test("the package's service, under a real systemd: health by icmp, udp and 
     assert.deepEqual(result[`${kind} failed`], [[false, refused], [true, answered]]);
     assert.deepEqual(result[`${kind} recovered`], [true, true]);
   }
+  assert.deepEqual(result["handed over"], [[1, "active", "0"], [2, "active", "0"]]);
+  const { uid, capabilities, seccomp } = result["process after"] as Result["process"];
+  const { process: first } = result;
+  assert.deepEqual([uid, capabilities, seccomp], [first.uid, first.capabilities, first.seccomp], "in the same sandbox");
   assert.deepEqual([result.restarts, result.active, result.left], ["0", "active", 0]);
 });

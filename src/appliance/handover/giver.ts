@@ -48,9 +48,10 @@ export interface GiverOptions {
 }
 
 /** The new process has to be there in this time: it may have to unpack itself on a slow disk. */
-const START_MS = 60_000;
-/** In which one worker gives its ends up, and the other takes them. */
-const PASS_MS = 5000;
+const START_MS = 20_000;
+
+/** In which an answer is on its way. */
+const ANSWER_MS = 10;
 
 const log = logger("handover");
 
@@ -128,7 +129,7 @@ export class Giver {
       try {
         appliance.paused = true;
         hasBegun = true;
-        await this.#pass(estate.appliance.workers.process + 1, fds);
+        await this.#pass(estate.appliance.workers.process + 1, fds, withinMs);
         send(channel, { type: "taken" });
         await expect(channel, "healthy", withinMs);
       } finally {
@@ -144,6 +145,7 @@ export class Giver {
       });
       healthy(handover);
       hasLeft = true;
+      await new Promise((resolve) => setTimeout(resolve, ANSWER_MS)); // whoever asked is told before the socket goes
       await leave();
       isMain(child.pid);
       const counts = { ...this.#counts, done: this.#counts.done + 1 };
@@ -173,11 +175,11 @@ export class Giver {
     };
   }
 
-  async #pass(process: number, wakeFds: readonly number[]): Promise<void> {
+  async #pass(process: number, wakeFds: readonly number[], withinMs: number): Promise<void> {
     const { workers } = this.options.appliance;
     wakeFds.forEach((fd, worker) => workers.control.setPeer(worker, fd));
-    const passed = await workers.pass(process, PASS_MS);
-    if (!passed) throw new SteerError(`A worker has not changed hands within ${PASS_MS / 1000} s`);
+    const passed = await workers.pass(process, withinMs);
+    if (!passed) throw new SteerError(`a worker has not changed hands within ${withinMs / 1000} s`);
   }
 
   #gaps(): number[] {

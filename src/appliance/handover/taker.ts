@@ -12,7 +12,7 @@ import { closeFd } from "../../ffi/libc.ts";
 import { peerOf, takePriority, takeStandardInput } from "../../ffi/process.ts";
 import { pause } from "../../ffi/async_poll.ts";
 import type { Appliance } from "../appliance.ts";
-import { requireFixed } from "../fixed.ts";
+import { requireHanded } from "../fixed.ts";
 import {
   decode,
   encode,
@@ -32,6 +32,19 @@ const STEP_MS = 1;
 /** In which each worker has to turn once more. */
 const TURN_MS = 5000;
 
+/** For tests: at which step this process is to fail, and how. The launcher takes it away. */
+const FAILURE_VARIABLE = "XDPSTEER_TEST_HANDOVER";
+/** In which order the steps are: half is when some workers' ends have changed hands, and others' have not. */
+export const STEPS = ["start", "adopted", "half", "taken", "linked", "healthy", "serve", "serving"] as const;
+export const FAILURES = ["kill", "hang", "fail"] as const;
+
+export function failAt(step: typeof STEPS[number]): void {
+  const [at, how] = Deno.env.get(FAILURE_VARIABLE)?.split(" ") ?? [];
+  if (at !== step) return;
+  if (how === "fail") throw new SteerError(`It was told to fail at step "${step}"`);
+  Deno.kill(Deno.pid, how === "hang" ? "SIGSTOP" : "SIGKILL");
+}
+
 /** As the other process has sent its own. */
 function asJson(config: Config): Config {
   return JSON.parse(JSON.stringify(config)) as Config;
@@ -39,6 +52,7 @@ function asJson(config: Config): Config {
 
 export class Taker {
   readonly #channel: Channel;
+  #isOver = false;
 
   private constructor(channel: Channel, readonly estate: Estate) {
     this.#channel = channel;
@@ -72,6 +86,7 @@ export class Taker {
       taker.fail(error);
       throw error;
     }
+    failAt("start");
     return new Taker(channel, withDescriptors(estate, message.fds));
   }
 
@@ -79,18 +94,23 @@ export class Taker {
    * @throws {SteerError} where the configuration of this process changes what is given as it is.
    */
   requireFixed(config: Config): void {
-    requireFixed(asJson(config), this.estate.config as Config);
+    requireHanded(asJson(config), this.estate.config as Config);
   }
 
   /** What is given to an appliance with a configuration: its generation is the same where nothing of it differs. */
   handedFor(config: Config): HandedAppliance {
     const { appliance, config: inForce } = this.estate;
-    const isSame = isDeepStrictEqual(asJson(config), inForce);
+    const rulesOf = ({ steering, guard, lists, forwarding: { addresses } }: Config): unknown => [
+      ...[steering, guard, lists, addresses],
+    ];
+    const isSame = isDeepStrictEqual(rulesOf(asJson(config)), rulesOf(inForce as Config));
     return { ...appliance, generation: appliance.generation - (isSame ? 1 : 0) };
   }
 
   /** Tells that it does not work: the other process goes on. */
   fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     const hint = error instanceof SteerError ? error.hint : undefined;
     try {
       this.#send({ type: "failed", message: messageOf(error), hint });
@@ -106,9 +126,16 @@ export class Taker {
    */
   async take(appliance: Appliance): Promise<void> {
     const { workers } = appliance;
+    failAt("adopted");
     this.#send({ type: "ready" }, workers.wakeFds);
+    if (Deno.env.get(FAILURE_VARIABLE)?.startsWith("half")) {
+      while (workers.ownership.owner(0) !== workers.process) await pause(STEP_MS);
+      failAt("half");
+    }
     await this.#expect("taken");
+    failAt("taken");
     appliance.takeLinks();
+    failAt("linked");
     const before = workers.counters.map((counters) => counters.loop("turns"));
     const end = performance.now() + TURN_MS;
     while (workers.counters.some((counters, worker) => counters.loop("turns") === before[worker])) {
@@ -117,16 +144,21 @@ export class Taker {
       await pause(STEP_MS);
     }
     this.#send({ type: "healthy" });
+    failAt("healthy");
   }
 
   /** Waits until the control socket is free. @returns What handovers there have been. */
   async mayServe(): Promise<Handovers> {
-    return (await this.#expect("serve") as FromGiver & { type: "serve" }).handovers;
+    const { handovers } = await this.#expect("serve") as FromGiver & { type: "serve" };
+    failAt("serve");
+    return handovers;
   }
 
   /** Tells that it is complete: the other process ends. */
   async done(): Promise<void> {
+    failAt("serving");
     this.#send({ type: "serving" });
+    this.#isOver = true;
     await this.#channel.close();
   }
 

@@ -20,6 +20,7 @@ export interface Status extends Snapshot {
   readonly pid: number;
   readonly ready: boolean;
   readonly reloads: Readonly<Record<"applied" | "unchanged" | "refused", number>>;
+  readonly handovers: Readonly<Record<"done" | "refused" | "rolledBack", number>>;
   readonly lastReload: { readonly result: string; readonly message: string } | null;
 }
 
@@ -132,6 +133,11 @@ export class Appliance implements AsyncDisposable {
   /** Another process has taken over: this is about that one from now on. */
   followTo(pid: number): void {
     this.#successor = pid;
+  }
+
+  /** How the process ended that was started first, when another has taken over, and its output with it. */
+  async handedOver(): Promise<Deno.CommandStatus> {
+    return await until("the end of the process that has handed over", () => this.#exit);
   }
 
   /** Whether the process is there, and no zombie of somebody who does not ask for it. */

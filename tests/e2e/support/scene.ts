@@ -18,6 +18,8 @@ export interface SceneOptions extends BackendOptions {
   readonly families: readonly Family[];
   /** Numbers of the backends that answer. */
   readonly serving: readonly number[];
+  /** More variables for the box's environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Packets that are forwarded after a change before it is looked at. */
@@ -26,13 +28,13 @@ const PACKETS = 2000;
 /** Starts the backends and the box, which is favoured, and gives back all that there is if that fails. */
 export async function startScene(
   config: (socket: string) => string,
-  { families, serving, ...options }: SceneOptions,
+  { families, serving, env = {}, ...options }: SceneOptions,
 ): Promise<ForwardScene> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await TestNetwork.create());
   const host = stack.use(await BackendHost.create(network, options));
   for (const family of families) for (const number of serving) await host.serve(family, number);
-  const box = stack.use(await startAppliance(network, config, { favoured: true }));
+  const box = stack.use(await startAppliance(network, config, { favoured: true, env }));
   const parts = stack.move();
   return { network, host, box, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }

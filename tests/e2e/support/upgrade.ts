@@ -23,5 +23,6 @@ export async function upgrade(network: TestNetwork, box: Appliance): Promise<Han
   box.followTo(handover.pid);
   assert.notEqual(handover.pid, before);
   assert.equal((await box.status()).pid, handover.pid);
+  assert.equal((await box.handedOver()).code, 0, box.stderr);
   return handover;
 }
