@@ -23,9 +23,9 @@ const IN_KERNEL = "xdp";
 const OF_PROCESS = [
   "xdpsteer_capture_packets_total",
   "xdpsteer_config_reloads_total",
+  "xdpsteer_deadman_seconds_total",
   "xdpsteer_log_lines_lost_total",
   "xdpsteer_repairs_total",
-  "xdpsteer_deadman_seconds_total",
   "xdpsteer_worker_cpu_wait_seconds_total",
   "xdpsteer_worker_idle_seconds_total",
   "xdpsteer_worker_replacements_total",
