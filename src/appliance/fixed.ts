@@ -14,7 +14,7 @@ export const LIVE_KEYS = { forwarding: ["addresses"] } as const satisfies {
   readonly [Key in typeof FIXED[number]]?: readonly (keyof Config[Key])[];
 };
 
-/** Those of them that another process may have otherwise which takes over from this one; of `control` not the socket. */
+/** Those of them that a process may have otherwise which takes over from this one; of `control` not the socket. */
 export const BY_UPGRADE: readonly string[] = ["capture", "control", "log"];
 
 const NOT_WHILE_RUNNING = "cannot change while xdpsteer runs";
@@ -24,7 +24,7 @@ export function needsRestart(message: string): boolean {
   return message.includes(NOT_WHILE_RUNNING);
 }
 
-/** @returns Whether a handover puts that in force for which a configuration was refused. @param message Of the error. */
+/** @returns Whether a handover puts in force what a configuration was refused for. @param message Of the error. */
 export function needsUpgrade(message: string): boolean {
   const [keys = ""] = message.split(` ${NOT_WHILE_RUNNING}`);
   return needsRestart(message) && keys.split(", ").every((key) => BY_UPGRADE.includes(key));
