@@ -142,12 +142,12 @@ export class Devices implements DeviceSource, Disposable {
   }
 
   byIndex(ifindex: number): Device | undefined {
-    this.#read();
+    this.#catchUp();
     return this.#table.byIndex(ifindex);
   }
 
   byName(name: string): Device | undefined {
-    this.#read();
+    this.#catchUp();
     return this.#table.byName(name);
   }
 
@@ -157,7 +157,7 @@ export class Devices implements DeviceSource, Disposable {
 
   /** The box's addresses. */
   get own(): OwnAddresses {
-    this.#read();
+    this.#catchUp();
     return this.#table.addresses.own;
   }
 
@@ -174,7 +174,12 @@ export class Devices implements DeviceSource, Disposable {
     void this.#follow(this.#poll);
   }
 
-  /** Takes in what the kernel has told since the last time. @returns True where that was about a device. */
+  /** For a look-up. What it reads may not have woken the poll yet, and wakes it no more: followers are to be called. */
+  #catchUp(): void {
+    if (this.#read()) this.#poll?.wake();
+  }
+
+  /** Takes in what the kernel has told since the last time. @returns True where that was about a device or address. */
   #read(): boolean {
     let changed = false;
     for (let messages; (messages = this.#events.receive()) !== undefined;) {
@@ -194,7 +199,7 @@ export class Devices implements DeviceSource, Disposable {
       if (this.#disposed) break;
       try {
         this.#read();
-        for (const changed of this.#followers) changed(); // also where a look-up has read what woke it
+        for (const changed of this.#followers) changed(); // also for what a look-up has read
       } catch (error) {
         log.error("Cannot follow the network devices: {error}", { error: messageOf(error) });
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

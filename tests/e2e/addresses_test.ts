@@ -1,5 +1,6 @@
 /** Which addresses a rule's packets may be for. */
 import assert from "node:assert/strict";
+import { LIMIT } from "../../src/bpf/layout.gen.ts";
 import { INTERFACES, IPV4, IPV6, TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
 import { assertSameCounts, fatesOf, passedFor, settled } from "./support/accounts.ts";
@@ -145,4 +146,33 @@ Deno.test("broadcasts and groups go to a rule that lists them, and to no other",
   await sendAll();
   const after = await settled(box, 6 * count);
   assert.deepEqual(fatesOf(after, "r"), { counted: 3 * count });
+});
+
+Deno.test("with more Ethernet addresses than can be told apart, frames for any are taken, and it is said", async () => {
+  await using network = await TestNetwork.create();
+  const devices = LIMIT.MACS; // one too many, with the interface they are on
+  const adds = Array.from({ length: devices }, (_, index) => {
+    const mac = `02:00:00:00:01:${index.toString(16).padStart(2, "0")}`;
+    return `link add link ${INTERFACES.steer} name mac${index} address ${mac} type macvlan mode bridge`;
+  });
+  await network.exec("steer", ["sh", "-c", `printf '${adds.join("\\n")}\\n' | ip -batch -`]);
+  await using box = await startAppliance(network, { rules: [`{ name: r, ports: ${PORT}, action: count }`] });
+  await logged(box, `has ${devices + 1} Ethernet addresses`);
+  const count = 64;
+  const sendTo = (mac: string): Promise<unknown> =>
+    runTraffic(network, "live", { ports: [PORT], count, destination: { mac, address: IPV4.steer } });
+  const [last, strange] = ["02:00:00:00:01:3f", "02:00:00:00:02:00"];
+  await sendTo(last);
+  await sendTo(strange);
+  assert.deepEqual(fatesOf(await settled(box, 2 * count), "r"), { counted: 2 * count });
+
+  await network.exec("steer", ["ip", "link", "del", "mac0"]);
+  let sent = 2 * count;
+  await until("one less", async () => {
+    await sendTo(strange);
+    return passedFor(await settled(box, sent += count), "other_mac") > 0;
+  }, { limitMs: 30_000 }); // devices are looked at once a minute anyway
+  const before = fatesOf(await settled(box, sent), "r").counted!;
+  await sendTo(last);
+  assert.deepEqual(fatesOf(await settled(box, sent + count), "r"), { counted: before + count });
 });
