@@ -49,6 +49,26 @@ export function nounFor(count: number, noun: string): string {
   return count === 1 ? noun : `${noun.replace(/([^aeiou])y$/, "$1ie").replace(/(ch|sh|s|x)$/, "$1e")}s`;
 }
 
+/** The first of many items, `a; b; and 97 more`: no more than `length` characters, but for the first item itself. */
+export function firstOf(items: readonly string[], length: number): string {
+  let text = shortened(items[0] ?? "", length);
+  for (const [at, item] of items.entries()) {
+    if (at === 0) continue;
+    const more = `${text}; ${item}`;
+    if (more.length > length) return `${text}; and ${items.length - at} more`;
+    text = more;
+  }
+  return text;
+}
+
+/** The text, or as many of its words as fit into `length` characters with an ellipsis behind them. */
+export function shortened(text: string, length: number): string {
+  if (text.length <= length) return text;
+  const start = text.slice(0, length - 1);
+  const whole = start.replace(/\s+\S*$/, "");
+  return `${(whole === "" ? start : whole).replace(/[\ud800-\udbff]$/, "")}…`;
+}
+
 /** `0.4 s`, `12 s`: a time in which something lasted, rounded up. */
 export function secondsText(ms: number): string {
   return ms < 10_000 ? `${(Math.ceil(ms / 100) / 10).toFixed(1)} s` : `${Math.ceil(ms / 1000)} s`;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { escapeControls, escapeLines, hasControls, plural, roundMs, toJson } from "./text.ts";
+import { escapeControls, escapeLines, firstOf, hasControls, plural, roundMs, shortened, toJson } from "./text.ts";
 
 const EVIL = "a\x1b[2J\x9b1m\u202e\u2028b\x7f";
 
@@ -29,3 +29,14 @@ Deno.test("plural() gives one of a thing no s", () => {
 });
 
 Deno.test("roundMs() keeps microseconds", () => assert.equal(roundMs(0.957646000002569), 0.958));
+
+Deno.test("firstOf() says how many are left out, shortened() keeps whole words", () => {
+  assert.equal(firstOf([], 20), "");
+  assert.equal(firstOf(["a", "b"], 20), "a; b");
+  assert.equal(firstOf(["one", "two", "three", "four"], 10), "one; two; and 2 more");
+  assert.equal(firstOf(["one two three", "four"], 10), "one two…; and 1 more");
+  assert.equal(shortened("one two three", 13), "one two three");
+  assert.equal(shortened("one two three", 12), "one two…");
+  assert.equal(shortened("one-two-three", 5), "one-…");
+  assert.equal(shortened("one😀", 4), "one…");
+});

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,17 @@ void confine_descriptors(void)
 	if (syscall(SYS_close_range, first, ~0U, 0)) /* Linux 5.9; all that steer have it */
 		for (int fd = first; fd < 1024; fd++)
 			close(fd);
+}
+
+void confine_signals(void)
+{
+	sigset_t held;
+
+	/* Ignored would not do: the runtime takes it anyway, some time after its start. */
+	sigemptyset(&held);
+	sigaddset(&held, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &held, NULL);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 /* Read by Deno and the Node in it, OpenTelemetry in Deno, Rust, the dynamic loader, glibc. */

@@ -27,6 +27,12 @@ const struct verb *verb_of(const char *word);
  */
 void confine_descriptors(void);
 
+/*
+ * SIGUSR1 is held back from all threads: the runtime would open its debugger to every user of the box. A file that
+ * grows beyond RLIMIT_FSIZE is an error, not the end.
+ */
+void confine_signals(void);
+
 /* Takes variables that steer the runtime, the dynamic loader or glibc out of the environment. */
 void confine_environment(void);
 

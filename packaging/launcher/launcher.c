@@ -310,6 +310,7 @@ int main(int argc, char **argv)
 	int count = 0;
 
 	confine_descriptors();
+	confine_signals();
 	confine_environment();
 	confine_first(verb, &argc, argv);
 	length = readlink("/proc/self/exe", self, sizeof(self) - 1);

@@ -38,6 +38,7 @@ import {
 } from "./reload_types.ts";
 import { lossOf, Patience, type Settling } from "./saved_file.ts";
 import type { Steering } from "./steering.ts";
+import { firstOf } from "../text.ts";
 import { type Confirmed, Unconfirmed } from "./unconfirmed.ts";
 
 /** Who asked for a change. */
@@ -48,6 +49,9 @@ const LOOK_MS = 200;
 /** Why a check has ended: the file holds something else by now. */
 const CHANGED = Symbol("changed");
 const SLOWLY = "write another file, and rename it to this name when it is complete";
+
+/** Characters of a list of changes in the log; whoever has asked gets all of it. */
+const LOGGED_LENGTH = 2000;
 
 const log = logger("reload");
 
@@ -523,7 +527,7 @@ export class Reloader {
     next.interfaces.forEach(({ name }, index) => this.#options.naming?.rename(index, name));
     this.#unsaved = isDeepStrictEqual(next.steering, this.#filed) ? [] : diffRules(this.#filed, next.steering);
     const result = applied.generation === before ? "unchanged" : "applied";
-    this.#record(result, applied.changes.join("; "));
+    this.#record(result, firstOf(applied.changes, LOGGED_LENGTH));
     if (applied.kept !== undefined) log.info("Kept as before: {kept}", { kept: applied.kept });
     if (result === "applied") {
       this.#putBy = by;
@@ -531,7 +535,7 @@ export class Reloader {
       log.info("Generation {generation} is in force after {elapsedMs} ms: {changes}", {
         generation: applied.generation,
         elapsedMs: Number(applied.elapsedMs.toFixed(1)),
-        changes: applied.changes,
+        changes: firstOf(applied.changes, LOGGED_LENGTH),
       });
       for (const warning of warnings) log.warn("What is odd about this configuration: {warning}", { warning });
       return { ...applied, warnings: [...warnings, ...(this.onApplied?.(next) ?? [])] };

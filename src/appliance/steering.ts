@@ -49,6 +49,8 @@ export type DeliverySteering = Pick<Delivery, "prepare" | "release">;
 /** What Steering wants of captures. */
 export interface CaptureSteering {
   prepare(rules: readonly Rule[]): Promise<CaptureChange>;
+  /** Rules whose captures have failed. */
+  readonly failed: readonly string[];
 }
 
 export interface SteeringOptions {
@@ -161,7 +163,8 @@ export class Steering implements AsyncDisposable {
     const before = [this.#configured, this.#addresses, this.#guard];
     if (this.#isInForce && await areSame([configured, addresses, guard], before)) {
       const kept = this.forwarding.held;
-      return { generation: this.#generation, changes: [], elapsedMs: 0, ...(kept.length === 0 ? {} : { kept }) };
+      const changes = await this.#tryCapturesAgain();
+      return { generation: this.#generation, changes, elapsedMs: 0, ...(kept.length === 0 ? {} : { kept }) };
     }
     const { forwarding, portTable, retirement, slots } = this.#options;
     const generation = this.#generation + 1;
@@ -255,6 +258,16 @@ export class Steering implements AsyncDisposable {
     if (this.#captures === undefined && configured.every(({ capture }) => capture === undefined)) return undefined;
     this.#captures ??= await this.#options.openCaptures();
     return await this.#captures.prepare(configured);
+  }
+
+  /** Begins captures anew that have failed: the disk may have room by now. @returns what is said of it. */
+  async #tryCapturesAgain(): Promise<string[]> {
+    const failed = this.#captures?.failed ?? [];
+    if (failed.length === 0) return [];
+    const captures = await this.#captures!.prepare(this.#configured);
+    captures.flip();
+    this.#captured = captures.begin();
+    return failed.map((rule) => `rule ${rule}: its capture is tried again`);
   }
 
   /** Writes the idle worker table. */

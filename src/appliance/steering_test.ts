@@ -116,6 +116,21 @@ Deno.test("a first rule that forwards, where health and next hops cannot be open
   assert.equal((await rig.change(...BEFORE)).generation, 2);
 });
 
+Deno.test("rules that are in force already begin captures anew that have failed, and nothing else", async () => {
+  await using rig = newRig();
+  const rules = ["{ name: game, ports: 7777, capture: /var/lib/xdpsteer/game.pcapng }"];
+  await rig.change(...rules);
+  const { steering, captures } = rig;
+  captures.begun = [];
+  assert.deepEqual((await rig.change(...rules)).changes, []);
+  assert.deepEqual(captures.begun, []);
+  captures.failed = ["game"];
+  const { changes, generation } = await rig.change(...rules);
+  assert.deepEqual([changes, generation], [["rule game: its capture is tried again"], 1]);
+  await steering.captured;
+  assert.deepEqual(captures.begun, ["game"]);
+});
+
 Deno.test("what has to be done before packets are steered can fail, and then nothing is in force", async () => {
   await using rig = newRig();
   const before = rig.state();

@@ -138,7 +138,12 @@ export class Captures {
     });
   }
 
-  /** Prepares what changed rules ask for. What stays as it is goes on undisturbed. */
+  /** Rules whose captures have failed. */
+  get failed(): readonly string[] {
+    return this.#wanted.filter(({ error }) => error !== null).map(({ rule }) => rule);
+  }
+
+  /** Prepares what changed rules ask for. What stays as it is goes on undisturbed; what has failed begins anew. */
   async prepare(rules: readonly Rule[]): Promise<CaptureChange> {
     const asked = rules.flatMap(({ name, action, capture }) =>
       capture === undefined || endsInKernel(action.kind) ? [] : [{ rule: name, config: capture }]
@@ -147,9 +152,9 @@ export class Captures {
     const same = (one: Asked, other: Asked): boolean =>
       one.rule === other.rule && isDeepStrictEqual(one.config, other.config);
     const before = this.#wanted;
-    const kept = before.filter((capture) => asked.some((each) => same(capture, each)));
+    const kept = before.filter((capture) => capture.error === null && asked.some((each) => same(capture, each)));
     const ended = before.filter((capture) => !kept.includes(capture));
-    const added = asked.filter((each) => !before.some((capture) => same(capture, each))).map(newCapture);
+    const added = asked.filter((each) => !kept.some((capture) => same(capture, each))).map(newCapture);
     const changes = new Changes();
     if (ended.some(({ planned }) => planned)) changes.add(await this.#preparePlan(kept));
     changes.add({

@@ -154,11 +154,17 @@ function reasonOf(error: unknown): string {
   return messageOf(error).replace(/[,:] \w+ '.*$/s, "");
 }
 
+/** EFBIG, for which the runtime has no code. */
+const TOO_LARGE = /\(os error 27\)/;
+
 /** What the operator can do about it. */
 function hintFor(error: unknown): string {
   const code = codeOf(error instanceof SteerError ? error.cause : error);
-  const again = "then restart xdpsteer, or take the capture out of the configuration and put it back";
+  const again = "then xdpsteer reload tries again";
   if (code === "ENOSPC" || code === "EDQUOT") return `the disk is full: make room, or rotate smaller files, ${again}`;
+  if (TOO_LARGE.test(messageOf(error))) {
+    return `a file of this process may not be so large (LimitFSIZE=, ulimit -f): permit it, or rotate smaller files, ${again}`;
+  }
   if (code === "ENOENT" || code === "ENOTDIR") return `its directory does not exist: make it, ${again}`;
   if (["EACCES", "EPERM", "EROFS"].includes(code)) {
     return `xdpsteer may not write there (it runs as user ${Deno.uid()}): choose another directory, or permit it, ${again}`;

@@ -23,7 +23,7 @@ import type { Asker } from "../appliance/reload_types.ts";
 import { ServiceManager } from "../host/service_manager.ts";
 import { SteerError } from "../errors.ts";
 import { mayRunOn } from "../ffi/libc.ts";
-import { currentCpus, withCpus } from "../ffi/process.ts";
+import { currentCpus, ignoreSignals, withCpus } from "../ffi/process.ts";
 import { openStandardError } from "../ffi/standard_error.ts";
 import { configureLog, logger, neverWaitForReader } from "../log.ts";
 import type { Problem } from "../observe/problems/kinds.ts";
@@ -62,6 +62,7 @@ async function steer(
   taker: Taker | undefined,
 ): Promise<void> {
   if (user !== undefined) throw noUser(user);
+  ignoreSignals();
   neverWaitForReader(openStandardError);
   configureLog({ level: "info", format: "auto" });
   const log = logger("run");

@@ -89,6 +89,8 @@ const SYMBOLS = {
   setpriority: { parameters: ["i32", "u32", "i32"], result: "i32" },
   // int nice(int increment)
   nice: { parameters: ["i32"], result: "i32" },
+  // sighandler_t signal(int number, sighandler_t handler)
+  signal: { parameters: ["i32", "usize"], result: "usize" },
   // int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   // int malloc_trim(size_t pad)

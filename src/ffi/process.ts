@@ -64,3 +64,18 @@ export function withCpus<T>(cpus: Uint8Array<ArrayBuffer> | undefined, start: ()
 export function takePriority(): void {
   libc().symbols.setpriority(UAPI.PRIO_PROCESS, 0, 0);
 }
+
+const SIG_IGN = 1n;
+
+/**
+ * From now on SIGUSR1 does nothing, where the runtime would open its debugger to every user of the box, and a file that
+ * grows beyond RLIMIT_FSIZE is an error (EFBIG), where the kernel would end the process. The launcher has seen to both
+ * before; from source, nobody has.
+ */
+export function ignoreSignals(): void {
+  const { symbols } = libc();
+  // The runtime sets a handler of its own some time after the start, unless one of its listeners is there before.
+  Deno.addSignalListener("SIGUSR1", () => {});
+  symbols.signal(UAPI.SIGUSR1, SIG_IGN);
+  symbols.signal(UAPI.SIGXFSZ, SIG_IGN);
+}

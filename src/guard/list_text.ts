@@ -17,6 +17,9 @@ export const MAX_LIST_BYTES = 64 * 1024 * 1024;
 /** Longest part of a bad line that is looked at. */
 const MAX_SHOWN_BYTES = 200;
 
+/** Meant as an address or a prefix: what else a line holds is not repeated. */
+const ADDRESS_LIKE = /^(?=.*[.:])[0-9a-f.:]{1,45}(?:\/\d{1,3})?$/i;
+
 export interface ListText {
   readonly set: PrefixSet;
   readonly badLines: number;
@@ -83,7 +86,8 @@ async function wordsOf({ line, text }: { readonly line: number; readonly text: U
     import("../config/wording.ts"),
   ]);
   const words = new TextDecoder().decode(text);
-  const prefix = readAddress(words.replace(/[#;].*/s, "").trim());
+  const written = words.replace(/[#;].*/s, "").trim();
+  const prefix = readAddress(written);
   if (prefix !== undefined) {
     const { address, bits } = parsePrefix(prefix);
     const length = widerThan(address, bits);
@@ -92,8 +96,8 @@ async function wordsOf({ line, text }: { readonly line: number; readonly text: U
       return `${large}: expected wide_prefixes: true in a list that means it`;
     }
   }
-  const fault = addressFault(words) || "is not a prefix";
-  return `line ${line}: ${
-    show(words)
-  } ${fault}: expected a prefix like "192.0.2.0/24", an address, or a comment after #`;
+  const expected = 'expected a prefix like "192.0.2.0/24", an address, or a comment after #';
+  // Who sees this may not be allowed to see the file: whoever may change the rules names it.
+  if (!ADDRESS_LIKE.test(written)) return `line ${line} is not a prefix: ${expected}`;
+  return `line ${line}: ${show(written)} ${addressFault(written) || "is not a prefix"}: ${expected}`;
 }

@@ -11,8 +11,13 @@ const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 const TEXTS: readonly (readonly [text: string, entries: number, badLines: number, first: RegExp])[] = [
   ["192.0.2.1\n2001:db8::/32\n", 2, 0, /^$/],
   ["192.0.2.1\n192.0.2.1\n192.0.2.0/24", 3, 0, /^$/],
-  ["192.0.2.1\nnonsense\n10.0.0.1/8\n", 1, 2, /^line 2: "nonsense" has a name .*: expected a prefix like/],
-  ["192.0.2.1\n10.0.0.1/8 # host bits\n", 1, 1, /^line 2: "10\.0\.0\.1\/8 # host bits" .*: expected a prefix like/],
+  ["192.0.2.1\nnonsense\n10.0.0.1/8\n", 1, 2, /^line 2 is not a prefix: expected a prefix like/],
+  ["192.0.2.1\n10.0.0.1/8 # host bits\n", 1, 1, /^line 2: "10\.0\.0\.1\/8" has bits .*: expected a prefix like/],
+  ["192.0.2.1\n192.0.2.300\n", 1, 1, /^line 2: "192\.0\.2\.300" .*: expected a prefix like/],
+  ["192.0.2.1\n2001:db8::1::2/64\n", 1, 1, /^line 2: "2001:db8::1::2\/64" .*: expected a prefix like/],
+  // Of a file of something else nothing is shown: who sees the message may not be allowed to see the file.
+  ...["root:$6$abc:19000:0", "0123456789abcdef", "192.0.2.1 hunter2", "1.2.3.4/hunter2", "de:ad:be:ef".repeat(9)]
+    .map((line) => [`192.0.2.1\n${line}`, 1, 1, /^line 2 is not a prefix: expected [^$]*$/] as const),
   [
     "192.0.2.1\n0.0.0.0/0\n",
     1,
@@ -75,9 +80,17 @@ Deno.test("readListFile() and lookAtListFiles() say what is wrong with a file, a
       [list("large"), "odd", /large is too large: expected at most 64 MiB/],
       [list("empty"), "odd", /empty has no prefix in it: expected a prefix a line$/],
       [list("bare"), "odd", /bare has no prefix in it/],
-      [list("bad"), "odd", /bad has 1 entry, and 2 lines are left out of it: line 2: "x" .*: expected a prefix like/],
-      [list("bad", { onBadLine: "refuse" }), "refused", /bad is not taken: 2 lines of it cannot be taken: line 2: "x"/],
-      [list("garbage"), "odd", /garbage is not taken: no line of it is a prefix: line 1: .*: expected a prefix like/],
+      [list("bad"), "odd", /bad has 1 entry, and 2 lines are left out of it: line 2 is not a prefix: expected a/],
+      [
+        list("bad", { onBadLine: "refuse" }),
+        "refused",
+        /bad is not taken: 2 lines of it cannot be taken: line 2 is not/,
+      ],
+      [
+        list("garbage"),
+        "odd",
+        /garbage is not taken: no line of it is a prefix: line \d+ is not a prefix: expected a prefix like/,
+      ],
     ];
     for (const [one, status, text] of cases) {
       const [found] = await lookAtListFiles([one]);

@@ -8,11 +8,14 @@ import { messageOf, SteerError } from "../errors.ts";
 import { monotonicMicroseconds, sendUnixDatagram } from "../ffi/libc.ts";
 import { SOCKADDR_UN, UAPI } from "../ffi/uapi.ts";
 import { logger } from "../log.ts";
-import { escapeControls } from "../text.ts";
+import { escapeControls, shortened } from "../text.ts";
 
 /** The variables of the protocol. */
 const VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
 type Variable = typeof VARIABLES[number];
+
+/** systemd drops messages of more than 4,095 bytes, and people read one line. A letter has four bytes at most. */
+const STATUS_LETTERS = 400;
 
 const log = logger("service");
 
@@ -66,7 +69,8 @@ export class ServiceManager implements Disposable {
   /** Packets are steered: after the start, and after a change. */
   ready(status: string): void {
     this.#status = status;
-    this.#tell({ READY: 1, STATUS: this.#statusLine });
+    this.#tell({ READY: 1 }); // by itself: nothing that is told for people is to cost this
+    this.#tell({ STATUS: this.#statusLine });
   }
 
   /** What is wrong meanwhile, for people; "" for nothing. It is part of the status until it is told anew. */
@@ -76,7 +80,7 @@ export class ServiceManager implements Disposable {
   }
 
   get #statusLine(): string {
-    return this.#trouble === "" ? this.#status : `${this.#status}. ${this.#trouble}`;
+    return shortened(this.#trouble === "" ? this.#status : `${this.#status}. ${this.#trouble}`, STATUS_LETTERS);
   }
 
   /** A change begins, and ends with {@linkcode ready}. */

@@ -127,6 +127,38 @@ Deno.test("a full disk ends the capture, with a file that can be read, and not t
   assert.ok(capture.dropped > 700);
   assert.deepEqual((await readPackets(file)).map(sequenceOf), count(0, capture.written));
   assert.equal((await readBlocks(file)).packets, capture.written);
+
+  // There is room again: what the problem advises helps.
+  await Deno.remove(file);
+  const { code, body } = await box.request("POST", "/v1/reload");
+  assert.equal(code, 200, body);
+  assert.deepEqual(JSON.parse(body).changes, ["rule game: its capture is tried again"]);
+  const again = captureOf(await box.status(), "game");
+  assert.deepEqual([again.state, again.error], ["on", null]);
+  await send(network, { packetsPerFlow: 10 });
+  await written(box, "game", sent + 10);
+  await end(box);
+  assert.equal((await readPackets(file)).length, 10);
+});
+
+Deno.test("a limit on the size of files ends the capture, and not the process", async () => {
+  await using directory = await TempDir.create();
+  const file = `${directory.path}/game.pcapng`;
+  await using network = await TestNetwork.create(WIRE);
+  await using box = await startAppliance(network, {
+    rules: [`{ name: game, ports: ${PORT}, action: echo, capture: ${file} }`],
+  });
+  await network.exec("steer", ["prlimit", "--pid", `${box.pid}`, "--fsize=200000"]);
+  const { sent, replies } = await send(network, {
+    packetsPerFlow: 1000,
+    payloadBytes: 1000,
+    replyTimeoutMs: PATIENCE_MS,
+  });
+  assert.deepEqual([sent, replies], [1000, 1000]);
+  const capture = await written(box, "game", sent);
+  assert.equal(capture.state, "failed");
+  assert.match(capture.error!, /File too large.*LimitFSIZE=/);
+  assert.deepEqual((await readPackets(file)).map(sequenceOf), count(0, capture.written));
   await end(box);
 });
 

@@ -59,6 +59,7 @@ export function forwardRule(name: string, port: number, hosts: readonly number[]
 export class FakeCaptures {
   inForce: readonly string[] = [];
   begun: readonly string[] = [];
+  failed: readonly string[] = [];
   fails: "prepare" | "flip" | undefined;
 
   prepare(rules: readonly Rule[]): Promise<CaptureChange> {

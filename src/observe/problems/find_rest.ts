@@ -15,7 +15,7 @@ import type { Listener } from "../../host/listeners.ts";
 import { type Addresses, isWithin, parsePrefix } from "../../steering/addresses.ts";
 import { rangeText, type Rule } from "../../steering/rule.ts";
 import type { OutputState } from "../../stderr.ts";
-import { plural, secondsText } from "../../text.ts";
+import { firstOf, plural, secondsText } from "../../text.ts";
 import type { FoundProblem } from "./kinds.ts";
 
 /** A steered interface, and whether packets of it can be steered. */
@@ -184,7 +184,7 @@ export function fileProblems(
       subject: file,
       message: `A change waits for its confirmation, and is taken back in ${
         plural(unconfirmed.secondsLeft, "second")
-      }: ${unconfirmed.changes.join("; ")}`,
+      }: ${firstOf(unconfirmed.changes, SHOWN_CHANGES)}`,
       fix: "xdpsteer confirm",
     }],
     ...settling === null ? [] : [{
@@ -198,7 +198,7 @@ export function fileProblems(
     ...unsaved.length === 0 ? [] : [{
       kind: "config_unsaved" as const,
       subject: file,
-      message: `Rules in force are not in ${file}, and a restart would undo: ${unsaved.join("; ")}`,
+      message: `Rules in force are not in ${file}, and a restart would undo: ${firstOf(unsaved, SHOWN_CHANGES)}`,
       fix: "make the change with --save, or edit the file; xdpsteer reload goes back to the file",
     }],
   ];
@@ -260,6 +260,8 @@ function isFor(addresses: Addresses, own: Uint8Array | undefined): boolean {
 }
 
 const SHOWN_PORTS = 5;
+/** Characters of a list of changes. */
+const SHOWN_CHANGES = 300;
 
 /** A file of quotation marks has hundreds of mistakes. */
 const DETAIL_LINES = 20;
