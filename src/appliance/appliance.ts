@@ -12,6 +12,7 @@ import type { SteeringProgram } from "../bpf/program.ts";
 import { stateDirectory } from "../config/kept_file.ts";
 import type { Config } from "../config/schema.ts";
 import { SteerError } from "../errors.ts";
+import { currentNiceness } from "../ffi/process.ts";
 import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import type { FlowKey } from "../packet/flow_key.ts";
 import { RuleSlots } from "../steering/slots.ts";
@@ -112,6 +113,8 @@ export class Appliance {
     private readonly slots: RuleSlots,
     /** Of the hash that finds sessions. */
     private readonly key: FlowKey,
+    /** Of the workers. */
+    private readonly niceness: number,
     /** Of all that changes what is in force. */
     readonly queue: ChangeQueue,
     readonly bans: Bans,
@@ -128,6 +131,7 @@ export class Appliance {
    * @throws {SteerError} and leaves nothing behind when any part fails.
    */
   static async start({ config, object, banFile, entry, handed }: ApplianceOptions): Promise<Appliance> {
+    const niceness = handed?.niceness ?? currentNiceness();
     using opened = new DisposableStack();
     const devices = opened.use(new Devices());
     const found = findInterfaces(config.interfaces, devices); // before the first is touched
@@ -146,7 +150,7 @@ export class Appliance {
     // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has
     // to wait.
     const first = load(0);
-    const workers = new WorkerPool({ ...config.workers, entry, handed: handed?.workers });
+    const workers = new WorkerPool({ ...config.workers, entry, handed: handed?.workers, niceness });
     const queue = new ChangeQueue();
     const parts: Parts = { interfaces: [], workers, devices, banFile, onInterfaces: () => {} };
     opened.move();
@@ -254,7 +258,7 @@ export class Appliance {
       const { forwarding: { addresses: translated }, guard, lists } = config;
       if (banFile !== undefined) await bans.restore(banFile.read());
       await queue.run(() => steering.apply(config.steering, { addresses: translated, guard: { guard, lists }, ready }));
-      yieldPriority(CONTROL_NICENESS);
+      if (handed === undefined) yieldPriority(CONTROL_NICENESS); // else whoever started this one has
       workers.keepOthersOff();
       await steering.captured;
       workers.watch();
@@ -282,7 +286,7 @@ export class Appliance {
       });
       devices.follow(() => addresses.look());
       addresses.look(); // for what has changed since the first table was written
-      return new Appliance(parts, steering, ruleTotals, slots, key, queue, bans);
+      return new Appliance(parts, steering, ruleTotals, slots, key, niceness, queue, bans);
     } catch (error) {
       await close(parts);
       throw error;
@@ -359,6 +363,7 @@ export class Appliance {
       slots: this.slots.standing,
       totals: this.counts.standing,
       generation: this.steering.generation,
+      niceness: this.niceness,
       key: this.key,
       forwarding: this.steering.forwarding.standing,
     };

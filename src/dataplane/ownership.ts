@@ -98,6 +98,8 @@ export class Tenure {
     private readonly now: () => number,
     /** Wakes the same worker of the other process. */
     private readonly wake: () => void,
+    /** Called before packets are received. */
+    private readonly begin: () => void = () => {},
   ) {}
 
   /** Whether something is to be done: to be given up, or to be taken as soon as that can be. */
@@ -112,6 +114,7 @@ export class Tenure {
 
   /** The ends are in use again. */
   taken(): void {
+    this.begin();
     this.ownership.noteTaken(this.worker, this.now());
   }
 

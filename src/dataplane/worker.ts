@@ -8,6 +8,7 @@ import { monotonicMicroseconds, pinThread, prepareCalls, threadId, wake } from "
 import { type MemoryAddress, viewMemory } from "../ffi/memory.ts";
 import { Clock } from "../ffi/clock.ts";
 import { PollSet } from "../ffi/poll_set.ts";
+import { setNiceness } from "../ffi/process.ts";
 import { viewForwardTables } from "../steering/forward_table.ts";
 import { viewWorkerTables } from "../steering/worker_table.ts";
 import { type CaptureMemory, CaptureTap } from "./capture_tap.ts";
@@ -48,6 +49,8 @@ export interface WorkerOptions {
   /** A word that the kernel looks at; see bpf/deadman.bpf.c. */
   readonly heartbeat: MemoryAddress;
   readonly wait: WaitMode;
+  /** Which it has once its ends are its own; undefined: the one that it was started with. */
+  readonly niceness?: number;
   /** CPU to pin the thread to. */
   readonly cpu?: number;
 }
@@ -87,7 +90,11 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         const peer = control.peer(data.worker);
         if (peer >= 0) wake(peer);
       };
-      const tenure = new Tenure(new Ownership(viewMemory(data.ownership)), data.worker, data.process, now, wakePeer);
+      const { niceness, worker, process } = data;
+      const begin = (): void => {
+        if (niceness !== undefined) setNiceness(niceness);
+      };
+      const tenure = new Tenure(new Ownership(viewMemory(data.ownership)), worker, process, now, wakePeer, begin);
       control.setThread(data.worker, threadId());
       control.setState(data.worker, WORKER_STATE.running);
       const loop = new Loop({

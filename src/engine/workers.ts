@@ -37,6 +37,8 @@ export interface WorkerPoolOptions {
   readonly entry: URL;
   /** Of another process, whose workers these take over from. */
   readonly handed?: HandedWorkers | undefined;
+  /** Of workers that take over from those. */
+  readonly niceness?: number;
 }
 
 /** Memory of a worker's sessions: their rows, how many each backend has, what is counted of backends. */
@@ -143,6 +145,7 @@ export class WorkerPool implements ReadingWorkers {
   #failedMs: readonly number[] = [];
   readonly #fail: (error: unknown) => void;
   readonly #handed: HandedWorkers | undefined;
+  readonly #niceness: number;
   readonly #ownershipMemory: SharedMemory;
   readonly #countersMemory: SharedMemory[] = [];
   #sessionMemory: readonly Readonly<Record<SessionPart, SharedMemory>>[] = [];
@@ -170,6 +173,7 @@ export class WorkerPool implements ReadingWorkers {
     this.control = ControlWords.create(options.count);
     const { handed } = options;
     this.#handed = handed;
+    this.#niceness = options.niceness ?? 0;
     this.process = (handed?.process ?? 0) + 1;
     this.#ownershipMemory = memoryOf(handed?.ownership, {
       name: "xdpsteer owners",
@@ -289,6 +293,7 @@ export class WorkerPool implements ReadingWorkers {
         wakeFd,
         heartbeat: heartbeat(worker),
         wait: this.#wait,
+        ...(this.#handed === undefined ? {} : { niceness: this.#niceness }),
         ...(cpu === undefined ? {} : { cpu }),
       };
       this.#orders.push(order);

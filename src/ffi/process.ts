@@ -57,12 +57,16 @@ export function withCpus<T>(cpus: Uint8Array<ArrayBuffer> | undefined, start: ()
   }
 }
 
-/**
- * Gives the calling thread, and those that it starts from now on, the ordinary priority again, where that is allowed
- * (RLIMIT_NICE): whoever has started this process may have given its own away.
- */
-export function takePriority(): void {
-  libc().symbols.setpriority(UAPI.PRIO_PROCESS, 0, 0);
+/** The calling thread's niceness; 0 where the kernel does not tell. */
+export function currentNiceness(): number {
+  const NICE = 16; // field 19 of proc(5), of those behind the name
+  const stat = Deno.readTextFileSync("/proc/thread-self/stat");
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[NICE] ?? 0);
+}
+
+/** Gives the calling thread a niceness, where that is allowed (RLIMIT_NICE); threads that it starts get it too. */
+export function setNiceness(niceness: number): void {
+  libc().symbols.setpriority(UAPI.PRIO_PROCESS, 0, niceness);
 }
 
 const SIG_IGN = 1n;

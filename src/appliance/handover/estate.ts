@@ -17,6 +17,8 @@ export interface HandedAppliance {
   readonly slots: SlotsStanding;
   readonly totals: TotalsStanding;
   readonly generation: number;
+  /** Of the threads that steer. Until a worker has its ends, it does not keep those from a CPU that have them. */
+  readonly niceness: number;
   /** Of the hash that finds sessions. */
   readonly key: FlowKey;
   readonly forwarding: ForwardingStanding;

@@ -9,7 +9,7 @@ import type { Config } from "../../config/schema.ts";
 import { messageOf, SteerError } from "../../errors.ts";
 import { Channel } from "../../ffi/channel.ts";
 import { closeFd } from "../../ffi/libc.ts";
-import { peerOf, takePriority, takeStandardInput } from "../../ffi/process.ts";
+import { peerOf, takeStandardInput } from "../../ffi/process.ts";
 import { pause } from "../../ffi/async_poll.ts";
 import type { Appliance } from "../appliance.ts";
 import { requireHanded } from "../fixed.ts";
@@ -72,7 +72,6 @@ export class Taker {
         hint: "it is set by a running xdpsteer only: xdpsteer upgrade asks it to start another one",
       });
     }
-    takePriority();
     const channel = new Channel(takeStandardInput());
     const message = await channel.receive(LONG_MS);
     if (message === undefined) throw new SteerError("The process that is to hand over has ended");
