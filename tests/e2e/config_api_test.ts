@@ -12,6 +12,7 @@ const FORWARD = {
     idle_timeout: 7,
     drain_timeout: 600,
     none_left: "pass",
+    source: "box",
   },
 };
 const RULES = [
