@@ -112,7 +112,7 @@ Deno.test("ports of a rule that forwards: a move keeps its settings, a map is ke
   assert.deepEqual((await ruleOf("port-5000"))?.action, map);
   const wrong = await post({ ports: 5001, worker: 0, action: { forward: { to: ["nowhere"] } } });
   assert.equal(wrong.code, 422);
-  assert.match(JSON.parse(wrong.body).error, /backend "nowhere" has a name for an address/);
+  assert.match(JSON.parse(wrong.body).error, /backend "nowhere" has a name without a dot/);
 
   const all = { ports: "53,27016-27030", worker: 0, action: "count", rule: "web" };
   assert.deepEqual(changesOf(await post(all)), [`~ web: action forward to ${IPV4.client}:53 -> count`]);
