@@ -60,6 +60,8 @@ export interface LogEvent {
 }
 
 const KEPT_EVENTS = 200;
+/** Characters of a message that are kept: a change of the configuration may take half a million to tell. */
+const KEPT_LENGTH = 8192;
 const recent: LogEvent[] = [];
 const listeners = new Set<(event: LogEvent) => void>();
 let nextId = 1;
@@ -86,7 +88,7 @@ function keep(record: LogRecord): void {
     time: new Date(record.timestamp).toISOString(),
     level: record.level === "trace" ? "debug" : record.level,
     logger: record.category.join("."),
-    message: escapeControls(sentence(record)),
+    message: escapeControls(begun(sentence(record))),
   };
   recent.push(event);
   if (recent.length > KEPT_EVENTS) recent.shift();
@@ -97,6 +99,12 @@ function keep(record: LogRecord): void {
       // A listener is somebody else's view of the log; its fault must not become the fault of whoever logs.
     }
   }
+}
+
+/** The beginning of what is too long to keep: a copy, since a slice would keep all of it. */
+function begun(message: string): string {
+  if (message.length <= KEPT_LENGTH) return message;
+  return `${new TextDecoder().decode(new TextEncoder().encode(message.slice(0, KEPT_LENGTH)))}…`;
 }
 
 /** Sets level and format for the whole process; may be called again. */

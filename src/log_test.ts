@@ -56,3 +56,10 @@ Deno.test("configureLog() again keeps events and listeners", () => {
   assert.deepEqual(heard, ["after"]);
   assert.equal(recentEvents().at(-2)!.message, "third");
 });
+
+Deno.test("recentEvents() keeps the beginning of what is very long", () => {
+  log.info("changed: {changes}", { changes: "x".repeat(500_000) });
+  const { message } = recentEvents().at(-1)!;
+  assert.ok(message.length < 10_000, `${message.length} characters`);
+  assert.match(message, /^changed: x+…$/);
+});

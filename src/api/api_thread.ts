@@ -7,13 +7,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ControlConfig } from "../config/schema.ts";
 import { messageOf, SteerError } from "../errors.ts";
+import { collectGarbage } from "../ffi/garbage.ts";
 import { forwardLog, logger } from "../log.ts";
 import type { FoundProblem } from "../observe/problems/kinds.ts";
 import { ALIVE_PATH, SILENT } from "./alive.ts";
 import { HttpError, json, readBody, refusal, targetOf } from "./answers.ts";
 import { hostAndPort } from "../config/machine_place.ts";
 import { cannotListen } from "./claim.ts";
-import { collectGarbage } from "./garbage.ts";
 import { ControlSocket } from "./control_socket.ts";
 import { guardTcp, TCP_HEADERS } from "./guard.ts";
 import { answerHere } from "./here.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { collectYoung } from "./garbage.ts";
+import { collectYoung } from "../ffi/garbage.ts";
 import { Gate, type RawConnection } from "./gate.ts";
 import { UnixConnections } from "./unix_connections.ts";
 

@@ -17,6 +17,7 @@ import { logger } from "../log.ts";
 import type { ChangeQueue } from "../engine/change_queue.ts";
 import { diffRules } from "../steering/diff.ts";
 import type { Rule } from "../steering/rule.ts";
+import { collectLeftovers } from "../ffi/garbage.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { Appliance } from "./appliance.ts";
@@ -495,7 +496,13 @@ export class Reloader {
   /** One change at a time. It is over when its captures have begun, which others do not wait for. */
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const { queue, steering } = this.#options;
-    const result = await queue.run(work);
+    const result = await queue.run(async () => {
+      try {
+        return await work();
+      } finally {
+        collectLeftovers(); // before the next one begins, which leaves as much
+      }
+    });
     await steering.captured;
     return result;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigError, type ConfigProblem, formatProblem } from "../errors.ts";
+import { collectLeftovers } from "../ffi/garbage.ts";
 import { parseFile, type ParseOptions } from "./parse.ts";
 import type { Config } from "./schema.ts";
 import { liveWarnings } from "./warnings.ts";
@@ -11,7 +12,7 @@ import { liveWarnings } from "./warnings.ts";
 /** Name of the thread; the entry module knows it by this. */
 export const CHECK_THREAD = "check";
 
-/** What it is asked, once. */
+/** What it is asked, one after the other. */
 export interface CheckOrder extends ParseOptions {
   readonly content: Uint8Array;
 }
@@ -32,9 +33,12 @@ export function checkConfig(content: Uint8Array, options: ParseOptions): Checked
   return { config: parsed.config, warnings };
 }
 
-/** Says that it is there, takes one order, and answers it. */
+/** Says that it is there, takes orders, and answers them. */
 export function serveAsChecker(scope: DedicatedWorkerGlobalScope): void {
-  scope.onmessage = ({ data }: MessageEvent<CheckOrder>) => scope.postMessage(resultOf(data));
+  scope.onmessage = ({ data }: MessageEvent<CheckOrder>) => {
+    scope.postMessage(resultOf(data));
+    setTimeout(collectLeftovers); // when nothing of it is known any more
+  };
   scope.postMessage("ready");
 }
 

@@ -84,6 +84,11 @@ const NOTHING: Built = { order: { policies: [], lists: [] }, key: JSON.stringify
 
 const log = logger("lists");
 
+/** Knows nothing else: what was in force before would be kept with it, and what was before that. */
+function guardsOf(policies: Policies, place: number): RuleGuards {
+  return { policiesOf: (rule) => policies.of(rule), place };
+}
+
 export class SourceGuard implements GuardSteering {
   readonly #options: SourceGuardOptions;
   readonly #timers: Timers;
@@ -124,7 +129,7 @@ export class SourceGuard implements GuardSteering {
     const next = key === before.inForce.key
       ? before.inForce
       : await this.#build(order, key, (place) => this.#prepared = place);
-    const guards: RuleGuards = { policiesOf: (rule) => policies.of(rule), place: next.place };
+    const guards = guardsOf(policies, next.place);
     return {
       ...guards,
       flip: () => {

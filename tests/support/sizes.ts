@@ -50,6 +50,8 @@ export const SIZE = {
   capturedPackets: size(200_000, 500_000),
   /** save_killed: moments of a save at which its process is killed. */
   savesKilled: size(8, 200),
+  /** reconfigure: changes between a small configuration and one of 65,000 ports, after the first eight. */
+  largeChanges: size(12, 120),
   /** http_flood: seconds of a client that pipelines and never reads. */
   floodedSeconds: size(4, 60),
   /** http: malformed, huge and odd requests. */

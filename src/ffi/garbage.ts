@@ -4,10 +4,12 @@
  *
  * @module
  */
-import { trimMemory } from "../ffi/libc.ts";
+import { trimMemory } from "./libc.ts";
 
 /** What may come on top of what the last collection left. */
 const ROOM_BYTES = 6 << 20;
+/** The same for a thread that says itself when it has made garbage. */
+const LEFT_BYTES = 16 << 20;
 /** Between two collections of everything, each of which takes some ten milliseconds. */
 const LOOK_MS = 100;
 /** Without a collection for so long, what was freed is given back to the kernel. */
@@ -41,6 +43,24 @@ export function collectGarbage(): void {
       trimMemory();
     }
   }, LOOK_MS);
+}
+
+/** What the calling thread kept when {@linkcode collectLeftovers} collected last. */
+let keptBytes: number | undefined;
+
+/**
+ * To be called when work is over that may have left much garbage: collects it, and gives its memory back. Takes some
+ * ten milliseconds where there is much, else none. V8 alone lets the heap grow to several times what is in use, and to
+ * more with each round. Does nothing without the flag.
+ */
+export function collectLeftovers(): void {
+  if (collect === undefined) return;
+  const used = inUse();
+  keptBytes = Math.min(keptBytes ?? 0, used);
+  if (used <= keptBytes + LEFT_BYTES) return;
+  collect({ type: "major", execution: "sync" });
+  keptBytes = inUse();
+  trimMemory();
 }
 
 function inUse(): number {
