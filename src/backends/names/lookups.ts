@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { readBackend } from "../../config/backend.ts";
 import { formatEndpoint } from "../../packet/address.ts";
 import type { Backend, BackendName } from "../../steering/forward.ts";
+import { firstOf } from "../../text.ts";
 import { type Answer, NOT_THERE, type RecordType, type Service } from "./dns_query.ts";
 
 /** Seconds between two questions, whatever an answer says it holds for. */
@@ -18,6 +20,9 @@ const RETRY_MAX = 30;
 /** Targets of an SRV record, and backends of a name: more are left out. */
 export const MAX_TARGETS = 64;
 export const MAX_OF_NAME = 256;
+
+/** What is said of an answer that has no other addresses than these. */
+const UNUSABLE = "it has only addresses that no backend can have: ";
 
 export type Ask = (name: string, type: RecordType) => Promise<Answer>;
 
@@ -122,7 +127,7 @@ export class Lookups {
       this.#questions.set(key, question);
     }
     if (question.dueMs > this.now()) return question;
-    const answer = await this.ask(host, type);
+    const answer = usableOf(await this.ask(host, type));
     question.last = answer;
     if (answer.kind === "failed") {
       question.dueMs = this.now() + 1000 * Math.min(RETRY_FIRST * 2 ** question.failures++, RETRY_MAX);
@@ -136,6 +141,19 @@ export class Lookups {
     question.goodMs = this.now();
     return question;
   }
+}
+
+/**
+ * An answer without the addresses that no backend can have, such as 127.0.0.1 or 0.0.0.0, with which resolvers block
+ * names. One that has no others says that there is none.
+ */
+function usableOf(answer: Answer): Answer {
+  if (answer.kind !== "records") return answer;
+  const records = answer.records.filter((record) =>
+    typeof record !== "string" || readBackend(formatEndpoint({ address: record, port: 0 })) !== undefined
+  );
+  if (records.length > 0 || answer.records.length === 0) return { ...answer, records };
+  return { kind: "none", words: UNUSABLE + firstOf(answer.records.map(String), 200), ttl: answer.ttl };
 }
 
 /**
@@ -153,6 +171,8 @@ function errorOf(questions: readonly Question[]): string | null {
     if (last?.kind === "none") none.push(last.words);
   }
   if (none.length < questions.length) return null;
+  const unusable = none.filter((words) => words.startsWith(UNUSABLE)).map((words) => words.slice(UNUSABLE.length));
+  if (unusable.length > 0) return UNUSABLE + unusable.join("; ");
   const isThere = none.every((words) => words !== NOT_THERE);
   return !isThere ? NOT_THERE : none.length > 1 ? "it has neither A nor AAAA records" : none[0]!;
 }

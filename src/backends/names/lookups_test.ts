@@ -117,6 +117,56 @@ Deno.test("no record of one IP version is an answer; none of either is none", as
   assert.equal(rig.changes, 2);
 });
 
+Deno.test("an answer that has only addresses which no backend can have is as one that has none", async () => {
+  using rig = new Rig();
+  for (const type of ["A", "AAAA"]) rig.answers.set(`${type} game.example`, records(["0.0.0.0", "::1"]));
+  await rig.names.follow([rig.spec(GAME)]);
+  assert.deepEqual([rig.meaningOf(GAME), rig.names.status()[0]!.lastSuccess], [[], null]);
+  for (const [type, address] of [["A", "10.0.0.1"], ["AAAA", "fd00::1"]] as const) {
+    rig.answers.set(`${type} game.example`, records([address]));
+  }
+  await rig.timers.pass(10_000);
+  rig.answers.set("AAAA game.example", records(["::"]));
+  await rig.timers.pass(10_000);
+  assert.deepEqual([rig.meaningOf(GAME), rig.error], [["10.0.0.1:9 2"], null], "it has others");
+  for (const [sinkhole, aaaa] of [["0.0.0.0", "::"], ["127.0.0.1", "::1"]] as const) {
+    rig.answers.set("A game.example", records([sinkhole]));
+    rig.answers.set("AAAA game.example", records([aaaa]));
+    await rig.timers.pass(10_000);
+    assert.deepEqual(rig.meaningOf(GAME), ["10.0.0.1:9 2"]);
+    assert.equal(rig.error, `it has only addresses that no backend can have: ${sinkhole}; ${aaaa}`);
+  }
+  rig.answers.set("AAAA game.example", NONE);
+  await rig.timers.pass(10_000);
+  assert.equal(rig.error, "it has only addresses that no backend can have: 127.0.0.1");
+  assert.equal(rig.changes, 2);
+});
+
+Deno.test("an SRV record whose targets mean nothing leaves what it meant before", async () => {
+  using rig = new Rig();
+  const target = (target: string): Answer => records([{ target, priority: 1, weight: 1, port: 7 }]);
+  rig.answers.set("A a.example", records(["10.0.0.1"]));
+  rig.answers.set("A sinkhole.example", records(["0.0.0.0"]));
+  rig.answers.set("A broken.example", FAILED);
+  rig.answers.set("SRV _g._udp.example", target("a.example"));
+  await rig.names.follow([rig.spec(SERVICE)]);
+  for (
+    const [name, error] of [
+      ["sinkhole.example", "it has only addresses that no backend can have: 0.0.0.0"],
+      ["broken.example", "no answer"],
+      [".", "its SRV records name no target"],
+    ] as const
+  ) {
+    rig.answers.set("SRV _g._udp.example", target(name));
+    await rig.timers.pass(10_000);
+    assert.deepEqual([rig.meaningOf(SERVICE), rig.error], [["10.0.0.1:7 1"], error]);
+  }
+  rig.answers.set("A b.example", records(["10.0.0.2"]));
+  rig.answers.set("SRV _g._udp.example", target("b.example"));
+  await rig.timers.pass(10_000);
+  assert.deepEqual([rig.meaningOf(SERVICE), rig.error], [["10.0.0.2:7 1"], null]);
+});
+
 Deno.test("an SRV record has ports, weights, and backups of a lower priority", async () => {
   using rig = new Rig();
   const service = (target: string, priority: number, weight: number): Service => ({

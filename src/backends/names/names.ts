@@ -118,7 +118,8 @@ export class Names implements Disposable {
 
   async #look(followed: Followed): Promise<void> {
     const { name } = followed;
-    const meaning = normal(await this.#lookups.look(name));
+    const found = normal(await this.#lookups.look(name));
+    const meaning = keptFrom(followed.meaning, found);
     if (this.#disposed || this.#followed.get(keyOf(name)) !== followed) return;
     const isFirst = followed.meaning === undefined;
     const text = JSON.stringify(meaning.backends);
@@ -141,9 +142,15 @@ function keyOf(name: BackendName): string {
   return JSON.stringify(name);
 }
 
+/** What a name means after an answer: none takes away all that it meant, as one with new targets of an SRV record. */
+function keptFrom(before: Meaning | undefined, found: Meaning): Meaning {
+  if (before === undefined || before.backends.length === 0 || found.backends.length > 0) return found;
+  const error = found.error ?? "its SRV records name no target";
+  return { ...found, backends: before.backends, error, goodMs: before.goodMs };
+}
+
 /**
- * One spelling of each address, in one order: it decides what a Maglev table looks like, on every box. What cannot be a
- * backend's address, such as 127.0.0.1, is left out.
+ * One spelling of each address, in one order: it decides what a Maglev table looks like, on every box.
  */
 function normal(meaning: Meaning): Meaning {
   const backends = new Map(meaning.backends.flatMap((backend) => {

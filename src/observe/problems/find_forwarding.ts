@@ -96,8 +96,8 @@ export function nameProblems(names: readonly NameStatus[]): FoundProblem[] {
       kind: "name_unresolved",
       subject: name,
       message: lastSuccess === null
-        ? `${name} has never been looked up, and means no backend: ${error}`
-        : `${name} cannot be looked up, and means what it did at ${lastSuccess}, ${
+        ? `${name} means no backend, since no look-up has found an address that one can have: ${error}`
+        : `${name} has no answer that can be used, and means what it did at ${lastSuccess}, ${
           plural(backends.length, "backend")
         }: ${error}`,
       fix: "see what its DNS server answers, with dig; xdpsteer status lists what names mean",
