@@ -6,7 +6,7 @@
 import { formatAddress, formatEndpoint, parseAddress } from "../packet/address.ts";
 import type { Backend } from "../steering/forward.ts";
 import { LAST_PORT } from "./ports.ts";
-import { startsWithZero, ZERO } from "./wording.ts";
+import { show, startsWithZero, ZERO } from "./wording.ts";
 
 export const BACKEND = 'an address and port like "10.0.0.11:9000" or "[fd00::11]:9000"';
 
@@ -21,6 +21,8 @@ export function readBackend(text: string): BackendAddress | undefined {
 
 /** The longest name that DNS has, without the last dot. */
 const MAX_NAME = 253;
+/** The longest part of one, from dot to dot. */
+const MAX_LABEL = 63;
 const LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?";
 const HOST = new RegExp(`^(?:${LABEL}\\.)+[a-z_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$`);
 
@@ -72,8 +74,34 @@ function readBackendPorts(text: string | undefined): Ports | string {
 export function backendFault(text: string): string {
   if (readNamed(text) !== undefined) return "";
   if (/^[a-z][^.:]*(:[\d-]+)?$/i.test(text)) return "has a name without a dot, and search domains are not tried";
+  const [, name, ports] = /^((?!\[)[^:]*\p{L}[^:]*)(?::([^:]*))?$/u.exec(text) ?? [];
+  if (name !== undefined && !text.includes("://")) {
+    const read = readBackendPorts(ports);
+    return readHost(name) === undefined ? nameFault(name) : typeof read === "string" ? read : "";
+  }
   const outcome = takeApart(text);
   return typeof outcome === "string" ? outcome : "";
+}
+
+/** What is wrong with what should be a name that DNS has, to follow it in a sentence. */
+function nameFault(name: string): string {
+  const host = name.replace(/\.$/, "");
+  const odd = /[^A-Za-z0-9_.-]/u.exec(host);
+  if (odd !== null) {
+    const more = odd[0] > "\x7f" ? "; others are written as xn--" : "";
+    return `has ${show(odd[0])} in its name, and names have letters, digits, "-" and "_"${more}`;
+  }
+  if (host.length > MAX_NAME) return `has a name of ${host.length} characters, and DNS has at most ${MAX_NAME}`;
+  const labels = host.split(".");
+  if (labels.includes("")) return "has a name with nothing before or between its dots";
+  const long = labels.find(({ length }) => length > MAX_LABEL);
+  if (long !== undefined) {
+    return `has a name with a part of ${long.length} characters, and DNS has at most ${MAX_LABEL} from dot to dot`;
+  }
+  const dashed = labels.find((label) => /^-|-$/.test(label));
+  if (dashed !== undefined) return `has a name whose part ${show(dashed)} begins or ends with "-"`;
+  if (labels.length < 2) return "has a name without a dot, and search domains are not tried";
+  return `has a name whose last part, ${show(labels.at(-1))}, begins with a digit`;
 }
 
 /** @returns What is wrong, where something is. */

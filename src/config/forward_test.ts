@@ -191,7 +191,19 @@ const BACKENDS: Readonly<Record<string, string>> = {
   "fd00:1:2:3:4:5:6:7:53": "is an IPv6 address without brackets",
   "dns:53": "has a name without a dot, and search domains are not tried",
   "dns": "has a name without a dot, and search domains are not tried",
-  "-dns.example:53": "has a name for an address, and names are not looked up",
+  "-dns.example:53": 'has a name whose part "-dns" begins or ends with "-"',
+  "dns-.example:53": 'has a name whose part "dns-" begins or ends with "-"',
+  [`${"a".repeat(64)}.example`]: "has a name with a part of 64 characters, and DNS has at most 63 from dot to dot",
+  [`${"a".repeat(64)}.example:53`]: "has a name with a part of 64 characters, and DNS has at most 63 from dot to dot",
+  [`${"abcd.".repeat(50)}abcd:53`]: "has a name of 254 characters, and DNS has at most 253",
+  "dns..example:53": "has a name with nothing before or between its dots",
+  ".example:53": "has a name with nothing before or between its dots",
+  "dns.example.5x:53": 'has a name whose last part, "5x", begins with a digit',
+  "dns!.example:53": 'has "!" in its name, and names have letters, digits, "-" and "_"',
+  "d\u00fc.example:53":
+    'has "\u00fc" in its name, and names have letters, digits, "-" and "_"; others are written as xn--',
+  "dns.example:99999": "has the port 99999, which is out of range (1 to 65535)",
+  "dns.example:": 'has the port "", which is not a number',
   "http://10.0.0.1:53": "is a URL",
   "": "has no address",
 };
@@ -199,9 +211,10 @@ const BACKENDS: Readonly<Record<string, string>> = {
 for (const [backend, fault] of Object.entries(BACKENDS)) {
   Deno.test(`parseConfig() says why ${JSON.stringify(backend)} is no backend`, () => {
     const text = HEAD + rule(`to: ["${backend}"]`);
-    assert.deepEqual(complaints(text), [`3:60 backend "${backend}" ${fault}: ${BACKEND}`]);
+    const shown = backend.length > 60 ? `${backend.slice(0, 59)}\u2026` : backend;
+    assert.deepEqual(complaints(text), [`3:60 backend "${shown}" ${fault}: ${BACKEND}`]);
     assert.deepEqual(complaints(HEAD + rule(`to: [{ address: "${backend}" }]`)), [
-      `3:71 backend "${backend}" ${fault}: ${BACKEND}`,
+      `3:71 backend "${shown}" ${fault}: ${BACKEND}`,
     ]);
   });
 }
