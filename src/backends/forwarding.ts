@@ -33,6 +33,7 @@ import type { BackendHealth, CheckedBackend, HealthSource } from "./health/check
 import { BackendFlows, type FlowsStanding } from "./flow.ts";
 import { KeptBackends } from "./kept.ts";
 import { type Hold, type HoldOrder, holdWarnings, holdWords, orderHold, takesNew } from "./holds.ts";
+import { requireTakers } from "./moves.ts";
 import { PassiveHealth } from "./passive.ts";
 import { settleLeaving } from "./leaving.ts";
 import type { Ask } from "./names/lookups.ts";
@@ -288,6 +289,7 @@ export class Forwarding implements AsyncDisposable {
   hold(order: HoldOrder, { dryRun = false } = {}): Promise<{ readonly warnings: readonly string[] }> {
     return this.#options.queue.run(async () => {
       const holds = orderHold(this.#inForce, order, this.#timers.date().toISOString());
+      requireTakers(this.#inForce, this.#healthNow, holds, order);
       const warnings = holdWarnings(this.#inForce, holds, order.name);
       if (dryRun) return { warnings };
       (await this.#prepareTable({ ...this.#inForce, holds })).flip();

@@ -58,11 +58,21 @@ export async function act(
   print("not saved: it holds until xdpsteer ends, also when the file is reloaded (--save also writes it to the file)");
 }
 
-function outcome(action: HoldAction, { sessions, drain, rules }: BackendStatus): string {
+/** In words, what was done to a backend, to follow its name. */
+export function outcome(
+  action: HoldAction,
+  { sessions, drain, rules }: Pick<BackendStatus, "sessions" | "drain" | "rules">,
+): string {
   if (action === "undrain") return drain === null ? "takes new sessions again" : "is only kept for the sessions it has";
   const has = plural(sessions, "session");
   const by = rules.length === 0 ? ", and no rule names it" : "";
-  if (action === "drain") return `takes no new sessions; it has ${has}, which end by themselves${by}`;
+  const isOne = sessions === 1;
+  if (action === "drain") {
+    return `takes no new sessions; it has ${has}, which ${isOne ? "ends by itself" : "end by themselves"}${by}`;
+  }
   const to = drain?.movedTo ? drain.movedTo : "others";
-  return `takes no new sessions; its ${has} go to ${to} with the next packets of their clients${by}`;
+  const go = isOne
+    ? `goes to ${to} with its client's next packet`
+    : `go to ${to} with the next packets of their clients`;
+  return `takes no new sessions; its ${has} ${go}${by}`;
 }
