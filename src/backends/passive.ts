@@ -65,6 +65,7 @@ export class PassiveHealth {
     const found = [...this.#watched].flatMap(([key, { out }]): [string, BackendHealth][] =>
       out === undefined ? [] : [[key, {
         healthy: false,
+        passive: true,
         lastMs: null,
         reason: out.reason,
         since: out.since,

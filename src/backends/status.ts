@@ -10,7 +10,7 @@ import { type Backend, type ForwardRule, type Forwards, type Health, isHealthy }
 import { type Hold, takesNew } from "./holds.ts";
 import { checkOf } from "./health/backend_checks.ts";
 import type { BackendHealth } from "./health/checks.ts";
-import { passiveKey } from "./passive.ts";
+import { isIn, passiveKey } from "./passive.ts";
 import type { NameStatus } from "./names/names.ts";
 import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
@@ -71,6 +71,8 @@ export interface RuleBackend {
   readonly isIpv6: boolean;
   /** By this rule's own check. */
   readonly healthy: boolean;
+  /** Clients' packets speak against it, and the rule goes by that. */
+  readonly isOut?: boolean;
   /** Whether new sessions may go to it, as far as anybody has said. */
   readonly takesNew: boolean;
   readonly noWay: NoWay | null;
@@ -183,6 +185,7 @@ export function ruleBackends(
         name: backend.name,
         isIpv6: address.length === 16,
         healthy: isHealthy(spec, backend, health),
+        isOut: !isIn(spec.passive, backend, health),
         takesNew: takesNew(backend, holds),
         noWay: noWayTo(nextHop, interfaces, noRoute),
       };

@@ -49,6 +49,8 @@ export interface BackendHealth {
   readonly failures: number;
   /** Why this machine cannot check it; null where it can. */
   readonly hindered: string | null;
+  /** Clients' packets speak against it, and not a check. */
+  readonly passive?: true;
   /** Why the last check that failed did; null where none has. Of one that is unhealthy, why. */
   readonly failure: string | null;
 }

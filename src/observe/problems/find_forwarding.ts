@@ -73,19 +73,21 @@ function reasons(backends: readonly RuleBackend[]): string {
   }).join(", ");
 }
 
-function keyOf({ healthy, noWay }: RuleBackend): string {
-  return !healthy ? "unhealthy" : noWay?.kind ?? "drained";
+function keyOf({ healthy, isOut, noWay }: RuleBackend): string {
+  return !healthy ? isOut ? "out" : "unhealthy" : noWay?.kind ?? "drained";
 }
 
-function reasonOf({ healthy, noWay }: RuleBackend, count: number): string {
+function reasonOf({ healthy, isOut, noWay }: RuleBackend, count: number): string {
+  if (!healthy && isOut) return count === 1 ? "does not answer clients" : "do not answer clients";
   if (!healthy) return count === 1 ? "fails its health check" : "fail their health checks";
   return noWay === null
     ? (count === 1 ? "takes no new sessions" : "take no new sessions")
     : HINDRANCES[noWay.kind].words;
 }
 
-function fixFor({ name, healthy, noWay }: RuleBackend): string {
+function fixFor({ name, healthy, isOut, noWay }: RuleBackend): string {
   if (healthy && noWay === null) return `xdpsteer backends undrain ${name}, or give it a weight`;
+  if (!healthy && isOut) return passiveFix(name);
   return healthy ? wayFix(name, noWay!) : `see that ${name} answers; its last check is in xdpsteer status`;
 }
 
@@ -129,6 +131,13 @@ export function backendProblems(backends: readonly BackendStatus[]): FoundProble
         }: ${health.hindered}`,
         fix: hindranceFix(health.hindered),
       });
+    } else if (health?.passive) {
+      problems.push({
+        kind: "backend_unhealthy",
+        subject: name,
+        message: `Backend ${name} does not answer clients, so passive: has put it out: ${health.reason}`,
+        fix: passiveFix(name),
+      });
     } else if (health?.healthy === false) {
       problems.push({
         kind: "backend_unhealthy",
@@ -140,6 +149,11 @@ export function backendProblems(backends: readonly BackendStatus[]): FoundProble
     if (noWay !== null) problems.push(wayProblem(name, noWay));
     return problems;
   });
+}
+
+/** What to do about a backend that clients' packets speak against. */
+function passiveFix(name: string): string {
+  return `see that ${name} answers clients; or, under passive:, raise no_answer or within, or set unreachable: false`;
 }
 
 /** What to do where this machine hinders a check. @param reason Names the call and its errno. */

@@ -39,6 +39,9 @@ Deno.test("ruleProblems() tells why no backend of a rule can be used, and what b
     "rule_without_backend dns: Rule dns has no usable backend, so its packets go to the kernel stack: 10.0.0.1:53 fails " +
     "its health check",
   ]);
+  const out = { healthy: false, isOut: true };
+  assert.match(of([backend(1, out)])[0]!, /10\.0\.0\.1:53 does not answer clients$/);
+  assert.match(of([backend(1, out), backend(2, { healthy: false })])[0]!, /1 backend does not .*, 1 backend fails its/);
   assert.deepEqual(
     of(
       [backend(1, { healthy: false }), backend(2, { healthy: false }), backend(3, { noWay: noWay("no_neighbour") })],
@@ -104,6 +107,15 @@ Deno.test("backendProblems() tells of each thing in the way to a backend, with w
     status({ health: { ...HEALTH, healthy: false, reason: "answered", failure: "no answer in 500 ms" } }),
   ]);
   assert.match(failing!.message, /fails its health check: no answer in 500 ms$/, "as long as one success is too few");
+  const [out] = backendProblems([
+    status({ health: { ...HEALTH, healthy: false, passive: true, reason: "no answer in 10 s to any of 5 sessions" } }),
+  ]);
+  assert.equal(out!.kind, "backend_unhealthy");
+  assert.equal(
+    out!.message,
+    "Backend 10.0.0.1:53 does not answer clients, so passive: has put it out: no answer in 10 s to any of 5 sessions",
+  );
+  assert.match(out!.fix!, /under passive:, raise no_answer or within, or set unreachable: false$/);
   const hindered = (reason: string): string =>
     backendProblems([status({ health: { ...HEALTH, hindered: `Cannot carry out the check: ${reason}` } })])[0]!.fix!;
   assert.match(hindered("send failed with EPERM (1)"), /^nft list ruleset.*IPAddressDeny=/);
