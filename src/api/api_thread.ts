@@ -14,7 +14,9 @@ import { ALIVE_PATH, SILENT } from "./alive.ts";
 import { HttpError, json, readBody, refusal, targetOf } from "./answers.ts";
 import { hostAndPort } from "../config/machine_place.ts";
 import { cannotListen } from "./claim.ts";
+import { Changes } from "./changes.ts";
 import { ControlSocket } from "./control_socket.ts";
+import type { Gate } from "./gate.ts";
 import { guardTcp, TCP_HEADERS } from "./guard.ts";
 import { answerHere } from "./here.ts";
 import { Listener, type RequestHandler } from "./listener.ts";
@@ -28,8 +30,6 @@ import { StreamFan } from "./stream_fan.ts";
 const ANSWER_MS = 5000;
 /** Changes take as long as they take: a file is settled, workers acknowledge. */
 const CHANGE_MS = 120_000;
-/** Changes that may wait for another one. */
-const MAX_CHANGES = 16;
 /**
  * Of the control thread's time, those who may only look take a quarter at most, and those on the control socket half.
  */
@@ -57,7 +57,7 @@ export function serveAsApi(scope: DedicatedWorkerGlobalScope): void {
 
 export class Api {
   readonly #looks: readonly [tcp: Questions, socket: Questions];
-  readonly #changes: Questions;
+  readonly #changes: Changes;
   readonly #fan: StreamFan;
   readonly #listeners: (Listener | ControlSocket)[] = [];
   readonly #lost = new Map<string, FoundProblem>();
@@ -71,7 +71,7 @@ export class Api {
       new Questions({ post: ask, rest: REST_TCP, answerMs: ANSWER_MS }),
       new Questions({ post: ask, rest: REST_SOCKET, answerMs: ANSWER_MS }),
     ];
-    this.#changes = new Questions({ post: ask, rest: 0, answerMs: CHANGE_MS });
+    this.#changes = new Changes({ post: ask, answerMs: CHANGE_MS });
     this.#fan = new StreamFan(() => this.post({ type: "unwatched" }));
   }
 
@@ -145,7 +145,8 @@ export class Api {
 
   #answered({ id, answer: given, tookMs }: ToApi & { readonly type: "answer" }): void {
     const answer = given.stream === undefined ? encoded(given) : given; // once for all who wait for it
-    for (const questions of [...this.#looks, this.#changes]) {
+    if (this.#changes.answer(id, answer)) return;
+    for (const questions of this.#looks) {
       if (questions.answer(id, answer, tookMs)) return;
     }
   }
@@ -164,8 +165,14 @@ export class Api {
         const url = request.url ?? "";
         const here = await answerHere({ method, url, mayChange }, this.#socket);
         if (here !== undefined) return send(here);
-        const body = method === "GET" ? EMPTY : await readBody(request);
-        this.#ask({ method, url, ifMatch: request.headers["if-match"], body, mayChange }, request, send);
+        const question = { method, url, ifMatch: request.headers["if-match"], mayChange };
+        if (method === "GET") return this.#ask({ ...question, body: EMPTY }, request, send);
+        // Before its body is read, so that bodies that wait are few.
+        const place = this.#changes.reserve((request.socket as unknown as Gate).peer);
+        response.once("close", () => place[Symbol.dispose]());
+        const body = await readBody(request);
+        const silent = silence(targetOf(url).pathname, CHANGE_MS);
+        if (!hasLeft) place.ask({ ...question, body }, (answer) => send(answer ?? silent));
       } catch (error) {
         if (error instanceof HttpError) return send(refusal(error));
         log.error("A request failed: {reason}", { reason: messageOf(error) });
@@ -176,12 +183,6 @@ export class Api {
 
   #ask(question: Question, { method }: IncomingMessage, send: (answer: Answer) => void): void {
     const { pathname: path, search } = targetOf(question.url);
-    if (question.method !== "GET") {
-      if (this.#changes.size >= MAX_CHANGES) {
-        throw new HttpError(503, `${MAX_CHANGES} changes wait already`, { "retry-after": "1" });
-      }
-      return this.#changes.ask(crypto.randomUUID(), question, (answer) => send(answer ?? silence(path, CHANGE_MS)));
-    }
     const opens = path === "/v1/stream" && method !== "HEAD";
     if (opens) this.#fan.reserve();
     const key = READS_QUERY.has(path as Path) ? path + search : path;

@@ -17,8 +17,19 @@ const JOINED_BYTES = 16_384;
 
 type Done = (error?: Error | null) => void;
 
+/** Who is at the other end. */
+export interface Peer {
+  /** -1 where that is not known. */
+  readonly uid: number;
+  /** Whether the other end is closed, whatever of what it has sent is still to be read. */
+  hasLeft(): boolean;
+}
+
 /** What a gate needs of a connection. */
-export type RawConnection = Pick<Deno.Conn, "read" | "write" | "close">;
+export type RawConnection = Pick<Deno.Conn, "read" | "write" | "close"> & {
+  /** Of a Unix socket. */
+  readonly peer?: Peer;
+};
 
 export class Gate extends Duplex {
   #held: Uint8Array = new Uint8Array();
@@ -31,6 +42,10 @@ export class Gate extends Duplex {
   /** Owns `raw`. @param isOpen Whether the parser may have more now; when that changes, call {@linkcode feed}. */
   constructor(private readonly raw: RawConnection, private readonly isOpen: () => boolean) {
     super({ allowHalfOpen: true, readableHighWaterMark: 1 }); // no second piece before the first is parsed
+  }
+
+  get peer(): Peer {
+    return this.raw.peer ?? { uid: -1, hasLeft: () => this.destroyed };
   }
 
   /** Whether something has come that the parser has not had. */

@@ -77,11 +77,6 @@ export class Questions implements Disposable {
     return true;
   }
 
-  /** Different questions that wait, and the one that is asked. */
-  get size(): number {
-    return this.#waiting.size + (this.#asked === undefined ? 0 : 1);
-  }
-
   [Symbol.dispose](): void {
     this.#looking[Symbol.dispose]();
     this.#resting?.[Symbol.dispose]();

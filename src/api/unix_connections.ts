@@ -5,7 +5,8 @@
  * @module
  */
 import { createServer, type Server, type Socket } from "node:net";
-import type { RawConnection } from "./gate.ts";
+import { hasHungUp, peerOf } from "../ffi/process.ts";
+import type { Peer, RawConnection } from "./gate.ts";
 
 export class UnixConnections {
   readonly #server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
@@ -64,6 +65,7 @@ function overSocket(socket: Socket): RawConnection {
   });
   socket.on("end", end).on("close", end).on("error", end);
   return {
+    peer: peerAt(socket),
     async read(buffer): Promise<number | null> {
       while (held.length === 0) {
         if (hasEnded) return null;
@@ -82,4 +84,11 @@ function overSocket(socket: Socket): RawConnection {
       }),
     close: () => void socket.destroy(),
   };
+}
+
+function peerAt(socket: Socket): Peer {
+  // Node tells neither; its handle has the descriptor, also in Deno.
+  const fd = (socket as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd ?? -1;
+  const uid = fd < 0 ? undefined : peerOf(fd)?.uid;
+  return { uid: uid ?? -1, hasLeft: () => socket.destroyed || fd >= 0 && hasHungUp(fd) };
 }

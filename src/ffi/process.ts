@@ -15,6 +15,12 @@ export function peerOf(fd: number): { readonly pid: number; readonly uid: number
   return { pid: credentials[0]!, uid: credentials[1]! };
 }
 
+/** Whether the other end of a Unix socket is closed: not when it only sends no more. */
+export function hasHungUp(fd: number): boolean {
+  const set = new Int32Array([fd, 0]); // asks for nothing: a hang-up and errors are told all the same
+  return libc().symbols.poll_one(set, 1, 0) === 1;
+}
+
 /** Takes what standard input is, which is /dev/null from now on. @returns its new number, which is the caller's. */
 export function takeStandardInput(): number {
   const { symbols } = libc();
