@@ -18,6 +18,7 @@ const PLACEHOLDERS: Readonly<Record<string, string>> = {
   PREFIX: "203.0.113.0/24",
   PEER: "peer0",
   PORT: "7779",
+  SOCKET: "/run/xdpsteer/control.sock",
   "…": "7779",
 };
 /** What is not run, and why not. */
@@ -30,7 +31,7 @@ const NOT_RUN: readonly (readonly [command: RegExp, reason: string])[] = [
     /^(nsenter --net|ip netns exec|bpftool link detach|ip route add local|ethtool -L)$/,
     "a command's name, without the rest",
   ],
-  [/^xdpsteer detach --force$/, "a command's name, without the rest"],
+  [/^xdpsteer (detach --force|backends drain)$/, "a command's name, without the rest"],
   [/^ethtool -K eth0 lro off$/, "a veth has no LRO"],
   [/^ethtool -l eth0$/, "a veth's queues are not called combined"],
 ];
@@ -39,6 +40,7 @@ const WAITS = /^nc /;
 /** Exit codes other than 0 that are right here. */
 const CODES: readonly (readonly [command: RegExp, code: number])[] = [
   [WAITS, 124],
+  [/^xdpsteer confirm$/, 1], // no change waits
   [/^xdpsteer detach --interface eth0$/, 1], // it says who holds the program, and how to end it
 ];
 
