@@ -288,7 +288,7 @@ export class Forwarding implements AsyncDisposable {
    */
   hold(order: HoldOrder, { dryRun = false } = {}): Promise<{ readonly warnings: readonly string[] }> {
     return this.#options.queue.run(async () => {
-      const holds = orderHold(this.#inForce, order, this.#timers.date().toISOString());
+      const holds = orderHold({ ...this.#inForce, names: this.names() }, order, this.#timers.date().toISOString());
       requireTakers(this.#inForce, this.#healthNow, holds, order);
       const warnings = holdWarnings(this.#inForce, holds, order.name);
       if (dryRun) return { warnings };

@@ -6,8 +6,9 @@
  */
 import { SteerError } from "../errors.ts";
 import type { Backend as ConfiguredBackend } from "../steering/forward.ts";
-import { plural } from "../text.ts";
+import { firstOf, plural } from "../text.ts";
 import type { Forwards } from "./forward_writer.ts";
+import type { NameStatus } from "./names/names.ts";
 
 /** What can be done to a backend. */
 export const HOLD_ACTIONS = ["drain", "undrain", "move"] as const;
@@ -42,11 +43,15 @@ export function takesNew({ name, weight, drain }: ConfiguredBackend, holds: Hold
   return hold === undefined ? drain !== true : hold.kind === "keep";
 }
 
+/** In force, and what names mean. */
+type Known = Pick<Forwards, "backends" | "rules" | "holds"> & { readonly names: readonly NameStatus[] };
+
 /** The holds after an order. @throws {SteerError} where it cannot be followed. */
-export function orderHold({ backends, rules, holds }: Forwards, order: HoldOrder, since: string): Holds {
+export function orderHold(known: Known, order: HoldOrder, since: string): Holds {
+  const { rules, holds } = known;
   const { name, action, to } = order;
-  requireKnown(backends, name);
-  if (to !== undefined) requireTarget({ backends, rules }, name, to);
+  requireKnown(known, name);
+  if (to !== undefined) requireTarget(known, name, to);
   const next = new Map(holds);
   next.delete(name);
   const isDrainedInFile = rules.some(({ spec }) => spec.to.some((each) => each.name === name && each.drain === true));
@@ -77,14 +82,24 @@ export function holdWords(holds: Holds): string[] {
   });
 }
 
-function requireKnown(backends: Forwards["backends"], name: string): void {
+function requireKnown({ backends, names }: Known, name: string): void {
   if (backends.has(name)) return;
+  const meaning = names.find((each) => each.name === name);
+  if (meaning !== undefined) throw new SteerError(`"${name}" is a name, and no backend`, { hint: whichOf(meaning) });
   const count = backends.size === 0 ? "no rule forwards" : `${plural(backends.size, "backend")} known`;
   throw new SteerError(`There is no backend "${name}" (${count})`, { hint: "xdpsteer backends list shows them" });
 }
 
-function requireTarget({ backends, rules }: Pick<Forwards, "backends" | "rules">, name: string, to: string): void {
-  requireKnown(backends, to);
+/** Which backends to give instead of a name. */
+function whichOf({ backends, error }: NameStatus): string {
+  if (backends.length === 0) return `it means no backend now${error === null ? "" : `: ${error}`}`;
+  const all = firstOf(backends, 400);
+  return backends.length === 1 ? `it means ${all} now: give that` : `it means ${all} now: give one of these`;
+}
+
+function requireTarget(known: Known, name: string, to: string): void {
+  const { backends, rules } = known;
+  requireKnown(known, to);
   if (to === name) throw new SteerError(`Sessions of "${name}" cannot be moved to itself`);
   const isIpv6 = (which: string): boolean => backends.get(which)!.address.length === 16;
   if (isIpv6(name) !== isIpv6(to)) {
