@@ -7,6 +7,7 @@ import type { ConfigProblem } from "../errors.ts";
 import type { HealthCheck } from "../steering/forward.ts";
 import { capturePath } from "./capture.ts";
 import { captureObstacle } from "./capture_place.ts";
+import { idleRules } from "./idle_rules.ts";
 import { cpuObstacle, groupObstacle, httpObstacle, socketObstacle } from "./machine_place.ts";
 import { payloadDoubt } from "./payload.ts";
 import type { ParsedConfig } from "./parse.ts";
@@ -82,7 +83,7 @@ function problems(
     ...file.usePlace(["steering"]),
     message: NO_RULE,
   }];
-  const rest = [...wideSources(config), ...sharedBackends(rules)]
+  const rest = [...wideSources(config), ...sharedBackends(rules), ...idleRules(rules)]
     .map(({ path, message }) => ({ ...file.usePlace(path), message }));
   return toProblems(file, [...missing, ...lost, ...odd, ...rest, ...empty]);
 }
@@ -95,7 +96,7 @@ export function ruleWarnings(config: Config): string[] {
       const message = capture === undefined ? undefined : captureObstacle(capture.file, directory);
       return message === undefined ? [] : [message + NO_CAPTURE];
     }),
-    ...[...wideSources(config), ...sharedBackends(rules)].map(({ message }) => message),
+    ...[...wideSources(config), ...sharedBackends(rules), ...idleRules(rules)].map(({ message }) => message),
     ...rules.length > 0 ? [] : [NO_RULE],
   ];
 }

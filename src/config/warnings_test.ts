@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { parseFile } from "./parse.ts";
-import { configWarnings } from "./warnings.ts";
+import { configWarnings, ruleWarnings } from "./warnings.ts";
 
 Deno.test("what this machine lacks is a warning, at its place in the file", () => {
   const warnings = (more: string): string[] => {
@@ -48,4 +48,26 @@ Deno.test("services that lead to one backend with source: client are told, where
   assert.match(again!, /^5 backend "10\.0\.0\.1:9000" is in rule "a" too, and both have source: client: a client /);
   assert.deepEqual(others, []);
   assert.match(warnings(rule("a", "[53, 54]", "10.0.0.1:9000")).join(), /^4 source: client, and several ports lead to/);
+});
+
+Deno.test("a rule all of whose backends have weight: 0 or drain: true is told", () => {
+  const warnings = (to: string, action = "forward"): string[] => {
+    const text =
+      `version: 1\ninterfaces: [{ name: eth0 }]\nsteering: [{ name: a, ports: 53, action: { ${action}: { to: [${to}] } } }]\n`;
+    const parsed = parseFile(text, { file: "steering.yaml", cpuCount: 2 });
+    assert.deepEqual(ruleWarnings(parsed.config), configWarnings(parsed).map(({ message }) => message));
+    return configWarnings(parsed).map(({ line, message }) => `${line} ${message}`);
+  };
+  const told = (all: string): string[] => [
+    `3 rule "a" has no backend that takes new sessions, for ${all} weight: 0 or drain: true: ` +
+    "packets of new clients are lost",
+  ];
+  const idle = '{ address: "10.0.0.1:9", weight: 0 }, { address: "10.0.0.2:9", drain: true }';
+  assert.deepEqual(warnings('{ address: "10.0.0.1:9", weight: 0 }'), told("its backend has"));
+  assert.deepEqual(warnings('{ address: "a.test:9", drain: true }'), told("its backend has"));
+  assert.deepEqual(warnings(idle), told("both of its backends have"));
+  assert.deepEqual(warnings(`${idle}, { srv: _g._udp.test, drain: true }`), told("all 3 have"));
+  for (const taking of ['"10.0.0.3:9"', '"a.test:9"', '{ address: "10.0.0.3:9", backup: true }']) {
+    assert.deepEqual(warnings(`${idle}, ${taking}`), []);
+  }
 });
