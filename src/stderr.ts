@@ -11,6 +11,8 @@ export interface UnwaitingOutput {
   write(bytes: Uint8Array<ArrayBuffer>): number;
   /** Waits until it takes bytes again, for `ms` at most. @returns whether it does. */
   waitFor(ms: number): boolean;
+  /** It takes none since there is no room for it, and nobody has to read it. */
+  readonly isFull?: boolean;
 }
 
 /** How the output is, for the metrics and the list of problems. */
@@ -19,6 +21,8 @@ export interface OutputState {
   readonly linesLost: number;
   /** False while it takes no lines, or has been closed by who read it. */
   readonly isWritable: boolean;
+  /** The disk it goes to is full: that is why. */
+  readonly isFull?: boolean;
 }
 
 /** Bytes that are kept: about a thousand lines. */
@@ -42,7 +46,11 @@ export class LineQueue {
   constructor(private readonly output: UnwaitingOutput, private readonly onTaken: (lost: number) => void) {}
 
   get state(): OutputState {
-    return { linesLost: this.#linesLost, isWritable: this.#isWritable };
+    return {
+      linesLost: this.#linesLost,
+      isWritable: this.#isWritable,
+      ...(this.output.isFull ? { isFull: true } : {}),
+    };
   }
 
   /** Writes a line now, or later, or counts it as lost. Never throws. */

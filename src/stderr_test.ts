@@ -6,6 +6,7 @@ class Pipe implements UnwaitingOutput {
   text = "";
   room = Infinity;
   broken = false;
+  isFull = false;
   /** What happens when somebody waits for it. */
   onWait = (): void => {};
 
@@ -86,4 +87,16 @@ Deno.test("LineQueue.finish() waits a moment for who reads, and not for ever", (
   pipe.onWait = () => pipe.room = Infinity;
   queue.finish();
   assert.equal(pipe.text, "last words\n");
+});
+
+Deno.test("LineQueue keeps lines for a disk that is full, says so, and writes them by itself", async () => {
+  const { pipe, queue, add } = rig();
+  pipe.room = 0;
+  pipe.isFull = true;
+  add("one");
+  assert.deepEqual(queue.state, { linesLost: 0, isWritable: false, isFull: true });
+  pipe.room = Infinity;
+  pipe.isFull = false;
+  while (!queue.state.isWritable) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(pipe.text, "one\n");
 });

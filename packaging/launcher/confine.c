@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -64,6 +65,36 @@ void confine_signals(void)
 	sigaddset(&held, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &held, NULL);
 	signal(SIGXFSZ, SIG_IGN);
+}
+
+/* With 4 the runtime starts, with 3 it does not. */
+#define THREADS 6
+#define LOW 1024
+
+bool confine_has_threads(void)
+{
+	pid_t children[THREADS], child;
+	struct rlimit limit;
+	int count = 0;
+
+	if (getrlimit(RLIMIT_NPROC, &limit) || limit.rlim_cur >= LOW)
+		return true;
+	for (; count < THREADS; count++) {
+		child = fork();
+		if (child < 0)
+			break;
+		if (!child) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			pause();
+			_exit(0);
+		}
+		children[count] = child;
+	}
+	for (int i = 0; i < count; i++) {
+		kill(children[i], SIGKILL);
+		waitpid(children[i], NULL, 0);
+	}
+	return count == THREADS;
 }
 
 /* Read by Deno and the Node in it, OpenTelemetry in Deno, Rust, the dynamic loader, glibc. */

@@ -33,6 +33,9 @@ void confine_descriptors(void);
  */
 void confine_signals(void);
 
+/* Whether the runtime can make the threads that it starts with. Tried only where a limit is low (RLIMIT_NPROC). */
+bool confine_has_threads(void);
+
 /* Takes variables that steer the runtime, the dynamic loader or glibc out of the environment. */
 void confine_environment(void);
 

@@ -313,6 +313,8 @@ int main(int argc, char **argv)
 	confine_signals();
 	confine_environment();
 	confine_first(verb, &argc, argv);
+	if (!confine_has_threads())
+		die("this user may have no more processes and threads\n  hint: raise the limit (ulimit -u, LimitNPROC= in a unit), or end others of this user");
 	length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (length > 0)
 		self[length] = '\0';

@@ -17,6 +17,11 @@ const JOINED_BYTES = 16_384;
 
 type Done = (error?: Error | null) => void;
 
+/** Bytes of a request that are thrown away after its answer, and the time for that. */
+const DISCARDED_BYTES = 2 << 20;
+const DISCARD_MS = 1000;
+const DISCARD_AT_ONCE = 65_536;
+
 /** Who is at the other end. */
 export interface Peer {
   /** -1 where that is not known. */
@@ -38,6 +43,14 @@ export class Gate extends Duplex {
   #isReading = false;
   #movedMs = performance.now();
   #patienceMs = 0;
+  #isDiscarding = false;
+  /** Bytes that have come. */
+  received = 0;
+  /**
+   * Of what the client still sends when all answers are written, nothing is parsed, and it is thrown away for a moment
+   * before the connection is closed: else the kernel would take the answer back.
+   */
+  mayHaveRest = false;
 
   /** Owns `raw`. @param isOpen Whether the parser may have more now; when that changes, call {@linkcode feed}. */
   constructor(private readonly raw: RawConnection, private readonly isOpen: () => boolean) {
@@ -53,9 +66,14 @@ export class Gate extends Duplex {
     return this.#held.length > 0;
   }
 
+  /** Whether the client has the word, and says nothing. */
+  get waits(): boolean {
+    return this.#isReading;
+  }
+
   /** Hands over a piece, if one is here, is wanted, and may be had. */
   feed(): void {
-    if (!this.#isWanted || this.destroyed || !this.isOpen()) return;
+    if (!this.#isWanted || this.destroyed || this.#isDiscarding || !this.isOpen()) return;
     if (this.#held.length > 0) {
       const piece = this.#held.subarray(0, PIECE_BYTES);
       this.#held = this.#held.subarray(PIECE_BYTES);
@@ -95,8 +113,9 @@ export class Gate extends Duplex {
   }
 
   override _final(done: Done): void {
-    done();
-    this.destroy(); // all is written
+    done(); // all is written
+    if (this.mayHaveRest && !this.#peerEnded) this.#discard();
+    else this.destroy();
   }
 
   override _destroy(error: Error | null, done: Done): void {
@@ -116,12 +135,34 @@ export class Gate extends Duplex {
       const count = await this.raw.read(buffer);
       this.#movedMs = performance.now();
       if (count === null) this.#peerEnded = true;
-      else this.#held = buffer.subarray(0, count);
+      else {
+        this.received += count;
+        this.#held = buffer.subarray(0, count);
+      }
     } catch {
       this.destroy(); // the client has reset it, or it was closed here
     }
     this.#isReading = false;
-    this.feed();
+    if (this.#isDiscarding) void this.#readRest();
+    else this.feed();
+  }
+
+  #discard(): void {
+    this.#isDiscarding = true;
+    this.#held = new Uint8Array();
+    const late = setTimeout(() => this.destroy(), DISCARD_MS);
+    this.once("close", () => clearTimeout(late));
+    if (!this.#isReading) void this.#readRest();
+  }
+
+  async #readRest(): Promise<void> {
+    const buffer = new Uint8Array(DISCARD_AT_ONCE);
+    try {
+      for (let left = DISCARDED_BYTES; left > 0;) left -= await this.raw.read(buffer) ?? left;
+    } catch {
+      // The client has reset it, or it was closed here.
+    }
+    this.destroy();
   }
 
   async #writeAll(chunks: readonly Uint8Array[]): Promise<void> {

@@ -7,6 +7,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { collectYoung } from "../ffi/garbage.ts";
 import { Gate, type RawConnection } from "./gate.ts";
+import { MAX_OF_USER, type Placed, roomFor } from "./places.ts";
 import { UnixConnections } from "./unix_connections.ts";
 
 /** Answers a request: ends `response` now, or later for a stream. Must not throw. */
@@ -42,15 +43,17 @@ const MAX_HEADER_BYTES = 16_384;
 /** Of a request's body, what is read ahead of its handler. */
 const BODY_BYTES = 16_384;
 /**
- * Each listener has its own bounds: a crowd on the TCP one does not lock the operator out of the control socket.
- */
-export const MAX_CONNECTIONS = 128;
-/**
  * Connections whose client sends requests ahead of their answers: with more, the one that has done so for longest goes.
  * Browsers, scrapers and probes never do. Who connects, sends many requests and leaves would have every place: that it
  * has left is seen only behind what it has sent.
  */
 export const MAX_AHEAD = 16;
+/**
+ * A body is to come at this rate at least, once it has had a moment: who sends one byte at a time keeps nobody's place.
+ * The largest body takes {@linkcode TIMES} at about 100 KB a second.
+ */
+export const MIN_BODY_BYTES_PER_SECOND = 4096;
+const BODY_MOMENT_MS = 2000;
 /** Of all answers together. */
 export const MAX_UNTAKEN_BYTES = 1 << 23;
 
@@ -66,12 +69,14 @@ interface Request {
   readonly response: ServerResponse;
 }
 
-interface Connection {
+interface Connection extends Placed {
   readonly gate: Gate;
   /** Under way, up to the last byte of its response. */
   current: Request | undefined;
   /** What the parser found in the same piece. */
   readonly waiting: Request[];
+  /** When the request under way began, and what had come until then. */
+  begun: { readonly atMs: number; readonly received: number };
   /** Ends the connection when the answer under way is not taken in time. */
   late: ReturnType<typeof setTimeout> | undefined;
 }
@@ -108,7 +113,10 @@ export class Listener {
     this.#server = server;
     this.#looking = setInterval(() => {
       const now = performance.now();
-      for (const { gate } of [...this.#connections.values()]) gate.look(now);
+      for (const connection of [...this.#connections.values()]) {
+        connection.gate.look(now);
+        if (crawls(connection, now)) this.#drop(connection);
+      }
     }, LOOK_MS);
     this.#accepting = this.#accept();
   }
@@ -159,19 +167,33 @@ export class Listener {
 
   #admit(raw: RawConnection): Gate | undefined {
     if (++this.#admitted % PER_COLLECTION === 0) collectYoung();
-    if (this.#connections.size >= MAX_CONNECTIONS) {
-      const victim = this.#ahead.values().next().value ?? leastMissed([...this.#connections.values()]);
-      if (victim === undefined) return void raw.close();
-      this.#drop(victim);
-    }
+    const { refused, victim } = this.#roomFor(raw.peer?.uid);
+    if (refused) return void raw.close();
+    if (victim !== undefined) this.#drop(victim);
     const gate: Gate = new Gate(raw, () => {
       const { current, waiting } = connection;
       return waiting.length === 0 && (current === undefined || !current.request.complete);
     });
-    const connection: Connection = { gate, current: undefined, waiting: [], late: undefined };
+    const ahead = this.#ahead;
+    const connection: Connection = {
+      ...{ uid: raw.peer?.uid, gate, current: undefined, waiting: [], late: undefined },
+      begun: { atMs: 0, received: 0 },
+      get isAhead(): boolean {
+        return ahead.has(this);
+      },
+      get turn(): Placed["turn"] {
+        return turnOf(this.current);
+      },
+    };
     this.#connections.set(gate, connection);
     gate.once("close", () => this.#drop(connection));
     return gate;
+  }
+
+  #roomFor(uid: number | undefined): ReturnType<typeof roomFor<Connection>> {
+    // Before that nobody has to go, whoever has them.
+    if (this.#connections.size < MAX_OF_USER) return { refused: false };
+    return roomFor(uid, [...this.#connections.values()], Deno.uid()!);
   }
 
   /** Closes a connection at once, and forgets what waits. */
@@ -201,6 +223,11 @@ export class Listener {
 
   #begin(connection: Connection, begun: Request): void {
     const { request, response } = connection.current = begun;
+    connection.begun = { atMs: performance.now(), received: connection.gate.received };
+    if (hasLargeBody(request)) {
+      response.shouldKeepAlive = false;
+      connection.gate.mayHaveRest = true;
+    }
     connection.late = setTimeout(() => {
       if (response.writableEnded) this.#drop(connection);
     }, TAKEN_MS);
@@ -255,8 +282,19 @@ export class Listener {
   }
 }
 
-/** The oldest idle one, else the oldest whose answer is whole but not taken; no stream. */
-function leastMissed(connections: readonly Connection[]): Connection | undefined {
-  return connections.find(({ current }) => current === undefined) ??
-    connections.find(({ current }) => current?.response.writableEnded);
+/** Whether a body comes slower than anybody sends one. */
+function crawls({ gate, current, begun }: Connection, nowMs: number): boolean {
+  if (current === undefined || current.request.complete || current.response.writableEnded || !gate.waits) return false;
+  const ms = nowMs - begun.atMs;
+  return ms > BODY_MOMENT_MS && gate.received - begun.received < MIN_BODY_BYTES_PER_SECOND * ms / 1000;
+}
+
+function turnOf(current: Request | undefined): Placed["turn"] {
+  if (current === undefined || current.response.writableFinished || !current.request.complete) return "send";
+  return current.response.writableEnded ? "take" : "ours";
+}
+
+/** A body that is not worth reading to its end where it is not wanted. */
+function hasLargeBody({ headers }: IncomingMessage): boolean {
+  return Number(headers["content-length"] ?? 0) > BODY_BYTES || headers["transfer-encoding"] !== undefined;
 }

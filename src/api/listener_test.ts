@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { READ_BYTES } from "./gate.ts";
-import { Listener, MAX_AHEAD, MAX_CONNECTIONS, MAX_UNTAKEN_BYTES, STALLED_MS, TAKEN_MS } from "./listener.ts";
+import { Listener, MAX_AHEAD, MAX_UNTAKEN_BYTES, MIN_BODY_BYTES_PER_SECOND, STALLED_MS, TAKEN_MS } from "./listener.ts";
+import { MAX_CONNECTIONS, MAX_OF_USER, MAX_OF_USERS } from "./places.ts";
 
 const HELD = "GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const PLAIN = "GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -55,6 +56,33 @@ Deno.test("Listener ends who sends requests ahead of their answers, when they ar
   await Promise.all(ends);
 });
 
+Deno.test("Listener keeps its places for who is answered: not for bodies that crawl, nor for what nobody reads", async () => {
+  await using listener = await opened();
+  const half = "PUT /held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nversion";
+  const slow = await Promise.all(Array.from({ length: MAX_CONNECTIONS }, () => send(listener.path, half)));
+  const ends = Promise.all(slow.map(first));
+  // There is no idle one but those that come: each has the time to ask.
+  const late = await Promise.all(Array.from({ length: 20 }, () => send(listener.path, "")));
+  for (const connection of late) {
+    await connection.write(new TextEncoder().encode(PLAIN));
+    assert.match(await first(connection), /^HTTP\/1\.1 200 /);
+  }
+  assert.deepEqual([...new Set(await ends)], [""], "the others are cut off for their rate");
+  for (const connection of [...slow, ...late]) connection.close();
+});
+
+Deno.test("Listener answers a request whose large body nobody reads, and then closes", async () => {
+  await using listener = await opened();
+  const bytes = 500_000;
+  const request = `POST /plain HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${bytes}\r\n\r\n`;
+  const connection = await send(listener.path, request);
+  const body = connection.write(new Uint8Array(100_000)); // not all of it
+  assert.match(await first(connection), /^HTTP\/1\.1 200 [^]*connection: close[^]*here/i);
+  await body;
+  assert.equal(await first(connection), "", "it is closed");
+  connection.close();
+});
+
 Deno.test("Listener.close() ends silent connections, and answers that nobody gives, within a bound", async () => {
   const listener = await opened();
   const open = [await send(listener.path, ""), await send(listener.path, HELD)];
@@ -71,6 +99,8 @@ Deno.test("docs/architecture.md states the bounds of clients as they are", async
     const stated of [
       `and reads ${READ_BYTES / 1024} KiB ahead at most`,
       `has at most ${MAX_CONNECTIONS} connections`,
+      `of one user ${MAX_OF_USER}, of all users ${MAX_OF_USERS}`,
+      `A body that comes slower than ${MIN_BODY_BYTES_PER_SECOND / 1024} KiB a second`,
       `Of those that send ahead it keeps ${MAX_AHEAD}.`,
       `does not read at all is dropped after ${STALLED_MS / 1000} seconds`,
       `one that it reads slowly after ${TAKEN_MS / 1000}`,

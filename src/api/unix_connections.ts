@@ -8,15 +8,25 @@ import { createServer, type Server, type Socket } from "node:net";
 import { hasHungUp, peerOf } from "../ffi/process.ts";
 import type { Peer, RawConnection } from "./gate.ts";
 
+/** Connections that wait to be taken; of users other than root and this process's own. */
+const MAX_WAITING = 256;
+
 export class UnixConnections {
   readonly #server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
+  /** Of root and of the user of this process. */
+  readonly #first: RawConnection[] = [];
   readonly #come: RawConnection[] = [];
   #wake: PromiseWithResolvers<void> | undefined;
   #isClosed = false;
 
   private constructor() {
     this.#server.on("connection", (socket: Socket) => {
-      this.#come.push(overSocket(socket));
+      const raw = overSocket(socket);
+      const uid = raw.peer?.uid;
+      const isFirst = uid === 0 || uid === Deno.uid();
+      if (!isFirst && this.#come.length >= MAX_WAITING) return raw.close();
+      if (isFirst) this.#first.push(raw);
+      else this.#come.push(raw);
       this.#wake?.resolve();
     });
   }
@@ -33,7 +43,7 @@ export class UnixConnections {
   /** @throws when it is closed. */
   async accept(): Promise<RawConnection> {
     while (!this.#isClosed) {
-      const raw = this.#come.shift();
+      const raw = this.#first.shift() ?? this.#come.shift();
       if (raw !== undefined) return raw;
       this.#wake = Promise.withResolvers();
       await this.#wake.promise;
@@ -45,7 +55,7 @@ export class UnixConnections {
   close(): void {
     this.#isClosed = true;
     this.#server.close();
-    for (const raw of this.#come.splice(0)) raw.close();
+    for (const raw of [...this.#first.splice(0), ...this.#come.splice(0)]) raw.close();
     this.#wake?.resolve();
   }
 }

@@ -34,7 +34,7 @@ import { Devices } from "../host/devices.ts";
 import { findInterfaces } from "../host/found_interfaces.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { type Pause, PauseWatch } from "../host/pauses.ts";
-import { requireOpenFiles } from "../host/privileges.ts";
+import { requireOpenFiles, requireThreads } from "../host/privileges.ts";
 import { type DeadmanReport, DeadmanWatch } from "../engine/deadman_watch.ts";
 import { Delivery } from "../engine/delivery.ts";
 import { Reconciler, type Repair } from "../engine/reconciler.ts";
@@ -135,6 +135,7 @@ export class Appliance {
     using opened = new DisposableStack();
     const devices = opened.use(new Devices());
     const found = findInterfaces(config.interfaces, devices); // before the first is touched
+    requireThreads(config.workers.count);
     requireOpenFiles(config.workers.count, found.reduce((sum, { queues }) => sum + queues.length, 0));
     const load = (index: number, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
       SteeredInterface.load({

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { codeOf } from "../errors.ts";
 import type { UnwaitingOutput } from "../stderr.ts";
 import { ERRNO, syscallError } from "./errno.ts";
 import { libc, openFile } from "./libc.ts";
@@ -17,10 +18,29 @@ const PATH = `/proc/self/fd/${FD}`;
 /** A pipe that has room at all has room for this (PIPE_BUF of limits.h). */
 const PIPE_BYTES = 4096;
 const AGAIN: readonly number[] = [ERRNO.EAGAIN, ERRNO.EINTR];
+/** Of a file, until somebody makes room. */
+const FULL: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG"];
 
 export function openStandardError(): UnwaitingOutput {
   const { fd, write } = open();
-  return { write, waitFor: (ms) => waitWritable(fd, ms) };
+  let isFull = false;
+  return {
+    write: (bytes) => {
+      try {
+        const taken = write(bytes);
+        isFull = false;
+        return taken;
+      } catch (error) {
+        isFull = FULL.includes(codeOf(error));
+        if (isFull) return 0;
+        throw error;
+      }
+    },
+    waitFor: (ms) => !isFull && waitWritable(fd, ms),
+    get isFull(): boolean {
+      return isFull;
+    },
+  };
 }
 
 function open(): { readonly fd: number; readonly write: UnwaitingOutput["write"] } {

@@ -145,3 +145,40 @@ export function requireOpenFiles(workers: number, queues: number): void {
     },
   );
 }
+
+/** Threads of the process itself, and of a worker, with some to spare: 11 in all were counted with two workers. */
+const THREADS = { process: 16, worker: 2 } as const;
+/** A limit from here on is not looked into: to count a user's threads takes a look at every process. */
+const MANY_THREADS = 1024;
+
+/**
+ * Makes sure that all threads can be started. The runtime ends the process where it cannot start one.
+ *
+ * @throws {SteerError}
+ */
+export function requireThreads(workers: number): void {
+  const [, soft] = /^Max processes +(\d+)/m.exec(Deno.readTextFileSync("/proc/self/limits")) ?? [];
+  if (soft === undefined || Number(soft) >= MANY_THREADS || Deno.uid() === 0) return;
+  const needed = THREADS.process + workers * THREADS.worker;
+  const used = threadsOf(Deno.uid()!);
+  if (used + needed <= Number(soft)) return;
+  throw new SteerError(
+    `Cannot start ${plural(workers, "worker")}: this user may have ${soft} processes and threads at once and has ` +
+      `${used}, about ${needed} more are needed`,
+    { hint: "raise the limit (ulimit -u, or LimitNPROC= in the unit), or use fewer workers" },
+  );
+}
+
+function threadsOf(uid: number): number {
+  let threads = 0;
+  for (const { name } of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const status = Deno.readTextFileSync(`/proc/${name}/status`);
+      if (Number(/^Uid:\t(\d+)/m.exec(status)?.[1]) === uid) threads += Number(/^Threads:\t(\d+)/m.exec(status)?.[1]);
+    } catch {
+      // It has ended, or is not for us to see.
+    }
+  }
+  return threads;
+}

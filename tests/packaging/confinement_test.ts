@@ -285,3 +285,16 @@ Deno.test("XDPSTEER_UNCONFINED leaves everything as it was", async () => {
   assert.ok(capabilities.includes("SYS_ADMIN"));
   assert.deepEqual([noNewPrivileges, seccompFilters, landlock], [false, 0, false]);
 });
+
+Deno.test("a user that may start no thread more is told so, and not by the runtime", async () => {
+  await using folder = await temporaryFolder();
+  const user = 2_000_000_000 + Deno.pid; // who has no other process
+  await Deno.chown(folder.path, user, user);
+  const argv = ["--clear-groups", `--reuid=${user}`, `--regid=${user}`, "prlimit"];
+  const env = { XDPSTEER_CACHE_DIR: folder.path };
+  const limited = await runWith(env, "setpriv", ...argv, "--nproc=3", FILE, "version");
+  assert.equal(limited.code, 1);
+  assert.match(limited.stderr, /^xdpsteer: this user may have no more processes and threads\n {2}hint: /);
+  assert.doesNotMatch(limited.stderr, /Deno/i);
+  assert.equal((await runWith(env, "setpriv", ...argv, "--nproc=64", FILE, "version")).code, 0);
+});

@@ -204,16 +204,19 @@ export function fileProblems(
   ];
 }
 
-export function logProblems({ isWritable, linesLost }: OutputState): FoundProblem[] {
-  return isWritable ? [] : [{
+export function logProblems({ isWritable, isFull, linesLost }: OutputState): FoundProblem[] {
+  if (isWritable) return [];
+  const why = isFull ? "Standard error goes to a disk that is full" : "Nobody reads standard error";
+  const lost = linesLost === 0
+    ? "no line of the log is lost yet"
+    : `${plural(linesLost, "line")} of the log ${linesLost === 1 ? "is" : "are"} lost so far`;
+  return [{
     kind: "log_unread",
     subject: "standard error",
-    message: linesLost === 0
-      ? "Nobody reads standard error: no line of the log is lost yet"
-      : `Nobody reads standard error: ${plural(linesLost, "line")} of the log ${
-        linesLost === 1 ? "is" : "are"
-      } lost so far`,
-    fix: "ls -l /proc/$(pidof -s xdpsteer)/fd/2; see what reads it",
+    message: `${why}: ${lost}`,
+    fix: isFull
+      ? "df -h $(readlink /proc/$(pidof -s xdpsteer)/fd/2); make room there: what is kept is written then"
+      : "ls -l /proc/$(pidof -s xdpsteer)/fd/2; see what reads it",
   }];
 }
 
