@@ -40,6 +40,7 @@ import {
 import { lossOf, Patience, type Settling } from "./saved_file.ts";
 import type { Steering } from "./steering.ts";
 import { firstOf } from "../text.ts";
+import { toldRefusal } from "./told_refusal.ts";
 import { type Confirmed, Unconfirmed } from "./unconfirmed.ts";
 
 /** Who asked for a change. */
@@ -472,10 +473,11 @@ export class Reloader {
   #standIn({ content, error, used }: RefusedFile): void {
     this.#seen = identityOf({ content, failure: error });
     this.#lastGood = used;
-    this.#refused = { time: this.#timers.date().toISOString(), message: error.message };
+    const message = toldRefusal(this.#options.file, error.message);
+    this.#refused = { time: this.#timers.date().toISOString(), message };
     log.error("The configuration is refused, and the last good one is in force, {used}: {reason}", {
       used,
-      reason: error.message,
+      reason: message,
       hint: "fix the file: it is put in force as soon as it is good",
     });
   }
@@ -552,7 +554,8 @@ export class Reloader {
   }
 
   #refuse(error: unknown, origin: Origin): unknown {
-    const message = messageOf(error);
+    const { file } = this.#options;
+    const message = origin === "file" ? toldRefusal(file, messageOf(error)) : messageOf(error);
     const { time } = this.#record("refused", message);
     if (origin === "file") this.#refused = { time, message };
     // A request with mistakes is its sender's matter, who is told.
