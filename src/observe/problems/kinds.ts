@@ -324,8 +324,8 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "file",
     afterMs: UNREAD_MS,
-    words: "standard error takes no more lines of the log: who reads it has stopped, or has ended",
-    remedy: "see what reads it (the journal, a container runtime, a pipe)",
+    words: "standard error takes no more lines of the log: who reads it has stopped, or has ended, or its disk is full",
+    remedy: "see what reads it (the journal, a container runtime, a pipe); make room on its disk",
     alert: "XdpsteerLogUnread",
   },
   nobody_listens: {
