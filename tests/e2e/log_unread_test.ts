@@ -96,8 +96,10 @@ Deno.test("standard error on a disk that is full is told as that, and is over by
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, CONFIG, { as: ["sh", "-c", 'exec "$@" 2>>"$0"', log] });
   await assert.rejects(Deno.writeFile(`${directory.path}/filler`, new Uint8Array(1 << 20)));
-  await refuse(box, 3);
+  let sent = 0;
   const found = await until("the problem", async () => {
+    await refuse(box, 1); // the last page of the file may have room for some
+    sent++;
     return (await box.problems()).problems.find(({ kind }) => kind === "log_unread");
   });
   assert.match(found.message, /^Standard error goes to a disk that is full: no line of the log is lost yet$/);
@@ -105,5 +107,5 @@ Deno.test("standard error on a disk that is full is told as that, and is over by
   await Deno.remove(`${directory.path}/filler`);
   await until("its end, without another line", async () => !(await kinds(box)).includes("log_unread"));
   const refused = (await Deno.readTextFile(log)).split("\n").filter((line) => line.includes("is refused"));
-  assert.equal(refused.length, 3);
+  assert.equal(refused.length, sent);
 });
