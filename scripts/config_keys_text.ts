@@ -115,6 +115,8 @@ export const COMPANIONS: Readonly<Record<string, readonly string[]>> = {
   "steering[].action.forward.to[].max_sessions": ['address: "10.0.0.11:9000"'],
   "steering[].action.forward.to[].backup": ['address: "10.0.0.11:9000"'],
   "steering[].action.forward.to[].drain": ['address: "10.0.0.11:9000"'],
+  "steering[].action.forward.health.send": ["check: udp"],
+  "steering[].action.forward.health.expect": ["check: udp"],
   "steering[].limit.per_source.burst": ["packets: 500/s"],
   "steering[].limit.per_source.burst_bytes": ["bytes: 1MB/s"],
   "steering[].limit.total.burst": ["packets: 200k/s"],

@@ -169,10 +169,12 @@ function fileWith(path: string, value: string): string {
   const at = path.lastIndexOf(".");
   const parent = path.slice(0, Math.max(at, 0));
   const key = path.slice(at + 1);
-  const fields = (required.get(parent) ?? []).filter((name) => name !== key).map((name) =>
+  const companions = COMPANIONS[path] ?? [];
+  const isGiven = (name: string): boolean => name === key || companions.some((text) => text.startsWith(`${name}:`));
+  const fields = (required.get(parent) ?? []).filter((name) => !isGiven(name)).map((name) =>
     `${name}: ${requiredValue(parent, name)}`
   );
-  const map = `{ ${[...fields, ...COMPANIONS[path] ?? [], `${key}: ${value}`].join(", ")} }`;
+  const map = `{ ${[...fields, ...companions, `${key}: ${value}`].join(", ")} }`;
   if (parent === "") return map;
   return parent.endsWith("[]") ? fileWith(parent.slice(0, -2), `[${map}]`) : fileWith(parent, map);
 }

@@ -57,6 +57,9 @@ const dnsName = z.string({ error: aboutName }).max(253, { error: aboutName })
   .regex(/^(?:\.|(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?)$/, { error: aboutName });
 const times = (noun: string): z.ZodInt => whole(complainAboutNumber(noun, "1 to 100"), 1, 100);
 
+/** What a UDP check sends by default. */
+const UDP_PAYLOAD = "xdpsteer";
+
 const health = map("health", {
   check: choice("check", HEALTH_CHECKS).describe(
     `${HEALTH_CHECKS.map((check) => `${check}: ${HEALTH_CHECK_TABLE[check]}`).join("; ")}.`,
@@ -67,7 +70,7 @@ const health = map("health", {
   type: choice("type", Object.keys(DNS_TYPES) as DnsType[]).optional().describe(
     "The type of record that a dns check asks for. Default A.",
   ),
-  send: payloadSchema("send").default("xdpsteer").describe(
+  send: payloadSchema("send").default(UDP_PAYLOAD).describe(
     "Payload of a UDP check: text, which is sent as UTF-8, or a map with hex or base64 for bytes of any value. " +
       'Default "xdpsteer".',
   ),
@@ -79,6 +82,19 @@ const health = map("health", {
   timeout: seconds("timeout", 0.01, 60).default(0.5).describe("Seconds to wait for an answer. Default 0.5."),
   rise: times("rise").default(2).describe("Successful checks in a row that make a backend healthy. Default 2."),
   fall: times("fall").default(3).describe("Failed checks in a row that make a backend unhealthy. Default 3."),
+}).superRefine(({ check, name, type, send, expect }, context) => {
+  // A default that somebody has written out cannot be told from one that is not there.
+  const given = {
+    name: ["dns", name !== undefined],
+    type: ["dns", type !== undefined],
+    send: ["udp", send !== UDP_PAYLOAD],
+    expect: ["udp", expect !== null],
+  } as const;
+  for (const [key, [kind, isGiven]] of Object.entries(given)) {
+    if (!isGiven || check === kind) continue;
+    const message = `${key} belongs to check: ${kind}, and check is ${check}: expected no ${key}`;
+    context.addIssue({ code: "custom", path: [key], message });
+  }
 });
 
 const backends = z.array(
@@ -92,11 +108,11 @@ const backends = z.array(
         ),
       srv: service.optional().meta({ examples: ["_game._udp.example.com"] }).describe(
         "In place of address: the name of an SRV record, whose targets are the backends, with its ports, weights and " +
-          "priorities.",
+          "priorities. It is asked for as it stands: _SERVICE._udp.NAME as a rule, without underscores with Consul.",
       ),
       weight: whole(aboutWeight, 0, 1000).default(1).describe(
         "Its share of new sessions relative to the other backends, 0 to 1000; 0: it gets none, and those it has end " +
-          "by themselves. Default 1.",
+          "by themselves. Each backend that a name means has it; of an SRV record, times its own. Default 1.",
       ),
       max_sessions: whole(aboutMost, 1, 100_000_000).optional().describe(
         "Sessions that it may have, with all workers and rules together: with so many, new ones go to other " +

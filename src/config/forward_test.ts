@@ -223,6 +223,25 @@ const OWN = 'expected an address of this box like "192.0.2.10" or "2001:db8::10"
 const EIGHT = Array.from({ length: MAX_SOURCES }, (_, host) => `192.0.2.${host}`);
 const EIGHT_IPV6 = EIGHT.map((_, host) => `"2001:db8::1${host}"`);
 
+/** What belongs to one kind of check has no effect with another. */
+const CHECKS: Readonly<Record<string, readonly string[]>> = {
+  "check: udp, send: x, expect: y": [],
+  "check: dns, name: a.b, type: A": [],
+  "check: dns, send: xdpsteer": [],
+  "check: udp, name: a.b": ["3:104 name belongs to check: dns, and check is udp: expected no name"],
+  "check: icmp, type: A": ["3:105 type belongs to check: dns, and check is icmp: expected no type"],
+  "check: dns, send: x, expect: { hex: ff }": [
+    "3:104 send belongs to check: udp, and check is dns: expected no send",
+    "3:115 expect belongs to check: udp, and check is dns: expected no expect",
+  ],
+};
+
+for (const [health, expected] of Object.entries(CHECKS)) {
+  Deno.test(`parseConfig() takes of health: { ${health} } what has an effect`, () => {
+    assert.deepEqual(complaints(HEAD + rule(`to: ["10.0.0.1:53"], health: { ${health} }`)), expected);
+  });
+}
+
 /** What is said about lists of translation addresses. */
 const ADDRESSES: Readonly<Record<string, readonly string[]>> = {
   "[]": [],
