@@ -17,6 +17,7 @@ import { type PortRange, rangeText, type Rule } from "../steering/rule.ts";
 import type { Addresses } from "../steering/addresses.ts";
 import { actionSchema } from "./actions.ts";
 import { addressesSchema } from "./addresses.ts";
+import { differsInBackends, editBackends } from "./edit_backends.ts";
 import { differsInDrains, editDrains } from "./edit_drains.ts";
 import { editFlowList, editPortLines, removeLines } from "./edit_lists.ts";
 import { captureSchema } from "./capture.ts";
@@ -172,6 +173,10 @@ class SteeringEdit {
     if (differsInDrains(before.action, after.action)) {
       const options = { json: this.#json, eol: this.#eol };
       if (editDrains(this.#splices, valueOf(node, "action"), before.action, after.action, options)) return;
+    }
+    if (differsInBackends(before.action, after.action)) {
+      const { forward } = shortest(actionSchema, after.action) as { forward: { to: Parameters<typeof flowText>[0] } };
+      if (editBackends(this.#splices, valueOf(node, "action"), flowText(forward.to, this.#json))) return;
     }
     this.#setValue(node, "action", this.#actionText(after.action), ["worker", "ports"]);
   }

@@ -328,3 +328,20 @@ Deno.test("a backend that drains is found in the file beside others that are nam
   const after = line('game.example.com:53, "10.0.0.1:53", { srv: _a._udp.b }, { address: "10.0.0.2:53", drain: true }');
   assert.equal(editSteering(before, rules, OPTIONS), after);
 });
+
+Deno.test("other backends take the place of those in the file, however the rest of the action is written", () => {
+  const lines = (to: string): string =>
+    `${HEAD}steering:\n  - name: web\n    ports: 5\n    action:\n      forward:\n        mode: nat # as ever\n` +
+    `        to:${to}\n        health: { check: udp } # often\n`;
+  const after = lines(' ["10.0.0.3:53", "10.0.0.4:53"]');
+  const order = readOrder({ ports: "5", to: "10.0.0.3:53,10.0.0.4:53" }, CONFIG);
+  const edited = (before: string): string => editSteering(before, setPorts(rulesOf(before), order), OPTIONS);
+  assert.equal(edited(lines(' ["10.0.0.1:53"]')), after);
+  assert.equal(
+    edited(lines("\n          - 10.0.0.1:53\n          - address: 10.0.0.2:53\n            weight: 2")),
+    after,
+  );
+  for (const to of ["\n          - 10.0.0.1:53 # one", ' &to ["10.0.0.1:53"]', ' [&one "10.0.0.1:53"]']) {
+    assert.throws(() => edited(lines(to)), SteerError);
+  }
+});
