@@ -109,7 +109,10 @@ export class Changes implements Disposable {
 
   #forgetLeft(): void {
     for (const held of [...this.#ofUser.values()].flat()) {
-      if (held !== this.#begun?.held && held.peer.hasLeft()) this.#forget(held);
+      if (held === this.#begun?.held || !held.peer.hasLeft()) continue;
+      const { asked } = held;
+      this.#forget(held);
+      asked?.answered(undefined); // which ends the connection
     }
   }
 

@@ -75,7 +75,7 @@ Deno.test("Changes forgets what waits and whose client has left, and tells who h
   read[Symbol.dispose]();
   alsoRead.ask({ ...QUESTION, url: "a5" }, (answer) => void rig.told.push(`a5 ${answer?.status}`));
   await rig.timers.pass(6000);
-  assert.deepEqual(rig.told, ["a1 200", "a3 undefined", "a5 undefined"]);
+  assert.deepEqual(rig.told, ["a1 200", "a2 undefined", "a4 undefined", "a3 undefined", "a5 undefined"]);
   rig.answer();
   assert.deepEqual(rig.urls, ["a1", "a3"]);
   rig.changes[Symbol.dispose]();

@@ -92,6 +92,11 @@ export class Gate extends Duplex {
     return this;
   }
 
+  /** It is not the client for whom is waited. */
+  excuse(nowMs: number): void {
+    this.#movedMs = nowMs;
+  }
+
   /** Emits "timeout" when nothing has moved for too long. To be called now and then. */
   look(nowMs: number): void {
     if (this.#patienceMs === 0 || nowMs - this.#movedMs < this.#patienceMs) return;

@@ -114,7 +114,9 @@ export class Listener {
     this.#looking = setInterval(() => {
       const now = performance.now();
       for (const connection of [...this.#connections.values()]) {
-        connection.gate.look(now);
+        const { current, gate } = connection;
+        if (current?.request.complete && !current.response.headersSent) gate.excuse(now); // it waits for its answer
+        else gate.look(now);
         if (crawls(connection, now)) this.#drop(connection);
       }
     }, LOOK_MS);

@@ -108,3 +108,15 @@ Deno.test("docs/architecture.md states the bounds of clients as they are", async
     ]
   ) assert.ok(words.includes(stated), `it does not say "${stated}"`);
 });
+
+Deno.test("who waits for an answer is not cut off, however long that takes", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/socket`;
+  const listener = await Listener.open({ path }, (_request, response) => {
+    setTimeout(() => response.end("late"), STALLED_MS + 2500);
+  });
+  const client = await send(path, "GET / HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n");
+  assert.match(await new Response(client.readable).text(), /^HTTP\/1\.1 200 [^]*late$/);
+  await listener.close();
+  await Deno.remove(folder, { recursive: true });
+});
