@@ -132,7 +132,9 @@ export class Sandbox implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     if (this.#box === undefined) return;
-    if (!this.#box.ended) this.#box.child.kill("SIGTERM");
+    // Another process has taken over, or there is none.
+    if (this.#box.ended) await this.#spawn("xdpsteer detach --interface eth0 --stop").output();
+    else this.#box.child.kill("SIGTERM");
     await this.#box.child.status;
     await this.#box.log;
     await this.#box.child.stdout.cancel();
