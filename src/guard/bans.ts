@@ -73,6 +73,9 @@ const MAX_TOLD = 3;
 
 const log = logger("bans");
 
+/** Loopback and unspecified addresses. */
+const EVERY_MACHINES = ["127.0.0.0/8", "0.0.0.0/32", "::/127"].map(parsePrefix);
+
 export class Bans implements Disposable {
   readonly #options: BansOptions;
   readonly #timers: Timers;
@@ -224,9 +227,10 @@ export class Bans implements Disposable {
     return prefix;
   }
 
-  /** Whether a prefix is one of the machine's own addresses. */
+  /** Whether a prefix is one of the machine's own addresses, or of those that each machine has. */
   #isOwn(prefix: Prefix): boolean {
     const { address, bits } = prefix;
+    if (EVERY_MACHINES.some((range) => isWithin(prefix, range))) return true;
     if (bits < address.length * 8) return false;
     return this.#options.own().own.some((own) => isWithin({ address: own, bits }, prefix));
   }

@@ -12,6 +12,7 @@ import { type ListManners, type ListText, MAX_LIST_BYTES, readListText } from ".
 const LIMIT_MS = 60_000;
 const MAX_REDIRECTS = 5;
 /** With this begins HTML, whatever it is called, and no list. */
+const NEWLINE = 10;
 const LESS_THAN = 60;
 
 /** What a server calls a version of a page. */
@@ -103,10 +104,19 @@ async function follow(first: string, tag: Tag | undefined, signal: AbortSignal):
     const first = bytes.find((byte) => byte > 32);
     if (first === undefined) throw new SteerError("it is empty");
     if (first === LESS_THAN) throw new SteerError("it is an HTML page");
+    if (!hasEnd(url, response.headers) && bytes.at(-1) !== NEWLINE) {
+      throw new SteerError("it ends within a line, and its server has not said where its end is");
+    }
     const { headers: said } = response;
     return { bytes, tag: { etag: said.get("etag"), modified: said.get("last-modified") } };
   }
   throw new SteerError(`it leads on more than ${MAX_REDIRECTS} times`);
+}
+
+/** Whether a connection that breaks would have been noticed: HTTP without TLS may end a page by closing it. */
+function hasEnd(url: string, headers: Headers): boolean {
+  return url.startsWith("https:") ||
+    ["content-length", "transfer-encoding", "content-encoding"].some((name) => headers.has(name));
 }
 
 async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {

@@ -242,6 +242,7 @@ Deno.test("a list's page: what fails, is cut off, is HTML or empty changes nothi
         ["empty", /it is empty/],
         ["circle", /leads on more than 5 times/],
         ["truncated", /is not taken/],
+        ["unfinished", /it ends within a line/],
       ] as const
     ) {
       await mode(word, lines(0, 9));
@@ -254,7 +255,7 @@ Deno.test("a list's page: what fails, is cut off, is HTML or empty changes nothi
     await mode("text", "# nothing\n");
     const bare = await untilList(box, "web", "without a prefix", ({ error }) => /no prefix in it/.test(error ?? ""));
     assert.equal(bare.entries, 3);
-    assert.equal(messages(box, "List web cannot be followed").length, 6, "each fault once: two are HTML");
+    assert.equal(messages(box, "List web cannot be followed").length, 7, "each fault once: two are HTML");
     await mode("redirect", lines(0, 4));
     await untilList(box, "web", "with a redirect", ({ entries, error }) => entries === 4 && error === null);
   } finally {
