@@ -47,7 +47,12 @@ Deno.test("a file is read when its list is opened, and again when it changes; a 
     await Deno.writeTextFile(list.file, "192.0.2.1\n192.0.2.2\n192.0.2.3\n");
     await followed.until(() => followed.sizeOf(list) === 3);
     assert.equal(followed.changes, before + 1);
-    for (const [bad, expected] of [["192.0.2.1\nx\n", /line 2: "x"/], [undefined, /list does not exist/]] as const) {
+    for (
+      const [bad, expected] of [["192.0.2.1\nx\n", /line 2 is not a prefix/], [
+        undefined,
+        /list does not exist/,
+      ]] as const
+    ) {
       if (bad === undefined) await Deno.remove(list.file);
       else await Deno.writeTextFile(list.file, bad);
       await followed.until(() => expected.test(contents.reports([list])[0]!.error));

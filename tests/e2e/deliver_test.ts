@@ -159,6 +159,13 @@ Deno.test("an interface that is deleted and comes back delivers, and its answers
   await box.untilStatus("it to be gone", ({ interfaces: [steer] }) => steer!.state === "gone");
   await network.connect();
   await box.untilStatus("it to be attached", ({ interfaces: [steer] }) => steer!.state === "attached");
+  for (const address of BOX) {
+    const isLost = (): boolean => {
+      const told = box.log.findLast(({ message }) => message.includes("own addresses") && message.includes(address));
+      return told?.message.split("without")[1]?.includes(address) ?? false;
+    };
+    await until(`${address} to be the box's again`, () => !isLost());
+  }
   for (const address of BOX) await echoAll(network.names.client, { address, port: DNS_PORT, sizes: [1, 1000, 4000] });
   const { stdout } = await finish(network, [...productCommand(), "status", "--socket", box.socket]);
   assert.match(stdout, /RULE .* PASSED +DELIVERED +ANSWERED +LOST\ndns +53 .* deliver +0 +0 +0 +6 +6 +0\n/);
