@@ -46,9 +46,19 @@ export class NotifySocket implements AsyncDisposable {
     return this.receiver.lines.map((line) => JSON.parse(line));
   }
 
-  /** Everything but the beats. */
+  /** Everything but the beats. Readiness and the status that follows it are one: it counts when both have come. */
   get news(): Notification[] {
-    return this.received.filter(({ fields }) => fields.WATCHDOG === undefined);
+    const news: Notification[] = [];
+    let ready: Notification | undefined;
+    for (const message of this.received) {
+      const keys = Object.keys(message.fields).join();
+      if (keys === "READY") ready = message;
+      else if (keys === "STATUS" && message.pid === ready?.pid) {
+        news.push({ ...message, fields: { ...ready.fields, ...message.fields } });
+        ready = undefined;
+      } else if (keys !== "WATCHDOG") news.push(message);
+    }
+    return news;
   }
 
   get beats(): Notification[] {
