@@ -45,6 +45,7 @@ const MAKE_ROOT = "empty root for the one file";
 
 /** Stages that take longest. They start first, so that none of them is left running alone at the end. */
 const LONGEST = [
+  ...["e2e/rollback", "e2e/forged_mtu", "e2e/http_flood", "e2e/stalled_worker"],
   ...[
     "packaging/service",
     "packaging/deb",
