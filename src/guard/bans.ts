@@ -307,7 +307,8 @@ export class Bans implements Disposable {
       if (this.#unlifted.has(entry)) return;
       this.#unlifted.add(entry);
       log.error("The ban of {prefix}{of} is over, and cannot be lifted: {reason}", {
-        ...{ ...values, reason: messageOf(error) },
+        ...values,
+        reason: messageOf(error),
       });
       return;
     }

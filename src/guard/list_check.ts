@@ -5,7 +5,7 @@
  */
 import { messageOf, SteerError } from "../errors.ts";
 import type { SourceList } from "../steering/guard.ts";
-import { nounFor, plural } from "../text.ts";
+import { plural } from "../text.ts";
 import { readListFile, RefusedListError } from "./list_text.ts";
 import { readListPage } from "./page.ts";
 
@@ -36,7 +36,7 @@ async function lookAtFile(list: SourceList, file: string): Promise<Pick<FileFind
       const left = `${plural(badLines, "line")} ${badLines === 1 ? "is" : "are"} left out of it: ${firstBad}`;
       return { status: "odd", text: `${file} has ${plural(size, "entry")}, and ${left}` };
     }
-    if (size > 0) return { status: "ok", text: `${file} has ${size} ${nounFor(size, "entry")}` };
+    if (size > 0) return { status: "ok", text: `${file} has ${plural(size, "entry")}` };
     return { status: "odd", text: `${file} has no prefix in it: expected a prefix a line` };
   } catch (error) {
     if (!(error instanceof RefusedListError)) throw error;

@@ -11,8 +11,8 @@ import { type ListManners, type ListText, MAX_LIST_BYTES, readListText } from ".
 /** For all of it, with redirects. */
 const LIMIT_MS = 60_000;
 const MAX_REDIRECTS = 5;
-/** With this begins HTML, whatever it is called, and no list. */
 const NEWLINE = 10;
+/** With this begins HTML, whatever it is called, and no list. */
 const LESS_THAN = 60;
 
 /** What a server calls a version of a page. */
