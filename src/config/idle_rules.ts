@@ -4,16 +4,12 @@
  * @module
  */
 import type { Rule } from "../steering/rule.ts";
+import type { Obstacle } from "./warnings.ts";
 import { show } from "./wording.ts";
 
-interface Odd {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-}
-
 /** Each rule all of whose backends have `weight: 0` or `drain: true`: it has nobody for new clients. */
-export function idleRules(rules: readonly Rule[]): Odd[] {
-  return rules.flatMap(({ name, action }, index): Odd[] => {
+export function idleRules(rules: readonly Rule[]): Obstacle[] {
+  return rules.flatMap(({ name, action }, index): Obstacle[] => {
     if (action.kind !== "forward") return [];
     const backends = [...action.to, ...action.names];
     if (backends.some(({ weight, drain }) => weight > 0 && drain !== true)) return [];

@@ -4,20 +4,16 @@
  * @module
  */
 import type { Rule } from "../steering/rule.ts";
+import type { Obstacle } from "./warnings.ts";
 import { show } from "./wording.ts";
 
-interface Odd {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-}
-
 /** What is odd about rules with `source: client`: each place where a backend is named again. */
-export function sharedBackends(rules: readonly Rule[]): Odd[] {
+export function sharedBackends(rules: readonly Rule[]): Obstacle[] {
   const first = new Map<string, string>();
-  return rules.flatMap(({ name: rule, ports, action }, index): Odd[] => {
+  return rules.flatMap(({ name: rule, ports, action }, index): Obstacle[] => {
     if (action.kind !== "forward" || action.source !== "client") return [];
     const { names, to } = action;
-    const found = [...to, ...names].flatMap(({ name }, place): Odd[] => {
+    const found = [...to, ...names].flatMap(({ name }, place): Obstacle[] => {
       const before = first.get(name);
       if (before === undefined) {
         first.set(name, rule);

@@ -18,7 +18,7 @@ import { wideSources } from "./wide_sources.ts";
 import { show } from "./wording.ts";
 import type { Finding, YamlFile } from "./yaml_file.ts";
 
-/** What this machine lacks for a configuration, at its place there. */
+/** What is odd about a configuration, or what this machine lacks for it, at its place there. */
 export interface Obstacle {
   readonly path: readonly (string | number)[];
   /** Begins small and ends without a full stop. */
@@ -83,8 +83,7 @@ function problems(
     ...file.usePlace(["steering"]),
     message: NO_RULE,
   }];
-  const rest = [...wideSources(config), ...sharedBackends(rules), ...idleRules(rules)]
-    .map(({ path, message }) => ({ ...file.usePlace(path), message }));
+  const rest = oddSettings(config).map(({ path, message }) => ({ ...file.usePlace(path), message }));
   return toProblems(file, [...missing, ...lost, ...odd, ...rest, ...empty]);
 }
 
@@ -96,13 +95,18 @@ export function ruleWarnings(config: Config): string[] {
       const message = capture === undefined ? undefined : captureObstacle(capture.file, directory);
       return message === undefined ? [] : [message + NO_CAPTURE];
     }),
-    ...[...wideSources(config), ...sharedBackends(rules), ...idleRules(rules)].map(({ message }) => message),
+    ...oddSettings(config).map(({ message }) => message),
     ...rules.length > 0 ? [] : [NO_RULE],
   ];
 }
 
 const NO_CAPTURE = ": run would steer, but not capture";
 const NO_RULE = "there is no rule under steering: run would pass every packet to the kernel stack";
+
+/** What is odd whatever the file's text and the machine are. */
+function oddSettings(config: Config): Obstacle[] {
+  return [...wideSources(config), ...sharedBackends(config.steering), ...idleRules(config.steering)];
+}
 
 function captureFindings(file: YamlFile, rule: number, captureFile: string, directory: string): Finding[] {
   const message = captureObstacle(captureFile, directory);
