@@ -27,13 +27,12 @@ import { BACKEND, backendFault, readBackend, readHost, readNamed } from "./backe
 import { durationText, quantity, readDuration } from "./limit.ts";
 import { payloadSchema } from "./payload.ts";
 import { LAST_PORT } from "./ports.ts";
-import { choice, map, orNull, plainMap, whole, written } from "./shapes.ts";
+import { choice, map, orNull, plainMap, whole, written, yesOrNo } from "./shapes.ts";
 import { complain, complainAboutKind, complainAboutNumber, complainAboutText, show } from "./wording.ts";
 
 const aboutBackend = complainAboutText("backend", BACKEND, backendFault);
 const aboutWeight = complainAboutNumber("weight", "0 to 1000");
 const aboutMost = complainAboutNumber("max_sessions", "1 to 100000000");
-const yesOrNo = (noun: string): z.ZodBoolean => z.boolean({ error: complainAboutKind(noun, "true or false") });
 const address = z.string({ error: aboutBackend })
   .refine((text) => (readBackend(text) ?? readNamed(text)) !== undefined, { error: aboutBackend });
 const aboutService = complainAboutText(

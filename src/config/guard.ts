@@ -8,7 +8,7 @@ import type { SourceList, Sources } from "../steering/guard.ts";
 import { WIDEST_IPV4, WIDEST_IPV6 } from "../steering/wide_prefix.ts";
 import { hasControls } from "../text.ts";
 import { addressFault, readAddress } from "./addresses.ts";
-import { choice, map, orNull, section, whole, written } from "./shapes.ts";
+import { choice, map, orNull, section, whole, written, yesOrNo } from "./shapes.ts";
 import { complainAboutKind, complainAboutNumber, complainAboutText } from "./wording.ts";
 
 /** Most lists of one configuration. */
@@ -89,7 +89,7 @@ const list = map("list", {
     "What happens to a file or page with a line that is no prefix. skip: the line is left out; refuse: what was read " +
       "before stays in force.",
   ),
-  wide_prefixes: z.boolean({ error: complainAboutKind("wide_prefixes", "true or false") }).default(false).describe(
+  wide_prefixes: yesOrNo("wide_prefixes").default(false).describe(
     `Whether file and url may have prefixes wider than /${WIDEST_IPV4} (IPv4) or /${WIDEST_IPV6} (IPv6). By default ` +
       "such a line counts as one that is no prefix, since it would keep out, or let in, a large part of the internet.",
   ),

@@ -101,6 +101,10 @@ export function whole(error: Wording, first: number, last: number): z.ZodInt {
   return z.int({ error }).min(first, { error }).max(last, { error });
 }
 
+export function yesOrNo(noun: string): z.ZodBoolean {
+  return z.boolean({ error: complainAboutKind(noun, "true or false") });
+}
+
 export function powerOfTwo(noun: string, first: number, last: number): z.ZodLiteral<number> {
   const sizes: number[] = [];
   for (let size = first; size <= last; size *= 2) sizes.push(size);
