@@ -8,7 +8,15 @@ import { backendWords } from "../observe/backend_words.ts";
 import type { Snapshot } from "../observe/observer.ts";
 import type { EndedProblem, Problem } from "../observe/problems/kinds.ts";
 import type { InterfaceStatus, RuleStatus } from "../observe/snapshot.ts";
-import { AT_SOCKETS, guardedPackets, OF_ALL_RULES, OUTCOMES, REASON_WORDS } from "../observe/vocabulary.ts";
+import {
+  answeredPackets,
+  AT_SOCKETS,
+  guardedPackets,
+  isAnswered,
+  OF_ALL_RULES,
+  OUTCOMES,
+  REASON_WORDS,
+} from "../observe/vocabulary.ts";
 import { FATE_TABLE, isServed } from "../steering/fate.ts";
 import { BOUND_WORDS } from "../steering/sessions.ts";
 import { plural, secondsText } from "../text.ts";
@@ -92,7 +100,7 @@ function rules({ rules, totals }: Status): string {
   const shown = rules.filter(({ inForce }) => inForce);
   const allOwn = shown.every(({ addresses }) => addresses === "own");
   const delivers = shown.some(({ action }) => action === "deliver");
-  const answered = shown.some(({ action, answers }) => action === "deliver" || answers.length > 0);
+  const answered = shown.some(isAnswered);
   const isGuarded = shown.some(({ guarded }) => guardedPackets(guarded) > 0);
   const atSockets = totals.socketDrops + totals.redirectErrors; // nobody counts by rule what no worker has seen
   return table(
@@ -111,7 +119,7 @@ function rules({ rules, totals }: Status): string {
         rule.dropped.packets,
         rule.passed.packets,
         ...delivers ? [rule.delivered.packets] : [],
-        ...answered ? [rule.answered.packets + fatePackets(rule.answers, "returned")] : [],
+        ...answered ? [answeredPackets(rule)] : [],
         sumOf(lostFates(rule.workers)) + sumOf(lostFates(rule.answers)),
         ...isGuarded ? [guardedPackets(rule.guarded)] : [],
       ]),
@@ -242,9 +250,6 @@ function fateRows(where: string, workers: RuleStatus["workers"]): (string | numb
 
 const sumOf = (counts: ReadonlyMap<string, number>): number =>
   [...counts.values()].reduce((sum, packets) => sum + packets, 0);
-
-const fatePackets = (workers: RuleStatus["workers"], fate: string): number =>
-  workers.reduce((sum, { fates }) => sum + (fates[fate]?.packets ?? 0), 0);
 
 function lostFates(workers: RuleStatus["workers"]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();

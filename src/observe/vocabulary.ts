@@ -8,6 +8,7 @@
 import { type Reason, REASON_NAMES, type Verdict, VERDICT_OF_REASON } from "../bpf/reasons.ts";
 import { FATE_TABLE, FATES } from "../steering/fate.ts";
 import { SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../xsk/socket_counters.ts";
+import type { RuleStatus } from "./snapshot.ts";
 
 /** What each reason of bpf/steer.h means: begins small and ends without a full stop. */
 export const REASON_WORDS: Readonly<Record<Reason, string>> = {
@@ -80,4 +81,14 @@ export function guardedPackets(
   { denied, banned, limited }: { readonly denied: number; readonly banned: number; readonly limited: number },
 ): number {
   return denied + banned + limited;
+}
+
+/** Whether answers to a rule's packets pass here. */
+export function isAnswered({ action, answers }: Pick<RuleStatus, "action" | "answers">): boolean {
+  return action === "deliver" || answers.length > 0;
+}
+
+/** Answers to a rule's packets, of local programs or of backends, that were sent on to its clients. */
+export function answeredPackets({ answered, answers }: Pick<RuleStatus, "answered" | "answers">): number {
+  return answers.reduce((sum, { fates }) => sum + (fates["returned"]?.packets ?? 0), answered.packets);
 }

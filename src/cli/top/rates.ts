@@ -7,7 +7,7 @@ import { type BackendWords, mostUrgentFirst } from "../../observe/backend_words.
 import type { Snapshot } from "../../observe/observer.ts";
 import type { RuleStatus } from "../../observe/snapshot.ts";
 import type { Problem } from "../../observe/problems/kinds.ts";
-import { guardedPackets } from "../../observe/vocabulary.ts";
+import { answeredPackets, guardedPackets, isAnswered } from "../../observe/vocabulary.ts";
 import { isServed } from "../../steering/fate.ts";
 import { SOCKET_COUNTERS, type SocketCounter, tells } from "../../xsk/socket_counters.ts";
 
@@ -115,10 +115,6 @@ const packetsOf = (rule: Rule): number =>
 const bytesOf = (rule: Rule): number => sum(verdictsOf(rule).map(({ bytes }) => bytes));
 const dropsOf = ({ dropped, guarded, workers, answers }: Rule): number =>
   dropped.packets + guardedPackets(guarded) + sum([...workers, ...answers].map(({ fates }) => droppedBy(fates)));
-const answersOf = ({ answered, answers }: Rule): number =>
-  answered.packets + sum(answers.map(({ fates }) => fates["returned"]?.packets ?? 0));
-/** Rules whose answers pass here. */
-const isAnswered = ({ action, answers }: Rule): boolean => action === "deliver" || answers.length > 0;
 const droppedBy = (fates: Rule["workers"][number]["fates"]): number =>
   sum(Object.entries(fates).map(([fate, { packets }]) => isServed(fate) ? 0 : packets));
 
@@ -150,7 +146,7 @@ export function computeRates(now: StatusAnswer, earlier?: StatusAnswer): Rates {
       worker: rule.worker,
       action: rule.action,
       packets,
-      answers: isAnswered(rule) ? count(answersOf(rule), past && answersOf(past)) : null,
+      answers: isAnswered(rule) ? count(answeredPackets(rule), past && answeredPackets(past)) : null,
       megabitsPerSecond: bytes.perSecond === null ? null : bytes.perSecond * 8 / 1e6,
       drops: count(dropsOf(rule), past && dropsOf(past)),
       share: packets.perSecond === null || seen === null ? null : Math.min(1, packets.perSecond / (seen || 1)),
