@@ -23,15 +23,18 @@ const THREAD_CPU_CLOCK = 6;
 
 /** Time that a thread of this process has had a CPU, in milliseconds; `undefined` once it has ended. */
 export function threadCpuMs(thread: number): number | undefined {
-  const time = new BigInt64Array(TIMESPEC.size / 8);
-  if (libc().symbols.read_clock((~thread << 3) | THREAD_CPU_CLOCK, time) < 0) return undefined;
-  return Number(time[0]!) * 1e3 + Number(time[1]!) / 1e6;
+  return clockMs((~thread << 3) | THREAD_CPU_CLOCK);
 }
 
 /** CLOCK_BOOTTIME in milliseconds: as CLOCK_MONOTONIC, and it goes on while the machine is suspended. */
 export function bootMs(): number {
+  return clockMs(UAPI.CLOCK_BOOTTIME)!;
+}
+
+/** @returns undefined where the kernel does not know the clock. */
+function clockMs(clock: number): number | undefined {
   const time = new BigInt64Array(TIMESPEC.size / 8);
-  libc().symbols.read_clock(UAPI.CLOCK_BOOTTIME, time);
+  if (libc().symbols.read_clock(clock, time) < 0) return undefined;
   return Number(time[0]!) * 1e3 + Number(time[1]!) / 1e6;
 }
 
