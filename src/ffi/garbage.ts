@@ -19,6 +19,8 @@ const QUIET_MS = 2000;
 type Collect = (options: { readonly type: "major" | "minor"; readonly execution: "sync" }) => void;
 
 const collect = (globalThis as { readonly gc?: Collect }).gc;
+/** The least that the calling thread has had in use since the last collection of everything. */
+let keptBytes = 0;
 
 /** Collects what is young and not used any more: some milliseconds. Does nothing without the flag. */
 export function collectYoung(): void {
@@ -28,15 +30,11 @@ export function collectYoung(): void {
 /** Collects garbage from now on whenever much has come up. Does nothing without the flag. */
 export function collectGarbage(): void {
   if (collect === undefined) return;
-  let kept = inUse();
+  keptBytes = inUse();
   /** When it was collected last; undefined when all that was freed then has been given back. */
   let collectedMs: number | undefined;
   setInterval(() => {
-    const used = inUse();
-    kept = Math.min(kept, used);
-    if (used > kept + ROOM_BYTES) {
-      collect({ type: "major", execution: "sync" });
-      kept = inUse();
+    if (collectAbove(ROOM_BYTES)) {
       collectedMs = performance.now();
     } else if (collectedMs !== undefined && performance.now() - collectedMs > QUIET_MS) {
       collectedMs = undefined;
@@ -45,22 +43,24 @@ export function collectGarbage(): void {
   }, LOOK_MS);
 }
 
-/** What the calling thread kept when {@linkcode collectLeftovers} collected last. */
-let keptBytes: number | undefined;
-
 /**
  * To be called when work is over that may have left much garbage: collects it, and gives its memory back. Takes some
  * ten milliseconds where there is much, else none. V8 alone lets the heap grow to several times what is in use, and to
  * more with each round. Does nothing without the flag.
  */
 export function collectLeftovers(): void {
-  if (collect === undefined) return;
+  if (collectAbove(LEFT_BYTES)) trimMemory();
+}
+
+/** Collects everything where more than this has come up since the last time. @returns whether it has. */
+function collectAbove(roomBytes: number): boolean {
+  if (collect === undefined) return false;
   const used = inUse();
-  keptBytes = Math.min(keptBytes ?? 0, used);
-  if (used <= keptBytes + LEFT_BYTES) return;
+  keptBytes = Math.min(keptBytes, used);
+  if (used <= keptBytes + roomBytes) return false;
   collect({ type: "major", execution: "sync" });
   keptBytes = inUse();
-  trimMemory();
+  return true;
 }
 
 function inUse(): number {
