@@ -149,11 +149,8 @@ export class PortTable implements PortSteering {
       const found = this.#read(word);
       if (found === wanted[word]) return [];
       this.#store(word, wanted[word]);
-      return [
-        `${word === "wantedTable" ? "half of the port table that is wanted" : word} ${found} instead of ${
-          wanted[word]
-        }`,
-      ];
+      const what = word === "wantedTable" ? "half of the port table that is wanted" : word;
+      return [`${what} ${found} instead of ${wanted[word]}`];
     });
     const wrong = this.#activate();
     if (wrong !== undefined) words.unshift(`half of the port table ${wrong} instead of ${this.#active}`);
