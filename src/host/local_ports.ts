@@ -5,7 +5,7 @@
  * @module
  */
 import type { PortRange } from "../config/ports.ts";
-import { type Addresses, isWithin, parsePrefix } from "../steering/addresses.ts";
+import { areFor } from "../steering/addresses.ts";
 import { common, merged, portsText, without } from "../steering/port_set.ts";
 import { type Rule, translates } from "../steering/rule.ts";
 import { ownAddresses } from "./own_addresses.ts";
@@ -41,15 +41,10 @@ export function readLocalPorts(): LocalPorts | undefined {
  */
 export function steeredPorts(rules: readonly Rule[], translation: PortRange, own?: readonly Uint8Array[]): PortRange[] {
   const listed = rules.filter(({ action }) => action.kind !== "pass")
-    .filter(({ addresses }) => own === undefined || own.some((address) => isListed(addresses, address)))
+    .filter(({ addresses }) => own === undefined || own.some((address) => areFor(addresses, address)))
     .flatMap(({ ports }) => ports);
   const passed = rules.filter(({ action }) => action.kind === "pass").flatMap(({ ports }) => ports);
   return merged([...listed, ...translates(rules) ? without([translation], passed) : []]);
-}
-
-function isListed(addresses: Addresses, address: Uint8Array): boolean {
-  return typeof addresses === "string" ||
-    addresses.some((text) => isWithin({ address, bits: 8 * address.length }, parsePrefix(text)));
 }
 
 /** Ports of these that the kernel may give to a program. */

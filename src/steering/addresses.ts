@@ -55,6 +55,12 @@ export function isWithin(inner: Prefix, outer: Prefix): boolean {
   return rest === 0 || (inner.address[whole]! & rest) === (outer.address[whole]! & rest);
 }
 
+/** Whether a rule for these addresses takes packets to an own one. */
+export function areFor(addresses: Addresses, own: Uint8Array): boolean {
+  return typeof addresses === "string" ||
+    addresses.some((text) => isWithin({ address: own, bits: own.length * 8 }, parsePrefix(text)));
+}
+
 /** What two rules' addresses have in common, in words; undefined where it is nothing that the rules themselves say. */
 export function commonAddress(one: Addresses, other: Addresses): string | undefined {
   if (one === "any" || other === "any") {

@@ -12,7 +12,7 @@ import type { DeadmanReport } from "../../engine/deadman_watch.ts";
 import type { Repair } from "../../engine/reconciler.ts";
 import type { Pause } from "../../host/pauses.ts";
 import type { Listener } from "../../host/listeners.ts";
-import { type Addresses, isWithin, parsePrefix } from "../../steering/addresses.ts";
+import { areFor } from "../../steering/addresses.ts";
 import { rangeText, type Rule } from "../../steering/rule.ts";
 import type { OutputState } from "../../stderr.ts";
 import { firstOf, plural, secondsText } from "../../text.ts";
@@ -241,7 +241,8 @@ export function listenerProblems(rules: readonly Rule[], listeners: readonly Lis
     if (action.kind === "forward" && action.noneLeft === "pass") return []; // it is the one that is left
     const own = action.kind === "deliver" ? action.port : undefined; // it is listed too, and gets its packets
     const taken = listeners.filter(({ port, address }) =>
-      port !== own && ports.some(({ first, last }) => first <= port && port <= last) && isFor(addresses, address)
+      port !== own && ports.some(({ first, last }) => first <= port && port <= last) &&
+      (address === undefined || areFor(addresses, address))
     );
     if (taken.length === 0) return [];
     const numbers = [...new Set(taken.map(({ port }) => port))].sort((one, other) => one - other);
@@ -254,12 +255,6 @@ export function listenerProblems(rules: readonly Rule[], listeners: readonly Lis
       fix: `ss -ulpn sport = :${numbers[0]}`,
     }];
   });
-}
-
-/** Whether a rule for these addresses takes packets to an own one; undefined: to any of them. */
-function isFor(addresses: Addresses, own: Uint8Array | undefined): boolean {
-  if (typeof addresses === "string" || own === undefined) return true;
-  return addresses.some((text) => isWithin({ address: own, bits: own.length * 8 }, parsePrefix(text)));
 }
 
 const SHOWN_PORTS = 5;
