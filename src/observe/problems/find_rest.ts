@@ -59,19 +59,19 @@ export function workerProblems(workers: readonly WorkerState[]): FoundProblem[] 
   );
 }
 
-/** How long the deadman's work stands in the list once it is over: then it is told as over. */
-const DEADMAN_TOLD_MS = 1000;
+/** How long something that was put right, or is over, stands in the list: then it is told as over. */
+const TOLD_MS = 1000;
 
 export function deadmanProblems({ isOn, agoMs, last }: DeadmanReport): FoundProblem[] {
-  if (!isOn && agoMs > DEADMAN_TOLD_MS) return [];
+  if (!isOn && agoMs > TOLD_MS) return [];
   const seconds = secondsText(last.seconds * 1000);
-  const packets = plural(last.packets, "packet");
+  const what = isOn
+    ? "No worker's loop turns, and everything has passed"
+    : "No worker's loop turned, and everything passed";
   return [{
     kind: "deadman_on",
     subject: "all",
-    message: isOn
-      ? `No worker's loop turns, and everything has passed to the kernel stack for ${seconds}: ${packets} for listed ports`
-      : `No worker's loop turned, and everything passed to the kernel stack for ${seconds}: ${packets} for listed ports`,
+    message: `${what} to the kernel stack for ${seconds}: ${plural(last.packets, "packet")} for listed ports`,
     ...isOn ? {} : { stopsNothing: true as const },
     fix: "find what stopped the process or took its CPUs: journalctl -k; systemctl status xdpsteer",
   }];
@@ -123,11 +123,8 @@ export function interfaceProblems(interfaces: readonly InterfaceState[]): FoundP
   });
 }
 
-/** How long something that was put right, or is over, stands in the list: then it is told as over. */
-const REPAIR_TOLD_MS = 1000;
-
 export function repairProblems(repairs: readonly Repair[]): FoundProblem[] {
-  return repairs.filter(({ agoMs }) => agoMs <= REPAIR_TOLD_MS).map(({ what, words, wrongMs }) => ({
+  return repairs.filter(({ agoMs }) => agoMs <= TOLD_MS).map(({ what, words, wrongMs }) => ({
     kind: "steering_changed",
     subject: what,
     message: `Somebody changed in the kernel what steers packets, and it was put right after at most ${
@@ -139,12 +136,12 @@ export function repairProblems(repairs: readonly Repair[]): FoundProblem[] {
 
 /** @param last The last time in which the process did not run. */
 export function pauseProblems(last: Pause | undefined): FoundProblem[] {
-  return last === undefined || last.agoMs > REPAIR_TOLD_MS ? [] : [{
+  return last === undefined || last.agoMs > TOLD_MS ? [] : [{
     kind: "paused",
     subject: "xdpsteer",
-    message: `The process did not run for ${
-      secondsText(last.lastMs)
-    }: somebody stopped it, or the machine stood still. What came meanwhile has waited, or is lost where rings were full`,
+    message:
+      `The process did not run for ${secondsText(last.lastMs)}: somebody stopped it, or the machine stood still. ` +
+      "What came meanwhile has waited, or is lost where rings were full",
     fix: "journalctl --since -5min; and who stops it: a debugger, a frozen cgroup, a virtual machine that was moved",
   }];
 }
