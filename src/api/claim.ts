@@ -71,8 +71,8 @@ function hintFor(path: string, message: string): string {
   const folder = path.slice(0, path.lastIndexOf("/")) || "/";
   if (/ENOSPC|No space left/i.test(message)) return `make room in the file system of ${folder}: df -h -i ${folder}`;
   if (/EROFS|Read-only/i.test(message)) return `${folder} is read-only: set control.socket to a path elsewhere`;
-  return "set control.socket to a path in a directory that exists and that this user can write: root too has no right " +
-    "to directories of others, since it gives up CAP_DAC_OVERRIDE";
+  return "set control.socket to a path in a directory that exists and that this user can write: root too has no " +
+    "right to directories of others, since it gives up CAP_DAC_OVERRIDE";
 }
 
 export function cannotListen(address: string, error: unknown): SteerError {

@@ -56,8 +56,8 @@ function refuseOwn(backends: readonly Backend[]): void {
   if (backend === undefined) return;
   throw new HttpError(
     409,
-    `no packet would get to backend ${backend.name}: it is an address of this box; for a program of this box, give the ` +
-      `rule ${deliveryFor(backend)} in the file`,
+    `no packet would get to backend ${backend.name}: it is an address of this box; for a program of this box, give ` +
+      `the rule ${deliveryFor(backend)} in the file`,
   );
 }
 

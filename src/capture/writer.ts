@@ -163,11 +163,13 @@ function hintFor(error: unknown): string {
   const again = "then xdpsteer reload tries again";
   if (code === "ENOSPC" || code === "EDQUOT") return `the disk is full: make room, or rotate smaller files, ${again}`;
   if (TOO_LARGE.test(messageOf(error))) {
-    return `a file of this process may not be so large (LimitFSIZE=, ulimit -f): permit it, or rotate smaller files, ${again}`;
+    return "a file of this process may not be so large (LimitFSIZE=, ulimit -f): permit it, or rotate smaller files, " +
+      again;
   }
   if (code === "ENOENT" || code === "ENOTDIR") return `its directory does not exist: make it, ${again}`;
   if (["EACCES", "EPERM", "EROFS"].includes(code)) {
-    return `xdpsteer may not write there (it runs as user ${Deno.uid()}): choose another directory, or permit it, ${again}`;
+    return `xdpsteer may not write there (it runs as user ${Deno.uid()}): choose another directory, or permit it, ` +
+      again;
   }
   if (code === "EXDEV") return `no link may lead out of capture.directory: name another directory, ${again}`;
   if (error instanceof InTheWay) return `it is left alone: choose another name, or remove it, ${again}`;

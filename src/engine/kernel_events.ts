@@ -148,8 +148,8 @@ export class KernelEvents implements Disposable {
 const EVENT_WORDS: Readonly<Record<EventKind, string>> = {
   malformed: "A malformed packet ({reason}, {length} bytes) on queue {queue} of {interface} went to the kernel stack",
   uncovered_queue:
-    "Packets for port {port} arrive on queue {queue} of {interface}, which has no sockets; the kernel stack gets them. " +
-    "Restart xdpsteer to cover it",
+    "Packets for port {port} arrive on queue {queue} of {interface}, which has no sockets; the kernel stack gets " +
+    "them. Restart xdpsteer to cover it",
 };
 
 const UNKNOWN_WORDS =

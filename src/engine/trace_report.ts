@@ -22,11 +22,11 @@ export const MORE = " ({suppressed} more were not reported)";
 /** By errno, as xsk_rcv() of Linux 5.19 and later returns them; before, ENOSPC stands for ENOBUFS and ENOMEM too. */
 const REDIRECT_MEANINGS: Readonly<Record<string, string>> = {
   ENOBUFS:
-    "The rx ring of worker {worker} on queue {queue} of {interface} is full, and packets are dropped: the worker does " +
-    "not keep up. Spread its ports with worker: hash, give it a CPU of its own, or enlarge rings.rx",
-  ENOMEM:
-    "The fill ring of queue {queue} of {interface} is empty, and packets for worker {worker} are dropped: the workers " +
-    "do not give chunks back fast enough. Enlarge umem.chunks and rings.fill, or spread the load over more workers",
+    "The rx ring of worker {worker} on queue {queue} of {interface} is full, and packets are dropped: the worker " +
+    "does not keep up. Spread its ports with worker: hash, give it a CPU of its own, or enlarge rings.rx",
+  ENOMEM: "The fill ring of queue {queue} of {interface} is empty, and packets for worker {worker} are dropped: the " +
+    "workers do not give chunks back fast enough. Enlarge umem.chunks and rings.fill, or spread the load over more " +
+    "workers",
   ENOSPC:
     "A packet for worker {worker} on queue {queue} of {interface} was dropped: it is larger than a chunk, or, before " +
     "Linux 5.19, the rx ring is full or the fill ring empty. Compare the MTU with umem.chunk_size, and look at the " +
@@ -44,8 +44,8 @@ const STOOD_STILL =
   "still. xdpsteer status says if it still does, and why; larger rings do not help";
 
 const OTHER_MEANING =
-  "Packets for worker {worker} on queue {queue} of {interface} are dropped: the kernel cannot redirect them ({errno}). " +
-  "Restart xdpsteer if that does not end";
+  "Packets for worker {worker} on queue {queue} of {interface} are dropped: the kernel cannot redirect them " +
+  "({errno}). Restart xdpsteer if that does not end";
 
 const ACT_MEANINGS: Readonly<Record<string, string>> = {
   XDP_ABORTED: "An XDP program on {interface} failed and returned XDP_ABORTED, and the packet was dropped",
@@ -78,8 +78,8 @@ function reportRedirect(
     log.warn(`${meaning ?? OTHER_MEANING}${MORE}`, { ...facts, suppressed });
   } else {
     log.warn(
-      "A redirect of another XDP program on {interface} failed with {errno}, and the packet was dropped: bpftool net names " +
-        `the programs${MORE}`,
+      "A redirect of another XDP program on {interface} failed with {errno}, and the packet was dropped: bpftool net " +
+        `names the programs${MORE}`,
       { kind, errno, interface: name, mapId, index, suppressed },
     );
   }

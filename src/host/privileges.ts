@@ -108,7 +108,8 @@ export function requirePrivileges(): void {
   if (missing.length === 0) return;
   throw new SteerError(`Not permitted: this process lacks ${missing.join(", ")}`, {
     hint:
-      "run it as root (sudo xdpsteer ...), or give it these capabilities, as AmbientCapabilities= in a systemd unit does",
+      "run it as root (sudo xdpsteer ...), or give it these capabilities, as AmbientCapabilities= in a systemd unit " +
+      "does",
   });
 }
 

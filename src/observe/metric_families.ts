@@ -183,7 +183,8 @@ export const METRICS = {
   ),
   xdpsteer_worker_pause_seconds_total: counter("Time lost in these pauses", "worker"),
   xdpsteer_worker_still_seconds_total: counter(
-    "Time in which the worker's loop did not turn though it was woken, in steps of 0.2 s: its thread was stopped or hung",
+    "Time in which the worker's loop did not turn though it was woken, in steps of 0.2 s: its thread was stopped or " +
+      "hung",
     "worker",
   ),
   xdpsteer_worker_replacements_total: counter(
@@ -191,8 +192,8 @@ export const METRICS = {
     "worker",
   ),
   xdpsteer_worker_cpu_wait_seconds_total: counter(
-    "Time in which the worker was ready to run and had no CPU, after a sleep too, as the kernel counts it; 0 where it " +
-      "does not",
+    "Time in which the worker was ready to run and had no CPU, after a sleep too, as the kernel counts it; 0 where " +
+      "it does not",
     "worker",
   ),
 
@@ -212,8 +213,8 @@ export const METRICS = {
     "backend",
   ),
   xdpsteer_backend_reachable: gauge(
-    "1 while a backend that a rule names has a route via a steered interface whose link is up, and the link address of " +
-      "its next hop is known",
+    "1 while a backend that a rule names has a route via a steered interface whose link is up, and the link address " +
+      "of its next hop is known",
     "backend",
   ),
   xdpsteer_backend_sessions: gauge("Forwarding sessions with the backend", "backend"),
@@ -261,12 +262,12 @@ export const METRICS = {
     "what",
   ),
   xdpsteer_paused_seconds_total: counter(
-    "Time in which the process did not run though it should have, in pauses of a second and more: somebody stopped it, " +
-      "or the machine stood still. Time without a free CPU is not in it: xdpsteer_worker_cpu_wait_seconds_total",
+    "Time in which the process did not run though it should have, in pauses of a second and more: somebody stopped " +
+      "it, or the machine stood still. Time without a free CPU is not in it: xdpsteer_worker_cpu_wait_seconds_total",
   ),
   xdpsteer_deadman_seconds_total: counter(
-    "Time in which everything passed to the kernel stack, since no worker's loop had turned for 0.5 s; the packets are " +
-      "in xdpsteer_xdp_packets_total under the reason deadman",
+    "Time in which everything passed to the kernel stack, since no worker's loop had turned for 0.5 s; the packets " +
+      "are in xdpsteer_xdp_packets_total under the reason deadman",
   ),
   xdpsteer_problems: gauge("Problems of a kind that there are now: xdpsteer status names them", "kind"),
 

@@ -178,8 +178,8 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "rule",
     words:
-      "in 10 s at least 5 packets of a rule, or answers of its backends, and 1 % of all, were larger than the way out " +
-      "allows, or came in fragments",
+      "in 10 s at least 5 packets of a rule, or answers of its backends, and 1 % of all, were larger than the way " +
+      "out allows, or came in fragments",
     remedy: "[Packets are too big](#packets-are-too-big)",
     alert: "XdpsteerPacketsTooBig",
   },
@@ -203,8 +203,8 @@ export const PROBLEM_TABLE = {
     subject: "process",
     logged: true,
     words: "in the last second the process came back that had not run for a second or more, and its packets had waited",
-    remedy:
-      "see who stops it: a debugger, `kill -STOP`, a frozen cgroup; a virtual machine that is saved, moved or suspended",
+    remedy: "see who stops it: a debugger, `kill -STOP`, a frozen cgroup; a virtual machine that is saved, moved or " +
+      "suspended",
     alert: "XdpsteerPaused",
   },
   mtu_too_large: {
