@@ -25,6 +25,7 @@ const OF_PROCESS = [
   "xdpsteer_config_reloads_total",
   "xdpsteer_deadman_seconds_total",
   "xdpsteer_log_lines_lost_total",
+  "xdpsteer_paused_seconds_total",
   "xdpsteer_repairs_total",
   "xdpsteer_worker_cpu_wait_seconds_total",
   "xdpsteer_worker_idle_seconds_total",
@@ -38,7 +39,7 @@ export interface Past {
   readonly carried: Carried;
 }
 
-export const NO_PAST: Past = { handovers: { done: 0, refused: 0, rolled_back: 0 }, carried: new Map() };
+const NO_PAST: Past = { handovers: { done: 0, refused: 0, rolled_back: 0 }, carried: new Map() };
 
 /** One scrape. What is gone from the snapshot is gone from the scrape. */
 export function renderMetrics(

@@ -3,7 +3,7 @@ import { QUIET_BACKEND } from "../../tests/support/backend_status.ts";
 import { countRule, FakeAppliance, RING_SIZE } from "../../tests/support/fake_appliance.ts";
 import { parseMetrics, parseSample, sumOf } from "../../tests/support/metrics.ts";
 import { type MetricName, METRICS } from "./metric_families.ts";
-import { renderMetrics } from "./metrics.ts";
+import { carriedCounters, renderMetrics } from "./metrics.ts";
 import { Observer } from "./observer.ts";
 
 const RELOADS = { counts: { applied: 2, unchanged: 1, refused: 0 }, last: undefined };
@@ -207,6 +207,19 @@ Deno.test("renderMetrics() tells the numbers of the snapshot", () => {
   assert.equal(sum("xdpsteer_backend_healthy"), 2, "unchecked ones count as healthy");
   assert.equal(sum("xdpsteer_config_rules"), 2);
   assert.equal(sum("xdpsteer_build_info", BUILD), 1);
+});
+
+Deno.test("carriedCounters() are what a process counts by itself: the next one begins where it was", () => {
+  const box = busyBox();
+  box.pauses.totalMs = 2000;
+  const handovers = { done: 1, refused: 0, rolled_back: 0 };
+  const carry = (carried: ReadonlyMap<string, number>): Map<string, number> =>
+    new Map(carriedCounters(new Observer(box).snapshot(), RELOADS, [], BUILD, { handovers, carried }));
+  const first = carry(new Map());
+  assert.equal(first.get("xdpsteer_paused_seconds_total{}"), 2);
+  assert.equal(first.get('xdpsteer_worker_still_seconds_total{worker="1"}'), 1);
+  assert.equal(first.get('xdpsteer_config_reloads_total{result="applied"}'), 2);
+  assert.deepEqual([...carry(first)], [...first].map(([key, value]) => [key, 2 * value]));
 });
 
 Deno.test("renderMetrics() tells of the last configuration that was offered, and of the start before there was one", () => {
