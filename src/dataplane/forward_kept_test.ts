@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { writeForwardRule } from "../../tests/support/forward_rule.ts";
 import { portRule } from "../../tests/support/loop_rig.ts";
+import { type Passed, passOne, SentFrames } from "../../tests/support/one_frame.ts";
 import type { ForwardMode, PacketSource } from "../steering/forward.ts";
 import { arrivalBy, writeArrivals } from "../steering/arrivals.ts";
 import { compileWorkerTable } from "../steering/compile.ts";
-import { type Fate, FATES } from "../steering/fate.ts";
+import type { Fate } from "../steering/fate.ts";
 import {
   BACKEND,
   BACKEND_KEEPS,
@@ -26,19 +27,17 @@ import { SESSION, ticksOf } from "../steering/session_row.ts";
 import { createWorkerTables, viewWorkerTables, type WorkerTable } from "../steering/worker_table.ts";
 import { buildFrame, type Endpoint, type FrameOptions } from "../traffic/frames.ts";
 import { buildIcmpError, ICMP_ERROR, type IcmpErrorKind, ipPacketOf } from "../traffic/icmp_frames.ts";
-import { Batch, DISPOSAL } from "./batch.ts";
-import { answerRow, WorkerCounters } from "./counters.ts";
+import { answerRow } from "./counters.ts";
 import { Forwarder } from "./forward.ts";
-import { processBatch } from "./process.ts";
 
 const SLOTS = 16;
 const [RULE, ECHO, STRAY] = [3, 4, 5];
 /** What comes back to the rule. */
 const ANSWERS = answerRow(RULE, SLOTS);
+const ROWS = [0, RULE, ECHO, STRAY, ANSWERS];
 const SERVICE_PORTS = [8080, 8081];
 const ECHO_PORT = 7777;
 const FIRST_PORT = 20_000;
-const AT = 512;
 const CAPACITY = 64;
 const MAC = { client: "02:00:00:00:00:01", box: "02:00:00:00:00:02", backend: "02:00:00:00:00:03" } as const;
 const FAMILIES = {
@@ -52,13 +51,6 @@ const [FRONT, BACK] = [0, 1];
 /** Of the backend in the forward table. */
 const ROW = 1;
 
-interface Outcome {
-  readonly fate: Fate;
-  readonly slot: number;
-  /** The frame that was sent, and by which interface. */
-  readonly sent: Uint8Array | undefined;
-  readonly by: number | undefined;
-}
 type Ends = Pick<FrameOptions, "source" | "destination">;
 
 /** What all workers have in common: a rule that forwards to a backend, and one that echoes. */
@@ -113,49 +105,19 @@ class Box {
 /** A worker's data path. */
 class Worker {
   readonly forwarder: Forwarder;
-  readonly #copied: { by: number; bytes: Uint8Array }[] = [];
+  readonly #egress = new SentFrames();
 
   constructor(readonly box: Box, number = 0) {
-    const send = (by: number, view: DataView, addr: number, length: number): boolean => {
-      this.#copied.push({ by, bytes: new Uint8Array(view.buffer).slice(addr, addr + length) });
-      return true;
-    };
     const key = { low: 7, high: 8 };
     const sessions = { capacity: CAPACITY, firstPort: FIRST_PORT, portCount: 50, key, ruleSlots: SLOTS };
-    this.forwarder = new Forwarder(
-      box.table,
-      { largest: () => 1792, isOpen: () => true, send },
-      { ...sessions, worker: number },
-      () => box.memory,
-    );
+    this.forwarder = new Forwarder(box.table, this.#egress, { ...sessions, worker: number }, () => box.memory);
   }
 
-  /** Puts one frame through; checks that it has one counted fate. */
-  put(options: FrameOptions | Uint8Array, from: number): Outcome {
+  /** Puts one frame through; see {@linkcode passOne}. */
+  put(options: FrameOptions | Uint8Array, from: number): Passed {
     const frame = options instanceof Uint8Array ? options : buildFrame(options).bytes;
-    const memory = new Uint8Array(8192);
-    memory.set(frame, AT);
-    const batch = new Batch();
-    batch.count = 1;
-    batch.addr[0] = AT;
-    batch.length[0] = frame.length;
-    const counters = WorkerCounters.create(SLOTS, 1);
-    this.#copied.length = 0;
-    const view = new DataView(memory.buffer);
     const { forwarder, box: { workerTable } } = this;
-    processBatch(view, batch, workerTable, counters.values, counters.receivedAt(0), 1, forwarder, from);
-    const counted = FATES.flatMap((fate, number) =>
-      [0, RULE, ECHO, STRAY, ANSWERS].flatMap((slot) =>
-        Array<[Fate, number]>(counters.packets(slot, number)).fill([fate, slot])
-      )
-    );
-    assert.equal(counted.length, 1, "one fate");
-    const [fate, slot] = counted[0]!;
-    if (batch.disposal[0] !== DISPOSAL.transmit) {
-      const [copied] = this.#copied;
-      return { fate, slot, sent: copied?.bytes, by: copied?.by };
-    }
-    return { fate, slot, sent: memory.slice(batch.addr[0]!, batch.addr[0]! + batch.length[0]!), by: from };
+    return passOne(frame, { workerTable, forwarder, egress: this.#egress, ruleSlots: SLOTS, rows: ROWS, from });
   }
 
   /** Begins or goes on with a session. */
@@ -164,8 +126,8 @@ class Worker {
   }
 
   answer(port?: number): readonly [Fate, number] {
-    const { fate, slot } = this.put(this.box.ends(port).answer, BACK);
-    return [fate, slot];
+    const { fate, row } = this.put(this.box.ends(port).answer, BACK);
+    return [fate, row];
   }
 }
 
@@ -182,10 +144,10 @@ for (const family of BOTH) {
       const worker = new Worker(box);
       const { request, atBackend, answer, atClient } = box.ends(port);
       const there = worker.put({ ...request, ...packet }, FRONT);
-      assert.deepEqual([there.fate, there.slot, there.by], ["forwarded", RULE, BACK]);
+      assert.deepEqual([there.fate, there.row, there.by], ["forwarded", RULE, BACK]);
       assert.deepEqual(there.sent, buildFrame({ ...atBackend, ...packet, hops: packet.hops - 1 }).bytes);
       const back = worker.put({ ...answer, ...packet }, BACK);
-      assert.deepEqual([back.fate, back.slot, back.by], ["returned", ANSWERS, FRONT]);
+      assert.deepEqual([back.fate, back.row, back.by], ["returned", ANSWERS, FRONT]);
       const source = { ...atClient.source, mac: MAC.box };
       assert.deepEqual(back.sent, buildFrame({ ...atClient, source, ...packet, hops: packet.hops - 1 }).bytes);
     }));
@@ -198,12 +160,12 @@ for (const family of BOTH) {
     const { answer } = box.ends(ECHO_PORT);
     const backend = box.end("backend", 9001);
     const other = box.end("other", ECHO_PORT);
-    assert.deepEqual(worker.put({ ...answer, source: backend }, BACK).slot, ECHO, "another port of the backend");
-    assert.deepEqual(worker.put({ ...answer, destination: other }, BACK).slot, ECHO, "to another client");
-    assert.deepEqual(worker.put({ ...answer, source: box.end("other", 9000) }, BACK).slot, ECHO, "from another host");
+    assert.deepEqual(worker.put({ ...answer, source: backend }, BACK).row, ECHO, "another port of the backend");
+    assert.deepEqual(worker.put({ ...answer, destination: other }, BACK).row, ECHO, "to another client");
+    assert.deepEqual(worker.put({ ...answer, source: box.end("other", 9000) }, BACK).row, ECHO, "from another host");
     assert.deepEqual(worker.answer(ECHO_PORT), ["returned", ANSWERS]);
     const forged = worker.put(answer, FRONT);
-    assert.deepEqual([forged.fate, forged.slot], ["wrong_interface", STRAY], "from the clients' side");
+    assert.deepEqual([forged.fate, forged.row], ["wrong_interface", STRAY], "from the clients' side");
   });
 
   Deno.test(`a client's packet that says it is from a backend makes no session: ${family}`, () => {
@@ -230,12 +192,12 @@ for (const family of BOTH) {
       const { request, atBackend, answer, atClient } = box.ends(ECHO_PORT);
       const router = { ...box.end("other"), mac: MAC.backend };
       const there = worker.put(about(atBackend, { source: router, destination: atBackend.source }), BACK);
-      assert.deepEqual([there.fate, there.slot, there.by], ["error_returned", ANSWERS, FRONT], kind);
+      assert.deepEqual([there.fate, there.row, there.by], ["error_returned", ANSWERS, FRONT], kind);
       const service = { ...request.destination, mac: MAC.box };
       assert.deepEqual(there.sent, about(request, { source: service, destination: request.source, hops: 63 }), kind);
 
       const back = worker.put(about(atClient, { source: router, destination: request.destination }), FRONT);
-      assert.deepEqual([back.fate, back.slot, back.by], ["error_forwarded", RULE, BACK], kind);
+      assert.deepEqual([back.fate, back.row, back.by], ["error_forwarded", RULE, BACK], kind);
       const ends = { source: { ...atClient.destination, mac: MAC.box }, destination: answer.source };
       assert.deepEqual(back.sent, about(answer, { ...ends, hops: 63 }), kind);
     }
@@ -381,7 +343,7 @@ Deno.test("a backend with a range of ports answers from the one that a session g
     backends[at + BACKEND.flags] = backends[at + BACKEND.flags]! | BACKEND_RANGE;
     forwards[forwardAt(0) + FORWARD.firstPort] = SERVICE_PORTS[0]!;
     indexBackends(box.table);
-    const answer = (port: number): Outcome =>
+    const answer = (port: number): Passed =>
       worker.put({ ...box.ends().answer, source: box.end("backend", port) }, BACK);
     for (const [index, service] of SERVICE_PORTS.entries()) {
       const { request, atBackend, atClient } = box.ends(40_000, service);
@@ -397,7 +359,7 @@ Deno.test("a backend with a range of ports answers from the one that a session g
     forwards[forwardAt(0) + FORWARD.firstPort] = SERVICE_PORTS[0]! - 10; // a reload moves the range
     worker.begin();
     assert.equal(answer(20_010).fate, "returned");
-    assert.deepEqual([answer(20_000).fate, answer(20_000).slot], ["no_session", STRAY], "packets do not go there now");
+    assert.deepEqual([answer(20_000).fate, answer(20_000).row], ["no_session", STRAY], "packets do not go there now");
     const forged = { ...box.ends().request, source: { ...box.end("backend", 20_050), mac: MAC.client } };
     assert.equal(worker.put(forged, FRONT).fate, "wrong_interface");
   }
