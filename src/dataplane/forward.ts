@@ -412,7 +412,7 @@ export class Forwarder {
   ): number {
     const { table } = this;
     const { isIpv6 } = packet;
-    const exact = port === 0 ? -1 : findBackend(table, view, backend, port, isIpv6); // 0: rows of ranges
+    const exact = findBackend(table, view, backend, port, isIpv6);
     let session = exact < 0 ? -1 : this.#sessionOf(exact, view, own, ownPort, packet, from);
     for (let skip = 0; session === -1; skip++) {
       const row = findRange(table, view, backend, port, isIpv6, skip);
@@ -471,7 +471,7 @@ export class Forwarder {
     const { table } = this;
     const { isIpv6 } = packet;
     const port = ports & 0xffff;
-    const exact = port === 0 ? -1 : findBackend(table, view, backend, port, isIpv6); // 0: rows of ranges
+    const exact = findBackend(table, view, backend, port, isIpv6);
     if (exact >= 0 && this.#findKeptWith(exact, view, backend, client, ports, packet, from)) return true;
     for (let skip = 0;; skip++) {
       const row = findRange(table, view, backend, port, isIpv6, skip);
@@ -512,13 +512,16 @@ export class Forwarder {
     return this.#kept;
   }
 
-  /** Whether a client's packet says that it is from a backend, and comes by where that is not. */
+  /**
+   * Whether a client's packet says that it is from a backend, and comes by where that is not. Hot path: no allocation.
+   */
   isForged(view: DataView, packet: UdpPacket, arrival: number): boolean {
     const { table } = this;
     if (!this.#isStrict) return false;
     const { udp, isIpv6 } = packet;
-    const [source, port] = [sourceAddressOf(packet), view.getUint16(udp, LITTLE)];
-    const exact = port === 0 ? -1 : findBackend(table, view, source, port, isIpv6);
+    const source = sourceAddressOf(packet);
+    const port = view.getUint16(udp, LITTLE);
+    const exact = findBackend(table, view, source, port, isIpv6);
     const row = exact < 0 ? findRange(table, view, source, port, isIpv6, 0) : exact;
     return row >= 0 && !cameBy(arrival, table.backends[backendAt(row) + BACKEND.arrival]!);
   }

@@ -25,7 +25,8 @@ import { sameAddress } from "./session_row.ts";
 export const FLOW_SEED = 0;
 
 /**
- * The row of the backend with this address and port, or -1. Hot path: no allocation.
+ * The row of the backend with this address and port, or -1: one with a range of ports is not found. Hot path: no
+ * allocation.
  *
  * @param address Where the address stands in `view`.
  * @param port As it stands in the packet, as a little-endian halfword.
@@ -37,6 +38,7 @@ export function findBackend(
   port: number,
   isIpv6: boolean,
 ): number {
+  if (port === 0) return -1; // rows of ranges have it
   const { backends, index } = table;
   const first = view.getInt32(address, true);
   let hash = mix(port, first);
