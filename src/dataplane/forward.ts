@@ -108,8 +108,6 @@ export class Forwarder {
   answerRow: number = NO_RULE;
   /** False while packets are decided on that have waited long enough. */
   mayPark = true;
-  /** True once there may be sessions whose clients keep their addresses. Hot path. */
-  keeps = false;
   /** What {@linkcode findKept} has found. */
   #kept = NOT_KEPT;
   readonly #worker: number;
@@ -158,6 +156,11 @@ export class Forwarder {
     if (!this.keeps) this.#openKept();
   }
 
+  /** True once there may be sessions whose clients keep their addresses. Hot path. */
+  get keeps(): boolean {
+    return this.sessions.kept !== undefined;
+  }
+
   /** Goes on with the sessions in the rows; see {@linkcode SessionTable.takeRows}. */
   takeSessions(counts: Parameters<SessionTable["takeRows"]>[1]): void {
     this.sessions.takeRows(this.#table, counts);
@@ -171,7 +174,6 @@ export class Forwarder {
     const key = { low: kept[KEPT.keyLow]!, high: kept[KEPT.keyHigh]! };
     const memory = this.#viewMemory({ address, length: (setMask + 1) * KEPT_SET_BYTES });
     this.sessions.kept = new KeptClients({ memory, setMask, key, worker: this.#worker }, this.sessions.words);
-    this.keeps = true;
   }
 
   /**
