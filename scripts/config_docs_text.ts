@@ -136,19 +136,19 @@ file or a link to one; xdpsteer refuses anything else, such as a FIFO, without w
 ([steering.schema.json](../config/steering.schema.json)). [steering.example.yaml](../config/steering.example.yaml) has
 every key with its default.
 
-Top-level keys that begin with \`x-\` are ignored: a place for YAML anchors. A merge key, \`<<: *anchor\`, brings in the keys
-of another map; a key that the map has itself overrides the merged one. \`ports set --save\` writes beside what is merged
-and leaves it as it is.
+Top-level keys that begin with \`x-\` are ignored: a place for YAML anchors. A merge key, \`<<: *anchor\`, brings in the
+keys of another map; a key that the map has itself overrides the merged one. \`ports set --save\` writes beside what is
+merged and leaves it as it is.
 
-Unknown keys, ports that two rules have for the same addresses and workers that do not exist are mistakes. All mistakes are reported
-together, each with its place; the exit code is 3:
+Unknown keys, ports that two rules have for the same addresses and workers that do not exist are mistakes. All mistakes
+are reported together, each with its place; the exit code is 3:
 
 {{mistakes}}
 
 ## What changes live
 
-Changes of \`steering\`, \`guard\` and \`lists\` are applied at once and atomically, under traffic, without losing a packet. Each of these
-triggers a change:
+Changes of \`steering\`, \`guard\` and \`lists\` are applied at once and atomically, under traffic, without losing a
+packet. Each of these triggers a change:
 
 - the file is saved, in place or by rename, or the link of a ConfigMap is switched;
 - \`xdpsteer reload\`, or SIGHUP (\`systemctl reload xdpsteer\`);
@@ -164,14 +164,14 @@ is then, if it is good; the log says so. The safest way to save is to write anot
 A file that loses more than half of at least four rules may be half of what is being written, or a slip. It is put in
 force when it still says so after \`control.settle\` seconds; until then the log and the status (problem
 \`config_settling\`) say what it loses and how long it has to settle. \`xdpsteer reload\` and SIGHUP do not wait:
-whoever asks knows that the file is complete. A reload that finds the file in force already says as which generation, by what
-and since when.
+whoever asks knows that the file is complete. A reload that finds the file in force already says as which generation, by
+what and since when.
 
 The answer to \`GET /v1/config\` names the start of the process and the generation in its \`ETag\`. A program that sends
-this tag back with its change, as \`If-Match\`, changes only what it has read: if another generation is active, or xdpsteer
-has been restarted, the answer is 412 and nothing changes. With \`?dry_run\`, everything is checked, nothing changes, and
-the answer says what would change. Both work for all that changes something: \`PUT /v1/config\`, \`POST\` and
-\`DELETE /v1/ports\`, \`POST /v1/reload\`.
+this tag back with its change, as \`If-Match\`, changes only what it has read: if another generation is active, or
+xdpsteer has been restarted, the answer is 412 and nothing changes. With \`?dry_run\`, everything is checked, nothing
+changes, and the answer says what would change. Both work for all that changes something: \`PUT /v1/config\`, \`POST\`
+and \`DELETE /v1/ports\`, \`POST /v1/reload\`.
 
 ### A change that is taken back by itself
 
@@ -198,17 +198,19 @@ for the configuration that is sent or for that of the file. Nothing changes.
 
 ### What goes along
 
-A capture stays with its rule: ports that \`ports set\` moves to another rule are no longer captured, and the answer names
-them. If a rule only gets another name (\`--rule NEW\` for all of its ports), its capture goes along.
+A capture stays with its rule: ports that \`ports set\` moves to another rule are no longer captured, and the answer
+names them. If a rule only gets another name (\`--rule NEW\` for all of its ports), its capture goes along.
 
 \`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are
 not kept. It refuses a symbolic link.
 
-{{fixed}} need a restart, all but {{live}}. If one of them differs, the whole change is refused, and nothing of it is applied. After a
-refused change the previous configuration stays in effect; the log, \`xdpsteer status\` and
-\`xdpsteer_config_last_reload_successful\` report it. A restart reads the file; if it is not valid, the restart uses
-[the last good configuration](operations.md#the-last-good-configuration-is-in-force). A configuration has at
-most 4,096 rules, and 1,024 different backends in all of them.
+{{restart}} need a restart, all but {{live}}, and so does \`control.socket\`. {{upgrade}} need
+[\`xdpsteer upgrade\`](operations.md#upgrade-and-rollback), which loses no packet, or a restart. If one of these
+sections differs, the whole change is refused, and nothing of it is applied. After a refused change the previous
+configuration stays in effect; the log, \`xdpsteer status\` and \`xdpsteer_config_last_reload_successful\` report it.
+A restart reads the file; if it is not valid, the restart uses
+[the last good configuration](operations.md#the-last-good-configuration-is-in-force). A configuration has at most 4,096
+rules, and 1,024 different backends in all of them.
 
 Counters belong to the name of a rule. A rule with other ports, another worker or another action keeps counting; under
 another name it counts from zero. The counts of a removed rule stay in /metrics until their place is needed; then they
@@ -234,11 +236,12 @@ packet is counted twice, and no counter decreases while the process lives. Every
 - those with the verdict \`redirect\` = packets received by workers + {{lost}} of \`xdpsteer_xsk_drops_total\`;
 - packets received by workers = the sum over the fates of \`xdpsteer_rule_packets_total\`, without the worker \`xdp\`.
 
-A rule has samples from its first packet on. What backends answer counts with the rule whose session it belongs to,
-with \`direction="back"\`, and so do ICMP errors about packets to backends. Names in parentheses are not rules of the
+A rule has samples from its first packet on. What backends answer counts with the rule whose session it belongs to, with
+\`direction="back"\`, and so do ICMP errors about packets to backends. Names in parentheses are not rules of the
 configuration: \`(translation ports)\` counts what arrives at the translation ports of forwarding and belongs to no
 session, or whose session was not looked for (fragments, \`wrong_interface\`), and \`(retired)\` has the counts of rules
-that were removed long ago. \`/v1/status\` has the first as \`translationPorts\`, beside \`rules\`. The rule with an empty name has the packets whose port no longer had a rule when a worker saw them.
+that were removed long ago. \`/v1/status\` has the first as \`translationPorts\`, beside \`rules\`. The rule with an
+empty name has the packets whose port no longer had a rule when a worker saw them.
 
 [prometheus.example.yaml](../config/prometheus.example.yaml) scrapes the metrics.
 [prometheus-alerts.yaml](../config/prometheus-alerts.yaml) has alerts, each with its section in
@@ -259,9 +262,9 @@ Grafana.
 
 ## Fates
 
-Every packet that reaches a worker has one fate. A rule's packets that end in the XDP program have the fate {{kernelFates}},
-with \`worker="xdp"\`. A packet with a served fate got what its rule asks for; all others were dropped. The action
-\`answer\` is the action of the translation ports.
+Every packet that reaches a worker has one fate. A rule's packets that end in the XDP program have the fate
+{{kernelFates}}, with \`worker="xdp"\`. A packet with a served fate got what its rule asks for; all others were dropped.
+The action \`answer\` is the action of the translation ports.
 
 {{fates}}
 `;

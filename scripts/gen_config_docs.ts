@@ -291,8 +291,9 @@ const allKeys = keys();
 checkKeyExamples();
 const pages: Readonly<Record<string, string>> = {
   "docs/configuration.md": CONFIG_PAGE.replace("{{keys}}", () => allKeys).replace("{{examples}}", examples)
-    .replace("{{mistakes}}", mistakes).replace("{{fixed}}", FIXED.map((key) => `\`${key}\``).join(", "))
-    .replace("{{live}}", LIVE_KEYS.forwarding.map((key) => `\`forwarding.${key}\``).join(", ")),
+    .replace("{{mistakes}}", mistakes).replace("{{upgrade}}", BY_UPGRADE.map(code).join(", "))
+    .replace("{{restart}}", FIXED.filter((key) => !BY_UPGRADE.includes(key)).map(code).join(", "))
+    .replace("{{live}}", LIVE_KEYS.forwarding.map((key) => code(`forwarding.${key}`)).join(", ")),
   "docs/metrics.md": METRICS_PAGE.replace("{{metrics}}", metrics).replace("{{reasons}}", reasons)
     .replace("{{socketCounters}}", socketCounters).replace("{{fates}}", () => fates())
     .replace("{{lost}}", LOST_COUNTERS.map(code).join(" + ")).replace(
