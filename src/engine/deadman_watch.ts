@@ -4,7 +4,6 @@
  * @module
  */
 import type { DeadmanState, Heartbeats } from "../bpf/heartbeats.ts";
-import type { Deadman } from "../bpf/deadman.ts";
 import { messageOf } from "../errors.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
@@ -21,7 +20,7 @@ export interface DeadmanReport extends DeadmanState {
 export interface DeadmanWatchOptions {
   readonly heartbeats: Pick<Heartbeats, "deadman">;
   /** Arms it. */
-  readonly arm: () => Promise<Pick<Deadman, typeof Symbol.dispose>>;
+  readonly arm: () => Promise<Disposable>;
   /** Packets that have passed because of it so far, of all interfaces. */
   readonly packets: () => number;
   readonly timers?: Timers;
@@ -32,7 +31,7 @@ const log = logger("deadman");
 export class DeadmanWatch implements Disposable {
   readonly #options: DeadmanWatchOptions;
   readonly #timers: Timers;
-  #armed: Pick<Deadman, typeof Symbol.dispose> | undefined;
+  #armed: Disposable | undefined;
   #why = "it is not armed yet";
   #isDisposed = false;
   /** At the last look at which it was off. */

@@ -37,13 +37,11 @@ export interface Condition {
 
 /** What a process gives to the one that takes over from it, of one interface. Descriptors are numbers. */
 export interface HandedInterface {
-  readonly name: string;
   readonly ifindex: number;
   readonly link: number;
   readonly fallbackReason: string;
   readonly program: HandedProgram;
   readonly queues: readonly HandedQueue[];
-  readonly since: string;
   readonly reattachments: number;
   readonly unattachedMs: number;
   readonly unsent: number;
@@ -207,9 +205,7 @@ export class SteeredInterface {
     log.warn(
       "{interface} has {count} Ethernet addresses with the devices on top of it, and at most {most} are told " +
         "apart: frames for other hosts are taken for its own",
-      {
-        ...{ interface: this.#config.name, count: macs.length, most: LIMIT.MACS },
-      },
+      { interface: this.#config.name, count: macs.length, most: LIMIT.MACS },
     );
   }
 
@@ -257,7 +253,7 @@ export class SteeredInterface {
       });
     }
     return {
-      ...{ name, ifindex, fallbackReason, since: condition.since, reattachments, unattachedMs, unsent },
+      ...{ ifindex, fallbackReason, reattachments, unattachedMs, unsent },
       link: fd(this.#link.fd),
       program: this.program.handOver(fd),
       queues: this.queues.map((queue) => queue.handOver(fd)),

@@ -42,8 +42,11 @@ export interface WorkerPoolOptions {
 }
 
 /** Memory of a worker's sessions: their rows, how many each backend has, what is counted of backends. */
-const SESSION_PARTS = ["rows", "liveOfBackend", "backendCounts"] as const;
-type SessionPart = typeof SESSION_PARTS[number];
+type SessionPart = "rows" | "liveOfBackend" | "backendCounts";
+
+function eachPart<T>(of: (part: SessionPart) => T): Record<SessionPart, T> {
+  return { rows: of("rows"), liveOfBackend: of("liveOfBackend"), backendCounts: of("backendCounts") };
+}
 
 function sessionMemory(part: SessionPart, capacity: number): SharedMemoryOptions {
   switch (part) {
@@ -248,10 +251,7 @@ export class WorkerPool implements ReadingWorkers {
     const memoryOfSessions = this.#sessionMemory = this.#threads.map((_, worker) => {
       const handed = this.#handed?.sessions[worker];
       const { capacity } = sessions(worker);
-      const parts = SESSION_PARTS.map((part) =>
-        [part, memoryOf(handed?.[part], sessionMemory(part, capacity))] as const
-      );
-      return Object.fromEntries(parts) as Record<SessionPart, SharedMemory>;
+      return eachPart((part) => memoryOf(handed?.[part], sessionMemory(part, capacity)));
     });
     this.#threads.forEach((thread, worker) => {
       const ring = createCaptureRing(places.length);
@@ -281,7 +281,7 @@ export class WorkerPool implements ReadingWorkers {
         tables,
         forwardTables,
         sessions: sessions(worker),
-        sessionMemory: addressesOf(mine),
+        sessionMemory: eachPart((part) => mine[part].address),
         liveElsewhere: memoryOfSessions.filter((memory) => memory !== mine).map((memory) =>
           memory.liveOfBackend.address
         ),
@@ -464,11 +464,7 @@ export class WorkerPool implements ReadingWorkers {
       process: this.process,
       ownership: fd(this.#ownershipMemory.fd),
       counters: this.#countersMemory.map((memory) => fd(memory.fd)),
-      sessions: this.#sessionMemory.map(({ rows, liveOfBackend, backendCounts }) => ({
-        rows: fd(rows.fd),
-        liveOfBackend: fd(liveOfBackend.fd),
-        backendCounts: fd(backendCounts.fd),
-      })),
+      sessions: this.#sessionMemory.map((memory) => eachPart((part) => fd(memory[part].fd))),
       wakeFds: this.#wakeFds.map(fd),
     };
   }
@@ -492,10 +488,9 @@ export class WorkerPool implements ReadingWorkers {
    * Has a process's workers take the ends over from another's, one after the other.
    *
    * @param process Number of the one that is to have them.
-   * @param step Called after each worker.
    * @returns False where a worker has not within `limitMs`: others may have.
    */
-  async pass(process: number, limitMs: number, step: (worker: number) => void = () => {}): Promise<boolean> {
+  async pass(process: number, limitMs: number): Promise<boolean> {
     for (let worker = 0; worker < this.count; worker++) {
       this.ownership.want(worker, process);
       this.control.lookAgain();
@@ -505,7 +500,6 @@ export class WorkerPool implements ReadingWorkers {
         wake(this.#wakeFds[worker]!);
         await pause(STEP_MS);
       }
-      step(worker);
     }
     return true;
   }
@@ -532,12 +526,4 @@ export class WorkerPool implements ReadingWorkers {
 
 function memoryOf(handed: number | undefined, options: SharedMemoryOptions): SharedMemory {
   return handed === undefined ? SharedMemory.create(options) : SharedMemory.adopt(handed, options);
-}
-
-function addressesOf(memory: Readonly<Record<SessionPart, SharedMemory>>): Record<SessionPart, MemoryAddress> {
-  return {
-    rows: memory.rows.address,
-    liveOfBackend: memory.liveOfBackend.address,
-    backendCounts: memory.backendCounts.address,
-  };
 }
