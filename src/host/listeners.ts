@@ -32,28 +32,32 @@ export function udpListeners(read: (path: string) => string | undefined = readTe
       const [address = "", port = ""] = local.split(":");
       if (!UNCONNECTED.test(remote) || isLoopback(address)) continue;
       const number = parseInt(port, 16);
-      const one = /^0+$/.test(address) ? {} : { address: bytesOf(address) };
-      found.set(/^0+$/.test(address) ? port : local, {
-        ...{ port: number, ephemeral: low <= number && number <= high },
-        ...one,
+      const isAny = /^0+$/.test(address);
+      found.set(isAny ? port : local, {
+        port: number,
+        ephemeral: low <= number && number <= high,
+        ...isAny ? {} : { address: bytesOf(address) },
       });
     }
   }
   return [...found.values()];
 }
 
+/** How the first words of an IPv4 address in an IPv6 one are printed. */
+const MAPPED = "0000000000000000FFFF0000";
+
 /** The bytes of a printed address; IPv4 ones for an IPv6 socket with such an address. */
 function bytesOf(printed: string): Uint8Array<ArrayBuffer> {
   const bytes = Uint8Array.fromHex(printed);
   for (let word = 0; word < bytes.length; word += 4) bytes.subarray(word, word + 4).reverse();
-  return printed.startsWith("0000000000000000FFFF0000") ? bytes.slice(12) : bytes;
+  return printed.startsWith(MAPPED) ? bytes.slice(12) : bytes;
 }
 
 /** The kernel prints addresses as words in the order of the machine, which is little-endian. */
 function isLoopback(address: string): boolean {
   if (address.length === 8) return address.endsWith("7F");
   return address === "00000000000000000000000001000000" ||
-    (address.startsWith("0000000000000000FFFF0000") && address.endsWith("7F"));
+    (address.startsWith(MAPPED) && address.endsWith("7F"));
 }
 
 function readText(path: string): string | undefined {
