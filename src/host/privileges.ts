@@ -45,7 +45,6 @@ export interface Confinement {
 export function confinement(): Confinement {
   const status = Deno.readTextFileSync("/proc/self/status");
   const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "0";
-  const limits = Deno.readTextFileSync("/proc/self/limits");
   return {
     user: Number(field("Uid").split("\t")[1]),
     capabilities: namesOf(field("CapEff")),
@@ -53,7 +52,7 @@ export function confinement(): Confinement {
     noNewPrivileges: field("NoNewPrivs") === "1",
     seccompFilters: Number(field("Seccomp_filters")),
     landlock: !mayWriteToOwnProcess(),
-    coreDumps: !/^Max core file size +0 /m.test(limits),
+    coreDumps: softLimit("core file size") !== 0,
   };
 }
 
@@ -135,9 +134,9 @@ const FILES = { process: 64, worker: 8 } as const;
  * @throws {SteerError}
  */
 export function requireOpenFiles(workers: number, queues: number): void {
-  const [, soft = "unlimited"] = /^Max open files +(\S+)/m.exec(Deno.readTextFileSync("/proc/self/limits")) ?? [];
+  const soft = softLimit("open files");
   const needed = FILES.process + workers * (FILES.worker + queues);
-  if (soft === "unlimited" || needed <= Number(soft)) return;
+  if (needed <= soft) return;
   const what = `${plural(workers, "worker")} on ${plural(queues, "queue")}`;
   throw new SteerError(
     `Cannot open the sockets of ${what}: ${soft} files may be open at once, about ${needed} are needed`,
@@ -158,16 +157,22 @@ const MANY_THREADS = 1024;
  * @throws {SteerError}
  */
 export function requireThreads(workers: number): void {
-  const [, soft] = /^Max processes +(\d+)/m.exec(Deno.readTextFileSync("/proc/self/limits")) ?? [];
-  if (soft === undefined || Number(soft) >= MANY_THREADS || Deno.uid() === 0) return;
+  const soft = softLimit("processes");
+  if (soft >= MANY_THREADS || Deno.uid() === 0) return;
   const needed = THREADS.process + workers * THREADS.worker;
   const used = threadsOf(Deno.uid()!);
-  if (used + needed <= Number(soft)) return;
+  if (used + needed <= soft) return;
   throw new SteerError(
     `Cannot start ${plural(workers, "worker")}: this user may have ${soft} processes and threads at once and has ` +
       `${used}, about ${needed} more are needed`,
     { hint: "raise the limit (ulimit -u, or LimitNPROC= in the unit), or use fewer workers" },
   );
+}
+
+/** The limit of this process by its name in /proc/self/limits; Infinity where there is none. */
+function softLimit(name: string): number {
+  const limits = Deno.readTextFileSync("/proc/self/limits");
+  return Number(new RegExp(`^Max ${name} +(\\d+)`, "m").exec(limits)?.[1] ?? Infinity);
 }
 
 function threadsOf(uid: number): number {
