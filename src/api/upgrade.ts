@@ -4,6 +4,7 @@
  * @module
  */
 import { HttpError, json } from "./answers.ts";
+import { requireWords } from "./conditions.ts";
 import type { Answer } from "./question.ts";
 import type { HttpOptions } from "./wire.ts";
 
@@ -11,8 +12,7 @@ const WITHIN_SECONDS = { least: 1, most: 600, usual: 5 } as const;
 
 /** POST `?within=5`: answers when packets are the new process's. */
 export async function upgrade({ giver }: HttpOptions, query: URLSearchParams): Promise<Answer> {
-  const unknown = [...query.keys()].find((key) => key !== "within");
-  if (unknown !== undefined) throw new HttpError(400, `unknown word "${unknown}" after "?": expected within`);
+  requireWords(query, ["within"]);
   const { least, most, usual } = WITHIN_SECONDS;
   const text = query.get("within") ?? `${usual}`;
   const seconds = Number(text);
