@@ -15,7 +15,7 @@ export const MAX_OF_ONE = 4;
 /** Those of all users but root together. */
 export const MAX_OF_ALL = 16;
 /** Those of root, who always has places of its own. */
-export const MAX_OF_ROOT = 16;
+const MAX_OF_ROOT = 16;
 /** Between two looks at whose clients have left. */
 const LOOK_MS = 250;
 

@@ -151,10 +151,7 @@ function identityOf(path: string): Identity {
   }
 }
 
-async function listen(
-  { socket, group }: Pick<ControlConfig, "socket" | "group">,
-  handler: RequestHandler,
-): Promise<Listener> {
+async function listen({ socket, group }: Place, handler: RequestHandler): Promise<Listener> {
   const mask = Deno.umask(0o177); // the socket is there with mode 0600 from its first moment
   let listener: Listener;
   try {
