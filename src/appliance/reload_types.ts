@@ -46,9 +46,9 @@ export type PutBy = Asker | "request" | "start" | "unconfirmed";
 export interface Reloaded extends Applied {
   /** What is odd about the configuration, as `check` says it; of rules that are changed, what is new. */
   readonly warnings: readonly string[];
-  /** Where it changed nothing: what has put the generation in force, and when. */
   /** Seconds after which it is taken back, unless it is confirmed. */
   readonly confirmWithin?: number;
+  /** Where it changed nothing: what has put the generation in force, and when. */
   readonly inForce?: { readonly by: PutBy; readonly since: string; readonly secondsAgo: number };
 }
 
