@@ -536,7 +536,8 @@ export class Reloader {
     next.interfaces.forEach(({ name }, index) => this.#options.naming?.rename(index, name));
     this.#unsaved = isDeepStrictEqual(next.steering, this.#filed) ? [] : diffRules(this.#filed, next.steering);
     const result = applied.generation === before ? "unchanged" : "applied";
-    this.#record(result, firstOf(applied.changes, LOGGED_LENGTH));
+    const changes = firstOf(applied.changes, LOGGED_LENGTH);
+    this.#record(result, changes);
     if (applied.kept !== undefined) log.info("Kept as before: {kept}", { kept: applied.kept });
     if (result === "applied") {
       this.#putBy = by;
@@ -544,7 +545,7 @@ export class Reloader {
       log.info("Generation {generation} is in force after {elapsedMs} ms: {changes}", {
         generation: applied.generation,
         elapsedMs: Number(applied.elapsedMs.toFixed(1)),
-        changes: firstOf(applied.changes, LOGGED_LENGTH),
+        changes,
       });
       for (const warning of warnings) log.warn("What is odd about this configuration: {warning}", { warning });
       return { ...applied, warnings: [...warnings, ...(this.onApplied?.(next) ?? [])] };

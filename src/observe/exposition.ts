@@ -96,7 +96,10 @@ export class Exposition {
 
   /** What nobody counts in this process yet does not disappear. */
   #addLeft(): void {
-    for (const key of [...this.#left.keys()]) this.add(splitKey(key)[0], 0, splitKey(key)[1]);
+    for (const key of [...this.#left.keys()]) {
+      const [name, labels] = splitKey(key);
+      this.add(name, 0, labels);
+    }
   }
 }
 
