@@ -29,16 +29,16 @@ export function widthOf(text: string, size = SIZE, isBold = false): number {
   return sum / 1000 * size * WIDEST * (isBold ? BOLD : 1);
 }
 
-export const COLOURS = {
+const COLOURS = {
   client: { fill: "#e8f0fe", line: "#2f5fb3" },
   box: { fill: "#fff3d6", line: "#a86a00" },
   backend: { fill: "#e3f4e6", line: "#2c7a3d" },
   bad: { fill: "#fde7e7", line: "#b3261e" },
   plain: { fill: "#ffffff", line: "#5f6670" },
 } as const;
-export type Colour = keyof typeof COLOURS;
+type Colour = keyof typeof COLOURS;
 
-export interface TextOptions {
+interface TextOptions {
   readonly anchor?: "start" | "middle" | "end";
   readonly size?: number;
   readonly bold?: boolean;
@@ -73,7 +73,8 @@ export class Picture {
   box(x: number, y: number, width: number, height: number, colour: Colour, title: string, ...lines: string[]): this {
     const { fill, line } = COLOURS[colour];
     this.#parts.push(
-      `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="6" fill="${fill}" stroke="${line}" stroke-width="1.5"/>`,
+      `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="6" fill="${fill}" stroke="${line}" ` +
+        'stroke-width="1.5"/>',
     );
     const step = SIZE + 4;
     const first = y + (height - step * (lines.length + 1)) / 2 + SIZE;

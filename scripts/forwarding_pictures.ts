@@ -103,7 +103,7 @@ function choice(): Picture {
   picture.box(640, 30, 180, 56, "backend", "its backend", "if that is still usable");
   picture.arrow([170, 58], [250, 58]);
   picture.arrow([440, 58], [640, 58], "yes");
-  picture.arrow([345, 86], [345, 128], "");
+  picture.arrow([345, 86], [345, 128]);
   picture.text(356, 112, "no, or its backend is out", { size: 12 });
   picture.box(
     20,
@@ -130,8 +130,8 @@ function health(): Picture {
   picture.box(20, 134, 230, 76, "client", "passive", "sessions without answers,", "ICMP unreachable");
   picture.box(370, 82, 180, 76, "backend", "in use");
   picture.box(640, 82, 180, 76, "bad", "out", "no new sessions,", "those it has move");
-  picture.arrow([250, 68], [370, 104], "");
-  picture.arrow([250, 172], [370, 136], "");
+  picture.arrow([250, 68], [370, 104]);
+  picture.arrow([250, 172], [370, 136]);
   picture.arrow([550, 104], [640, 104], "", { colour: "bad" });
   picture.text(595, 76, "fall failures, or no_answer", { anchor: "middle", size: 12 });
   picture.arrow([640, 138], [550, 138], "", { colour: "backend" });
