@@ -1,6 +1,6 @@
 /**
- * Holds comments to 120 columns, and all text to plain words. Prints every violation and exits 1 when there is one; prints
- * files that are long, too, which is no violation.
+ * Holds comments to 120 columns, and all text to plain words. Prints every violation and exits 1 when there is one;
+ * prints files that are long, too, which is no violation.
  *
  *     scripts/dev lint                                              checks
  *     deno run --quiet -A scripts/check_text.ts --write             wraps the comments that are too wide

@@ -9,11 +9,11 @@ export const SUMMARY = "UDP packet steering by destination port, with XDP and AF
 
 /** In paragraphs. */
 export const ABOUT: readonly string[] = [
-  "An XDP program reads the UDP destination port of each packet at the driver and hands the packet to the worker thread " +
-  "that owns the port, whichever receive queue it arrived on. Workers count packets, echo them to the sender, forward " +
-  "them to backends, or copy them to capture files; the XDP program can also drop packets at the driver.",
-  "A YAML file says which port goes where. Saving it remaps ports under live traffic without losing a packet. Only the " +
-  "UDP ports that it lists leave the kernel's path; everything else reaches the kernel stack as before.",
+  "An XDP program reads the UDP destination port of each packet at the driver and hands the packet to the worker " +
+  "thread that owns the port, whichever receive queue it arrived on. Workers count packets, echo them to the sender, " +
+  "forward them to backends, or copy them to capture files; the XDP program can also drop packets at the driver.",
+  "A YAML file says which port goes where. Saving it remaps ports under live traffic without losing a packet. Only " +
+  "the UDP ports that it lists leave the kernel's path; everything else reaches the kernel stack as before.",
   "The kernel detaches the program when the process ends, however it ends.",
 ];
 
@@ -29,8 +29,8 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   HOME: "See CACHE_DIRECTORY.",
   XDPSTEER_SYSTEM_LIBRARIES: "If set, the system's libbpf, libelf and zlib are used instead of those in the one file.",
   XDPSTEER_UNCONFINED:
-    "If set, the one file keeps all that it was started with: capabilities, system calls, places to write to. To find " +
-    "out whether that is what something fails for; docs/security.md says what is given up.",
+    "If set, the one file keeps all that it was started with: capabilities, system calls, places to write to. To " +
+    "find out whether that is what something fails for; docs/security.md says what is given up.",
   XDPSTEER_STATE_DIR:
     "Where the last good configuration and bans are kept: a directory that is there. Default: STATE_DIRECTORY, or " +
     "else /var/lib/xdpsteer.",
@@ -51,8 +51,9 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   JOURNAL_STREAM: "Set by systemd: if standard error is the journal, each line of the log begins with its priority.",
   LISTEN_PID: "Set by systemd: the process that LISTEN_FDS is for.",
   LISTEN_FDS:
-    "Set by systemd: how many file descriptors from 3 on are handed over. The one file closes all others it finds open.",
+    "Set by systemd: how many file descriptors from 3 on are handed over. The one file closes all others it finds " +
+    "open.",
   GLIBC_TUNABLES:
-    "Added to the settings of malloc that the one file starts itself with. All other variables whose names begin with " +
-    "GLIBC_, LD_, DENO_, NODE_, OTEL_ or RUST_ are taken out of its environment.",
+    "Added to the settings of malloc that the one file starts itself with. All other variables whose names begin " +
+    "with GLIBC_, LD_, DENO_, NODE_, OTEL_ or RUST_ are taken out of its environment.",
 };

@@ -216,8 +216,8 @@ export function buildProgram(entry: URL): Command {
 
   program.command("detach")
     .description(
-      "detach the XDP program from an interface, with or without a running xdpsteer; a program that a process holds needs " +
-        "--stop or --force",
+      "detach the XDP program from an interface, with or without a running xdpsteer; a program that a process holds " +
+        "needs --stop or --force",
     )
     .requiredOption("-i, --interface <name>", "the interface (required)")
     .option("--stop", "stop the process that holds the program (SIGTERM), and wait until it has detached")
@@ -230,7 +230,8 @@ export function buildProgram(entry: URL): Command {
 
   program.command("doctor")
     .description(
-      "check whether this machine can steer packets, and how well, and suggest fixes; exits with 1 if there is a problem",
+      "check whether this machine can steer packets, and how well, and suggest fixes; exits with 1 if there is a " +
+        "problem",
     )
     .option("-i, --interface <name>", "check this interface; default: those of the configuration, or all that are up")
     .option("-c, --config <file>", "check the interfaces of this configuration, with their settings")

@@ -184,8 +184,8 @@ export const KEEPING: readonly string[] = FORWARD_MODES.filter((mode) => !FORWAR
 const forwardMap = map("forward", {
   to: backends.describe(
     `The backends, each ${BACKEND}, a name and port, or a map with address or srv, weight, max_sessions, backup and ` +
-      'drain. A range like "10.0.0.12:9000-9999" takes as many ports as the rule has, and packets to "10.0.0.12" keep ' +
-      "the port that they came for.",
+      'drain. A range like "10.0.0.12:9000-9999" takes as many ports as the rule has, and packets to "10.0.0.12" ' +
+      "keep the port that they came for.",
   ),
   mode: choice("mode", FORWARD_MODES).default("nat").describe(
     `${FORWARD_MODES.map((mode) => `${mode}: ${FORWARD_MODE_TABLE[mode].words}`).join("; ")}.`,

@@ -70,7 +70,8 @@ function rangeFault(
   const first = Math.min(...served.map((ports) => ports.first));
   const last = Math.max(...served.map((ports) => ports.last));
   if (last - first + 1 !== asked) {
-    return `${backend} has a range of ports, and the rule has several: expected one range, or ${alone}, which keeps the ports`;
+    return `${backend} has a range of ports, and the rule has several: expected one range, or ${alone}, which keeps ` +
+      "the ports";
   }
   if (asked === count) return undefined;
   return `${backend} has ${count} ports, and the rule has ${asked}, ${
