@@ -305,7 +305,7 @@ export class Loop {
    * packets of one in hand.
    */
   #noteEnds(): void {
-    const { control, ends, endSource, tenure, worker } = this.#context;
+    const { control, endSource, tenure, worker } = this.#context;
     if (tenure.isDue) {
       if (tenure.holds) this.#release();
       else if (tenure.take()) return this.#take();
@@ -314,12 +314,18 @@ export class Loop {
     if (!tenure.holds) return;
     const version = control.version(TABLE.ends);
     for (const index of endSource.leaving(version)) this.#leave(index);
+    this.#follow(version);
+    control.setSeen(worker, TABLE.ends, version);
+  }
+
+  /** Takes the sockets of a version over. */
+  #follow(version: number): void {
+    const { ends, endSource } = this.#context;
     endSource.follow(version);
     this.#openAccounts();
     this.#egress?.follow();
     if (ends.some(({ zeroCopy }) => zeroCopy)) this.#idle.looksUp = true;
     this.#endsVersion = version;
-    control.setSeen(worker, TABLE.ends, version);
   }
 
   /** Notes how what was taken from ends and what was counted of it differ, of those that are new. */
@@ -406,15 +412,11 @@ export class Loop {
 
   /** Goes on with ends that the worker of another process has given up. */
   #take(): void {
-    const { control, ends, endSource, tenure, worker } = this.#context;
+    const { control, ends, tenure, worker } = this.#context;
     const version = control.version(TABLE.ends);
-    endSource.follow(version);
-    this.#openAccounts();
+    this.#follow(version);
     for (const end of ends) end.unsent = end.isOpen; // it may have left some in the tx ring
-    this.#egress?.follow();
     this.#takeSessions();
-    if (ends.some(({ zeroCopy }) => zeroCopy)) this.#idle.looksUp = true;
-    this.#endsVersion = version;
     this.#endsDue = false;
     tenure.taken();
     control.setSeen(worker, TABLE.ends, version);
