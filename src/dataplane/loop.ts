@@ -383,14 +383,12 @@ export class Loop {
       left -= count;
       lost += count;
     }
-    for (let waiting = this.#parking.countOf(index); waiting > 0; waiting = this.#parking.countOf(index)) {
-      this.#parking.takeInto(this.#parkedBatch, index, Infinity);
-      countFailed(this.#parkedBatch, 0, values, receivedAt);
-      this.#parkedBatch.disposal.fill(DISPOSAL.recycle);
-      end.dispose(this.#parkedBatch, 0);
-      lost += waiting;
-    }
-    return lost;
+    const waiting = this.#parkedBatch;
+    this.#parking.takeInto(waiting, index, Infinity);
+    countFailed(waiting, 0, values, receivedAt);
+    waiting.disposal.fill(DISPOSAL.recycle);
+    end.dispose(waiting, 0);
+    return lost + waiting.count;
   }
 
   /**
