@@ -33,13 +33,14 @@ import type { CheckedBackend } from "./health/checks.ts";
 import type { FrameDevice, NextHop, NextHopSource, NoRoute } from "./next_hop/next_hops.ts";
 import type { Holds } from "./holds.ts";
 import { isIn } from "./passive.ts";
+import { PORT_COUNT } from "../steering/port_map.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
 import { mayServe, takingOf } from "./shares.ts";
 import { SlowStart } from "./slow_start.ts";
 import { noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
 /** The highest port there is. */
-const LAST_PORT = 65535;
+const LAST_PORT = PORT_COUNT - 1;
 
 const log = logger("forwarding");
 
@@ -87,6 +88,11 @@ export interface Forwards {
   readonly holds: Holds;
   /** Slot that backends' answers count with; 0: there is none. */
   readonly answers: number;
+}
+
+/** The last port that a backend may get packets on: any where it has none of its own. */
+export function lastPortOf({ port, lastPort = port }: Backend["spec"]): number {
+  return port === 0 ? LAST_PORT : lastPort;
 }
 
 /** Whether a rule takes one of its backends to be healthy. */
@@ -225,7 +231,7 @@ export class ForwardWriter {
     const hasRange = spec.port === 0 || spec.lastPort !== undefined;
     words[at + BACKEND.port] = hasRange ? 0 : portInPacket(spec.port);
     words[at + BACKEND.firstPort] = spec.port;
-    words[at + BACKEND.lastPort] = spec.port === 0 ? LAST_PORT : spec.lastPort ?? spec.port;
+    words[at + BACKEND.lastPort] = lastPortOf(spec);
     words[at + BACKEND.flags] = BACKEND_KNOWN | (isIpv6 ? BACKEND_IPV6 : 0) | (hasRange ? BACKEND_RANGE : 0) |
       (reachable ? BACKEND_REACHABLE : 0);
     if (!reachable) return;

@@ -6,9 +6,9 @@
  */
 import { BACKEND, BACKEND_KEEPS, backendAt, type ForwardTable, KEPT } from "../steering/forward_table.ts";
 import type { KeptMemory } from "../steering/kept_clients.ts";
-import type { ForwardRule, Forwards } from "./forward_writer.ts";
+import { type PortRange, rangeText } from "../steering/rule.ts";
+import { type ForwardRule, type Forwards, lastPortOf } from "./forward_writer.ts";
 
-const LAST_PORT = 65535;
 /** Between two looks at whether a session is left. */
 const LOOK_MS = 10_000;
 
@@ -28,15 +28,17 @@ export class KeptBackends {
     if (this.#names.size > 0) this.#memory ??= await this.open();
     if (this.#memory === undefined) return;
     const { backends: words, kept } = table;
-    const ports = new Set<number>();
+    // Backends mostly have the same, and one without a port of its own may answer from any.
+    const ranges = new Map<string, PortRange>();
     for (const name of this.#names) {
-      const { row, spec: { port, lastPort } } = backends.get(name)!;
+      const { row, spec } = backends.get(name)!;
       const at = backendAt(row) + BACKEND.flags;
       words[at] = words[at]! | BACKEND_KEEPS;
-      // One without a port of its own may answer from any.
-      const last = port === 0 ? LAST_PORT : lastPort ?? port;
-      for (let each = port; each <= last; each++) ports.add(each);
+      const range = { first: spec.port, last: lastPortOf(spec) };
+      ranges.set(rangeText(range), range);
     }
+    const ports = new Set<number>();
+    for (const { first, last } of ranges.values()) for (let port = first; port <= last; port++) ports.add(port);
     const { memory: { address }, setMask, key } = this.#memory.place;
     kept[KEPT.addressLow] = Number(address & 0xffffffffn);
     kept[KEPT.addressHigh] = Number(address >> 32n);
