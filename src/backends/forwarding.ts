@@ -57,8 +57,6 @@ const GATHER_MS = 5;
 const SPARE_ROWS = 256;
 /** After a failure, such as a worker that does not answer. */
 const RETRY_MS = 1000;
-/** A DNS server has so long to answer. */
-const ANSWER_MS = 1000;
 
 const log = logger("forwarding");
 
@@ -386,7 +384,10 @@ export class Forwarding implements AsyncDisposable {
     const specs = specsOf(rules);
     if (this.#names === undefined && specs.every(({ names }) => names.length === 0)) return;
     if (this.#names === undefined) {
-      const [{ Names }, { ask }] = await Promise.all([import("./names/names.ts"), import("./names/servers.ts")]);
+      const [{ Names }, { ANSWER_MS, ask }] = await Promise.all([
+        import("./names/names.ts"),
+        import("./names/servers.ts"),
+      ]);
       const { nameServers } = this.#options.config;
       const mayUse = (port: number): boolean =>
         !this.#asked.steered.some(({ first, last }) => first <= port && port <= last);

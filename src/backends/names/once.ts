@@ -7,10 +7,7 @@ import { SYSTEM_TIMERS } from "../../host/timers.ts";
 import type { Rule } from "../../steering/rule.ts";
 import type { DnsServer } from "./dns_query.ts";
 import { Names, type NameStatus } from "./names.ts";
-import { ask } from "./servers.ts";
-
-/** A DNS server has so long to answer. */
-const ANSWER_MS = 1000;
+import { ANSWER_MS, ask } from "./servers.ts";
 
 /**
  * Rules with what their names mean now, and the names. Waits two seconds at most for servers.

@@ -7,6 +7,8 @@ import { type Answer, type DnsServer, query, type QueryOptions, type RecordType 
 
 const RESOLV_CONF = "/etc/resolv.conf";
 const DNS_PORT = 53;
+/** A server has so long to answer. */
+export const ANSWER_MS = 1000;
 /** Each server is asked so often before a question has failed. */
 const ROUNDS = 2;
 
