@@ -98,7 +98,8 @@ export class BackendRows {
     const inForce = others.filter(([, { leftMs }]) => leftMs === undefined).length;
     const left = plural(others.length - inForce, "backend");
     return new SteerError(
-      `There is no room for ${names.size} backends beside ${inForce} others in force: sessions still use ${left} of before`,
+      `There is no room for ${names.size} backends beside ${inForce} others in force: sessions still use ${left} of ` +
+        "before",
       { hint: "wait until they have drained, or set drain_timeout lower" },
     );
   }

@@ -3,12 +3,14 @@
  *
  * @module
  */
-import type { HealthCheck } from "../../steering/forward.ts";
-import { DNS_TYPES } from "../../steering/forward.ts";
+import { DNS_TYPES, type HealthCheck } from "../../steering/forward.ts";
 import type { SocketAddress } from "../../ffi/udp.ts";
 import type { Outcome } from "./probe.ts";
 import { UdpProbe } from "./socket_probes.ts";
 import type { SourcePorts } from "./source_ports.ts";
+
+/** What is asked for where nothing is said: every resolver knows it. */
+const DEFAULT_NAME = "a.root-servers.net";
 
 const HEADER_BYTES = 12;
 /** A standard query, recursion desired; one question. */
@@ -52,9 +54,6 @@ export class DnsProbe extends UdpProbe {
     return { succeeded: true, reason: good };
   }
 }
-
-/** What is asked for where nothing is said: every resolver knows it. */
-export const DEFAULT_NAME = "a.root-servers.net";
 
 /** @param name Without an escape; a dot at its end makes no difference. */
 function queryOf(name: string, type: keyof typeof DNS_TYPES): Uint8Array<ArrayBuffer> {
