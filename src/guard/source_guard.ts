@@ -130,11 +130,12 @@ export class SourceGuard implements GuardSteering {
       ? before.inForce
       : await this.#build(order, key, (place) => this.#prepared = place);
     const guards = guardsOf(policies, next.place);
+    const wide = wideSources({ guard, lists, steering: rules }).map(({ message }) => message);
     return {
       ...guards,
       flip: () => {
         this.#guards = guards;
-        this.#tellWide({ guard, lists, steering: rules });
+        this.#tellWide(wide);
         if (next !== before.inForce) this.#replace(next);
       },
       back: () => {
@@ -145,10 +146,9 @@ export class SourceGuard implements GuardSteering {
   }
 
   /** Once for each that was not in force before. */
-  #tellWide(settings: Parameters<typeof wideSources>[0]): void {
-    const found = wideSources(settings).map(({ message }) => message);
-    for (const message of found) if (!this.#wide.has(message)) log.warn("{message}", { message });
-    this.#wide = new Set(found);
+  #tellWide(messages: readonly string[]): void {
+    for (const message of messages) if (!this.#wide.has(message)) log.warn("{message}", { message });
+    this.#wide = new Set(messages);
   }
 
   #builderFor({ lists }: Built["order"]): SourceBuilder {
