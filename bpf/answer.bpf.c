@@ -81,7 +81,7 @@ static __always_inline bool find(struct __sk_buff *skb, struct sent *sent)
 		if (!READ(skb, at, &type))
 			return false;
 		at += sizeof(type);
-		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+		if (!is_vlan(type))
 			break;
 		at += sizeof(struct vlan_tag) - sizeof(type);
 	}

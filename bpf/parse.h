@@ -133,13 +133,18 @@ static __always_inline __be32 *address_of(void *data, __u32 address_at)
 	return address;
 }
 
+/* Whether a VLAN tag follows. */
+static __always_inline bool is_vlan(__be16 type)
+{
+	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
 /* Whether a frame begins with a VLAN tag. */
 static __always_inline bool is_tagged(void *data, void *data_end)
 {
 	struct ethhdr *eth = data;
 
-	return (void *)(eth + 1) <= data_end &&
-	       (eth->h_proto == bpf_htons(ETH_P_8021Q) || eth->h_proto == bpf_htons(ETH_P_8021AD));
+	return (void *)(eth + 1) <= data_end && is_vlan(eth->h_proto);
 }
 
 /*
@@ -219,7 +224,7 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 	for (int i = 0; i < MAX_VLAN_TAGS; i++) {
 		struct vlan_tag *tag = cursor;
 
-		if (proto != bpf_htons(ETH_P_8021Q) && proto != bpf_htons(ETH_P_8021AD))
+		if (!is_vlan(proto))
 			break;
 		if ((void *)(tag + 1) > data_end)
 			return STEER_REASON_TRUNCATED;
