@@ -180,11 +180,15 @@ static __always_inline int steer(struct xdp_md *ctx, __u32 table, const struct s
 	return redirect(ctx, entry->rule, socket, packet->port, data_end - data);
 }
 
+/* Whether any packet may be an answer to a client that keeps its address. While no worker runs, these pass too. */
+static __always_inline bool looks_for_clients(__u32 table)
+{
+	return READ_ONCE_U32(steering_control.keeps_clients) && table != STEER_NO_TABLE;
+}
+
 /* The socket of the worker that has a session, which worker_of_client() has found. */
 static __always_inline int redirect_kept(struct xdp_md *ctx, __u32 worker, __u32 port)
 {
-	if (UNLIKELY(READ_ONCE_U32(steering_control.active_table) == STEER_NO_TABLE))
-		return decided(STEER_REASON_DEADMAN); /* as all else passes */
 	return redirect(ctx, kept.rule, ctx->rx_queue_index * parameters.worker_count + worker - 1, port,
 			ctx->data_end - ctx->data);
 }
@@ -225,7 +229,7 @@ __noinline int decide_fragment(struct xdp_md *ctx, __u32 port, __u32 place)
 	struct steer_rule_counters *counters;
 	__u32 answer, rule;
 
-	if (READ_ONCE_U32(steering_control.keeps_clients) && table != STEER_NO_TABLE && answered_worker(ctx, place))
+	if (looks_for_clients(table) && answered_worker(ctx, place))
 		return decided(STEER_REASON_FRAGMENT_DROPPED);
 	if (entry->action == STEER_ACTION_NONE)
 		return decided(STEER_REASON_FRAGMENT);
@@ -271,9 +275,8 @@ __noinline int steer_error(struct xdp_md *ctx, __u32 icmp, __u32 address_at, __u
 	if (!parse_error(data + (icmp & 0x3fff), data + (address_at & 0x3fff), data + (end & 0x1ffff), data_end,
 			 address_words == 8, &packet))
 		return decided(STEER_REASON_NOT_UDP);
-	if (READ_ONCE_U32(steering_control.keeps_clients) && table != STEER_NO_TABLE &&
-	    is_kept_port(packet.udp->dest) &&
-	    data + sizeof(struct ethhdr) <= data_end && is_own_mac(destination_mac(data))) {
+	if (looks_for_clients(table) && is_kept_port(packet.udp->dest) && data + sizeof(struct ethhdr) <= data_end &&
+	    is_own_mac(destination_mac(data))) {
 		/* It may quote what a client has sent to a backend. */
 		__u32 quoted_at = (void *)packet.addresses - data, words = address_words / 2;
 
@@ -339,7 +342,7 @@ __noinline int steer_found(struct xdp_md *ctx, __u32 port, __u32 place)
 		.address_words = place & PLACE_IPV6 ? 8 : 2,
 	};
 
-	if (READ_ONCE_U32(steering_control.keeps_clients) && table != STEER_NO_TABLE) {
+	if (looks_for_clients(table)) {
 		__u32 worker = answered_worker(ctx, place);
 
 		if (worker)
@@ -404,8 +407,7 @@ int xdp_port_redirect(struct xdp_md *ctx)
 	}
 	/* Read once: all of this packet is decided by one half of the tables. */
 	table = READ_ONCE_U32(steering_control.active_table);
-	if (UNLIKELY(READ_ONCE_U32(steering_control.keeps_clients)) && table != STEER_NO_TABLE &&
-	    is_kept_port(packet.udp->source)) {
+	if (UNLIKELY(looks_for_clients(table)) && is_kept_port(packet.udp->source)) {
 		__u32 worker = answered_worker(ctx, PLAIN_PLACE);
 
 		if (worker)

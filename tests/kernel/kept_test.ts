@@ -1,6 +1,8 @@
 /** Answers to clients that keep their addresses: what the XDP program does with them, before any rule. */
 import assert from "node:assert/strict";
 import { KEPT_SET, KEPT_TAG, LIMIT } from "../../src/bpf/layout.gen.ts";
+import { Deadman } from "../../src/bpf/deadman.ts";
+import { Heartbeats } from "../../src/bpf/heartbeats.ts";
 import { KeptTable } from "../../src/bpf/kept_table.ts";
 import { viewMemory } from "../../src/ffi/memory.ts";
 import { parseAddress } from "../../src/packet/address.ts";
@@ -9,6 +11,7 @@ import { KEPT_PLACES, KEPT_SET_BYTES, KEPT_TAKEN, KEPT_WORKER, KeptClients } fro
 import { FLAG_IPV6, FLAG_LIVE, SESSION } from "../../src/steering/session_row.ts";
 import { buildFrame, type FrameOptions } from "../../src/traffic/frames.ts";
 import { buildIcmpError, ICMP_ERROR, ipPacketOf } from "../../src/traffic/icmp_frames.ts";
+import { until } from "../e2e/support/wait.ts";
 import { portMap, VerdictRig } from "./verdict_rig.ts";
 
 const [ANSWERS, ECHO, ANYONES] = [9, 1, 2];
@@ -161,6 +164,21 @@ Deno.test("a first fragment of an answer is dropped, others pass", async () => {
   const stranger = kept.answer("IPv4", 40_001, { ipv4Fragment: FIRST });
   assert.equal(kept.rig.run(first), "FRAGMENT_DROPPED");
   assert.equal(kept.rig.run(stranger), "FRAGMENT");
+});
+
+Deno.test("while no worker runs, answers pass as all else does", async () => {
+  await using kept = await Rig.load();
+  using heartbeats = new Heartbeats(kept.rig.program.controlFd);
+  using _deadman = await Deadman.arm(kept.rig.program.controlFd);
+  await until("everything to pass", () => heartbeats.deadman().isOn);
+  for (const family of BOTH) {
+    for (const more of [{}, { vlans: [{ id: 7 }] }]) {
+      assert.equal(kept.rig.run(kept.answer(family, 40_000, more)), "UNLISTED_PORT");
+      assert.equal(kept.rig.run(kept.answer(family, ECHO_PORT, more)), "DEADMAN");
+    }
+  }
+  assert.equal(kept.rig.run(kept.answer("IPv4", 40_000, { ipv4Fragment: FIRST })), "FRAGMENT");
+  assert.equal(kept.answers(), 0);
 });
 
 Deno.test("nothing is looked for once the table is gone", async () => {
