@@ -76,7 +76,6 @@ static int look(__attribute__((unused)) void *map, __attribute__((unused)) __u32
 	} else if (++watch->silent >= SILENT_LOOKS && !deadman->on) {
 		deadman->on = 1;
 		deadman->times++;
-		deadman->since = now;
 		__sync_lock_test_and_set(&steering_control.active_table, STEER_NO_TABLE);
 	}
 	bpf_timer_start(&watch->timer, LOOK_NS, 0);

@@ -119,7 +119,7 @@ enum steer_verdict {
 	REASON(BANNED, DROP)          /* the source is banned */ \
 	REASON(LIMITED, DROP)         /* the source, or all together, send more than the rule allows */ \
 	REASON(DELIVERED, PASS)       /* a rule delivers it to a local program, on another port */ \
-	REASON(IP_OPTIONS, PASS)      /* for a listed port, with a source route or options that the kernel may not take */ \
+	REASON(IP_OPTIONS, PASS)      /* for a listed port, with options that the kernel may not take */ \
 	REASON(DEADMAN, PASS)         /* for a listed port, while no worker runs */
 
 enum steer_reason {
@@ -208,7 +208,6 @@ struct steer_deadman {
 	__u32 on;
 	__u32 times; /* so far, with this one */
 	__u64 nanoseconds; /* of all times */
-	__u64 since; /* the last time, CLOCK_MONOTONIC */
 };
 
 /* Which half of port_to_queue_map is in force: the one word a live change flips. */

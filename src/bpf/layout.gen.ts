@@ -67,11 +67,10 @@ export const CONTROL = {
 
 /** Byte offsets in `struct steer_deadman`. */
 export const DEADMAN = {
-  size: 24,
+  size: 16,
   on: 0,
   times: 4,
   nanoseconds: 8,
-  since: 16,
 } as const;
 
 /** Byte offsets in `struct steer_delivery`. */
