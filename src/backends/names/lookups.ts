@@ -78,10 +78,9 @@ export class Lookups {
 
   #targets(host: string): Service[] {
     const records = this.#questions.get(`SRV ${host}`)?.good ?? [];
-    return (records as readonly Service[]).filter(({ target }) => target !== "." && target !== "").slice(
-      0,
-      MAX_TARGETS,
-    );
+    // Port 0 is that of a backend that keeps its clients' ports: no record says so.
+    const isUsable = ({ target, port }: Service): boolean => target !== "." && target !== "" && port !== 0;
+    return (records as readonly Service[]).filter(isUsable).slice(0, MAX_TARGETS);
   }
 
   async #service(name: BackendName): Promise<Meaning> {

@@ -162,6 +162,9 @@ Deno.test("an SRV record whose targets mean nothing leaves what it meant before"
     assert.deepEqual([rig.meaningOf(SERVICE), rig.error], [["10.0.0.1:7 1"], error]);
   }
   rig.answers.set("A b.example", records(["10.0.0.2"]));
+  rig.answers.set("SRV _g._udp.example", records([{ target: "b.example", priority: 1, weight: 1, port: 0 }]));
+  await rig.timers.pass(10_000);
+  assert.deepEqual([rig.meaningOf(SERVICE), rig.error], [["10.0.0.1:7 1"], "its SRV records name no target"]);
   rig.answers.set("SRV _g._udp.example", target("b.example"));
   await rig.timers.pass(10_000);
   assert.deepEqual([rig.meaningOf(SERVICE), rig.error], [["10.0.0.2:7 1"], null]);
