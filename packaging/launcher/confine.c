@@ -157,7 +157,8 @@ static bool find_account(const char *user, struct account *account)
 	while (file && !found && fgets(line, sizeof(line), file)) {
 		char home[1024] = "";
 
-		if (sscanf(line, "%255[^:]:%*[^:]:%u:%u:%*[^:]:%1023[^:\n]", account->name, &account->uid, &account->gid, home) < 3 &&
+		if (sscanf(line, "%255[^:]:%*[^:]:%u:%u:%*[^:]:%1023[^:\n]", account->name, &account->uid,
+			   &account->gid, home) < 3 &&
 		    sscanf(line, "%255[^:]::%u:%u", account->name, &account->uid, &account->gid) != 3)
 			continue;
 		if (!*home)

@@ -40,8 +40,8 @@ static int open_unpacked(int directory, const struct packed *file, struct stat *
 
 	if (fd < 0)
 		return -1;
-	if (!fstat(fd, status) && S_ISREG(status->st_mode) && status->st_uid == geteuid() && (status->st_mode & 07777) == file->mode &&
-	    (unsigned long long)status->st_size == file->size)
+	if (!fstat(fd, status) && S_ISREG(status->st_mode) && status->st_uid == geteuid() &&
+	    (status->st_mode & 07777) == file->mode && (unsigned long long)status->st_size == file->size)
 		return fd;
 	close(fd);
 	return -1;
@@ -108,7 +108,8 @@ bool files_are_whole(int directory, const struct packed *files, unsigned int cou
 {
 	unsigned long long stamp = stamp_of(directory, files, count), checked = 0;
 	int fd = openat(directory, STAMP, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	bool whole = fd >= 0 && stamp != 0 && read(fd, &checked, sizeof(checked)) == sizeof(checked) && checked == stamp;
+	bool whole = fd >= 0 && stamp != 0 && read(fd, &checked, sizeof(checked)) == sizeof(checked) &&
+			     checked == stamp;
 
 	if (!whole) {
 		whole = true;

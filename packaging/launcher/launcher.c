@@ -82,7 +82,8 @@ static void read_index(const char *self)
 	close(fd);
 	memcpy(trailer, image + status.st_size - TRAILER_BYTES, TRAILER_BYTES);
 	if (strcmp(trailer + 48, MAGIC) || sscanf(trailer, "%16llx%16llx%16llx", &offset, &size, &hash) != 3 ||
-	    offset > (unsigned long long)status.st_size || size > status.st_size - offset || XXH64(image + offset, size, 0) != hash)
+	    offset > (unsigned long long)status.st_size || size > status.st_size - offset ||
+	    XXH64(image + offset, size, 0) != hash)
 		die("%s is damaged: it was cut off or changed; copy it again", self);
 
 	index = strndup((const char *)image + offset, size);
@@ -95,8 +96,8 @@ static void read_index(const char *self)
 	while ((line = strtok_r(NULL, "\n", &rest))) {
 		struct packed *file = &files[file_count++];
 
-		if (sscanf(line, "%o %llu %llu %llu %llx %127s", &file->mode, &file->offset, &file->packed_size, &file->size, &file->hash,
-			   file->path) != 6 ||
+		if (sscanf(line, "%o %llu %llu %llu %llx %127s", &file->mode, &file->offset, &file->packed_size,
+			   &file->size, &file->hash, file->path) != 6 ||
 		    file->offset + file->packed_size > offset)
 			die("%s is damaged in its index", self);
 	}
@@ -232,7 +233,8 @@ static int find_cache(char *path, size_t size)
 		snprintf(path, size, "%s", wanted);
 		directory = cache_in(path);
 		if (directory < 0)
-			die("cannot unpack to XDPSTEER_CACHE_DIR, %s: %s\n  hint: name a directory of your own with 120 MB free, not mounted noexec",
+			die("cannot unpack to XDPSTEER_CACHE_DIR, %s: %s\n"
+			    "  hint: name a directory of your own with 120 MB free, not mounted noexec",
 			    path, reason(errno));
 	}
 	for (unsigned int i = 0; directory < 0 && i < sizeof(places) / sizeof(*places); i++) {
@@ -248,7 +250,8 @@ static int find_cache(char *path, size_t size)
 			snprintf(why + strlen(why), sizeof(why) - strlen(why), "\n  %.200s: %s", path, reason(errno));
 	}
 	if (directory < 0)
-		die("no directory to unpack to%s\n  hint: set XDPSTEER_CACHE_DIR to a directory of your own with 120 MB free, not mounted noexec",
+		die("no directory to unpack to%s\n"
+		    "  hint: set XDPSTEER_CACHE_DIR to a directory of your own with 120 MB free, not mounted noexec",
 		    why);
 	return directory;
 }
@@ -269,7 +272,8 @@ static bool is_unconfined(void)
 /* Takes from the process what the command does not need, but for writing and calls, which the launcher still needs. */
 static void confine_first(const struct verb *verb, int *count, char **words)
 {
-	const char *user = *count > 1 && !strcmp(words[1], "run") ? command_option(count, words, "--user", true) : NULL, *failure;
+	const char *user = *count > 1 && !strcmp(words[1], "run") ? command_option(count, words, "--user", true) : NULL;
+	const char *failure;
 
 	if (is_unconfined()) {
 		if (user)
@@ -314,7 +318,8 @@ int main(int argc, char **argv)
 	confine_environment();
 	confine_first(verb, &argc, argv);
 	if (!confine_has_threads())
-		die("this user may have no more processes and threads\n  hint: raise the limit (ulimit -u, LimitNPROC= in a unit), or end others of this user");
+		die("this user may have no more processes and threads\n"
+		    "  hint: raise the limit (ulimit -u, LimitNPROC= in a unit), or end others of this user");
 	length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (length > 0)
 		self[length] = '\0';
@@ -350,5 +355,7 @@ int main(int argc, char **argv)
 	snprintf(value, sizeof(value), "%s/" PROGRAM, directory);
 	execv(value, words);
 	die("cannot start %s: %s%s", value, strerror(errno),
-	    errno == ENOENT ? " (is this a glibc system?)" : errno == EACCES ? " (is it mounted noexec? set XDPSTEER_CACHE_DIR)" : "");
+	    errno == ENOENT ? " (is this a glibc system?)" :
+	    errno == EACCES ? " (is it mounted noexec? set XDPSTEER_CACHE_DIR)" :
+			      "");
 }
