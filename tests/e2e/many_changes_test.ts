@@ -16,7 +16,8 @@ pad = "#" * (1040000 - len(text)) + "\\n"
 def offer(number):
     s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect(path)
     body = (pad + text.replace("q1,", "z%d," % number)).encode()
-    s.sendall(b"PUT /v1/config HTTP/1.1\\r\\nHost: l\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
+    head = b"PUT /v1/config HTTP/1.1\\r\\nHost: l\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n"
+    s.sendall(head % len(body) + body)
     return s
 ends = []
 def run(number):

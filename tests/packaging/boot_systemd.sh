@@ -1,11 +1,11 @@
 #!/bin/sh
-# Boots a systemd of its own, as process 1 of its own namespaces, on an overlay of this machine's root: nothing that happens
-# there is left afterwards, and this machine's network is not there.
+# Boots a systemd of its own, as process 1 of its own namespaces, on an overlay of this machine's root: nothing that
+# happens there is left afterwards, and this machine's network is not there.
 #
 #     boot_systemd.sh FOLDER
 #
-# FOLDER/etc is laid over /etc. FOLDER/main is run by the root of that systemd; when it ends, so does everything. FOLDER is
-# /lab in there, and what is written to it stays.
+# FOLDER/etc is laid over /etc. FOLDER/main is run by the root of that systemd; when it ends, so does everything. FOLDER
+# is /lab in there, and what is written to it stays.
 set -eu
 if [ "${2:-}" != inside ]; then
   exec unshare --mount --pid --fork --kill-child --uts --ipc --net --cgroup sh "$0" "$1" inside

@@ -1,6 +1,6 @@
 """
-What the labs share that boot_systemd.sh starts: a box with the package's service, and namespaces behind a switch. A lab is
-a program beside this one in /lab that calls `main`, and leaves what it has seen in /lab/result, as JSON.
+What the labs share that boot_systemd.sh starts: a box with the package's service, and namespaces behind a switch. A
+lab is a program beside this one in /lab that calls `main`, and leaves what it has seen in /lab/result, as JSON.
 """
 import ctypes, json, os, subprocess, time
 

@@ -1,7 +1,7 @@
 """
-The package's service under a systemd that is process 1, while clients of its HTTP interface send requests ahead and never
-read: boot_systemd.sh runs this as /lab/main. Meanwhile packets come for a rule, somebody asks whether it is ready, and the
-unit's watchdog waits for its beats.
+The package's service under a systemd that is process 1, while clients of its HTTP interface send requests ahead and
+never read: boot_systemd.sh runs this as /lab/main. Meanwhile packets come for a rule, somebody asks whether it is
+ready, and the unit's watchdog waits for its beats.
 
     service_http_lab.py SECONDS        how long the clients go on
     service_http_lab.py client         one of them, until it is killed
@@ -18,7 +18,8 @@ SOCKET, HTTP, PORT = "/run/xdpsteer/control.sock", ("127.0.0.1", 9469), 8080
 SENDER = "10.0.0.50"
 CONFIG = "version: 1\ninterfaces: [{ name: eth0 }]\nworkers: { count: 1 }\n" \
     f"steering: [{{ name: game, ports: {PORT}, worker: 0, action: count }}]\n"
-# So many packets are under way at most: far fewer than a ring or a device's backlog has room for, however slow the machine.
+# So many packets are under way at most: far fewer than a ring or a device's backlog has room for, however slow the
+# machine.
 WINDOW, WINDOW_PAUSE_S = 200, 0.05
 ANSWER_S = 60
 

@@ -1,7 +1,8 @@
 """
-The Debian package under a systemd that is process 1: boot_systemd.sh runs this as /lab/main. eth0 leads through a switch to
-two name servers (dnsmasq) and a client, each a network namespace of its own. It installs /lab/xdpsteer.deb, starts the
-unit, and asks names all the time, while a server goes and comes back. What it has seen goes to /lab/result, as JSON.
+The Debian package under a systemd that is process 1: boot_systemd.sh runs this as /lab/main. eth0 leads through a
+switch to two name servers (dnsmasq) and a client, each a network namespace of its own. It installs /lab/xdpsteer.deb,
+starts the unit, and asks names all the time, while a server goes and comes back. What it has seen goes to /lab/result,
+as JSON.
 
     service_lab.py ANSWERS      waits for so many answers before the failure, while it is known, and after the recovery
 """
@@ -25,10 +26,11 @@ OTHERS = {"udp": f'{{ check: udp, send: {{ hex: "{QUERY.hex()}" }}, expect: {{ h
 
 def start_server(number):
     address = SERVERS[number - 1]
-    server = subprocess.Popen(["ip", "netns", "exec", f"server{number}", "dnsmasq", "--keep-in-foreground", "--no-resolv",
-        "--no-hosts", "--conf-file=/dev/null", "--user=root", "--pid-file=", f"--listen-address={address}",
-        "--bind-interfaces", f"--address=/test/192.0.2.{number}", "--log-facility=/lab/dnsmasq"])
-    until("a name server", lambda: f"{address}:53 " in run("ip", "netns", "exec", f"server{number}", "ss", "-Hltn") + " ")
+    inside = ["ip", "netns", "exec", f"server{number}"]
+    server = subprocess.Popen([*inside, "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts",
+        "--conf-file=/dev/null", "--user=root", "--pid-file=", f"--listen-address={address}", "--bind-interfaces",
+        f"--address=/test/192.0.2.{number}", "--log-facility=/lab/dnsmasq"])
+    until("a name server", lambda: f"{address}:53 " in run(*inside, "ss", "-Hltn") + " ")
     return server
 
 
@@ -152,7 +154,7 @@ def lab():
         configure(config.replace(README, check))
         run("systemctl", "reload", "xdpsteer")
         checks = [health["checks"] for health in healths()]
-        until(f"{kind}", lambda: all(now["checks"] >= then + 5 and now["healthy"] for now, then in zip(healths(), checks)))
+        until(kind, lambda: all(now["checks"] >= then + 5 and now["healthy"] for now, then in zip(healths(), checks)))
         servers[0].terminate()
         servers[0].wait()
         until(f"a failure, {kind}", lambda: not healthy()[0])

@@ -69,7 +69,8 @@ def udp(port, manner):
                 continue
             if isinstance(manner, dict):
                 pattern = manner["pattern"]
-                if pattern[min(count, len(pattern) - 1)] == "0": answer = b"\\x1b[31mno\\n, and a good deal more than that"
+                if pattern[min(count, len(pattern) - 1)] == "0":
+                    answer = b"\\x1b[31mno\\n, and a good deal more than that"
                 count += 1
             server.sendto(answer, peer)
             if manner == "twice": server.sendto(answer, peer)
