@@ -3,7 +3,7 @@ import { TestNetwork } from "../support/netns.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { readBlocks, readPackets, sequenceOf } from "./support/capture_files.ts";
 import { captureOf, count, end, nameOf, PORT, send, WIRE, written } from "./support/captures.ts";
-import { TempDir } from "./support/command.ts";
+import { SmallDisk, TempDir } from "./support/command.ts";
 import { configText } from "./support/config.ts";
 import { PATIENCE_MS, sleep, until } from "./support/wait.ts";
 
@@ -103,14 +103,8 @@ Deno.test("a file that cannot be written costs no packet: told once, and counted
 });
 
 Deno.test("a full disk ends the capture, with a file that can be read, and not the traffic", async () => {
-  await using directory = await TempDir.create();
-  const run = async (...[program, ...args]: string[]): Promise<void> => {
-    const { success, stderr } = await new Deno.Command(program!, { args }).output();
-    assert.ok(success, new TextDecoder().decode(stderr));
-  };
-  await run("mount", "-t", "tmpfs", "-o", "size=256k", "xdpsteer-test", directory.path);
-  await using _mount = { [Symbol.asyncDispose]: () => run("umount", "--lazy", directory.path) };
-  const file = `${directory.path}/game.pcapng`;
+  await using disk = await SmallDisk.create();
+  const file = `${disk.path}/game.pcapng`;
   await using network = await TestNetwork.create(WIRE);
   await using box = await startAppliance(network, {
     rules: [`{ name: game, ports: ${PORT}, action: echo, capture: ${file} }`],

@@ -18,6 +18,7 @@ import {
   FAR,
   forwardConfig,
 } from "./support/backends.ts";
+import { runHere } from "./support/command.ts";
 import { addManyAddresses, askWho } from "./support/many_clients.ts";
 import { Program } from "./support/programs.ts";
 import { sendFrames } from "./support/raw_frames.ts";
@@ -84,12 +85,6 @@ class Scene implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.parts[Symbol.asyncDispose]();
   }
-}
-
-async function run(command: string, ...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(command, { args, stdin: "null" }).output();
-  assert.ok(success, new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout);
 }
 
 /** Packets by worker that had a fate. */
@@ -244,9 +239,9 @@ Deno.test("a client that is the backends' neighbour is answered by the box where
   const { host, box } = scene;
   const neighbour = { IPv4: "10.12.0.40", IPv6: "fd12::40" } as const;
   const name = `${host.name}-n`;
-  const inside = (...argv: string[]): Promise<string> => run("ip", "netns", "exec", name, ...argv);
+  const inside = (...argv: string[]): Promise<string> => runHere("ip", "netns", "exec", name, ...argv);
   await host.exec(["ip", "link", "add", "near0", "link", FAR, "type", "macvlan", "mode", "bridge"]);
-  await run("ip", "netns", "add", name);
+  await runHere("ip", "netns", "add", name);
   try {
     await host.exec(["ip", "link", "set", "near0", "netns", name]);
     await inside("ip", "link", "set", "near0", "up");
@@ -259,7 +254,7 @@ Deno.test("a client that is the backends' neighbour is answered by the box where
       assert.match(await inside(...argv), /^answered/, family);
     }
   } finally {
-    await run("ip", "netns", "delete", name);
+    await runHere("ip", "netns", "delete", name);
   }
   assert.deepEqual(answersOf(await settled(box), "web"), { returned: 2 });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import type { TestConfig } from "./support/config.ts";
-import { TempDir } from "./support/command.ts";
+import { SmallDisk } from "./support/command.ts";
 import { until } from "./support/wait.ts";
 
 const CONFIG: TestConfig = { rules: ["{ name: game, ports: 8080, worker: 0 }"], workers: 1 };
@@ -85,17 +85,11 @@ Deno.test("standard error that is closed at the start, or whose reader has ended
 });
 
 Deno.test("standard error on a disk that is full is told as that, and is over by itself when there is room", async () => {
-  await using directory = await TempDir.create();
-  const run = async (...[program, ...args]: string[]): Promise<void> => {
-    const { success, stderr } = await new Deno.Command(program!, { args }).output();
-    assert.ok(success, new TextDecoder().decode(stderr));
-  };
-  await run("mount", "-t", "tmpfs", "-o", "size=256k", "xdpsteer-test", directory.path);
-  await using _mount = { [Symbol.asyncDispose]: () => run("umount", "--lazy", directory.path) };
-  const log = `${directory.path}/log`;
+  await using disk = await SmallDisk.create();
+  const log = `${disk.path}/log`;
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, CONFIG, { as: ["sh", "-c", 'exec "$@" 2>>"$0"', log] });
-  await assert.rejects(Deno.writeFile(`${directory.path}/filler`, new Uint8Array(1 << 20)));
+  await assert.rejects(Deno.writeFile(`${disk.path}/filler`, new Uint8Array(1 << 20)));
   let sent = 0;
   const found = await until("the problem", async () => {
     await refuse(box, 1); // the last page of the file may have room for some
@@ -104,7 +98,7 @@ Deno.test("standard error on a disk that is full is told as that, and is over by
   });
   assert.match(found.message, /^Standard error goes to a disk that is full: no line of the log is lost yet$/);
   assert.match(found.fix!, /^df -h /);
-  await Deno.remove(`${directory.path}/filler`);
+  await Deno.remove(`${disk.path}/filler`);
   await until("its end, without another line", async () => !(await kinds(box)).includes("log_unread"));
   const refused = (await Deno.readTextFile(log)).split("\n").filter((line) => line.includes("is refused"));
   assert.equal(refused.length, sent);

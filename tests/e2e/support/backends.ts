@@ -7,6 +7,7 @@ import { cProgram } from "../../support/c_programs.ts";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
 import { FAVOURED, niced } from "../../support/niceness.ts";
 import { SIZE } from "../../support/sizes.ts";
+import { runHere } from "./command.ts";
 import { until } from "./wait.ts";
 
 export const BACKEND_PORT = 9000;
@@ -201,10 +202,8 @@ export class BackendHost implements AsyncDisposable {
   }
 }
 
-async function ip(...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command("ip", { args, stdin: "null" }).output();
-  if (!success) throw new Error(`ip ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-  return new TextDecoder().decode(stdout);
+function ip(...args: string[]): Promise<string> {
+  return runHere("ip", ...args);
 }
 
 /** What many clients saw. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { runHere } from "./command.ts";
 import { until } from "./wait.ts";
 
 /** Addresses of the router's end and of the host's. */
@@ -72,8 +73,6 @@ function inside(namespace: string, ...argv: string[]): Promise<string> {
   return ip("netns", "exec", namespace, ...argv);
 }
 
-async function ip(...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command("ip", { args, stdin: "null" }).output();
-  if (!success) throw new Error(`ip ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-  return new TextDecoder().decode(stdout);
+function ip(...args: string[]): Promise<string> {
+  return runHere("ip", ...args);
 }

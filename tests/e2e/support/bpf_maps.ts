@@ -4,6 +4,7 @@
  * @module
  */
 import type { Appliance } from "./appliance.ts";
+import { runHere } from "./command.ts";
 import { fdInfos } from "./fdinfo.ts";
 
 /** What its owner calls a map; the kernel keeps a part of the object's name before it, and 15 characters in all. */
@@ -39,15 +40,9 @@ interface MapInfo {
   readonly bytes_value: number;
 }
 
-async function run(argv: readonly string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(argv[0]!, { args: argv.slice(1) }).output();
-  if (!success) throw new Error(`${argv.slice(0, 2).join(" ")}: ${new TextDecoder().decode(stderr)}`);
-  return new TextDecoder().decode(stdout);
-}
-
 async function mapOf(box: Appliance, name: MapName): Promise<MapInfo> {
   const ids = new Set(fdInfos(box).flatMap((text) => /^map_id:\s*(\d+)$/m.exec(text)?.[1] ?? []));
-  const maps: (MapInfo & { name?: string })[] = JSON.parse(await run(["bpftool", "-j", "map", "list"]));
+  const maps: (MapInfo & { name?: string })[] = JSON.parse(await runHere("bpftool", "-j", "map", "list"));
   const found = maps.find((map) => ids.has(`${map.id}`) && map.name?.includes(NAMES[name]));
   if (found === undefined) throw new Error(`no map ${name}: ${maps.map((map) => map.name)}`);
   return found;
@@ -62,7 +57,7 @@ export async function writeMap(
 ): Promise<Uint8Array> {
   const { id, bytes_value } = await mapOf(box, name);
   const words = [`${id}`, `${bytes_value}`, `${offset}`, bytes.toHex()];
-  return Uint8Array.fromHex((await run(["/usr/bin/python3", "-c", WRITER, ...words])).trim());
+  return Uint8Array.fromHex((await runHere("/usr/bin/python3", "-c", WRITER, ...words)).trim());
 }
 
 /** Eight bytes of a map of one value. */
@@ -73,5 +68,5 @@ export function readMap(box: Appliance, name: "ports" | "control", offset: numbe
 /** Takes a socket out of xsk_map. */
 export async function removeSocket(box: Appliance, index: number): Promise<void> {
   const { id } = await mapOf(box, "sockets");
-  await run(["bpftool", "map", "delete", "id", `${id}`, "key", `${index}`, "0", "0", "0"]);
+  await runHere("bpftool", "map", "delete", "id", `${id}`, "key", `${index}`, "0", "0", "0");
 }

@@ -44,6 +44,13 @@ export async function finish(
   return finished;
 }
 
+/** Runs a program in no namespace of a test. @returns what it printed. @throws {Error} with its complaint. */
+export async function runHere(program: string, ...args: readonly string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args], stdin: "null" }).output();
+  if (!success) throw new Error(`${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
+}
+
 /** What was said of a program in the way, with what doctor says, if that is what it advises. */
 export async function withDoctor(network: TestNetwork, stderr: string): Promise<string> {
   const [, words] = /fix: xdpsteer (doctor --interface \S+)$/m.exec(stderr) ?? [];
@@ -53,8 +60,7 @@ export async function withDoctor(network: TestNetwork, stderr: string): Promise<
 
 /** Makes a FIFO: whoever opens it in the ordinary way waits for the other end. */
 export async function makeFifo(path: string): Promise<void> {
-  const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
-  if (!success) throw new Error(`mkfifo ${path} failed`);
+  await runHere("mkfifo", path);
 }
 
 /** A directory that is gone, with everything in it, when its scope ends. */
@@ -67,5 +73,22 @@ export class TempDir implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.path, { recursive: true });
+  }
+}
+
+/** A directory with room for 256 KiB: a disk of its own. */
+export class SmallDisk implements AsyncDisposable {
+  private constructor(readonly path: string, private readonly parts: AsyncDisposableStack) {}
+
+  static async create(): Promise<SmallDisk> {
+    await using parts = new AsyncDisposableStack();
+    const { path } = parts.use(await TempDir.create());
+    await runHere("mount", "-t", "tmpfs", "-o", "size=256k", "xdpsteer-test", path);
+    parts.defer(async () => void await runHere("umount", "--lazy", path));
+    return new SmallDisk(path, parts.move());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.parts.disposeAsync();
   }
 }

@@ -6,6 +6,7 @@
  */
 import { INTERFACES, IPV4, IPV6, type TestNetwork } from "../../support/netns.ts";
 import { BACK, backendAddress, type BackendHost, BOTH, FAMILIES, type Family } from "./backends.ts";
+import { runHere } from "./command.ts";
 import { until } from "./wait.ts";
 
 /** Between two questions of the kernel for a neighbour: short enough that what waits for the answer still does. */
@@ -161,8 +162,6 @@ export async function leaveTcpToTheKernel(network: TestNetwork, host: BackendHos
   }
 }
 
-async function ip(...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command("ip", { args, stdin: "null" }).output();
-  if (!success) throw new Error(`ip ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-  return new TextDecoder().decode(stdout);
+function ip(...args: string[]): Promise<string> {
+  return runHere("ip", ...args);
 }
