@@ -6,6 +6,7 @@ import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { assertNoStack } from "./support/bad_start.ts";
 import { finish, productCommand, TempDir } from "./support/command.ts";
 import { configText } from "./support/config.ts";
+import { Program } from "./support/programs.ts";
 import { until } from "./support/wait.ts";
 
 const RULES = ["{ name: game, ports: 53, action: count }"];
@@ -177,57 +178,63 @@ Deno.test("check says of each fault of lists where it is and what was expected, 
   assert.match(stdout, /^warning +list l: .*bad has 1 entry, and 2 lines are left out of it: line 2 is not a prefix/m);
 });
 
+/** A page at WEB_PORT of the box itself. */
+class ListServer implements AsyncDisposable {
+  private constructor(private readonly directory: string, private readonly program: Program) {}
+
+  static async start(network: TestNetwork, directory: string, word: string, text = ""): Promise<ListServer> {
+    await network.exec("steer", ["ip", "link", "set", "lo", "up"]);
+    await Deno.writeTextFile(`${directory}/REQUESTS`, "");
+    const script = new URL("support/list_server.py", import.meta.url).pathname;
+    const program = await Program.start(network.names.steer, ["python3", script, directory, `${WEB_PORT}`], "ready\n");
+    const server = new ListServer(directory, program);
+    await server.mode(word, text);
+    return server;
+  }
+
+  /** What it answers from now on: see list_server.py. */
+  mode(word: string, text = ""): Promise<void> {
+    return Deno.writeTextFile(`${this.directory}/MODE`, `${word}\n${text}`);
+  }
+
+  /** A line for each request so far. */
+  requests(): Promise<string> {
+    return Deno.readTextFile(`${this.directory}/REQUESTS`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.program[Symbol.asyncDispose]();
+  }
+}
+
 Deno.test("check fetches pages with --probe only, once, and says what is wrong with them", async () => {
   await using network = await TestNetwork.create();
-  await network.exec("steer", ["ip", "link", "set", "lo", "up"]);
   await using directory = await TempDir.create();
-  const mode = (word: string, text = ""): Promise<void> =>
-    Deno.writeTextFile(`${directory.path}/MODE`, `${word}\n${text}`);
-  await mode("text", "192.0.2.1\n0.0.0.0/0\n");
-  await Deno.writeTextFile(`${directory.path}/REQUESTS`, "");
-  const argv = ["python3", new URL("support/list_server.py", import.meta.url).pathname, directory.path, `${WEB_PORT}`];
-  const server = network.spawn("steer", argv);
-  try {
-    const file = `${directory.path}/steering.yaml`;
-    const sections = [`lists: [{ name: web, url: "http://127.0.0.1:${WEB_PORT}/list" }]`];
-    await Deno.writeTextFile(file, configText({ rules: RULES, sections }, `${directory.path}/socket`));
-    const check = [...productCommand(), "check", file];
-    const requests = async (): Promise<number> =>
-      (await Deno.readTextFile(`${directory.path}/REQUESTS`)).split("\n").length - 1;
-    const plain = await finish(network, check);
-    assert.equal(plain.code, 0, plain.stderr);
-    assert.match(plain.stdout, /^pages of lists were not fetched, which --probe does: web$/m);
-    assert.equal(await requests(), 0);
-    await until("the server", async () => (await finish(network, [...check, "--probe"])).code === 0);
-    const probed = await finish(network, [...check, "--probe"]);
-    assert.match(probed.stdout, /^web +http:\S+ +ok +1 .*line 2: "0\.0\.0\.0\/0" is wider than \/8/m);
-    await mode("html");
-    const before = await requests();
-    const html = await finish(network, [...check, "--probe", "--json"]);
-    assert.equal(html.code, 1);
-    const [page] = JSON.parse(html.stdout).lists;
-    assert.deepEqual([page.list, page.succeeded, page.reason], ["web", false, "it is an HTML page"]);
-    assert.equal(await requests(), before + 1);
-  } finally {
-    server.kill();
-    await server.status;
-    await Promise.all([server.stdout.cancel(), server.stderr.cancel()]);
-  }
+  await using server = await ListServer.start(network, directory.path, "text", "192.0.2.1\n0.0.0.0/0\n");
+  const file = `${directory.path}/steering.yaml`;
+  const sections = [`lists: [{ name: web, url: "http://127.0.0.1:${WEB_PORT}/list" }]`];
+  await Deno.writeTextFile(file, configText({ rules: RULES, sections }, `${directory.path}/socket`));
+  const check = [...productCommand(), "check", file];
+  const requests = async (): Promise<number> => (await server.requests()).split("\n").length - 1;
+  const plain = await finish(network, check);
+  assert.equal(plain.code, 0, plain.stderr);
+  assert.match(plain.stdout, /^pages of lists were not fetched, which --probe does: web$/m);
+  assert.equal(await requests(), 0);
+  const probed = await finish(network, [...check, "--probe"]);
+  assert.equal(probed.code, 0, probed.stderr);
+  assert.match(probed.stdout, /^web +http:\S+ +ok +1 .*line 2: "0\.0\.0\.0\/0" is wider than \/8/m);
+  await server.mode("html");
+  const before = await requests();
+  const html = await finish(network, [...check, "--probe", "--json"]);
+  assert.equal(html.code, 1);
+  const [page] = JSON.parse(html.stdout).lists;
+  assert.deepEqual([page.list, page.succeeded, page.reason], ["web", false, "it is an HTML page"]);
+  assert.equal(await requests(), before + 1);
 });
 
 Deno.test("a list's page: what fails, is cut off, is HTML or empty changes nothing and is said once; a start has the copy", async () => {
   await using network = await TestNetwork.create();
-  await network.exec("steer", ["ip", "link", "set", "lo", "up"]);
   await using directory = await TempDir.create();
-  const mode = (word: string, text = ""): Promise<void> =>
-    Deno.writeTextFile(`${directory.path}/MODE`, `${word}\n${text}`);
-  await mode("text", lines(0, 3));
-  const server = network.spawn("steer", [
-    "python3",
-    new URL("support/list_server.py", import.meta.url).pathname,
-    directory.path,
-    `${WEB_PORT}`,
-  ]);
   const state = { XDPSTEER_STATE_DIR: `${directory.path}/state` };
   await Deno.mkdir(`${directory.path}/state`);
   const config = {
@@ -237,11 +244,11 @@ Deno.test("a list's page: what fails, is cut off, is HTML or empty changes nothi
       "guard: { deny: [web] }",
     ],
   };
-  try {
+  {
+    await using server = await ListServer.start(network, directory.path, "text", lines(0, 3));
     await using box = await startAppliance(network, config, { env: state });
     await untilEntries(box, "web", 3);
-    const requests = async (): Promise<string> => await Deno.readTextFile(`${directory.path}/REQUESTS`);
-    await until("a question with a tag", async () => /text \/list "/.test(await requests()));
+    await until("a question with a tag", async () => /text \/list "/.test(await server.requests()));
     for (
       const [word, expected] of [
         ["error", /the server answers 503/],
@@ -253,23 +260,19 @@ Deno.test("a list's page: what fails, is cut off, is HTML or empty changes nothi
         ["unfinished", /it ends within a line/],
       ] as const
     ) {
-      await mode(word, lines(0, 9));
+      await server.mode(word, lines(0, 9));
       const list = await untilList(box, "web", `with ${word}`, ({ error }) => expected.test(error ?? ""));
       assert.equal(list.entries, 3, word);
-      const asked = (await requests()).split("\n").length;
-      await until("another look", async () => (await requests()).split("\n").length > asked + 1);
+      const asked = (await server.requests()).split("\n").length;
+      await until("another look", async () => (await server.requests()).split("\n").length > asked + 1);
       assert.equal((await untilList(box, "web", "still", () => true)).entries, 3, word);
     }
-    await mode("text", "# nothing\n");
+    await server.mode("text", "# nothing\n");
     const bare = await untilList(box, "web", "without a prefix", ({ error }) => /no prefix in it/.test(error ?? ""));
     assert.equal(bare.entries, 3);
     assert.equal(messages(box, "List web cannot be followed").length, 7, "each fault once: two are HTML");
-    await mode("redirect", lines(0, 4));
+    await server.mode("redirect", lines(0, 4));
     await untilList(box, "web", "with a redirect", ({ entries, error }) => entries === 4 && error === null);
-  } finally {
-    server.kill();
-    await server.status;
-    await Promise.all([server.stdout.cancel(), server.stderr.cancel()]);
   }
   await using again = await startAppliance(network, config, { env: state });
   const list = await untilEntries(again, "web", 4);

@@ -1,6 +1,6 @@
 """Serves one page as the file MODE says: python3 list_server.py DIRECTORY PORT.
 
-MODE holds a word and, for `text`, the page behind it. REQUESTS gets a line for each request.
+MODE holds a word and, for `text`, the page behind it. REQUESTS gets a line for each request. Prints "ready".
 """
 import http.server
 import pathlib
@@ -66,4 +66,6 @@ class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET
 
 
-Server(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+server = Server(("127.0.0.1", int(sys.argv[2])), Handler)
+print("ready", flush=True)
+server.serve_forever()
