@@ -19,6 +19,7 @@ import {
   forwardConfig,
 } from "./support/backends.ts";
 import { runHere } from "./support/command.ts";
+import { askOnce } from "./support/echo.ts";
 import { addManyAddresses, askWho } from "./support/many_clients.ts";
 import { Program } from "./support/programs.ts";
 import { sendFrames } from "./support/raw_frames.ts";
@@ -155,24 +156,11 @@ for (const family of BOTH) {
   });
 }
 
-const REFUSED = `
-import socket, sys
-client = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-client.settimeout(30)
-client.connect((sys.argv[1], int(sys.argv[2])))
-try:
-    client.send(b"anybody there?")
-    print("answered", client.recv(100))
-except OSError as error:
-    print(type(error).__name__)
-`;
-
 Deno.test("a client is told that its port is closed at the backend", async () => {
   await using scene = await Scene.create([rule("web", KEEPS, [SILENT])]);
   for (const family of BOTH) {
-    const argv = ["/usr/bin/python3", "-c", REFUSED, FAMILIES[family].service, `${PORT}`];
-    await using program = Program.run(scene.network.names.client, argv);
-    assert.equal((await program.result()).trim(), "ConnectionRefusedError", family);
+    const told = await askOnce(scene.network.names.client, FAMILIES[family].service, PORT);
+    assert.equal(told, "ConnectionRefusedError", family);
   }
   assert.deepEqual(answersOf(await settled(scene.box), "web"), { error_returned: 2 });
 });
@@ -249,9 +237,7 @@ Deno.test("a client that is the backends' neighbour is answered by the box where
       const nodad = family === "IPv6" ? ["nodad"] : [];
       await inside("ip", "address", "add", `${neighbour[family]}/${FAMILIES[family].prefix}`, "dev", "near0", ...nodad);
       await host.exec(["ip", "route", "add", neighbour[family], "via", FAMILIES[family].net(2)]);
-      const service = FAMILIES[family].net(2);
-      const argv = ["/usr/bin/python3", "-c", REFUSED, service, `${PORT}`];
-      assert.match(await inside(...argv), /^answered/, family);
+      assert.equal(await askOnce(name, FAMILIES[family].net(2), PORT), "answered", family);
     }
   } finally {
     await runHere("ip", "netns", "delete", name);

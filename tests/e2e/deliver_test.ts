@@ -6,7 +6,7 @@ import { assertSameCounts, ruleOf, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { Beyond } from "./support/beyond.ts";
 import { finish, productCommand } from "./support/command.ts";
-import { echoAll, startEcho } from "./support/echo.ts";
+import { askOnce, echoAll, startEcho } from "./support/echo.ts";
 import { fdInfos } from "./support/fdinfo.ts";
 import { DNS_PORT, DnsLoad, dnsServer, Program } from "./support/programs.ts";
 import { python } from "./support/python.ts";
@@ -187,7 +187,7 @@ Deno.test("a client is told when nobody listens, and the operator too", async ()
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, { rules: [deliver(BLUE)] });
   for (const address of BOX) {
-    assert.equal(await python(network, "client", REFUSED, { address, port: DNS_PORT }), "ECONNREFUSED");
+    assert.equal(await askOnce(network.names.client, address, DNS_PORT), "ConnectionRefusedError");
   }
   const told = async (): Promise<string[]> => (await box.problems()).problems.map(({ message }) => message);
   const message = `Nobody listens on port ${BLUE}, which rule dns delivers to`;
@@ -195,19 +195,6 @@ Deno.test("a client is told when nobody listens, and the operator too", async ()
   await using _server = await dnsServer(network.names.steer, BOX, BLUE);
   await until("its end", async () => !(await told()).includes(message));
 });
-
-const REFUSED = `
-import errno
-client = socket.socket(family(options["address"]), socket.SOCK_DGRAM)
-client.settimeout(20)
-client.connect((options["address"], options["port"]))
-client.send(b"?")
-try:
-    client.recv(100)
-    print(json.dumps("an answer"))
-except OSError as error:
-    print(json.dumps(errno.errorcode.get(error.errno, str(error))))
-`;
 
 Deno.test("nothing is left at tc when the process is killed, or stops, and while no rule delivers", async () => {
   await using network = await TestNetwork.create();

@@ -7,6 +7,7 @@ import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { BACK, BACKEND_PORT, backendAddress, BackendHost, BOTH, type Family } from "./support/backends.ts";
 import { Beyond } from "./support/beyond.ts";
 import { defaultConfig } from "./support/defaults.ts";
+import { askOnce } from "./support/echo.ts";
 import { Program } from "./support/programs.ts";
 import { sendFrames } from "./support/raw_frames.ts";
 import { until } from "./support/wait.ts";
@@ -50,18 +51,6 @@ while True:
 `;
 
 /** Sends until it is refused. Prints how it ended. */
-const REFUSED = `${SOCKETS}
-client, _ = opened(sys.argv[1])
-client.settimeout(30)
-client.connect((sys.argv[1], int(sys.argv[2])))
-try:
-    client.send(b"anybody there?")
-    client.recv(100)
-    print("answered")
-except OSError as error:
-    print(type(error).__name__)
-`;
-
 /**
  * Sends 100 datagrams as large as the path is known to carry, one after the other. Prints the path's MTU in the end.
  */
@@ -169,7 +158,7 @@ for (const family of BOTH) {
     const { box, network } = scene;
 
     await test.step("a port that is closed at the backend refuses the client", async () => {
-      assert.equal(await scene.client(REFUSED, CLOSED_PORT), "ConnectionRefusedError");
+      assert.equal(await askOnce(network.names.client, SERVICE[family], CLOSED_PORT), "ConnectionRefusedError");
       const status = await settled(box);
       assert.deepEqual(fatesOf(status, "closed"), { forwarded: 1 });
       assert.equal(answersOf(status, "closed").error_returned, 1);

@@ -4,6 +4,7 @@ import { TestNetwork } from "../support/netns.ts";
 import { answersOf, fatesOf, settled, strayAnswers } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { backendAddress, BackendHost, BOTH, FAMILIES, type Family, forwardConfig } from "./support/backends.ts";
+import { askOnce } from "./support/echo.ts";
 import { Program } from "./support/programs.ts";
 import { addDirectWay, DIRECT_SERVICE } from "./support/ways.ts";
 
@@ -61,18 +62,6 @@ for start in range(first, last + 1, 50):
             answered[port] = [int(behind), int(seen)]
             left.discard(int(port))
 print(json.dumps({"answered": answered, "strange": strange, "asked": asked}))
-`;
-
-const REFUSED = `
-import socket, sys
-client = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-client.settimeout(30)
-client.connect((sys.argv[1], int(sys.argv[2])))
-try:
-    client.send(b"anybody there?")
-    print(client.recv(100).decode())
-except OSError as error:
-    print(type(error).__name__)
 `;
 
 interface Report {
@@ -148,8 +137,7 @@ for (const family of BOTH) {
       const { answered, strange } = await ask(network, service, port);
       assert.deepEqual([answered[port]![0], strange], [port, []]);
     }
-    await using client = Program.run(network.names.client, [PYTHON, "-c", REFUSED, service, `${CLOSED}`]);
-    assert.equal((await client.result()).trim(), "ConnectionRefusedError");
+    assert.equal(await askOnce(network.names.client, service, CLOSED), "ConnectionRefusedError");
     // It is checked on the rule's first port.
     const checked = await box.untilStatus("a check", ({ backends }) => (backends[0]!.health?.checks ?? 0) > 0);
     assert.deepEqual([checked.backends[0]!.name, checked.backends[0]!.health!.healthy], [hostOf(family, 2), true]);

@@ -38,6 +38,18 @@ for size in options["sizes"]:
     if client.recv(65535) != data: raise ValueError(f"{size} bytes came back changed")
 `;
 
+const ASK_ONCE = `${PRELUDE}
+client = open_socket(options["address"])
+client.settimeout(30)
+client.connect((options["address"], options["port"]))
+try:
+    client.send(b"anybody there?")
+    client.recv(100)
+    print("answered")
+except OSError as error:
+    print(type(error).__name__)
+`;
+
 /** Sends back what it gets, on each of its addresses and ports. */
 export function startEcho(
   namespace: string,
@@ -59,4 +71,10 @@ export interface Echoes {
 export async function echoAll(namespace: string, { plain = false, ...rest }: Echoes): Promise<void> {
   await using program = Program.run(namespace, [PYTHON, "-c", CLIENT, JSON.stringify({ ...rest, plain })]);
   await program.result();
+}
+
+/** Sends one datagram. @returns "answered", or the error that was told: ConnectionRefusedError of a closed port. */
+export async function askOnce(namespace: string, address: string, port: number): Promise<string> {
+  await using program = Program.run(namespace, [PYTHON, "-c", ASK_ONCE, JSON.stringify({ address, port })]);
+  return (await program.result()).trim();
 }
