@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { RuleStatus } from "../../src/observe/snapshot.ts";
 import { buildFrame, type FrameOptions } from "../../src/traffic/frames.ts";
-import { INTERFACES, IPV4, IPV6, MACS, TestNetwork } from "../support/netns.ts";
+import { INTERFACES, IPV4, IPV6, MACS, type TestNetwork } from "../support/netns.ts";
 import { answersOf, fatesOf, passedFor, ruleOf, settled, strayAnswers } from "./support/accounts.ts";
-import { type Appliance, startAppliance, type Status } from "./support/appliance.ts";
+import type { Appliance, Status } from "./support/appliance.ts";
 import {
   BACKEND_PORT,
   backendAddress,
-  BackendHost,
+  type BackendHost,
   backendName,
   BOTH,
   Clients,
@@ -23,6 +23,7 @@ import { askOnce } from "./support/echo.ts";
 import { addManyAddresses, askWho } from "./support/many_clients.ts";
 import { Program } from "./support/programs.ts";
 import { sendFrames } from "./support/raw_frames.ts";
+import { startScene } from "./support/scene.ts";
 import { until } from "./support/wait.ts";
 
 const READER = join(import.meta.dirname!, "../../config/examples/client_address.py");
@@ -54,23 +55,18 @@ class Scene implements AsyncDisposable {
 
   static async create(rules: readonly string[], { readers = false } = {}): Promise<Scene> {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(await TestNetwork.create({ queues: QUEUES }));
-    const host = stack.use(await BackendHost.create(network, { queues: QUEUES }));
+    const config = (socket: string): string => forwardConfig(socket, rules);
+    const scene = await startScene(config, { families: BOTH, serving: readers ? [] : NUMBERS, queues: QUEUES });
+    const { network, host, box } = stack.use(scene);
     for (const family of BOTH) {
       await host.exec(["ip", "route", "add", "default", "via", FAMILIES[family].net(2)]);
-      for (const number of NUMBERS) {
-        if (!readers) {
-          await host.serve(family, number);
-          continue;
-        }
+      for (const number of readers ? NUMBERS : []) {
         // It answers with the address and port that it sees.
         const argv = ["/usr/bin/python3", READER, backendAddress(family, number), `${BACKEND_PORT}`];
         stack.use(await Program.start(host.name, argv, "ready\n"));
       }
     }
     if (readers) await addManyAddresses(network);
-    const config = (socket: string): string => forwardConfig(socket, rules);
-    const box = stack.use(await startAppliance(network, config, { favoured: true }));
     return new Scene(network, host, box, stack.move());
   }
 

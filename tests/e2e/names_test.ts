@@ -39,40 +39,36 @@ async function setScene(
   prepare: (names: NameServer, host: BackendHost) => Promise<void>,
   { machineServers = false } = {},
 ): Promise<Scene> {
-  const stack = new AsyncDisposableStack();
-  try {
-    const network = stack.use(await TestNetwork.create());
-    const host = stack.use(await BackendHost.create(network));
-    const names = stack.use(await NameServer.start(host));
-    await prepare(names, host);
-    for (const number of [1, 2, 3]) await host.serve(family, number);
-    const rule = `{ name: web, ports: ${PORT}, action: { forward: { to: [${to}] } } }`;
-    const servers = machineServers ? [] : [`forwarding: { name_servers: [${NAME_SERVER}] }`];
-    if (machineServers) stack.defer(await resolvConf(network.names.steer));
-    const box = stack.use(
-      await startAppliance(network, (socket) => forwardConfig(socket, [rule], { more: servers }), { favoured: true }),
-    );
-    return {
-      network,
-      host,
-      names,
-      box,
-      clients: (clients, requests = 0) =>
-        Clients.start(network, { address: FAMILIES[family].service, port: PORT, clients, requests }),
-      untilMeans: (name, numbers, isGood = true) => {
-        const expected = `${numbers.map((number) => backendName(family, number))}`;
-        return box.untilStatus(`${name} means ${expected}, ${isGood}`, (status) => {
-          const found = status.names.find((each) => each.name === name);
-          const inForce = status.backends.filter(({ rules }) => rules.length > 0).map((each) => each.name).sort();
-          return `${found?.backends}` === expected && `${inForce}` === expected && (found?.error === null) === isGood;
-        });
-      },
-      [Symbol.asyncDispose]: () => stack.disposeAsync(),
-    };
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
+  await using stack = new AsyncDisposableStack();
+  const network = stack.use(await TestNetwork.create());
+  const host = stack.use(await BackendHost.create(network));
+  const names = stack.use(await NameServer.start(host));
+  await prepare(names, host);
+  for (const number of [1, 2, 3]) await host.serve(family, number);
+  const rule = `{ name: web, ports: ${PORT}, action: { forward: { to: [${to}] } } }`;
+  const servers = machineServers ? [] : [`forwarding: { name_servers: [${NAME_SERVER}] }`];
+  if (machineServers) stack.defer(await resolvConf(network.names.steer));
+  const box = stack.use(
+    await startAppliance(network, (socket) => forwardConfig(socket, [rule], { more: servers }), { favoured: true }),
+  );
+  const parts = stack.move();
+  return {
+    network,
+    host,
+    names,
+    box,
+    clients: (clients, requests = 0) =>
+      Clients.start(network, { address: FAMILIES[family].service, port: PORT, clients, requests }),
+    untilMeans: (name, numbers, isGood = true) => {
+      const expected = `${numbers.map((number) => backendName(family, number))}`;
+      return box.untilStatus(`${name} means ${expected}, ${isGood}`, (status) => {
+        const found = status.names.find((each) => each.name === name);
+        const inForce = status.backends.filter(({ rules }) => rules.length > 0).map((each) => each.name).sort();
+        return `${found?.backends}` === expected && `${inForce}` === expected && (found?.error === null) === isGood;
+      });
+    },
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
 }
 
 /** What `ip netns exec` puts in the place of /etc/resolv.conf. @returns what removes it. */

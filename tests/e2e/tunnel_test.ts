@@ -27,20 +27,15 @@ const RULES = WAYS.map(({ tunnel, outer, name, port }) => {
 
 /** A server on the service's addresses, behind the tunnels' end; answers go to the clients directly. */
 async function startTunnelled(network: TestNetwork, host: BackendHost): Promise<AsyncDisposableStack> {
-  const stack = new AsyncDisposableStack();
-  try {
-    await addDirectWay(network, host);
-    await host.exec(["sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0"]);
-    const script = join(import.meta.dirname!, "support/tunnel_end.py");
-    const end = stack.use(await Program.start(host.name, ["/usr/bin/python3", script, "tun0"], "ready\n"));
-    stack.defer(() => assert.equal(end.output, "ready\n", "what came out of tunnels was refused"));
-    const ends = WAYS.flatMap(({ port }) => BOTH.map((family) => [DIRECT_SERVICE[family], port] as const));
-    stack.use(await startEcho(host.name, ends));
-    return stack;
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
-  }
+  await using stack = new AsyncDisposableStack();
+  await addDirectWay(network, host);
+  await host.exec(["sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0"]);
+  const script = join(import.meta.dirname!, "support/tunnel_end.py");
+  const end = stack.use(await Program.start(host.name, ["/usr/bin/python3", script, "tun0"], "ready\n"));
+  stack.defer(() => assert.equal(end.output, "ready\n", "what came out of tunnels was refused"));
+  const ends = WAYS.flatMap(({ port }) => BOTH.map((family) => [DIRECT_SERVICE[family], port] as const));
+  stack.use(await startEcho(host.name, ends));
+  return stack.move();
 }
 
 const start = (network: TestNetwork): Promise<Appliance> =>

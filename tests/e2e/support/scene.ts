@@ -14,6 +14,7 @@ export interface ForwardScene extends AsyncDisposable {
   readonly box: Appliance;
 }
 
+/** Queues are those of both links. */
 export interface SceneOptions extends BackendOptions {
   readonly families: readonly Family[];
   /** Numbers of the backends that answer. */
@@ -31,7 +32,7 @@ export async function startScene(
   { families, serving, env = {}, ...options }: SceneOptions,
 ): Promise<ForwardScene> {
   await using stack = new AsyncDisposableStack();
-  const network = stack.use(await TestNetwork.create());
+  const network = stack.use(await TestNetwork.create({ queues: options.queues ?? 2 }));
   const host = stack.use(await BackendHost.create(network, options));
   for (const family of families) for (const number of serving) await host.serve(family, number);
   const box = stack.use(await startAppliance(network, config, { favoured: true, env }));
