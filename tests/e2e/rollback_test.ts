@@ -84,10 +84,10 @@ for (const family of BOTH) {
       await clients.ready();
       await failedUpgrade(box);
       await untilForwarded(scene);
-      const ports = await Promise.all([1, 2].map((number) => host.portsSeen(family, number)));
+      const ports = await host.portsSeen(family, [1, 2]);
       const { wrong, moved } = await clients.stop();
       assert.deepEqual({ wrong, moved }, { wrong: 0, moved: 0 });
-      assert.equal(ports[0]! + ports[1]!, 100, "a session has another port");
+      assert.equal(ports, 100, "a session has another port");
     }
   });
 }

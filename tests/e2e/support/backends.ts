@@ -180,8 +180,13 @@ export class BackendHost implements AsyncDisposable {
     await until(`backend ${number}`, () => running.output === "ready\n");
   }
 
-  /** From how many ports a backend that is asked all the time was asked so far. */
-  async portsSeen(family: Family, number: number): Promise<number> {
+  /** From how many ports backends that are asked all the time were asked so far, all together. */
+  async portsSeen(family: Family, numbers: readonly number[]): Promise<number> {
+    const counts = await Promise.all(numbers.map((number) => this.#portsOf(family, number)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  async #portsOf(family: Family, number: number): Promise<number> {
     const running = this.#backends.get(`${family} ${number}`)!;
     const before = running.output.length;
     running.child.kill("SIGUSR1");

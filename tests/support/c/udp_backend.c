@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 	struct sockaddr_storage peer;
 	int is_six, fd, size = 64 << 20; /* some 50,000 small datagrams, should this program have to wait for a CPU */
 	static unsigned char data[65536], seen[65536];
-	int ports = 0;
+	int port, ports = 0;
 
 	if (argc < 4)
 		return 2;
@@ -50,9 +50,9 @@ int main(int argc, char **argv)
 
 		if (bytes < 0)
 			continue;
-		length = ntohs(is_six ? ((struct sockaddr_in6 *)&peer)->sin6_port : ((struct sockaddr_in *)&peer)->sin_port);
-		if (!seen[length]) {
-			seen[length] = 1;
+		port = ntohs(is_six ? ((struct sockaddr_in6 *)&peer)->sin6_port : ((struct sockaddr_in *)&peer)->sin_port);
+		if (!seen[port]) {
+			seen[port] = 1;
 			ports++;
 		}
 		if (asked) {
@@ -60,7 +60,6 @@ int main(int argc, char **argv)
 			printf("ports %d\n", ports);
 			fflush(stdout);
 		}
-		length = is_six ? sizeof(six) : sizeof(four);
 		if (bytes > 0)
 			data[0] = atoi(argv[3]);
 		sendto(fd, data, bytes, 0, (struct sockaddr *)&peer, length);
