@@ -109,12 +109,12 @@ Deno.test("one worker that turns keeps steering; without any, everything passes 
   stack.use(await freezeWorker(box, 1));
   await until(
     "the problem of one",
-    async () => (await box.problems()).problems.some(({ kind }) => kind === "worker_down"),
+    () => box.problem("worker_down"),
   );
   await sleep(1000);
   assert.equal((await box.status()).deadman.times, 0, "the other one turns, though nothing comes");
   stack.use(await freezeWorker(box, 0));
-  const problem = await until("the problem", async () => (await box.problems()).problems.find(isDeadman));
+  const problem = await until("the problem", () => box.problem("deadman_on"));
   assert.match(problem.message, /^No worker's loop turns, and everything has passed to the kernel stack for /);
   assert.equal(problem.stops, "box");
   assert.equal((await box.request("GET", "/readyz")).code, 503);

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { Problem } from "../../src/observe/problems/kinds.ts";
 import { TRANSLATION_PORTS } from "../../src/steering/slots.ts";
 import { buildFrame } from "../../src/traffic/frames.ts";
 import { buildIcmpError, ICMP_ERROR, ipPacketOf } from "../../src/traffic/icmp_frames.ts";
@@ -86,7 +85,6 @@ for (const family of BOTH) {
     };
     const send = (mtu?: number): Promise<void> =>
       sendFrames(network.names.client, INTERFACES.client, [attack(family, mtu)]);
-    const listed = async (): Promise<readonly Problem[]> => (await box.problems()).problems;
     const learned = (): Promise<string> => host.exec(["ip", "route", "get", BOX[family]]);
 
     await test.step("before: every answer that the links carry arrives", async () => {
@@ -114,7 +112,7 @@ for (const family of BOTH) {
     await test.step("larger answers are cut, and the list of problems says so until they arrive again", async () => {
       let answered = "";
       const problem = await until("the problem", async () => {
-        const found = (await listed()).find(({ kind }) => kind === "packets_too_big");
+        const found = await box.problem("packets_too_big");
         if (found === undefined) answered += await ask(LARGE, 10, 0.01);
         return found;
       });
@@ -123,7 +121,7 @@ for (const family of BOTH) {
       assert.match(problem.message, /^\d+ % of .* came in fragments, which are not steered$/);
       await host.exec(["ip", "route", "flush", "cache"]);
       await host.exec(["ip", "-6", "route", "flush", "cache"]);
-      await until("its end", async () => (await listed()).every(({ kind }) => kind !== "packets_too_big"));
+      await until("its end", async () => (await box.problem("packets_too_big")) === undefined);
       assert.equal(await ask(LARGE, ASKED, 30), `${ASKED}`);
     });
   });

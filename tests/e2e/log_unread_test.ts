@@ -42,10 +42,6 @@ async function refuse(box: Appliance, times: number): Promise<void> {
   if (times > 1) await refuse(box, times - 1);
 }
 
-async function kinds(box: Appliance): Promise<string[]> {
-  return (await box.problems()).problems.map(({ kind }) => kind);
-}
-
 for (const kind of ["pipe", "locked", "socket", "terminal"]) {
   Deno.test(`standard error that nobody reads stops nothing, and lines that are lost are counted and said: a ${kind}`, async () => {
     await using network = await TestNetwork.create();
@@ -53,10 +49,10 @@ for (const kind of ["pipe", "locked", "socket", "terminal"]) {
     const lost = async (): Promise<number> => (await box.metrics()).get("xdpsteer_log_lines_lost_total")!;
     assert.equal(await lost(), 0);
     while (await lost() === 0) await refuse(box, 100); // whatever the buffers between take
-    await until("the problem in the list", async () => (await kinds(box)).includes("log_unread"));
+    await until("the problem in the list", async () => (await box.problemKinds()).includes("log_unread"));
     box.signal("SIGUSR1");
     await until("the lines", () => box.stderr.includes("lost: nobody read standard error"));
-    await until("the end of the problem", async () => !(await kinds(box)).includes("log_unread"));
+    await until("the end of the problem", async () => !(await box.problemKinds()).includes("log_unread"));
     const [told] = box.log.filter(({ message }) => message.includes("lost: nobody read"));
     assert.equal(told!.properties.lines, await lost());
     box.signal("SIGUSR1");
@@ -94,12 +90,12 @@ Deno.test("standard error on a disk that is full is told as that, and is over by
   const found = await until("the problem", async () => {
     await refuse(box, 1); // the last page of the file may have room for some
     sent++;
-    return (await box.problems()).problems.find(({ kind }) => kind === "log_unread");
+    return await box.problem("log_unread");
   });
   assert.match(found.message, /^Standard error goes to a disk that is full: no line of the log is lost yet$/);
   assert.match(found.fix!, /^df -h /);
   await Deno.remove(`${disk.path}/filler`);
-  await until("its end, without another line", async () => !(await kinds(box)).includes("log_unread"));
+  await until("its end, without another line", async () => !(await box.problemKinds()).includes("log_unread"));
   const refused = (await Deno.readTextFile(log)).split("\n").filter((line) => line.includes("is refused"));
   assert.equal(refused.length, sent);
 });

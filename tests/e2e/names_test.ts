@@ -85,8 +85,6 @@ async function resolvConf(namespace: string): Promise<() => Promise<void>> {
   };
 }
 
-const problemsOf = async (box: Appliance): Promise<string[]> => (await box.problems()).problems.map(({ kind }) => kind);
-
 for (const family of BOTH) {
   const addresses = (...numbers: readonly number[]): string[] =>
     numbers.map((number) => backendAddress(family, number));
@@ -99,7 +97,7 @@ for (const family of BOTH) {
     await using clients = await scene.clients(100);
     await clients.ready();
     const untilProblem = (isThere: boolean): Promise<unknown> =>
-      until(`problem ${isThere}`, async () => (await problemsOf(box)).includes("name_unresolved") === isThere);
+      until(`problem ${isThere}`, async () => (await box.problemKinds()).includes("name_unresolved") === isThere);
     const backendsOf = async (): Promise<string[]> => {
       await using some = await scene.clients(60, 1);
       const { byBackend, ...report } = await some.report();
@@ -186,7 +184,7 @@ Deno.test("a name with 100 addresses, whose answer comes by TCP, and one whose s
   assert.equal(game!.backends.length, 100);
   assert.equal(game!.error, null);
   assert.deepEqual(failing!.backends, []);
-  await until("the problem", async () => (await problemsOf(box)).includes("name_unresolved"));
+  await until("the problem", async () => (await box.problemKinds()).includes("name_unresolved"));
   const metrics = await box.metrics();
   assert.equal(metrics.get('xdpsteer_name_backends{name="game.example.test:9000"}'), 100);
   assert.equal(metrics.get('xdpsteer_name_resolved{name="web.failing.test:9000"}'), 0);

@@ -35,10 +35,7 @@ async function assertTold(
   kind: ProblemKind,
   notReady: readonly string[],
 ): Promise<Problem> {
-  const problem = await until(kind, async () => {
-    const { problems } = await box.problems();
-    return problems.find((each) => each.kind === kind);
-  });
+  const problem = await until(kind, () => box.problem(kind));
   const { message, fix } = problem;
   const status = JSON.parse((await ask(box, "/v1/status")).body) as { problems: Problem[]; ready: boolean };
   assert.ok(status.problems.some((each) => each.message === message));

@@ -18,11 +18,6 @@ const HALF_BYTES = 65536 * PORT_ENTRY.size;
 const word = async (box: Appliance, name: keyof typeof CONTROL): Promise<number> =>
   new DataView((await readMap(box, "control", CONTROL[name])).buffer).getUint32(0, true);
 
-async function problem(box: Appliance, kind: ProblemKind): Promise<Problem | undefined> {
-  const { problems } = await box.problems();
-  return problems.find((each) => each.kind === kind);
-}
-
 /** It stands in the list, or has: what is put right at once is there for a second. */
 async function told(box: Appliance, kind: ProblemKind): Promise<Problem | EndedProblem | undefined> {
   const { problems, endedProblems } = await box.problems();
@@ -47,7 +42,7 @@ Deno.test("a port table and a control word that somebody has changed are written
   let sent = await send(network, box, 0);
   const half = await word(box, "activeTable");
   const generation = await word(box, "generation");
-  assert.equal(await problem(box, "steering_changed"), undefined);
+  assert.equal(await box.problem("steering_changed"), undefined);
 
   const at = half * HALF_BYTES + PORT * PORT_ENTRY.size + PORT_ENTRY.action;
   const [before] = await writeMap(box, "ports", at, new Uint8Array([ACTION.DROP]));
@@ -74,7 +69,7 @@ Deno.test("a port table and a control word that somebody has changed are written
   await box.put({ rules: [`{ name: game, ports: [${PORT}, 9090], worker: 1 }`] });
   await box.waitForGeneration(2);
   sent = await send(network, box, sent);
-  await until("nothing to be told", async () => await problem(box, "steering_changed") === undefined);
+  await until("nothing to be told", async () => await box.problem("steering_changed") === undefined);
   assert.equal((await told(box, "steering_changed"))!.subject.kind, "map", "who comes later hears of it");
   assert.equal((await box.metrics()).get('xdpsteer_repairs_total{what="xsk_map"}'), 0);
 });
@@ -129,7 +124,7 @@ Deno.test("queues that are added, and an MTU that a chunk has no room for, are t
   await until("readiness", async () => (await box.request("GET", "/readyz")).code === 200);
 
   await steer("ethtool", "-L", INTERFACES.steer, "rx", "4", "tx", "4");
-  const added = await until("queues", () => problem(box, "queues_added"));
+  const added = await until("queues", () => box.problem("queues_added"));
   assert.match(added.message, /^Interface steer0 has got queues that have no sockets \(2, 3\)/);
   const { code, body } = await box.request("GET", "/readyz");
   assert.deepEqual([code, body], [503, `${added.message}\n`]);
@@ -138,8 +133,8 @@ Deno.test("queues that are added, and an MTU that a chunk has no room for, are t
   await until("readiness", async () => (await box.request("GET", "/readyz")).code === 200);
 
   await steer("ip", "link", "set", "dev", INTERFACES.steer, "mtu", "3000");
-  const mtu = await until("the MTU", () => problem(box, "mtu_too_large"));
+  const mtu = await until("the MTU", () => box.problem("mtu_too_large"));
   assert.match(mtu.message, /^Interface steer0 has MTU 3000, and a chunk has room for packets of 1778 bytes/);
   await steer("ip", "link", "set", "dev", INTERFACES.steer, "mtu", "1500");
-  await until("no problem", async () => await problem(box, "mtu_too_large") === undefined);
+  await until("no problem", async () => await box.problem("mtu_too_large") === undefined);
 });

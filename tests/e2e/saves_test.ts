@@ -34,10 +34,7 @@ Deno.test("a file that loses most of its rules is a problem while it settles, an
   await using network = await TestNetwork.create();
   const settle = (text: string): string => text.replace("control: {", "control: { settle: 60,");
   await using box = await startAppliance(network, (socket) => settle(configText({ rules: RULES }, socket)));
-  const problem = async (): Promise<Problem | undefined> => {
-    const { problems } = await box.problems();
-    return problems.find(({ kind }) => kind === "config_settling");
-  };
+  const problem = (): Promise<Problem | undefined> => box.problem("config_settling");
   await box.writeConfig(settle(configText({ rules: RULES.slice(4) }, box.socket)));
   const told = await until("the problem", problem);
   assert.match(told.message, /loses 4 of 6 rules, and is put in force in \d+ seconds? if it still says so$/);

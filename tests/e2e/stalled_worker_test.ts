@@ -23,10 +23,10 @@ const CONFIG: TestConfig = {
 };
 const WATCHDOG_MS = 800;
 
-/** @param ended Those too that are over by now. */
-async function problemsOf(box: Appliance, ended = false): Promise<readonly (Problem | EndedProblem)[]> {
+/** Problems of now, and those that are over. */
+async function told(box: Appliance): Promise<readonly (Problem | EndedProblem)[]> {
   const { problems, endedProblems } = await box.problems();
-  return ended ? [...problems, ...endedProblems] : problems;
+  return [...problems, ...endedProblems];
 }
 
 const codes = async (box: Appliance): Promise<number[]> =>
@@ -43,7 +43,7 @@ Deno.test("a worker that stands still is told everywhere, its losses are its own
   try {
     const down = await until(
       "the problem",
-      async () => (await problemsOf(box)).find(({ kind }) => kind === "worker_down"),
+      () => box.problem("worker_down"),
     );
     assert.equal(down.subject.name, "1");
     assert.match(down.message, /^Worker 1 does not run, .*: its thread is stopped by a debugger, process \d+$/);
@@ -63,7 +63,7 @@ Deno.test("a worker that stands still is told everywhere, its losses are its own
     await runTraffic(network, "udp", { ports: [SERVED, FROZEN], flows: 20, packetsPerFlow: 2 * PACKETS / 20 });
     const lost = await until(
       "losses",
-      async () => (await problemsOf(box, true)).find(({ kind }) => kind === "packets_lost"),
+      async () => (await told(box)).find(({ kind }) => kind === "packets_lost"),
     );
     assert.match(lost.message, /loses packets: worker 1 stood still and took none/);
     await until("the kernel's word", () => box.log.find(({ message }) => message.includes("the worker stood still")));
@@ -117,6 +117,6 @@ Deno.test("a process that somebody stops says so when it runs again, and blames 
   assert.ok(box.log.some(({ message }) => message.startsWith("The process did not run for")));
   const paused = (await box.metrics()).get("xdpsteer_paused_seconds_total");
   assert.ok(paused !== undefined && paused > 2.5, `${paused} s`);
-  assert.ok(!(await problemsOf(box, true)).some(({ kind }) => kind === "worker_down"));
+  assert.ok(!(await told(box)).some(({ kind }) => kind === "worker_down"));
   assert.deepEqual(await codes(box), [200, 200, 200]);
 });

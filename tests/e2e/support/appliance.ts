@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import type { Snapshot } from "../../../src/observe/observer.ts";
-import type { EndedProblem, Problem } from "../../../src/observe/problems/kinds.ts";
+import type { EndedProblem, Problem, ProblemKind } from "../../../src/observe/problems/kinds.ts";
 import type { Side, TestNetwork } from "../../support/netns.ts";
 import { FAVOURED, niced } from "../../support/niceness.ts";
 import { productCommand, TempDir } from "./command.ts";
@@ -187,6 +187,16 @@ export class Appliance implements AsyncDisposable {
   /** The list of problems, and those that have ended lately. */
   async problems(): Promise<ProblemsAnswer> {
     return JSON.parse(await this.#get("/v1/problems"));
+  }
+
+  /** The problem of a kind that is in the list. */
+  async problem(kind: ProblemKind): Promise<Problem | undefined> {
+    return (await this.problems()).problems.find((each) => each.kind === kind);
+  }
+
+  /** Kinds of the problems in the list. */
+  async problemKinds(): Promise<ProblemKind[]> {
+    return (await this.problems()).problems.map(({ kind }) => kind);
   }
 
   /** Of each worker. */
