@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { TempDir } from "./support/command.ts";
-import { configText } from "./support/config.ts";
 import { CONNECT } from "./support/http_clients.ts";
 
 const GID = 54321;
@@ -45,10 +44,7 @@ ${CONNECT}
 path, count = sys.argv[1], int(sys.argv[2])
 statuses = {}
 for _ in range(count):
-    try:
-        with connect(path) as one:
-            one.sendall(b"GET /readyz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n")
-            status = read_all(one)[9:12].decode()
+    try: status = ask(path, "/readyz")[9:12].decode()
     except OSError as error: status = repr(error)
     statuses[status] = statuses.get(status, 0) + 1
     time.sleep(0.1)
@@ -61,9 +57,7 @@ Deno.test("who crawls on every place of the control socket keeps neither root no
   await using network = await TestNetwork.create();
   await using box = await startAppliance(
     network,
-    (socket) =>
-      configText({ rules: ["{ name: game, ports: 8080, worker: 0 }"] }, socket)
-        .replace("control: {", `control: { group: ${GID},`),
+    { rules: ["{ name: game, ports: 8080, worker: 0 }"], group: GID },
     { as: ["setpriv", "--groups", `${GID}`], directory: directory.path },
   );
   const run = async <T>(uid: number, script: string, ...args: readonly (number | string)[]): Promise<T> => {

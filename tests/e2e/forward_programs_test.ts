@@ -13,7 +13,7 @@ import {
   forwardConfig,
 } from "./support/backends.ts";
 import { echoAll, startEcho } from "./support/echo.ts";
-import { lossesAround } from "./support/link.ts";
+import { lossesInAll } from "./support/link.ts";
 import { converse, GAME_PORT, SIP_PORT, startPhonesAndGames } from "./support/phones_and_games.ts";
 import { DNS_PORT, DnsLoad, dnsServer, iperf, IPERF_PORT, iperfServer, NAMES, UNDER_WAY } from "./support/programs.ts";
 import { Sniffer } from "./support/sniffer.ts";
@@ -114,9 +114,7 @@ Deno.test("mode dsr: dnsperf is answered by the server itself, past the box", as
 
 /** Packets that were lost because a program or the box had to wait for its CPU, each counted where that was. */
 async function lostOnSlowMachine(network: TestNetwork, host: BackendHost, box: Appliance): Promise<number> {
-  const { sum } = await lossesAround(network, host.name);
-  const status = await box.status();
-  return sum + status.totals.socketDrops + (status.totals.fates.tx_ring_full ?? 0);
+  return (await lossesInAll(network, host.name, await box.status())).sum;
 }
 
 Deno.test("iperf3 loses nothing that is not counted, in either direction, while its TCP passes to the kernel", async () => {

@@ -4,7 +4,6 @@ import { fatesOf, settled } from "./support/accounts.ts";
 import { type Appliance, openFiles, startAppliance } from "./support/appliance.ts";
 import { SteadyTraffic } from "./support/background.ts";
 import { finish, TempDir } from "./support/command.ts";
-import { configText } from "./support/config.ts";
 import { crawl, crowd, fuzz, type RawAnswer, sendRaw } from "./support/http_clients.ts";
 import { refusedFrames } from "./support/link.ts";
 import { memoryKib } from "./support/memory.ts";
@@ -111,17 +110,14 @@ except PermissionError: print("out")`;
     assert.equal(await asGroup(box, gid), "out");
   }
   {
-    const text = (socket: string): string =>
-      configText(CONFIG, socket).replace("control: {", `control: { group: ${gid},`);
     const as = ["setpriv", "--groups", `${gid}`]; // root without CAP_CHOWN gives its files to groups of its own only
-    await using box = await startAppliance(network, text, { ...options, as });
+    await using box = await startAppliance(network, { ...CONFIG, group: gid }, { ...options, as });
     const { mode, gid: group, uid } = Deno.statSync(box.socket);
     assert.deepEqual([mode! & 0o777, group, uid], [0o660, gid, 0]);
     assert.equal(await asGroup(box, gid), "in");
     assert.equal(await asGroup(box, gid + 1), "out");
   }
-  const nobody = (socket: string): string =>
-    configText(CONFIG, socket).replace("control: {", "control: { group: no-such-group,");
+  const nobody = { ...CONFIG, group: "no-such-group" };
   await assert.rejects(startAppliance(network, nobody, options), /There is no group \\?"no-such-group/);
 });
 

@@ -37,16 +37,11 @@ Deno.test("a user's many changes keep out neither root nor probes, and are not m
   await using network = await TestNetwork.create();
   await using directory = await TempDir.create();
   await Deno.chmod(directory.path, 0o755);
-  const small = (socket: string): string =>
-    configText({ rules: ["{ name: game, ports: 8080, action: echo }"] }, socket)
-      .replace("control: {", `control: { group: ${GROUP},`);
+  const small = { rules: ["{ name: game, ports: 8080, action: echo }"], group: GROUP };
   const as = ["setpriv", "--groups", `${GROUP}`];
   await using box = await startAppliance(network, small, { directory: directory.path, as });
   const file = `${directory.path}/large.yaml`;
-  await Deno.writeTextFile(
-    file,
-    configText({ rules: RULES }, box.socket).replace("control: {", `control: { group: ${GROUP},`),
-  );
+  await Deno.writeTextFile(file, configText({ rules: RULES, group: GROUP }, box.socket));
   await Deno.chmod(file, 0o644);
   const user = ["setpriv", "--reuid=65534", `--regid=${GROUP}`, "--clear-groups"];
   const crowd = (then: string) => finish(network, [...user, "/usr/bin/python3", "-c", CROWD, box.socket, then, file]);

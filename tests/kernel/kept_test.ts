@@ -12,6 +12,7 @@ import { FLAG_IPV6, FLAG_LIVE, SESSION } from "../../src/steering/session_row.ts
 import { buildFrame, type FrameOptions } from "../../src/traffic/frames.ts";
 import { buildIcmpError, ICMP_ERROR, ipPacketOf } from "../../src/traffic/icmp_frames.ts";
 import { until } from "../e2e/support/wait.ts";
+import { MACS } from "./steer_frames.ts";
 import { portMap, VerdictRig } from "./verdict_rig.ts";
 
 const [ANSWERS, ECHO, ANYONES] = [9, 1, 2];
@@ -31,7 +32,6 @@ const FAMILIES = {
 } as const;
 type Family = keyof typeof FAMILIES;
 const BOTH = ["IPv4", "IPv6"] as const;
-const MACS = { from: "02:00:00:00:00:01", to: "02:00:00:00:00:02" } as const;
 
 /** The first fragment of several. */
 const FIRST = { offset: 0, more: true };

@@ -20,6 +20,8 @@ export interface TestConfig {
   readonly others?: readonly string[];
   /** Default off. */
   readonly http?: string;
+  /** Whose members may use the control socket. Default: root only. */
+  readonly group?: number | string;
   /** Further sections, each as lines of YAML. Default: none. */
   readonly sections?: readonly string[];
   /** Default: as much as there may be. */
@@ -45,7 +47,7 @@ export function configText(config: TestConfig, socket: string): string {
     ...rules.map((rule) => `  - ${rule}`),
     ...config.sections ?? [],
     "capture: { directory: / }", // tests have directories of their own
-    `control: { socket: ${socket}, http: "${http}" }`,
+    `control: { ${config.group === undefined ? "" : `group: ${config.group}, `}socket: ${socket}, http: "${http}" }`,
     "log: { level: info, format: json }",
     "",
   ].join("\n");

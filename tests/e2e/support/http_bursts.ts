@@ -4,7 +4,7 @@
  * @module
  */
 import type { TestNetwork } from "../../support/netns.ts";
-import { CONNECT } from "./http_clients.ts";
+import { type Burst, CONNECT } from "./http_clients.ts";
 import { python } from "./python.ts";
 
 /** What a probe was answered while others came and left. */
@@ -23,11 +23,7 @@ export interface ProbeReport {
  */
 export function probeAmongBursts(
   network: TestNetwork,
-  options: {
-    readonly to: number;
-    readonly count: number;
-    readonly request: string;
-    readonly times: number;
+  options: Burst & {
     readonly path: string;
     readonly seconds: number;
     /** It goes on until there have been so many. */
@@ -50,14 +46,10 @@ def burst(index):
 threads = [threading.Thread(target=burst, args=(index,)) for index in range(options["count"])]
 for thread in threads: thread.start()
 while sum(bursts) < options["count"]: time.sleep(0.01)
-asked = f"GET {options['path']} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n".encode()
 end, statuses, slowest = time.monotonic() + options["seconds"], {}, 0
 while time.monotonic() < end or sum(statuses.values()) < options["probes"]:
     began, answer = time.monotonic(), b""
-    try:
-        with connect(options["to"]) as connection:
-            connection.sendall(asked)
-            answer = read_all(connection)
+    try: answer = ask(options["to"], options["path"])
     except OSError: pass
     status = answer.split(b" ")[1].decode() if answer else "0"
     statuses[status] = statuses.get(status, 0) + 1

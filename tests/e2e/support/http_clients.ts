@@ -26,7 +26,7 @@ export function sendRaw(network: TestNetwork, requests: readonly RawRequest[]): 
   return python(network, "steer", `${CONNECT}${SEND_RAW}`, { requests });
 }
 
-/** Python: `connect` and `read_all`, for what runs there. */
+/** Python: `connect`, `read_all` and `ask`, which reads the answer to a GET, for what runs there. */
 export const CONNECT = `
 def connect(to):
     if isinstance(to, int):
@@ -42,6 +42,13 @@ def read_all(connection):
     except ConnectionError:
         pass
     return data
+def ask(to, path):
+    with connect(to) as connection:
+        try:
+            connection.sendall(f"GET {path} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n".encode())
+        except ConnectionError:
+            pass # there may be an answer all the same
+        return read_all(connection)
 `;
 
 const SEND_RAW = `
@@ -203,15 +210,21 @@ for thread in streams: thread.join()
 print(json.dumps({"statuses": statuses, "streamed": streamed}))
 `;
 
+/** Connections, and the request that each sends so many times. */
+export interface Burst {
+  /** Loopback port, or the path of the control socket. */
+  readonly to: number | string;
+  readonly count: number;
+  readonly request: string;
+  readonly times: number;
+}
+
 /**
  * Sends all of its requests on each of some connections at once, and reads nothing.
  *
  * @returns how many connections the other side ended within two minutes. A number means that all are still open then.
  */
-export function flood(
-  network: TestNetwork,
-  options: { readonly to: number | string; readonly count: number; readonly request: string; readonly times: number },
-): Promise<number> {
+export function flood(network: TestNetwork, options: Burst): Promise<number> {
   return python(network, "steer", `${CONNECT}${FLOOD}`, options);
 }
 
@@ -246,13 +259,7 @@ print(json.dumps(ended))
  */
 export function floodFor(
   network: TestNetwork,
-  options: {
-    readonly to: number;
-    readonly count: number;
-    readonly request: string;
-    readonly times: number;
-    readonly seconds: number;
-  },
+  options: Burst & { readonly seconds: number },
 ): Promise<number> {
   return python(network, "steer", `${CONNECT}${FLOOD_FOR}`, options);
 }
@@ -335,8 +342,5 @@ crowd = []
 for _ in range(options["count"]):
     crowd.append(connect(options["to"]))
     crowd[-1].sendall(b"GET / HT")
-with connect(options["to"]) as connection:
-    try: connection.sendall(f"GET {options['path']} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n".encode())
-    except ConnectionError: pass
-    print(json.dumps(read_all(connection).decode().split("\\r\\n")[0]))
+print(json.dumps(ask(options["to"], options["path"]).decode().split("\\r\\n")[0]))
 `;

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
+import type { Status } from "./appliance.ts";
 import { BACK, FAR } from "./backends.ts";
 import { overflows, Program } from "./programs.ts";
 import { until } from "./wait.ts";
@@ -60,11 +61,14 @@ export async function unsentBy(namespace: string, device: string): Promise<numbe
   return (await statisticsOf(namespace, device)).tx.dropped;
 }
 
-/** What the kernel lost between clients, box and backends, by place; places that lost nothing are left out. */
-export async function lossesAround(
-  network: TestNetwork,
-  backends: string,
-): Promise<{ readonly sum: number; readonly places: Readonly<Record<string, number>> }> {
+/** Packets that were lost, by place; places that lost nothing are left out. */
+export interface Losses {
+  readonly sum: number;
+  readonly places: Readonly<Record<string, number>>;
+}
+
+/** What the kernel lost between clients, box and backends. */
+export async function lossesAround(network: TestNetwork, backends: string): Promise<Losses> {
   const { client, steer } = network.names;
   const ways = { [INTERFACES.client]: client, [INTERFACES.steer]: steer, [BACK]: steer, [FAR]: backends };
   const counts: [string, number][] = [];
@@ -74,6 +78,21 @@ export async function lossesAround(
   }
   counts.push(["clients' sockets", await overflows(client)], ["backends' sockets", await overflows(backends)]);
   counts.push(["live frames", await refusedFrames(network)]);
+  return lossesAt(counts);
+}
+
+/** The same, with what was lost since a worker had to wait for its CPU, or a tx ring was full. */
+export async function lossesInAll(
+  network: TestNetwork,
+  backends: string,
+  { totals }: Pick<Status, "totals">,
+): Promise<Losses> {
+  const { places } = await lossesAround(network, backends);
+  const { socketDrops, fates } = totals;
+  return lossesAt([...Object.entries(places), ["box's sockets", socketDrops], ["tx rings", fates.tx_ring_full ?? 0]]);
+}
+
+function lossesAt(counts: readonly (readonly [place: string, count: number])[]): Losses {
   const places = Object.fromEntries(counts.filter(([, count]) => count > 0));
   return { sum: Object.values(places).reduce((sum, count) => sum + count, 0), places };
 }
