@@ -145,6 +145,10 @@ const RANGES: readonly (readonly [to: string, ports: string, expected: readonly 
     '3:81 backend "10.0.0.1:10500" has port 10500, and so has "10.0.0.1" on line 3: expected each port of an address ' +
     "in one of them, since answers from it could be of either",
   ]],
+  ['["10.0.0.1:10500", "10.0.0.1", "10.0.0.1:9000"]', ONE_RANGE, [
+    '3:87 backend "10.0.0.1" has port 10500, and so has "10.0.0.1:10500" on line 3: expected each port of an address ' +
+    "in one of them, since answers from it could be of either",
+  ]],
   ['["10.0.0.1", "10.0.0.1:9000"]', ONE_RANGE, []],
   ['["10.0.0.1"], source: client', "53", []],
 ];

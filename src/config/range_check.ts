@@ -4,20 +4,20 @@
  *
  * @module
  */
+import { merged } from "../steering/port_set.ts";
 import { type PortRange, rangeText } from "../steering/rule.ts";
 import { readBackend, readNamed } from "./backend.ts";
 import { KEEPING } from "./forward.ts";
-import { portItems } from "./ports.ts";
+import { PortClaims, portItems } from "./ports.ts";
 import { show } from "./wording.ts";
 import { listAt, type Path, type Place, valueAt, type YamlFile } from "./yaml_file.ts";
 
 /** A backend of a rule, and the ports that it gets packets on. */
 interface Named {
-  readonly rule: number;
+  /** Its place among those of one host. */
+  readonly order: number;
   readonly path: Path;
   readonly name: string;
-  /** Its address, or the name that is looked up. */
-  readonly host: string;
   readonly ports: readonly PortRange[];
   readonly hasMany: boolean;
 }
@@ -47,7 +47,9 @@ export function checkRanges(
       if (keeps) continue; // answers do not come through here
       const host = "host" in read ? read.host : read.address;
       const ports = port === 0 ? served : [{ first: port, last: lastPort ?? port }];
-      byHost.set(host, [...byHost.get(host) ?? [], { rule, path, name, host, ports, hasMany }]);
+      const known = byHost.get(host) ?? [];
+      byHost.set(host, known);
+      known.push({ order: known.length, path, name, ports, hasMany });
     }
   }
   for (const all of byHost.values()) checkOverlaps(file, all, report);
@@ -79,31 +81,30 @@ function rangeFault(
   }: expected as many, or ${alone}, which keeps the ports`;
 }
 
+/** @param all Backends of one address or name, in the order of the file. */
 function checkOverlaps(
   file: YamlFile,
   all: readonly Named[],
   report: (place: Place, message: string) => void,
 ): void {
-  if (all.every(({ hasMany }) => !hasMany)) return;
-  const told = new Set<string>();
-  for (const [index, one] of all.entries()) {
-    for (const other of all.slice(0, index)) {
-      if (one.name === other.name || (!one.hasMany && !other.hasMany) || told.has(one.name)) continue;
-      const both = commonPort(one.ports, other.ports);
-      if (both === undefined) continue;
-      told.add(one.name);
-      const { line } = file.position(file.usePlace(other.path).start);
-      const message = `backend ${show(one.name)} has port ${both}, and so has ${show(other.name)} on line ${line}: ` +
-        "expected each port of an address in one of them, since answers from it could be of either";
-      report(file.usePlace(one.path), message);
-    }
+  const byName = Map.groupBy(all, ({ name }) => name);
+  if (byName.size < 2 || all.every(({ hasMany }) => !hasMany)) return;
+  const claims = new PortClaims<readonly Named[]>();
+  for (const named of byName.values()) {
+    // In one rule all that keep their port have one list.
+    const same = named.filter(({ ports }, index) => ports !== named[index - 1]?.ports);
+    const [clash] = merged(same.flatMap(({ ports }) => ports)).flatMap((ports) => claims.claim(ports, same));
+    if (clash === undefined) continue;
+    const port = clash.ports.first;
+    const pair = [clash.owner, same].map((list) => list.find(({ ports }) => hasPort(ports, port))!);
+    const [before, after] = pair.toSorted((one, other) => one.order - other.order) as [Named, Named];
+    const { line } = file.position(file.usePlace(before.path).start);
+    const message = `backend ${show(after.name)} has port ${port}, and so has ${show(before.name)} on line ${line}: ` +
+      "expected each port of an address in one of them, since answers from it could be of either";
+    report(file.usePlace(after.path), message);
   }
 }
 
-function commonPort(one: readonly PortRange[], other: readonly PortRange[]): number | undefined {
-  for (const { first, last } of one) {
-    const clash = other.find((ports) => ports.first <= last && ports.last >= first);
-    if (clash !== undefined) return Math.max(first, clash.first);
-  }
-  return undefined;
+function hasPort(ports: readonly PortRange[], port: number): boolean {
+  return ports.some(({ first, last }) => first <= port && port <= last);
 }
