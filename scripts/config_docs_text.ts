@@ -204,8 +204,9 @@ names them. If a rule only gets another name (\`--rule NEW\` for all of its port
 \`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are
 not kept. It refuses a symbolic link.
 
-{{restart}} need a restart, all but {{live}}, and so does \`control.socket\`. {{upgrade}} need
-[\`xdpsteer upgrade\`](operations.md#upgrade-and-rollback), which loses no packet, or a restart. If one of these
+{{restart}} need a restart, and {{upgrade}} need an upgrade, which loses no packet, or a restart; {{live}} is put in
+force live, and \`control.socket\` needs a restart. How to upgrade:
+[Upgrade and rollback](operations.md#upgrade-and-rollback). If one of these
 sections differs, the whole change is refused, and nothing of it is applied. After a refused change the previous
 configuration stays in effect; the log, \`xdpsteer status\` and \`xdpsteer_config_last_reload_successful\` report it.
 A restart reads the file; if it is not valid, the restart uses
