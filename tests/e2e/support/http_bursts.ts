@@ -1,5 +1,5 @@
 /**
- * Clients of the HTTP interface that come, send much and leave, and a probe among them.
+ * A probe of the HTTP interface among clients that come, send much and leave, or say nothing.
  *
  * @module
  */
@@ -58,4 +58,20 @@ while time.monotonic() < end or sum(statuses.values()) < options["probes"]:
 over.set()
 for thread in threads: thread.join()
 print(json.dumps({"statuses": statuses, "bursts": sum(bursts), "slowest": slowest}))
+`;
+
+/** Opens connections that say nothing; with all of them open, asks for a path on another. @returns its first line. */
+export function askInCrowd(
+  network: TestNetwork,
+  options: { readonly to: number; readonly count: number; readonly path: string },
+): Promise<string> {
+  return python(network, "steer", `${CONNECT}${ASK_IN_CROWD}`, options);
+}
+
+const ASK_IN_CROWD = `
+crowd = []
+for _ in range(options["count"]):
+    crowd.append(connect(options["to"]))
+    crowd[-1].sendall(b"GET / HT")
+print(json.dumps(ask(options["to"], options["path"]).decode().split("\\r\\n")[0]))
 `;

@@ -84,9 +84,14 @@ const FUZZ = `
 import random
 pick = random.Random(options["seed"])
 GOOD = b"GET /v1/status HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n"
-PATHS = [b"/", b"/metrics", b"/v1/status", b"/v1/config", b"/v1/ports", b"/healthz", b"//", b"/%00", b"/../../etc/passwd",
-         b"/__proto__", b"/constructor", b"/v1/config?" + b"a" * 3000, b"*", b"http://x/metrics", b"/%zz", b"/\\xff"]
-METHODS = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT", b"get", b"G\\x00T", b"A" * 500]
+PATHS = [b"/", b"/metrics", b"/v1/status", b"/v1/config", b"/v1/ports", b"/healthz", b"//", b"/%00",
+         b"/../../etc/passwd", b"/__proto__", b"/constructor", b"/v1/config?" + b"a" * 3000, b"*", b"http://x/metrics",
+         b"/%zz", b"/\\xff"]
+METHODS = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT", b"get", b"G\\x00T",
+           b"A" * 500]
+HOSTS = [b"localhost", b"127.0.0.1:1", b"evil.example", b"", b"[::1]"]
+CLOSE = b"\\r\\nConnection: close\\r\\n"
+PUT = b"PUT /v1/config HTTP/1.1\\r\\nHost: localhost" + CLOSE
 def garbage(): return pick.randbytes(pick.randrange(1, 400))
 def flipped():
     data = bytearray(GOOD)
@@ -94,8 +99,8 @@ def flipped():
     return bytes(data)
 def truncated(): return GOOD[:pick.randrange(len(GOOD))]
 def odd():
-    return pick.choice(METHODS) + b" " + pick.choice(PATHS) + b" HTTP/" + pick.choice([b"1.1", b"1.0", b"2.0", b"9"]) + \\
-        b"\\r\\nHost: " + pick.choice([b"localhost", b"127.0.0.1:1", b"evil.example", b"", b"[::1]"]) + b"\\r\\nConnection: close\\r\\n\\r\\n"
+    return pick.choice(METHODS) + b" " + pick.choice(PATHS) + b" HTTP/" + \\
+        pick.choice([b"1.1", b"1.0", b"2.0", b"9"]) + b"\\r\\nHost: " + pick.choice(HOSTS) + CLOSE + b"\\r\\n"
 def headers():
     lines = b"".join(b"X-%d: %s\\r\\n" % (i, b"v" * pick.randrange(300)) for i in range(pick.randrange(400)))
     return GOOD[:-2] + lines + b"\\r\\n"
@@ -103,9 +108,9 @@ def body():
     kind = pick.randrange(4)
     text = pick.randbytes(pick.randrange(2000))
     length = [b"%d" % len(text), b"-1", b"99999999999", b"1e3"][kind]
-    return b"PUT /v1/config HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\nContent-Length: " + length + b"\\r\\n\\r\\n" + text
+    return PUT + b"Content-Length: " + length + b"\\r\\n\\r\\n" + text
 def chunked():
-    return b"PUT /v1/config HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n" + \\
+    return PUT + b"Transfer-Encoding: chunked\\r\\n\\r\\n" + \\
         pick.choice([b"5\\r\\nhello\\r\\n0\\r\\n\\r\\n", b"zz\\r\\n", b"FFFFFFFFFFFFFFFF\\r\\nx", b"5\\r\\nhel"])
 KINDS = [garbage, flipped, truncated, odd, headers, body, chunked]
 counts = {}
@@ -327,20 +332,4 @@ try: connection.sendall(options["request"].encode() * options["times"])
 except OSError: pass # it need not take all
 connection.close()
 print("null")
-`;
-
-/** Opens connections that say nothing; with all of them open, asks for a path on another. @returns its first line. */
-export function askInCrowd(
-  network: TestNetwork,
-  options: { readonly to: number; readonly count: number; readonly path: string },
-): Promise<string> {
-  return python(network, "steer", `${CONNECT}${ASK_IN_CROWD}`, options);
-}
-
-const ASK_IN_CROWD = `
-crowd = []
-for _ in range(options["count"]):
-    crowd.append(connect(options["to"]))
-    crowd[-1].sendall(b"GET / HT")
-print(json.dumps(ask(options["to"], options["path"]).decode().split("\\r\\n")[0]))
 `;
