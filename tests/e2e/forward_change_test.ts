@@ -96,7 +96,10 @@ Deno.test("a backend fails and heals: its clients move to the others, no one els
   await clients.ready();
   await host.stop("IPv4", 2);
   await until("the log to say so", () => box.log.some(({ message }) => /10\.12\.0\.12:9000.*unhealthy/.test(message)));
-  await untilForwarded(scene);
+  await box.untilStatus(
+    "each session to have moved with its client's next packet",
+    ({ backends }) => backends.find(({ name }) => name === "10.12.0.12:9000")!.sessions === 0,
+  );
   await host.serve("IPv4", 2);
   await until("the log to say so", () => box.log.some(({ message }) => /10\.12\.0\.12:9000.* healthy/.test(message)));
   await using fresh = await clientsOf(scene);
