@@ -48,6 +48,8 @@ static __always_inline int tell(const struct net_device *dev, enum trace_kind ki
 				__u32 index)
 {
 	__u32 ifindex = dev->ifindex, interface, slot, first = TRACE_ACTS, last = TRACE_OWN - 1;
+	/* Read once: at each such step the verifier searches the kernel's types by name, some milliseconds long. */
+	__u32 netns = dev->nd_net.net->ns.inum;
 	struct steer_event_limit *limit;
 	struct trace_event *event;
 	__u64 now;
@@ -60,7 +62,7 @@ static __always_inline int tell(const struct net_device *dev, enum trace_kind ki
 			last = TRACE_SLOTS - 1;
 			break;
 		}
-		if (parameters.ifindexes[interface] == ifindex && dev->nd_net.net->ns.inum == parameters.netns)
+		if (parameters.ifindexes[interface] == ifindex && netns == parameters.netns)
 			break;
 	}
 	if (interface >= TRACE_INTERFACES)
