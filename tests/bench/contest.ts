@@ -10,8 +10,11 @@ import { Sender } from "./sender.ts";
 import type { Subject } from "./subjects.ts";
 import type { VethNetwork } from "../../src/traffic/veth_network.ts";
 
-/** How long a program that was stopped has to make up for timers that it missed: while it runs, none would be late. */
-const RESUME_MS = 10;
+/**
+ * How long a program that was stopped has until it is measured. It makes up for timers that it missed, which takes
+ * milliseconds while it runs; and xdpsteer's deadman, which lets everything pass meanwhile, looks every 100 ms.
+ */
+const RESUME_MS = 400;
 
 /** What takes part. */
 export interface Stoppable extends AsyncDisposable {
@@ -64,7 +67,7 @@ export class Arena implements AsyncDisposable {
    */
   async contest<T, S extends Stoppable = Subject>(
     starts: Readonly<Record<string, Start<S>>>,
-    { rounds, slices }: Effort,
+    { rounds, slices, interrupted }: Effort,
     measure: (lane: Lane<S>, slice: number) => Promise<T>,
     report: Report,
     stopping = true,
@@ -92,6 +95,7 @@ export class Arena implements AsyncDisposable {
         // There and back again: none is always the first.
         const order = slice % 2 === 0 ? [...names.keys()] : [...names.keys()].reverse();
         for (const index of order) {
+          interrupted.throwIfAborted();
           const lane = lanes[index]!;
           signal(lane, "SIGCONT");
           if (stopping) await new Promise((resolve) => setTimeout(resolve, RESUME_MS));

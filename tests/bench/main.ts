@@ -13,7 +13,7 @@ import { guardCost } from "./guard_cost.ts";
 import { listCost } from "./list_cost.ts";
 import { latency, soak } from "./latency.ts";
 import { reload, scaling, startup } from "./lifecycle.ts";
-import { FULL, QUICK, type Result, type Workload } from "./results.ts";
+import { type Effort, FULL, QUICK, type Result, type Workload } from "./results.ts";
 import { steeringCost } from "./steering_cost.ts";
 import { cpuPerPacket, throughput } from "./throughput.ts";
 
@@ -65,14 +65,22 @@ const load = (): number => Number(Deno.readTextFileSync("/proc/loadavg").split("
 const cpu = /^model name\s*:\s*(.+)$/m.exec(Deno.readTextFileSync("/proc/cpuinfo"))?.[1] ?? Deno.build.arch;
 
 const loadBefore = load();
-const effort = options.quick ? QUICK : FULL;
+const interrupt = new AbortController();
+const effort: Effort = { ...(options.quick ? QUICK : FULL), interrupted: interrupt.signal };
+for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => interrupt.abort(name));
 const start = performance.now();
 const report = (line: string): void =>
   console.error(`${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s  ${line}`);
 await build();
 const results: Result[] = [];
-for (const [name, run] of Object.entries(WORKLOADS)) {
-  if (chosen.length === 0 || chosen.includes(name)) results.push(...await run(effort, report));
+try {
+  for (const [name, run] of Object.entries(WORKLOADS)) {
+    if (chosen.length === 0 || chosen.includes(name)) results.push(...await run(effort, report));
+  }
+} catch (error) {
+  if (!interrupt.signal.aborted) throw error;
+  console.error(`${interrupt.signal.reason}: ended`);
+  Deno.exit(1);
 }
 const machine: Machine = {
   cores: navigator.hardwareConcurrency,

@@ -20,10 +20,12 @@ export interface Effort {
   readonly sendMs: number;
   readonly pings: number;
   readonly soakMs: number;
+  /** Aborted: what was started ends, and is removed. */
+  readonly interrupted: AbortSignal;
 }
 
-export const FULL: Effort = { rounds: 5, slices: 6, sendMs: 100, pings: 4_000, soakMs: 60_000 };
-export const QUICK: Effort = { rounds: 1, slices: 1, sendMs: 100, pings: 300, soakMs: 500 };
+export const FULL: Omit<Effort, "interrupted"> = { rounds: 5, slices: 6, sendMs: 100, pings: 4_000, soakMs: 60_000 };
+export const QUICK: Omit<Effort, "interrupted"> = { rounds: 1, slices: 1, sendMs: 100, pings: 300, soakMs: 500 };
 
 export type Report = (line: string) => void;
 export type Workload = (effort: Effort, report: Report) => Promise<Result[]>;
