@@ -6,7 +6,7 @@
  *     scripts/dev test --full              all, in the sizes that a release is tested with (tests/support/sizes.ts)
  *     scripts/dev test --only PATTERN      stages with PATTERN in name or file, and what they need; may be repeated
  *     scripts/dev test --list              the stages, and what each waits for
- *     scripts/dev test --lanes N           stages beside each other; default: one more than there are CPUs
+ *     scripts/dev test --lanes N           stages beside each other; default: two more than there are CPUs
  */
 // deno-lint-ignore-file no-console
 import { parseArgs } from "node:util";
@@ -29,7 +29,7 @@ function readOptions(): { full: boolean; list: boolean; only: readonly string[];
         full: { type: "boolean", default: false },
         list: { type: "boolean", default: false },
         only: { type: "string", multiple: true, default: [] },
-        lanes: { type: "string", default: `${navigator.hardwareConcurrency + 1}` }, // many a stage waits
+        lanes: { type: "string", default: `${navigator.hardwareConcurrency + 2}` }, // many a stage waits
       },
     });
     const lanes = Number(values.lanes);

@@ -28,8 +28,8 @@ export const SIZE = {
   floodFlows: size(4096, 262_144),
   /** mutated_frames: frames through a worker's loop, and the same through both parsers. */
   mutatedFrames: size(100_000, 10_000_000),
-  /** rollback: each how manyth step of a handover at which a process hangs: that takes many seconds. */
-  hangingSteps: size(4, 1),
+  /** rollback: each how manyth step of a handover at which a process hangs or fails; it is killed at every one. */
+  failingSteps: size(4, 1),
   /** remap: changes in a row under load. */
   swaps: size(40, 100),
   /** sessions_model: random operations on a session table and on a plain Map. */
