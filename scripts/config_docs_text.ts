@@ -193,7 +193,7 @@ The same for \`ports set\` and \`ports unset\` with \`--confirm\`, and for each 
 ### What a file would change
 
 \`xdpsteer check new.yaml --against-running\` and \`xdpsteer reload --dry-run\` (which takes a file too) compare with
-what is in force: what changes live, and what needs a restart, key by key. \`POST /v1/diff\` answers the same as JSON,
+what is in force: what changes live, what by a handover, and what needs a restart, key by key. \`POST /v1/diff\` answers the same as JSON,
 for the configuration that is sent or for that of the file. Nothing changes.
 
 ### What goes along
@@ -204,11 +204,20 @@ names them. If a rule only gets another name (\`--rule NEW\` for all of its port
 \`--save\` replaces the file by rename and keeps its owner, group and permissions; setuid, setgid and sticky bits are
 not kept. It refuses a symbolic link.
 
-{{restart}} need a restart, and {{upgrade}} need an upgrade, which loses no packet, or a restart; {{live}} is put in
-force live, and \`control.socket\` needs a restart. How to upgrade:
-[Upgrade and rollback](operations.md#upgrade-and-rollback). If one of these
-sections differs, the whole change is refused, and nothing of it is applied. After a refused change the previous
-configuration stays in effect; the log, \`xdpsteer status\` and \`xdpsteer_config_last_reload_successful\` report it.
+### How a key changes
+
+| way        | keys                                     | what happens when the file is saved                                     |
+| ---------- | ---------------------------------------- | ----------------------------------------------------------------------- |
+| live       | all that are in no other row             | the running process puts it in force                                    |
+| handover   | {{handover}} | a new process takes over with the whole file, as in [an upgrade](operations.md#upgrade-and-rollback) |
+| restart    | {{restart}} | the whole change is refused, and the answer names these keys |
+
+The longest name of a key counts: what is in no row of its own changes as the section does that it is part of. No packet
+is lost live or by a handover, and sessions stay. Where the new process does not get on with the file, the running one
+goes on, and tells why. \`xdpsteer reload\`, SIGHUP and \`PUT /v1/config\` do the same as a save. What a handover puts
+in force cannot be taken back by itself: \`--confirm\` refuses it.
+
+After a refused change the previous configuration stays in effect; the log, \`xdpsteer status\` and \`xdpsteer_config_last_reload_successful\` report it.
 A restart reads the file; if it is not valid, the restart uses
 [the last good configuration](operations.md#the-last-good-configuration-is-in-force). A configuration has at most 4,096
 rules, and 1,024 different backends in all of them.

@@ -14,7 +14,7 @@ import { entryOf, PROBLEM_KINDS } from "../src/observe/problems/kinds.ts";
 import { ACTION_KINDS, ACTION_TABLE, type ActionKind } from "../src/steering/action.ts";
 import { type Fate, FATE_TABLE, FATES } from "../src/steering/fate.ts";
 import { LOST_COUNTERS, SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../src/xsk/socket_counters.ts";
-import { BY_UPGRADE, FIXED, LIVE_KEYS } from "../src/appliance/fixed.ts";
+import { type Way, wayOf, WAYS } from "../src/appliance/fixed.ts";
 import { ConfigError } from "../src/errors.ts";
 import { CONFIG_PAGE, EXAMPLES, METRICS_PAGE, MISTAKES } from "./config_docs_text.ts";
 import { COMPANIONS, KEY_EXAMPLES, KEY_VALUES } from "./config_keys_text.ts";
@@ -128,12 +128,30 @@ function section(place: string, description: string, schema: Schema): string {
   const nested: string[] = [];
   required.set(place, schema.required ?? []);
   const items = Object.entries(schema.properties!).map(([name, property]) => describe(place, name, property, nested));
-  const top = place.split(/[.[]/)[0]!;
-  const live: readonly string[] = top === "forwarding" ? LIVE_KEYS.forwarding : [];
-  const but = live.length === 0 ? "" : ` (${live.map(code).join(", ")}: changes live)`;
-  const needs = BY_UPGRADE.includes(top) ? "`xdpsteer upgrade`" : "a restart";
-  const change = (FIXED as readonly string[]).includes(top) ? `A change needs ${needs}${but}.` : "Changes live.";
+  const change = waysOf(place, Object.keys(schema.properties!));
   return [`### \`${place}\``, `${description} ${change}`, items.join("\n"), ...nested].join("\n\n");
+}
+
+const WAY_WORDS: Readonly<Record<Way, string>> = {
+  live: "Changes live",
+  handover: "Changes by a handover",
+  restart: "A change needs a restart",
+};
+
+/** How the keys of a section change. */
+function waysOf(place: string, names: readonly string[]): string {
+  const [top = "", ...path] = place.replaceAll("[]", "").split(".");
+  const list = top === "interfaces" ? ["interfaces", "*"] : [top];
+  const byWay = Object.entries(Object.groupBy(names, (name) => wayOf([...list, ...path, name])));
+  const [first] = byWay;
+  if (byWay.length === 1) return `${WAY_WORDS[first![0] as Way]}.`;
+  return byWay.map(([way, keys]) => `${WAY_WORDS[way as Way]}: ${keys.map(code).join(", ")}.`).join(" ");
+}
+
+/** The keys that are declared to change in a way. */
+function keysBy(way: Way): string {
+  const keys = Object.entries(WAYS).filter(([, declared]) => declared === way).map(([key]) => key);
+  return keys.filter((key) => key !== "interfaces").map((key) => code(key.replace(".*", "[]"))).join(", ");
 }
 
 /** The sections of all keys. */
@@ -291,9 +309,10 @@ const allKeys = keys();
 checkKeyExamples();
 const pages: Readonly<Record<string, string>> = {
   "docs/configuration.md": CONFIG_PAGE.replace("{{keys}}", () => allKeys).replace("{{examples}}", examples)
-    .replace("{{mistakes}}", mistakes).replace("{{upgrade}}", BY_UPGRADE.map(code).join(", "))
-    .replace("{{restart}}", FIXED.filter((key) => !BY_UPGRADE.includes(key)).map(code).join(", "))
-    .replace("{{live}}", LIVE_KEYS.forwarding.map((key) => code(`forwarding.${key}`)).join(", ")),
+    .replace("{{mistakes}}", mistakes).replace("{{handover}}", keysBy("handover")).replace(
+      "{{restart}}",
+      keysBy("restart"),
+    ),
   "docs/metrics.md": METRICS_PAGE.replace("{{metrics}}", metrics).replace("{{reasons}}", reasons)
     .replace("{{socketCounters}}", socketCounters).replace("{{fates}}", () => fates())
     .replace("{{lost}}", LOST_COUNTERS.map(code).join(" + ")).replace(

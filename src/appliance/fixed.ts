@@ -1,21 +1,61 @@
 /**
- * What of a configuration cannot change while the process runs.
+ * How what a configuration changes is put in force: while packets are steered, by a process that takes over, or by a
+ * restart only. Declared once, here; documents, answers and tests are made from it.
  *
  * @module
  */
-import { isDeepStrictEqual } from "node:util";
 import type { Config } from "../config/schema.ts";
 import { EXIT, SteerError } from "../errors.ts";
+import { type KeyDifference, keysThatDiffer } from "./keys.ts";
 
-/** Keys of the configuration that are fixed for the life of the process. */
+/**
+ * `live`: this process does it. `handover`: a process with the new configuration takes over, and no packet is lost.
+ * `restart`: a queue's sockets cannot have it otherwise while they are bound.
+ */
+export type Way = "live" | "handover" | "restart";
+
+/** By key; what is not named here changes as what it is part of. `*` is any interface. */
+export const WAYS = {
+  interfaces: "restart", // which there are
+  "interfaces.*": "restart",
+  workers: "handover",
+  "workers.count": "restart",
+  forwarding: "handover",
+  "forwarding.addresses": "live",
+  "forwarding.ports": "restart",
+  "forwarding.sessions": "restart",
+  capture: "handover",
+  control: "handover",
+  "control.socket": "restart",
+  log: "handover",
+} as const satisfies Readonly<Record<string, Way>>;
+
+/** Sections of which this process cannot change everything. */
 export const FIXED = ["interfaces", "workers", "forwarding", "capture", "control", "log"] as const;
-/** Keys of these that are not. */
-export const LIVE_KEYS = { forwarding: ["addresses"] } as const satisfies {
-  readonly [Key in typeof FIXED[number]]?: readonly (keyof Config[Key])[];
-};
 
-/** Those of them that a process may have otherwise which takes over from this one; of `control` not the socket. */
-export const BY_UPGRADE: readonly string[] = ["capture", "control", "log"];
+/** How a key of the configuration changes, by its path: `["workers", "count"]`. */
+export function wayOf(keys: readonly string[]): Way {
+  const known: Readonly<Record<string, Way>> = WAYS;
+  const path = keys.map((key, depth) => depth === 1 && keys[0] === "interfaces" ? "*" : key);
+  for (let depth = path.length; depth > 0; depth--) {
+    const way = known[path.slice(0, depth).join(".")];
+    if (way !== undefined) return way;
+  }
+  return "live";
+}
+
+/** What of a configuration this process cannot put in force. */
+export interface FixedDifference {
+  /** A line for each key, by how it is put in force instead. */
+  readonly handover: readonly string[];
+  readonly restart: readonly string[];
+}
+
+export function fixedDifference(inForce: Config, next: Config): FixedDifference {
+  const found = FIXED.flatMap((key) => keysThatDiffer([key], inForce[key], next[key]));
+  const by = (way: Way): string[] => found.filter(({ keys }) => wayOf(keys) === way).map(({ words }) => words);
+  return { handover: by("handover"), restart: by("restart") };
+}
 
 const NOT_WHILE_RUNNING = "cannot change while xdpsteer runs";
 
@@ -24,34 +64,17 @@ export function needsRestart(message: string): boolean {
   return message.includes(NOT_WHILE_RUNNING);
 }
 
-/** @returns Whether a handover puts in force what a configuration was refused for. @param message Of the error. */
-export function needsUpgrade(message: string): boolean {
-  const [keys = ""] = message.split(` ${NOT_WHILE_RUNNING}`);
-  return needsRestart(message) && keys.split(", ").every((key) => BY_UPGRADE.includes(key));
-}
-
-/** @throws {SteerError} where a configuration changes what a process that takes over has to have as it is. */
+/** @throws {SteerError} where a configuration changes what no process can put in force that takes over. */
 export function requireHanded(next: Config, inForce: Config): void {
-  const { log, capture, control } = inForce;
-  const { socket } = next.control;
-  requireFixed({ ...next, log, capture, control: { ...control, socket } }, inForce);
-}
-
-/** @throws {SteerError} where a configuration changes what is fixed of the one in force. */
-export function requireFixed(next: Config, inForce: Config): void {
-  const changed = FIXED.filter((key) => !isDeepStrictEqual(fixedPart(next, key), fixedPart(inForce, key)));
-  if (changed.length === 0) return;
-  throw new SteerError(`${changed.join(", ")} ${NOT_WHILE_RUNNING}; nothing was applied`, {
-    hint: changed.every((key) => BY_UPGRADE.includes(key)) && next.control.socket === inForce.control.socket
-      ? "xdpsteer upgrade puts it in force, and loses no packet; or undo that part of the change"
-      : "restart xdpsteer to change it, or undo that part of the change",
+  const found = FIXED.flatMap((key) => keysThatDiffer([key], inForce[key], next[key]));
+  const keys = found.filter(({ keys }) => wayOf(keys) === "restart").map(nameOf);
+  if (keys.length === 0) return;
+  throw new SteerError(`${keys.join(", ")} ${NOT_WHILE_RUNNING}; nothing was applied`, {
+    hint: "systemctl restart xdpsteer puts it in force, or undo that part of the change",
     exitCode: EXIT.configInvalid,
   });
 }
 
-/** What of a section cannot change while the process runs. */
-export function fixedPart(config: Config, key: typeof FIXED[number]): unknown {
-  if (key !== "forwarding") return config[key];
-  const live: readonly string[] = LIVE_KEYS.forwarding;
-  return Object.fromEntries(Object.entries(config.forwarding).filter(([name]) => !live.includes(name)));
+function nameOf({ keys }: KeyDifference): string {
+  return keys.join(".");
 }

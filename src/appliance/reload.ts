@@ -21,9 +21,10 @@ import { collectLeftovers } from "../ffi/garbage.ts";
 import type { ServiceManager } from "../host/service_manager.ts";
 import { pause, SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import type { Appliance } from "./appliance.ts";
+import type { Handover, Successor } from "./handover/estate.ts";
 import type { Check } from "./checker.ts";
-import { type Difference, fixedDifference, liveDifference } from "./difference.ts";
-import { requireFixed } from "./fixed.ts";
+import { type Difference, liveDifference } from "./difference.ts";
+import { fixedDifference, requireHanded } from "./fixed.ts";
 import { type FileContent, type Found, identityOf, readFound } from "./found_file.ts";
 import {
   type Asker,
@@ -71,7 +72,16 @@ export interface ReloaderOptions {
   /** Both are told what the file holds when it is put in force, for the next start. */
   readonly memo?: Pick<ConfigMemo, "remember"> | undefined;
   readonly lastGood?: Pick<LastGood, "keep"> | undefined;
+  /** Has a process with another configuration take over; undefined: none can. */
+  readonly handOver?: ((successor: Successor) => Promise<Handover>) | undefined;
   readonly timers?: Timers;
+}
+
+/** A good configuration that another process is to put in force, since this one cannot. */
+interface ForAnother {
+  readonly successor: Successor;
+  readonly next: Checked;
+  readonly origin: Origin;
 }
 
 export class Reloader {
@@ -104,16 +114,17 @@ export class Reloader {
   #isSaveHeld = false;
 
   constructor(options: ReloaderOptions) {
-    const { loaded: { config, content, instead } } = options;
+    const { loaded: { config, content, instead, unfiled } } = options;
     this.#options = options;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
     this.#unconfirmed = new Unconfirmed(this.#timers);
     this.#put = { date: this.#timers.date(), atMs: this.#timers.now() };
     this.#config = config;
-    this.#filed = config.steering;
-    this.#seen = content;
-    if (instead === undefined) this.#keep(content, config);
-    else this.#standIn(instead);
+    this.#filed = unfiled?.rules ?? config.steering;
+    this.#seen = unfiled === undefined ? content : unfiled.seen;
+    this.#unsaved = unsavedOf(this.#filed, config.steering);
+    if (instead !== undefined) this.#standIn(instead);
+    else if (unfiled === undefined) this.#keep(content, config);
   }
 
   /** The configuration in force. */
@@ -173,8 +184,11 @@ export class Reloader {
           patience = new Patience(this.#timers, false);
           continue;
         }
+        if (outcome !== "suspicious" && outcome !== undefined && "successor" in outcome) {
+          return await this.#handOver(outcome);
+        }
         const settling = this.#settling;
-        if (outcome !== "suspicious" || settling === null) return outcome as Exclude<typeof outcome, "suspicious">;
+        if (outcome !== "suspicious" || settling === null) return outcome as Reloaded | undefined;
         await pause(this.#timers, settling.untilMs - this.#timers.now());
         if (this.#settling !== settling) return undefined; // the file has been saved, or was put in force, since
         confirmed = found.identity;
@@ -194,7 +208,7 @@ export class Reloader {
       readonly confirmed: FileContent | undefined;
       readonly patience: Patience;
     },
-  ): Promise<Reloaded | undefined | "still changing" | "changed since" | "suspicious"> {
+  ): Promise<Reloaded | ForAnother | undefined | "still changing" | "changed since" | "suspicious"> {
     const { check, file } = this.#options;
     if (asker !== "reload" && this.#holdsSave(asker)) return undefined;
     this.#require(conditions);
@@ -242,6 +256,15 @@ export class Reloader {
         hint: SLOWLY,
       });
     }
+    const forAnother = await next.then(
+      (checked): ForAnother | undefined =>
+        this.#forAnother(checked, conditions, {
+          successor: { content: content!, name: file, unfiled: null },
+          origin: "file",
+        }),
+      () => undefined,
+    );
+    if (forAnother !== undefined) return forAnother;
     return await this.#change("file", async () => {
       try {
         const { config, warnings } = await next;
@@ -282,17 +305,60 @@ export class Reloader {
    *
    * @throws {StaleError} where the conditions are not met.
    */
-  applyText(text: string | Uint8Array, name: string, conditions: Conditions = {}): Promise<Reloaded> {
+  async applyText(text: string | Uint8Array, name: string, conditions: Conditions = {}): Promise<Reloaded> {
     const content = typeof text === "string" ? new TextEncoder().encode(text) : text;
     const { check } = this.#options;
-    return this.#inTurn(async () => {
+    const outcome = await this.#inTurn(async () => {
       this.#require(conditions);
       if (conditions.dryRun) return this.#preview(await check(content, name));
-      return await this.#change("request", async () => {
+      let forAnother: ForAnother | undefined;
+      const reloaded = await this.#change("request", async () => {
         const next = await check(content, name);
+        const unfiled = { seen: this.#seen ?? "", rules: this.#filed };
+        forAnother = this.#forAnother(next, conditions, { successor: { content, name, unfiled }, origin: "request" });
+        if (forAnother !== undefined) return undefined;
         const before = this.#config;
         return await this.#finish(await this.#apply(next, "request"), conditions, before);
       });
+      return forAnother ?? reloaded!;
+    });
+    return "successor" in outcome ? await this.#handOver(outcome) : outcome;
+  }
+
+  /** What another process is to put in force, and can: in its words; undefined where this one can, or none. */
+  #forAnother(
+    next: Checked,
+    { confirm }: Conditions,
+    what: Pick<ForAnother, "origin" | "successor">,
+  ): ForAnother | undefined {
+    const { handover, restart } = fixedDifference(this.#config, this.#asNamed(next.config));
+    if (handover.length === 0 || restart.length > 0 || this.#options.handOver === undefined) return undefined;
+    if (confirm === undefined) return { ...what, next };
+    throw new SteerError("This change is put in force by a new process, and that cannot be taken back by itself", {
+      hint: "make it without --confirm",
+      exitCode: EXIT.configInvalid,
+    });
+  }
+
+  /** Has a new process put it in force. Not in a turn of the queue, which the handover has for itself. */
+  async #handOver({ successor, next, origin }: ForAnother): Promise<Reloaded> {
+    const { generation } = this.#options.steering;
+    const startMs = this.#timers.now();
+    const live = liveDifference(this.#config, next.config);
+    const { handover: lines } = fixedDifference(this.#config, this.#asNamed(next.config));
+    const changes = [...live, ...lines];
+    log.info("A new process is to put in force what this one cannot: {changes}", {
+      changes: firstOf(changes, LOGGED_LENGTH),
+    });
+    // Where it fails, the same content is tried again when somebody asks: each time takes a process.
+    return await this.#change(origin, async () => {
+      const handover = await this.#options.handOver!(successor);
+      this.#record("applied", firstOf(changes, LOGGED_LENGTH));
+      const elapsedMs = this.#timers.now() - startMs;
+      return {
+        ...{ changes, elapsedMs, handover, warnings: next.warnings },
+        generation: generation + (live.length > 0 ? 1 : 0),
+      };
     });
   }
 
@@ -312,7 +378,7 @@ export class Reloader {
       return {
         generation: steering.generation,
         live: liveDifference(this.#config, next),
-        restart: fixedDifference(this.#config, next),
+        ...fixedDifference(this.#config, next),
         warnings,
       };
     });
@@ -448,9 +514,10 @@ export class Reloader {
 
   /** What a configuration would change. @throws {SteerError} as {@linkcode Reloader.#apply} does. */
   #preview({ config: next, warnings }: Checked): Reloaded {
-    this.#requireFixed(next);
+    const { handover } = this.#requireFixed(next);
     const { generation } = this.#options.steering;
-    return { generation, changes: liveDifference(this.#config, next), elapsedMs: 0, warnings };
+    const changes = [...liveDifference(this.#config, next), ...handover];
+    return { generation, changes, elapsedMs: 0, warnings, ...(handover.length === 0 ? {} : { handover: "needed" }) };
   }
 
   /** The file has these rules, and they are in force. */
@@ -483,7 +550,7 @@ export class Reloader {
   }
 
   /** Whatever comes of a change, the service manager hears when it began and when it was over. */
-  async #change(origin: Origin, work: () => Promise<Reloaded>): Promise<Reloaded> {
+  async #change<T extends Reloaded | undefined>(origin: Origin, work: () => Promise<T>): Promise<T> {
     const { manager, steering } = this.#options;
     manager.reloading();
     try {
@@ -509,9 +576,14 @@ export class Reloader {
     return result;
   }
 
-  /** @throws {SteerError} for a change that needs a restart. */
-  #requireFixed(next: Config): void {
-    requireFixed(this.#asNamed(next), this.#config);
+  /**
+   * @returns What another process can put in force, and this one cannot.
+   * @throws {SteerError} for a change that needs a restart.
+   */
+  #requireFixed(next: Config): { readonly handover: readonly string[] } {
+    const named = this.#asNamed(next);
+    requireHanded(named, this.#config);
+    return fixedDifference(this.#config, named);
   }
 
   /** The same, where an interface that is steered has another of its names with the name that it is known by. */
@@ -525,7 +597,8 @@ export class Reloader {
   }
 
   async #apply({ config: next, warnings }: Checked, by: PutBy): Promise<Reloaded> {
-    this.#requireFixed(next);
+    const { handover } = this.#requireFixed(next);
+    if (handover.length > 0) throw noSuccessor(handover);
     const { steering } = this.#options;
     const before = steering.generation;
     const applied = await steering.apply(next.steering, {
@@ -534,7 +607,7 @@ export class Reloader {
     });
     this.#config = next;
     next.interfaces.forEach(({ name }, index) => this.#options.naming?.rename(index, name));
-    this.#unsaved = isDeepStrictEqual(next.steering, this.#filed) ? [] : diffRules(this.#filed, next.steering);
+    this.#unsaved = unsavedOf(this.#filed, next.steering);
     const result = applied.generation === before ? "unchanged" : "applied";
     const changes = firstOf(applied.changes, LOGGED_LENGTH);
     this.#record(result, changes);
@@ -574,6 +647,18 @@ export class Reloader {
     const time = this.#timers.date().toISOString();
     return this.last = { time, result, message };
   }
+}
+
+/** What of the rules in force the file does not have. */
+function unsavedOf(filed: readonly Rule[], rules: readonly Rule[]): readonly string[] {
+  return isDeepStrictEqual(rules, filed) ? [] : diffRules(filed, rules);
+}
+
+function noSuccessor(changes: readonly string[]): SteerError {
+  return new SteerError(`Another process would have to put this in force, and none can: ${changes.join("; ")}`, {
+    hint: "undo that part of the change",
+    exitCode: EXIT.configInvalid,
+  });
 }
 
 /** Why the file is not in force. */

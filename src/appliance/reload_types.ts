@@ -5,6 +5,7 @@
  */
 import { SteerError } from "../errors.ts";
 import { plural } from "../text.ts";
+import type { Handover } from "./handover/estate.ts";
 import type { Applied } from "./steering.ts";
 import type { UnconfirmedState } from "./unconfirmed.ts";
 
@@ -48,6 +49,8 @@ export interface Reloaded extends Applied {
   readonly warnings: readonly string[];
   /** Seconds after which it is taken back, unless it is confirmed. */
   readonly confirmWithin?: number;
+  /** Where another process has put it in force by taking over; of a dry run, where one would have to. */
+  readonly handover?: Handover | "needed";
   /** Where it changed nothing: what has put the generation in force, and when. */
   readonly inForce?: { readonly by: PutBy; readonly since: string; readonly secondsAgo: number };
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Handover } from "../appliance/handover/estate.ts";
 import type { PutBy, Reloaded } from "../appliance/reload_types.ts";
 import type { Confirmed } from "../appliance/unconfirmed.ts";
 import type { Difference } from "../appliance/difference.ts";
@@ -12,6 +13,7 @@ import { EXIT, SteerError } from "../errors.ts";
 import { secondsText } from "../text.ts";
 import { callJson, Refused } from "./client.ts";
 import { print, printError, printJson } from "./output.ts";
+import { handoverLines, served, type Status, unlessBetween } from "./upgrade.ts";
 
 /** @throws {SteerError} with exit code 3 and everything that is wrong with the file when it is refused. */
 export async function reload(
@@ -28,18 +30,26 @@ export async function reload(
     if (difference.restart.length > 0) Deno.exitCode = EXIT.failed;
     return printDifference(difference, json);
   }
-  let change: Change;
+  const before = await callJson<Status>(socket, "GET", "/v1/status");
+  let change: Change | undefined;
   try {
     const query = queryOf({ confirm });
-    change = content === undefined
-      ? await callJson<Change>(socket, "POST", `/v1/reload${query}`)
-      : await callJson<Change>(socket, "PUT", `/v1/config${query}`, content);
+    const answer = content === undefined
+      ? callJson<Change>(socket, "POST", `/v1/reload${query}`)
+      : callJson<Change>(socket, "PUT", `/v1/config${query}`, content);
+    change = await answer.catch(unlessBetween);
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 422) throw error;
     const { message, hint = "nothing was changed; fix the file and reload again" } = error;
     throw new SteerError(message, { hint, exitCode: EXIT.configInvalid });
   }
-  printChange(change, json);
+  if (change !== undefined && change.handover === undefined) return printChange(change, json);
+  // Another process has put it in force, and the socket may have changed hands before the answer had come.
+  const after = await served(socket, before);
+  const handover = change?.handover as Handover | undefined ?? after.handovers.last!;
+  if (change !== undefined) printChange(change, json);
+  else if (json) printJson({ handover });
+  if (!json) { for (const line of handoverLines(before, after, handover)) print(line); }
 }
 
 /** What a configuration would change; undefined: that of the file. */
@@ -50,13 +60,18 @@ export function differenceFrom(socket: string, content: Uint8Array | undefined):
 /** Shows what a configuration would change. */
 export function printDifference(difference: Difference, json: boolean): void {
   if (json) return printJson(difference);
-  const { generation, live, restart, warnings } = difference;
+  const { generation, live, handover, restart, warnings } = difference;
   for (const warning of warnings) printError(`warning: ${warning}`);
-  if (live.length + restart.length === 0) return print(`no difference to generation ${generation}, which is in force`);
-  if (live.length > 0) print(`changes live, without a packet lost:\n${live.map((line) => `  ${line}`).join("\n")}`);
-  if (restart.length === 0) return;
-  print(`needs a restart:\n${restart.map((line) => `  ${line}`).join("\n")}`);
-  print("a reload is refused as a whole; systemctl restart xdpsteer puts all of it in force");
+  const show = (title: string, lines: readonly string[]): void => {
+    if (lines.length > 0) print(`${title}:\n${lines.map((line) => `  ${line}`).join("\n")}`);
+  };
+  if (live.length + handover.length + restart.length === 0) {
+    return print(`no difference to generation ${generation}, which is in force`);
+  }
+  show("changes live, without a packet lost", live);
+  show("changes by a handover to a new process, without a packet lost", handover);
+  show("needs a restart", restart);
+  if (restart.length > 0) print("a reload is refused as a whole; systemctl restart xdpsteer puts all of it in force");
 }
 
 export interface ConfirmOptions {

@@ -72,7 +72,8 @@ async function steer(
   const memo = PRIVATE_DIRECTORY === undefined ? undefined : new ConfigMemo(PRIVATE_DIRECTORY);
   const lastGood = new LastGood(stateDirectory(), file);
   const banFile = new BanFile(new KeptFile(stateDirectory(), "bans", file, MAX_BAN_FILE));
-  const loaded = await loadConfig(file, { cpuCount, memo, lastGood: strict || taker ? undefined : lastGood });
+  const loaded = await taker?.configured(cpuCount) ??
+    await loadConfig(file, { cpuCount, memo, lastGood: strict || taker ? undefined : lastGood });
   const { config } = loaded;
   taker?.requireFixed(config);
   configureLog(config.log);
@@ -141,6 +142,7 @@ async function steer(
       memo,
       lastGood,
       naming: appliance,
+      handOver: (successor) => giver!.handOver(UPGRADE_MS, successor),
     });
     using history = new History(appliance);
     const told = { appliance, reloader, history, configFile: file, unreachable: () => server?.unreachable ?? [] };

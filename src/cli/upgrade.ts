@@ -10,7 +10,7 @@ import { callJson } from "./client.ts";
 import { print, printJson } from "./output.ts";
 
 /** What is read of /v1/status. */
-interface Status {
+export interface Status {
   readonly pid: number;
   readonly version: string;
   readonly handovers: { readonly last: Handover | null };
@@ -36,13 +36,20 @@ export async function upgrade(
   const after = await served(socket, before);
   const handover = answer ?? after.handovers.last!;
   if (json) return printJson({ ...handover, from: before.version, to: after.version });
-  const gaps = handover.gapsMs.map((gap, worker) => `worker ${worker}: ${gap} ms`).join(", ");
-  print(`process ${after.pid} has taken over from process ${before.pid}: xdpsteer ${after.version}`);
-  print(`nobody looked at the rings, which hold what comes meanwhile, for: ${gaps}`);
+  for (const line of handoverLines(before, after, handover)) print(line);
+}
+
+/** What handed over, and to whom, in words. */
+export function handoverLines(before: Status, after: Status, { gapsMs }: Handover): string[] {
+  const gaps = gapsMs.map((gap, worker) => `worker ${worker}: ${gap} ms`).join(", ");
+  return [
+    `process ${after.pid} has taken over from process ${before.pid}: xdpsteer ${after.version}`,
+    `nobody looked at the rings, which hold what comes meanwhile, for: ${gaps}`,
+  ];
 }
 
 /** Waits until the new process answers. @throws {SteerError} where the old one does. */
-async function served(socket: string, before: Status): Promise<Status> {
+export async function served(socket: string, before: Status): Promise<Status> {
   const end = performance.now() + SERVING_MS;
   while (true) {
     try {
@@ -61,6 +68,6 @@ async function served(socket: string, before: Status): Promise<Status> {
 }
 
 /** While the control socket changes hands, nobody answers there. */
-function unlessBetween(error: unknown): undefined {
+export function unlessBetween(error: unknown): undefined {
   if (!(error instanceof SteerError) || !/^Cannot reach/.test(error.message)) throw error;
 }

@@ -10,6 +10,7 @@ import type { LastGood } from "./last_good.ts";
 import type { ConfigMemo } from "./memo.ts";
 import { MAX_FILE_SIZE, tooLarge, wholeFile } from "./problems.ts";
 import type { Config } from "./schema.ts";
+import type { Rule } from "../steering/rule.ts";
 
 /** A configuration and what it was read from. */
 export interface LoadedConfig {
@@ -18,6 +19,15 @@ export interface LoadedConfig {
   content: Uint8Array;
   /** Where the last good configuration stands in for the file. */
   readonly instead?: RefusedFile;
+  /** Where it is not what the file holds: what that is, and its rules. */
+  readonly unfiled?: Unfiled | undefined;
+}
+
+/** What the file holds, where another configuration is in force. */
+export interface Unfiled {
+  /** Its bytes, or in words why they cannot be read. */
+  readonly seen: Uint8Array | string;
+  readonly rules: readonly Rule[];
 }
 
 /** A file in whose place another configuration is used. */

@@ -8,7 +8,6 @@ import { assertConserved, fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { BackgroundTraffic } from "./support/background.ts";
 import { BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
-import { configText } from "./support/config.ts";
 import { startScene, untilForwarded } from "./support/scene.ts";
 import { upgrade } from "./support/upgrade.ts";
 import { until } from "./support/wait.ts";
@@ -57,22 +56,6 @@ Deno.test("of two handovers at once, one is refused", async () => {
   assert.match(refused!.body, /A handover is under way already/);
   box.followTo(JSON.parse(done!.body).pid);
   await until("the new process", () => box.request("GET", "/livez").then(({ code }) => code === 200, () => false));
-});
-
-Deno.test("a handover puts what a process cannot change in force: the log, captures, the HTTP address", async () => {
-  await using network = await TestNetwork.create();
-  const config = { rules: RULES, workers: 2, http: "127.0.0.1:9470" };
-  await using box = await startAppliance(network, config);
-  const text = configText({ ...config, http: "127.0.0.1:9471" }, box.socket);
-  const { code, body } = await box.put(text);
-  assert.equal(code, 422);
-  assert.match(body, /control cannot change while xdpsteer runs.*xdpsteer upgrade puts it in force/);
-  await box.writeConfig(text);
-  await upgrade(network, box);
-  assert.equal(await network.exec("steer", ["curl", "-fsS", "http://127.0.0.1:9471/livez"]), "ok");
-  assert.equal((await box.status()).generation, 1, "no rule has changed");
-  const other = await box.put(configText({ ...config, workers: 3 }, box.socket));
-  assert.match(other.body, /workers, control cannot change.*"restart xdpsteer/);
 });
 
 for (const family of BOTH) {

@@ -138,7 +138,7 @@ Deno.test("every image is one version: by its digest, or by a tag that names a v
   ]);
 });
 
-Deno.test("wherever a document lists the sections that need a restart, it lists all of them", async () => {
+Deno.test("wherever a document lists the sections that a process cannot change, it lists all of them", async () => {
   const files = (await succeed("git", "ls-files", "*.md", "packaging", "config/*.yaml")).trim().split("\n");
   const lists: string[] = [];
   for (const file of files) {

@@ -66,7 +66,13 @@ export class FakeReloader {
   compare(content: Uint8Array | undefined): Promise<Difference> {
     const next = this.#parse(content ?? this.content as string, "steering.yaml");
     const live = diffRules(this.config.steering, next.steering);
-    return Promise.resolve({ generation: this.appliance.steering.generation, live, restart: [], warnings: [] });
+    return Promise.resolve({
+      generation: this.appliance.steering.generation,
+      live,
+      handover: [],
+      restart: [],
+      warnings: [],
+    });
   }
 
   confirm(): Promise<Confirmed> {

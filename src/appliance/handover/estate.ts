@@ -7,6 +7,7 @@
 import type { ForwardingStanding } from "../../backends/forwarding.ts";
 import type { TotalsStanding } from "../../engine/counters.ts";
 import type { HandedInterface } from "../../engine/interface.ts";
+import type { Unfiled } from "../../config/load.ts";
 import type { HandedWorkers } from "../../engine/workers.ts";
 import type { FlowKey } from "../../packet/flow_key.ts";
 import type { SlotsStanding } from "../../steering/slots.ts";
@@ -29,6 +30,15 @@ export const HANDOVER_VARIABLE = "XDPSTEER_HANDOVER";
 /** Of this layout of messages. Another one is refused by whoever reads it. */
 export const PROTOCOL = 1;
 
+/** What the process that takes over is to put in force, where that is not just what the file holds by then. */
+export interface Successor {
+  readonly content: Uint8Array;
+  /** What it is called in messages. */
+  readonly name: string;
+  /** Where it is not the file's. */
+  readonly unfiled: Unfiled | null;
+}
+
 export interface Estate {
   readonly protocol: number;
   /** Of the process that gives. */
@@ -36,6 +46,8 @@ export interface Estate {
   readonly pid: number;
   /** The configuration in force there. */
   readonly config: unknown;
+  /** Null: it reads the file. */
+  readonly successor: Successor | null;
   /** Of the lock that goes with the control socket; -1: there is none. */
   readonly lock: number;
   readonly appliance: HandedAppliance;

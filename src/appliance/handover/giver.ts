@@ -23,6 +23,7 @@ import {
   HANDOVER_VARIABLE,
   type Handovers,
   PROTOCOL,
+  type Successor,
 } from "./estate.ts";
 
 /** The new process. */
@@ -91,19 +92,24 @@ export class Giver {
    * Hands over to the program that is on disk.
    *
    * @param withinMs In which the new process has to be healthy, once the first worker has changed hands.
+   * @param successor What that is to put in force; undefined: what the file holds by then.
    * @returns when its packets are the new process's; it has the control socket a moment later.
    * @throws {SteerError} where this process goes on.
    */
-  async handOver(withinMs: number): Promise<Handover> {
+  async handOver(withinMs: number, successor?: Successor): Promise<Handover> {
     if (this.#isBusy) throw new SteerError("A handover is under way already", { hint: "wait for it" });
     this.#isBusy = true;
     const healthy = Promise.withResolvers<Handover>();
-    const turn = this.options.appliance.queue.run(() => this.#run(withinMs, healthy.resolve));
+    const turn = this.options.appliance.queue.run(() => this.#run(withinMs, successor, healthy.resolve));
     turn.then(() => {}, healthy.reject).finally(() => this.#isBusy = false);
     return await healthy.promise;
   }
 
-  async #run(withinMs: number, healthy: (handover: Handover) => void): Promise<void> {
+  async #run(
+    withinMs: number,
+    successor: Successor | undefined,
+    healthy: (handover: Handover) => void,
+  ): Promise<void> {
     const { appliance, start, leave, isMain } = this.options;
     requirePossible();
     const obstacle = this.options.obstacle();
@@ -111,7 +117,7 @@ export class Giver {
       throw new SteerError(obstacle, { hint: "xdpsteer confirm keeps it; or wait until it is over" });
     }
     const descriptors = new Descriptors();
-    const estate = await this.#estate(descriptors);
+    const estate = await this.#estate(descriptors, successor);
     const [mine, theirs] = openSocketPair();
     const channel = new Channel(mine);
     let child: Child | undefined;
@@ -163,13 +169,14 @@ export class Giver {
     }
   }
 
-  async #estate(descriptors: Descriptors): Promise<Estate> {
+  async #estate(descriptors: Descriptors, successor: Successor | undefined): Promise<Estate> {
     const { appliance, config, lock } = this.options;
     return {
       protocol: PROTOCOL,
       version: VERSION,
       pid: Deno.pid,
       config: config(),
+      successor: successor ?? null,
       lock: descriptors.add(lock()),
       appliance: await appliance.handOver(descriptors.add),
     };

@@ -5,6 +5,7 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
+import type { LoadedConfig } from "../../config/load.ts";
 import type { Config } from "../../config/schema.ts";
 import { messageOf, SteerError } from "../../errors.ts";
 import { Channel } from "../../ffi/channel.ts";
@@ -87,6 +88,19 @@ export class Taker {
     }
     failAt("start");
     return new Taker(channel, withDescriptors(estate, message.fds));
+  }
+
+  /**
+   * What this process is to put in force; undefined: what the file holds.
+   *
+   * @throws {ConfigError} with all that is wrong with it.
+   */
+  async configured(cpuCount: number): Promise<LoadedConfig | undefined> {
+    const { successor } = this.estate;
+    if (successor === null || successor === undefined) return undefined; // versions before send none
+    const { content, name, unfiled } = successor;
+    const { parseConfig } = await import("../../config/parse.ts"); // loaded when first used
+    return { config: parseConfig(content, { file: name, cpuCount }), content, unfiled: unfiled ?? undefined };
   }
 
   /**

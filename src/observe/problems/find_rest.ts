@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { needsRestart, needsUpgrade } from "../../appliance/fixed.ts";
+import { needsRestart } from "../../appliance/fixed.ts";
 import { type FileState, NOT_CONFIRMED } from "../../appliance/reload_types.ts";
 import type { CaptureStatus } from "../../capture/captures.ts";
 import type { Condition } from "../../engine/interface.ts";
@@ -167,9 +167,7 @@ export function fileProblems(
       kind: lastGood === null ? "config_refused" as const : "config_last_good" as const,
       subject: file,
       message: `${file} is refused, and ${inForce}: ${reasonIn(file, refused.message)}`,
-      fix: needsUpgrade(refused.message)
-        ? "xdpsteer upgrade puts it in force, a restart where it is control.socket; or undo that part of the change"
-        : needsRestart(refused.message)
+      fix: needsRestart(refused.message)
         ? "systemctl restart xdpsteer puts it in force; or undo that part of the change"
         : refused.message.includes(NOT_CONFIRMED)
         ? "correct the file; xdpsteer reload puts it in force for good, and so would a restart"

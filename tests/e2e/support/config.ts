@@ -24,6 +24,8 @@ export interface TestConfig {
   readonly group?: number | string;
   /** Further sections, each as lines of YAML. Default: none. */
   readonly sections?: readonly string[];
+  /** Level of the log. Default: info. */
+  readonly log?: "debug" | "info";
   /** Default: as much as there may be. */
   readonly memory?: string;
 }
@@ -48,7 +50,7 @@ export function configText(config: TestConfig, socket: string): string {
     ...config.sections ?? [],
     "capture: { directory: / }", // tests have directories of their own
     `control: { ${config.group === undefined ? "" : `group: ${config.group}, `}socket: ${socket}, http: "${http}" }`,
-    "log: { level: info, format: json }",
+    `log: { level: ${config.log ?? "info"}, format: json }`,
     "",
   ].join("\n");
 }

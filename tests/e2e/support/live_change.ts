@@ -1,0 +1,48 @@
+/**
+ * Changes that another process puts in force by taking over.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import type { Handover } from "../../../src/appliance/handover/estate.ts";
+import type { Reloaded } from "../../../src/appliance/reload_types.ts";
+import type { Appliance } from "./appliance.ts";
+import type { TestConfig } from "./config.ts";
+import { until } from "./wait.ts";
+
+/** Saves a file, and waits until another process has put it in force. The appliance is that one from now on. */
+export async function saved(box: Appliance, config: TestConfig | string): Promise<void> {
+  const { pid } = box;
+  await box.writeConfig(config);
+  await followed(box, pid);
+}
+
+/** Sends a configuration that another process is to put in force, and waits until that answers. */
+export async function putInForce(
+  box: Appliance,
+  config: TestConfig | string,
+): Promise<Reloaded & { readonly handover: Handover }> {
+  const { pid } = box;
+  const { code, body } = await box.put(config);
+  assert.equal(code, 200, `${body}\n${box.stderr}`);
+  await followed(box, pid);
+  return JSON.parse(body);
+}
+
+async function followed(box: Appliance, before: number): Promise<void> {
+  const pid = await until("another process to take over", async () => {
+    const status = await box.status().catch(() => undefined);
+    return status !== undefined && status.pid !== before ? status.pid : undefined;
+  }, { describe: () => box.stderr });
+  box.followTo(pid);
+  await until("the end of the one before", () => !isThere(before));
+}
+
+/** Whether a process is there, and no zombie of somebody who does not ask for it. */
+function isThere(pid: number): boolean {
+  try {
+    return !/^State:\s*Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+  } catch {
+    return false;
+  }
+}
