@@ -81,11 +81,11 @@ export class Exposition {
     return families.join("");
   }
 
-  /** The samples of some families, for a process that comes after this one. */
-  samplesOf(names: readonly MetricName[]): [key: string, value: number][] {
+  /** The samples of counters of the process, for one that comes after it. */
+  samplesOfProcess(): [key: string, value: number][] {
     this.#addLeft();
-    return names.flatMap((name) => {
-      const lines = (this.#samples.get(name) ?? []).join("").split("\n").slice(0, -1);
+    return Object.entries<MetricFamily>(METRICS).filter(([, { ofProcess }]) => ofProcess).flatMap(([name]) => {
+      const lines = (this.#samples.get(name as MetricName) ?? []).join("").split("\n").slice(0, -1);
       return lines.map((line): [string, number] => {
         const space = line.lastIndexOf(" ");
         const key = line.slice(0, space);

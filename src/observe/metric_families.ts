@@ -12,10 +12,17 @@ export interface MetricFamily {
   readonly help: string;
   /** In the order in which a sample has them. */
   readonly labels: readonly string[];
+  /** True for a counter that each process keeps for itself, and its successor goes on with. */
+  readonly ofProcess?: true;
 }
 
 function counter(help: string, ...labels: string[]): MetricFamily {
   return { type: "counter", help, labels };
+}
+
+/** A counter that a process begins where the one before it was. All others lie in memory that outlives it. */
+function processCounter(help: string, ...labels: string[]): MetricFamily {
+  return { ...counter(help, ...labels), ofProcess: true };
 }
 
 function gauge(help: string, ...labels: string[]): MetricFamily {
@@ -148,7 +155,7 @@ export const METRICS = {
     "direction",
   ),
 
-  xdpsteer_capture_packets_total: counter(
+  xdpsteer_capture_packets_total: processCounter(
     "Packets to be captured, by result: written to a file, or dropped because the disk or the writing thread is " +
       "too slow or the file cannot be written",
     "rule",
@@ -163,7 +170,7 @@ export const METRICS = {
     "Share of the last second or more in which the worker had packets to process",
     "worker",
   ),
-  xdpsteer_worker_idle_seconds_total: counter(
+  xdpsteer_worker_idle_seconds_total: processCounter(
     "Time in which the worker had no packets, whether asleep or spinning",
     "worker",
   ),
@@ -182,16 +189,16 @@ export const METRICS = {
     "worker",
   ),
   xdpsteer_worker_pause_seconds_total: counter("Time lost in these pauses", "worker"),
-  xdpsteer_worker_still_seconds_total: counter(
+  xdpsteer_worker_still_seconds_total: processCounter(
     "Time in which the worker's loop did not turn though it was woken, in steps of 0.2 s: its thread was stopped or " +
       "hung",
     "worker",
   ),
-  xdpsteer_worker_replacements_total: counter(
+  xdpsteer_worker_replacements_total: processCounter(
     "Times that a worker has failed and another thread has gone on for it, with its sockets and sessions",
     "worker",
   ),
-  xdpsteer_worker_cpu_wait_seconds_total: counter(
+  xdpsteer_worker_cpu_wait_seconds_total: processCounter(
     "Time in which the worker was ready to run and had no CPU, after a sleep too, as the kernel counts it; 0 where " +
       "it does not",
     "worker",
@@ -255,30 +262,30 @@ export const METRICS = {
     "When the content of a list of sources was last found to be good, in seconds since 1970; 0: never",
     "list",
   ),
-  xdpsteer_repairs_total: counter(
+  xdpsteer_repairs_total: processCounter(
     "Times that something in the kernel was put right which somebody else had changed: the control word, the port " +
       "table, the sockets in xsk_map, or the program at tc egress; attached again is in " +
       "xdpsteer_interface_reattachments_total",
     "what",
   ),
-  xdpsteer_paused_seconds_total: counter(
+  xdpsteer_paused_seconds_total: processCounter(
     "Time in which the process did not run though it should have, in pauses of a second and more: somebody stopped " +
       "it, or the machine stood still. Time without a free CPU is not in it: xdpsteer_worker_cpu_wait_seconds_total",
   ),
-  xdpsteer_deadman_seconds_total: counter(
+  xdpsteer_deadman_seconds_total: processCounter(
     "Time in which everything passed to the kernel stack, since no worker's loop had turned for 0.5 s; the packets " +
       "are in xdpsteer_xdp_packets_total under the reason deadman",
   ),
   xdpsteer_problems: gauge("Problems of a kind that there are now: xdpsteer status names them", "kind"),
 
-  xdpsteer_log_lines_lost_total: counter("Lines of the log that were lost because nobody read standard error"),
+  xdpsteer_log_lines_lost_total: processCounter("Lines of the log that were lost because nobody read standard error"),
   xdpsteer_handovers_total: counter(
     "Handovers to another process: done, refused (it was not ready), or rolled back; in all processes since the first",
     "result",
   ),
   xdpsteer_config_generation: gauge("Generation of the active configuration"),
   xdpsteer_config_rules: gauge("Number of active rules"),
-  xdpsteer_config_reloads_total: counter("Configurations offered, by result", "result"),
+  xdpsteer_config_reloads_total: processCounter("Configurations offered, by result", "result"),
   xdpsteer_config_last_reload_successful: gauge(
     "0 if the last configuration offered was refused, else 1",
   ),

@@ -13,25 +13,10 @@ import { ANSWER_BUCKETS } from "../steering/backend_counts.ts";
 import { outputState } from "../stderr.ts";
 import { SOCKET_COUNTERS, tells } from "../xsk/socket_counters.ts";
 import { TRANSLATION_PORTS } from "../steering/slots.ts";
-import type { MetricName } from "./metric_families.ts";
 import type { InterfaceStatus, QueueStatus, RuleStatus, WorkerRuleStatus, WorkerStatus } from "./snapshot.ts";
 
 /** Label value of packets whose fate was decided in the XDP program. */
 const IN_KERNEL = "xdp";
-
-/** Counters that a process keeps for itself: it begins where the one before it was. All others go on by themselves. */
-const OF_PROCESS = [
-  "xdpsteer_capture_packets_total",
-  "xdpsteer_config_reloads_total",
-  "xdpsteer_deadman_seconds_total",
-  "xdpsteer_log_lines_lost_total",
-  "xdpsteer_paused_seconds_total",
-  "xdpsteer_repairs_total",
-  "xdpsteer_worker_cpu_wait_seconds_total",
-  "xdpsteer_worker_idle_seconds_total",
-  "xdpsteer_worker_replacements_total",
-  "xdpsteer_worker_still_seconds_total",
-] as const satisfies readonly MetricName[];
 
 /** What has been handed over, and what was counted before this process. */
 export interface Past {
@@ -50,7 +35,7 @@ export function renderMetrics(
 
 /** The counters that a process goes on with which takes over from this one. */
 export function carriedCounters(...words: Parameters<typeof fill>): [key: string, value: number][] {
-  return fill(...words).samplesOf(OF_PROCESS);
+  return fill(...words).samplesOfProcess();
 }
 
 function fill(
