@@ -84,7 +84,7 @@ static __always_inline __u64 inline_ipv6_mask(__u32 table, const __be32 *address
 }
 
 /* An address that is not inline. */
-static __noinline __u64 ipv4_mask_from_maps(__u32 table, __be32 address)
+__noinline __u64 ipv4_mask_from_maps(__u32 table, __be32 address)
 {
 	const struct steer_addresses *known = addresses_of(table);
 	__u64 mask = 0, *found;
@@ -160,7 +160,7 @@ static __always_inline const struct steer_port_entry *more_entry(__u32 table, __
 }
 
 /* The further entry of a port for an address with this mask: its index, 0 for none. */
-static __noinline __u32 further_entry(__u32 table, __u32 next, __u64 mask)
+__noinline __u32 further_entry(__u32 table, __u32 next, __u64 mask)
 {
 	for (int i = 0; i < 64 && next; i++) {
 		const struct steer_port_entry *entry = more_entry(table, next);
@@ -212,16 +212,20 @@ static __always_inline __u64 destination_mac(const void *data)
 	return *(const __u64 *)data << 16;
 }
 
-/* The box's own for this device; frames for a group are for all. */
-static __always_inline bool is_own_mac(__u64 mac)
+/* Whether it is one of the box's own but the first. */
+__noinline int is_further_mac(__u64 mac)
 {
-	if (mac == device.macs[0] || mac >> 16 & 1 || device.mac_count == 0)
-		return true;
 	for (__u32 i = 1; i < STEER_MACS && i < device.mac_count; i++) {
 		if (mac == device.macs[i])
 			return true;
 	}
 	return false;
+}
+
+/* The box's own for this device; frames for a group are for all. */
+static __always_inline bool is_own_mac(__u64 mac)
+{
+	return mac == device.macs[0] || mac >> 16 & 1 || device.mac_count == 0 || is_further_mac(mac);
 }
 
 /*

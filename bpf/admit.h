@@ -45,7 +45,7 @@ static __always_inline __u32 admit_mask(__u32 table, const struct steer_port_ent
  *
  * Offset of the source address within the frame, the destination after it.
  */
-static __noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 port)
+__noinline __u32 admit(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 port)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;

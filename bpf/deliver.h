@@ -53,13 +53,15 @@ __noinline __s64 sum_bytes(struct xdp_md *ctx, __u32 at, __u32 bytes, __u32 sum)
 		offset += SUM_STEP;
 		bytes -= SUM_STEP;
 	}
-	for (int i = 0; i < SUM_STEP / 4 && bytes >= 4; i++) {
+#pragma unroll
+	for (__u32 step = SUM_STEP / 2; step >= 4; step /= 2) {
+		if (!(bytes & step))
+			continue;
 		SHOW_BOUND(offset, 0xffff);
-		if (offset > 0xffff - SUM_STEP || data + offset + 4 > data_end)
+		if (offset > 0xffff - SUM_STEP || data + offset + step > data_end)
 			return -1;
-		result += *(__u32 *)(data + offset);
-		offset += 4;
-		bytes -= 4;
+		result = bpf_csum_diff(NULL, 0, data + offset, step, result);
+		offset += step;
 	}
 	SHOW_BOUND(offset, 0xffff);
 	if (offset > 0xffff - SUM_STEP)

@@ -88,17 +88,43 @@ static __always_inline bool has_room(__u64 *bucket, __u64 now, __u64 cost, __u64
 	return taken(bucket, now, size, &before) + cost <= size;
 }
 
-static __always_inline bool take(__u64 *bucket, __u64 now, __u64 cost, __u64 size)
-{
-	for (int i = 0; i < TAKE_TRIES; i++) {
-		__u64 before, out = taken(bucket, now, size, &before);
+enum take {
+	TOOK,
+	HAD_NO_ROOM,
+	OTHERS_WERE_QUICKER,
+};
 
-		if (out + cost > size)
-			return false;
-		if (__sync_val_compare_and_swap(bucket, before, now + out + cost) == before)
-			return true;
+static __always_inline enum take try_to_take(__u64 *bucket, __u64 now, __u64 cost, __u64 size)
+{
+	__u64 before, out = taken(bucket, now, size, &before);
+
+	if (out + cost > size)
+		return HAD_NO_ROOM;
+	return __sync_val_compare_and_swap(bucket, before, now + out + cost) == before ? TOOK : OTHERS_WERE_QUICKER;
+}
+
+/* Whether one of the further tries took it. A global function: the verifier follows the loop once. */
+__noinline int take_again(__u64 *bucket, __u64 now, __u64 cost, __u64 size)
+{
+	if (!bucket)
+		return false; /* cannot be */
+#pragma nounroll
+	for (int i = 1; i < TAKE_TRIES; i++) {
+		enum take result = try_to_take(bucket, now, cost, size);
+
+		if (result != OTHERS_WERE_QUICKER)
+			return result == TOOK;
 	}
 	return false;
+}
+
+static __always_inline bool take(__u64 *bucket, __u64 now, __u64 cost, __u64 size)
+{
+	enum take result = try_to_take(bucket, now, cost, size);
+
+	if (LIKELY(result == TOOK))
+		return true;
+	return result == OTHERS_WERE_QUICKER && take_again(bucket, now, cost, size);
 }
 
 static __always_inline const struct steer_rule_limit *limit_of(__u32 table, __u32 number)

@@ -26,10 +26,6 @@ enum ipv4_timestamp {
 	IPV4_TIMESTAMP_PRESPECIFIED = 3,
 };
 
-/* The same number below 32, of which the verifier knows no more: it would follow the loop once for each. */
-#define FORGET_NUMBER(number, unknown)                                                                                 \
-	asm volatile("%0 += %1; %0 -= %1; %0 &= 31" : "+r"(number) : "r"((__u64)(unknown)))
-
 /*
  * Whether an option that hosts on the way fill in has a pointer that points into it, or behind it where it is full.
  *
@@ -50,48 +46,57 @@ __noinline int is_pointer_sound(__u32 option)
 	return pointer + 3 <= length;
 }
 
+/* Of what ipv4_option() says: the length, and a bit for each kind that the kernel takes once. */
+#define IPV4_OPTION_LENGTH 0xff
+#define IPV4_OPTION_ONCE_SHIFT 8
+
+/* How long an IPv4 option is; 0 for one that is not taken. Its first four bytes, the first one lowest. */
+__noinline __u32 ipv4_option(__u32 option)
+{
+	__u32 kind = option & 0xff, length = option >> 8 & 0xff, once = 0;
+
+	if (kind == IPV4_OPTION_NONE)
+		return 1;
+	if (kind == IPV4_OPTION_LSRR || kind == IPV4_OPTION_SSRR || kind == IPV4_OPTION_CIPSO || length < 2 ||
+	    (kind == IPV4_OPTION_ROUTER_ALERT && length < 4))
+		return 0;
+	if (kind == IPV4_OPTION_RECORD_ROUTE || kind == IPV4_OPTION_TIMESTAMP) {
+		if (!is_pointer_sound(option))
+			return 0;
+		once = kind == IPV4_OPTION_TIMESTAMP ? 2 : 1;
+	}
+	return length | once << IPV4_OPTION_ONCE_SHIFT;
+}
+
 /*
  * IPv4 options: no source route, which the kernel discards unless somebody has turned accept_source_route on, no label
  * that it may not know (CIPSO), none twice that it takes once, and nothing that is no option.
  *
- * Offset of the options within the frame, and how long they are.
+ * Offset of the options within the frame, and how long they are. One way through the loop, as in the next one: the
+ * verifier follows each way from each step on.
  */
 __noinline int takes_options(struct xdp_md *ctx, __u32 at, __u32 bytes)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
-	__u32 end = at + bytes;
-	__u64 filled = 0;
+	__u32 filled = 0;
 
-	for (int step = 0; step < MAX_IPV4_OPTION_BYTES; step++) {
+	for (int step = 0; step < MAX_IPV4_OPTION_BYTES && bytes; step++) {
 		__u8 *option = data + (at & 0x3fff);
+		__u32 found, once, length;
 
-		if (at >= end)
-			break;
 		if ((void *)(option + 4) > data_end) /* cannot be: a UDP header follows */
 			return false;
 		if (*option == IPV4_OPTION_END)
 			break;
-		if (*option == IPV4_OPTION_NONE) {
-			at += 1;
-		} else {
-			if (*option == IPV4_OPTION_LSRR || *option == IPV4_OPTION_SSRR || *option == IPV4_OPTION_CIPSO)
-				return false;
-			if (at + 2 > end || option[1] < 2 || at + option[1] > end)
-				return false;
-			if (*option == IPV4_OPTION_ROUTER_ALERT && option[1] < 4)
-				return false;
-			if (*option == IPV4_OPTION_RECORD_ROUTE || *option == IPV4_OPTION_TIMESTAMP) {
-				__u64 once = *option == IPV4_OPTION_TIMESTAMP ? 2 : 1;
-
-				if (filled & once || !is_pointer_sound(*(__u32 *)option))
-					return false;
-				filled |= once;
-			}
-			at += option[1];
-		}
-		at &= 0x3fff;
-		FORGET_NUMBER(filled, at);
+		found = ipv4_option(*(__u32 *)option);
+		length = found & IPV4_OPTION_LENGTH;
+		once = found >> IPV4_OPTION_ONCE_SHIFT;
+		if (!length || length > bytes || once & filled)
+			return false;
+		filled |= once;
+		at += length;
+		bytes -= length;
 	}
 	return true;
 }
@@ -109,41 +114,49 @@ enum ipv6_option {
 	IPV6_OPTION_PADN = 1,
 };
 
+/* Of what ipv6_option() says: the length, and a bit for what is no padding. */
+#define IPV6_OPTION_LENGTH 0xffff
+#define IPV6_OPTION_SHIFT 16
+
+/* How long an IPv6 option is, or padding, which is zeros; 0 for one that is not taken. Its first 8 bytes. */
+__noinline __u32 ipv6_option(__u64 option)
+{
+	__u32 kind = option & 0xff, length = (option >> 8 & 0xff) + 2;
+
+	if (kind > IPV6_OPTION_PADN)
+		return kind & IPV6_OPTION_MUST_BE_KNOWN ? 0 : length | 1 << IPV6_OPTION_SHIFT;
+	if (kind == IPV6_OPTION_PAD1)
+		return 1;
+	/* Its zeros are behind two bytes. */
+	if (length > MAX_IPV6_PADDING || (length > 2 && option >> 16 << (80 - 8 * length) != 0))
+		return 0;
+	return length;
+}
+
 /* Of a header with options: offset of its first option within the frame, and bytes of all of them. */
 __noinline int takes_ipv6_options(struct xdp_md *ctx, __u32 at, __u32 bytes)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
-	__u64 options = 0, padding = 0;
-	__u32 end = at + bytes;
+	__u32 options = 0, padding = 0;
 
 	for (int step = 0; step < MAX_IPV6_OPTION_STEPS; step++) {
 		__u8 *option = data + (at & 0x3fff);
-		__u64 first_bytes, length;
+		__u32 found, length, is_option;
 
-		if (at >= end)
-			return at == end;
+		if (!bytes)
+			return true;
 		if ((void *)(option + 8) > data_end) /* cannot be: a UDP header follows */
 			return false;
-		first_bytes = *(__u64 *)option;
-		if (*option > IPV6_OPTION_PADN) {
-			if (*option & IPV6_OPTION_MUST_BE_KNOWN || ++options > MAX_IPV6_OPTIONS || at + 2 > end)
-				return false;
-			padding = 0;
-			at += option[1] + 2;
-		} else {
-			length = *option == IPV6_OPTION_PAD1 ? 1 : option[1] + 2;
-			padding += length;
-			if (length > MAX_IPV6_PADDING || padding > MAX_IPV6_PADDING)
-				return false;
-			/* Padding is zeros, behind its two bytes. */
-			if (length > 2 && first_bytes >> 16 << (80 - 8 * length) != 0)
-				return false;
-			at += length;
-		}
-		at &= 0x3fff;
-		FORGET_NUMBER(options, at);
-		FORGET_NUMBER(padding, at);
+		found = ipv6_option(*(__u64 *)option);
+		length = found & IPV6_OPTION_LENGTH;
+		is_option = found >> IPV6_OPTION_SHIFT;
+		options += is_option;
+		padding = (padding + length) & (is_option - 1); /* in a row */
+		if (!length || length > bytes || options > MAX_IPV6_OPTIONS || padding > MAX_IPV6_PADDING)
+			return false;
+		at += length;
+		bytes -= length;
 	}
 	return false;
 }

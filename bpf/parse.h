@@ -201,12 +201,66 @@ static __always_inline bool parse_plain_ipv6(void *data, void *data_end, struct 
 	return true;
 }
 
+static __always_inline bool is_extension(__u32 next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
+	       next == IPPROTO_FRAGMENT || next == IPPROTO_AH;
+}
+
+/*
+ * What walk_extensions() says, in one number: where in the frame the header behind the extension headers is, its
+ * protocol, whether they make the packet a first fragment; or why it is not steered.
+ */
+#define WALKED_AT 0x3fff
+#define WALKED_NEXT_SHIFT 14
+#define WALKED_FIRST_FRAGMENT (1u << 22)
+#define WALKED_REASON_SHIFT 24
+#define NOT_WALKED(reason) ((__u32)(reason) << WALKED_REASON_SHIFT)
+
+/*
+ * Walks IPv6 extension headers, of which the first is at this offset within the frame. A global function: the verifier
+ * follows it once, and not for each combination of headers before it. VLAN tags, IPv6 and all its extensions take less
+ * than 16 KiB, so the masks change nothing.
+ */
+__noinline __u32 walk_extensions(struct xdp_md *ctx, __u32 at, __u32 next)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	__u32 first_fragment = 0;
+
+	for (int i = 0; i < MAX_IPV6_EXTENSIONS && is_extension(next); i++) {
+		struct ipv6_extension *extension = data + (at & WALKED_AT);
+
+		if ((void *)(extension + 1) > data_end)
+			return NOT_WALKED(STEER_REASON_TRUNCATED);
+		if (next == IPPROTO_FRAGMENT) {
+			struct ipv6_fragment *fragment = (void *)extension;
+
+			if ((void *)(fragment + 1) > data_end)
+				return NOT_WALKED(STEER_REASON_TRUNCATED);
+			if (fragment->offset_and_flags & bpf_htons(IPV6_OFFSET_BITS))
+				return NOT_WALKED(STEER_REASON_FRAGMENT);
+			if (fragment->offset_and_flags & bpf_htons(IPV6_MORE_BIT))
+				first_fragment = WALKED_FIRST_FRAGMENT;
+			at += sizeof(*fragment); /* an atomic fragment is a whole packet */
+		} else if (next == IPPROTO_AH) {
+			at += (extension->length + 2) * 4;
+		} else {
+			if (next == IPPROTO_ROUTING && extension->segments_left != 0)
+				return NOT_WALKED(STEER_REASON_IPV6_EXTENSIONS);
+			at += (extension->length + 1) * 8;
+		}
+		next = extension->next_header;
+	}
+	return (at & WALKED_AT) | next << WALKED_NEXT_SHIFT | first_fragment;
+}
+
 /*
  * Finds the UDP header and checks every length on the way. STEER_REASON_STEERED means: packet is filled in. So it is
  * for a first fragment with a UDP header, of which the reason is FRAGMENT; of ICMP, the reason NOT_UDP, it has the ICMP
  * header and the addresses.
  */
-static __always_inline enum steer_reason parse(void *data, void *data_end, struct packet *packet)
+static __always_inline enum steer_reason parse(struct xdp_md *ctx, void *data, void *data_end, struct packet *packet)
 {
 	struct ethhdr *eth = data;
 	void *cursor = eth + 1;
@@ -275,38 +329,14 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 		packet->address_words = 8;
 		cursor = ip + 1;
 
-#pragma unroll
-		for (int i = 0; i < MAX_IPV6_EXTENSIONS; i++) {
-			if (next == IPPROTO_FRAGMENT) {
-				struct ipv6_fragment *fragment = cursor;
+		if (is_extension(next)) {
+			__u32 walked = walk_extensions(ctx, cursor - data, next);
 
-				if ((void *)(fragment + 1) > data_end)
-					return STEER_REASON_TRUNCATED;
-				if (fragment->offset_and_flags & bpf_htons(IPV6_OFFSET_BITS))
-					return STEER_REASON_FRAGMENT;
-				if (fragment->offset_and_flags & bpf_htons(IPV6_MORE_BIT))
-					first_fragment = true;
-				next = fragment->next_header; /* an atomic fragment is a whole packet */
-				cursor = forget(data, fragment + 1);
-			} else if (next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING) {
-				struct ipv6_extension *extension = cursor;
-
-				if ((void *)(extension + 1) > data_end)
-					return STEER_REASON_TRUNCATED;
-				if (next == IPPROTO_ROUTING && extension->segments_left != 0)
-					return STEER_REASON_IPV6_EXTENSIONS;
-				next = extension->next_header;
-				cursor = forget(data, cursor + (extension->length + 1) * 8);
-			} else if (next == IPPROTO_AH) {
-				struct ipv6_extension *extension = cursor;
-
-				if ((void *)(extension + 1) > data_end)
-					return STEER_REASON_TRUNCATED;
-				next = extension->next_header;
-				cursor = forget(data, cursor + (extension->length + 2) * 4);
-			} else {
-				break;
-			}
+			if (walked >> WALKED_REASON_SHIFT != STEER_REASON_STEERED)
+				return walked >> WALKED_REASON_SHIFT;
+			cursor = data + (walked & WALKED_AT);
+			next = walked >> WALKED_NEXT_SHIFT & 0xff;
+			first_fragment = walked & WALKED_FIRST_FRAGMENT;
 		}
 		if (next == IPPROTO_ICMPV6 && !first_fragment) {
 			packet->icmp = cursor;
@@ -314,11 +344,9 @@ static __always_inline enum steer_reason parse(void *data, void *data_end, struc
 			return STEER_REASON_NOT_UDP;
 		}
 		if (next != IPPROTO_UDP)
-			return first_fragment ? STEER_REASON_FRAGMENT :
-			       next == IPPROTO_HOPOPTS || next == IPPROTO_DSTOPTS || next == IPPROTO_ROUTING ||
-					       next == IPPROTO_FRAGMENT || next == IPPROTO_AH ?
-				       STEER_REASON_IPV6_EXTENSIONS :
-				       STEER_REASON_NOT_UDP;
+			return first_fragment	  ? STEER_REASON_FRAGMENT :
+			       is_extension(next) ? STEER_REASON_IPV6_EXTENSIONS :
+						    STEER_REASON_NOT_UDP;
 	} else {
 		return STEER_REASON_NOT_IP;
 	}

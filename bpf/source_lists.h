@@ -130,14 +130,14 @@ __noinline __u64 ipv6_denials(__u32 at, __u64 high, __u64 low)
 	high = high << 16 | low >> 48;
 	low <<= 16;
 	for (int depth = 0; depth < 24; depth++) {
-		__u64 key, count;
+		__u64 bits, key, count;
 
 		if (!(entry & STEER_SOURCE_NODE))
 			break;
-		if (entry & STEER_SOURCE_NEXT) {
-			high = high << 32 | low >> 32;
-			low <<= 32;
-		}
+		/* Without a branch, which the verifier would follow both ways at each depth. */
+		bits = entry / STEER_SOURCE_NEXT % 2 * 32;
+		high = high << bits | low >> 32 >> (32 - bits);
+		low <<= bits;
 		key = high >> 32;
 		line = entry & STEER_SOURCE_LINE;
 		found = bpf_map_lookup_elem(lines, &line);

@@ -55,7 +55,7 @@ struct {
 } events SEC(".maps");
 
 /* Tells userspace of something rare. A flood becomes one event a second with the number there were by then. */
-static __noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 port)
+__noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 port)
 {
 	struct steer_event_limit *limit = bpf_map_lookup_elem(&event_limits, &kind);
 	struct steer_event *event;
@@ -84,7 +84,7 @@ static __noinline int emit(struct xdp_md *ctx, __u32 kind, __u32 reason, __u32 p
  * Counts a packet that no rule decided. The reason says whether it is dropped or left to the kernel stack. Not inlined:
  * packets that are redirected go past it faster.
  */
-static __noinline int decided(enum steer_reason reason)
+__noinline int decided(enum steer_reason reason)
 {
 	__u32 zero = 0;
 	struct steer_xdp_counters *counters = bpf_map_lookup_elem(&xdp_counters, &zero);
@@ -95,7 +95,7 @@ static __noinline int decided(enum steer_reason reason)
 }
 
 /* A port that no rule of the table has: while no worker runs, any. Which have one then, the wanted table says. */
-static __noinline int unlisted(__u32 table, __u32 port)
+__noinline int unlisted(__u32 table, __u32 port)
 {
 	return decided(table == STEER_NO_TABLE && entry_of(READ_ONCE_U32(steering_control.wanted_table), port)->action ?
 			       STEER_REASON_DEADMAN :
@@ -103,7 +103,7 @@ static __noinline int unlisted(__u32 table, __u32 port)
 }
 
 /* Packets that stay here: a rule passes, delivers or drops them. */
-static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
+__noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 {
 	struct steer_rule_counters *counters = bpf_map_lookup_elem(&rule_counters, &rule);
 	__u64 bytes = ctx->data_end - ctx->data;
@@ -126,7 +126,7 @@ static __noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
 }
 
 /* No socket for the packet's queue: one that appeared after start. Never a black hole. */
-static __noinline int uncovered(struct xdp_md *ctx, __u32 port)
+__noinline int uncovered(struct xdp_md *ctx, __u32 port)
 {
 	emit(ctx, STEER_EVENT_UNCOVERED_QUEUE, STEER_REASON_UNCOVERED_QUEUE, port);
 	return decided(STEER_REASON_UNCOVERED_QUEUE);
@@ -197,7 +197,7 @@ static __always_inline int redirect_kept(struct xdp_md *ctx, __u32 worker, __u32
  * The worker of an answer to a client that keeps its address, plus one; 0 for all other packets, and for what a socket
  * of the kernel would not get: the rules decide on those.
  */
-static __noinline __u32 answered_worker(struct xdp_md *ctx, __u32 place)
+__noinline __u32 answered_worker(struct xdp_md *ctx, __u32 place)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
@@ -371,7 +371,7 @@ static __noinline int steer_others(struct xdp_md *ctx)
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
 	struct packet packet = {};
-	enum steer_reason reason = parse(data, data_end, &packet);
+	enum steer_reason reason = parse(ctx, data, data_end, &packet);
 
 	if (reason == STEER_REASON_STEERED)
 		return steer_found(ctx, packet.port, place_of(data, &packet, false));
