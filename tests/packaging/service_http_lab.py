@@ -119,7 +119,8 @@ class Packets:
 
 def figures(answers):
     times = sorted(ms for _, _, ms in answers)
-    return {"answers": len(times), "refused": sum(code != 200 for code, _, _ in answers),
+    refused = [f"{code} {body.decode(errors='replace').strip()}" for code, body, _ in answers if code != 200]
+    return {"answers": len(times), "refused": refused,
         "p50 ms": times[len(times) // 2], "p99 ms": times[len(times) * 99 // 100], "max ms": times[-1]}
 
 

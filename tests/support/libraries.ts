@@ -4,6 +4,7 @@
  */
 import { libbpf, messagesOf } from "../../src/ffi/libbpf_library.ts";
 import { libc } from "../../src/ffi/libc.ts";
+import "./suppressed_errors.ts";
 
 for (const functions of [libc().symbols, libbpf()]) {
   // deno-lint-ignore guard-for-in -- they are the prototype's until they are used
