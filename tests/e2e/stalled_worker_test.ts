@@ -4,7 +4,7 @@ import type { EndedProblem, Problem } from "../../src/observe/problems/kinds.ts"
 import { grouped } from "../../src/cli/output.ts";
 import { TestNetwork } from "../support/netns.ts";
 import { runTraffic } from "../support/traffic_cli.ts";
-import { fatesOf, settled } from "./support/accounts.ts";
+import { fatesOf, passedFor, settled } from "./support/accounts.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { finish, productCommand } from "./support/command.ts";
 import type { TestConfig } from "./support/config.ts";
@@ -83,7 +83,8 @@ Deno.test("a worker that stands still is told everywhere, its losses are its own
   assert.ok(waited > 0 && waited <= 2 * RING, `${waited} waited in the rings`);
   const { counted: served = 0 } = fatesOf(status, "game");
   assert.ok(served > 2 * RING, "worker 0 has served its own meanwhile");
-  assert.equal(status.totals.socketDrops, 2 * PACKETS - waited - served);
+  // Where the other worker had no CPU for long, the kernel's stack had everything meanwhile.
+  assert.equal(status.totals.socketDrops + passedFor(status, "deadman"), 2 * PACKETS - waited - served);
   const { stdout } = await finish(network, [...productCommand(), "status", "--socket", box.socket]);
   const row = stdout.split("\n").find((line) => line.startsWith("(at sockets)"));
   assert.equal(row?.replaceAll(/ +/g, " "), `(at sockets) of all rules ${grouped(status.totals.socketDrops)}`);
