@@ -93,8 +93,8 @@ function problemsOf({ problems }: HttpOptions): Record<string, unknown> {
 }
 
 function handoversOf(giver: HttpOptions["giver"]): Record<string, unknown> {
-  const { done = 0, refused = 0, rolled_back: rolledBack = 0 } = giver?.counts ?? {};
-  return { done, refused, rolledBack, last: giver?.last ?? null };
+  const { adopted = 0, done = 0, refused = 0, rolled_back: rolledBack = 0 } = giver?.counts ?? {};
+  return { adopted, done, refused, rolledBack, last: giver?.last ?? null };
 }
 
 function statusOf(options: HttpOptions): Record<string, unknown> {

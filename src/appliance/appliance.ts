@@ -60,6 +60,8 @@ export interface ApplianceOptions {
   readonly entry: URL;
   /** What another process gives, which steers until this one takes over. */
   readonly handed?: HandedAppliance | undefined;
+  /** True where that process has certainly ended, and all of it is this one's. */
+  readonly inherited?: boolean;
 }
 
 /** What a start has opened so far, so that a failed one closes exactly that. */
@@ -130,8 +132,11 @@ export class Appliance {
    *
    * @throws {SteerError} and leaves nothing behind when any part fails.
    */
-  static async start({ config, object, banFile, entry, handed }: ApplianceOptions): Promise<Appliance> {
-    const niceness = handed?.niceness ?? currentNiceness();
+  static async start(options: ApplianceOptions): Promise<Appliance> {
+    const { config, object, banFile, entry, handed, inherited = false } = options;
+    // Another process steers, until it lets this one.
+    const isBeside = handed !== undefined && !inherited;
+    const niceness = isBeside ? handed.niceness : currentNiceness();
     using opened = new DisposableStack();
     const devices = opened.use(new Devices());
     const found = findInterfaces(config.interfaces, devices); // before the first is touched
@@ -151,7 +156,7 @@ export class Appliance {
     // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has
     // to wait.
     const first = load(0);
-    const workers = new WorkerPool({ ...config.workers, entry, handed: handed?.workers, niceness });
+    const workers = new WorkerPool({ ...config.workers, entry, handed: handed?.workers, inherited, niceness });
     const queue = new ChangeQueue();
     const parts: Parts = { interfaces: [], workers, devices, banFile, onInterfaces: () => {} };
     opened.move();
@@ -164,10 +169,12 @@ export class Appliance {
       const keeper = parts.keeper = new InterfaceKeeper({ interfaces, devices, directory, queue });
       for (const [index, steered] of interfaces.entries()) {
         if (handed === undefined) await keeper.attach(steered, found[index]!.device);
+        else if (inherited) steered.inherit(found[index]!.device);
         else steered.adopt(found[index]!.device);
         // The first forward table is made while workers start, and names ways out that are there when it is in force.
         steered.setCondition("attached");
       }
+      if (inherited) await recover(interfaces);
       const addresses = parts.addresses = new AddressFollower({
         ...{ devices, interfaces, queue },
         apply: () => steering.follow(),
@@ -259,7 +266,11 @@ export class Appliance {
       const { forwarding: { addresses: translated }, guard, lists } = config;
       if (banFile !== undefined) await bans.restore(banFile.read());
       await queue.run(() => steering.apply(config.steering, { addresses: translated, guard: { guard, lists }, ready }));
-      if (handed === undefined) yieldPriority(CONTROL_NICENESS); // else whoever started this one has
+      // Not before: what waits in the rings is decided by the rules.
+      if (inherited && !(await workers.pass(workers.process, TAKE_BACK_MS))) {
+        throw new SteerError("A worker does not take what there is");
+      }
+      if (!isBeside) yieldPriority(CONTROL_NICENESS); // else whoever started this one has
       workers.keepOthersOff();
       await steering.captured;
       workers.watch();
@@ -358,6 +369,11 @@ export class Appliance {
    */
   async handOver(fd: (fd: number) => number): Promise<HandedAppliance> {
     await this.#parts.banFile?.flush();
+    return this.standing(fd);
+  }
+
+  /** The same, but for bans that are not in their file yet. */
+  standing(fd: (fd: number) => number): HandedAppliance {
     return {
       interfaces: this.interfaces.map((steered) => steered.handOver(fd)),
       workers: this.workers.handOver(fd),
@@ -368,6 +384,22 @@ export class Appliance {
       key: this.key,
       forwarding: this.steering.forwarding.standing,
     };
+  }
+
+  /** Descriptors by which the kernel goes on to look after packets when this process ends. */
+  get watching(): readonly number[] {
+    const fd = this.#parts.deadman?.fd;
+    return fd === undefined ? [] : [fd];
+  }
+
+  /** Calls `published` when something has been put in force that workers read. */
+  onPublish(published: () => void): void {
+    this.workers.onPublish = published;
+  }
+
+  /** Whether another process steers the packets, or may take that back: they are not this one's to detach. */
+  set shared(shared: boolean) {
+    for (const steered of this.interfaces) steered.isShared = shared;
   }
 
   /** Takes what a process before this one has counted, which has ended counting. */
@@ -430,6 +462,20 @@ export class Appliance {
   /** By rule: what is captured now, and what was captured before. */
   captureStatus(): readonly CaptureStatus[] {
     return this.#parts.captures?.status() ?? [];
+  }
+}
+
+/** Puts what the workers of a process had in hand that has ended into circulation again. All packets pass now. */
+async function recover(interfaces: readonly SteeredInterface[]): Promise<void> {
+  await rcuGracePeriod(); // the last redirected packets are in the rings now
+  for (const steered of interfaces) {
+    const lost = await steered.recover();
+    if (lost === 0) continue;
+    log.warn("Interface {interface}: {lost} chunks stay out of circulation, for the kernel may have them", {
+      interface: steered.name,
+      lost,
+      hint: "a restart brings them back",
+    });
   }
 }
 

@@ -12,6 +12,7 @@ import {
   closeObject,
   findMap,
   loadObject,
+  mapFd,
   programFd,
   reuseMap,
   runProgram,
@@ -37,7 +38,12 @@ export class Deadman implements Disposable {
     throw syscallError("bpf_timer_start", -result, "arm the deadman");
   }
 
-  /** Ends the timer. What it has put in force stays. */
+  /** Of the map with the timer, which goes on for as long as anybody has it open. */
+  get fd(): number {
+    return mapFd(findMap(this.handle, "watches"));
+  }
+
+  /** Ends the timer, unless another process has its map. What it has put in force stays. */
   [Symbol.dispose](): void {
     closeObject(this.handle);
   }

@@ -8,7 +8,7 @@ import { SteerError, UnsupportedError } from "../errors.ts";
 import { ERRNO, errnoName, syscallError } from "../ffi/errno.ts";
 import { hasEthernetHeaders, interfaceFacts } from "../ffi/interface_facts.ts";
 import { closeFd } from "../ffi/libc.ts";
-import { createXdpLink, heldByLink, programIdOf, queryXdp, updateLink } from "../ffi/libbpf.ts";
+import { createXdpLink, detachOpenLink, heldByLink, programIdOf, queryXdp, updateLink } from "../ffi/libbpf.ts";
 import { UAPI } from "../ffi/uapi.ts";
 import { attachmentOf, describeAttachment, removeCommand } from "./attachment.ts";
 
@@ -98,7 +98,13 @@ export class XdpLink implements Disposable {
     return held.programId === this.programId ? undefined : "another XDP program was put in place of ours";
   }
 
-  /** Detaches; packets go to the kernel stack from now on. */
+  /** Detaches, whoever else has the link; packets go to the kernel stack from now on. */
+  detach(): void {
+    if (this.#fd >= 0) detachOpenLink(this.#fd);
+    this.close();
+  }
+
+  /** Lets go of it: it is detached where no other process has it. */
   close(): void {
     if (this.#fd < 0) return;
     closeFd(this.#fd);

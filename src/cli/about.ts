@@ -51,8 +51,11 @@ export const ENVIRONMENT: Readonly<Record<string, string>> = {
   JOURNAL_STREAM: "Set by systemd: if standard error is the journal, each line of the log begins with its priority.",
   LISTEN_PID: "Set by systemd: the process that LISTEN_FDS is for.",
   LISTEN_FDS:
-    "Set by systemd: how many file descriptors from 3 on are handed over. The one file closes all others it finds " +
-    "open.",
+    "Set by systemd: how many file descriptors from 3 on are handed over: what it has kept of a process that crashed. " +
+    "The one file closes all others it finds open.",
+  LISTEN_FDNAMES: "Set by systemd: what these are called.",
+  FDSTORE:
+    "Set by systemd since version 254, and by the unit: how many file descriptors it keeps for the time after a crash.",
   GLIBC_TUNABLES:
     "Added to the settings of malloc that the one file starts itself with. All other variables whose names begin " +
     "with GLIBC_, LD_, DENO_, NODE_, OTEL_ or RUST_ are taken out of its environment.",

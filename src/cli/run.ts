@@ -10,8 +10,10 @@ import { LastGood } from "../config/last_good.ts";
 import { ConfigMemo } from "../config/memo.ts";
 import { cpuObstacle } from "../config/machine_place.ts";
 import type { Config } from "../config/schema.ts";
-import { Appliance } from "../appliance/appliance.ts";
-import { HANDOVER_VARIABLE } from "../appliance/handover/estate.ts";
+import { Appliance, type ApplianceOptions } from "../appliance/appliance.ts";
+import type { Heir } from "../appliance/crash/heir.ts";
+import type { CrashKeeper, CrashKeeperOptions } from "../appliance/crash/keeper.ts";
+import { HANDOVER_VARIABLE, type Handovers } from "../appliance/handover/estate.ts";
 import type { Giver } from "../appliance/handover/giver.ts";
 import type { Taker } from "../appliance/handover/taker.ts";
 import { Claim, claimAddresses } from "../api/claim.ts";
@@ -26,6 +28,7 @@ import { mayRunOn } from "../ffi/libc.ts";
 import { currentCpus, ignoreSignals, withCpus } from "../ffi/process.ts";
 import { openStandardError } from "../ffi/standard_error.ts";
 import { configureLog, logger, neverWaitForReader } from "../log.ts";
+import type { Observer } from "../observe/observer.ts";
 import type { Problem } from "../observe/problems/kinds.ts";
 import { nounFor, plural } from "../text.ts";
 import { VERSION } from "../version.ts";
@@ -40,6 +43,8 @@ export interface RunOptions {
   readonly entry: URL;
 }
 
+/** After which a process that has gone on after a crash is healthy, if its workers turn. */
+const HEALTHY_MS = 2000;
 /** As long as `xdpsteer upgrade` waits where nothing is said. */
 const UPGRADE_MS = 5000;
 
@@ -96,11 +101,10 @@ async function steer(
   using claim = taker === undefined
     ? await claimAddresses(config.control)
     : Claim.adopt(taker.estate.lock, config.control.socket);
-  const handed = taker?.handedFor(config);
-  const appliance = await Appliance.start({ config, object, banFile, entry, handed }).catch((error) =>
-    diagnosed(error, config)
-  );
+  const heir = manager.passed.length === 0 ? undefined : await inheritedBy(manager, config);
+  const appliance = await startWith({ config, object, banFile, entry, handed: taker?.handedFor(config) }, heir);
   let server: ControlServer | undefined;
+  let keeper: CrashKeeper | undefined;
   const stopping = new AbortController();
   try {
     // What packets do not wait for is loaded while they are steered.
@@ -148,9 +152,11 @@ async function steer(
     const told = { appliance, reloader, history, configFile: file, unreachable: () => server?.unreachable ?? [] };
     using problems = new Problems(told, (list) => manager.trouble(troubleIn(list)));
     await taker?.take(appliance);
-    const before = await taker?.mayServe();
+    const before = heir?.handovers ?? await taker?.mayServe();
     if (before !== undefined) appliance.carry(before.redirectErrors);
     const observer = new Observer(appliance);
+    const carried = (): Handovers["carried"] =>
+      carriedCounters(observer.snapshot(), reloader!, problems.list(), { version: VERSION }, giver!.past);
     giver = new Giver({
       appliance,
       start: (variables) => startAnother(entry, cpus, { ...manager.variables, ...variables }),
@@ -158,21 +164,38 @@ async function steer(
       obstacle: () => reloader!.file.unconfirmed === null ? "" : "A change waits for its confirmation",
       lock: () => claim.fd,
       leave: async () => {
+        await keeper?.end();
         await server?.close();
         server = undefined;
       },
       comeBack: async () => {
         removeSocket(config.control.socket); // of the process that has ended
         server = await serve();
+        keeper?.begin();
       },
       isMain: (pid) => manager.isMain(pid),
-      carried: () =>
-        carriedCounters(observer.snapshot(), reloader!, problems.list(), { version: VERSION }, giver!.past),
+      carried,
     }, before);
+    keeper = await keeperOf(manager, {
+      appliance,
+      config: () => reloader!.config,
+      handovers: () => ({
+        counts: giver!.counts,
+        last: giver!.last,
+        redirectErrors: appliance.interfaces.map((steered) => [...steered.redirectErrors()]),
+      }),
+      carried,
+    });
+    const shown: Pick<Observer, "snapshot"> = {
+      snapshot: () => {
+        keeper?.shown();
+        return observer.snapshot();
+      },
+    };
     const serve = (): Promise<ControlServer> =>
       ControlServer.open({
         control: config.control,
-        options: { appliance, reloader: reloader!, observer, problems, history, configFile: file, giver },
+        options: { appliance, reloader: reloader!, observer: shown, problems, history, configFile: file, giver },
         start: () => apiThread(entry),
       });
     server = await serve();
@@ -184,17 +207,21 @@ async function steer(
     manager.ready(`Generation ${appliance.steering.generation} is in force`);
     manager.beatWhile(() => appliance.alive);
     await taker?.done();
+    appliance.shared = false;
+    keepOnceHealthy(keeper, appliance, heir);
     await warnOfHost(appliance, reloader);
     const reason = await Promise.race([stopped.promise, appliance.failure, giver.over]);
     if (typeof reason === "number") {
       claim.leave();
       manager.leave();
+      appliance.shared = true;
       log.info("Process {pid} has taken over", { pid: reason });
     } else log.info("{reason}: detaching, then draining", { reason });
   } catch (error) {
     taker?.fail(error); // at once: packets wait for the process that goes on
     throw error;
   } finally {
+    await keeper?.end();
     manager.stopping();
     stopping.abort();
     reloader?.[Symbol.dispose]();
@@ -203,6 +230,48 @@ async function steer(
     log.info("Stopped");
     await closed;
   }
+}
+
+/** What is left of a process that has crashed. */
+async function inheritedBy({ passed, store }: ServiceManager, config: Config): Promise<Heir | undefined> {
+  const { Heir } = await import("../appliance/crash/heir.ts"); // not for every start
+  return await Heir.of(passed, store, config);
+}
+
+/** Starts with what is left of a process that has crashed, where there is something, and afresh where that fails. */
+async function startWith(options: ApplianceOptions, heir: Heir | undefined): Promise<Appliance> {
+  if (heir?.handed !== undefined) {
+    try {
+      const appliance = await Appliance.start({ ...options, handed: heir.handed, inherited: true });
+      heir.done();
+      return appliance;
+    } catch (error) {
+      await heir.refuse(error);
+    }
+  }
+  return await Appliance.start(options).catch((error) => diagnosed(error, options.config));
+}
+
+/** Keeps what there is for the time after a crash, where the service manager does. */
+async function keeperOf(
+  { store }: ServiceManager,
+  options: Omit<CrashKeeperOptions, "store">,
+): Promise<CrashKeeper | undefined> {
+  if (store === undefined) return undefined;
+  const { CrashKeeper } = await import("../appliance/crash/keeper.ts"); // not for every start
+  return new CrashKeeper({ ...options, store });
+}
+
+/** What was taken over from a crashed process is passed on only once it has not made this one crash. */
+function keepOnceHealthy(keeper: CrashKeeper | undefined, appliance: Appliance, heir: Heir | undefined): void {
+  const names = heir?.names ?? [];
+  if (heir?.handed === undefined) return keeper?.begin(names);
+  const timer = setInterval(() => {
+    if (appliance.stage === "stopping") return clearInterval(timer);
+    if (!appliance.alive) return;
+    clearInterval(timer);
+    keeper?.begin(names);
+  }, HEALTHY_MS);
 }
 
 /** Starts the program that is on disk by now, as this one was started. */

@@ -56,18 +56,22 @@ const FATES_AT = Math.ceil(LOOP_COUNTERS.length / LINE_DOUBLES) * LINE_DOUBLES;
 const FATE_COUNT = FATES.length;
 
 export function countersBytes(ruleSlots: number, queueEnds: number): number {
-  return (FATES_AT + rowsOf(ruleSlots) * (FATE_COUNT * 2 + queueEnds)) * Float64Array.BYTES_PER_ELEMENT;
+  const ofEnds = queueEnds * endDoubles(ruleSlots);
+  return (FATES_AT + rowsOf(ruleSlots) * FATE_COUNT * 2 + ofEnds) * Float64Array.BYTES_PER_ELEMENT;
 }
 
 /** Everything that decides where a counter is, in words. */
 export function countersShape(ruleSlots: number, queueEnds: number): string {
-  return `${LOOP_COUNTERS.join()} at ${FATES_AT} ${FATES.join()} ${rowsOf(ruleSlots)} ${queueEnds}`;
+  return `${LOOP_COUNTERS.join()} at ${FATES_AT} ${FATES.join()} ${rowsOf(ruleSlots)} ${queueEnds} ${
+    endDoubles(ruleSlots)
+  }`;
 }
 
 /**
  * One worker's counters: doubles, exact to 2^53, written by that worker only, never reset.
  *
- * Layout: the loop's numbers, then packets and bytes by (row, fate), then packets received by (queue end, row). The
+ * Layout: the loop's numbers, then packets and bytes by (row, fate), then for each queue end the packets received by
+ * row, and how far its ring was ahead of them ({@linkcode aheadAt}). The
  * first rows are the rule slots; as many follow for what comes back to each rule ({@linkcode answerRow}).
  */
 export class WorkerCounters {
@@ -109,13 +113,25 @@ export class WorkerCounters {
 
   /** Index of a queue end's received counters; add the row. */
   receivedAt(queueEnd: number): number {
-    return this.#receivedAt + queueEnd * rowsOf(this.ruleSlots);
+    return this.#receivedAt + queueEnd * endDoubles(this.ruleSlots);
+  }
+
+  /**
+   * Index of what was taken out of a queue end's rx ring less what was received from it, modulo 2^32, when its sockets
+   * were opened: whoever goes on with it finds what was taken and has no fate.
+   */
+  aheadAt(queueEnd: number): number {
+    return this.receivedAt(queueEnd) + rowsOf(this.ruleSlots);
   }
 }
 
 /** The row of what comes back to the rule of a slot: backends' answers, and errors about packets to backends. */
 export function answerRow(slot: number, ruleSlots: number): number {
   return ruleSlots + slot;
+}
+
+function endDoubles(ruleSlots: number): number {
+  return rowsOf(ruleSlots) + 1;
 }
 
 function rowsOf(ruleSlots: number): number {

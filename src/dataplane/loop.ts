@@ -11,16 +11,16 @@ import { TICK_MS } from "../steering/session_row.ts";
 import { REFUSED } from "../steering/sessions.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import type { WorkerTable } from "../steering/worker_table.ts";
-import { Batch, DISPOSAL } from "./batch.ts";
+import { Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
 import type { EndSource } from "./ends.ts";
 import type { Tenure } from "./ownership.ts";
 import { Expiry } from "./expiry.ts";
 import { Forwarder, type ForwarderOptions, type ViewMemory } from "./forward.ts";
-import { Parking } from "./parking.ts";
+import { PARK_MAX, Parking } from "./parking.ts";
 import { PassMark } from "./pass_mark.ts";
-import { countBatch, countFailed, processBatch, processParked } from "./process.ts";
+import { countBatch, countFailed, countLost, processBatch, processParked } from "./process.ts";
 import { Idle, SHORT_SLEEP_MS, type Waiter, type WaitMode } from "./idle.ts";
 import { fillNeedsWakeup, type QueueEnd, REST, restOf } from "./queue_end.ts";
 import { COMMAND, type ControlWords, TABLE } from "./control_words.ts";
@@ -73,6 +73,8 @@ export interface LoopContext {
 const DRAIN_TURNS_MAX = 200;
 /** Longest sleep while another process has the ends. */
 const STAND_BY_MS = 100;
+/** Packets that a worker has in hand at most: a batch, parked ones that it decides on, and all others parked. */
+const IN_HAND_MAX = 2 * BATCH_SIZE + PARK_MAX;
 /** Turns that empty the largest rx ring. */
 const LEAVE_TURNS_MAX = 1024;
 
@@ -330,12 +332,13 @@ export class Loop {
 
   /** Notes how what was taken from ends and what was counted of it differ, of those that are new. */
   #openAccounts(): void {
-    const { counters, ends } = this.#context;
+    const { counters, ends, tenure } = this.#context;
     this.#accounts.forEach((account, index) => {
       const end = ends[index]!;
       if (account.end === end) return;
       account.end = end;
       account.ahead = (end.taken - counters.receivedFrom(index)) | 0;
+      if (tenure.holds) counters.values[counters.aheadAt(index)] = account.ahead;
     });
   }
 
@@ -412,12 +415,24 @@ export class Loop {
   #take(): void {
     const { control, ends, tenure, worker } = this.#context;
     const version = control.version(TABLE.ends);
+    this.#context.endSource.follow(version);
+    this.#countLost();
     this.#follow(version);
     for (const end of ends) end.unsent = end.isOpen; // it may have left some in the tx ring
     this.#takeSessions();
     this.#endsDue = false;
     tenure.taken();
     control.setSeen(worker, TABLE.ends, version);
+  }
+
+  /** Counts what a worker had in hand whose process was killed. */
+  #countLost(): void {
+    const { counters, ends } = this.#context;
+    ends.forEach((end, index) => {
+      const lost = (end.taken - counters.receivedFrom(index) - counters.values[counters.aheadAt(index)]!) | 0;
+      // Never more than a worker has room for: an end that was opened anew meanwhile begins at 0.
+      if (lost > 0 && lost <= IN_HAND_MAX) countLost(lost, counters.values, this.#receivedAt[index]!);
+    });
   }
 
   /** Finishes what came by an end. Nothing new will come. */

@@ -251,6 +251,11 @@ export function countFailed(batch: Batch, first: number, counters: Float64Array,
   }
 }
 
+/** Counts packets that a worker had in hand which has ended with its process: nobody knows what was in them. */
+export function countLost(packets: number, counters: Float64Array, receivedAt: number): void {
+  addRun(counters, fateAt(noRule, worker_failed), receivedAt + noRule, packets, 0);
+}
+
 /** Counts packets of one rule and fate. */
 function addRun(counters: Float64Array, fateAt: number, receivedAt: number, packets: number, bytes: number): void {
   counters[fateAt] = counters[fateAt]! + packets;

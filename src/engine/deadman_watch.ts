@@ -20,7 +20,7 @@ export interface DeadmanReport extends DeadmanState {
 export interface DeadmanWatchOptions {
   readonly heartbeats: Pick<Heartbeats, "deadman">;
   /** Arms it. */
-  readonly arm: () => Promise<Disposable>;
+  readonly arm: () => Promise<Disposable & { readonly fd?: number }>;
   /** Packets that have passed because of it so far, of all interfaces. */
   readonly packets: () => number;
   readonly timers?: Timers;
@@ -31,7 +31,7 @@ const log = logger("deadman");
 export class DeadmanWatch implements Disposable {
   readonly #options: DeadmanWatchOptions;
   readonly #timers: Timers;
-  #armed: Disposable | undefined;
+  #armed: Disposable & { readonly fd?: number } | undefined;
   #why = "it is not armed yet";
   #isDisposed = false;
   /** At the last look at which it was off. */
@@ -60,6 +60,11 @@ export class DeadmanWatch implements Disposable {
         hint: "it needs BPF timers, which Linux has since 5.15; all else works",
       });
     }
+  }
+
+  /** Of what has to stay open for it to go on; undefined where it is not armed. */
+  get fd(): number | undefined {
+    return this.#armed?.fd;
   }
 
   report(): DeadmanReport {

@@ -115,6 +115,7 @@ export class SteeredInterface {
     const { config, queues, workers, alone, handed, process } = options;
     this.#process = process;
     this.#handed = handed;
+    this.isShared = handed !== undefined;
     this.#config = config;
     this.#workers = workers;
     this.name = config.name;
@@ -161,6 +162,9 @@ export class SteeredInterface {
   get device(): Device | undefined {
     return this.#device;
   }
+
+  /** True while another process steers its packets, or may take that back: it is not this one's to detach. */
+  isShared: boolean;
 
   /** Takes note of what the device is called now; undefined: it has gone. */
   set device(device: Device | undefined) {
@@ -232,6 +236,30 @@ export class SteeredInterface {
     this.#link = XdpLink.adopt(link, ifindex, device.name, fallbackReason);
     for (const queue of this.queues) queue.adopt(this.#socketOptions());
     this.fillXskMap();
+  }
+
+  /**
+   * Goes on with what a process has left that has certainly ended. Its packets pass to the kernel stack from now on.
+   *
+   * @throws {SteerError} where it does not fit.
+   */
+  inherit(device: Device): void {
+    this.isShared = false;
+    removeLeftOver(device.ifindex);
+    this.adopt(device);
+    this.takeLink(); // no table is in force yet
+  }
+
+  /**
+   * Finds the chunks that were in the hands of that process's workers. No packet may be on its way to the sockets any
+   * more.
+   *
+   * @returns how many cannot be told from those that the kernel has, and stay out of circulation.
+   */
+  async recover(): Promise<number> {
+    let lost = 0;
+    for (const queue of this.queues) lost += (await queue.recover())?.lost ?? 0;
+    return lost;
   }
 
   /** Has this process's program decide on packets from now on, in the place of another process's. */
@@ -332,8 +360,10 @@ export class SteeredInterface {
     }));
   }
 
+  /** Its packets go to the kernel stack from now on, unless another process has it: see {@linkcode isShared}. */
   detach(): void {
-    this.#link?.close();
+    if (this.isShared) this.#link?.close();
+    else this.#link?.detach();
     this.#link = undefined;
   }
 

@@ -6,8 +6,11 @@
 import type { InterfaceConfig } from "../config/schema.ts";
 import type { MemoryAddress } from "../ffi/memory.ts";
 import type { OpenEnd } from "../dataplane/end_table.ts";
+import { pause } from "../ffi/async_poll.ts";
 import { SharedMemory } from "../ffi/shared_memory.ts";
-import { ChunkExchange, queueStateMemory, unlockQueue } from "../xsk/chunks.ts";
+import { SteerError } from "../errors.ts";
+import { type Census, sending, standingQueue, takeCensus } from "../xsk/census.ts";
+import { ChunkExchange, lendableChunks, queueStateMemory, settleQueue, sparesOf, unlockQueue } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { SOCKET_COUNTERS } from "../xsk/socket_counters.ts";
 import { OwnerSocket, SharedSocket, type SocketOptions, type XskStatistics } from "../xsk/socket.ts";
@@ -26,6 +29,9 @@ export interface HandedQueue {
   /** By worker: what its sockets of before have counted. */
   readonly before: readonly XskStatistics[];
 }
+
+/** In which the kernel has sent what it had taken of a tx ring. */
+const SENDING_MS = 200;
 
 const NOTHING = Object.fromEntries(SOCKET_COUNTERS.map((name) => [name, 0])) as XskStatistics;
 
@@ -111,7 +117,8 @@ export class SteeredQueue {
   /** Takes over what another process has open. @throws {SteerError} where it does not fit. */
   adopt(options: Omit<SocketOptions, "queue" | "rings">): void {
     const { rings, umem: umemConfig } = this.config;
-    const { umem: fd, sockets } = this.handed!;
+    if (this.handed === undefined) throw new SteerError(`Queue ${this.id} is not among those that were there before`);
+    const { umem: fd, sockets } = this.handed;
     const [first, ...others] = sockets;
     if (first === undefined) return; // it was closed there too
     const all: SocketOptions = { ...options, queue: this.id, rings };
@@ -127,6 +134,29 @@ export class SteeredQueue {
   /** Opens the lock of its chunks, where a worker of a process has it that has ended. */
   unlock(process: number): void {
     unlockQueue(this.#state.view(), process);
+  }
+
+  /**
+   * Finds what was in the hands of workers that have ended with their process, and puts it into circulation again. No
+   * packets may come in meanwhile.
+   *
+   * @returns undefined while it is closed.
+   */
+  async recover(): Promise<Census | undefined> {
+    const [owner] = this.#sockets;
+    if (owner === undefined) return undefined;
+    const { chunks, chunkSize } = this.#umem!;
+    const { fill, completion } = owner.queueRings;
+    const standing = standingQueue(fill, completion, this.#sockets);
+    const end = performance.now() + SENDING_MS;
+    while (sending(standing) !== 0 && performance.now() < end) await pause(1);
+    const state = this.#state.view();
+    const census = takeCensus(standing, chunks, chunkSize, sparesOf(state));
+    settleQueue(state, census.free, census.lent);
+    const lendable = owner.zeroCopy ? chunks : lendableChunks(owner.rx.layout.size, this.workers);
+    const [filled, completed] = [producerRing(fill), consumerRing(completion)];
+    new ChunkExchange(state, filled, completed, chunkSize, chunks, this.reserve, true, lendable).exchange();
+    return census;
   }
 
   /** What another process needs to go on with it. @param fd Takes a descriptor along, and returns its number there. */

@@ -37,6 +37,8 @@ export interface WorkerPoolOptions {
   readonly entry: URL;
   /** Of another process, whose workers these take over from. */
   readonly handed?: HandedWorkers | undefined;
+  /** True where that process has certainly ended. */
+  readonly inherited?: boolean;
   /** Of workers that take over from those. */
   readonly niceness?: number;
 }
@@ -146,6 +148,8 @@ export class WorkerPool implements ReadingWorkers {
   readonly #orders: WorkerOptions[] = [];
   /** When workers have failed lately. */
   #failedMs: readonly number[] = [];
+  /** Called when something has been put in force that workers read. */
+  onPublish: () => void = () => {};
   readonly #fail: (error: unknown) => void;
   readonly #handed: HandedWorkers | undefined;
   readonly #niceness: number;
@@ -184,6 +188,10 @@ export class WorkerPool implements ReadingWorkers {
       bytes: ownershipBytes(options.count),
     });
     this.ownership = new Ownership(this.#ownershipMemory.view());
+    if (handed !== undefined && options.inherited === true) {
+      // It may have been killed while another one took over from it, which has ended too.
+      for (const ended of [handed.process, handed.process + 1]) this.ownership.bury(options.count, ended);
+    }
     if (handed === undefined) {
       for (let worker = 0; worker < options.count; worker++) this.ownership.want(worker, this.process);
     }
@@ -383,7 +391,10 @@ export class WorkerPool implements ReadingWorkers {
       get version(): number {
         return control.version(table);
       },
-      publish: (version) => control.publish(table, version),
+      publish: (version) => {
+        control.publish(table, version);
+        this.onPublish();
+      },
       caughtUp: () => this.#caughtUp(table),
     };
   }

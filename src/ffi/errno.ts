@@ -8,6 +8,7 @@ import { SyscallError } from "../errors.ts";
 export const ERRNO = {
   EPERM: 1,
   ENOENT: 2,
+  ESRCH: 3,
   EINTR: 4,
   ENXIO: 6,
   EAGAIN: 11,

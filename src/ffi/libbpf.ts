@@ -234,6 +234,12 @@ export function programIdOf(fd: number): number {
   return objectInfo(fd)?.getUint32(BPF_PROG_INFO.id, true) ?? 0;
 }
 
+/** The id of a map, program or link that is open here, among those of its kind; 0 where the kernel does not tell. */
+export function objectIdOf(fd: number): number {
+  const AT = 4; // in all three kinds of info, which begin with the type
+  return objectInfo(fd)?.getUint32(AT, true) ?? 0;
+}
+
 /** What a link of XDP or tcx holds now; undefined where the kernel does not tell. */
 export interface HeldByLink {
   readonly programId: number;
@@ -273,6 +279,11 @@ export function xdpLinkId(program: number, ifindex: number): number | undefined 
 /** Detaches a program that no link holds. `flags` say in which mode it is attached. @returns 0 or `-errno`. */
 export function detachXdp(ifindex: number, flags: number): number {
   return libbpf().bpf_xdp_detach(ifindex, flags, null);
+}
+
+/** Detaches the program of a link that is open here. @returns 0 or `-errno`. */
+export function detachOpenLink(fd: number): number {
+  return libbpf().bpf_link_detach(fd);
 }
 
 /** Detaches the program that a link holds. Who has the link open keeps it, empty. @returns 0 or `-errno`. */

@@ -85,6 +85,8 @@ const SYMBOLS = {
   eventfd_read: { parameters: ["i32", "pointer"], result: "i32" },
   // pid_t gettid(void)
   gettid: { parameters: [], result: "i32" },
+  // int kill(pid_t process, int signal)
+  kill: { parameters: ["i32", "i32"], result: "i32" },
   // int setpriority(int which, id_t who, int niceness)
   setpriority: { parameters: ["i32", "u32", "i32"], result: "i32" },
   // int nice(int increment)

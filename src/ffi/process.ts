@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ERRNO } from "./errno.ts";
 import { checked, CPU_SET_BYTES, libc, openFile } from "./libc.ts";
 import { UAPI } from "./uapi.ts";
 
@@ -19,6 +20,14 @@ export function peerOf(fd: number): { readonly pid: number; readonly uid: number
 export function hasHungUp(fd: number): boolean {
   const set = new Int32Array([fd, 0]); // asks for nothing: a hang-up and errors are told all the same
   return libc().symbols.poll_one(set, 1, 0) === 1;
+}
+
+/**
+ * Whether there is certainly no process with this number any more; false where there is one, of whatever user.
+ */
+export function hasEnded(pid: number): boolean {
+  const { symbols, errno } = libc();
+  return symbols.kill(pid, 0) < 0 && errno[0] === ERRNO.ESRCH;
 }
 
 /** Takes what standard input is, which is /dev/null from now on. @returns its new number, which is the caller's. */

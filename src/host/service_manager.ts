@@ -5,13 +5,23 @@
  * @module
  */
 import { messageOf, SteerError } from "../errors.ts";
+import { DescriptorPost, takePassed } from "../ffi/descriptors.ts";
 import { monotonicMicroseconds, sendUnixDatagram } from "../ffi/libc.ts";
 import { SOCKADDR_UN, UAPI } from "../ffi/uapi.ts";
 import { logger } from "../log.ts";
 import { escapeControls, shortened } from "../text.ts";
+import { DescriptorStore, type KeptDescriptor, passedDescriptors } from "./descriptor_store.ts";
 
 /** The variables of the protocol. */
-const VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
+const VARIABLES = [
+  "NOTIFY_SOCKET",
+  "WATCHDOG_USEC",
+  "WATCHDOG_PID",
+  "FDSTORE",
+  "LISTEN_PID",
+  "LISTEN_FDS",
+  "LISTEN_FDNAMES",
+] as const;
 type Variable = typeof VARIABLES[number];
 
 /** systemd drops messages of more than 4,095 bytes, and people read one line. A letter has four bytes at most. */
@@ -26,6 +36,10 @@ export interface ServiceManagerOptions {
   readonly send?: ((message: string) => void) | undefined;
   /** How often it wants to hear that all is well; absent where it does not. */
   readonly beatMs?: number | undefined;
+  /** Where it keeps descriptors; absent where it keeps none. */
+  readonly store?: DescriptorStore | undefined;
+  /** What it has kept for a process before this one, and given back at the start. */
+  readonly passed?: readonly KeptDescriptor[];
 }
 
 export class ServiceManager implements Disposable {
@@ -33,14 +47,20 @@ export class ServiceManager implements Disposable {
   readonly #beatMs: number | undefined;
   /** For a process that takes over from this one: it is to talk to the same service manager. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Where it keeps descriptors for the time after a crash; undefined where it keeps none. */
+  readonly store: DescriptorStore | undefined;
+  /** What it has kept for a process before this one. Whoever takes them closes them. */
+  readonly passed: readonly KeptDescriptor[];
   #timer: ReturnType<typeof setInterval> | undefined;
   #hasFailed = false;
   #isStopping = false;
   #status = "Starting";
   #trouble = "";
 
-  constructor({ send, beatMs, variables = {} }: ServiceManagerOptions) {
+  constructor({ send, beatMs, store, passed = [], variables = {} }: ServiceManagerOptions) {
     this.variables = variables;
+    this.store = store;
+    this.passed = passed;
     this.#send = send;
     this.#beatMs = beatMs;
   }
@@ -57,12 +77,21 @@ export class ServiceManager implements Disposable {
       variables[name] = value;
       Deno.env.delete(name);
     }
-    const { NOTIFY_SOCKET: socket, WATCHDOG_PID: _pid, ...others } = variables;
-    if (socket === undefined || socket === "") return new ServiceManager({});
+    const passed = passedDescriptors(variables, Deno.pid);
+    takePassed(passed);
+    const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: usec, FDSTORE: kept } = variables;
+    if (socket === undefined || socket === "") return new ServiceManager({ passed });
+    const room = Number(kept ?? 0);
     return new ServiceManager({
       send: (message) => sendUnixDatagram(socketAddress(socket), encode(message), "notify the service manager"),
       beatMs: beatMs(variables, Deno.pid),
-      variables: { NOTIFY_SOCKET: socket, ...others },
+      store: room > 0 ? new DescriptorStore(room, new DescriptorPost(socketAddress(socket))) : undefined,
+      passed,
+      variables: {
+        NOTIFY_SOCKET: socket,
+        ...(usec === undefined ? {} : { WATCHDOG_USEC: usec }),
+        ...(kept === undefined ? {} : { FDSTORE: kept }),
+      },
     });
   }
 
@@ -122,6 +151,7 @@ export class ServiceManager implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    this.store?.[Symbol.dispose]();
   }
 
   #tell(fields: Fields): void {

@@ -280,7 +280,8 @@ export const METRICS = {
 
   xdpsteer_log_lines_lost_total: processCounter("Lines of the log that were lost because nobody read standard error"),
   xdpsteer_handovers_total: counter(
-    "Handovers to another process: done, refused (it was not ready), or rolled back; in all processes since the first",
+    "Handovers to another process: done, refused (it was not ready), or rolled back; or adopted: it went on with what " +
+      "one had that had crashed; in all processes since the first",
     "result",
   ),
   xdpsteer_config_generation: gauge("Generation of the active configuration"),

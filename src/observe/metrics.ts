@@ -24,7 +24,7 @@ export interface Past {
   readonly carried: Carried;
 }
 
-const NO_PAST: Past = { handovers: { done: 0, refused: 0, rolled_back: 0 }, carried: new Map() };
+const NO_PAST: Past = { handovers: { adopted: 0, done: 0, refused: 0, rolled_back: 0 }, carried: new Map() };
 
 /** One scrape. What is gone from the snapshot is gone from the scrape. */
 export function renderMetrics(

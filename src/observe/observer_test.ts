@@ -212,7 +212,7 @@ Deno.test("renderMetrics() tells the numbers of the snapshot", () => {
 Deno.test("carriedCounters() are what a process counts by itself: the next one begins where it was", () => {
   const box = busyBox();
   box.pauses.totalMs = 2000;
-  const handovers = { done: 1, refused: 0, rolled_back: 0 };
+  const handovers = { adopted: 0, done: 1, refused: 0, rolled_back: 0 };
   const carry = (carried: ReadonlyMap<string, number>): Map<string, number> =>
     new Map(carriedCounters(new Observer(box).snapshot(), RELOADS, [], BUILD, { handovers, carried }));
   const first = carry(new Map());

@@ -9,7 +9,7 @@
  */
 import { type FlowKey, keyedFlowHash } from "../packet/flow_key.ts";
 import { IPV4, IPV6, type UdpPacket } from "../packet/udp.ts";
-import { BACKEND_ROWS, backendAt, type ForwardTable } from "./forward_table.ts";
+import { BACKEND_ROWS, backendAt, type ForwardTable, MAX_SOURCES } from "./forward_table.ts";
 import type { KeptClients } from "./kept_clients.ts";
 import type { PortPool } from "./port_pool.ts";
 import { PortPools } from "./port_pools.ts";
@@ -192,7 +192,8 @@ export class SessionTable {
     for (; row < this.#capacity && words[(row << SHIFT) + GENERATION] !== 0; row++) {
       const at = row << SHIFT;
       const flags = words[at + FLAGS]!;
-      if ((flags & FLAG_LIVE) === 0) {
+      if ((flags & FLAG_LIVE) === 0 || !this.#isWhole(at)) {
+        words[at + FLAGS] = 0;
         words[at + NEXT_BY_CLIENT] = this.#free;
         this.#free = row;
         continue;
@@ -215,6 +216,17 @@ export class SessionTable {
     this.#fresh = row;
     this.#pools.settle();
     this.liveOfBackend.set(live);
+  }
+
+  /** False for a row that was left while it was written, by a process that was killed: it may be in the way of others. */
+  #isWhole(at: number): boolean {
+    const { words } = this;
+    const [backend, place, port] = [words[at + BACKEND_ROW]!, words[at + ADDRESS]!, words[at + TRANSLATION_PORT]!];
+    if (backend < 0 || backend >= BACKEND_ROWS || place < 0 || place >= MAX_SOURCES) return false;
+    if (port === 0) return true;
+    if (port < this.#firstPort || port >= this.#firstPort + this.#portCount) return false;
+    const owner = this.#pools.at(this.#pools.numberOf(backend, place))?.ownerOf(port - this.#firstPort) ?? NONE;
+    return owner === NONE;
   }
 
   /** Takes what decides how long sessions last from a forward table that is now in force. */
@@ -276,7 +288,6 @@ export class SessionTable {
     words[at + LAST_SEEN] = now;
     words[at + CLIENT_SEEN] = now;
     words[at + ASKED] = 0;
-    words[at + FLAGS] = FLAG_LIVE | (isIpv6 ? FLAG_IPV6 : 0);
     words[at + HASH] = hash;
     words[at + AWAITED] = 0;
     words[at + KEPT] = 0;
@@ -285,6 +296,7 @@ export class SessionTable {
     this.#ranks.add(row);
     this.live++;
     this.#join(at, backendRow, pool);
+    words[at + FLAGS] = FLAG_LIVE | (isIpv6 ? FLAG_IPV6 : 0); // last: after a crash a row counts that says so
     return at;
   }
 

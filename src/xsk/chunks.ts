@@ -62,6 +62,26 @@ export function unlockQueue(state: ArrayBufferLike, holder: number): void {
   Atomics.compareExchange(new Int32Array(state), LOCK, holder, 0);
 }
 
+/** What a queue's workers have put aside. A process that was killed may have left some that are in a ring by now. */
+export function sparesOf(state: ArrayBufferLike): readonly number[] {
+  const words = new Int32Array(state);
+  return [...words.subarray(SPARES, SPARES + Math.max(0, words[SPARE_COUNT]!))];
+}
+
+/**
+ * Writes down where a queue's chunks are, when no worker of any process has any: the lock is open, and all that are
+ * free are spares.
+ *
+ * @param lent How many are lent; see {@linkcode ChunkExchange}.
+ */
+export function settleQueue(state: ArrayBufferLike, free: readonly number[], lent: number): void {
+  const words = new Int32Array(state);
+  words.set(free, SPARES);
+  words[SPARE_COUNT] = free.length;
+  words[LENT] = lent;
+  Atomics.store(words, LOCK, 0);
+}
+
 /** One worker's hand in the circulation of one queue's chunks. */
 export class ChunkExchange {
   readonly #state: Int32Array;

@@ -54,11 +54,11 @@ export interface Estate {
 }
 
 /** A message as text: JSON, in which bytes are strings of their own kind. */
-export function encode(message: FromGiver | FromTaker): string {
+export function encode(message: FromGiver | FromTaker | Testament): string {
   return JSON.stringify(message, (_, value) => value instanceof Uint8Array ? { $bytes: value.toHex() } : value);
 }
 
-export function decode(text: string): FromGiver | FromTaker {
+export function decode(text: string): FromGiver | FromTaker | Testament {
   return JSON.parse(text, (_, value) => {
     const { $bytes: hex } = (value ?? {}) as { readonly $bytes?: unknown };
     return typeof hex === "string" ? Uint8Array.fromHex(hex) : value;
@@ -107,7 +107,8 @@ export function withDescriptors(estate: Estate, fds: readonly number[]): Estate 
 }
 
 export interface Handover {
-  readonly result: "done" | "refused" | "rolled_back";
+  /** adopted: this process went on with what one had that had crashed. */
+  readonly result: "adopted" | "done" | "refused" | "rolled_back";
   readonly time: string;
   /** Of the new process. */
   readonly pid: number;
@@ -125,6 +126,17 @@ export interface Handovers {
   readonly carried: readonly (readonly [key: string, value: number])[];
   /** By interface: packets that the kernel could not redirect, by errno. */
   readonly redirectErrors: readonly (readonly (readonly [errno: string, packets: number])[])[];
+}
+
+/** What a process writes down for the one after a crash. */
+export interface Testament {
+  readonly type: "testament";
+  /** When the process was started, by which it is told from another one with its number (proc(5), starttime). */
+  readonly started: string;
+  /** Descriptors that go along. */
+  readonly descriptors: number;
+  readonly estate: Estate;
+  readonly handovers: Handovers;
 }
 
 /** What the two say to each other, in this order. */

@@ -69,7 +69,7 @@ export class Giver {
   constructor(private readonly options: GiverOptions, before?: Handovers) {
     this.#last = before?.last ?? null;
     this.#carried = new Map(before?.carried);
-    this.#counts = { ...before?.counts ?? { done: 0, refused: 0, rolled_back: 0 } };
+    this.#counts = { ...before?.counts ?? { adopted: 0, done: 0, refused: 0, rolled_back: 0 } };
     const { promise, resolve } = Promise.withResolvers<number>();
     this.over = promise;
     this.#end = resolve;

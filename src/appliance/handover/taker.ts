@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { isDeepStrictEqual } from "node:util";
 import type { LoadedConfig } from "../../config/load.ts";
 import type { Config } from "../../config/schema.ts";
 import { messageOf, SteerError } from "../../errors.ts";
@@ -14,6 +13,7 @@ import { peerOf, takeStandardInput } from "../../ffi/process.ts";
 import { pause } from "../../ffi/async_poll.ts";
 import type { Appliance } from "../appliance.ts";
 import { requireHanded } from "../fixed.ts";
+import { asJson, handedFor } from "./handed.ts";
 import {
   decode,
   encode,
@@ -44,11 +44,6 @@ export function failAt(step: typeof STEPS[number]): void {
   if (at !== step) return;
   if (how === "fail") throw new SteerError(`It was told to fail at step "${step}"`);
   Deno.kill(Deno.pid, how === "hang" ? "SIGSTOP" : "SIGKILL");
-}
-
-/** As the other process has sent its own. */
-function asJson(config: Config): Config {
-  return JSON.parse(JSON.stringify(config)) as Config;
 }
 
 export class Taker {
@@ -110,14 +105,9 @@ export class Taker {
     requireHanded(asJson(config), this.estate.config as Config);
   }
 
-  /** What is given to an appliance with a configuration: its generation is the same where nothing of it differs. */
+  /** What is given to an appliance with a configuration. */
   handedFor(config: Config): HandedAppliance {
-    const { appliance, config: inForce } = this.estate;
-    const rulesOf = ({ steering, guard, lists, forwarding: { addresses } }: Config): unknown => [
-      ...[steering, guard, lists, addresses],
-    ];
-    const isSame = isDeepStrictEqual(rulesOf(asJson(config)), rulesOf(inForce as Config));
-    return { ...appliance, generation: appliance.generation - (isSame ? 1 : 0) };
+    return handedFor(config, this.estate);
   }
 
   /** Tells that it does not work: the other process goes on. */

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { request } from "node:http";
+import type { Handover } from "../../../src/appliance/handover/estate.ts";
 import type { Snapshot } from "../../../src/observe/observer.ts";
 import type { EndedProblem, Problem, ProblemKind } from "../../../src/observe/problems/kinds.ts";
 import type { Side, TestNetwork } from "../../support/netns.ts";
@@ -20,7 +21,9 @@ export interface Status extends Snapshot {
   readonly pid: number;
   readonly ready: boolean;
   readonly reloads: Readonly<Record<"applied" | "unchanged" | "refused", number>>;
-  readonly handovers: Readonly<Record<"done" | "refused" | "rolledBack", number>>;
+  readonly handovers: Readonly<Record<"adopted" | "done" | "refused" | "rolledBack", number>> & {
+    readonly last: Handover | null;
+  };
   readonly lastReload: { readonly result: string; readonly message: string } | null;
 }
 
