@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { isDeepStrictEqual } from "node:util";
 import type { Config } from "../../config/schema.ts";
 import { messageOf, SteerError } from "../../errors.ts";
 import { duplicate, identityOf } from "../../ffi/descriptors.ts";
@@ -14,7 +13,8 @@ import { hasEnded } from "../../ffi/process.ts";
 import type { DescriptorStore, KeptDescriptor } from "../../host/descriptor_store.ts";
 import { startOf } from "../../host/process_start.ts";
 import { logger } from "../../log.ts";
-import { fixedPart } from "../fixed.ts";
+import { wayOf } from "../fixed.ts";
+import { keysThatDiffer } from "../keys.ts";
 import {
   decode,
   type HandedAppliance,
@@ -152,6 +152,7 @@ function requireEnded({ estate: { pid }, started }: Testament): void {
 /** @throws {SteerError} where the configuration has changed in what cannot change under sockets that are there. */
 function requireFit(config: Config, before: Config): void {
   const next = asJson(config);
-  const changed = MUST_FIT.filter((key) => !isDeepStrictEqual(fixedPart(next, key), fixedPart(before, key)));
-  if (changed.length > 0) throw new SteerError(`${changed.join(", ")} of the configuration changed since`);
+  const differing = MUST_FIT.flatMap((key) => keysThatDiffer([key], before[key], next[key]));
+  const changed = differing.filter(({ keys }) => wayOf(keys) === "restart").map(({ keys }) => keys.join("."));
+  if (changed.length > 0) throw new SteerError(`the configuration has another ${changed.join(", ")} by now`);
 }

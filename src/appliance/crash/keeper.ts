@@ -166,7 +166,8 @@ export class CrashKeeper {
       started: this.#started,
       descriptors: fds.length,
       estate: {
-        ...{ protocol: PROTOCOL, version: VERSION, pid: Deno.pid, config: this.#options.config(), lock: -1 },
+        ...{ protocol: PROTOCOL, version: VERSION, pid: Deno.pid, config: this.#options.config() },
+        ...{ successor: null, lock: -1 },
         appliance: { ...handed, workers: { ...handed.workers, wakeFds: [] } },
       },
       handovers: { ...this.#options.handovers(), carried: this.#carried },
