@@ -9,10 +9,8 @@ import { KeptFile, stateDirectory } from "../config/kept_file.ts";
 import { LastGood } from "../config/last_good.ts";
 import { ConfigMemo } from "../config/memo.ts";
 import { cpuObstacle } from "../config/machine_place.ts";
-import type { Config } from "../config/schema.ts";
-import { Appliance, type ApplianceOptions } from "../appliance/appliance.ts";
-import type { Heir } from "../appliance/crash/heir.ts";
-import type { CrashKeeper, CrashKeeperOptions } from "../appliance/crash/keeper.ts";
+import type { Appliance } from "../appliance/appliance.ts";
+import type { CrashKeeper } from "../appliance/crash/keeper.ts";
 import { HANDOVER_VARIABLE, type Handovers } from "../appliance/handover/estate.ts";
 import type { Giver } from "../appliance/handover/giver.ts";
 import type { Taker } from "../appliance/handover/taker.ts";
@@ -32,6 +30,7 @@ import type { Observer } from "../observe/observer.ts";
 import type { Problem } from "../observe/problems/kinds.ts";
 import { nounFor, plural } from "../text.ts";
 import { VERSION } from "../version.ts";
+import { inheritedBy, keeperOf, keepOnceHealthy, startWith } from "./after_crash.ts";
 import { PRIVATE_DIRECTORY, selfCommand } from "./self.ts";
 
 export interface RunOptions {
@@ -43,8 +42,6 @@ export interface RunOptions {
   readonly entry: URL;
 }
 
-/** After which a process that has gone on after a crash is healthy, if its workers turn. */
-const HEALTHY_MS = 2000;
 /** As long as `xdpsteer upgrade` waits where nothing is said. */
 const UPGRADE_MS = 5000;
 
@@ -101,7 +98,7 @@ async function steer(
   using claim = taker === undefined
     ? await claimAddresses(config.control)
     : Claim.adopt(taker.estate.lock, config.control.socket);
-  const heir = manager.passed.length === 0 ? undefined : await inheritedBy(manager, config);
+  const heir = await inheritedBy(manager, config);
   const appliance = await startWith({ config, object, banFile, entry, handed: taker?.handedFor(config) }, heir);
   let server: ControlServer | undefined;
   let keeper: CrashKeeper | undefined;
@@ -232,48 +229,6 @@ async function steer(
   }
 }
 
-/** What is left of a process that has crashed. */
-async function inheritedBy({ passed, store }: ServiceManager, config: Config): Promise<Heir | undefined> {
-  const { Heir } = await import("../appliance/crash/heir.ts"); // not for every start
-  return await Heir.of(passed, store, config);
-}
-
-/** Starts with what is left of a process that has crashed, where there is something, and afresh where that fails. */
-async function startWith(options: ApplianceOptions, heir: Heir | undefined): Promise<Appliance> {
-  if (heir?.handed !== undefined) {
-    try {
-      const appliance = await Appliance.start({ ...options, handed: heir.handed, inherited: true });
-      heir.done();
-      return appliance;
-    } catch (error) {
-      await heir.refuse(error);
-    }
-  }
-  return await Appliance.start(options).catch((error) => diagnosed(error, options.config));
-}
-
-/** Keeps what there is for the time after a crash, where the service manager does. */
-async function keeperOf(
-  { store }: ServiceManager,
-  options: Omit<CrashKeeperOptions, "store">,
-): Promise<CrashKeeper | undefined> {
-  if (store === undefined) return undefined;
-  const { CrashKeeper } = await import("../appliance/crash/keeper.ts"); // not for every start
-  return new CrashKeeper({ ...options, store });
-}
-
-/** What was taken over from a crashed process is passed on only once it has not made this one crash. */
-function keepOnceHealthy(keeper: CrashKeeper | undefined, appliance: Appliance, heir: Heir | undefined): void {
-  const names = heir?.names ?? [];
-  if (heir?.handed === undefined) return keeper?.begin(names);
-  const timer = setInterval(() => {
-    if (appliance.stage === "stopping") return clearInterval(timer);
-    if (!appliance.alive) return;
-    clearInterval(timer);
-    keeper?.begin(names);
-  }, HEALTHY_MS);
-}
-
 /** Starts the program that is on disk by now, as this one was started. */
 function startAnother(
   entry: URL,
@@ -315,12 +270,6 @@ function requireCpus(cpus: readonly number[]): void {
 function troubleIn([worst, ...others]: readonly Problem[]): string {
   if (worst === undefined) return "";
   return `${worst.message}${others.length === 0 ? "" : `; and ${plural(others.length, "other problem")}`}`;
-}
-
-/** Rethrows why there was no start, with what doctor finds about the cause. Its checks are loaded only for this. */
-async function diagnosed(error: unknown, config: Config): Promise<never> {
-  if (error instanceof SteerError) error.notes.push(...(await import("./doctor.ts")).diagnosis(error, config));
-  throw error;
 }
 
 /** Logs what of the machine loses packets, now and whenever rules have changed. */

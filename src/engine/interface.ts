@@ -95,6 +95,8 @@ export class SteeredInterface {
 
   /** Packets that were counted as sent, and were still in a tx ring when the device went away. */
   unsent = 0;
+  /** True while another process steers its packets, or may take that back: it is not this one's to detach. */
+  isShared: boolean;
   /** Queues that the device has got and that have no sockets, though the configuration says all. */
   newQueues: readonly number[] = [];
   #redirectErrors: () => ReadonlyMap<string, number> = () => new Map();
@@ -162,9 +164,6 @@ export class SteeredInterface {
   get device(): Device | undefined {
     return this.#device;
   }
-
-  /** True while another process steers its packets, or may take that back: it is not this one's to detach. */
-  isShared: boolean;
 
   /** Takes note of what the device is called now; undefined: it has gone. */
   set device(device: Device | undefined) {

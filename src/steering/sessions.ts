@@ -218,7 +218,7 @@ export class SessionTable {
     this.liveOfBackend.set(live);
   }
 
-  /** False for a row that was left while it was written, by a process that was killed: it may be in the way of others. */
+  /** False for a row that a process has left half written: it would be in the way of others. */
   #isWhole(at: number): boolean {
     const { words } = this;
     const [backend, place, port] = [words[at + BACKEND_ROW]!, words[at + ADDRESS]!, words[at + TRANSLATION_PORT]!];

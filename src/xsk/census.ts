@@ -71,7 +71,7 @@ export interface Census {
   readonly free: readonly number[];
   /** How many are in the fill ring, in the kernel for packets that come, and in rx rings. */
   readonly lent: number;
-  /** Chunks that nobody has and that cannot be told from the kernel's: they are lost until the queue is opened again. */
+  /** How many that nobody has cannot be told from the kernel's: they are lost until the queue is opened again. */
   readonly lost: number;
 }
 
