@@ -162,6 +162,11 @@ export class Forwarder {
   }
 
   /** Goes on with the sessions in the rows; see {@linkcode SessionTable.takeRows}. */
+  /** Makes ready for {@linkcode takeSessions}, while another one has them. */
+  prepareSessions(): void {
+    this.sessions.prepareRows(this.#table);
+  }
+
   takeSessions(counts: Parameters<SessionTable["takeRows"]>[1]): void {
     this.sessions.takeRows(this.#table, counts);
   }

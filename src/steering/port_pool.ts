@@ -28,18 +28,12 @@ export class PortPool {
   readonly #relief: number;
 
   /** @param random The order in which ports are taken cannot be guessed. */
-  constructor(readonly count: number, random: Pick<Random, "below">) {
+  constructor(readonly count: number, private readonly random: Pick<Random, "below">) {
     this.#relief = Math.ceil(2 * count / RESERVE_PART);
     this.ranks = new RankedSet(count);
     this.#owner = new Int32Array(count).fill(FREE);
-    this.#free = Uint16Array.from({ length: count }, (_, port) => port);
+    this.#free = shuffled(count, random);
     this.#freeCount = count;
-    for (let left = count - 1; left > 0; left--) {
-      const other = random.below(left + 1);
-      const port = this.#free[left]!;
-      this.#free[left] = this.#free[other]!;
-      this.#free[other] = port;
-    }
   }
 
   /** Ports that belong to no session. */
@@ -91,10 +85,10 @@ export class PortPool {
     this.ranks.addRanked(port, rank);
   }
 
-  /** All other ports are free. They keep their order, which nobody can guess. */
+  /** All other ports are free, in an order that nobody can guess. */
   settle(): void {
     const free = this.#free;
-    this.#order ??= free.slice();
+    this.#order ??= shuffled(this.count, this.random); // what was free has ports twice by now, and others not at all
     let count = 0;
     for (const port of this.#order) if (this.#owner[port] === FREE) free[count++] = port;
     this.#head = 0;
@@ -109,4 +103,16 @@ export class PortPool {
     this.#free[tail < this.count ? tail : tail - this.count] = port;
     if (this.#freeCount > this.#relief) this.#isPressed = false;
   }
+}
+
+/** All ports, each once. */
+function shuffled(count: number, random: Pick<Random, "below">): Uint16Array<ArrayBuffer> {
+  const ports = Uint16Array.from({ length: count }, (_, port) => port);
+  for (let left = count - 1; left > 0; left--) {
+    const other = random.below(left + 1);
+    const port = ports[left]!;
+    ports[left] = ports[other]!;
+    ports[other] = port;
+  }
+  return ports;
 }

@@ -34,9 +34,14 @@ export class PortPools {
     this.#pools.forEach((pool) => pool?.clear());
   }
 
+  /** Makes a pool where there is none. */
+  prepare(number: number): PortPool {
+    return this.#pools[number] ??= new PortPool(this.portCount, this.random);
+  }
+
   /** A session has a port already: the pool is made where there is none. */
   own(number: number, port: number, session: number, rank: number): void {
-    (this.#pools[number] ??= new PortPool(this.portCount, this.random)).own(port, session, rank);
+    this.prepare(number).own(port, session, rank);
   }
 
   settle(): void {
@@ -65,7 +70,7 @@ export class PortPools {
       const place = (first + index) % MAX_SOURCES;
       if (((places >> place) & 1) === 0) continue;
       const number = this.numberOf(backendRow, place);
-      const pool = this.#pools[number] ??= new PortPool(this.portCount, this.random);
+      const pool = this.prepare(number);
       if (pool.free === 0) continue;
       if (!pool.isShort) return number;
       short = number;

@@ -39,6 +39,9 @@ const NONE = -1;
 /** Sessions that give their ports back for a new one, so that ports are free for a while. */
 const MAX_GIVEN_BACK = 2;
 
+/** Rows that are taken over for practice; a power of two. */
+const REHEARSED = 4096;
+
 /** No more are counted: 2^30 answers come to no packet of a client that counts. */
 const MAX_AWAITED = 1 << 30;
 
@@ -149,7 +152,11 @@ export class SessionTable {
   /** When the last search for a row that may be taken was in vain. */
   #refusedAt = -1;
 
+  readonly #options: SessionTableOptions;
+  #hasRehearsed = false;
+
   constructor(options: SessionTableOptions) {
+    this.#options = options;
     const { capacity, firstPort, portCount, key, ruleSlots, rows, liveOfBackend, liveElsewhere = [] } = options;
     // Pages nobody writes to cost nothing.
     this.words = new Int32Array(rows ?? new SharedArrayBuffer(sessionBytes(capacity)));
@@ -167,6 +174,37 @@ export class SessionTable {
     this.#victims = new Victims(this.words, this.#life, this.#random);
     this.#ranks = new RankedSet(capacity);
     this.#standing = new Standing(this.words, this.#ranks, this.#pools, firstPort);
+  }
+
+  /**
+   * Makes ready for {@linkcode takeRows} while another table has the rows, which are only read: port pools take
+   * milliseconds to make, and so do the first thousand rows of code that has never run.
+   */
+  prepareRows(table: ForwardTable): void {
+    const { words } = this;
+    let row = 0;
+    for (; row < this.#capacity && words[(row << SHIFT) + GENERATION] !== 0; row++) {
+      const at = row << SHIFT;
+      if ((words[at + FLAGS]! & FLAG_LIVE) === 0 || words[at + TRANSLATION_PORT] === 0 || !this.#isPlaced(at)) continue;
+      this.#pools.prepare(this.#pools.numberOf(words[at + BACKEND_ROW]!, words[at + ADDRESS]!));
+    }
+    this.#pools.clear();
+    this.#pools.settle();
+    if (this.#hasRehearsed || row === 0) return;
+    this.#hasRehearsed = true;
+    this.#rehearse(table, Math.min(row, REHEARSED));
+  }
+
+  /** Takes a copy of some rows into a table of its own. */
+  #rehearse(table: ForwardTable, rows: number): void {
+    const { capacity, firstPort, portCount, key, ruleSlots } = this.#options;
+    const copy = new SharedArrayBuffer(sessionBytes(Math.min(capacity, REHEARSED)));
+    new Int32Array(copy).set(this.words.subarray(0, rows << SHIFT));
+    const scratch = new SessionTable({
+      ...{ capacity: Math.min(capacity, REHEARSED), firstPort, portCount, key, ruleSlots, rows: copy },
+    });
+    const counts = { evicted: 0, refused: [0, 0, 0] };
+    for (let taken = 0; taken < REHEARSED; taken += rows) scratch.takeRows(table, counts);
   }
 
   /**
@@ -218,11 +256,17 @@ export class SessionTable {
     this.liveOfBackend.set(live);
   }
 
+  /** Whether there can be such a backend, and such an address. */
+  #isPlaced(at: number): boolean {
+    const [backend, place] = [this.words[at + BACKEND_ROW]!, this.words[at + ADDRESS]!];
+    return backend >= 0 && backend < BACKEND_ROWS && place >= 0 && place < MAX_SOURCES;
+  }
+
   /** False for a row that a process has left half written: it would be in the way of others. */
   #isWhole(at: number): boolean {
     const { words } = this;
+    if (!this.#isPlaced(at)) return false;
     const [backend, place, port] = [words[at + BACKEND_ROW]!, words[at + ADDRESS]!, words[at + TRANSLATION_PORT]!];
-    if (backend < 0 || backend >= BACKEND_ROWS || place < 0 || place >= MAX_SOURCES) return false;
     if (port === 0) return true;
     if (port < this.#firstPort || port >= this.#firstPort + this.#portCount) return false;
     const owner = this.#pools.at(this.#pools.numberOf(backend, place))?.ownerOf(port - this.#firstPort) ?? NONE;
@@ -324,9 +368,11 @@ export class SessionTable {
     }
     // To one backend answers of both kinds may be on their way.
     if (words[at + KEPT] !== 0 && words[at + BACKEND_ROW] !== backendRow) this.kept!.leave(at);
+    const flags = words[at + FLAGS]! & ~(FLAG_ANSWERED | FLAG_TOLD);
+    words[at + FLAGS] = flags & ~FLAG_LIVE; // live again when it is whole: its thread may not go on
     this.#leave(at);
-    words[at + FLAGS] = words[at + FLAGS]! & ~(FLAG_ANSWERED | FLAG_TOLD);
     this.#join(at, backendRow, pool);
+    words[at + FLAGS] = flags;
     return true;
   }
 

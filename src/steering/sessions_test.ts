@@ -317,3 +317,50 @@ Deno.test("takeRows() makes from the rows what another table had: sessions, port
   rig.table.expire(rig.now, 64);
   assert.equal(rig.table.live, 0);
 });
+
+Deno.test("takeRows() leaves out a session that was half made when its thread ended, and gives its port to others", () => {
+  const rig = new Rig({ capacity: 64, portCount: 24 });
+  for (let client = 0; client < 4; client++) rig.converse(client);
+  const { words } = rig.table;
+  const [half, twice, whole] = [0, 1, 2].map((client) => rig.find(client)) as [number, number, number];
+  words[half + SESSION.flags] = words[half + SESSION.flags]! & ~1; // as while it is made, or moved
+  const ofTwo = Math.max(twice, whole);
+  words[ofTwo + SESSION.translationPort] = words[Math.min(twice, whole) + SESSION.translationPort]!;
+  rig.handOver();
+  assert.equal(rig.table.live, 2);
+  assert.deepEqual([rig.find(0), rig.find(3) >= 0], [-1, true]);
+  const ports = new Set([whole, twice].filter((at) => at !== ofTwo).map((at) => words[at + SESSION.translationPort]));
+  ports.add(words[rig.find(3) + SESSION.translationPort]);
+  for (let client = 10; client < 32; client++) ports.add(words[rig.add(client) + SESSION.translationPort]);
+  assert.equal(ports.size, 24, "each port is one session's");
+});
+
+Deno.test("takeRows() of a table that was in use gives each free port once", () => {
+  const rig = new Rig({ capacity: 64, portCount: 24 });
+  for (let client = 0; client < 20; client++) rig.add(client);
+  for (let client = 3; client < 20; client += 2) rig.table.remove(rig.find(client));
+  const { evicted, refused } = rig.table;
+  rig.table.prepareRows(rig.forward);
+  rig.table.takeRows(rig.forward, { evicted, refused: [...refused] });
+  for (let client = 100; client < 113; client++) assert.ok(rig.add(client) >= 0);
+  const ports = new Set<number>();
+  for (
+    const client of [
+      0,
+      1,
+      2,
+      4,
+      6,
+      8,
+      10,
+      12,
+      14,
+      16,
+      18,
+      ...Array.from({ length: 13 }, (_, index) => 100 + index),
+    ]
+  ) {
+    ports.add(rig.table.words[rig.find(client) + SESSION.translationPort]!);
+  }
+  assert.equal(ports.size, 24);
+});
