@@ -241,6 +241,8 @@ export interface ClientsOptions {
   readonly window?: number;
   /** When a request counts as lost. Default: after more than a slow machine takes. */
   readonly timeoutMs?: number;
+  /** Requests a second, at most, of all together. Default: as the sizes say, where their number is not said. */
+  readonly perSecond?: number;
 }
 
 /** Clients in the client namespace. */
@@ -249,7 +251,7 @@ export class Clients implements AsyncDisposable {
 
   static async start(network: TestNetwork, options: ClientsOptions): Promise<Clients> {
     const { address, port, clients, requests = 0, bytes = 64, window = 32, timeoutMs = LOST_MS } = options;
-    const perSecond = requests === 0 ? SIZE.requestsPerSecond : 0;
+    const { perSecond = requests === 0 ? SIZE.requestsPerSecond : 0 } = options;
     const numbers = [port, clients, requests, bytes, window, timeoutMs, perSecond].map(String);
     const argv = [await cProgram("udp_clients"), address, ...numbers];
     return new Clients(await start(argv, (words) => network.spawn("client", words, { stderr: "inherit" })));
