@@ -103,11 +103,11 @@ export class WorkerCounters {
     return this.values[this.receivedAt(queueEnd) + row]!;
   }
 
-  /** Packets received from a queue end, by all rules. */
+  /** Packets received from a queue end, by all rules, and of what comes back to them. */
   receivedFrom(queueEnd: number): number {
     const at = this.receivedAt(queueEnd);
     let sum = 0;
-    for (let slot = 0; slot < this.ruleSlots; slot++) sum += this.values[at + slot]!;
+    for (let row = 0; row < rowsOf(this.ruleSlots); row++) sum += this.values[at + row]!;
     return sum;
   }
 

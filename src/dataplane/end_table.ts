@@ -21,7 +21,7 @@ export interface EndPlace {
   /** Of createQueueState(), one per queue. */
   readonly state: PostedMemory;
   /** Number of this process, which stands in the queue's lock while one of its workers has it. Default: 1. */
-  readonly holder?: number;
+  readonly process?: number;
 }
 
 /** The socket of a queue end. Its memory stays mapped until the worker has let go of it. */

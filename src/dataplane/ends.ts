@@ -4,9 +4,10 @@
  * @module
  */
 import { MappedMemory } from "../ffi/memory.ts";
-import { createQueueState } from "../xsk/chunks.ts";
+import { createQueueState, lockHolder } from "../xsk/chunks.ts";
+import type { ChunkHand } from "../xsk/hand.ts";
 import type { RingAddress } from "../xsk/rings.ts";
-import type { EndPlace, EndTable } from "./end_table.ts";
+import type { EndPlace, EndTable, OpenEnd } from "./end_table.ts";
 import { QueueEnd } from "./queue_end.ts";
 
 /** What sleeps on the ends' sockets. */
@@ -19,8 +20,14 @@ export interface EndWaiter {
 export interface EndSource {
   /** Places whose socket of now is not there any more in a version of the table. */
   leaving(version: number): number[];
-  /** Takes the sockets of a version over. Nothing refers to those of before afterwards. */
-  follow(version: number): void;
+  /**
+   * Takes the sockets of a version over. Nothing refers to those of before afterwards.
+   *
+   * @param resumes True where another thread has left them with what it had in hand.
+   */
+  follow(version: number, resumes?: boolean): void;
+  /** Makes ready what {@linkcode follow} will take over, while the ends are somebody else's. */
+  prepare(version: number): void;
   /** Lets go of all sockets: the next {@linkcode follow} takes those of its version anew. */
   letGo(): void;
 }
@@ -42,6 +49,8 @@ export class Ends implements EndSource {
   /** By place; changed by {@linkcode follow}. */
   readonly list: QueueEnd[];
   readonly #opened: number[];
+  /** By place: ends that are ready, and which opening each is of. */
+  readonly #ready: ({ readonly opened: number; readonly end: QueueEnd } | undefined)[] = [];
   readonly #closed = closedEnd();
 
   constructor(
@@ -49,6 +58,8 @@ export class Ends implements EndSource {
     private readonly places: readonly EndPlace[],
     private readonly worker: number,
     private readonly waiter: EndWaiter,
+    /** By place. */
+    private readonly hands: readonly ChunkHand[],
   ) {
     this.list = places.map(() => this.#closed);
     this.#opened = places.map(() => 0);
@@ -70,16 +81,34 @@ export class Ends implements EndSource {
     });
   }
 
-  follow(version: number): void {
-    const { worker, waiter } = this;
+  prepare(version: number): void {
     const table = this.tables[version & 1]!;
     this.places.forEach((facts, place) => {
-      const opened = table.opened(worker, place);
+      const opened = table.opened(this.worker, place);
+      if (opened === 0 || opened === this.#opened[place] || opened === this.#ready[place]?.opened) return;
+      this.#ready[place] = { opened, end: this.#open(facts, table.read(this.worker, place), this.hands[place]!) };
+    });
+  }
+
+  follow(version: number, resumes = false): void {
+    const { hands, waiter } = this;
+    this.prepare(version);
+    const table = this.tables[version & 1]!;
+    this.places.forEach((_, place) => {
+      const opened = table.opened(this.worker, place);
       if (opened === this.#opened[place]) return;
       this.#opened[place] = opened;
-      const end = opened === 0 ? this.#closed : new QueueEnd({ ...facts, ...table.read(worker, place) });
+      const end = opened === 0 ? this.#closed : this.#ready[place]!.end;
+      this.#ready[place] = undefined;
+      end.resync();
+      if (resumes && opened === hands[place]!.opened) end.exchange.resume(end.taken);
+      else end.exchange.begin(opened, end.taken);
       this.list[place] = end;
       waiter.setSocket(place, end.fd);
     });
+  }
+
+  #open(facts: EndPlace, end: OpenEnd, hand: ChunkHand): QueueEnd {
+    return new QueueEnd({ ...facts, ...end }, hand, lockHolder(facts.process ?? 1, this.worker));
   }
 }

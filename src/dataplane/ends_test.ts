@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { addressOf, FakeQueue, ringAddress } from "../../tests/support/fake_queue.ts";
 import { createEndTables, type EndPlace, type OpenEnd, viewEndTables } from "./end_table.ts";
+import { ChunkHand } from "../xsk/hand.ts";
 import { Ends } from "./ends.ts";
 
 /** How the control thread describes a queue's only socket. */
@@ -17,6 +18,8 @@ const placeOf = (queue: FakeQueue, number: number): EndPlace => ({
   ...{ networkInterface: number, queue: 0, chunkSize: queue.chunkSize, chunks: queue.chunks, reserve: 0, workers: 1 },
   state: queue.state,
 });
+
+const handsOf = (queues: readonly FakeQueue[]): ChunkHand[] => queues.map(({ chunks }) => new ChunkHand(chunks));
 
 Deno.test("EndTable keeps every number of a socket, and a closed one has none", () => {
   const queue = new FakeQueue();
@@ -37,7 +40,13 @@ Deno.test("Ends takes over what was opened, lets go of what was closed, and leav
   const queues = [new FakeQueue(), new FakeQueue()];
   const tables = viewEndTables(createEndTables(1, 2), 2);
   const sockets = [0, 0];
-  const ends = new Ends(tables, queues.map(placeOf), 0, { setSocket: (place, fd) => sockets[place] = fd });
+  const ends = new Ends(
+    tables,
+    queues.map(placeOf),
+    0,
+    { setSocket: (place, fd) => sockets[place] = fd },
+    handsOf(queues),
+  );
   assert.deepEqual(ends.list.map(({ isOpen }) => isOpen), [false, false]);
   queues.forEach((queue, place) => tables[1]!.write(0, place, 1 + place, describe(queue, 10 + place)));
   assert.deepEqual(ends.leaving(1), [], "none was open");

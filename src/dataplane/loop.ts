@@ -14,6 +14,7 @@ import type { WorkerTable } from "../steering/worker_table.ts";
 import { Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
 import type { CaptureTap } from "./capture_tap.ts";
 import { CopyingEgress } from "./egress.ts";
+import type { Hand } from "./hand.ts";
 import type { EndSource } from "./ends.ts";
 import type { Tenure } from "./ownership.ts";
 import { Expiry } from "./expiry.ts";
@@ -53,6 +54,10 @@ export interface LoopContext {
   /** Number of each end's interface, in the order of the configuration. */
   readonly interfaceOfEnd: readonly number[];
   readonly control: ControlWords;
+  /** What is in hand, where others see it. */
+  readonly hand: Hand;
+  /** Is told when a thread before this one has left something in hand: so many packets of it are lost. */
+  readonly onResumed: (lost: number) => void;
   /** Whether the ends are this worker's: another process may have them, or want them. */
   readonly tenure: Pick<Tenure, "holds" | "isDue" | "release" | "take" | "taken">;
   readonly counters: WorkerCounters;
@@ -81,7 +86,7 @@ const LEAVE_TURNS_MAX = 1024;
 /** The loop, which tests take a turn at a time. */
 export class Loop {
   readonly #context: LoopContext;
-  readonly #batch = new Batch();
+  readonly #batch: Batch;
   /** By end. */
   readonly #receivedAt: readonly number[];
   /** As last read from the control words. */
@@ -95,8 +100,8 @@ export class Loop {
   #forwardVersion = 0;
   #forwarder: Forwarder | undefined;
   #egress: CopyingEgress | undefined;
-  readonly #parking = new Parking();
-  readonly #parkedBatch = new Batch();
+  readonly #parking: Parking;
+  readonly #parkedBatch: Batch;
   /** While a rule is captured. */
   #tap: Tap | undefined;
   /** The same, once there was one, and the version of its plan. */
@@ -118,6 +123,10 @@ export class Loop {
 
   constructor(context: LoopContext) {
     this.#context = context;
+    const { batch, parkedBatch, parking } = context.hand;
+    this.#batch = batch;
+    this.#parkedBatch = parkedBatch;
+    this.#parking = parking;
     this.#receivedAt = context.ends.map((_, index) => context.counters.receivedAt(index));
     this.#accounts = context.ends.map(() => ({ end: undefined, ahead: 0 }));
     this.#table = context.tables[0]!;
@@ -178,8 +187,10 @@ export class Loop {
     if (control.changesHint !== this.#changes) this.#noteChanges();
     if (this.#passMark.pending) this.#lookAtMark();
     if (this.#command !== COMMAND.run) return false;
-    if (!this.#context.tenure.isDue) waiter.wait(STAND_BY_MS);
-    else waiter.wait(SHORT_SLEEP_MS); // woken at once, if all is well
+    if (!this.#context.tenure.isDue) {
+      this.#prepare();
+      waiter.wait(STAND_BY_MS);
+    } else waiter.wait(SHORT_SLEEP_MS); // woken at once, if all is well
     return true;
   }
 
@@ -201,6 +212,7 @@ export class Loop {
     const batch = this.#batch;
     const received = end.receive(batch);
     this.#inHand = index; // until a failure can lose nothing of it
+    if (received > 0) batch.hold(index);
     // Loaded after the rx ring: a packet steered by a new port table finds the worker table that was put in force
     // before it.
     if (control.changesHint !== this.#changes) this.#noteChanges();
@@ -214,6 +226,7 @@ export class Loop {
       values[BATCHES_AT] = values[BATCHES_AT]! + 1;
     }
     this.#inHand = -1;
+    if (received > 0) batch.letGo();
     if (this.#passMark.pending) this.#lookAtMark();
     if (end.unsent) values[TX_WAKEUPS_AT] = values[TX_WAKEUPS_AT]! + end.flushTx();
     if (end.exchange.due && !end.exchange.exchange()) values[LOCK_MISSES_AT] = values[LOCK_MISSES_AT]! + 1;
@@ -294,12 +307,14 @@ export class Loop {
     this.#parking.takeInto(batch, index, sinceMs);
     if (batch.count === 0) return;
     this.#parkedInHand = index;
+    batch.hold(index);
     const forwarder = this.#forwarder!;
     this.#beginForwarding(forwarder, this.#context.now(), mayPark);
     this.#processParked(index, this.#context.ends[index]!, forwarder);
     this.#endForwarding(forwarder);
     if (mayPark) this.#parking.keepOn(batch, index);
     this.#parkedInHand = -1;
+    batch.letGo();
   }
 
   /**
@@ -349,27 +364,61 @@ export class Loop {
    * @returns How many these are.
    */
   abandon(): number {
-    const { counters, ends, tenure } = this.#context;
-    if (!tenure.holds) return 0;
-    let lost = 0;
-    for (let index = 0; index < ends.length; index++) {
-      const { ahead } = this.#accounts[index]!;
-      const uncounted = (ends[index]!.taken - counters.receivedFrom(index) - ahead) | 0;
-      lost += this.#giveUp(index, uncounted - this.#parking.countOf(index));
-    }
+    if (!this.#context.tenure.holds) return 0;
+    const lost = this.#giveAllUp(this.#accounts.map(({ ahead }) => ahead));
     this.#egress?.submit();
-    this.#inHand = this.#parkedInHand = -1;
     this.#release();
     return lost;
   }
 
-  /** Drops what is in hand of an end, and what waits. @param uncounted Packets in hand that have no fate yet. */
+  /**
+   * Gives back what another thread of this worker has left in its hands, which never goes on.
+   *
+   * @param isThere Whether the socket at a place is the one of before.
+   */
+  #resume(isThere: (place: number) => boolean): void {
+    const { counters, ends } = this.#context;
+    this.#inHand = this.#batch.resume();
+    this.#parkedInHand = this.#parkedBatch.resume();
+    this.#parking.resume();
+    for (const [place, batch] of [[this.#inHand, this.#batch], [this.#parkedInHand, this.#parkedBatch]] as const) {
+      if (place < 0) continue;
+      if (!isThere(place)) batch.count = 0;
+      const { exchange } = ends[place]!;
+      for (let at = 0; at < batch.count; at++) {
+        if (exchange.hasReturned(batch.addr[at]!)) batch.disposal[at] = DISPOSAL.gone;
+      }
+    }
+    const aheadOf = ends.map((_, place) => isThere(place) ? counters.values[counters.aheadAt(place)]! : undefined);
+    this.#context.onResumed(this.#giveAllUp(aheadOf));
+  }
+
+  /**
+   * @param aheadOf By place: what was taken from the end before it was this worker's, less what was counted; undefined
+   * where nothing of it can be given back.
+   */
+  #giveAllUp(aheadOf: readonly (number | undefined)[]): number {
+    const { counters, ends } = this.#context;
+    let lost = 0;
+    for (const [index, ahead] of aheadOf.entries()) {
+      if (ahead === undefined) continue;
+      const uncounted = (ends[index]!.taken - counters.receivedFrom(index) - ahead) | 0;
+      lost += this.#giveUp(index, uncounted - this.#parking.countOf(index));
+    }
+    for (const [index, ahead] of aheadOf.entries()) lost += this.#giveUpParked(index, ahead !== undefined);
+    this.#inHand = this.#parkedInHand = -1;
+    this.#batch.letGo();
+    this.#parkedBatch.letGo();
+    return lost;
+  }
+
+  /** Drops what is in hand of an end. @param uncounted Packets in hand that have no fate yet. */
   #giveUp(index: number, uncounted: number): number {
     const { counters: { values }, ends } = this.#context;
     const receivedAt = this.#receivedAt[index]!;
     const end = ends[index]!;
     let lost = 0;
-    let left = uncounted;
+    let left = Math.max(0, uncounted);
     const hands = [[this.#parkedInHand, this.#parkedBatch], [this.#inHand, this.#batch]] as const;
     for (const [place, batch] of hands) {
       if (place !== index) continue;
@@ -379,6 +428,7 @@ export class Loop {
       // What was decided and counted is sent.
       let transmitted = 0;
       for (let at = 0; at < batch.count; at++) {
+        if (batch.disposal[at] === DISPOSAL.gone) continue;
         if (at < first && batch.disposal[at] === DISPOSAL.transmit) transmitted++;
         else batch.disposal[at] = DISPOSAL.recycle;
       }
@@ -386,12 +436,19 @@ export class Loop {
       left -= count;
       lost += count;
     }
+    return lost;
+  }
+
+  /** The same of packets that wait. @param hasChunks False where their socket is there no more. */
+  #giveUpParked(index: number, hasChunks: boolean): number {
+    const { counters: { values }, ends } = this.#context;
     const waiting = this.#parkedBatch;
     this.#parking.takeInto(waiting, index, Infinity);
-    countFailed(waiting, 0, values, receivedAt);
+    if (!hasChunks) return 0;
+    countFailed(waiting, 0, values, this.#receivedAt[index]!);
     waiting.disposal.fill(DISPOSAL.recycle);
-    end.dispose(waiting, 0);
-    return lost + waiting.count;
+    ends[index]!.dispose(waiting, 0);
+    return waiting.count;
   }
 
   /**
@@ -408,16 +465,28 @@ export class Loop {
     }
     endSource.letGo();
     this.#egress?.follow();
+    this.#context.hand.isHeld = false;
     tenure.release();
+  }
+
+  /** Does what can be done ahead: from when the ends are given up until they are taken, nobody looks at packets. */
+  #prepare(): void {
+    const { control, endSource } = this.#context;
+    endSource.prepare(control.version(TABLE.ends));
+    this.#forwarder?.prepareSessions();
   }
 
   /** Goes on with ends that the worker of another process has given up. */
   #take(): void {
-    const { control, ends, tenure, worker } = this.#context;
+    const { control, ends, hand, tenure, worker } = this.#context;
     const version = control.version(TABLE.ends);
-    this.#context.endSource.follow(version);
+    const resumes = hand.isHeld;
+    const opened = hand.ends.map(({ opened }) => opened);
+    this.#context.endSource.follow(version, resumes);
+    if (resumes) this.#resume((index) => ends[index]!.isOpen && hand.ends[index]!.opened === opened[index]);
     this.#countLost();
     this.#follow(version);
+    hand.isHeld = true;
     for (const end of ends) end.unsent = end.isOpen; // it may have left some in the tx ring
     this.#takeSessions();
     this.#endsDue = false;

@@ -71,6 +71,11 @@ export class Ownership {
     this.#times[worker * LINE_WORDS / 2 + TAKEN_MS] = nowMs;
   }
 
+  /** Whether whoever has a worker's ends has begun to receive: what it takes over may be much. */
+  hasBegun(worker: number): boolean {
+    return this.gapMs(worker) >= 0;
+  }
+
   /** For how long nobody looked at a worker's rings when they changed hands last, milliseconds. */
   gapMs(worker: number): number {
     const at = worker * LINE_WORDS / 2;
@@ -98,7 +103,7 @@ export class Tenure {
     private readonly now: () => number,
     /** Wakes the same worker of the other process. */
     private readonly wake: () => void,
-    /** Called before packets are received. */
+    /** Called as soon as the ends are its own. */
     private readonly begin: () => void = () => {},
   ) {}
 
@@ -109,12 +114,13 @@ export class Tenure {
 
   /** @returns Whether the ends are this worker's from now on. */
   take(): boolean {
-    return this.holds = this.ownership.take(this.worker, this.process);
+    this.holds = this.ownership.take(this.worker, this.process);
+    if (this.holds) this.begin();
+    return this.holds;
   }
 
   /** The ends are in use again. */
   taken(): void {
-    this.begin();
     this.ownership.noteTaken(this.worker, this.now());
   }
 

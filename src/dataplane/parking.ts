@@ -12,16 +12,34 @@ export const PARK_MAX = 64;
 const PARK_MS = 3000;
 
 const { park } = DISPOSAL;
+/** A word for the count, and columns. */
+const COLUMN_BYTES = PARK_MAX * Int32Array.BYTES_PER_ELEMENT;
+export const PARKING_BYTES = Int32Array.BYTES_PER_ELEMENT + 3 * COLUMN_BYTES;
 
 export class Parking {
   count = 0;
-  readonly #port = new Int32Array(PARK_MAX);
-  readonly #addr = new Int32Array(PARK_MAX);
-  readonly #length = new Int32Array(PARK_MAX);
+  readonly #count: Int32Array;
+  readonly #port: Int32Array;
+  readonly #addr: Int32Array;
+  readonly #length: Int32Array;
   readonly #rule = new Uint16Array(PARK_MAX);
   readonly #sinceMs = new Float64Array(PARK_MAX);
   /** Of the packets taken last. */
   readonly #takenSinceMs = new Float64Array(PARK_MAX);
+
+  /** @param memory {@linkcode PARKING_BYTES} from `byteOffset` on, that others see. Default: memory of its own. */
+  constructor(memory: ArrayBufferLike = new ArrayBuffer(PARKING_BYTES), byteOffset = 0) {
+    this.#count = new Int32Array(memory, byteOffset, 1);
+    const column = (number: number): Int32Array =>
+      new Int32Array(memory, byteOffset + Int32Array.BYTES_PER_ELEMENT + number * COLUMN_BYTES, PARK_MAX);
+    [this.#port, this.#addr, this.#length] = [column(0), column(1), column(2)];
+  }
+
+  /** Goes on with what another thread has left. Which rules they are of, and since when they wait, is not known. */
+  resume(): void {
+    this.count = this.#count[0]!;
+    this.#sinceMs.fill(0);
+  }
 
   /** True while there is room for a whole batch more. A packet that finds none is decided on at once. */
   hasRoom(packets: number): boolean {
@@ -48,6 +66,7 @@ export class Parking {
     this.#length[this.count] = batch.length[index]!;
     this.#rule[this.count] = batch.rule[index]!;
     this.#sinceMs[this.count++] = sinceMs;
+    this.#count[0] = this.count;
   }
 
   /** How many packets of a port there are. */
@@ -92,5 +111,6 @@ export class Parking {
       this.#sinceMs[left++] = this.#sinceMs[index]!;
     }
     this.count = left;
+    this.#count[0] = left;
   }
 }

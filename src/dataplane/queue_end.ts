@@ -6,6 +6,7 @@
 import { wakeTx } from "../ffi/libc.ts";
 import { viewMemory, viewPosted } from "../ffi/memory.ts";
 import { ChunkExchange, lendableChunks } from "../xsk/chunks.ts";
+import type { ChunkHand } from "../xsk/hand.ts";
 import { type ConsumerRing, DESC_LENGTH, type ProducerRing } from "../xsk/ring.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { type Batch, BATCH_SIZE, DISPOSAL } from "./batch.ts";
@@ -40,8 +41,9 @@ export class QueueEnd {
   #copied = 0;
   #mark = 0;
 
-  constructor(end: EndPlace & OpenEnd) {
-    const { chunks, chunkSize, fd, holder, reserve, rx, state, umem, workers, zeroCopy } = end;
+  /** @param hand Where others see what is in hand of it. @param holder Stands in the queue's lock while it is held. */
+  constructor(end: EndPlace & OpenEnd, hand?: ChunkHand, holder?: number) {
+    const { chunks, chunkSize, fd, reserve, rx, state, umem, workers, zeroCopy } = end;
     this.fd = fd;
     this.zeroCopy = zeroCopy;
     this.isOpen = chunks > 0;
@@ -63,7 +65,15 @@ export class QueueEnd {
       workers > 1,
       lendable,
       holder,
+      hand,
     );
+  }
+
+  /** Forgets what is cached of the rings: somebody else has used them since. */
+  resync(): void {
+    this.#rx.resync();
+    this.#tx.resync();
+    this.exchange.resync();
   }
 
   /** Moves up to a batch of packets out of the rx ring. Hot path: no allocation. */
@@ -122,7 +132,7 @@ export class QueueEnd {
     for (let index = 0; index < count; index++) {
       if (disposals[index] === recycle) returned[returnedCount++] = addrs[index]! & chunkMask;
     }
-    exchange.returnedCount = returnedCount;
+    exchange.noteReturned(returnedCount);
   }
 
   #transmit(batch: Batch, transmitted: number): void {
@@ -138,6 +148,7 @@ export class QueueEnd {
       words[at + lengthWord] = lengths[index]!;
       next = (next + 1) | 0;
     }
+    batch.noteSent();
     tx.submit();
     this.unsent = true;
   }
@@ -173,6 +184,7 @@ export class QueueEnd {
   submitCopied(): void {
     if (this.#copied === 0) return;
     this.#copied = 0;
+    this.exchange.noteStock();
     this.#tx.submit();
     this.unsent = true;
     this.exchange.restock();

@@ -14,6 +14,7 @@ import { viewWorkerTables } from "../steering/worker_table.ts";
 import { type CaptureMemory, CaptureTap } from "./capture_tap.ts";
 import type { ForwarderOptions } from "./forward.ts";
 import type { WaitMode } from "./idle.ts";
+import { Hand } from "./hand.ts";
 import { Loop } from "./loop.ts";
 import { type EndPlace, viewEndTables } from "./end_table.ts";
 import { Ends } from "./ends.ts";
@@ -42,6 +43,8 @@ export interface WorkerOptions {
   /** Whose the queue ends are, and the number of this process there. */
   readonly ownership: MemoryAddress;
   readonly process: number;
+  /** What it has in hand: of handBytes(). */
+  readonly hand: SharedArrayBuffer;
   readonly ruleSlots: number;
   readonly capture: CaptureMemory;
   /** From openWakeFd(): the control thread ends a sleep by it. */
@@ -57,10 +60,14 @@ export interface WorkerOptions {
 
 /** What a worker posts when it cannot go on. */
 export interface WorkerFailure {
-  readonly worker: number;
   readonly message: string;
   /** Where another thread may go on: packets that were lost. */
   readonly lost?: number;
+}
+
+/** What a worker posts when it goes on where another thread has not: packets that were lost. */
+export interface WorkerResumed {
+  readonly resumed: number;
 }
 
 /**
@@ -75,14 +82,15 @@ function monotonicStartMs(): number {
 /** Takes the thread over: the first message starts the loop, which ends only at a command in the control words. */
 export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
   // All that the loop calls, while the control thread opens the sockets.
-  prepareCalls("gettid", "mmap", "poll", "eventfd_read", "clock_gettime", "sendto", "timerfd_settime");
+  prepareCalls("setpriority", "gettid", "mmap", "poll", "eventfd_read", "clock_gettime", "sendto", "timerfd_settime");
   scope.onmessage = ({ data }: MessageEvent<WorkerOptions>) => {
     const control = new ControlWords(data.control);
     try {
       if (data.cpu !== undefined) pinThread(data.cpu);
       const { places } = data;
       const pollSet = new PollSet(data.wakeFd, places.length);
-      const ends = new Ends(viewEndTables(data.endTables, places.length), places, data.worker, pollSet);
+      const hand = new Hand(places.map(({ chunks }) => chunks), data.hand);
+      const ends = new Ends(viewEndTables(data.endTables, places.length), places, data.worker, pollSet, hand.ends);
       // Of one clock for all processes: sessions and what is told of a handover go from one to the next.
       const startMs = monotonicStartMs();
       const now = (): number => startMs + performance.now();
@@ -114,6 +122,8 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         interfaceOfEnd: places.map(({ networkInterface }) => networkInterface),
         control,
         counters: new WorkerCounters(viewMemory(data.counters), data.ruleSlots),
+        hand,
+        onResumed: (resumed) => scope.postMessage({ resumed } satisfies WorkerResumed),
         tenure,
         heartbeat: new Int32Array(viewMemory(data.heartbeat)),
         openTap: () => new CaptureTap(data.capture, new Clock()),
@@ -128,11 +138,11 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
       } catch (error) {
         const lost = loop.abandon();
         control.setState(data.worker, WORKER_STATE.failed);
-        scope.postMessage({ worker: data.worker, message: messageOf(error), lost } satisfies WorkerFailure);
+        scope.postMessage({ message: messageOf(error), lost } satisfies WorkerFailure);
       }
     } catch (error) {
       control.setState(data.worker, WORKER_STATE.failed);
-      scope.postMessage({ worker: data.worker, message: messageOf(error) } satisfies WorkerFailure);
+      scope.postMessage({ message: messageOf(error) } satisfies WorkerFailure);
     }
     scope.close();
   };

@@ -354,7 +354,7 @@ export class SteeredInterface {
   places(networkInterface: number): EndPlace[] {
     const { chunkSize, chunks } = this.#config.umem;
     return this.queues.map(({ id, state, reserve }) => ({
-      ...{ networkInterface, queue: id, chunkSize, chunks, reserve, state, holder: this.#process },
+      ...{ networkInterface, queue: id, chunkSize, chunks, reserve, state, process: this.#process },
       workers: this.#workers,
     }));
   }

@@ -17,12 +17,26 @@ export interface WatchedLoops {
   turns(worker: number): number;
   /** Ends a worker's sleep. */
   wake(worker: number): void;
+  /** False for a worker whose thread only starts, or whose sockets another process has. */
+  isExpected(worker: number): boolean;
+  /** CPU time of a worker's thread, milliseconds. */
+  cpuMs(worker: number): number;
+  /** Whether a worker's thread waits for something that a wakeup does not end. */
+  waits(worker: number): boolean;
+  /** Is told at each look of a loop that hangs. */
+  onHang(worker: number): void;
   /** Why a worker's thread does not run, in words, as far as can be seen. */
   reason(worker: number): string;
 }
 
 /** Between two looks. */
 const LOOK_MS = 200;
+/**
+ * A loop that has stood still for so long after it was woken, which is 0.6 to 0.8 s after its last turn, hangs where
+ * its thread waits, or has had a CPU for half of that time: nothing that a turn does takes as long. One that has had
+ * none is the victim of somebody else.
+ */
+const HANGING_MS = 400;
 /** A loop that has stood still for so long is stalled: nothing that a turn does takes as long. */
 const STALLED_MS = 800;
 /** After so long only a restart can help. */
@@ -38,6 +52,8 @@ interface Loop {
   stillMs: number;
   /** The same, all that there was. */
   totalMs: number;
+  /** CPU time of its thread when it was first seen standing still. */
+  cpuMs: number;
   /** When it was last seen standing still. */
   lastStillMs: number;
 }
@@ -58,7 +74,7 @@ export class WorkerProgress implements Disposable {
     this.#fail = reject;
     this.#loops = Array.from({ length: watched.count }, (_, worker) => ({
       turns: watched.turns(worker),
-      ...{ isWoken: false, stillMs: 0, totalMs: 0, lastStillMs: -Infinity },
+      ...{ isWoken: false, stillMs: 0, totalMs: 0, cpuMs: 0, lastStillMs: -Infinity },
     }));
     this.#lookedMs = timers.now();
     this.#timer = timers.every(LOOK_MS, () => this.look());
@@ -79,6 +95,11 @@ export class WorkerProgress implements Disposable {
     return this.#loops[worker]!.totalMs;
   }
 
+  /** The same, of the time since it turned last. */
+  stillMsNow(worker: number): number {
+    return this.#loops[worker]!.stillMs;
+  }
+
   /** Since when a worker's loop does not turn, and why its thread does not run, in words. */
   reason(worker: number): string {
     const seconds = Math.max(1, Math.round(this.#loops[worker]!.stillMs / 1000));
@@ -92,7 +113,7 @@ export class WorkerProgress implements Disposable {
     this.#lookedMs = now;
     for (const [worker, loop] of this.#loops.entries()) {
       const turns = this.watched.turns(worker);
-      if (turns !== loop.turns) {
+      if (turns !== loop.turns || !this.watched.isExpected(worker)) {
         loop.turns = turns;
         loop.isWoken = false;
         loop.stillMs = 0;
@@ -102,11 +123,16 @@ export class WorkerProgress implements Disposable {
         loop.stillMs += passedMs;
         loop.totalMs += passedMs;
         loop.lastStillMs = now;
-      }
+      } else loop.cpuMs = this.watched.cpuMs(worker);
       loop.isWoken = true;
       this.watched.wake(worker);
+      if (loop.stillMs >= HANGING_MS && this.#hangs(worker, loop)) this.watched.onHang(worker);
       if (loop.stillMs >= HOPELESS_MS) this.#giveUp(worker);
     }
+  }
+
+  #hangs(worker: number, { cpuMs }: Loop): boolean {
+    return this.watched.cpuMs(worker) - cpuMs >= HANGING_MS / 2 || this.watched.waits(worker);
   }
 
   #giveUp(worker: number): void {

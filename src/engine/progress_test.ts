@@ -18,6 +18,29 @@ class Loops {
     if (!this.frozen.has(worker)) this.turned[worker]!++;
   }
 
+  readonly hung: number[] = [];
+  /** By worker: CPU time of a frozen one that it has at each look. */
+  cpuMsPerLook = 0;
+  waiting = false;
+  expected = true;
+  #cpuMs = 0;
+
+  isExpected(): boolean {
+    return this.expected;
+  }
+
+  cpuMs(): number {
+    return this.#cpuMs += this.cpuMsPerLook;
+  }
+
+  waits(): boolean {
+    return this.waiting;
+  }
+
+  onHang(worker: number): void {
+    this.hung.push(worker);
+  }
+
   reason(worker: number): string {
     return `its thread ${worker} is stopped`;
   }
@@ -94,4 +117,23 @@ Deno.test("WorkerProgress stops looking when it is disposed of", () => {
   const { timers, progress } = watched();
   progress[Symbol.dispose]();
   assert.equal(timers.count, 0);
+});
+
+Deno.test("WorkerProgress tells of a loop that hangs, and not of one that has no CPU, or is not expected to turn", async () => {
+  for (
+    const [change, hangs] of [
+      [{ cpuMsPerLook: 150 }, true],
+      [{ waiting: true }, true],
+      [{ cpuMsPerLook: 10 }, false],
+      [{ waiting: true, expected: false }, false],
+    ] as const
+  ) {
+    const { loops, timers } = watched();
+    Object.assign(loops, change);
+    loops.frozen.add(1);
+    await timers.pass(500);
+    assert.deepEqual(loops.hung, [], "a turn may take that long");
+    await timers.pass(500);
+    assert.deepEqual(loops.hung.slice(0, 1), hangs ? [1] : [], JSON.stringify(change));
+  }
 });

@@ -7,11 +7,12 @@ import { createCaptureRing } from "../dataplane/capture_ring.ts";
 import { createCapturePlans } from "../dataplane/capture_tap.ts";
 import type { WaitMode } from "../dataplane/idle.ts";
 import type { EndPlace } from "../dataplane/end_table.ts";
-import type { WorkerFailure, WorkerOptions } from "../dataplane/worker.ts";
+import { handBytes } from "../dataplane/hand.ts";
+import type { WorkerFailure, WorkerOptions, WorkerResumed } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/control_words.ts";
 import { countersBytes, countersShape, type LoopCounter, WorkerCounters } from "../dataplane/counters.ts";
 import { Ownership, OWNERSHIP_SHAPE, ownershipBytes } from "../dataplane/ownership.ts";
-import type { MemoryAddress } from "../ffi/memory.ts";
+import { type MemoryAddress, viewPosted } from "../ffi/memory.ts";
 import { SharedMemory, type SharedMemoryOptions } from "../ffi/shared_memory.ts";
 import { SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
@@ -25,8 +26,11 @@ import {
 import { LIVE_OF_BACKEND_BYTES, sessionBytes, SESSIONS_SHAPE } from "../steering/sessions.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
-import { closeFd, keepThreadOff, openWakeFd, wake } from "../ffi/libc.ts";
-import { waitedForCpuMs, whyNotRunning } from "../host/threads.ts";
+import { closeFd, keepThreadOff, monotonicMicroseconds, openWakeFd, wake } from "../ffi/libc.ts";
+import { stopThread } from "../ffi/thread_stop.ts";
+import { standsStill, stateOf, waitedForCpuMs, whyNotRunning } from "../host/threads.ts";
+import { secondsText } from "../text.ts";
+import { unlockQueue } from "../xsk/chunks.ts";
 import { WorkerProgress } from "./progress.ts";
 
 export interface WorkerPoolOptions {
@@ -125,6 +129,8 @@ const FAILURES_MS = 60_000;
 
 const log = logger("workers");
 
+const REPORT_HINT = "its sessions stay, and others were not touched; a worker must not fail: please report it";
+
 const STATE_NAMES = ["starting", "running", "stopped", "failed"] as const;
 
 export class WorkerPool implements ReadingWorkers {
@@ -170,6 +176,10 @@ export class WorkerPool implements ReadingWorkers {
   /** By worker, as last told: this may never go down. */
   readonly #idleMs: number[] = [];
   #progress: WorkerProgress | undefined;
+  /** Workers whose threads are being stopped. */
+  readonly #stopping = new Set<number>();
+  /** By worker: since when the one before the last replacement did not turn. */
+  readonly #hungMs: number[] = [];
   #ended = false;
 
   /** Starts the threads, which load their code while the control thread goes on; {@linkcode begin} gives them work. */
@@ -212,9 +222,14 @@ export class WorkerPool implements ReadingWorkers {
       this.control.setState(worker, WORKER_STATE.failed);
       this.#fail(new SteerError(`Worker ${worker} failed: ${message}`));
     };
-    thread.onmessage = ({ data: { message, lost } }: MessageEvent<WorkerFailure>) => {
-      if (lost === undefined || !this.#mayReplace()) fail(message);
-      else this.#replace(worker, message, lost);
+    thread.onmessage = ({ data }: MessageEvent<WorkerFailure | WorkerResumed>) => {
+      if ("resumed" in data) return this.#tellResumed(worker, data.resumed);
+      const { message, lost } = data;
+      if (lost === undefined || !this.#mayReplace()) return fail(message);
+      log.error("Worker {worker} has failed, and is replaced: {reason}; {lost} packets in its hands are lost", {
+        ...{ worker, reason: message, lost, hint: REPORT_HINT },
+      });
+      this.#replace(worker);
     };
     thread.onerror = (event) => {
       event.preventDefault();
@@ -230,15 +245,51 @@ export class WorkerPool implements ReadingWorkers {
     return !this.#ended && this.control.command === COMMAND.run && this.#failedMs.length < FAILURES_MAX;
   }
 
-  /** Has another thread go on with all that a worker had, which has given it up. */
-  #replace(worker: number, reason: string, lost: number): void {
-    this.replacements[worker]!++;
-    log.error("Worker {worker} has failed, and is replaced: {reason}; {lost} packets in its hands are lost", {
-      worker,
-      reason,
-      lost,
-      hint: "its sessions stay, and others were not touched; a worker must not fail: please report it",
+  /**
+   * Replaces a worker whose loop does not turn. Its thread is stopped for good first: it may have anything in hand.
+   *
+   * @throws nothing; where it cannot be done, it is tried again at the next look.
+   */
+  async #replaceHanging(worker: number): Promise<void> {
+    if (this.#stopping.has(worker)) return;
+    this.#stopping.add(worker);
+    try {
+      const thread = this.control.thread(worker);
+      const reason = whyNotRunning(thread);
+      const stillMs = this.#progress!.stillMsNow(worker);
+      if (!stopThread(thread)) return;
+      // A debugger may hold it: it stops when that lets it go.
+      while (!standsStill(thread)) {
+        if (this.#ended || stateOf(thread) === "") return;
+        await pause(STEP_MS);
+      }
+      if (this.control.command !== COMMAND.run) return;
+      if (!this.#mayReplace()) {
+        this.control.setState(worker, WORKER_STATE.failed);
+        this.#fail(new SteerError(`Worker ${worker} has not turned for ${secondsText(stillMs)}: ${reason}`));
+        return;
+      }
+      log.error("Worker {worker} has not turned for {still}, and is replaced: {reason}", {
+        ...{ worker, still: secondsText(stillMs), reason, hint: REPORT_HINT },
+      });
+      this.#hungMs[worker] = performance.now() - stillMs;
+      for (const { state } of this.#orders[worker]!.places) unlockQueue(viewPosted(state), this.process, worker);
+      this.ownership.release(worker, Number(monotonicMicroseconds()) / 1000);
+      this.#replace(worker);
+    } finally {
+      this.#stopping.delete(worker);
+    }
+  }
+
+  #tellResumed(worker: number, lost: number): void {
+    log.info("Worker {worker} goes on after {gap}; {lost} packets in its hands are lost", {
+      ...{ worker, lost, gap: secondsText(performance.now() - (this.#hungMs[worker] ?? performance.now())) },
     });
+  }
+
+  /** Has another thread go on with all that a worker had, whose own never touches it again. */
+  #replace(worker: number): void {
+    this.replacements[worker]!++;
     this.control.setState(worker, WORKER_STATE.starting);
     this.#threads[worker]!.terminate();
     const thread = this.#threads[worker] = this.#startThread(worker);
@@ -296,6 +347,7 @@ export class WorkerPool implements ReadingWorkers {
         counters: memory.address,
         ownership: this.#ownershipMemory.address,
         process: this.process,
+        hand: new SharedArrayBuffer(handBytes(places.map(({ chunks }) => chunks))),
         ruleSlots,
         capture: { plans, ring, ends: places.length },
         wakeFd,
@@ -331,6 +383,11 @@ export class WorkerPool implements ReadingWorkers {
       count: this.count,
       turns: (worker) => this.counters[worker]!.loop("turns"),
       wake: (worker) => wake(this.#wakeFds[worker]!),
+      isExpected: (worker) =>
+        this.#isRunning(worker) && this.ownership.owner(worker) === this.process && this.ownership.hasBegun(worker),
+      cpuMs: (worker) => threadCpuMs(this.control.thread(worker)) ?? 0,
+      waits: (worker) => stateOf(this.control.thread(worker)) === "S",
+      onHang: (worker) => void this.#replaceHanging(worker),
       reason: (worker) => whyNotRunning(this.control.thread(worker)),
     });
     this.#progress.failure.catch(this.#fail);

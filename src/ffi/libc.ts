@@ -93,6 +93,12 @@ const SYMBOLS = {
   nice: { parameters: ["i32"], result: "i32" },
   // sighandler_t signal(int number, sighandler_t handler)
   signal: { parameters: ["i32", "usize"], result: "usize" },
+  // int sigaction(int number, const struct sigaction *action, struct sigaction *before)
+  sigaction: { parameters: ["i32", "buffer", "pointer"], result: "i32" },
+  // int tgkill(pid_t process, pid_t thread, int signal)
+  tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // void *dlsym(void *library, const char *name)
+  dlsym: { parameters: ["pointer", "buffer"], result: "pointer" },
   // int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   // int malloc_trim(size_t pad)

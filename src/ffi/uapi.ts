@@ -193,6 +193,9 @@ export const POLLFD = { size: 8, fd: 0, events: 4, revents: 6 } as const;
 /** `struct timespec` on 64-bit machines. */
 export const TIMESPEC = { size: 16, tv_sec: 0, tv_nsec: 8 } as const;
 
+/** `struct sigaction` of glibc. */
+export const SIGACTION = { size: 152, sa_handler: 0, sa_mask: 8, sa_flags: 136 } as const;
+
 /** `struct ifreq` with a pointer to the request's own data. */
 export const IFREQ = { size: 40, ifr_name: 0, ifr_data: 16 } as const;
 

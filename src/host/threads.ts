@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isStopped } from "../ffi/thread_stop.ts";
 import { readText } from "./question.ts";
 
 /** Letters of `State` in /proc/PID/status, proc(5). */
@@ -22,6 +23,16 @@ export function whyNotRunning(thread: number): string {
   const tracer = field("TracerPid");
   const words = STATES[field("State")] ?? "the kernel does not say why";
   return /^[1-9]/.test(tracer) ? `${words}, process ${tracer}` : words;
+}
+
+/** Whether a thread was stopped for good: see ffi/thread_stop.ts. */
+export function standsStill(thread: number): boolean {
+  return isStopped(readText(`/proc/self/task/${thread}/status`) ?? "");
+}
+
+/** The letter of a thread's state, proc(5); "" where it has ended. */
+export function stateOf(thread: number): string {
+  return /^State:\s*(\S)/m.exec(readText(`/proc/self/task/${thread}/status`) ?? "")?.[1] ?? "";
 }
 
 /**

@@ -195,7 +195,7 @@ export const METRICS = {
     "worker",
   ),
   xdpsteer_worker_replacements_total: processCounter(
-    "Times that a worker has failed and another thread has gone on for it, with its sockets and sessions",
+    "Times that a worker has failed, or hung, and another thread has gone on for it, with its sockets and sessions",
     "worker",
   ),
   xdpsteer_worker_cpu_wait_seconds_total: processCounter(

@@ -6,7 +6,8 @@
  * never waits.
  *
  * A chunk has one owner at any time: the fill ring, the kernel, an rx ring, a worker's batch, a tx ring, the completion
- * ring, a worker's list of returned chunks, or the queue's spares.
+ * ring, a worker's list of returned chunks, or the queue's spares. What is in a worker's hands stands in memory that
+ * others see ({@linkcode ChunkHand}): its thread may not go on.
  *
  * A chunk is lent from when it goes into the fill ring until its packet is taken out of an rx ring. No more are lent
  * than the rx rings can hold packets, since the kernel would have no use for more: the fewer chunks take turns, the
@@ -15,6 +16,7 @@
  * @module
  */
 import type { SharedMemoryOptions } from "../ffi/shared_memory.ts";
+import { ChunkHand, MAX_STOCK } from "./hand.ts";
 import type { ConsumerRing, ProducerRing } from "./ring.ts";
 
 /** Words of the shared state before the spares. */
@@ -28,8 +30,8 @@ const SPARES = 3;
  * queue's.
  */
 const MAX_KEEP = 64;
-/** Chunks a worker has in hand to copy packets into. As long as they last, it does not matter who holds the lock. */
-const MAX_STOCK = 512;
+/** More than there are workers: the lock names the process and the thread that has it. */
+const HOLDERS = 1024;
 
 /**
  * How many chunks are to be lent where the kernel copies packets: what `workers` rx rings of `rxSize` hold, and what
@@ -52,14 +54,26 @@ function queueStateBytes(chunks: number): number {
 export function queueStateMemory(chunks: number): SharedMemoryOptions {
   return {
     name: "xdpsteer chunks",
-    shape: `lock ${LOCK} spares ${SPARE_COUNT} lent ${LENT} from ${SPARES}`,
+    shape: `lock ${LOCK} of ${HOLDERS} spares ${SPARE_COUNT} lent ${LENT} from ${SPARES}`,
     bytes: queueStateBytes(chunks),
   };
 }
 
-/** Opens the lock of a queue, where a process has it that has ended. */
-export function unlockQueue(state: ArrayBufferLike, holder: number): void {
-  Atomics.compareExchange(new Int32Array(state), LOCK, holder, 0);
+/** What stands in a queue's lock while a worker of a process has it. */
+export function lockHolder(process: number, worker: number): number {
+  return process * HOLDERS + worker + 1;
+}
+
+/**
+ * Opens the lock of a queue, where a process has it that has ended, or a worker whose thread never goes on.
+ *
+ * @param worker Default: whichever it is.
+ */
+export function unlockQueue(state: ArrayBufferLike, process: number, worker?: number): void {
+  const words = new Int32Array(state);
+  const holder = Atomics.load(words, LOCK);
+  if (worker === undefined ? Math.trunc(holder / HOLDERS) !== process : holder !== lockHolder(process, worker)) return;
+  Atomics.compareExchange(words, LOCK, holder, 0);
 }
 
 /** What a queue's workers have put aside. A process that was killed may have left some that are in a ring by now. */
@@ -93,6 +107,7 @@ export class ChunkExchange {
   readonly #keep: number = 0;
   readonly #reserve: number = 0;
   readonly #lendable: number = 0;
+  readonly #hand: ChunkHand;
   /** Chunks in hand for {@linkcode take}. */
   readonly #stock: Int32Array;
   #stockCount = 0;
@@ -113,7 +128,7 @@ export class ChunkExchange {
    * @param reserve How many of them stay out of the fill ring, for {@linkcode take}.
    * @param shared False where no other worker has this queue: there is no lock to take, and what is cached of the rings
    * stays true.
-   * @param holder Number of this process: the lock says which one has it.
+   * @param holder From {@linkcode lockHolder}: the lock says who has it.
    * @param lendable How many chunks are lent at most. All where a driver fills a ring of its own with them (zero-copy).
    */
   constructor(
@@ -125,13 +140,15 @@ export class ChunkExchange {
     reserve = 0,
     shared = true,
     lendable = chunks,
-    holder = 1,
+    holder = lockHolder(1, 0),
+    hand = new ChunkHand(chunks),
   ) {
+    this.#hand = hand;
     this.#holder = holder;
     this.#shared = shared;
     this.#lendable = lendable;
     this.#reserve = reserve;
-    this.#stock = new Int32Array(Math.min(MAX_STOCK, reserve >> 3));
+    this.#stock = hand.stock.subarray(0, Math.min(MAX_STOCK, reserve >> 3));
     this.#state = new Int32Array(state);
     this.#fill = fill;
     this.#completion = completion;
@@ -139,7 +156,50 @@ export class ChunkExchange {
     this.#chunks = chunks;
     this.quarter = Math.min(chunks, fill.size, lendable) >> 2;
     this.#keep = Math.min(MAX_KEEP, Math.max(1, chunks >> 6));
-    this.returned = new Int32Array(chunks);
+    this.returned = hand.returned;
+  }
+
+  /** Forgets what is cached of the rings. */
+  resync(): void {
+    this.#completion.resync();
+    this.#fill.resync();
+  }
+
+  /**
+   * The end is this worker's from now on.
+   *
+   * @param opened Which opening of the queue this is.
+   * @param taken The rx ring's index.
+   */
+  begin(opened: number, taken: number): void {
+    this.#hand.begin(opened, taken);
+  }
+
+  /**
+   * Goes on with what another thread has left in its hands.
+   *
+   * @param taken The rx ring's index.
+   */
+  resume(taken: number): void {
+    this.returnedCount = this.#hand.returnedCount;
+    this.#stockCount = this.#hand.stockCount;
+    this.received = (taken - this.#hand.exchanged) | 0;
+  }
+
+  /** Notes how many chunks were returned: others see it. Hot path: once per batch. */
+  noteReturned(count: number): void {
+    this.returnedCount = count;
+    this.#hand.returnedCount = count;
+  }
+
+  /** The same of chunks that were taken to write packets into. Hot path: once per batch. */
+  noteStock(): void {
+    this.#hand.stockCount = this.#stockCount;
+  }
+
+  /** Whether a chunk is among those returned. Not for the hot path. */
+  hasReturned(addr: number): boolean {
+    return this.returned.subarray(0, this.returnedCount).includes(addr & this.chunkMask);
   }
 
   /** Takes a chunk back from a batch. `addr` may point anywhere into it. Hot path: no allocation. */
@@ -169,8 +229,7 @@ export class ChunkExchange {
   #lock(): boolean {
     if (!this.#shared) return true;
     if (Atomics.compareExchange(this.#state, LOCK, 0, this.#holder) !== 0) return false;
-    this.#completion.resync();
-    this.#fill.resync();
+    this.resync();
     return true;
   }
 
@@ -194,6 +253,7 @@ export class ChunkExchange {
     }
     if (completed > 0) completion.release();
     this.#stockCount = count;
+    this.#hand.stockCount = count;
     this.#unlock();
   }
 
@@ -222,17 +282,21 @@ export class ChunkExchange {
     const { returned, returnedCount } = this;
     const state = this.#state;
     let spares = state[SPARE_COUNT]!;
-    const lent = state[LENT]! - this.received;
-    this.received = 0;
+    const hand = this.#hand;
+    const { received } = this;
+    const lent = state[LENT]! - received;
     const room = fill.reserve(Math.max(0, Math.min(returnedCount + spares - this.#reserve, this.#lendable - lent)));
-    state[LENT] = lent + room;
     const start = (fill.producer - room) | 0;
     const words = fill.words;
     let taken = room < returnedCount ? room : returnedCount;
     for (let index = 0; index < taken; index++) words[fill.addrAt((start + index) | 0)] = returned[index]!;
     for (let index = taken; index < room; index++) words[fill.addrAt((start + index) | 0)] = state[SPARES + --spares]!;
     while (taken < returnedCount) state[SPARES + spares++] = returned[taken++]!;
-    this.returnedCount = 0;
+    // In this order: where the thread ends in between, chunks are lost, and none has two owners.
+    this.received = this.returnedCount = 0;
+    hand.returnedCount = 0;
+    hand.exchanged = (hand.exchanged + received) | 0;
+    state[LENT] = lent + room;
     state[SPARE_COUNT] = spares;
     if (completed > 0) completion.release();
     if (room > 0) fill.submit();
@@ -247,6 +311,8 @@ export class ChunkExchange {
    */
   letGo(): boolean {
     for (; this.#stockCount > 0; this.#stockCount--) this.giveBack(this.#stock[this.#stockCount - 1]!);
+    this.#hand.returnedCount = this.returnedCount;
+    this.#hand.stockCount = 0;
     return this.exchange();
   }
 

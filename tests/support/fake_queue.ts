@@ -5,6 +5,7 @@
  */
 import { QueueEnd } from "../../src/dataplane/queue_end.ts";
 import { createQueueState } from "../../src/xsk/chunks.ts";
+import type { ChunkHand } from "../../src/xsk/hand.ts";
 import type { RingAddress } from "../../src/xsk/rings.ts";
 import { FakeRing } from "./fake_kernel.ts";
 
@@ -31,7 +32,7 @@ const QUEUE_OF_PORT = new WeakMap<QueueEnd, FakeQueue>();
 export interface FakeSocket {
   readonly rx: FakeRing;
   readonly tx: FakeRing;
-  readonly port: QueueEnd;
+  port: QueueEnd;
 }
 
 export class FakeQueue {
@@ -44,9 +45,12 @@ export class FakeQueue {
   readonly chunks: number;
   readonly chunkSize: number;
 
+  readonly #options: FakeQueueOptions;
+
   constructor(options: FakeQueueOptions = {}) {
-    const { chunks = 64, chunkSize = 2048, workers = 1, reserve = 0, zeroCopy = false } = options;
-    const { ring = chunks, tx: txSize = ring, queue = 0 } = options;
+    this.#options = options;
+    const { chunks = 64, chunkSize = 2048, workers = 1 } = options;
+    const { ring = chunks, tx: txSize = ring } = options;
     this.chunks = chunks;
     this.chunkSize = chunkSize;
     this.memory = new Uint8Array(chunks * chunkSize);
@@ -55,26 +59,33 @@ export class FakeQueue {
     this.state = createQueueState(chunks);
     this.sockets = Array.from({ length: workers }, () => {
       const [rx, tx] = [new FakeRing(ring, "desc"), new FakeRing(txSize, "desc")];
-      const port = new QueueEnd({
-        networkInterface: 0,
-        queue,
-        fd: -1,
-        zeroCopy,
-        rx: ringAddress(rx),
-        tx: ringAddress(tx),
-        fill: ringAddress(this.fill),
-        completion: ringAddress(this.completion),
-        umem: addressOf(this.memory),
-        chunkSize,
-        chunks,
-        reserve,
-        workers,
-        state: this.state,
-      });
-      QUEUE_OF_PORT.set(port, this);
-      return { rx, tx, port };
+      return { rx, tx, port: this.#openEnd(rx, tx) };
     });
     this.sockets[0]!.port.exchange.seed();
+  }
+
+  /** Another thread's end of a worker's socket; `port` is that one from now on. */
+  reopen(worker: number, hand: ChunkHand, resumes: boolean): QueueEnd {
+    const socket = this.sockets[worker]!;
+    const port = socket.port = this.#openEnd(socket.rx, socket.tx, hand);
+    if (resumes) port.exchange.resume(port.taken);
+    else port.exchange.begin(1, port.taken);
+    return port;
+  }
+
+  #openEnd(rx: FakeRing, tx: FakeRing, hand?: ChunkHand): QueueEnd {
+    const { queue = 0, workers = 1, reserve = 0, zeroCopy = false } = this.#options;
+    const { chunks, chunkSize, state } = this;
+    const port = new QueueEnd({
+      ...{ networkInterface: 0, queue, fd: -1, zeroCopy, chunkSize, chunks, reserve, workers, state },
+      rx: ringAddress(rx),
+      tx: ringAddress(tx),
+      fill: ringAddress(this.fill),
+      completion: ringAddress(this.completion),
+      umem: addressOf(this.memory),
+    }, hand);
+    QUEUE_OF_PORT.set(port, this);
+    return port;
   }
 
   /** The kernel receives a frame. @returns False when the rx ring is full or the fill ring empty: it is dropped. */

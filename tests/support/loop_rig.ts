@@ -8,6 +8,7 @@ import { ControlWords, TABLE } from "../../src/dataplane/control_words.ts";
 import { answerRow, WorkerCounters } from "../../src/dataplane/counters.ts";
 import { closedEnd } from "../../src/dataplane/ends.ts";
 import type { WaitMode } from "../../src/dataplane/idle.ts";
+import { Hand } from "../../src/dataplane/hand.ts";
 import { Loop, type LoopContext, type Tap } from "../../src/dataplane/loop.ts";
 import type { QueueEnd } from "../../src/dataplane/queue_end.ts";
 import type { Action, ActionKind } from "../../src/steering/action.ts";
@@ -89,6 +90,10 @@ export interface LoopRigOptions {
   readonly sessions?: Partial<LoopContext["sessions"]>;
   /** Of another worker of the same queues. */
   readonly control?: ControlWords;
+  /** Whether the ends are the worker's only once it has taken them. Default: they are from the start. */
+  readonly takes?: boolean;
+  /** Another thread of the same worker. */
+  readonly before?: LoopRig;
 }
 
 export class LoopRig {
@@ -100,6 +105,9 @@ export class LoopRig {
   readonly tables: readonly WorkerTable[];
   readonly forwardTables: readonly ForwardTable[];
   readonly loop: Loop;
+  readonly hand: Hand;
+  /** Packets that were lost with a thread before. */
+  readonly resumed: number[] = [];
   nowMs = 0;
   /** Timeouts of all sleeps so far, milliseconds. */
   readonly sleeps: number[] = [];
@@ -108,24 +116,40 @@ export class LoopRig {
   /** By place: what is told of and not taken over yet. */
   readonly #changedEnds = new Map<number, QueueEnd>();
   readonly #elapsed = new Float64Array(1);
+  readonly #options: LoopRigOptions;
   #markMs = 0;
 
   constructor(options: LoopRigOptions = {}) {
     const { queues = [new FakeQueue()], interfaces = queues.map(() => 0), worker = 0, workers = 1 } = options;
     this.queues = queues;
     this.worker = worker;
-    this.control = options.control ?? ControlWords.create(workers);
-    this.counters = WorkerCounters.create(RULE_SLOTS, queues.length);
-    this.tables = viewWorkerTables(createWorkerTables(RULE_SLOTS));
-    this.forwardTables = viewForwardTables(createForwardTables(RULE_SLOTS), RULE_SLOTS);
+    const { before, takes = false } = options;
+    this.control = before?.control ?? options.control ?? ControlWords.create(workers);
+    this.counters = before?.counters ?? WorkerCounters.create(RULE_SLOTS, queues.length);
+    this.tables = before?.tables ?? viewWorkerTables(createWorkerTables(RULE_SLOTS));
+    this.forwardTables = before?.forwardTables ?? viewForwardTables(createForwardTables(RULE_SLOTS), RULE_SLOTS);
+    this.#options = options;
+    const chunks = queues.map(({ chunks }) => chunks);
+    this.hand = new Hand(chunks, before?.hand.memory);
+    const tenure = { holds: !takes, isDue: takes, release: () => void (tenure.holds = false), taken: () => {} };
+    let hasOpened = false;
+    const take = (): boolean => {
+      tenure.isDue = false;
+      return tenure.holds = true;
+    };
     const ends = queues.map(({ sockets }) => sockets[worker]!.port);
     this.loop = new Loop({
       worker,
       ends,
       endSource: {
         letGo: () => {},
+        prepare: () => {},
         leaving: () => [...this.#changedEnds.keys()],
-        follow: () => {
+        follow: (_, resumes = false) => {
+          if (takes && !hasOpened) {
+            hasOpened = true;
+            queues.forEach((queue, place) => ends[place] = queue.reopen(worker, this.hand.ends[place]!, resumes));
+          }
           for (const [place, end] of this.#changedEnds) ends[place] = end;
           this.#changedEnds.clear();
         },
@@ -141,7 +165,9 @@ export class LoopRig {
       },
       interfaceOfEnd: interfaces,
       control: this.control,
-      tenure: { holds: true, isDue: false, release: () => {}, take: () => true, taken: () => {} },
+      hand: this.hand,
+      onResumed: (lost) => this.resumed.push(lost),
+      tenure: Object.assign(tenure, { take }),
       counters: this.counters,
       heartbeat: this.heartbeat,
       openTap: options.openTap ?? (() => {
@@ -152,6 +178,11 @@ export class LoopRig {
       wait: options.wait ?? "poll",
       heapUsed: () => 5 << 20,
     });
+  }
+
+  /** Another thread of the same worker, where this one is not heard of any more. */
+  succeed(): LoopRig {
+    return new LoopRig({ ...this.#options, takes: true, before: this });
   }
 
   /** The control thread tells of a queue that was opened in the place of another. Undefined: it is to be closed. */

@@ -37,6 +37,7 @@ const STRUCTS: Readonly<Record<string, StructTable>> = {
   XDP_STATISTICS: { type: "struct xdp_statistics", table: uapi.XDP_STATISTICS },
   POLLFD: { type: "struct pollfd", table: uapi.POLLFD },
   TIMESPEC: { type: "struct timespec", table: uapi.TIMESPEC },
+  SIGACTION: { type: "struct sigaction", table: uapi.SIGACTION },
   IFREQ: { type: "struct ifreq", table: uapi.IFREQ },
   ETHTOOL_DRVINFO: { type: "struct ethtool_drvinfo", table: uapi.ETHTOOL_DRVINFO },
   ETHTOOL_VALUE: { type: "struct ethtool_value", table: uapi.ETHTOOL_VALUE },

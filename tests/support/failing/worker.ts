@@ -1,6 +1,6 @@
 /**
  * A worker's thread that fails when it is asked for the size of its heap while there is a file of its name in the
- * folder that XDPSTEER_TEST_FAILURES names: with a batch in hand, where packets come.
+ * folder that XDPSTEER_TEST_FAILURES names: with a batch in hand, where packets come. The file says how.
  *
  * @module
  */
@@ -11,12 +11,18 @@ const order = `${Deno.env.get("XDPSTEER_TEST_FAILURES")}/${scope.name}`;
 const { memoryUsage } = Deno;
 Object.defineProperty(Deno, "memoryUsage", {
   value: () => {
+    let how: string;
     try {
+      how = Deno.readTextFileSync(order);
       Deno.removeSync(order);
     } catch {
       return memoryUsage(); // there is none
     }
-    throw new Error("told to fail");
+    if (how === "throw") throw new Error("told to fail");
+    if (how === "loop") { for (;;); }
+    if (how === "wait") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    const kept: unknown[] = [];
+    for (;;) kept.push(new Array(1000).fill(0).map((_, index) => ({ index })));
   },
 });
 serveAsWorker(scope);
