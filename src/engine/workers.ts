@@ -312,14 +312,18 @@ export class WorkerPool implements ReadingWorkers {
       const { capacity } = sessions(worker);
       return eachPart((part) => memoryOf(handed?.[part], sessionMemory(part, capacity)));
     });
-    this.#threads.forEach((thread, worker) => {
-      const ring = createCaptureRing(places.length);
-      rings.push(ring);
-      const memory = memoryOf(this.#handed?.counters[worker], {
+    // All of it before the first thread gets anything to do, for it may not fit.
+    const memoryOfCounters = this.#threads.map((_, worker) =>
+      memoryOf(this.#handed?.counters[worker], {
         name: "xdpsteer counters",
         shape: countersShape(ruleSlots, places.length),
         bytes: countersBytes(ruleSlots, places.length),
-      });
+      })
+    );
+    this.#threads.forEach((thread, worker) => {
+      const ring = createCaptureRing(places.length);
+      rings.push(ring);
+      const memory = memoryOfCounters[worker]!;
       this.#countersMemory.push(memory);
       const counters = new WorkerCounters(memory.view(), ruleSlots);
       this.#spunBeforeMs.push(counters.loop("spun_ms"));

@@ -38,6 +38,8 @@ export const SIZE = {
     { rounds: 20, ratePps: 3000, requestsPerSecond: 2000, settleMs: 0, isPaced: true },
     { rounds: 20, ratePps: 150_000, requestsPerSecond: 25_000, settleMs: 500, isPaced: false },
   ),
+  /** crash: times that a process is killed in a row. */
+  crashes: size(3, 10),
   /** remap: changes in a row under load. */
   swaps: size(40, 100),
   /** sessions_model: random operations on a session table and on a plain Map. */

@@ -21,6 +21,8 @@ export interface SceneOptions extends BackendOptions {
   readonly serving: readonly number[];
   /** More variables for the box's environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Words before the product's: who starts it. */
+  readonly as?: readonly string[];
 }
 
 /** Packets that are forwarded after a change before it is looked at. */
@@ -29,13 +31,13 @@ const PACKETS = 2000;
 /** Starts the backends and the box, which is favoured, and gives back all that there is if that fails. */
 export async function startScene(
   config: (socket: string) => string,
-  { families, serving, env = {}, ...options }: SceneOptions,
+  { families, serving, env = {}, as = [], ...options }: SceneOptions,
 ): Promise<ForwardScene> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await TestNetwork.create({ queues: options.queues ?? 2 }));
   const host = stack.use(await BackendHost.create(network, options));
   for (const family of families) for (const number of serving) await host.serve(family, number);
-  const box = stack.use(await startAppliance(network, config, { favoured: true, env }));
+  const box = stack.use(await startAppliance(network, config, { favoured: true, env, as }));
   const parts = stack.move();
   return { network, host, box, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }

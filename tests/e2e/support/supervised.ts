@@ -18,12 +18,17 @@ export interface Supervision {
   readonly damage?: "none" | "half" | "layout" | "lost";
 }
 
+/** Words before the product's, that have it supervised. */
+export function supervisor({ delayMs = 0, damage = "none" }: Supervision = {}): string[] {
+  return ["/usr/bin/python3", SUPERVISOR, `${delayMs}`, damage];
+}
+
 export function startSupervised(
   network: TestNetwork,
   config: TestConfig | ((socket: string) => string),
-  { delayMs = 0, damage = "none" }: Supervision = {},
+  supervision: Supervision = {},
 ): Promise<Appliance> {
-  return startAppliance(network, config, { as: ["/usr/bin/python3", SUPERVISOR, `${delayMs}`, damage] });
+  return startAppliance(network, config, { as: supervisor(supervision) });
 }
 
 /** Waits until what there is would be gone on with after a crash. */

@@ -77,9 +77,8 @@ def take():
 def spoil():
     fds = dict(kept)
     if damage == "half":
-        os.ftruncate(fds["xdpsteer-record"], os.fstat(fds["xdpsteer-record"]).st_size)
         with mmap.mmap(fds["xdpsteer-record"], 0) as memory:
-            for at in range(0, len(memory) - 4096, 16 << 20):
+            for at in 0, 16 << 20:
                 memory[4096 + 64 + at + 200] ^= 1
     elif damage == "layout":
         counters = next(fd for fd in fds.values() if "xdpsteer counters" in os.readlink(f"/proc/self/fd/{fd}"))
