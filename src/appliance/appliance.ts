@@ -247,7 +247,7 @@ export class Appliance {
           onChange: () => steering.followHealth(),
           openKept: async () => {
             const { KeptTable } = await import("../bpf/kept_table.ts"); // loaded when first used
-            return parts.kept = new KeptTable(program, workers.count * config.forwarding.sessions);
+            return parts.kept = new KeptTable(program, workers.count * config.forwarding.sessions, handed?.kept);
           },
         }),
         openCaptures: async () => {
@@ -383,6 +383,7 @@ export class Appliance {
       niceness: this.niceness,
       key: this.key,
       forwarding: this.steering.forwarding.standing,
+      kept: this.#parts.kept?.handOver(fd) ?? null,
     };
   }
 

@@ -69,6 +69,8 @@ export interface ForwardingStanding {
   readonly holds: readonly (readonly [name: string, hold: Hold])[];
   readonly flows: FlowsStanding;
   readonly health: readonly (readonly [key: string, health: BackendHealth])[];
+  /** Names of backends that see their clients' addresses, or have; versions before do not send them. */
+  readonly kept?: readonly string[];
 }
 
 /** Where health and next hops come from. */
@@ -166,7 +168,7 @@ export class Forwarding implements AsyncDisposable {
     this.#timers = timers ?? SYSTEM_TIMERS;
     this.#tables = new Published(tables, workers.readers(TABLE.forward));
     this.#writer = new ForwardWriter(config.tableSize, interfaces, () => this.#timers.now());
-    this.#kept = new KeptBackends(options.openKept);
+    this.#kept = new KeptBackends(options.openKept, options.before?.kept);
     const { before } = options;
     const now = this.#timers.now();
     const rows = before?.rows.rows.map(([name, row]) => [name, later(row, now)] as const);
@@ -318,6 +320,7 @@ export class Forwarding implements AsyncDisposable {
       holds: [...holds],
       flows: this.#flows.standing,
       health: [...this.#health?.status() ?? []],
+      kept: this.#kept.standing,
     };
   }
 

@@ -14,12 +14,22 @@ const LOOK_MS = 10_000;
 
 export class KeptBackends {
   /** Names of backends that keep their clients' addresses, or did while they had the row that they have. */
-  #names: ReadonlySet<string> = new Set();
+  #names: ReadonlySet<string>;
   #memory: KeptMemory | undefined;
   #lookedMs = 0;
 
-  /** @param open Called when the first rule wants it. */
-  constructor(private readonly open: () => Promise<KeptMemory>) {}
+  /**
+   * @param open Called when the first rule wants it.
+   * @param before What {@linkcode standing} was in the process before.
+   */
+  constructor(private readonly open: () => Promise<KeptMemory>, before: readonly string[] = []) {
+    this.#names = new Set(before);
+  }
+
+  /** For a process that comes after this one. */
+  get standing(): readonly string[] {
+    return [...this.#names];
+  }
 
   /** Adds to a forward table what it needs, before it is in force. @throws {SteerError} where there is no memory. */
   async write(table: ForwardTable, { rules, retired, backends, answers }: Forwards): Promise<void> {

@@ -34,3 +34,15 @@ Deno.test("Forwarding has answers looked for while a rule keeps its clients' add
   await rig.change(forwardRule("game", 7777, [1], KEEPS));
   assert.deepEqual([keeps(rig, 1), keeps(rig, 2), kept.ports], [true, false, [9000]]);
 });
+
+Deno.test("Forwarding goes on looking for answers in a process that takes over", async () => {
+  await using rig = new SteeringRig(new FakePortTable());
+  rig.kept.isEmpty = false;
+  await rig.change(forwardRule("game", 7777, [2], KEEPS));
+  await rig.change(forwardRule("game", 7777, [2]));
+  await using next = new SteeringRig(new FakePortTable(), rig.forwarding.standing);
+  await next.change(forwardRule("game", 7777, [2]));
+  assert.deepEqual([keeps(next, 1), next.kept.ports], [true, [9000]]);
+  await next.timers.pass(30_000);
+  assert.deepEqual(next.kept.ports, [], "no session is left");
+});

@@ -107,10 +107,15 @@ class Worker {
   readonly forwarder: Forwarder;
   readonly #egress = new SentFrames();
 
-  constructor(readonly box: Box, number = 0) {
+  /** @param before Of the same number, in a process that this one takes over from. */
+  constructor(readonly box: Box, number = 0, before?: Worker) {
     const key = { low: 7, high: 8 };
     const sessions = { capacity: CAPACITY, firstPort: FIRST_PORT, portCount: 50, key, ruleSlots: SLOTS };
-    this.forwarder = new Forwarder(box.table, this.#egress, { ...sessions, worker: number }, () => box.memory);
+    const rows = before?.forwarder.sessions;
+    const memory = rows && { rows: rows.words.buffer, liveOfBackend: rows.liveOfBackend.buffer };
+    const options = { ...sessions, worker: number, ...memory };
+    this.forwarder = new Forwarder(box.table, this.#egress, options, () => box.memory);
+    if (rows !== undefined) this.forwarder.takeSessions({ evicted: 0, refused: [0, 0, 0] });
   }
 
   /** Puts one frame through; see {@linkcode passOne}. */
@@ -364,3 +369,19 @@ Deno.test("a backend with a range of ports answers from the one that a session g
     assert.equal(worker.put(forged, FRONT).fate, "wrong_interface");
   }
 });
+
+for (const family of BOTH) {
+  Deno.test(`who takes a worker's sessions over leaves each at its place in the same table: ${family}`, () => {
+    const box = new Box(family);
+    const first = new Worker(box);
+    for (const port of [40_000, 40_001, 40_002]) first.begin(port);
+    const places = (): readonly number[] => [...new Int32Array(box.memory)];
+    const before = places();
+    const next = new Worker(box, 0, first);
+    assert.deepEqual(places(), before);
+    for (const port of [40_000, 40_001, 40_002]) assert.equal(next.answer(port)[0], "returned");
+    new Int32Array(box.memory).fill(0);
+    const other = new Worker(box, 0, next);
+    assert.equal(other.answer(40_001)[0], "returned", "in another table they get places");
+  });
+}

@@ -247,9 +247,10 @@ export class SessionTable {
         const pool = this.#pools.numberOf(backend, words[at + ADDRESS]!);
         this.#pools.own(pool, port - this.#firstPort, row, rank);
       }
-      if (words[at + KEPT] === 0) continue;
+      const keptPort = flags >>> KEPT_PORT_SHIFT;
+      if (words[at + KEPT] === 0 || this.kept?.has(at, keptPort) === true) continue;
       words[at + KEPT] = 0; // its place was in another table
-      this.keepClient(at, table, flags >>> KEPT_PORT_SHIFT);
+      this.keepClient(at, table, keptPort);
     }
     this.#fresh = row;
     this.#pools.settle();

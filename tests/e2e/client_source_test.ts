@@ -24,6 +24,7 @@ import { addManyAddresses, askWho } from "./support/many_clients.ts";
 import { Program } from "./support/programs.ts";
 import { sendFrames } from "./support/raw_frames.ts";
 import { startScene } from "./support/scene.ts";
+import { upgrade } from "./support/upgrade.ts";
 import { until } from "./support/wait.ts";
 
 const READER = join(import.meta.dirname!, "../../config/examples/client_address.py");
@@ -252,4 +253,54 @@ Deno.test("a range of ports at a backend: each client is seen as it is on each o
     assert.deepEqual(await askWho(scene.network, family, options), { right: 200, wrong: [] });
   }
   assert.deepEqual(answersOf(await settled(scene.box), "range"), { returned: 400 });
+});
+
+/** Answers each datagram, and goes on answering ten times a second. */
+const PUSH = `
+import socket, sys, threading, time
+server = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+server.bind((sys.argv[1], int(sys.argv[2])))
+def push(client):
+    number = 0
+    while True:
+        server.sendto(b"%d" % number, client)
+        number += 1
+        time.sleep(0.1)
+print("ready", flush=True)
+while True: threading.Thread(target=push, args=(server.recvfrom(100)[1],), daemon=True).start()
+`;
+/** Asks once, and prints the numbers that come. */
+const HEAR = `
+import socket, sys
+client = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+client.connect((sys.argv[1], int(sys.argv[2])))
+client.send(b"hello")
+while True: print(client.recv(100).decode(), flush=True)
+`;
+
+Deno.test("a client that only listens hears its backend through upgrades: nothing is lost", async () => {
+  await using scene = await Scene.create([rule("web", KEEPS, [SILENT])]);
+  const { network, host, box } = scene;
+  await using programs = new AsyncDisposableStack();
+  const listeners: Program[] = [];
+  for (const family of BOTH) {
+    const python = (...argv: string[]): string[] => ["/usr/bin/python3", "-c", ...argv];
+    const push = python(PUSH, backendAddress(family, SILENT), `${BACKEND_PORT}`);
+    programs.use(await Program.start(host.name, push, "ready\n"));
+    const hear = python(HEAR, FAMILIES[family].service, `${PORT}`);
+    listeners.push(programs.use(await Program.start(network.names.client, hear, "0\n")));
+  }
+  const heard = ({ output }: Program): number[] => output.split("\n").slice(0, -1).map(Number);
+  for (let round = 0; round < 2; round++) {
+    await upgrade(network, box);
+    for (const listener of listeners) {
+      const before = heard(listener).length;
+      await until("more", () => heard(listener).length > before + 5);
+    }
+  }
+  for (const listener of listeners) {
+    const numbers = heard(listener);
+    assert.deepEqual(numbers, numbers.map((_, index) => index));
+  }
+  assert.equal(passedFor(await box.status(), "unlisted_port"), 0);
 });

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { KEPT_SET, KEPT_TAG, LIMIT } from "../../src/bpf/layout.gen.ts";
 import { Deadman } from "../../src/bpf/deadman.ts";
 import { Heartbeats } from "../../src/bpf/heartbeats.ts";
-import { KeptTable } from "../../src/bpf/kept_table.ts";
+import { type HandedKept, KeptTable } from "../../src/bpf/kept_table.ts";
+import { Channel } from "../../src/ffi/channel.ts";
+import { closeFd, openSocketPair } from "../../src/ffi/libc.ts";
 import { viewMemory } from "../../src/ffi/memory.ts";
 import { parseAddress } from "../../src/packet/address.ts";
 import { portInPacket } from "../../src/packet/udp.ts";
@@ -11,7 +13,7 @@ import { KEPT_PLACES, KEPT_SET_BYTES, KEPT_TAKEN, KEPT_WORKER, KeptClients } fro
 import { FLAG_IPV6, FLAG_LIVE, SESSION } from "../../src/steering/session_row.ts";
 import { buildFrame, type FrameOptions } from "../../src/traffic/frames.ts";
 import { buildIcmpError, ICMP_ERROR, ipPacketOf } from "../../src/traffic/icmp_frames.ts";
-import { until } from "../e2e/support/wait.ts";
+import { PATIENCE_MS, until } from "../e2e/support/wait.ts";
 import { MACS } from "./steer_frames.ts";
 import { portMap, VerdictRig } from "./verdict_rig.ts";
 
@@ -114,6 +116,40 @@ Deno.test("the worker is the one that has the session: without its socket, the p
   const reasons = BOTH.map((family) => Rig.ports.map((port) => kept.rig.run(kept.answer(family, port))));
   const one = ["UNCOVERED_QUEUE", "STEERED", "STEERED"];
   assert.deepEqual(reasons, [one, one]);
+});
+
+/** What a process that takes over receives. */
+async function received(table: KeptTable): Promise<HandedKept> {
+  const [mine, theirs] = openSocketPair();
+  const [from, to] = [new Channel(mine), new Channel(theirs)];
+  const fds: number[] = [];
+  const handed = table.handOver((fd) => fds.push(fd) - 1);
+  from.send("", fds);
+  const message = await to.receive(PATIENCE_MS);
+  await from.close();
+  await to.close();
+  return { ...handed, sets: message!.fds[handed.sets]! };
+}
+
+Deno.test("another program that goes on with the table finds the sessions that are in it", async () => {
+  await using kept = await Rig.load();
+  await using next = await VerdictRig.load({ workers: WORKERS });
+  await next.put(portMap({ [ECHO_PORT]: { action: "redirect", rule: ECHO } }), 1);
+  const handed = await received(kept.table);
+  const { key } = kept.table.place;
+  {
+    using table = new KeptTable(next.program, 1000, handed);
+    table.steer(new Set([BACKEND_PORT]), ANSWERS);
+    assert.deepEqual([table.place.key, table.isEmpty], [key, false]);
+    for (const family of BOTH) {
+      for (const port of Rig.ports) assert.equal(next.run(kept.answer(family, port)), "STEERED", `${family} ${port}`);
+    }
+  }
+  assert.equal(kept.rig.run(kept.answer("IPv4", 40_000)), "STEERED", "and the first has it still");
+  const other = await received(kept.table);
+  using fresh = new KeptTable(next.program, 1000, { ...other, shape: "another" });
+  assert.ok(fresh.isEmpty, "a table of another layout is no use");
+  closeFd(other.sets);
 });
 
 Deno.test("what belongs to no session is decided by the rules", async () => {

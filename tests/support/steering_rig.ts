@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Forwarding } from "../../src/backends/forwarding.ts";
+import { Forwarding, type ForwardingStanding } from "../../src/backends/forwarding.ts";
 import type { PortSteering } from "../../src/bpf/port_table.ts";
 import type { CaptureChange } from "../../src/capture/captures.ts";
 import { parseConfig } from "../../src/config/parse.ts";
@@ -114,9 +114,11 @@ export class SteeringRig<Ports extends PortSteering = FakePortTable> implements 
   readonly #tables = viewWorkerTables(createWorkerTables(RULE_SLOTS));
   readonly #forwardTables = viewForwardTables(createForwardTables(RULE_SLOTS), RULE_SLOTS);
 
-  constructor(readonly portTable: Ports) {
+  /** @param before Of a rig that this one takes over from. */
+  constructor(readonly portTable: Ports, before?: ForwardingStanding) {
     const { workers, queue, timers } = this;
     this.forwarding = new Forwarding({
+      before,
       tables: this.#forwardTables,
       config: TRANSLATION,
       interfaces: ["steer0", "back0"].map((name, index) => ({

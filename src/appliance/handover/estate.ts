@@ -5,6 +5,7 @@
  * @module
  */
 import type { ForwardingStanding } from "../../backends/forwarding.ts";
+import type { HandedKept } from "../../bpf/kept_table.ts";
 import type { TotalsStanding } from "../../engine/counters.ts";
 import type { HandedInterface } from "../../engine/interface.ts";
 import type { Unfiled } from "../../config/load.ts";
@@ -23,6 +24,8 @@ export interface HandedAppliance {
   /** Of the hash that finds sessions. */
   readonly key: FlowKey;
   readonly forwarding: ForwardingStanding;
+  /** Where answers to clients that keep their addresses are found; null, or missing in versions before: nowhere. */
+  readonly kept?: HandedKept | null;
 }
 
 /** Set for a process that is to take over. */
@@ -75,6 +78,7 @@ export class Descriptors {
 export function withDescriptors(estate: Estate, fds: readonly number[]): Estate {
   const own = (number: number): number => number < 0 ? -1 : fds[number] ?? -1;
   const { appliance } = estate;
+  const { kept } = appliance;
   return {
     ...estate,
     lock: own(estate.lock),
@@ -91,6 +95,7 @@ export function withDescriptors(estate: Estate, fds: readonly number[]): Estate 
         })),
         wakeFds: appliance.workers.wakeFds.map(own),
       },
+      ...(kept === undefined || kept === null ? {} : { kept: { ...kept, sets: own(kept.sets) } }),
       interfaces: appliance.interfaces.map((each) => ({
         ...each,
         link: own(each.link),
