@@ -13,7 +13,7 @@ import { EXIT, SteerError } from "../errors.ts";
 import { secondsText } from "../text.ts";
 import { callJson, Refused } from "./client.ts";
 import { print, printError, printJson } from "./output.ts";
-import { handoverLines, served, type Status, unlessBetween } from "./upgrade.ts";
+import { handoverLines, running, served, unlessBetween } from "./upgrade.ts";
 
 /** @throws {SteerError} with exit code 3 and everything that is wrong with the file when it is refused. */
 export async function reload(
@@ -30,7 +30,7 @@ export async function reload(
     if (difference.restart.length > 0) Deno.exitCode = EXIT.failed;
     return printDifference(difference, json);
   }
-  const before = await callJson<Status>(socket, "GET", "/v1/status");
+  const before = await running(socket);
   let change: Change | undefined;
   try {
     const query = queryOf({ confirm });

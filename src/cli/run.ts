@@ -223,6 +223,7 @@ async function steer(
     stopping.abort();
     reloader?.[Symbol.dispose]();
     const closed = server?.close(); // beside it: nobody is to ask about what is being closed
+    await giver?.stop();
     await appliance.stop();
     log.info("Stopped");
     await closed;

@@ -560,15 +560,15 @@ export class WorkerPool implements ReadingWorkers {
    * Has a process's workers take the ends over from another's, one after the other.
    *
    * @param process Number of the one that is to have them.
-   * @returns False where a worker has not within `limitMs`: others may have.
+   * @returns False where a worker has not within `limitMs`, or before it was given up: others may have.
    */
-  async pass(process: number, limitMs: number): Promise<boolean> {
+  async pass(process: number, limitMs: number, givenUp?: AbortSignal): Promise<boolean> {
     for (let worker = 0; worker < this.count; worker++) {
       this.ownership.want(worker, process);
       this.control.lookAgain();
       const end = performance.now() + limitMs;
       while (this.ownership.owner(worker) !== process) {
-        if (performance.now() > end) return false;
+        if (this.#ended || givenUp?.aborted || performance.now() > end) return false;
         wake(this.#wakeFds[worker]!);
         await pause(STEP_MS);
       }

@@ -51,8 +51,13 @@ export interface GiverOptions {
 /** The new process has to be there in this time: it may have to unpack itself on a slow disk. */
 const START_MS = 20_000;
 
+/** For a handover that is given up. */
+const STOP_MS = 500;
+
 /** In which an answer is on its way. */
 const ANSWER_MS = 10;
+
+const STOPPING = "the running one has been told to stop";
 
 const log = logger("handover");
 
@@ -60,7 +65,12 @@ export class Giver {
   /** Resolves when a new process has taken over. */
   readonly over: Promise<number>;
   readonly #end: (pid: number) => void;
+  readonly #stopping = new AbortController();
   #isBusy = false;
+  /** The handover that is under way, or the last one. */
+  #turn: Promise<void> = Promise.resolve();
+  /** Until it has taken over. */
+  #child: Child | undefined;
   #last: Handover | null;
   readonly #counts: Record<Handover["result"], number>;
   readonly #carried: ReadonlyMap<string, number>;
@@ -101,8 +111,21 @@ export class Giver {
     this.#isBusy = true;
     const healthy = Promise.withResolvers<Handover>();
     const turn = this.options.appliance.queue.run(() => this.#run(withinMs, successor, healthy.resolve));
-    turn.then(() => {}, healthy.reject).finally(() => this.#isBusy = false);
+    this.#turn = turn.then(() => {}, healthy.reject).finally(() => this.#isBusy = false);
     return await healthy.promise;
+  }
+
+  /**
+   * Gives up a handover that is under way, if one is, and takes back what the new process has of it: this one is to
+   * stop, and a process that nobody looks after is not to stay behind. Takes {@linkcode STOP_MS} at most.
+   */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    kill(this.#child); // which ends each wait for it
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, STOP_MS);
+    await Promise.race([this.#turn, late.promise]);
+    clearTimeout(timer);
   }
 
   async #run(
@@ -111,6 +134,8 @@ export class Giver {
     healthy: (handover: Handover) => void,
   ): Promise<void> {
     const { appliance, start, leave, isMain } = this.options;
+    const { signal } = this.#stopping;
+    if (signal.aborted) throw new SteerError(STOPPING);
     requirePossible();
     const obstacle = this.options.obstacle();
     if (obstacle !== "") {
@@ -126,7 +151,8 @@ export class Giver {
     const begun = { time: new Date().toISOString() };
     try {
       try {
-        child = withStandardInput(theirs, () => start({ [HANDOVER_VARIABLE]: "1" }));
+        if (signal.aborted) throw new SteerError(STOPPING);
+        child = this.#child = withStandardInput(theirs, () => start({ [HANDOVER_VARIABLE]: "1" }));
       } finally {
         closeFd(theirs);
       }
@@ -161,6 +187,7 @@ export class Giver {
         handovers: { counts, last: handover, carried: this.options.carried(), redirectErrors },
       });
       await expect(channel, "serving", START_MS);
+      this.#child = undefined;
       this.#end(child.pid);
     } catch (error) {
       throw await this.#rollBack(error, { ...begun, child, hasBegun, hasLeft });
@@ -185,7 +212,7 @@ export class Giver {
   async #pass(process: number, wakeFds: readonly number[], withinMs: number): Promise<void> {
     const { workers } = this.options.appliance;
     wakeFds.forEach((fd, worker) => workers.control.setPeer(worker, fd));
-    const passed = await workers.pass(process, withinMs);
+    const passed = await workers.pass(process, withinMs, this.#stopping.signal);
     if (!passed) throw new SteerError(`a worker has not changed hands within ${withinMs / 1000} s`);
   }
 
@@ -205,24 +232,24 @@ export class Giver {
     },
   ): Promise<SteerError> {
     const { appliance, comeBack, isMain } = this.options;
-    const reason = messageOf(error);
-    const hint = error instanceof SteerError ? error.hint : undefined;
+    const isStopping = this.#stopping.signal.aborted;
+    const reason = isStopping ? STOPPING : messageOf(error);
+    const hint = !isStopping && error instanceof SteerError ? error.hint : undefined;
     const result = hasBegun ? "rolled_back" : "refused";
-    if (child !== undefined) {
-      try {
-        child.kill("SIGKILL"); // it must not touch anything any more
-      } catch {
-        // It has ended.
-      }
-      await child.status;
-    }
+    kill(child); // it must not touch anything any more
+    await child?.status;
+    this.#child = undefined;
     if (hasBegun) await appliance.takeBack();
     if (hasLeft) {
       isMain(Deno.pid);
-      await comeBack();
+      if (!isStopping) await comeBack();
     }
     this.#counts[result]++;
     this.#last = { time, result, pid: child?.pid ?? 0, gapsMs: hasBegun ? this.#gaps() : [], reason };
+    if (isStopping) {
+      log.info("The handover is given up: {reason}", { reason, result });
+      return new SteerError(`The new process did not take over: ${reason}`);
+    }
     log.error("The handover failed, this process goes on: {reason}", {
       reason,
       result,
@@ -232,6 +259,14 @@ export class Giver {
       cause: error,
       ...(hint === undefined ? {} : { hint }),
     });
+  }
+}
+
+function kill(child: Child | undefined): void {
+  try {
+    child?.kill("SIGKILL");
+  } catch {
+    // It has ended.
   }
 }
 
