@@ -52,15 +52,17 @@ struct {
 
 static __always_inline const struct steer_addresses *addresses_of(__u64 table)
 {
+	const struct steer_addresses *known;
+
 	SHOW_BOUND(table, STEER_TABLES - 1);
-	return &addresses[table];
+	known = &addresses[table];
+	asm volatile("" : "+r"(known)); /* or the compiler computes it anew for each word that is read */
+	return known;
 }
 
 /* The mask of an address that needs no look-up, else 0. */
-static __always_inline __u64 inline_ipv4_mask(__u32 table, __be32 address)
+static __always_inline __u64 inline_ipv4_mask(const struct steer_addresses *known, __be32 address)
 {
-	const struct steer_addresses *known = addresses_of(table);
-
 	return address == known->ipv4[0] ? known->ipv4_masks[0] :
 	       address == known->ipv4[1] ? known->ipv4_masks[1] :
 	       address == known->ipv4[2] ? known->ipv4_masks[2] :
@@ -69,10 +71,8 @@ static __always_inline __u64 inline_ipv4_mask(__u32 table, __be32 address)
 }
 
 /* The same for IPv6. */
-static __always_inline __u64 inline_ipv6_mask(__u32 table, const __be32 *address)
+static __always_inline __u64 inline_ipv6_mask(const struct steer_addresses *known, const __be32 *address)
 {
-	const struct steer_addresses *known = addresses_of(table);
-
 #pragma unroll
 	for (int i = 0; i < STEER_INLINE_ADDRESSES; i++) {
 		const __be32 *one = &known->ipv6[4 * i];
@@ -109,16 +109,17 @@ __noinline __u64 ipv4_mask_from_maps(__u32 table, __be32 address)
 /* The mask of an IPv4 address. */
 static __always_inline __u64 ipv4_mask(__u32 table, __be32 address)
 {
-	__u64 mask = inline_ipv4_mask(table, address);
+	const struct steer_addresses *known = addresses_of(table);
+	__u64 mask = inline_ipv4_mask(known, address);
 
-	return mask || !addresses_of(table)->flags ? mask : ipv4_mask_from_maps(table, address);
+	return mask || !known->flags ? mask : ipv4_mask_from_maps(table, address);
 }
 
 /* The mask of an IPv6 address. */
 static __always_inline __u64 ipv6_mask(__u32 table, const __be32 *address)
 {
 	const struct steer_addresses *known = addresses_of(table);
-	__u64 mask = inline_ipv6_mask(table, address), *found;
+	__u64 mask = inline_ipv6_mask(known, address), *found;
 
 	if (mask)
 		return mask;

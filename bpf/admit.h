@@ -25,6 +25,17 @@ static __always_inline const struct steer_port_entry *entry_of(__u32 table, __u3
 	return &port_to_queue_map[at];
 }
 
+/* The same in one word, and what it says. */
+static __always_inline __u64 entry_word_of(__u32 table, __u32 port)
+{
+	return *(const volatile __u64 *)entry_of(table, port);
+}
+
+#define OF_ENTRY(word, field)                                                                                          \
+	((word) >> 8 * offsetof(struct steer_port_entry, field) &                                                      \
+	 (~0ULL >> (64 - 8 * sizeof(((struct steer_port_entry *)0)->field))))
+_Static_assert(sizeof(struct steer_port_entry) == sizeof(__u64), "an entry is one word");
+
 /* What admit() says: why a packet is none of ours, or the index of the entry that is for it, 0 for the port's first. */
 #define NOT_ADMITTED(reason) (1u << 31 | (reason))
 #define IS_ADMITTED(answer) (!((answer) >> 31))
@@ -96,16 +107,23 @@ static __always_inline const struct steer_port_entry *admitted_entry(__u32 table
 	return answer ? more_entry(table, answer) : entry_of(table, port);
 }
 
+static __always_inline __u64 admitted_word(__u32 table, __u32 port, __u32 answer)
+{
+	return *(const volatile __u64 *)admitted_entry(table, port, answer);
+}
+
 /*
- * Whether all that admit() looks at besides the destination is as it usually is. False says nothing. Inline, as the
- * masks below: a call takes longer than all of this.
+ * Whether all that admit() looks at besides the destination is as it usually is, of no fragment. False says nothing.
+ * Inline, as the masks below: a call takes longer than all of this.
  */
-static __always_inline bool is_usual_ipv4(__u32 table, const void *data, const struct iphdr *ip)
+static __always_inline bool is_usual_ipv4(const struct steer_addresses *known, const void *data, const struct iphdr *ip)
 {
 	const __u32 *words = (const __u32 *)ip;
+	/* The first 8 bytes, of which the last is 0, at once: the sum is not too large. */
+	__u64 sum = *(const __u64 *)ip + words[2] + words[3] + words[4];
 
-	return destination_mac(data) == device.macs[0] && is_plain_source(addresses_of(table), ip->saddr) &&
-	       is_whole_sum((__u64)words[0] + words[1] + words[2] + words[3] + words[4]);
+	asm volatile("" : "+r"(sum)); /* the compiler is to keep nothing of it */
+	return destination_mac(data) == device.macs[0] && is_whole_sum(sum) && is_plain_source(known, ip->saddr);
 }
 
 /* The same for IPv6 without extension headers. */
@@ -114,12 +132,6 @@ static __always_inline bool is_usual_ipv6(const void *data, const struct ipv6hdr
 	__u32 first = ip->saddr.s6_addr32[0];
 
 	return destination_mac(data) == device.macs[0] && ip->nexthdr == IPPROTO_UDP && first && (first & 0xff) != 0xff;
-}
-
-/* An IPv4 destination address that is not the first entry's by what is inline. @returns As admit(). */
-static __noinline __u32 admit_elsewhere(__u32 table, __u32 port, __be32 address)
-{
-	return admit_mask(table, entry_of(table, port), ipv4_mask(table, address));
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "icmp.h"
 #include "parse.h"
 #include "shared_maps.h"
+#include "verdict.h"
 
 /*
  * Two halves of a port for each rule slot, in network order, written by userspace through mmap. In force together with
@@ -155,7 +156,7 @@ static __always_inline __u32 place_of(void *data, const struct packet *packet, b
 }
 
 /* Gives a packet the port that its rule delivers to. */
-__noinline int readdress(struct xdp_md *ctx, __u32 place, __u32 table, __u32 rule)
+static __always_inline void readdress(struct xdp_md *ctx, __u32 place, __u32 table, __u32 rule)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
@@ -166,12 +167,12 @@ __noinline int readdress(struct xdp_md *ctx, __u32 place, __u32 table, __u32 rul
 	struct steer_flow flow = { .family = is_ipv6 ? 6 : 4, .local_port = to };
 
 	if ((void *)(udp + 1) > data_end || (void *)(addresses + 2) > data_end)
-		return 0; /* cannot be */
+		return; /* cannot be */
 	from = udp->dest;
 	flow.client_port = udp->source;
 	if (is_ipv6) {
 		if ((void *)(addresses + 8) > data_end)
-			return 0; /* cannot be */
+			return; /* cannot be */
 #pragma unroll
 		for (int i = 0; i < 4; i++) {
 			flow.client[i] = addresses[i];
@@ -183,11 +184,17 @@ __noinline int readdress(struct xdp_md *ctx, __u32 place, __u32 table, __u32 rul
 	}
 	remember(&flow, from, rule);
 	if (from == to)
-		return 0;
+		return;
 	if (udp->check && (is_fragment || !is_unfinished(ctx, udp, addresses, is_ipv6, data, data_end)))
 		udp->check = fixed_checksum(udp->check, from, to);
 	udp->dest = to;
-	return 0;
+}
+
+/* A packet for a local program. */
+__noinline int deliver(struct xdp_md *ctx, __u32 place, __u32 table, __u32 rule)
+{
+	readdress(ctx, place, table, rule);
+	return delivered(ctx, rule);
 }
 
 /*

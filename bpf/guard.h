@@ -75,7 +75,8 @@ static __noinline __u32 count_guarded(__u32 rule, __u32 reason, __u64 over_total
  *
  * @returns 0, or the reason to drop the packet, which is counted then.
  */
-__noinline __u32 guard(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 rule)
+static __always_inline __u32 guard_of(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table,
+				      __u32 rule)
 {
 	const struct steer_rule_guard *record = rule_guard_of(table, rule);
 	int over;
@@ -93,6 +94,11 @@ __noinline __u32 guard(struct xdp_md *ctx, __u32 address_at, __u32 address_words
 		return count_guarded(rule, STEER_REASON_LIMITED, over == OVER_TOTAL,
 				     limit_of(table, record->limit)->flags & STEER_RULE_LIMIT_FLAG_OBSERVE);
 	return 0;
+}
+
+__noinline __u32 guard(struct xdp_md *ctx, __u32 address_at, __u32 address_words, __u32 table, __u32 rule)
+{
+	return guard_of(ctx, address_at, address_words, table, rule);
 }
 
 #endif

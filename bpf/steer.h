@@ -216,7 +216,7 @@ struct steer_control {
 	__u32 generation;
 	/* By half: which lists of sources its rules mean. Lists that change on their own change this word. */
 	__u32 source_table[STEER_TABLES];
-	__u32 counts_sources; /* 1 while somebody asks who sends most */
+	__u32 counts_sources; /* 1 while somebody asks who sends most. Read in one word with the next */
 	__u32 keeps_clients;  /* 1 while there may be sessions whose clients keep their addresses */
 	__u32 wanted_table; /* written before active_table */
 	struct steer_deadman deadman __attribute__((aligned(64)));

@@ -83,27 +83,38 @@ __noinline int unlisted(__u32 table, __u32 port)
 			       STEER_REASON_UNLISTED_PORT);
 }
 
-/* Packets that stay here: a rule passes, delivers or drops them. */
-__noinline int decide_here(struct xdp_md *ctx, __u32 rule, __u32 action)
+/* Packets that a rule drops, passes or delivers. All rules have counters: userspace lists no slot that is not there. */
+static __always_inline int dropped(struct xdp_md *ctx, __u32 rule)
 {
 	struct steer_rule_counters *counters = bpf_map_lookup_elem(&rule_counters, &rule);
-	__u64 bytes = ctx->data_end - ctx->data;
 
-	if (counters && action == STEER_ACTION_PASS) {
-		counters->passed_packets++;
-		counters->passed_bytes += bytes;
-		return XDP_PASS;
-	}
-	if (counters && action == STEER_ACTION_DELIVER) {
-		counters->delivered_packets++;
-		counters->delivered_bytes += bytes;
-		return XDP_PASS;
-	}
-	if (counters) { /* always, and then the action is to drop */
+	if (LIKELY(counters != NULL)) {
 		counters->dropped_packets++;
-		counters->dropped_bytes += bytes;
+		counters->dropped_bytes += ctx->data_end - ctx->data;
 	}
 	return XDP_DROP;
+}
+
+__noinline int passed(struct xdp_md *ctx, __u32 rule)
+{
+	struct steer_rule_counters *counters = bpf_map_lookup_elem(&rule_counters, &rule);
+
+	if (LIKELY(counters != NULL)) {
+		counters->passed_packets++;
+		counters->passed_bytes += ctx->data_end - ctx->data;
+	}
+	return XDP_PASS;
+}
+
+__noinline int delivered(struct xdp_md *ctx, __u32 rule)
+{
+	struct steer_rule_counters *counters = bpf_map_lookup_elem(&rule_counters, &rule);
+
+	if (LIKELY(counters != NULL)) {
+		counters->delivered_packets++;
+		counters->delivered_bytes += ctx->data_end - ctx->data;
+	}
+	return XDP_PASS;
 }
 
 /* No socket for the packet's queue: one that appeared after start. Never a black hole. */
@@ -121,7 +132,7 @@ static __always_inline int redirect(struct xdp_md *ctx, __u32 rule, __u32 socket
 	if (!LIKELY(bpf_redirect_map(&xsk_map, socket, XDP_PASS) == XDP_REDIRECT))
 		return uncovered(ctx, port);
 	counters = bpf_map_lookup_elem(&rule_counters, &rule);
-	if (LIKELY(counters != NULL)) { /* always: userspace lists no slot that is not there */
+	if (LIKELY(counters != NULL)) {
 		counters->redirected_packets++;
 		counters->redirected_bytes += bytes;
 	}
