@@ -7,7 +7,8 @@ import { readBackend } from "../../config/backend.ts";
 import { formatEndpoint } from "../../packet/address.ts";
 import type { Backend, BackendName } from "../../steering/forward.ts";
 import { firstOf } from "../../text.ts";
-import { type Answer, NOT_THERE, type RecordType, type Service } from "./dns_query.ts";
+import type { Answer, RecordType, Service } from "./answer.ts";
+import { NOT_THERE } from "./dns_message.ts";
 
 /** Seconds between two questions, whatever an answer says it holds for. */
 export const TTL_FLOOR = 1;
@@ -160,7 +161,13 @@ function usableOf(answer: Answer): Answer {
  * nobody knows what the others have.
  */
 function keepUnlessNone(question: Question, all: readonly Question[]): void {
-  if (question.last?.kind === "none" && all.some(({ last }) => last?.kind === "records")) question.good = [];
+  if (question.last?.kind !== "none" || contradicts(question)) return;
+  if (all.some(({ last }) => last?.kind === "records")) question.good = [];
+}
+
+/** A name that does not exist has nothing at all, so one that had something, and has others, is there. */
+function contradicts({ last, good }: Question): boolean {
+  return last?.kind === "none" && last.words === NOT_THERE && good.length > 0;
 }
 
 function errorOf(questions: readonly Question[]): string | null {
@@ -169,6 +176,7 @@ function errorOf(questions: readonly Question[]): string | null {
     if (last?.kind === "failed") return last.words;
     if (last?.kind === "none") none.push(last.words);
   }
+  if (questions.some(contradicts)) return NOT_THERE;
   if (none.length < questions.length) return null;
   const unusable = none.filter((words) => words.startsWith(UNUSABLE)).map((words) => words.slice(UNUSABLE.length));
   if (unusable.length > 0) return UNUSABLE + unusable.join("; ");

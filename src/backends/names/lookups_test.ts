@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { FakeTimers } from "../../../tests/support/fake_timers.ts";
 import type { BackendName, Forward } from "../../steering/forward.ts";
-import type { Answer, RecordType, Service } from "./dns_query.ts";
+import type { Answer, RecordType, Service } from "./answer.ts";
+import { NOT_THERE } from "./dns_message.ts";
 import { Names } from "./names.ts";
 import { readServers } from "./servers.ts";
 
@@ -115,6 +116,22 @@ Deno.test("no record of one IP version is an answer; none of either is none", as
   assert.deepEqual(rig.meaningOf(GAME), ["10.0.0.1:9 2"]);
   assert.notEqual(rig.error, null);
   assert.equal(rig.changes, 2);
+});
+
+Deno.test("a name that is said not to exist for one IP version only keeps what it had of that", async () => {
+  using rig = new Rig();
+  rig.answers.set("A game.example", records(["10.0.0.1"]));
+  const gone: Answer = { kind: "none", words: NOT_THERE, ttl: 10 };
+  rig.answers.set("AAAA game.example", gone);
+  await rig.names.follow([rig.spec(GAME)]);
+  assert.deepEqual([rig.meaningOf(GAME), rig.error], [["10.0.0.1:9 2"], null], "there was none: so some servers say");
+  rig.answers.set("A game.example", gone);
+  rig.answers.set("AAAA game.example", records(["fd00::1"]));
+  await rig.timers.pass(10_000);
+  assert.deepEqual([rig.meaningOf(GAME), rig.error], [["10.0.0.1:9 2", "[fd00::1]:9 2"], NOT_THERE]);
+  rig.answers.set("A game.example", NONE);
+  await rig.timers.pass(10_000);
+  assert.deepEqual([rig.meaningOf(GAME), rig.error], [["[fd00::1]:9 2"], null]);
 });
 
 Deno.test("an answer that has only addresses which no backend can have is as one that has none", async () => {

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Answer, type DnsServer, query, type QueryOptions, type RecordType } from "./dns_query.ts";
+import type { Answer, RecordType } from "./answer.ts";
+import { type DnsServer, query, type QueryOptions } from "./dns_query.ts";
 
 const RESOLV_CONF = "/etc/resolv.conf";
 const DNS_PORT = 53;
