@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { parentPort } from "node:worker_threads";
 import { serveAsWorker } from "./src/dataplane/worker.ts";
 
-serveAsWorker(self as unknown as DedicatedWorkerGlobalScope);
+serveAsWorker(parentPort!);

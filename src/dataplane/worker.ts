@@ -58,6 +58,13 @@ export interface WorkerOptions {
   readonly cpu?: number;
 }
 
+/** How a worker's thread and the control thread talk: node:worker_threads has it, with a heap of bounded size. */
+export interface WorkerPort {
+  once(event: "message", listener: (order: WorkerOptions) => void): unknown;
+  postMessage(message: WorkerFailure | WorkerResumed): void;
+  close(): void;
+}
+
 /** What a worker posts when it cannot go on. */
 export interface WorkerFailure {
   readonly message: string;
@@ -80,10 +87,10 @@ function monotonicStartMs(): number {
 }
 
 /** Takes the thread over: the first message starts the loop, which ends only at a command in the control words. */
-export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
+export function serveAsWorker(port: WorkerPort): void {
   // All that the loop calls, while the control thread opens the sockets.
   prepareCalls("setpriority", "gettid", "mmap", "poll", "eventfd_read", "clock_gettime", "sendto", "timerfd_settime");
-  scope.onmessage = ({ data }: MessageEvent<WorkerOptions>) => {
+  port.once("message", (data: WorkerOptions) => {
     const control = new ControlWords(data.control);
     try {
       if (data.cpu !== undefined) pinThread(data.cpu);
@@ -123,7 +130,7 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
         control,
         counters: new WorkerCounters(viewMemory(data.counters), data.ruleSlots),
         hand,
-        onResumed: (resumed) => scope.postMessage({ resumed } satisfies WorkerResumed),
+        onResumed: (resumed) => port.postMessage({ resumed } satisfies WorkerResumed),
         tenure,
         heartbeat: new Int32Array(viewMemory(data.heartbeat)),
         openTap: () => new CaptureTap(data.capture, new Clock()),
@@ -138,12 +145,12 @@ export function serveAsWorker(scope: DedicatedWorkerGlobalScope): void {
       } catch (error) {
         const lost = loop.abandon();
         control.setState(data.worker, WORKER_STATE.failed);
-        scope.postMessage({ message: messageOf(error), lost } satisfies WorkerFailure);
+        port.postMessage({ message: messageOf(error), lost } satisfies WorkerFailure);
       }
     } catch (error) {
       control.setState(data.worker, WORKER_STATE.failed);
-      scope.postMessage({ message: messageOf(error) } satisfies WorkerFailure);
+      port.postMessage({ message: messageOf(error) } satisfies WorkerFailure);
     }
-    scope.close();
-  };
+    port.close();
+  });
 }

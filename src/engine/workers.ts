@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Worker } from "node:worker_threads";
 import { createCaptureRing } from "../dataplane/capture_ring.ts";
 import { createCapturePlans } from "../dataplane/capture_tap.ts";
 import type { WaitMode } from "../dataplane/idle.ts";
@@ -14,7 +15,7 @@ import { countersBytes, countersShape, type LoopCounter, WorkerCounters } from "
 import { Ownership, OWNERSHIP_SHAPE, ownershipBytes } from "../dataplane/ownership.ts";
 import { type MemoryAddress, viewPosted } from "../ffi/memory.ts";
 import { SharedMemory, type SharedMemoryOptions } from "../ffi/shared_memory.ts";
-import { SteerError } from "../errors.ts";
+import { messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Readers } from "../steering/published.ts";
 import {
@@ -123,6 +124,8 @@ const ACKNOWLEDGE_MS = 2000;
 /** Longer than a packet is parked. */
 const PASS_MS = 6000;
 const STEP_MS = 1;
+/** More than any worker needs: tables, rings and sessions are not on its heap. */
+const HEAP_MAX_MB = 512;
 /** So many failures of workers in this time end the process. */
 const FAILURES_MAX = 3;
 const FAILURES_MS = 60_000;
@@ -217,12 +220,15 @@ export class WorkerPool implements ReadingWorkers {
   }
 
   #startThread(worker: number): Worker {
-    const thread = new Worker(this.#entry, { type: "module", name: `worker ${worker}` });
+    const thread = new Worker(this.#entry, {
+      name: `worker ${worker}`,
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MAX_MB },
+    });
     const fail = (message: string): void => {
       this.control.setState(worker, WORKER_STATE.failed);
       this.#fail(new SteerError(`Worker ${worker} failed: ${message}`));
     };
-    thread.onmessage = ({ data }: MessageEvent<WorkerFailure | WorkerResumed>) => {
+    thread.on("message", (data: WorkerFailure | WorkerResumed) => {
       if ("resumed" in data) return this.#tellResumed(worker, data.resumed);
       const { message, lost } = data;
       if (lost === undefined || !this.#mayReplace()) return fail(message);
@@ -230,11 +236,15 @@ export class WorkerPool implements ReadingWorkers {
         ...{ worker, reason: message, lost, hint: REPORT_HINT },
       });
       this.#replace(worker);
-    };
-    thread.onerror = (event) => {
-      event.preventDefault();
-      fail(event.message);
-    };
+    });
+    thread.on("error", (error: Error & { readonly code?: string }) => {
+      const hasNoHeap = error.code === "ERR_WORKER_OUT_OF_MEMORY" && this.#orders[worker] !== undefined;
+      if (!hasNoHeap || !this.#mayReplace()) return fail(messageOf(error));
+      log.error("Worker {worker} has used up {megabytes} MiB of heap, and is replaced", {
+        ...{ worker, megabytes: HEAP_MAX_MB, hint: REPORT_HINT },
+      });
+      void this.#replaceEnded(worker);
+    });
     return thread;
   }
 
@@ -273,12 +283,29 @@ export class WorkerPool implements ReadingWorkers {
         ...{ worker, still: secondsText(stillMs), reason, hint: REPORT_HINT },
       });
       this.#hungMs[worker] = performance.now() - stillMs;
-      for (const { state } of this.#orders[worker]!.places) unlockQueue(viewPosted(state), this.process, worker);
-      this.ownership.release(worker, Number(monotonicMicroseconds()) / 1000);
+      this.#bury(worker);
       this.#replace(worker);
     } finally {
       this.#stopping.delete(worker);
     }
+  }
+
+  /** Replaces a worker whose thread the runtime has ended, once it has certainly done so. */
+  async #replaceEnded(worker: number): Promise<void> {
+    this.#stopping.add(worker);
+    this.#hungMs[worker] = performance.now();
+    const thread = this.control.thread(worker);
+    while (stateOf(thread) !== "" && !this.#ended) await pause(STEP_MS);
+    this.#stopping.delete(worker);
+    if (this.#ended) return;
+    this.#bury(worker);
+    this.#replace(worker);
+  }
+
+  /** Takes from a worker what it has, whose thread never goes on. */
+  #bury(worker: number): void {
+    for (const { state } of this.#orders[worker]!.places) unlockQueue(viewPosted(state), this.process, worker);
+    this.ownership.release(worker, Number(monotonicMicroseconds()) / 1000);
   }
 
   #tellResumed(worker: number, lost: number): void {
@@ -291,7 +318,7 @@ export class WorkerPool implements ReadingWorkers {
   #replace(worker: number): void {
     this.replacements[worker]!++;
     this.control.setState(worker, WORKER_STATE.starting);
-    this.#threads[worker]!.terminate();
+    void this.#threads[worker]!.terminate();
     const thread = this.#threads[worker] = this.#startThread(worker);
     thread.postMessage(this.#orders[worker]!);
   }
@@ -522,7 +549,7 @@ export class WorkerPool implements ReadingWorkers {
       joined = await this.#until(STOP_MS, ended);
     }
     this.#ended = true;
-    for (const thread of this.#threads) thread.terminate();
+    for (const thread of this.#threads) void thread.terminate();
     if (!joined) return false;
     for (const fd of this.#wakeFds.splice(0)) closeFd(fd);
     const ofSessions = this.#sessionMemory.flatMap((parts) => Object.values(parts));

@@ -4,10 +4,11 @@
  *
  * @module
  */
+import { parentPort } from "node:worker_threads";
 import { serveAsWorker } from "../../../src/dataplane/worker.ts";
 
-const scope = self as unknown as DedicatedWorkerGlobalScope;
-const order = `${Deno.env.get("XDPSTEER_TEST_FAILURES")}/${scope.name}`;
+const { name } = globalThis as unknown as { readonly name: string };
+const order = `${Deno.env.get("XDPSTEER_TEST_FAILURES")}/${name}`;
 const { memoryUsage } = Deno;
 Object.defineProperty(Deno, "memoryUsage", {
   value: () => {
@@ -22,7 +23,7 @@ Object.defineProperty(Deno, "memoryUsage", {
     if (how === "loop") { for (;;); }
     if (how === "wait") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     const kept: unknown[] = [];
-    for (;;) kept.push(new Array(1000).fill(0).map((_, index) => ({ index })));
+    for (;;) kept.push(new Array(4_000_000).fill(0.5)); // in large pieces: before it takes long
   },
 });
-serveAsWorker(scope);
+serveAsWorker(parentPort!);
