@@ -263,9 +263,10 @@ export class ForwardWriter {
       forwards[at + FORWARD.idle] = spec.idleTimeout;
       forwards[at + FORWARD.mode] = modeWord(spec);
       forwards[at + FORWARD.remapPort] = spec.remapPort === null ? 0 : portInPacket(spec.remapPort);
-      // Sessions with backends that the rule does not name any more go on while all checks of those succeed.
+      // Sessions with backends that the rule does not name any more go on while all checks of those succeed, and while
+      // there is a route to them.
       for (const backend of known.values()) {
-        const mayUse = allSucceed(backend, health) && mayKeep(backend.spec.name);
+        const mayUse = backend.nextHop !== undefined && allSucceed(backend, health) && mayKeep(backend.spec.name);
         usable[usableAt(index) + backend.row] = mayUse ? 1 : 0;
       }
       let choice = choiceOf(spec);

@@ -65,6 +65,17 @@ Deno.test("a backend that leaves and fails loses its sessions at once", async ()
   assert.deepEqual(namesOf(rig), ["10.9.0.2:9000"]);
 });
 
+Deno.test("a backend that leaves and has no route any more gives its sessions away with their next packets", async () => {
+  await using rig = await newRig();
+  const mayUse = (): number => rig.forwardTable.usable[usableAt(0) + ROW_ONE]!;
+  for (const [mac, usable] of [[null, 0], ["02:00:00:00:00:04", 1], [null, 0]] as const) {
+    rig.nextHops!.change("10.9.0.1", mac);
+    await rig.timers.pass(5);
+    assert.equal(mayUse(), usable);
+  }
+  assert.ok(generationOf(rig, ROW_ONE) > 0, "answers that are under way arrive");
+});
+
 for (const seconds of [0, 30]) {
   Deno.test(`a backend that leaves loses its sessions after drain_timeout: ${seconds} s`, async () => {
     await using rig = await newRig(`, drain_timeout: ${seconds}`);

@@ -106,3 +106,24 @@ Deno.test("SlowStart raises the share of a backend that comes, or comes back, in
   assert.deepEqual(weights([A]), [1], "nobody else has a share");
   assert.deepEqual(weights([A, B], null), [1, 1]);
 });
+
+Deno.test("SlowStart begins with the change that asks for it: who was there has all, who comes with it has not", () => {
+  let now = 1000;
+  const start = new SlowStart(() => now);
+  const weights = (backends: readonly Backend[], seconds: number | null): number[] => {
+    start.begin();
+    const found = start.weights("a", backends, seconds);
+    start.end();
+    return found;
+  };
+  assert.deepEqual(weights([A], null), [1]);
+  assert.equal(start.due, false);
+  assert.deepEqual(weights([A, B], 10), [10, 1]);
+  now += 10_000;
+  assert.equal(start.due, true);
+  assert.deepEqual(weights([A, B], 10), [1, 1]);
+  assert.deepEqual(weights([A, B, C], 10), [10, 10, 1]);
+  assert.deepEqual(weights([A, B, C], null), [1, 1, 1], "not any more: at once");
+  assert.equal(start.due, false);
+  assert.deepEqual(weights([A, B, C], 10), [1, 1, 1]);
+});

@@ -42,12 +42,13 @@ export class SlowStart {
    */
   weights(rule: string, backends: readonly Backend[], seconds: number | null): number[] {
     const whole = backends.map(({ weight }) => weight);
-    if (seconds === null) return whole;
     const known = this.#known.get(rule);
     const nowMs = this.now();
-    const lengthMs = seconds * 1000;
+    // Who has it at once has had it for ever, should the rule begin to start slowly.
+    const beginMs = known === undefined || seconds === null ? -Infinity : nowMs;
+    const lengthMs = (seconds ?? 1) * 1000;
     const starting = new Map(backends.map(({ name }): [string, Starting] => {
-      const sinceMs = known?.get(name)?.sinceMs ?? (known === undefined ? -Infinity : nowMs);
+      const sinceMs = seconds === null ? beginMs : known?.get(name)?.sinceMs ?? beginMs;
       return [name, { sinceMs, lengthMs, step: stepOf(sinceMs, lengthMs, nowMs) }];
     }));
     this.#next.set(rule, starting);
