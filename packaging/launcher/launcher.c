@@ -313,6 +313,9 @@ int main(int argc, char **argv)
 	char **words = calloc(argc + 16, sizeof(*words));
 	int count = 0;
 
+	/* The runtime starts in no directory that has been removed; names in it mean nothing any more. */
+	if (!getcwd(value, sizeof(value)) && errno == ENOENT && chdir("/"))
+		die("cannot leave a directory that is gone: %s", strerror(errno));
 	confine_descriptors();
 	confine_signals();
 	confine_environment();

@@ -259,6 +259,13 @@ Deno.test("a name with control characters does not reach the terminal as it is",
   assert.doesNotMatch(stderr.replaceAll("\n", ""), /[\x00-\x1f\x7f-\x9f]/);
 });
 
+Deno.test("it starts in a directory that has been removed", async () => {
+  await using root = await temporary();
+  const script = 'mkdir "$1" && cd "$1" && rmdir "$1" && exec "$2" version';
+  const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
+  assertStarts(await start(env, ["/bin/sh", "-c", script, "sh", `${root.path}/gone`, FILE]));
+});
+
 Deno.test("version tells how it is packaged, and all licences", async () => {
   await using root = await temporary();
   const env = { XDPSTEER_CACHE_DIR: `${root.path}/cache` };
