@@ -5,7 +5,7 @@
  * @module
  */
 import { messageOf, SteerError } from "../errors.ts";
-import { rcuGracePeriod } from "../ffi/libc.ts";
+import { interfaceIndex, rcuGracePeriod } from "../ffi/libc.ts";
 import type { Device, DeviceSource } from "../host/devices.ts";
 import { SYSTEM_TIMERS, type Timers } from "../host/timers.ts";
 import { logger } from "../log.ts";
@@ -25,6 +25,8 @@ export interface KeeperOptions<Kept extends KeptInterface> {
   readonly timers?: Timers;
   /** Resolves when no CPU is in an XDP program any more that was running. */
   readonly settled?: () => Promise<void>;
+  /** The index of the interface that has a name now, 0 where none has. */
+  readonly indexOf?: (name: string) => number;
 }
 
 /** Between two looks at what rtnetlink does not tell: a link that was detached by force. */
@@ -40,6 +42,7 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
   readonly #options: KeeperOptions<Kept>;
   readonly #timers: Timers;
   readonly #settled: () => Promise<void>;
+  readonly #indexOf: (name: string) => number;
   readonly #fail: (error: SteerError) => void;
   readonly #underRepair = new Set<Kept>();
   /** What was last in the log of an interface that cannot be attached. */
@@ -59,6 +62,7 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
     this.#options = options;
     this.#timers = options.timers ?? SYSTEM_TIMERS;
     this.#settled = options.settled ?? rcuGracePeriod;
+    this.#indexOf = options.indexOf ?? interfaceIndex;
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
     this.failure.catch(() => {}); // whoever cares awaits it
@@ -144,7 +148,9 @@ export class InterfaceKeeper<Kept extends KeptInterface = SteeredInterface> impl
     kept.device = now;
     if (kept.condition.state !== "attached") return;
     const { fault } = kept;
-    if (fault !== undefined) this.#lose(kept, "detached", fault);
+    if (fault === undefined) return;
+    // One that is being deleted or moved loses its name first, then the program; rtnetlink tells when all is done.
+    if (this.#indexOf(now.name) === now.ifindex) this.#lose(kept, "detached", fault);
   }
 
   /**

@@ -79,6 +79,8 @@ class Rig {
   readonly keeper: InterfaceKeeper<FakeInterface & KeptInterface>;
   hung = false;
   changes = 0;
+  /** Names of devices that are going, which rtnetlink has not told yet. */
+  readonly going = new Set<string>();
   #tell: () => void = () => {};
   #arrivals = 0;
 
@@ -102,6 +104,8 @@ class Rig {
       queue: new ChangeQueue(),
       timers: this.timers,
       settled: () => Promise.resolve(),
+      indexOf: (name) =>
+        this.going.has(name) ? 0 : [...this.devices.values()].find((device) => device.name === name)?.ifindex ?? 0,
     });
   }
 
@@ -176,6 +180,18 @@ Deno.test("InterfaceKeeper follows a new name, and opens new sockets for a devic
   await rig.come(1, "eth0");
   assert.deepEqual(eth0!.steps, ["take", "close", "attach 1", "open", "give", "fill"]);
   assert.equal(eth0!.condition.state, "attached");
+});
+
+Deno.test("InterfaceKeeper does not call detached by force what is being deleted", async () => {
+  const rig = await Rig.start("eth0");
+  const [eth0] = rig.interfaces;
+  rig.going.add("eth0");
+  eth0!.fault = "the XDP program was detached by force";
+  await rig.timers.pass(1000);
+  assert.deepEqual([eth0!.condition.state, eth0!.steps], ["attached", []]);
+  await rig.go(1);
+  assert.equal(eth0!.condition.state, "gone");
+  assert.match(eth0!.condition.why, /"eth0" was deleted/);
 });
 
 Deno.test("InterfaceKeeper attaches again what was detached by force, with the sockets it has", async () => {
