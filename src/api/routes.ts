@@ -92,13 +92,13 @@ function problemsOf({ problems }: HttpOptions): Record<string, unknown> {
   return { problems: problems.list(), endedProblems: problems.ended() };
 }
 
-function handoversOf(giver: HttpOptions["giver"]): Record<string, unknown> {
+function handoversOf({ giver, keeper }: HttpOptions): Record<string, unknown> {
   const { adopted = 0, done = 0, refused = 0, rolled_back: rolledBack = 0 } = giver?.counts ?? {};
-  return { adopted, done, refused, rolledBack, last: giver?.last ?? null };
+  return { adopted, done, refused, rolledBack, last: giver?.last ?? null, kept: keeper?.kept ?? 0 };
 }
 
 function statusOf(options: HttpOptions): Record<string, unknown> {
-  const { observer, reloader, giver, configFile } = options;
+  const { observer, reloader, configFile } = options;
   const { rules, ...snapshot } = observer.snapshot();
   return {
     version: VERSION,
@@ -108,7 +108,7 @@ function statusOf(options: HttpOptions): Record<string, unknown> {
     ...problemsOf(options),
     lastReload: reloader.last ?? null,
     reloads: reloader.counts,
-    handovers: handoversOf(giver),
+    handovers: handoversOf(options),
     ...snapshot,
     rules: rules.filter(({ name }) => name !== TRANSLATION_PORTS),
     translationPorts: rules.find(({ name }) => name === TRANSLATION_PORTS) ?? null,

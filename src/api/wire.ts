@@ -4,6 +4,7 @@
  * @module
  */
 import type { Appliance } from "../appliance/appliance.ts";
+import type { CrashKeeper } from "../appliance/crash/keeper.ts";
 import type { Giver } from "../appliance/handover/giver.ts";
 import type { Reloader } from "../appliance/reload.ts";
 import type { SourceWatch } from "../guard/source_watch.ts";
@@ -38,6 +39,8 @@ export interface HttpOptions {
   readonly configFile: string;
   /** Undefined where nothing can be handed over. */
   readonly giver?: Pick<Giver, "counts" | "handOver" | "last" | "past"> | undefined;
+  /** Undefined where nothing is kept for the time after a crash. */
+  readonly keeper?: Pick<CrashKeeper, "kept"> | undefined;
 }
 
 /** What questions are answered from. */

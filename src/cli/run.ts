@@ -192,7 +192,16 @@ async function steer(
     const serve = (): Promise<ControlServer> =>
       ControlServer.open({
         control: config.control,
-        options: { appliance, reloader: reloader!, observer: shown, problems, history, configFile: file, giver },
+        options: {
+          appliance,
+          reloader: reloader!,
+          observer: shown,
+          problems,
+          history,
+          configFile: file,
+          giver,
+          keeper,
+        },
         start: () => apiThread(entry),
       });
     server = await serve();

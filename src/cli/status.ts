@@ -30,6 +30,7 @@ type Status = Snapshot & {
   readonly endedProblems: readonly EndedProblem[];
   /** What came to translation ports and is of no session. */
   readonly translationPorts: RuleStatus | null;
+  readonly handovers?: { readonly last: { readonly result: string; readonly time: string } | null };
 };
 
 export interface StatusOptions {
@@ -44,7 +45,9 @@ export async function status({ socket, json, check }: StatusOptions): Promise<vo
   const answer = await callJson<Status>(socket, "GET", "/v1/status");
   if (json) return printJson(answer);
   const { generation, uptimeMs, problems, endedProblems = [], interfaces } = answer; // an older process has none
-  print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s`);
+  const { result, time } = answer.handovers?.last ?? {};
+  const crash = result === "adopted" ? `, went on with what there was after a crash at ${time}` : "";
+  print(`generation ${generation}, up ${Math.round(uptimeMs / 1000)} s${crash}`);
   const lines = [...problems.length > 0 ? problemLines(problems) : [], ...endedLines(endedProblems)];
   if (lines.length > 0) print(`${lines.join("\n")}\n`);
   for (const status of interfaces) print(interfaceLine(status));

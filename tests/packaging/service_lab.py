@@ -50,6 +50,27 @@ def healthy():
     return [health["healthy"] for health in healths()]
 
 
+def kept():
+    """How many descriptors systemd has for the time after a crash."""
+    return int(unit("NFileDescriptorStore"))
+
+
+def crash(load, signal):
+    """Kills the process under load. Says what the next one has of it."""
+    until("everything to be kept", lambda: status()["handovers"]["kept"] == kept() > 0)
+    before, pid = status(), unit("MainPID")
+    begun = time.monotonic()
+    run("kill", f"-{signal}", pid)
+    until("another process", lambda: unit("MainPID") not in ("0", pid))
+    until("its answers", serves)
+    elapsed = time.monotonic() - begun
+    load.more()
+    after = status()
+    forwarded = lambda status: status["totals"]["fates"]["forwarded"]
+    return {"adopted": after["handovers"]["adopted"], "done": after["handovers"]["done"], "seconds": round(elapsed, 1),
+        "went back": forwarded(after) < forwarded(before), "restarts": unit("NRestarts"), "kept": kept()}
+
+
 class Load:
     """Asks names, from the client's namespace."""
 
@@ -147,6 +168,7 @@ def lab():
         load.more()
         result["handed over"].append([status()["handovers"]["done"], unit("ActiveState"), unit("NRestarts")])
     result["process after"] = process()
+    result["crashed"] = [crash(load, signal) for signal in ("KILL", "ABRT")]
     load.end()
     result["client"] = {key: getattr(load, key) for key in ("asked", "answered", "first", "longest", "error")}
 
@@ -165,6 +187,7 @@ def lab():
     result["restarts"] = unit("NRestarts")
     result["active"] = run("systemctl", "is-active", "xdpsteer", check=False)
     run("systemctl", "stop", "xdpsteer")
+    result["kept"] = kept()
     result["left"] = run("ip", "-details", "link", "show", "eth0").count("xdp")
 
 

@@ -77,6 +77,11 @@ export class CrashKeeper {
     this.#look();
   }
 
+  /** Descriptors that a process after a crash goes on with; 0 while it would begin afresh. */
+  get kept(): number {
+    return this.#text === "" ? 0 : this.#names.length;
+  }
+
   /** Counters were told to somebody: they may not go back after a crash. */
   shown(): void {
     this.#carried = undefined;

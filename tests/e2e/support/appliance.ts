@@ -23,6 +23,8 @@ export interface Status extends Snapshot {
   readonly reloads: Readonly<Record<"applied" | "unchanged" | "refused", number>>;
   readonly handovers: Readonly<Record<"adopted" | "done" | "refused" | "rolledBack", number>> & {
     readonly last: Handover | null;
+    /** Descriptors that are kept for the time after a crash. */
+    readonly kept: number;
   };
   readonly lastReload: { readonly result: string; readonly message: string } | null;
 }

@@ -33,12 +33,7 @@ export function startSupervised(
 
 /** Waits until what there is would be gone on with after a crash. */
 export async function untilKept(box: Appliance): Promise<void> {
-  const pid = (await box.status()).pid;
-  await until(
-    "a record for the time after a crash",
-    () => box.log.some(({ properties, message }) => message.startsWith("After a crash") && properties.pid === pid),
-    { describe: () => box.stderr },
-  );
+  await box.untilStatus("a record for the time after a crash", ({ handovers }) => handovers.kept > 0);
 }
 
 /** Kills the process, and waits for the next one. @returns its status, and how long nobody answered. */
