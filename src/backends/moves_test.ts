@@ -55,3 +55,18 @@ Deno.test("move is refused where all other backends fail, or have had their sess
   await rig.forwarding.hold(MOVE);
   await assert.rejects(rig.forwarding.hold({ name: TWO, action: "move", to: ONE }), lacks);
 });
+
+Deno.test("a backend with weight: 0 is said to have it, and stays so where undrain overrides what the file drains", async () => {
+  for (
+    const [settings, before, after] of [["weight: 0", "weight", "weight"], ["drain: true", "file", undefined]] as const
+  ) {
+    await using rig = new SteeringRig(new FakePortTable());
+    await rig.change(rule(`"${ONE}", { address: "${TWO}", ${settings} }`));
+    const by = (): string | undefined => rig.forwarding.status().find(({ name }) => name === TWO)?.drain?.by;
+    assert.equal(by(), before);
+    await rig.forwarding.hold({ name: TWO, action: "undrain" });
+    assert.equal(by(), after, settings);
+    await rig.forwarding.hold({ name: TWO, action: "drain" });
+    assert.equal(by(), settings === "weight: 0" ? "hand" : "file");
+  }
+});

@@ -16,8 +16,11 @@ import { type NoWay, noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
 /** Why a backend gets no new sessions though it may be healthy. */
 export interface Drain {
-  /** Who says so. A backend that no rule names any more drains by the file. */
-  readonly by: "hand" | "file";
+  /**
+   * Who says so. A backend that no rule names any more drains by the file; "weight": a rule gives it a weight of 0,
+   * which only the file changes.
+   */
+  readonly by: "hand" | "file" | "weight";
   /** ISO 8601, UTC; null where the file has always said so. */
   readonly since: string | null;
   /** When the sessions it still has are ended, ISO 8601, UTC; null: when they end by themselves. */
@@ -163,11 +166,11 @@ function drainOf(
   const at = (ms: number): string => new Date(date.getTime() + ms - now).toISOString();
   const movedTo = hold?.kind === "move" ? hold.to ?? "" : null;
   if (leftMs !== undefined) return { by: "file", since: at(leftMs), until: at(leftMs + drainMs), movedTo };
-  if (hold !== undefined) {
-    return hold.kind === "keep" ? null : { by: "hand", since: hold.since, until: null, movedTo };
-  }
-  const inFile = named.some(({ backend: { drain, weight } }) => drain === true || weight === 0);
-  return inFile ? { by: "file", since: null, until: null, movedTo } : null;
+  if (hold !== undefined && hold.kind !== "keep") return { by: "hand", since: hold.since, until: null, movedTo };
+  const inFile = hold === undefined && named.some(({ backend: { drain } }) => drain === true);
+  if (inFile) return { by: "file", since: null, until: null, movedTo };
+  const hasNoWeight = named.some(({ backend: { weight } }) => weight === 0);
+  return hasNoWeight ? { by: "weight", since: null, until: null, movedTo } : null;
 }
 
 export function ruleBackends(

@@ -63,7 +63,12 @@ export function outcome(
   action: HoldAction,
   { sessions, drain, rules }: Pick<BackendStatus, "sessions" | "drain" | "rules">,
 ): string {
-  if (action === "undrain") return drain === null ? "takes new sessions again" : "is only kept for the sessions it has";
+  if (action === "undrain") {
+    if (drain === null) return "takes new sessions again";
+    return drain.by === "weight"
+      ? "takes no new sessions still, since the file gives it weight: 0"
+      : "is only kept for the sessions it has";
+  }
   const has = plural(sessions, "session");
   const by = rules.length === 0 ? ", and no rule names it" : "";
   const isOne = sessions === 1;

@@ -4,7 +4,7 @@
  * @module
  */
 import { secondsText } from "../text.ts";
-import type { BackendStatus } from "../backends/status.ts";
+import type { BackendStatus, Drain } from "../backends/status.ts";
 
 export interface BackendWords {
   readonly name: string;
@@ -61,6 +61,12 @@ function stateOf({ rules, health, noWay, drain }: BackendStatus): string {
   return health === null ? "in use" : "healthy";
 }
 
+const DRAINED_BY: Readonly<Record<Drain["by"], string>> = {
+  hand: "drained by hand",
+  file: "drained by the file",
+  weight: "it has weight: 0",
+};
+
 /** `answered; drained by hand since 10:04:05`, `no answer in 500 ms` */
 function whyOf({ rules, health, findings, noWay, drain }: BackendStatus): string {
   const parts = [
@@ -75,7 +81,7 @@ function whyOf({ rules, health, findings, noWay, drain }: BackendStatus): string
   const moved = drain.movedTo === null ? "" : `, sessions moved to ${drain.movedTo || "others"}`;
   const since = drain.since === null ? "" : ` since ${timeOfDay(drain.since)}`;
   const until = drain.until === null ? "" : `, sessions end at ${timeOfDay(drain.until)}`;
-  const by = rules.length === 0 ? "no rule names it" : drain.by === "hand" ? "drained by hand" : "drained by the file";
+  const by = rules.length === 0 ? "no rule names it" : DRAINED_BY[drain.by];
   return [...parts, `${by}${since}${moved}${until}`].join("; ");
 }
 

@@ -38,6 +38,8 @@ Deno.test("backendWords() tells rules, health and sessions, and since when a bac
   });
   const leaving = backendWords({ ...STATUS, rules: [], leavingSeconds: 12, drain: DRAIN });
   assert.deepEqual([leaving.rules, leaving.mark], ["(leaving for 12 s)", "leaving"]);
+  const weightless = backendWords({ ...STATUS, drain: { ...DRAIN, by: "weight" } });
+  assert.equal(weightless.why, "not checked; it has weight: 0");
 });
 
 Deno.test("backendWords() says what each rule finds where rules with several checks find several things", () => {
