@@ -35,7 +35,7 @@ export const SIZE = {
    * milliseconds between two. Paced: so few that no packet is lost, on whatever machine.
    */
   upgrades: size(
-    { rounds: 20, ratePps: 3000, requestsPerSecond: 2000, settleMs: 0, isPaced: true },
+    { rounds: 8, ratePps: 3000, requestsPerSecond: 2000, settleMs: 0, isPaced: true },
     { rounds: 20, ratePps: 150_000, requestsPerSecond: 25_000, settleMs: 500, isPaced: false },
   ),
   /** crash: times that a process is killed in a row. */
