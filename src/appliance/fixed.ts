@@ -30,6 +30,12 @@ export const WAYS = {
   log: "handover",
 } as const satisfies Readonly<Record<string, Way>>;
 
+/**
+ * What bounds those who may use the control socket: who they are, and where their captures may lie. They cannot change
+ * it; only the file does.
+ */
+const OF_THE_FILE = ["capture", "control"] as const;
+
 /** Sections of which this process cannot change everything. */
 export const FIXED = ["interfaces", "workers", "forwarding", "capture", "control", "log"] as const;
 
@@ -71,6 +77,16 @@ export function requireHanded(next: Config, inForce: Config): void {
   if (keys.length === 0) return;
   throw new SteerError(`${keys.join(", ")} ${NOT_WHILE_RUNNING}; nothing was applied`, {
     hint: "systemctl restart xdpsteer puts it in force, or undo that part of the change",
+    exitCode: EXIT.configInvalid,
+  });
+}
+
+/** @throws {SteerError} where a configuration of a request changes what only the file does. */
+export function requireOfFile(next: Config, inForce: Config): void {
+  const found = OF_THE_FILE.flatMap((key) => keysThatDiffer([key], inForce[key], next[key]));
+  if (found.length === 0) return;
+  throw new SteerError(`${found.map(nameOf).join(", ")} cannot be changed by a request; nothing was applied`, {
+    hint: "change it in the configuration file: it bounds what requests may do",
     exitCode: EXIT.configInvalid,
   });
 }

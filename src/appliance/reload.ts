@@ -24,7 +24,7 @@ import type { Appliance } from "./appliance.ts";
 import type { Handover, Successor } from "./handover/estate.ts";
 import type { Check } from "./checker.ts";
 import { type Difference, liveDifference } from "./difference.ts";
-import { fixedDifference, requireHanded } from "./fixed.ts";
+import { fixedDifference, requireHanded, requireOfFile } from "./fixed.ts";
 import { type FileContent, type Found, identityOf, readFound } from "./found_file.ts";
 import {
   type Asker,
@@ -310,10 +310,15 @@ export class Reloader {
     const { check } = this.#options;
     const outcome = await this.#inTurn(async () => {
       this.#require(conditions);
-      if (conditions.dryRun) return this.#preview(await check(content, name));
+      const checked = async (): Promise<Checked> => {
+        const next = await check(content, name);
+        requireOfFile(next.config, this.#config);
+        return next;
+      };
+      if (conditions.dryRun) return this.#preview(await checked());
       let forAnother: ForAnother | undefined;
       const reloaded = await this.#change("request", async () => {
-        const next = await check(content, name);
+        const next = await checked();
         const unfiled = { seen: this.#seen ?? "", rules: this.#filed };
         forAnother = this.#forAnother(next, conditions, { successor: { content, name, unfiled }, origin: "request" });
         if (forAnother !== undefined) return undefined;

@@ -185,7 +185,7 @@ Deno.test("a capture removes and renames files of captures only, and not by a li
   assert.equal(refused.code, 422);
   assert.match(refused.body, /is outside of the directory for captures/);
   const elsewhere = text(captureIn(`${outside}/precious.pcapng`))(box.socket).replace(inside, outside);
-  assert.match((await box.put(elsewhere)).body, /capture cannot change while xdpsteer runs/);
+  assert.match((await box.put(elsewhere)).body, /capture\.directory cannot be changed by a request/);
   for (const path of [inside, outside]) assert.equal(await Deno.readTextFile(`${path}/precious.pcapng`), "precious");
   assert.equal((await box.put(text(captureIn(`${inside}/game.pcapng`))(box.socket))).code, 200);
   await send(network, { packetsPerFlow: 10 });
