@@ -103,7 +103,10 @@ export function readFirstConfig(path: string): Uint8Array {
   } catch (error) {
     if (!(error instanceof ConfigError) || codeOf(error.cause ?? {}) !== "ENOENT") throw error;
     const lines = SMALLEST_CONFIG.trimEnd().replaceAll(/^/gm, "  ");
-    const hint = `write it, with your interface and ports instead of these:\n${lines}`;
+    const hint = DESCRIPTOR.test(path)
+      ? "descriptors that a shell hands over, as by <(…), are closed at the start: write a file, or pipe it to " +
+        "xdpsteer check -"
+      : `write it, with your interface and ports instead of these:\n${lines}`;
     throw new ConfigError(path, error.problems, { hint, cause: error.cause });
   }
 }
@@ -122,6 +125,7 @@ export function readConfig(path: string, held?: HeldFile): Uint8Array {
   }
 }
 
+const DESCRIPTOR = /^\/(dev|proc\/(self|\d+))\/fd\/\d+$/;
 const STANDARD_INPUT_FD = 0;
 
 /** Reads standard input to its end. @throws {ConfigError} as {@linkcode readConfig} does. */

@@ -87,3 +87,12 @@ Deno.test("where there is no configuration yet, the hint says what to write, and
     assert.equal(parseConfig(SMALLEST_CONFIG, { file: path, cpuCount: 1 }).steering.length, 1);
     assert.throws(() => readConfig(path), (other: ConfigError) => other.hint === undefined, "one that is gone");
   }));
+
+Deno.test("loadConfig() says what is to be done where a shell hands the file over as a descriptor", async () => {
+  for (const path of ["/dev/fd/999", "/proc/self/fd/999"]) {
+    await assert.rejects(loadConfig(path, { cpuCount: 1 }), {
+      name: "ConfigError",
+      hint: /pipe it to xdpsteer check -$/,
+    });
+  }
+});
