@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { FakeTimers } from "../../../tests/support/fake_timers.ts";
 import type { BackendName, Forward } from "../../steering/forward.ts";
+import type { Rule } from "../../steering/rule.ts";
 import type { Answer, RecordType, Service } from "./answer.ts";
 import { NOT_THERE } from "./dns_message.ts";
 import { Names } from "./names.ts";
+import { lookUpOnce } from "./once.ts";
 import { readServers } from "./servers.ts";
 
 const records = (records: readonly (string | Service)[], ttl = 10): Answer => ({ kind: "records", records, ttl });
@@ -221,6 +224,19 @@ Deno.test("a change of rules waits for a new name's first answer, but not for lo
   await rig.timers.pass(20);
   await following;
   assert.equal(slow.status()[0]!.error, "it has not been answered yet");
+});
+
+Deno.test("lookUpOnce() says of a server that does not answer that it does not", async () => {
+  using rig = new Rig();
+  const silent = createSocket("udp4");
+  try {
+    await new Promise<void>((resolve) => silent.bind(0, "127.0.0.1", resolve));
+    const rule = { action: { kind: "forward", ...rig.spec(GAME) } } as unknown as Rule;
+    const { names } = await lookUpOnce([rule], [{ address: "127.0.0.1", port: silent.address().port }]);
+    assert.equal(names[0]!.error, "127.0.0.1: no answer within 1000 ms");
+  } finally {
+    await new Promise<void>((resolve) => silent.close(resolve));
+  }
 });
 
 Deno.test("names that no rule has any more are not asked for", async () => {

@@ -53,14 +53,18 @@ export class Names implements Disposable {
     this.#lookups = new Lookups(options.ask, () => options.timers.now());
   }
 
-  /** Follows the names of rules too. Waits for the first answers about new ones, but not for long. */
-  async follow(specs: readonly Forward[]): Promise<void> {
+  /**
+   * Follows the names of rules too. Waits for the first answers about new ones, but not for long.
+   *
+   * @param patienceMs For how long.
+   */
+  async follow(specs: readonly Forward[], patienceMs: number = FIRST_MS): Promise<void> {
     const names = specs.flatMap(({ names }) => names);
     const added = names.filter((name) => !this.#followed.has(keyOf(name)));
     for (const name of added) if (!this.#followed.has(keyOf(name))) this.#begin(name);
     if (added.length === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    using _limit = this.options.timers.after(FIRST_MS, resolve);
+    using _limit = this.options.timers.after(patienceMs, resolve);
     await Promise.race([promise, Promise.all(added.map((name) => this.#followed.get(keyOf(name))?.first))]);
   }
 

@@ -9,8 +9,11 @@ import type { DnsServer } from "./dns_query.ts";
 import { Names, type NameStatus } from "./names.ts";
 import { ANSWER_MS, ask } from "./servers.ts";
 
+/** Longer than it takes to find that none of three servers answers: then it is known why. */
+const PATIENCE_MS = 10_000;
+
 /**
- * Rules with what their names mean now, and the names. Waits two seconds at most for servers.
+ * Rules with what their names mean now, and the names. Waits ten seconds at most for servers.
  *
  * @param servers None: those of this machine.
  */
@@ -25,7 +28,7 @@ export async function lookUpOnce(
     timers: SYSTEM_TIMERS,
     onChange: () => {},
   });
-  await names.follow(specs);
+  await names.follow(specs, PATIENCE_MS);
   const expanded = rules.map((rule): Rule =>
     rule.action.kind === "forward" ? { ...rule, action: names.expand(rule.action) } : rule
   );
