@@ -8,7 +8,8 @@ import { SIZE } from "../support/sizes.ts";
 import { assertConserved, fatesOf, passedFor, settled } from "./support/accounts.ts";
 import type { Status } from "./support/appliance.ts";
 import { BackgroundTraffic } from "./support/background.ts";
-import { BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
+import { BACK, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
+import { finish, productCommand } from "./support/command.ts";
 import { startScene, untilForwarded } from "./support/scene.ts";
 import { crash, startSupervised, supervisor, untilKept } from "./support/supervised.ts";
 import { sleep } from "./support/wait.ts";
@@ -126,6 +127,45 @@ for (const [damage, reason] of Object.entries(DAMAGES)) {
     await untilKept(box);
   });
 }
+
+Deno.test("what is kept follows interfaces that are made anew, and a handover that fails", async () => {
+  const rule = forwardTo(8080, BACKENDS, { families: ["IPv4"] });
+  await using scene = await startScene((socket) => forwardConfig(socket, [rule]), {
+    families: ["IPv4"],
+    serving: BACKENDS,
+    as: supervisor(),
+    env: { XDPSTEER_TEST_HANDOVER: "linked kill", XDPSTEER_UNCONFINED: "1" },
+  });
+  const { network, box, host } = scene;
+  const { service: address } = FAMILIES.IPv4;
+  await using clients = await Clients.start(network, { address, port: 8080, clients: CLIENTS });
+  await clients.ready();
+  const untilAttached = (reattachments: number): Promise<Status> =>
+    box.untilStatus(
+      "the interface",
+      ({ interfaces: [, back] }) => back!.state === "attached" && back!.reattachments === reattachments,
+    );
+  await untilKept(box);
+  await network.exec("steer", ["ip", "link", "delete", BACK]);
+  await box.untilStatus("nothing to be kept", ({ handovers }) => handovers.kept === 0);
+  await host.connect();
+  await untilAttached(1);
+  await untilKept(box);
+  const detach = [...productCommand(), "detach", "--interface", BACK, "--force"];
+  assert.equal((await finish(network, detach)).code, 0);
+  await untilAttached(2);
+  await untilForwarded(scene);
+  await untilKept(box);
+  assert.match((await box.request("POST", "/v1/upgrade?within=60")).body, /did not take over/);
+  await box.untilStatus("the process to go on", ({ handovers }) => handovers.rolledBack === 1);
+  await untilForwarded(scene);
+  await untilKept(box);
+  assert.equal((await crash(box)).handovers.adopted, 1, box.stderr);
+  await untilForwarded(scene);
+  const ports = await host.portsSeen("IPv4", BACKENDS);
+  assert.deepEqual([ports, (await clients.stop()).moved], [CLIENTS, 0]);
+  assertConserved(await settled(box));
+});
 
 Deno.test("whoever goes on after a crash and crashes at once is not gone on with", async () => {
   await using network = await TestNetwork.create();
