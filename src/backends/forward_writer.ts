@@ -36,7 +36,7 @@ import { isIn } from "./passive.ts";
 import { PORT_COUNT } from "../steering/port_map.ts";
 import { type Source, writeSources } from "../steering/sources.ts";
 import { mayServe, takingOf } from "./shares.ts";
-import { SlowStart } from "./slow_start.ts";
+import { SlowStart, type StartsStanding } from "./slow_start.ts";
 import { noWayTo, type WayOut, wayOutOf } from "./way.ts";
 
 /** The highest port there is. */
@@ -120,13 +120,15 @@ export class ForwardWriter {
    * @param tableSize Entries of each Maglev table.
    * @param interfaces As they are at any time, in the order in which workers number them.
    * @param now Milliseconds of any clock that only goes forward.
+   * @param starting Of the process before.
    */
   constructor(
     private readonly tableSize: number,
     private readonly interfaces: readonly WayOut[],
     now: () => number,
+    starting?: StartsStanding,
   ) {
-    this.slowStart = new SlowStart(now);
+    this.slowStart = new SlowStart(now, starting);
   }
 
   /** Whether a table has room for so many rules and backends. */

@@ -43,6 +43,7 @@ import { Refusals } from "./refusals.ts";
 import { BackendRows, type RowsStanding } from "./rows.ts";
 import { placeSources } from "../steering/sources.ts";
 import { hasNone } from "./shares.ts";
+import type { StartsStanding } from "./slow_start.ts";
 import { type BackendStatus, backendStatuses, type RuleBackends, ruleBackends } from "./status.ts";
 import type { WayOut } from "./way.ts";
 
@@ -71,6 +72,8 @@ export interface ForwardingStanding {
   readonly health: readonly (readonly [key: string, health: BackendHealth])[];
   /** Names of backends that see their clients' addresses, or have; versions before do not send them. */
   readonly kept?: readonly string[];
+  /** For how long backends have got new sessions; versions before do not send it. */
+  readonly starting?: StartsStanding;
 }
 
 /** Where health and next hops come from. */
@@ -167,7 +170,8 @@ export class Forwarding implements AsyncDisposable {
     this.#options = options;
     this.#timers = timers ?? SYSTEM_TIMERS;
     this.#tables = new Published(tables, workers.readers(TABLE.forward));
-    this.#writer = new ForwardWriter(config.tableSize, interfaces, () => this.#timers.now());
+    const starting = options.before?.starting;
+    this.#writer = new ForwardWriter(config.tableSize, interfaces, () => this.#timers.now(), starting);
     this.#kept = new KeptBackends(options.openKept, options.before?.kept);
     const { before } = options;
     const now = this.#timers.now();
@@ -321,6 +325,7 @@ export class Forwarding implements AsyncDisposable {
       flows: this.#flows.standing,
       health: [...this.#health?.status() ?? []],
       kept: this.#kept.standing,
+      starting: this.#writer.slowStart.standing,
     };
   }
 

@@ -11,6 +11,8 @@ import {
   BACKEND_KNOWN,
   BACKEND_REACHABLE,
   backendAt,
+  FORWARD,
+  forwardAt,
   MAX_SOURCES,
   sourceAt,
   sourceGenerationAt,
@@ -216,4 +218,19 @@ Deno.test("translation addresses are in force with the first rule that forwards,
   await rig.translate(["192.0.2.1"], "{ name: game, ports: 7777 }");
   await rig.change("{ name: game, ports: 7777 }", forwardRule("web", 8080, [1]));
   assert.equal(placesOf(rig).length, 1);
+});
+
+Deno.test("Forwarding that takes over goes on with the share of a backend that starts slowly", async () => {
+  const SLOW = ", slow_start: 10s";
+  const shareOfTwo = ({ forwardTable: { forwards, maglev } }: SteeringRig<FakePortTable>): number => {
+    const [first, size] = [FORWARD.maglev4, FORWARD.size4].map((word) => forwards[forwardAt(0) + word]!);
+    const rows = [...maglev.subarray(first, first! + size!)];
+    return rows.filter((row) => row === 2).length / rows.length;
+  };
+  await using rig = new SteeringRig(new FakePortTable());
+  await rig.change(forwardRule("web", 8080, [1], SLOW));
+  await rig.change(forwardRule("web", 8080, [1, 2], SLOW));
+  await using next = new SteeringRig(new FakePortTable(), rig.forwarding.standing);
+  await next.change(forwardRule("web", 8080, [1, 2], SLOW));
+  for (const each of [rig, next]) assert.ok(Math.abs(shareOfTwo(each) - 1 / 11) < 0.05, `${shareOfTwo(each)}`);
 });

@@ -127,3 +127,23 @@ Deno.test("SlowStart begins with the change that asks for it: who was there has 
   assert.equal(start.due, false);
   assert.deepEqual(weights([A, B, C], 10), [1, 1, 1]);
 });
+
+Deno.test("SlowStart goes on in a process that takes over, whose clock is another", () => {
+  let now = 50_000;
+  const first = new SlowStart(() => now);
+  const weights = (start: SlowStart, backends: readonly Backend[]): number[] => {
+    start.begin();
+    const found = start.weights("a", backends, 10);
+    start.end();
+    return found;
+  };
+  weights(first, [A]);
+  weights(first, [A, B]);
+  now += 3000;
+  let later = 7;
+  const next = new SlowStart(() => later, JSON.parse(JSON.stringify(first.standing)));
+  assert.equal(next.due, false);
+  assert.deepEqual(weights(next, [A, B, C]), [10, 4, 1]);
+  later += 7000;
+  assert.deepEqual(weights(next, [A, B, C]), [10, 10, 8]);
+});

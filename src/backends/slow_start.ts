@@ -15,13 +15,42 @@ interface Starting {
   step: number;
 }
 
+/** By rule and IP version: for how long backends have got new sessions, in milliseconds; null: for ever. */
+export type StartsStanding = readonly (readonly [
+  rule: string,
+  backends: readonly (readonly [name: string, ageMs: number | null])[],
+])[];
+
 export class SlowStart {
   /** By rule and IP version, then by backend: those that get new sessions. */
   #known = new Map<string, Map<string, Starting>>();
   #next = new Map<string, Map<string, Starting>>();
 
-  /** @param now Milliseconds of any clock that only goes forward. */
-  constructor(private readonly now: () => number) {}
+  /**
+   * @param now Milliseconds of any clock that only goes forward.
+   * @param before What {@linkcode standing} was in the process before.
+   */
+  constructor(private readonly now: () => number, before: StartsStanding = []) {
+    const nowMs = now();
+    for (const [rule, backends] of before) {
+      this.#known.set(
+        rule,
+        new Map(backends.map(([name, ageMs]) => {
+          const sinceMs = ageMs === null ? -Infinity : nowMs - ageMs;
+          return [name, { sinceMs, lengthMs: 0, step: STEPS }]; // nothing is due until a table is written
+        })),
+      );
+    }
+  }
+
+  /** For a process that comes after this one. */
+  get standing(): StartsStanding {
+    const nowMs = this.now();
+    return [...this.#known].map(([rule, backends]) => [
+      rule,
+      [...backends].map(([name, { sinceMs }]) => [name, sinceMs === -Infinity ? null : nowMs - sinceMs]),
+    ]);
+  }
 
   /** Begins a table. */
   begin(): void {
@@ -46,7 +75,7 @@ export class SlowStart {
     const nowMs = this.now();
     // Who has it at once has had it for ever, should the rule begin to start slowly.
     const beginMs = known === undefined || seconds === null ? -Infinity : nowMs;
-    const lengthMs = (seconds ?? 1) * 1000;
+    const lengthMs = (seconds ?? 0) * 1000;
     const starting = new Map(backends.map(({ name }): [string, Starting] => {
       const sinceMs = seconds === null ? beginMs : known?.get(name)?.sinceMs ?? beginMs;
       return [name, { sinceMs, lengthMs, step: stepOf(sinceMs, lengthMs, nowMs) }];
@@ -67,5 +96,5 @@ export class SlowStart {
 }
 
 function stepOf(sinceMs: number, lengthMs: number, nowMs: number): number {
-  return Math.min(STEPS, 1 + Math.floor((nowMs - sinceMs) / lengthMs * STEPS));
+  return lengthMs === 0 ? STEPS : Math.min(STEPS, 1 + Math.floor((nowMs - sinceMs) / lengthMs * STEPS));
 }
