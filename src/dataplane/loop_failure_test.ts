@@ -5,6 +5,7 @@ import { writeForwardRule } from "../../tests/support/forward_rule.ts";
 import { assertAllChunks, BOX, COUNT, ECHO, FORWARD, LoopRig, packetsTo, RULES } from "../../tests/support/loop_rig.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import { TABLE } from "./control_words.ts";
+import { Hand } from "./hand.ts";
 
 /** A worker that fails at the batches that it is told to. */
 function failingRig(queues: readonly FakeQueue[]): { rig: LoopRig; failAt: (batch: number) => void } {
@@ -66,4 +67,27 @@ Deno.test("Loop.abandon() loses nothing where nothing is in hand", () => {
   assert.equal(rig.loop.abandon(), 0);
   assert.deepEqual([rig.fates(COUNT), rig.fates(NO_RULE)], [{ counted: 70 }, {}]);
   assertAllChunks(queue);
+});
+
+Deno.test("Loop counts what a worker had in hand whose process was killed, once, and nothing else", () => {
+  const queues = [new FakeQueue({ chunks: 256 }), new FakeQueue({ chunks: 256 })];
+  const { rig, failAt } = failingRig(queues);
+  rig.deliver(packetsTo(8080, 30));
+  rig.step();
+  rig.deliver(packetsTo(8080, 100), 1);
+  failAt(1); // of which 64 are in hand, and nobody comes back to them
+  assert.throws(() => rig.step(), /told to fail/);
+  /** A worker of another process, which finds counters, and empty hands. */
+  const heirOf = (before: LoopRig): LoopRig =>
+    new LoopRig({
+      ...{ queues, interfaces: [0, 1], takes: true, openTap: () => ({ note: () => false, tap: () => {} }) },
+      before: Object.assign(Object.create(before), { hand: new Hand(queues.map(({ chunks }) => chunks)) }),
+    });
+  let heir = rig;
+  for (let process = 0; process < 3; process++) {
+    heir = heirOf(heir);
+    heir.step(3);
+    assert.deepEqual([heir.fates(NO_RULE), heir.fates(COUNT)], [{ worker_failed: 64 }, { counted: 66 }], `${process}`);
+  }
+  assert.deepEqual([0, 1].map((place) => heir.counters.receivedFrom(place)), [30, 100]);
 });
