@@ -5,7 +5,7 @@
  */
 import { HOLD_ACTIONS, type HoldAction, type HoldOrder } from "../backends/holds.ts";
 import type { BackendStatus } from "../backends/status.ts";
-import { readBackend, readNamed } from "../config/backend.ts";
+import { readCalled } from "../config/backend.ts";
 import { drainRules } from "../config/drain.ts";
 import { HttpError, readObject } from "./answers.ts";
 import { conditionsOf, ofGeneration } from "./conditions.ts";
@@ -87,6 +87,6 @@ function readOrder({ body }: Question): HoldOrder & { readonly save: boolean } {
 
 /** A backend, or a name of the file, in its one spelling. */
 function nameOf(key: string, value: unknown): string {
-  if (typeof value === "string") return (readBackend(value) ?? readNamed(value))?.name ?? value;
+  if (typeof value === "string") return readCalled(value) ?? value;
   throw new HttpError(400, `the value of "${key}" is no text: expected a backend like "10.0.0.11:9000"`);
 }

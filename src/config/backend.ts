@@ -47,6 +47,14 @@ export function readNamed(text: string): NamedBackend | undefined {
   return { name: formatEndpoint({ address: host, ...read }), host, ...read };
 }
 
+/**
+ * What somebody calls a backend, or a name of the file, in its one spelling; undefined for what is neither. An IPv6
+ * address without a port needs no brackets.
+ */
+export function readCalled(text: string): string | undefined {
+  return (readBackend(text) ?? readNamed(text) ?? readBackend(`[${text}]`))?.name;
+}
+
 interface Ports {
   /** 0: none. */
   readonly port: number;
