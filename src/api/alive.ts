@@ -1,5 +1,5 @@
 /**
- * What `/livez` answers: by this whoever finds its socket in use knows another xdpsteer.
+ * How another xdpsteer is known: by what `/livez` answers on a socket in use, and by the lock beside the socket.
  *
  * @module
  */
@@ -7,3 +7,6 @@ export const ALIVE_PATH = "/livez";
 export const ALIVE = "ok";
 export const NOT_ALIVE = "A worker does not run";
 export const SILENT = "The control thread does not answer";
+
+/** Behind the path of a control socket, that of the lock that gives the right to it. */
+export const LOCK_SUFFIX = ".lock";

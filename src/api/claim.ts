@@ -9,7 +9,7 @@ import { messageOf, SteerError, SyscallError } from "../errors.ts";
 import { groupNumber, hostAndPort, kindInTheWay } from "../config/machine_place.ts";
 import { FileLock } from "../ffi/file_lock.ts";
 import { HeldFile, UnreadableError } from "../ffi/held_file.ts";
-import { ALIVE, ALIVE_PATH, NOT_ALIVE, SILENT } from "./alive.ts";
+import { ALIVE, ALIVE_PATH, LOCK_SUFFIX, NOT_ALIVE, SILENT } from "./alive.ts";
 
 /** The right to a control socket, which no other xdpsteer has until it is disposed. */
 export class Claim implements Disposable {
@@ -19,7 +19,7 @@ export class Claim implements Disposable {
 
   /** That of another process, which keeps it until it ends. @param fd Of its lock; -1: it has none. */
   static adopt(fd: number, socket: string): Claim {
-    const lock = fd < 0 ? undefined : FileLock.adopt(fd, `${socket}.lock`);
+    const lock = fd < 0 ? undefined : FileLock.adopt(fd, socket + LOCK_SUFFIX);
     return new Claim(lock ?? new DisposableStack(), lock);
   }
 
@@ -106,7 +106,7 @@ async function claimSocket(path: string, claimed: DisposableStack): Promise<File
     const place = directory.at(name);
     const info = await Deno.lstat(place).catch(unlessMissing);
     if (info !== undefined && !info.isSocket) throw inTheWay(path, info);
-    const lock = FileLock.take(directory, `${name}.lock`);
+    const lock = FileLock.take(directory, name + LOCK_SUFFIX);
     // Also one that answers without having the lock, which is of a version that knew of none.
     if (info !== undefined) await requireNoListener(place, path);
     if (lock === undefined) throw claimedByAnother(path);
@@ -118,7 +118,10 @@ async function claimSocket(path: string, claimed: DisposableStack): Promise<File
     if (error instanceof UnreadableError) return undefined;
     if (error instanceof SyscallError) {
       if (error.code === "ELOOP") throw linkForLock(path);
-      throw cannotOpen(path, `its lock "${path}.lock" cannot be taken: ${error.call} failed with ${error.code}`);
+      throw cannotOpen(
+        path,
+        `its lock "${path}${LOCK_SUFFIX}" cannot be taken: ${error.call} failed with ${error.code}`,
+      );
     }
     if (error instanceof SteerError) throw error;
     throw cannotOpen(path, messageOf(error).replace(/: \w+ '.*$/, "")); // without the name in /proc
@@ -133,15 +136,15 @@ function claimedByAnother(path: string): SteerError {
   return new SteerError(
     `Another xdpsteer has the control socket "${path}", and does not listen on it yet, or any more`,
     {
-      hint: `fuser ${path}.lock names it: wait until it has ended, or give this one another control.socket`,
+      hint: `fuser ${path}${LOCK_SUFFIX} names it: wait until it has ended, or give this one another control.socket`,
     },
   );
 }
 
 function linkForLock(path: string): SteerError {
   return new SteerError(
-    `Cannot open the control socket "${path}": its lock "${path}.lock" is a symbolic link, which is not followed`,
-    { hint: `see where it leads and who made it (ls -l ${path}.lock), then remove it` },
+    `Cannot open the control socket "${path}": its lock "${path}${LOCK_SUFFIX}" is a symbolic link, which is not followed`,
+    { hint: `see where it leads and who made it (ls -l ${path}${LOCK_SUFFIX}), then remove it` },
   );
 }
 

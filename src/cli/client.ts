@@ -4,13 +4,16 @@
  * @module
  */
 import { request } from "node:http";
-import { ALIVE_PATH } from "../api/alive.ts";
+import { ALIVE_PATH, LOCK_SUFFIX } from "../api/alive.ts";
 import { codeOf, EXIT, messageOf, SteerError } from "../errors.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
 
 /** Whoever has not answered by then a question that takes milliseconds does not answer. */
 const SILENT_MS = 10_000;
+/** A process that takes over listens sooner. */
+const BETWEEN_MS = 1000;
+const AGAIN_MS = 20;
 
 /** GET over the control socket. @throws {SteerError} as {@linkcode call} does. */
 export function get(socketPath: string, path: string): Promise<string> {
@@ -18,20 +21,43 @@ export function get(socketPath: string, path: string): Promise<string> {
 }
 
 /**
- * A request over the control socket.
+ * A request over the control socket. While a process gives it to another one, it is waited for.
  *
  * @param body Bytes as they are, all else as JSON.
  * @param limitMs How long a question may go unanswered. A change may take longer while the other side is alive.
  * @returns The text of the answer.
  * @throws {SteerError} when nobody answers there; {@linkcode Refused} with what the answer says is wrong.
  */
-export function call(
+export async function call(
   socketPath: string,
   method: Method,
   path: string,
   body?: unknown,
   limitMs = SILENT_MS,
 ): Promise<string> {
+  const endMs = performance.now() + BETWEEN_MS;
+  while (true) {
+    try {
+      return await ask(socketPath, method, path, body, limitMs);
+    } catch (error) {
+      if (!isBetween(error, socketPath) || performance.now() > endMs) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+
+/** Whether nobody listens and yet somebody has the right to the socket, unless it was killed. */
+function isBetween(error: unknown, socketPath: string): boolean {
+  const code = error instanceof SteerError && error.cause instanceof Error ? codeOf(error.cause) : undefined;
+  if (code !== "ENOENT" && code !== "ECONNREFUSED") return false;
+  try {
+    return Deno.statSync(`${socketPath}${LOCK_SUFFIX}`).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function ask(socketPath: string, method: Method, path: string, body: unknown, limitMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(unreachable(socketPath, error));
     if (!isSocketOrUnknown(socketPath)) return fail(NO_SOCKET);

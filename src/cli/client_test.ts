@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { LOCK_SUFFIX } from "../api/alive.ts";
 import { call, get } from "./client.ts";
 
 Deno.test("what is no control socket is called what it is, and nobody is said to have ended", async () => {
@@ -42,6 +44,27 @@ Deno.test("call(): a listener that takes connections and never answers is told f
     listener.close();
     await taking;
     for (const connection of held) connection.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("call(): while one process gives the socket to another it is waited for, and an answer is one at once", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/control.sock`;
+  const answers = [{ status: 200, text: "there" }, { status: 422, text: '{"error":"not so","hint":null}' }];
+  const server = createServer((_, response) => {
+    const { status, text } = answers.shift()!;
+    response.writeHead(status).end(text);
+  });
+  try {
+    await Deno.writeTextFile(`${path}${LOCK_SUFFIX}`, "");
+    const asked = get(path, "/v1/status");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    assert.equal(await asked, "there");
+    await assert.rejects(get(path, "/v1/status"), { message: "not so" });
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
     await Deno.remove(folder, { recursive: true });
   }
 });

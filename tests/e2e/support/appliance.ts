@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { request } from "node:http";
 import type { Handover } from "../../../src/appliance/handover/estate.ts";
 import type { Snapshot } from "../../../src/observe/observer.ts";
@@ -13,7 +14,7 @@ import { FAVOURED, niced } from "../../support/niceness.ts";
 import { productCommand, TempDir } from "./command.ts";
 import { configText, type TestConfig } from "./config.ts";
 import { parseMetrics } from "../../support/metrics.ts";
-import { until } from "./wait.ts";
+import { sleep, until } from "./wait.ts";
 
 /** What GET /v1/status answers. */
 export interface Status extends Snapshot {
@@ -71,6 +72,8 @@ export interface ApplianceOptions {
 /** Far more than each takes, for the machine may be slow. */
 const START_MS = 180_000;
 const REQUEST_MS = 60_000;
+/** A process that takes over listens sooner. */
+const BETWEEN_MS = 5000;
 const STOP_MS = 60_000;
 
 export class Appliance implements AsyncDisposable {
@@ -160,7 +163,26 @@ export class Appliance implements AsyncDisposable {
     return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
   }
 
-  request(method: string, path: string, body = "", headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
+  /** While one process gives the socket to another, it is waited for. */
+  async request(
+    method: string,
+    path: string,
+    body = "",
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
+    const endMs = performance.now() + BETWEEN_MS;
+    while (true) {
+      try {
+        return await this.#ask(method, path, body, headers);
+      } catch (error) {
+        const isNobody = ["ENOENT", "ECONNREFUSED"].includes((error as { code?: string }).code ?? "");
+        if (!isNobody || performance.now() > endMs || !existsSync(`${this.socket}.lock`)) throw error;
+      }
+      await sleep(20);
+    }
+  }
+
+  #ask(method: string, path: string, body: string, headers: Readonly<Record<string, string>>): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const { socket: socketPath } = this;
       const options = { socketPath, path, method, headers, agent: false, timeout: REQUEST_MS };
