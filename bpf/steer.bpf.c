@@ -330,20 +330,24 @@ static __always_inline int steer_plain(struct xdp_md *ctx, void *data, const str
 	}
 	action_and_less = entry;
 	asm volatile("" : "+r"(action_and_less)); /* or the compiler makes a larger comparison of it */
-	if (!LIKELY(action_and_less >= 1u << 24))
-		return unlisted(table, packet->port);
-	if (OF_ENTRY(entry, addresses) != STEER_ADDRESS_SET_ANY) {
+	/* The usual way straight on: the compiler lays code out as it stands here. */
+	if (LIKELY(action_and_less >= 1u << 24)) {
+		bool is_for_any = OF_ENTRY(entry, addresses) == STEER_ADDRESS_SET_ANY;
 		const struct steer_addresses *known = addresses_of(table);
-		void *ip = (void *)packet->udp - (place & PLACE_IPV6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 		__be32 *to = packet->addresses + packet->address_words / 2;
+		void *ip = (void *)packet->udp - (place & PLACE_IPV6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 
-		if (!LIKELY(place & PLACE_IPV6 ? is_usual_ipv6(data, ip) : is_usual_ipv4(known, data, ip)))
-			return steer_found(ctx, packet->port, place);
-		if (!LIKELY((place & PLACE_IPV6 ? inline_ipv6_mask(known, to) : inline_ipv4_mask(known, *to)) >>
-				    OF_ENTRY(entry, addresses) & 1))
+		if (LIKELY(is_for_any ||
+			   (place & PLACE_IPV6 ? is_usual_ipv6(data, ip) : is_usual_ipv4(known, data, ip)))) {
+			if (LIKELY(is_for_any ||
+				   (place & PLACE_IPV6 ? inline_ipv6_mask(known, to) : inline_ipv4_mask(known, *to)) >>
+						   OF_ENTRY(entry, addresses) & 1))
+				return steer_let_in(ctx, table, entry, packet, place);
 			return steer_elsewhere(ctx, table, packet->port, place);
+		}
+		return steer_found(ctx, packet->port, place);
 	}
-	return steer_let_in(ctx, table, entry, packet, place);
+	return unlisted(table, packet->port);
 }
 
 /* Plain packets but for untagged IPv4: functions of their own, so that their variables take no registers from it. */

@@ -129,14 +129,15 @@ static __always_inline int redirect(struct xdp_md *ctx, __u32 rule, __u32 socket
 {
 	struct steer_rule_counters *counters;
 
-	if (!LIKELY(bpf_redirect_map(&xsk_map, socket, XDP_PASS) == XDP_REDIRECT))
-		return uncovered(ctx, port);
-	counters = bpf_map_lookup_elem(&rule_counters, &rule);
-	if (LIKELY(counters != NULL)) {
-		counters->redirected_packets++;
-		counters->redirected_bytes += bytes;
+	if (LIKELY(bpf_redirect_map(&xsk_map, socket, XDP_PASS) == XDP_REDIRECT)) {
+		counters = bpf_map_lookup_elem(&rule_counters, &rule);
+		if (LIKELY(counters != NULL)) {
+			counters->redirected_packets++;
+			counters->redirected_bytes += bytes;
+		}
+		return XDP_REDIRECT;
 	}
-	return XDP_REDIRECT;
+	return uncovered(ctx, port);
 }
 
 #endif
