@@ -54,7 +54,9 @@ Deno.test("the unit takes no more rights than it needs, and uses what xdpsteer t
   assert.equal(setting("CapabilityBoundingSet"), setting("AmbientCapabilities"));
   assert.doesNotMatch(setting("CapabilityBoundingSet"), /SYS_ADMIN|~/);
   assert.equal(setting("DynamicUser"), "yes");
-  assert.equal(setting("Environment"), `XDPSTEER_CACHE_DIR=%C/private/${setting("CacheDirectory")}`);
+  const environment = ["FDSTORE=4096", `XDPSTEER_CACHE_DIR=%C/private/${setting("CacheDirectory")}`];
+  assert.deepEqual(settings("Environment"), environment);
+  assert.equal(`FDSTORE=${setting("FileDescriptorStoreMax")}`, environment[0], "what xdpsteer is told is so");
   assert.equal(setting("Type"), "notify");
   assert.ok(Number(setting("WatchdogSec")) > 0);
   assert.match(setting("ExecReload"), /^\/bin\/kill -HUP \$MAINPID$/);
