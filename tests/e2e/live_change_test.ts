@@ -91,7 +91,9 @@ Deno.test("a request with what a process cannot change is put in force too, and 
 
 Deno.test("what no process can take over is refused as a whole, and so is what the new one does not get on with", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startAppliance(network, CONFIG, { env: { XDPSTEER_TEST_HANDOVER: "taken fail" } });
+  await using box = await startAppliance(network, CONFIG, {
+    env: { XDPSTEER_TEST_HANDOVER: "taken fail", XDPSTEER_UNCONFINED: "1" },
+  });
   const { pid } = box;
   const other = await box.put(configText({ ...CONFIG, attach: "generic", log: "debug" }, box.socket));
   assert.equal(other.code, 422);
