@@ -25,6 +25,7 @@ import { PATIENCE_MS, until } from "./support/wait.ts";
 
 const PORT = 8080;
 const CLIENTS = 100;
+const FLAPS = 5;
 const SENT = { address: FAMILIES.IPv4.service, port: PORT, clients: CLIENTS };
 /** Of each client, once the interface is back. */
 const REQUESTS = 20;
@@ -262,4 +263,28 @@ Deno.test("an interface that is deleted and made again many times leaves nothing
   // A queue's packet memory is 32 MiB here, and there are two.
   assert.ok(after.mappedKib - before.mappedKib < 16 << 10, `${before.mappedKib} → ${after.mappedKib} KiB mapped`);
   assert.ok(after.residentKib - before.residentKib < 32 << 10, `${before.residentKib} → ${after.residentKib} KiB`);
+});
+
+Deno.test("a link that flaps under load takes no socket away: all works again, and all packets are accounted for", async () => {
+  await using scene = await setScene();
+  const { network, box } = scene;
+  await using clients = await Clients.start(network, { ...SENT, clients: CLIENTS, timeoutMs: 500 });
+  await clients.ready();
+  const { thread } = (await box.status()).workers[0]!;
+  for (let flap = 0; flap < FLAPS; flap++) {
+    for (const [name, side] of [[INTERFACES.steer, "steer"], [BACK, "steer"]] as const) {
+      await network.exec(side, ["ip", "link", "set", name, "down"]);
+      await network.exec(side, ["ip", "link", "set", name, "up"]);
+    }
+    await until("an answer", () => answers(scene, 1000));
+    await untilForwarded(scene, 100);
+  }
+  const { wrong, moved } = await clients.stop();
+  assert.deepEqual({ wrong, moved }, { wrong: 0, moved: 0 });
+  const status = await settled(box);
+  assert.deepEqual(status.interfaces.map(({ state, reattachments }) => [state, reattachments]), [
+    ["attached", 0],
+    ["attached", 0],
+  ]);
+  assert.equal(status.workers[0]!.thread, thread, "no restart");
 });
