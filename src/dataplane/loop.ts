@@ -111,6 +111,8 @@ export class Loop {
   #endsVersion = 0;
   /** True while sockets were opened, are to be closed, or change hands, that it has not looked at. Hot path. */
   #endsDue = false;
+  /** Whether it has had the ends: whoever has just given them up must not take the CPU from the next one. */
+  #hasHeld = false;
   readonly #expiry = new Expiry();
   /** Place of the end whose batch is in hand; -1: none is. */
   #inHand = -1;
@@ -185,12 +187,11 @@ export class Loop {
     // By whichever process's program packets are decided: their workers are there.
     heartbeat[0] = (heartbeat[0]! + 1) | 0;
     if (control.changesHint !== this.#changes) this.#noteChanges();
-    if (this.#passMark.pending) this.#lookAtMark();
     if (this.#command !== COMMAND.run) return false;
-    if (!this.#context.tenure.isDue) {
-      this.#prepare();
-      waiter.wait(STAND_BY_MS);
-    } else waiter.wait(SHORT_SLEEP_MS); // woken at once, if all is well
+    const isDue = this.#context.tenure.isDue;
+    if (!isDue && !this.#hasHeld) this.#prepare();
+    if (this.#passMark.pending) this.#lookAtMark();
+    waiter.wait(isDue ? SHORT_SLEEP_MS : STAND_BY_MS); // woken at once, if all is well
     return true;
   }
 
@@ -490,6 +491,7 @@ export class Loop {
     for (const end of ends) end.unsent = end.isOpen; // it may have left some in the tx ring
     this.#takeSessions();
     this.#endsDue = false;
+    this.#hasHeld = true;
     tenure.taken();
     control.setSeen(worker, TABLE.ends, version);
   }

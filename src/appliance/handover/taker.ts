@@ -130,6 +130,7 @@ export class Taker {
   async take(appliance: Appliance): Promise<void> {
     const { workers } = appliance;
     failAt("adopted");
+    await workers.passed(); // they have made ready all that can be, and have the tables in force
     this.#send({ type: "ready" }, workers.wakeFds);
     if (Deno.env.get(FAILURE_VARIABLE)?.startsWith("half")) {
       while (workers.ownership.owner(0) !== workers.process) await pause(STEP_MS);
