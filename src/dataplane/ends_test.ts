@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { addressOf, FakeQueue, ringAddress } from "../../tests/support/fake_queue.ts";
+import { Batch } from "./batch.ts";
 import { createEndTables, type EndPlace, type OpenEnd, viewEndTables } from "./end_table.ts";
 import { ChunkHand } from "../xsk/hand.ts";
 import { Ends } from "./ends.ts";
@@ -67,4 +68,21 @@ Deno.test("Ends takes over what was opened, lets go of what was closed, and leav
   assert.deepEqual(ends.leaving(3), [0]);
   ends.follow(3);
   assert.notEqual(ends.list[0], first);
+});
+
+Deno.test("Ends has what it prepares only once it follows, with the rings as they stand by then", () => {
+  const queues = [new FakeQueue()];
+  const tables = viewEndTables(createEndTables(1, 1), 1);
+  const ends = new Ends(tables, queues.map(placeOf), 0, { setSocket: () => {} }, handsOf(queues));
+  tables[1]!.write(0, 0, 1, describe(queues[0]!, 10));
+  ends.prepare(1);
+  assert.equal(ends.list[0]!.isOpen, false);
+  // Another process's worker takes packets meanwhile.
+  const [queue] = queues;
+  for (let packet = 0; packet < 3; packet++) queue!.deliver(new Uint8Array(60));
+  assert.equal(queue!.sockets[0]!.port.receive(new Batch()), 3);
+  queue!.deliver(new Uint8Array(60));
+  ends.follow(1);
+  assert.deepEqual([ends.list[0]!.isOpen, ends.list[0]!.taken], [true, 3]);
+  assert.equal(ends.list[0]!.receive(new Batch()), 1);
 });
