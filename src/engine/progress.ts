@@ -33,10 +33,12 @@ export interface WatchedLoops {
 const LOOK_MS = 200;
 /**
  * A loop that has stood still for so long after it was woken, which is 0.6 to 0.8 s after its last turn, hangs where
- * its thread waits, or has had a CPU for half of that time: nothing that a turn does takes as long. One that has had
- * none is the victim of somebody else.
+ * its thread has had a CPU for half of that time: nothing that a turn does takes as long. One that has had none is the
+ * victim of somebody else.
  */
 const HANGING_MS = 400;
+/** The same of one whose thread waits, at each look: the runtime's own threads, which it may wait for, have no CPU. */
+const WAITING_MS = 2000;
 /** A loop that has stood still for so long is stalled: nothing that a turn does takes as long. */
 const STALLED_MS = 800;
 /** After so long only a restart can help. */
@@ -54,6 +56,8 @@ interface Loop {
   totalMs: number;
   /** CPU time of its thread when it was first seen standing still. */
   cpuMs: number;
+  /** For how long it has been seen waiting, each time. */
+  waitedMs: number;
   /** When it was last seen standing still. */
   lastStillMs: number;
 }
@@ -74,7 +78,7 @@ export class WorkerProgress implements Disposable {
     this.#fail = reject;
     this.#loops = Array.from({ length: watched.count }, (_, worker) => ({
       turns: watched.turns(worker),
-      ...{ isWoken: false, stillMs: 0, totalMs: 0, cpuMs: 0, lastStillMs: -Infinity },
+      ...{ isWoken: false, stillMs: 0, totalMs: 0, cpuMs: 0, waitedMs: 0, lastStillMs: -Infinity },
     }));
     this.#lookedMs = timers.now();
     this.#timer = timers.every(LOOK_MS, () => this.look());
@@ -116,13 +120,14 @@ export class WorkerProgress implements Disposable {
       if (turns !== loop.turns || !this.watched.isExpected(worker)) {
         loop.turns = turns;
         loop.isWoken = false;
-        loop.stillMs = 0;
+        loop.stillMs = loop.waitedMs = 0;
         continue;
       }
       if (loop.isWoken) {
         loop.stillMs += passedMs;
         loop.totalMs += passedMs;
         loop.lastStillMs = now;
+        loop.waitedMs = this.watched.waits(worker) ? loop.waitedMs + passedMs : 0;
       } else loop.cpuMs = this.watched.cpuMs(worker);
       loop.isWoken = true;
       this.watched.wake(worker);
@@ -131,8 +136,8 @@ export class WorkerProgress implements Disposable {
     }
   }
 
-  #hangs(worker: number, { cpuMs }: Loop): boolean {
-    return this.watched.cpuMs(worker) - cpuMs >= HANGING_MS / 2 || this.watched.waits(worker);
+  #hangs(worker: number, { cpuMs, waitedMs }: Loop): boolean {
+    return this.watched.cpuMs(worker) - cpuMs >= HANGING_MS / 2 || waitedMs >= WAITING_MS;
   }
 
   #giveUp(worker: number): void {

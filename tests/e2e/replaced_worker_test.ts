@@ -48,8 +48,8 @@ const servedBy = (status: Status, rule: string, worker: number): number =>
 
 const WORDS: Readonly<Record<Failure, RegExp>> = {
   throw: /^Worker 1 has failed, and is replaced: told to fail/,
-  loop: /^Worker 1 has not turned for 0\.[4-9] s, and is replaced: its thread runs/,
-  wait: /^Worker 1 has not turned for 0\.[4-9] s, and is replaced: its thread waits/,
+  loop: /^Worker 1 has not turned for \d\.\d s, and is replaced: its thread runs/,
+  wait: /^Worker 1 has not turned for [2-9]\.\d s, and is replaced: its thread waits/,
   // A slow machine is told that it hangs before.
   hog: /^Worker 1 has (used up 512 MiB of heap|not turned for .*), and is replaced/,
 };
