@@ -151,7 +151,11 @@ function waysOf(place: string, names: readonly string[]): string {
 /** The keys that are declared to change in a way. */
 function keysBy(way: Way): string {
   const keys = Object.entries(WAYS).filter(([, declared]) => declared === way).map(([key]) => key);
-  return keys.filter((key) => key !== "interfaces").map((key) => code(key.replace(".*", "[]"))).join(", ");
+  const words: Readonly<Record<string, string>> = {
+    interfaces: "interfaces that are added",
+    "interfaces.-": "interfaces that are removed",
+  };
+  return keys.map((key) => words[key] ?? code(key.replace(".*", "[]"))).join(", ");
 }
 
 /** The sections of all keys. */

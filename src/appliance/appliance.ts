@@ -13,14 +13,14 @@ import { stateDirectory } from "../config/kept_file.ts";
 import type { Config } from "../config/schema.ts";
 import { SteerError } from "../errors.ts";
 import { currentNiceness } from "../ffi/process.ts";
-import { rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
+import { closeFd, rcuGracePeriod, yieldPriority } from "../ffi/libc.ts";
 import type { FlowKey } from "../packet/flow_key.ts";
 import { RuleSlots } from "../steering/slots.ts";
 import { createForwardTables, viewForwardTables } from "../steering/forward_table.ts";
 import { createWorkerTables, viewWorkerTables } from "../steering/worker_table.ts";
 import { logger } from "../log.ts";
 import type { Captures, CaptureStatus } from "../capture/captures.ts";
-import { RuleTotals } from "../engine/counters.ts";
+import { type Departed, RuleTotals } from "../engine/counters.ts";
 import { ChangeQueue } from "../engine/change_queue.ts";
 import { Forwarding } from "../backends/forwarding.ts";
 import { forwarderOptions } from "../backends/translation.ts";
@@ -28,10 +28,10 @@ import type { KeptTable } from "../bpf/kept_table.ts";
 import { Heartbeats } from "../bpf/heartbeats.ts";
 import { PortTable } from "../bpf/port_table.ts";
 import { EndDirectory } from "../engine/end_directory.ts";
-import { SteeredInterface } from "../engine/interface.ts";
+import { type HandedInterface, SteeredInterface } from "../engine/interface.ts";
 import { InterfaceKeeper } from "../engine/keeper.ts";
 import { Devices } from "../host/devices.ts";
-import { findInterfaces } from "../host/found_interfaces.ts";
+import { findInterfaces, type FoundInterface } from "../host/found_interfaces.ts";
 import { TABLE } from "../dataplane/control_words.ts";
 import { type Pause, PauseWatch } from "../host/pauses.ts";
 import { requireOpenFiles, requireThreads } from "../host/privileges.ts";
@@ -48,7 +48,12 @@ import { BanRequests } from "../guard/ban_requests.ts";
 import { Bans } from "../guard/bans.ts";
 import { SourceGuard } from "../guard/source_guard.ts";
 import { WorkerPool } from "../engine/workers.ts";
+import { RULE_COUNTER_FIELDS } from "../bpf/rule_counters.ts";
+import { isCountedAtSocket, lostPackets } from "../xsk/socket_counters.ts";
+import { remapTotals } from "../engine/totals_remap.ts";
+import type { Homes, Rehomed } from "../steering/rehome.ts";
 import type { HandedAppliance, Handovers } from "./handover/estate.ts";
+import { arrivalsNow, descriptorsOfOthers, formerShape, homesOf, withArrivals } from "./handover/former.ts";
 
 export interface ApplianceOptions {
   readonly config: Config;
@@ -74,6 +79,10 @@ interface Parts {
   pauses?: PauseWatch;
   addresses?: AddressFollower;
   steering?: Steering;
+  /** Who gets which session, where workers are others than those of the process before. */
+  homes?: () => Homes;
+  /** Descriptors of its interfaces that are not steered here. */
+  notTaken?: number[];
   bans?: Bans;
   banFile?: BanFile | undefined;
   banRequests?: BanRequests;
@@ -107,6 +116,8 @@ export class Appliance {
   readonly #parts: Parts;
   readonly #startedMs = performance.now();
   #stopping: Promise<void> | undefined;
+  /** Interfaces that another process would not steer. */
+  #left: readonly SteeredInterface[] = [];
 
   private constructor(
     parts: Parts,
@@ -140,6 +151,10 @@ export class Appliance {
     using opened = new DisposableStack();
     const devices = opened.use(new Devices());
     const found = findInterfaces(config.interfaces, devices); // before the first is touched
+    const handedOf = (index: number): HandedInterface | undefined => handedInterface(found[index]!, handed);
+    const former = handed?.former === undefined
+      ? undefined
+      : formerShape(handed.interfaces, found, { ...handed.former, ruleSlots: LIMIT.RULE_SLOTS });
     requireThreads(config.workers.count);
     requireOpenFiles(config.workers.count, found.reduce((sum, { queues }) => sum + queues.length, 0));
     const load = (index: number, shareWith?: SteeringProgram): Promise<SteeredInterface> =>
@@ -151,12 +166,14 @@ export class Appliance {
         shareWith,
         alone: config.interfaces.length === 1,
         process: (handed?.workers.process ?? 0) + 1,
-        handed: handed?.interfaces[index],
+        handed: handedOf(index),
+        handedShared: handed?.interfaces[0]?.program,
+        joins: former !== undefined,
       });
     // The kernel has the first program loaded by the time that the workers' threads are there, for which this one has
     // to wait.
     const first = load(0);
-    const workers = new WorkerPool({ ...config.workers, entry, handed: handed?.workers, inherited, niceness });
+    const workers = new WorkerPool({ ...config.workers, entry, handed: handed?.workers, inherited, former, niceness });
     const queue = new ChangeQueue();
     const parts: Parts = { interfaces: [], workers, devices, banFile, onInterfaces: () => {} };
     opened.move();
@@ -167,10 +184,11 @@ export class Appliance {
       const { interfaces } = parts;
       const directory = new EndDirectory(interfaces, workers.count, workers.readers(TABLE.ends));
       const keeper = parts.keeper = new InterfaceKeeper({ interfaces, devices, directory, queue });
+      keeper.paused = former !== undefined;
       for (const [index, steered] of interfaces.entries()) {
-        if (handed === undefined) await keeper.attach(steered, found[index]!.device);
-        else if (inherited) steered.inherit(found[index]!.device);
-        else steered.adopt(found[index]!.device);
+        if (handedOf(index) === undefined) await keeper.attach(steered, found[index]!.device);
+        else if (inherited) await steered.inherit(found[index]!.device);
+        else await steered.adopt(found[index]!.device);
         // The first forward table is made while workers start, and names ways out that are there when it is in force.
         steered.setCondition("attached");
       }
@@ -203,7 +221,12 @@ export class Appliance {
       ready.catch(() => {}); // told by whoever waits for it
 
       const slots = new RuleSlots(LIMIT.RULE_SLOTS, handed?.slots);
-      const ruleTotals = new RuleTotals(interfaces, workers.counters, slots, handed?.totals);
+      const totals = former === undefined ? handed?.totals : remapTotals(
+        handed!.totals,
+        { workers: handed!.workers.counters.length, ends: former.ends },
+        { workers: workers.count, ends: directory.places.length },
+      );
+      const ruleTotals = new RuleTotals(interfaces, workers.counters, slots, totals);
       parts.sources = new SourceWatch({ open: () => new SenderSets(program) });
       const delivery = parts.delivery = new Delivery({
         interfaces,
@@ -240,14 +263,20 @@ export class Appliance {
         forwarding: new Forwarding({
           tables: viewForwardTables(forwardTables, LIMIT.RULE_SLOTS),
           config: config.forwarding,
-          before: handed?.forwarding,
+          before: former === undefined
+            ? handed?.forwarding
+            : withArrivals(handed!.forwarding, arrivalsNow(handed!.interfaces, found)),
           interfaces,
           workers,
           queue,
           onChange: () => steering.followHealth(),
           openKept: async () => {
             const { KeptTable } = await import("../bpf/kept_table.ts"); // loaded when first used
-            return parts.kept = new KeptTable(program, workers.count * config.forwarding.sessions, handed?.kept);
+            return parts.kept = new KeptTable(
+              program,
+              workers.count * config.forwarding.sessions,
+              former === undefined ? handed?.kept : null,
+            );
           },
         }),
         openCaptures: async () => {
@@ -290,6 +319,12 @@ export class Appliance {
         ruleOf: (limit) => portTable.limits.ruleOf(limit),
       });
       parts.reconciler = new Reconciler({ portTable, interfaces });
+      parts.reconciler.paused = former !== undefined;
+      if (handed !== undefined && former !== undefined) {
+        const arrivalOf = arrivalsNow(handed.interfaces, found);
+        parts.notTaken = descriptorsOfOthers(handed.interfaces, found);
+        parts.homes = () => homesOf(config, steering.rules, (rule) => slots.slotOf(rule), arrivalOf);
+      }
       parts.pauses = new PauseWatch();
       keeper.watch(() => {
         addresses.look();
@@ -403,9 +438,67 @@ export class Appliance {
     for (const steered of this.interfaces) steered.isShared = shared;
   }
 
+  /** Whether its workers, rings or interfaces are others than those of the process that it takes over from. */
+  get isOther(): boolean {
+    return this.#parts.homes !== undefined;
+  }
+
+  /** Indexes of those interfaces that are not steered here. */
+  notSteered(handed: readonly HandedInterface[]): number[] {
+    const here = this.interfaces.map(({ ifindex }) => ifindex);
+    return handed.map(({ ifindex }) => ifindex).filter((ifindex) => !here.includes(ifindex));
+  }
+
+  /**
+   * Begins with what the workers of another process have left, all of which have given up.
+   *
+   * @param departed What that has counted of interfaces that are not steered here.
+   * @throws {SteerError} where a worker does not begin within `limitMs`.
+   */
+  async takeAll(departed: readonly Departed[], limitMs: number): Promise<Rehomed> {
+    const { received, ...rehomed } = await this.workers.takeAll(this.counts.slotsUsed, this.#parts.homes!(), limitMs);
+    this.counts.depart(departed, received);
+    for (const steered of this.interfaces) {
+      steered.leaveFormer();
+      steered.fillXskMap();
+    }
+    for (const fd of this.#parts.notTaken?.splice(0) ?? []) closeFd(fd); // or their queues would stay taken
+    this.paused = false;
+    return rehomed;
+  }
+
+  /** Leaves interfaces, by index, to the kernel stack: another process that takes over does not steer them. */
+  leaveInterfaces(ifindexes: readonly number[]): void {
+    this.#left = this.interfaces.filter(({ ifindex }) => ifindex !== undefined && ifindexes.includes(ifindex));
+    for (const steered of this.#left) {
+      steered.isShared = false;
+      steered.detach();
+    }
+  }
+
+  /** What was counted of these. */
+  departed(): Departed[] {
+    return this.#left.map(({ program, queues, redirectErrors }) => {
+      const rules = program.readRuleCounters(0, this.counts.slotsUsed);
+      const fields = RULE_COUNTER_FIELDS.length;
+      const drops = queues.flatMap((queue) => this.workers.counters.map((_, worker) => queue.statistics(worker)));
+      const errors = [...redirectErrors()].filter(([errno]) => !isCountedAtSocket(errno));
+      return {
+        rules: Array.from({ length: rules.length / fields }, (_, slot) => [
+          ...rules.subarray(slot * fields, (slot + 1) * fields),
+        ]),
+        reasons: program.readXdpCounters(rules).byReason,
+        socketDrops: drops.reduce((sum, each) => sum + lostPackets(each), 0),
+        redirectErrors: errors.reduce((sum, [, packets]) => sum + packets, 0),
+      };
+    });
+  }
+
   /** Takes what a process before this one has counted, which has ended counting. */
-  carry(redirectErrors: Handovers["redirectErrors"]): void {
-    redirectErrors.forEach((errors, index) => this.interfaces[index]!.carryErrors(errors));
+  carry(redirectErrors: Handovers["redirectErrors"], handed: readonly HandedInterface[]): void {
+    redirectErrors.forEach((errors, index) => {
+      this.interfaces.find(({ ifindex }) => ifindex === handed[index]?.ifindex)?.carryErrors(errors);
+    });
   }
 
   /** True while another process is to take over, or has: what is in force is not looked after here. */
@@ -424,6 +517,8 @@ export class Appliance {
     const ended = workers.process + 1;
     workers.bury(ended);
     for (const { queues } of this.interfaces) for (const queue of queues) queue.unlock(ended);
+    for (const steered of this.#left) steered.attachTo(steered.device!);
+    this.#left = [];
     this.takeLinks();
     if (!(await workers.pass(workers.process, TAKE_BACK_MS))) throw new SteerError("A worker does not go on");
     this.paused = false;
@@ -478,6 +573,20 @@ async function recover(interfaces: readonly SteeredInterface[]): Promise<void> {
       hint: "a restart brings them back",
     });
   }
+}
+
+/**
+ * What another process gives of an interface; undefined where it gives none.
+ *
+ * @throws {SteerError} where it has to.
+ */
+function handedInterface(
+  { device: { ifindex, name } }: FoundInterface,
+  handed: HandedAppliance | undefined,
+): HandedInterface | undefined {
+  const given = handed?.interfaces.find((each) => each.ifindex === ifindex);
+  if (given !== undefined || handed === undefined || handed.former !== undefined) return given;
+  throw new SteerError(`Interface "${name}" is another device by now`);
 }
 
 async function close(parts: Parts): Promise<void> {

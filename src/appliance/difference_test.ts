@@ -24,21 +24,21 @@ Deno.test("fixedDifference() names each key that this process cannot change, wit
   );
   assert.deepEqual(fixedDifference(before, after), {
     handover: [
+      "+ interfaces.eth1",
+      "workers.count: 2 -> 3",
       "workers.cpus: [] -> [1,2,3]",
       "workers.wait: adaptive -> poll",
       "log.level: info -> debug",
     ],
     restart: [
       "interfaces.eth0.umem.chunks: 4096 -> 8192",
-      "+ interfaces.eth1",
-      "workers.count: 2 -> 3",
     ],
   });
   assert.deepEqual(fixedDifference(after, before).restart.slice(0, 2), [
     "interfaces.eth0.umem.chunks: 8192 -> 4096",
     "- interfaces.eth1",
   ]);
-  assert.throws(() => requireHanded(after, before), /^SteerError: interfaces\.eth0\.umem\.chunks, interfaces/);
+  assert.throws(() => requireHanded(before, after), /^SteerError: interfaces\.eth0\.umem\.chunks, interfaces/);
 });
 
 Deno.test("wayOf() knows keys, what they are part of, and interfaces with a point in their names", () => {

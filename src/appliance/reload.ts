@@ -594,9 +594,9 @@ export class Reloader {
   /** The same, where an interface that is steered has another of its names with the name that it is known by. */
   #asNamed(next: Config): Config {
     const { naming } = this.#options;
-    const interfaces = next.interfaces.map((each, index) => {
-      const known = this.#config.interfaces[index]?.name;
-      return known === undefined || !naming?.hasName(index, each.name) ? each : { ...each, name: known };
+    const interfaces = next.interfaces.map((each) => {
+      const known = this.#config.interfaces.find((_, index) => naming?.hasName(index, each.name));
+      return known === undefined ? each : { ...each, name: known.name };
     });
     return { ...next, interfaces };
   }

@@ -39,6 +39,15 @@ export function forwarderOptions(
   return { anyArrival: arrival === "loose", capacity: sessions, firstPort: first, portCount, key, ruleSlots };
 }
 
+/** The worker whose share a translation port is in; undefined: nobody's. */
+export function ownerOfPort({ first, last }: PortRange, port: number, workers: number): number | undefined {
+  if (port < first || port > last) return undefined;
+  for (let worker = 0; worker < workers; worker++) {
+    if (port <= shareOf(first, last, worker, workers).last) return worker;
+  }
+  return undefined;
+}
+
 /** A worker's share of the translation ports. */
 function shareOf(first: number, last: number, worker: number, workers: number): PortRange {
   const count = last - first + 1;

@@ -104,6 +104,8 @@ export interface SteeringProgramOptions {
   readonly shareWith?: SteeringProgram | undefined;
   /** Of another process, whose counters go on. */
   readonly handed?: HandedProgram | undefined;
+  /** The same, of what all instances have in common. Default: the same. */
+  readonly handedShared?: HandedProgram | undefined;
 }
 
 /** What the XDP program counted, summed over CPUs. */
@@ -145,7 +147,7 @@ export class SteeringProgram implements Disposable {
    * @throws {SteerError} with the verifier's log when the kernel refuses it.
    */
   static async load(options: SteeringProgramOptions): Promise<SteeringProgram> {
-    const { shareWith, handed } = options;
+    const { shareWith, handed, handedShared = handed } = options;
     if (handed !== undefined && handed.shape !== SHAPE) {
       throw new SteerError("The XDP program's counters have another layout in this version", {
         hint: "a restart takes it over: xdpsteer starts with counters from 0",
@@ -159,10 +161,9 @@ export class SteeringProgram implements Disposable {
       setInitialValue(findMap(object, ".rodata"), parameters);
       setMaxEntries(findMap(object, "xsk_map"), options.queueLimit * options.workerCount);
       HANDED_MAPS.forEach((key, index) => {
-        const fd = handed?.maps[index];
-        if (fd !== undefined && (shareWith === undefined || Object.hasOwn(OWN_MAPS, key))) {
-          reuseMap(findMap(object, MAPS[key]), fd);
-        }
+        const from = Object.hasOwn(OWN_MAPS, key) ? handed : shareWith === undefined ? handedShared : undefined;
+        const fd = from?.maps[index];
+        if (fd !== undefined) reuseMap(findMap(object, MAPS[key]), fd);
       });
       if (shareWith === undefined) return;
       for (const name of Object.values(SHARED_MAPS)) {

@@ -44,6 +44,8 @@ export interface RunOptions {
 
 /** As long as `xdpsteer upgrade` waits where nothing is said. */
 const UPGRADE_MS = 5000;
+/** Longer where nobody waits for it, and it is not tried again by itself: the machine may be busy. */
+const SAVED_MS = 20_000;
 
 /** Ends normally at SIGTERM or SIGINT; throws when it cannot start or a worker fails. */
 export async function run(options: RunOptions): Promise<void> {
@@ -143,14 +145,16 @@ async function steer(
       memo,
       lastGood,
       naming: appliance,
-      handOver: (successor) => giver!.handOver(UPGRADE_MS, successor),
+      handOver: (successor) => giver!.handOver(SAVED_MS, successor),
     });
     using history = new History(appliance);
     const told = { appliance, reloader, history, configFile: file, unreachable: () => server?.unreachable ?? [] };
     using problems = new Problems(told, (list) => manager.trouble(troubleIn(list)));
     await taker?.take(appliance);
     const before = heir?.handovers ?? await taker?.mayServe();
-    if (before !== undefined) appliance.carry(before.redirectErrors);
+    if (before !== undefined) {
+      appliance.carry(before.redirectErrors, (heir?.handed ?? taker!.estate.appliance).interfaces);
+    }
     const observer = new Observer(appliance);
     const carried = (): Handovers["carried"] =>
       carriedCounters(observer.snapshot(), reloader!, problems.list(), { version: VERSION }, giver!.past);

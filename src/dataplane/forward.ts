@@ -263,6 +263,7 @@ export class Forwarder {
     }
     words[session + SESSION.arrival] = arrival;
     words[session + SESSION.linkBytes] = keepReturnLink(view, packet, sessions.bytes, (session + SESSION.link) << 2);
+    sessions.tellTwin(session);
 
     const { backends } = table;
     const backend = backendAt(row);

@@ -59,7 +59,7 @@ export interface LoopContext {
   /** Is told when a thread before this one has left something in hand: so many packets of it are lost. */
   readonly onResumed: (lost: number) => void;
   /** Whether the ends are this worker's: another process may have them, or want them. */
-  readonly tenure: Pick<Tenure, "holds" | "isDue" | "release" | "take" | "taken">;
+  readonly tenure: Pick<Tenure, "holds" | "isDue" | "isLast" | "release" | "take" | "taken">;
   readonly counters: WorkerCounters;
   /** Its first word changes with each turn. */
   readonly heartbeat: Int32Array;
@@ -453,11 +453,12 @@ export class Loop {
   }
 
   /**
-   * Gives all ends up to the worker of another process. What is in the rx rings is for that one; what is in hand here
-   * is sent or given back.
+   * Gives all ends up to the worker of another process. What is in the rx rings is for that one, unless it has rings of
+   * its own; what is in hand here is sent or given back.
    */
   #release(): void {
     const { ends, endSource, tenure } = this.#context;
+    if (tenure.isLast) this.#finish();
     if (this.#parking.count > 0) this.#unpark(Infinity, false);
     for (let index = 0; index < ends.length; index++) {
       const end = ends[index]!;
@@ -475,6 +476,16 @@ export class Loop {
     const { control, endSource } = this.#context;
     endSource.prepare(control.version(TABLE.ends));
     this.#forwarder?.prepareSessions();
+  }
+
+  /** Finishes all that is in the rings, of sockets that nobody looks at any more. */
+  #finish(): void {
+    const { ends, waiter } = this.#context;
+    for (let index = 0; index < ends.length; index++) this.#leave(index);
+    for (let turns = 0; turns < DRAIN_TURNS_MAX && ends.some(({ unsent }) => unsent); turns++) {
+      waiter.wait(SHORT_SLEEP_MS);
+      for (const end of ends) end.flushTx();
+    }
   }
 
   /** Goes on with ends that the worker of another process has given up. */

@@ -50,6 +50,20 @@ export class Ownership {
     Atomics.store(this.#words, worker * LINE_WORDS + WANTED, process);
   }
 
+  /** Nobody is to have them: whoever has them is to finish all that is there, and give them up. */
+  wantNobody(worker: number): void {
+    this.want(worker, NOBODY);
+  }
+
+  /** When a worker's ends were given up last, milliseconds of CLOCK_MONOTONIC; and when they were taken. */
+  releasedMs(worker: number): number {
+    return this.#times[worker * LINE_WORDS / 2 + RELEASED_MS]!;
+  }
+
+  takenMs(worker: number): number {
+    return this.#times[worker * LINE_WORDS / 2 + TAKEN_MS]!;
+  }
+
   /** Gives a worker's ends up: whoever is wanted may take them. */
   release(worker: number, nowMs: number): void {
     this.#times[worker * LINE_WORDS / 2 + RELEASED_MS] = nowMs;
@@ -78,8 +92,7 @@ export class Ownership {
 
   /** For how long nobody looked at a worker's rings when they changed hands last, milliseconds. */
   gapMs(worker: number): number {
-    const at = worker * LINE_WORDS / 2;
-    return this.#times[at + TAKEN_MS]! - this.#times[at + RELEASED_MS]!;
+    return this.takenMs(worker) - this.releasedMs(worker);
   }
 
   /** All workers of a process that has ended have nothing any more. Only once that is certain. */
@@ -110,6 +123,11 @@ export class Tenure {
   /** Whether something is to be done: to be given up, or to be taken as soon as that can be. */
   get isDue(): boolean {
     return (this.ownership.wanted(this.worker) === this.process) !== this.holds;
+  }
+
+  /** Whether nobody is to have them: what is in the rings is this worker's, and nothing else comes. */
+  get isLast(): boolean {
+    return this.ownership.wanted(this.worker) === NOBODY;
   }
 
   /** @returns Whether the ends are this worker's from now on. */

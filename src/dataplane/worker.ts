@@ -34,9 +34,11 @@ export interface WorkerOptions {
   readonly control: SharedArrayBuffer;
   readonly tables: SharedArrayBuffer;
   readonly forwardTables: SharedArrayBuffer;
-  readonly sessions: Omit<ForwarderOptions, "backendCounts" | "liveElsewhere" | "liveOfBackend" | "rows">;
+  readonly sessions: Omit<ForwarderOptions, "backendCounts" | "halves" | "liveElsewhere" | "liveOfBackend" | "rows">;
   /** Of the sessions, which outlive this process. */
   readonly sessionMemory: Readonly<Record<"backendCounts" | "liveOfBackend" | "rows", MemoryAddress>>;
+  /** By worker: the rows of its sessions, and where their other halves are. */
+  readonly halves: readonly Readonly<Record<"rows" | "twins", MemoryAddress>>[];
   /** Sessions of the other workers with each backend. */
   readonly liveElsewhere: readonly MemoryAddress[];
   readonly counters: MemoryAddress;
@@ -124,6 +126,13 @@ export function serveAsWorker(port: WorkerPort): void {
           liveOfBackend: viewMemory(data.sessionMemory.liveOfBackend),
           backendCounts: viewMemory(data.sessionMemory.backendCounts),
           liveElsewhere: data.liveElsewhere.map(viewMemory),
+          halves: {
+            worker,
+            tables: data.halves.map(({ rows, twins }) => ({
+              rows: new Int32Array(viewMemory(rows)),
+              twins: new Int32Array(viewMemory(twins)),
+            })),
+          },
         },
         viewMemory,
         interfaceOfEnd: places.map(({ networkInterface }) => networkInterface),

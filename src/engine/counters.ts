@@ -103,10 +103,24 @@ export interface CountedInterface {
   readonly program: Pick<SteeringProgram, "readRuleCounters" | "readXdpCounters">;
 }
 
+/** What was counted of an interface that is not steered any more. */
+export interface Departed {
+  /** By rule slot, from 0 on: what its XDP program has counted. */
+  readonly rules: readonly (readonly number[])[];
+  /** By REASON. */
+  readonly reasons: readonly number[];
+  /** Packets that its sockets have dropped. */
+  readonly socketDrops: number;
+  /** Redirects that have failed, and that no socket has counted. */
+  readonly redirectErrors: number;
+}
+
 /** Rows of counts, by slot, and those of slots that were given to others. */
 export interface TotalsStanding {
   readonly base: readonly (readonly [slot: number, row: readonly number[]])[];
   readonly retired: readonly number[] | null;
+  /** Of interfaces that are not steered any more: they are in no row of an interface, and in the sums. */
+  readonly departed?: readonly Departed[];
 }
 
 const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
@@ -114,6 +128,8 @@ const KERNEL_NUMBERS = RULE_COUNTER_FIELDS.length;
 export class RuleTotals {
   #base = new Map<number, Float64Array>();
   #retired: Float64Array | undefined;
+  /** Of interfaces that are not steered any more. */
+  departed: readonly Departed[] = [];
 
   constructor(
     private readonly interfaces: readonly CountedInterface[],
@@ -122,6 +138,7 @@ export class RuleTotals {
     before?: TotalsStanding,
   ) {
     if (before === undefined) return;
+    this.departed = before.departed ?? [];
     this.#base = new Map(before.base.map(([slot, row]) => [slot, Float64Array.from(row)]));
     this.#retired = before.retired === null ? undefined : Float64Array.from(before.retired);
   }
@@ -131,7 +148,35 @@ export class RuleTotals {
     return {
       base: [...this.#base].map(([slot, row]) => [slot, [...row]]),
       retired: this.#retired === undefined ? null : [...this.#retired],
+      departed: this.departed,
     };
+  }
+
+  /**
+   * Takes what was counted of interfaces that are not steered any more.
+   *
+   * @param received By slot, then worker: what came by them; first what came in, then what came back.
+   */
+  depart(departed: readonly Departed[], received: readonly (readonly [number[], number[]])[]): void {
+    this.departed = [...this.departed, ...departed];
+    const width = this.workers.length * (FATES.length * 2 + this.#queueEnds);
+    const add = (slot: number, at: number, count: number): void => {
+      if (count === 0) return;
+      let base = this.#base.get(slot);
+      if (base === undefined) this.#base.set(slot, base = new Float64Array(2 * width + KERNEL_NUMBERS));
+      base[at] = base[at]! - count;
+    };
+    for (const { rules } of departed) {
+      rules.forEach((row, slot) => row.forEach((count, field) => add(slot, 2 * width + field, count)));
+    }
+    // What came in by them is told with the first queue.
+    received.forEach((halves, slot) =>
+      halves.forEach((workers, half) =>
+        workers.forEach((count, worker) =>
+          add(slot, half * width + worker * (FATES.length * 2 + this.#queueEnds) + FATES.length * 2, count)
+        )
+      )
+    );
   }
 
   /** Rule slots used so far, from 0 on. */

@@ -63,6 +63,10 @@ export interface SteeredInterfaceOptions {
   readonly process: number;
   /** Of another process, whose sockets this one goes on with. */
   readonly handed?: HandedInterface | undefined;
+  /** True where it has sockets of its own beside those. */
+  readonly joins?: boolean;
+  /** Of another process's first interface, where it goes on with something of it. */
+  readonly handedShared?: HandedProgram | undefined;
 }
 
 export class SteeredInterface {
@@ -112,10 +116,12 @@ export class SteeredInterface {
   readonly #workers: number;
   readonly #handed: HandedInterface | undefined;
   readonly #process: number;
+  readonly #joins: boolean;
 
   private constructor(options: SteeredInterfaceOptions, readonly program: SteeringProgram) {
-    const { config, queues, workers, alone, handed, process } = options;
+    const { config, queues, workers, alone, handed, joins = false, process } = options;
     this.#process = process;
+    this.#joins = joins;
     this.#handed = handed;
     this.isShared = handed !== undefined;
     this.#config = config;
@@ -134,12 +140,10 @@ export class SteeredInterface {
 
   /** Loads the program, on another thread. Nothing is attached yet. */
   static async load(options: SteeredInterfaceOptions): Promise<SteeredInterface> {
-    const { queues, workers, object, shareWith, handed } = options;
+    const { queues, workers, object, shareWith, handed, handedShared } = options;
     const queueLimit = Math.max(...queues) + 1;
-    return new SteeredInterface(
-      options,
-      await SteeringProgram.load({ object, workerCount: workers, queueLimit, shareWith, handed: handed?.program }),
-    );
+    const program = { object, workerCount: workers, queueLimit, shareWith, handed: handed?.program, handedShared };
+    return new SteeredInterface(options, await SteeringProgram.load(program));
   }
 
   get condition(): Condition {
@@ -227,13 +231,16 @@ export class SteeredInterface {
    *
    * @throws {SteerError} where they do not fit.
    */
-  adopt(device: Device): void {
+  async adopt(device: Device): Promise<void> {
     const { link, fallbackReason, ifindex } = this.#handed!;
     if (ifindex !== device.ifindex) throw new SteerError(`Interface "${this.name}" is another device by now`);
     this.#device = device;
     this.setMacs(device.mac === undefined ? [] : [device.mac]);
     this.#link = XdpLink.adopt(link, ifindex, device.name, fallbackReason);
-    for (const queue of this.queues) queue.adopt(this.#socketOptions());
+    for (const queue of this.queues) {
+      if (this.#joins) await queue.join(this.#socketOptions());
+      else queue.adopt(this.#socketOptions());
+    }
     this.fillXskMap();
   }
 
@@ -242,10 +249,10 @@ export class SteeredInterface {
    *
    * @throws {SteerError} where it does not fit.
    */
-  inherit(device: Device): void {
+  async inherit(device: Device): Promise<void> {
     this.isShared = false;
     removeLeftOver(device.ifindex);
-    this.adopt(device);
+    await this.adopt(device);
     this.takeLink(); // no table is in force yet
   }
 
@@ -259,6 +266,11 @@ export class SteeredInterface {
     let lost = 0;
     for (const queue of this.queues) lost += (await queue.recover())?.lost ?? 0;
     return lost;
+  }
+
+  /** Lets go of sockets of another process that it has joined, which nobody looks at any more. */
+  leaveFormer(): void {
+    for (const queue of this.queues) queue.leaveFormer(`interface "${this.name}" queue ${queue.id}`);
   }
 
   /** Has this process's program decide on packets from now on, in the place of another process's. */

@@ -12,12 +12,20 @@ import { SteerError } from "../errors.ts";
 import { type Census, sending, standingQueue, takeCensus } from "../xsk/census.ts";
 import { ChunkExchange, lendableChunks, queueStateMemory, settleQueue, sparesOf, unlockQueue } from "../xsk/chunks.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
-import { SOCKET_COUNTERS } from "../xsk/socket_counters.ts";
-import { OwnerSocket, SharedSocket, type SocketOptions, type XskStatistics } from "../xsk/socket.ts";
+import { closeFd } from "../ffi/libc.ts";
+import { SOCKET_COUNTER_TABLE, SOCKET_COUNTERS } from "../xsk/socket_counters.ts";
+import {
+  JoinedSocket,
+  OwnerSocket,
+  SharedSocket,
+  type SocketOptions,
+  statisticsOf,
+  type XskStatistics,
+} from "../xsk/socket.ts";
 import { Umem } from "../xsk/umem.ts";
 
 /** A queue's sockets by worker; none while it is closed. */
-export type QueueSockets = readonly [OwnerSocket, ...SharedSocket[]] | readonly [];
+export type QueueSockets = readonly [JoinedSocket | OwnerSocket, ...SharedSocket[]] | readonly [];
 
 /** What a process gives to the one that takes over from it, of one queue: descriptors. */
 export interface HandedQueue {
@@ -53,7 +61,7 @@ export class SteeredQueue {
   ) {
     const memory = queueStateMemory(config.umem.chunks);
     this.#state = handed === undefined ? SharedMemory.create(memory) : SharedMemory.adopt(handed.state, memory);
-    this.#before = handed === undefined ? new Array<XskStatistics>(workers).fill(NOTHING) : [...handed.before];
+    this.#before = handed === undefined ? new Array<XskStatistics>(workers).fill(NOTHING) : this.#folded(handed.before);
   }
 
   /** Of the chunks' circulation; the same memory each time that the queue is opened. */
@@ -129,6 +137,58 @@ export class SteeredQueue {
     opened.move();
     this.#umem = umem;
     this.#sockets = [owner, ...shared];
+  }
+
+  /**
+   * Joins what another process has open, with sockets of its own: rings may be of other sizes, and there may be more of
+   * them or fewer.
+   *
+   * @throws {SteerError} where it does not fit.
+   */
+  async join(options: Omit<SocketOptions, "queue" | "rings">): Promise<void> {
+    const { rings, umem: umemConfig } = this.config;
+    const { umem: fd, sockets: [former] } = this.handed!;
+    if (former === undefined) return; // it was closed there too
+    const all: SocketOptions = { ...options, queue: this.id, rings };
+    using opened = new DisposableStack();
+    const umem = opened.use(new Umem({ ...umemConfig, adopted: fd }));
+    const first = opened.use(new JoinedSocket(all));
+    await first.join(former);
+    const shared: SharedSocket[] = [];
+    for (let worker = 1; worker < this.workers; worker++) {
+      const socket = opened.use(new SharedSocket(all));
+      shared.push(socket);
+      await socket.bind(first);
+    }
+    opened.move();
+    this.#umem = umem;
+    this.#sockets = [first, ...shared];
+  }
+
+  /** Lets go of the other process's sockets, which nobody looks at any more. What they have counted goes on. */
+  leaveFormer(where: string): void {
+    const sockets = this.handed?.sockets ?? [];
+    const counted = sockets.map((fd) => {
+      const statistics = statisticsOf(fd, where);
+      closeFd(fd);
+      // What is counted of the queue, the sockets of now tell too.
+      const own = SOCKET_COUNTERS.map((name) => [
+        name,
+        SOCKET_COUNTER_TABLE[name].of === "queue" ? 0 : statistics[name],
+      ]);
+      return Object.fromEntries(own) as XskStatistics;
+    });
+    this.#folded(counted).forEach((sum, worker) => this.#before[worker] = sumOf(this.#before[worker]!, sum));
+  }
+
+  /** What was counted of so many workers, for those that there are. */
+  #folded(before: readonly XskStatistics[]): XskStatistics[] {
+    const folded = new Array<XskStatistics>(this.workers).fill(NOTHING);
+    before.forEach((each, worker) => {
+      const to = worker % this.workers;
+      folded[to] = folded[to] === NOTHING ? each : sumOf(folded[to]!, each);
+    });
+    return folded;
   }
 
   /** Opens the lock of its chunks, where a worker of a process has it that has ended. */

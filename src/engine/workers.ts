@@ -12,19 +12,14 @@ import { handBytes } from "../dataplane/hand.ts";
 import type { WorkerFailure, WorkerOptions, WorkerResumed } from "../dataplane/worker.ts";
 import { COMMAND, ControlWords, type Table, WORKER_STATE } from "../dataplane/control_words.ts";
 import { countersBytes, countersShape, type LoopCounter, WorkerCounters } from "../dataplane/counters.ts";
-import { Ownership, OWNERSHIP_SHAPE, ownershipBytes } from "../dataplane/ownership.ts";
+import { NOBODY, Ownership, OWNERSHIP_SHAPE, ownershipBytes } from "../dataplane/ownership.ts";
 import { type MemoryAddress, viewPosted } from "../ffi/memory.ts";
 import { SharedMemory, type SharedMemoryOptions } from "../ffi/shared_memory.ts";
 import { messageOf, SteerError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { Readers } from "../steering/published.ts";
-import {
-  BACKEND_COUNTS_BYTES,
-  BACKEND_COUNTS_SHAPE,
-  type BackendCounts,
-  readBackendCounts,
-} from "../steering/backend_counts.ts";
-import { LIVE_OF_BACKEND_BYTES, sessionBytes, SESSIONS_SHAPE } from "../steering/sessions.ts";
+import { type BackendCounts, readBackendCounts } from "../steering/backend_counts.ts";
+import type { Homes } from "../steering/rehome.ts";
 import { pause } from "../ffi/async_poll.ts";
 import { threadCpuMs } from "../ffi/clock.ts";
 import { closeFd, keepThreadOff, monotonicMicroseconds, openWakeFd, wake } from "../ffi/libc.ts";
@@ -32,7 +27,9 @@ import { stopThread } from "../ffi/thread_stop.ts";
 import { standsStill, stateOf, waitedForCpuMs, whyNotRunning } from "../host/threads.ts";
 import { secondsText } from "../text.ts";
 import { unlockQueue } from "../xsk/chunks.ts";
+import { type FormerShape, type Given, Inheritance } from "./inheritance.ts";
 import { WorkerProgress } from "./progress.ts";
+import { eachPart, sessionMemory, type SessionPart } from "./session_memory.ts";
 
 export interface WorkerPoolOptions {
   readonly count: number;
@@ -44,26 +41,10 @@ export interface WorkerPoolOptions {
   readonly handed?: HandedWorkers | undefined;
   /** True where that process has certainly ended. */
   readonly inherited?: boolean;
+  /** Where these are others than those: how those are. They begin when all of those have given up. */
+  readonly former?: FormerShape | undefined;
   /** Of workers that take over from those. */
   readonly niceness?: number;
-}
-
-/** Memory of a worker's sessions: their rows, how many each backend has, what is counted of backends. */
-type SessionPart = "rows" | "liveOfBackend" | "backendCounts";
-
-function eachPart<T>(of: (part: SessionPart) => T): Record<SessionPart, T> {
-  return { rows: of("rows"), liveOfBackend: of("liveOfBackend"), backendCounts: of("backendCounts") };
-}
-
-function sessionMemory(part: SessionPart, capacity: number): SharedMemoryOptions {
-  switch (part) {
-    case "rows":
-      return { name: "xdpsteer sessions", shape: SESSIONS_SHAPE, bytes: sessionBytes(capacity) };
-    case "liveOfBackend":
-      return { name: "xdpsteer sessions of backends", shape: "i32 by row", bytes: LIVE_OF_BACKEND_BYTES };
-    case "backendCounts":
-      return { name: "xdpsteer backends", shape: BACKEND_COUNTS_SHAPE, bytes: BACKEND_COUNTS_BYTES };
-  }
 }
 
 /** What a process gives to the one that takes over from it, of its workers: descriptors, by worker. */
@@ -160,8 +141,15 @@ export class WorkerPool implements ReadingWorkers {
   /** Called when something has been put in force that workers read. */
   onPublish: () => void = () => {};
   readonly #fail: (error: unknown) => void;
+  /** Whose memory is gone on with. */
   readonly #handed: HandedWorkers | undefined;
+  /** True where another process has the ends at first. */
+  readonly #isHanded: boolean;
+  /** What is copied instead, where workers are others than before. */
+  readonly #inheritance: Inheritance | undefined;
   readonly #niceness: number;
+  /** Queue ends of each worker. */
+  #ends = 0;
   readonly #ownershipMemory: SharedMemory;
   readonly #countersMemory: SharedMemory[] = [];
   #sessionMemory: readonly Readonly<Record<SessionPart, SharedMemory>>[] = [];
@@ -191,23 +179,25 @@ export class WorkerPool implements ReadingWorkers {
     this.cpus = options.cpus;
     this.#wait = options.wait;
     this.control = ControlWords.create(options.count);
-    const { handed } = options;
+    const { former } = options;
+    const handed = former === undefined ? options.handed : undefined;
     this.#handed = handed;
+    this.#isHanded = options.handed !== undefined;
+    this.#inheritance = former === undefined ? undefined : new Inheritance(options.handed!, former);
     this.#niceness = options.niceness ?? 0;
-    this.process = (handed?.process ?? 0) + 1;
+    this.process = (options.handed?.process ?? 0) + 1;
     this.#ownershipMemory = memoryOf(handed?.ownership, {
       name: "xdpsteer owners",
       shape: OWNERSHIP_SHAPE,
       bytes: ownershipBytes(options.count),
     });
     this.ownership = new Ownership(this.#ownershipMemory.view());
-    if (handed !== undefined && options.inherited === true) {
+    if (options.handed !== undefined && options.inherited === true) {
       // It may have been killed while another one took over from it, which has ended too.
-      for (const ended of [handed.process, handed.process + 1]) this.ownership.bury(options.count, ended);
+      const { process } = options.handed;
+      for (const ended of [process, process + 1]) this.ownership.bury(options.count, ended);
     }
-    if (handed === undefined) {
-      for (let worker = 0; worker < options.count; worker++) this.ownership.want(worker, this.process);
-    }
+    if (!this.#isHanded) this.#wantAll();
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
     this.#fail = reject;
@@ -331,6 +321,7 @@ export class WorkerPool implements ReadingWorkers {
   async #begin(
     { ruleSlots, tables, forwardTables, sessions, places, endTables, heartbeat }: WorkerTask,
   ): Promise<void> {
+    this.#ends = places.length;
     const plans = createCapturePlans(ruleSlots);
     const rings: SharedArrayBuffer[] = [];
     this.capture = { plans, rings };
@@ -372,6 +363,7 @@ export class WorkerPool implements ReadingWorkers {
         forwardTables,
         sessions: sessions(worker),
         sessionMemory: eachPart((part) => mine[part].address),
+        halves: memoryOfSessions.map(({ rows, twins }) => ({ rows: rows.address, twins: twins.address })),
         liveElsewhere: memoryOfSessions.filter((memory) => memory !== mine).map((memory) =>
           memory.liveOfBackend.address
         ),
@@ -384,7 +376,7 @@ export class WorkerPool implements ReadingWorkers {
         wakeFd,
         heartbeat: heartbeat(worker),
         wait: this.#wait,
-        ...(this.#handed === undefined ? {} : { niceness: this.#niceness }),
+        ...(this.#isHanded ? { niceness: this.#niceness } : {}),
         ...(cpu === undefined ? {} : { cpu }),
       };
       this.#orders.push(order);
@@ -581,6 +573,48 @@ export class WorkerPool implements ReadingWorkers {
   /** The workers of a process have nothing any more. Only once it has certainly ended. */
   bury(process: number): void {
     this.ownership.bury(this.count, process);
+  }
+
+  #wantAll(): void {
+    for (let worker = 0; worker < this.count; worker++) this.ownership.want(worker, this.process);
+  }
+
+  /**
+   * Has all workers finish what is in their rings, which get no more, and give up.
+   *
+   * @returns False where one has not within `limitMs`: others may have.
+   */
+  async giveUp(limitMs: number): Promise<boolean> {
+    for (let worker = 0; worker < this.count; worker++) this.ownership.wantNobody(worker);
+    this.control.lookAgain();
+    return await this.#until(limitMs, (worker) => this.ownership.owner(worker) === NOBODY);
+  }
+
+  /**
+   * Has these workers begin with what those of another process have left, all of which have given up.
+   *
+   * @param slots Rule slots in use.
+   * @returns What became of the sessions, and what came by queues that are no more.
+   * @throws {SteerError} where a worker does not begin within `limitMs`.
+   */
+  async takeAll(slots: number, homes: Homes, limitMs: number): Promise<Given> {
+    const inheritance = this.#inheritance!;
+    const given = inheritance.give(
+      { counters: this.counters, sessions: this.#sessionMemory, ends: this.#ends },
+      slots,
+      homes,
+    );
+    inheritance.close();
+    this.counters.forEach((counters, worker) => this.#spunBeforeMs[worker] = counters.loop("spun_ms"));
+    this.#wantAll();
+    this.control.lookAgain();
+    if (await this.#until(limitMs, (worker) => this.ownership.owner(worker) === this.process)) return given;
+    throw new SteerError(`A worker has not begun within ${limitMs / 1000} s`);
+  }
+
+  /** By worker: for how long nobody looked at the rings that it has, milliseconds, since then. */
+  gapsSince(monotonicMs: number): number[] {
+    return Array.from({ length: this.count }, (_, worker) => this.ownership.takenMs(worker) - monotonicMs);
   }
 
   /**

@@ -61,5 +61,5 @@ export interface ObservedAppliance
     readonly forwarding: Pick<Forwarding, "foreignAddresses" | "names" | "rules" | "status">;
   };
   readonly bans: Pick<Bans, "counts">;
-  readonly counts: Pick<RuleTotals, "newSums" | "read" | "readSums" | "slotOf" | "slotsUsed">;
+  readonly counts: Pick<RuleTotals, "departed" | "newSums" | "read" | "readSums" | "slotOf" | "slotsUsed">;
 }

@@ -91,7 +91,7 @@ export class Observer {
       interfaces,
       workers: this.#workerStatus(ruleStatuses),
       rules: ruleStatuses,
-      totals: totals(interfaces, ruleStatuses),
+      totals: totals(interfaces, ruleStatuses, counts.departed),
       backends: steering.forwarding.status(),
       bans: appliance.bans.counts,
       captures: appliance.captureStatus(),

@@ -12,7 +12,7 @@ import { roundMs } from "../text.ts";
 import { consumerRing, producerRing } from "../xsk/rings.ts";
 import { isCountedAtSocket, lostPackets } from "../xsk/socket_counters.ts";
 import type { RingSizes, XskStatistics } from "../xsk/socket.ts";
-import type { GuardedPackets, PacketsBytes, RuleCounts, WorkerRuleCounts } from "../engine/counters.ts";
+import type { Departed, GuardedPackets, PacketsBytes, RuleCounts, WorkerRuleCounts } from "../engine/counters.ts";
 import type { ListReport } from "../guard/list_report.ts";
 import type { Condition } from "../engine/interface.ts";
 import type { ObservedInterface } from "./observed.ts";
@@ -236,7 +236,11 @@ export function loopNumbers(value: (counter: LoopCounter) => number): LoopNumber
   return Object.fromEntries(LOOP_COUNTERS.map((name) => [key(name), roundMs(value(name))])) as LoopNumbers;
 }
 
-export function totals(interfaces: readonly InterfaceStatus[], rules: readonly RuleStatus[]): Totals {
+export function totals(
+  interfaces: readonly InterfaceStatus[],
+  rules: readonly RuleStatus[],
+  departed: readonly Departed[] = [],
+): Totals {
   const verdicts = Object.fromEntries(VERDICTS.map((verdict) => [verdict, 0])) as Record<Verdict, number>;
   const fates: Record<string, number> = Object.fromEntries(FATES.map((name) => [name, 0]));
   let seen = 0;
@@ -254,6 +258,14 @@ export function totals(interfaces: readonly InterfaceStatus[], rules: readonly R
     for (const [errno, packets] of Object.entries(status.redirectErrors)) {
       if (!isCountedAtSocket(errno)) redirectErrors += packets;
     }
+  }
+  for (const each of departed) {
+    socketDrops += each.socketDrops;
+    redirectErrors += each.redirectErrors;
+    each.reasons.forEach((packets, reason) => {
+      seen += packets;
+      verdicts[VERDICT_OF_REASON[reason]!] += packets;
+    });
   }
   for (const rule of rules) {
     for (const worker of [...rule.workers, ...rule.answers]) {

@@ -58,6 +58,11 @@ function pack(networkInterface: number, outer: number, inner: number): number {
   return networkInterface << INTERFACE_SHIFT | (outer === 0 ? inner : inner << VLAN_BITS | outer);
 }
 
+/** The same arrival on an interface of another number; -1: {@linkcode NO_ARRIVAL}. */
+export function onInterface(arrival: number, networkInterface: number): number {
+  return networkInterface < 0 ? NO_ARRIVAL : networkInterface << INTERFACE_SHIFT | arrival & VLANS_MASK;
+}
+
 /** Number of an arrival's interface. Hot path. */
 export function interfaceOf(arrival: number): number {
   return arrival >>> INTERFACE_SHIFT;

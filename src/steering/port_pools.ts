@@ -16,8 +16,17 @@ export class PortPools {
   /** By backend row and place of the address. */
   readonly #pools: (PortPool | undefined)[] = [];
 
-  /** @param portCount Ports of each pool. */
-  constructor(private readonly portCount: number, private readonly random: Random) {}
+  /** @param portCount Ports of each pool, from `firstPort` on. */
+  constructor(
+    private readonly firstPort: number,
+    private readonly portCount: number,
+    private readonly random: Random,
+  ) {}
+
+  /** Whether a translation port is one of the pools', and not another worker's. */
+  has(port: number): boolean {
+    return port >= this.firstPort && port < this.firstPort + this.portCount;
+  }
 
   /** Where a pool is found. Hot path: no allocation. */
   numberOf(backendRow: number, place: number): number {

@@ -43,6 +43,11 @@ export class SessionLife {
     return now - words[at + LAST_SEEN]! > this.#idle[words[at + RULE]!]! || !this.#isWithBackend(at);
   }
 
+  /** Whether a session's backend is there, and it would not have been silent for too long if it was heard of then. */
+  wouldLast(at: number, seen: number, now: number): boolean {
+    return now - seen <= this.#idle[this.#words[at + RULE]!]! && this.#isWithBackend(at);
+  }
+
   /** The generation that a backend's row has now. Hot path: no allocation. */
   generationOf(backendRow: number): number {
     return this.#backends[backendAt(backendRow) + BACKEND.generation]!;

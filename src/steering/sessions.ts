@@ -33,6 +33,7 @@ import {
   TICK_MS,
 } from "./session_row.ts";
 import { Standing } from "./standing.ts";
+import { type TwinRows, Twins } from "./twins.ts";
 import { Victims } from "./victims.ts";
 
 const NONE = -1;
@@ -85,6 +86,8 @@ export interface SessionTableOptions {
   readonly liveOfBackend?: ArrayBufferLike;
   /** The same memory of the other workers. Default: there are none. */
   readonly liveElsewhere?: readonly ArrayBufferLike[];
+  /** Of all workers, by which a session's other half is found, and which of them this is. Default: there are none. */
+  readonly halves?: { readonly tables: readonly TwinRows[]; readonly worker: number };
 }
 
 /** What sessions ran out of when {@linkcode SessionTable.add} refused one. */
@@ -93,7 +96,7 @@ export const REFUSED = { rows: 0, ports: 1, backends: 2 } as const;
 export const BOUND_WORDS: Readonly<Record<keyof typeof REFUSED, { readonly full: string; readonly remedy: string }>> = {
   rows: {
     full: "each of a worker's sessions is a conversation",
-    remedy: "raise forwarding.sessions and restart, or lower idle_timeout",
+    remedy: "raise forwarding.sessions, or lower idle_timeout",
   },
   ports: {
     full: "each translation port with a backend has a conversation",
@@ -131,6 +134,9 @@ export class SessionTable {
   readonly liveOfBackend: Int32Array;
   /** How answers to clients that keep their addresses are found; undefined before the first rule that wants it. */
   kept: KeptClients | undefined;
+  /** Undefined while no session has another half. */
+  #twins: Twins | undefined;
+  readonly #halves: SessionTableOptions["halves"];
   readonly #liveElsewhere: readonly Int32Array[];
   readonly #capacity: number;
   readonly #firstPort: number;
@@ -163,6 +169,7 @@ export class SessionTable {
     this.bytes = new DataView(this.words.buffer);
     this.liveOfBackend = new Int32Array(liveOfBackend ?? new SharedArrayBuffer(LIVE_OF_BACKEND_BYTES));
     this.#liveElsewhere = liveElsewhere.map((memory) => new Int32Array(memory));
+    this.#halves = options.halves;
     this.#capacity = capacity;
     this.#firstPort = firstPort;
     this.#portCount = portCount;
@@ -170,7 +177,7 @@ export class SessionTable {
     this.#random = new Random(key.low ^ key.high);
     this.#life = new SessionLife(this.words, ruleSlots);
     this.#chains = new SessionChains(this.words, capacity);
-    this.#pools = new PortPools(portCount, this.#random);
+    this.#pools = new PortPools(firstPort, portCount, this.#random);
     this.#victims = new Victims(this.words, this.#life, this.#random);
     this.#ranks = new RankedSet(capacity);
     this.#standing = new Standing(this.words, this.#ranks, this.#pools, firstPort);
@@ -225,12 +232,13 @@ export class SessionTable {
     this.#chains.clear();
     this.#ranks.clear();
     this.#pools.clear();
+    const twins = this.#halves === undefined ? undefined : new Twins(this.#halves.tables, this.#halves.worker);
     let row = 0;
     // Rows are used one after the other at first, and a row that was used has another generation than 0.
     for (; row < this.#capacity && words[(row << SHIFT) + GENERATION] !== 0; row++) {
       const at = row << SHIFT;
       const flags = words[at + FLAGS]!;
-      if ((flags & FLAG_LIVE) === 0 || !this.#isWhole(at)) {
+      if ((flags & FLAG_LIVE) === 0 || !this.#isWhole(at, twins)) {
         words[at + FLAGS] = 0;
         words[at + NEXT_BY_CLIENT] = this.#free;
         this.#free = row;
@@ -238,12 +246,14 @@ export class SessionTable {
       }
       const rank = rankOf(flags);
       const backend = words[at + BACKEND_ROW]!;
-      this.live++;
-      live[backend] = live[backend]! + 1;
+      if (twins === undefined || twins.counts(row)) {
+        this.live++;
+        live[backend] = live[backend]! + 1;
+      }
       this.#chains.add(at);
       this.#ranks.addRanked(row, rank);
       const port = words[at + TRANSLATION_PORT]!;
-      if (port !== 0) {
+      if (this.#pools.has(port)) {
         const pool = this.#pools.numberOf(backend, words[at + ADDRESS]!);
         this.#pools.own(pool, port - this.#firstPort, row, rank);
       }
@@ -253,6 +263,7 @@ export class SessionTable {
       this.keepClient(at, table, keptPort);
     }
     this.#fresh = row;
+    this.#twins = twins?.hasAny(row) ? twins : undefined;
     this.#pools.settle();
     this.liveOfBackend.set(live);
   }
@@ -264,12 +275,13 @@ export class SessionTable {
   }
 
   /** False for a row that a process has left half written: it would be in the way of others. */
-  #isWhole(at: number): boolean {
+  #isWhole(at: number, twins: Twins | undefined): boolean {
     const { words } = this;
     if (!this.#isPlaced(at)) return false;
     const [backend, place, port] = [words[at + BACKEND_ROW]!, words[at + ADDRESS]!, words[at + TRANSLATION_PORT]!];
     if (port === 0) return true;
-    if (port < this.#firstPort || port >= this.#firstPort + this.#portCount) return false;
+    // Another worker has the port.
+    if (!this.#pools.has(port)) return twins !== undefined && twins.lastSeen(at >> SHIFT) !== NONE;
     const owner = this.#pools.at(this.#pools.numberOf(backend, place))?.ownerOf(port - this.#firstPort) ?? NONE;
     return owner === NONE;
   }
@@ -371,6 +383,7 @@ export class SessionTable {
     if (words[at + KEPT] !== 0 && words[at + BACKEND_ROW] !== backendRow) this.kept!.leave(at);
     const flags = words[at + FLAGS]! & ~(FLAG_ANSWERED | FLAG_TOLD);
     words[at + FLAGS] = flags & ~FLAG_LIVE; // live again when it is whole: its thread may not go on
+    this.#part(at);
     this.#leave(at);
     this.#join(at, backendRow, pool);
     words[at + FLAGS] = flags;
@@ -412,7 +425,14 @@ export class SessionTable {
    * True for a session that has been silent for too long, or whose backend is gone: it is as good as gone. Hot path.
    */
   isOver(at: number, now: number): boolean {
-    return this.#life.isOver(at, now);
+    if (!this.#life.isOver(at, now)) return false;
+    const seen = this.#twins?.lastSeen(at >> SHIFT) ?? NONE;
+    return seen === NONE || !this.#life.wouldLast(at, seen, now);
+  }
+
+  /** A session's client has been heard of: its other half is to know the way back. Hot path: no allocation. */
+  tellTwin(at: number): void {
+    if (this.#twins !== undefined) this.#twins.tell(at >> SHIFT);
   }
 
   remove(at: number): void {
@@ -420,6 +440,7 @@ export class SessionTable {
     const row = at >> SHIFT;
     this.#chains.remove(at);
     if (words[at + KEPT] !== 0) this.kept!.leave(at);
+    this.#part(at);
     this.#leave(at);
     this.#ranks.remove(row, rankOf(this.words[at + FLAGS]!));
     words[at + FLAGS] = 0;
@@ -480,12 +501,24 @@ export class SessionTable {
     for (let rank = 0; rank < rankOf(this.words[at + FLAGS]!); rank++) ranks.raise(port, rank);
   }
 
+  /** A session's other half goes on without this one, which counts as a session from now on. */
+  #part(at: number): void {
+    const row = at >> SHIFT;
+    if (this.#twins === undefined) return;
+    if (!this.#twins.counts(row)) {
+      const backend = this.words[at + BACKEND_ROW]!;
+      this.live++;
+      this.liveOfBackend[backend] = this.liveOfBackend[backend]! + 1;
+    }
+    this.#twins.part(row);
+  }
+
   #leave(at: number): void {
     const { words } = this;
     const row = words[at + BACKEND_ROW]!;
     this.liveOfBackend[row] = this.liveOfBackend[row]! - 1;
     const port = words[at + TRANSLATION_PORT]!;
-    if (port !== 0) this.#pools.of(words, at).give(port - this.#firstPort, rankOf(this.words[at + FLAGS]!));
+    if (this.#pools.has(port)) this.#pools.of(words, at).give(port - this.#firstPort, rankOf(this.words[at + FLAGS]!));
   }
 
   /** The number of a pool of a backend that has a free port, made free if need be; or -1. */

@@ -69,6 +69,6 @@ export class Standing {
     words[at + FLAGS] = words[at + FLAGS]! + (1 << RANK_SHIFT);
     this.ranks.raise(at >> SHIFT, rank);
     const port = words[at + TRANSLATION_PORT]!;
-    if (port !== 0) this.pools.of(words, at).ranks.raise(port - this.firstPort, rank);
+    if (this.pools.has(port)) this.pools.of(words, at).ranks.raise(port - this.firstPort, rank);
   }
 }

@@ -163,13 +163,7 @@ abstract class XskSocket implements Disposable {
 
   /** Reads the kernel's counters. `rx_fill_ring_empty_descs` is the queue's: all its sockets report the same number. */
   statistics(): XskStatistics {
-    const bytes = new Uint8Array(new ArrayBuffer(XDP_STATISTICS.size));
-    getXdpOption(this.fd, UAPI.XDP_STATISTICS, "XDP_STATISTICS", bytes, `read the counters of ${this.#where}`);
-    const view = new DataView(bytes.buffer);
-    const { size: _, ...offsets } = XDP_STATISTICS;
-    return Object.fromEntries(
-      Object.entries(offsets).map(([name, offset]) => [name, Number(view.getBigUint64(offset, true))]),
-    ) as unknown as XskStatistics;
+    return statisticsOf(this.fd, this.#where);
   }
 
   close(): void {
@@ -287,6 +281,37 @@ export class OwnerSocket extends XskSocket {
   }
 }
 
+/** This process's first socket of a queue that another process has registered: it has that one's queue rings mapped. */
+export class JoinedSocket extends XskSocket {
+  #queueRings: QueueRings | undefined;
+
+  /** Opens a socket; {@linkcode join} makes it live. */
+  constructor(options: SocketOptions) {
+    super(options);
+  }
+
+  /** Binds to the queue and UMEM of a socket that is bound. @throws {SyscallError} */
+  async join(fd: number): Promise<void> {
+    await this.bindToQueue(UAPI.XDP_SHARED_UMEM, fd);
+    this.#queueRings = { fill: this.mapRing("fill"), completion: this.mapRing("completion") };
+  }
+
+  get queueRings(): QueueRings {
+    return this.#queueRings!;
+  }
+}
+
+/** Reads the kernel's counters of a socket that is not mapped here. */
+export function statisticsOf(fd: number, where: string): XskStatistics {
+  const bytes = new Uint8Array(new ArrayBuffer(XDP_STATISTICS.size));
+  getXdpOption(fd, UAPI.XDP_STATISTICS, "XDP_STATISTICS", bytes, `read the counters of ${where}`);
+  const view = new DataView(bytes.buffer);
+  const { size: _, ...offsets } = XDP_STATISTICS;
+  return Object.fromEntries(
+    Object.entries(offsets).map(([name, offset]) => [name, Number(view.getBigUint64(offset, true))]),
+  ) as unknown as XskStatistics;
+}
+
 /** A further socket of a queue: it receives into the owner's UMEM. */
 export class SharedSocket extends XskSocket {
   /** Opens a socket; {@linkcode bind} makes it live. @param adopted One that another process has bound. */
@@ -295,7 +320,7 @@ export class SharedSocket extends XskSocket {
   }
 
   /** Binds to the queue and UMEM of `owner`, which is bound. @throws {SyscallError} */
-  bind(owner: OwnerSocket): Promise<void> {
+  bind(owner: Pick<OwnerSocket, "fd">): Promise<void> {
     return this.bindToQueue(UAPI.XDP_SHARED_UMEM, owner.fd);
   }
 }

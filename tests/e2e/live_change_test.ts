@@ -8,7 +8,7 @@ import { TestNetwork } from "../support/netns.ts";
 import { assertConserved, fatesOf, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { BackgroundTraffic } from "./support/background.ts";
-import { configText, type TestConfig } from "./support/config.ts";
+import { configText, ROOMY, type TestConfig } from "./support/config.ts";
 import { putInForce, saved } from "./support/live_change.ts";
 import { finish, productCommand } from "./support/command.ts";
 import { until } from "./support/wait.ts";
@@ -29,6 +29,10 @@ const CHANGES: readonly (readonly [what: string, config: TestConfig])[] = [
   ["log and captures", { ...CONFIG, log: "debug" }],
   ["how workers wait", { ...CONFIG, wait: "poll" }],
   ["how workers wait, and a rule", { ...CONFIG, rules: [...RULES, "{ name: more, ports: 6000 }"] }],
+  ["more workers", { ...CONFIG, workers: 4 }],
+  ["smaller rings", { ...CONFIG, workers: 4, memory: ROOMY.replaceAll("rx: 32768", "rx: 16384") }],
+  ["larger rings", { ...CONFIG, workers: 4 }],
+  ["fewer workers", CONFIG],
 ];
 
 Deno.test("a saved file is put in force by another process under load: no packet is lost, and counters go on", async () => {
@@ -49,7 +53,7 @@ Deno.test("a saved file is put in force by another process under load: no packet
   const all = fates.reduce((sum, each) => sum + Object.values(each).reduce((one, other) => one + other, 0), 0);
   assert.equal(all, sent, JSON.stringify([fates, status.totals, status.interfaces]));
   assert.equal(status.totals.socketDrops, 0);
-  assert.equal(status.generation, 2, "only one of the changes was one of rules");
+  assert.equal(status.generation, 3, "two of the changes were of rules");
   const metrics = await box.metrics();
   assert.equal(metrics.get('xdpsteer_handovers_total{result="done"}'), CHANGES.length);
   assert.equal(metrics.get('xdpsteer_config_reloads_total{result="applied"}'), CHANGES.length);
@@ -111,4 +115,43 @@ Deno.test("what no process can take over is refused as a whole, and so is what t
   assert.equal(code, 3, `whoever asks has it tried again: ${stderr}`);
   assert.match(stderr, /did not take over/);
   assert.equal((await box.status()).handovers.rolledBack, 2);
+});
+
+Deno.test("an interface is added under load, and comes first: no packet of any is lost, and the sums go on", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, CONFIG);
+  const name = "more0";
+  await network.exec("steer", ["ip", "link", "add", name, "type", "veth", "peer", "name", "more1"]);
+  for (const each of [name, "more1"]) await network.exec("steer", ["ip", "link", "set", each, "up"]);
+  await using traffic = await BackgroundTraffic.udp(network, box, { ports: PORTS, flows: 40, ratePps: RATE_PPS });
+  const both = { ...CONFIG, others: [`{ name: ${name}, attach: native, ${ROOMY} }`] };
+  await saved(box, both);
+  assert.deepEqual((await box.status()).interfaces.map((each) => `${each.name} ${each.state}`), [
+    "steer0 attached",
+    `${name} attached`,
+  ]);
+  await saved(box, { ...both, interface: name, others: [`{ name: steer0, attach: native, ${ROOMY} }`] });
+  const { totals: { seen } } = await box.status();
+  const removed = await box.put(CONFIG);
+  assert.match(removed.body, /interfaces cannot change while xdpsteer runs/);
+  assert.ok((await box.status()).totals.seen >= seen, "a counter went back");
+  const { sent } = await traffic.stop();
+  const status = await settled(box, sent);
+  assertConserved(status);
+  const fates = NAMES.flatMap((rule) => Object.values(fatesOf(status, rule)));
+  assert.equal(fates.reduce((one, other) => one + other, 0), sent, JSON.stringify(status.totals));
+});
+
+Deno.test("an interface that is not there, or cannot be steered, is told, and nothing changes", async () => {
+  await using network = await TestNetwork.create();
+  await using box = await startAppliance(network, CONFIG);
+  const { pid } = box;
+  for (const [name, says] of [["none0", /interface "none0"/], ["lo", /"lo"/]] as const) {
+    const other = { ...CONFIG, others: [`{ name: ${name}, attach: native, ${ROOMY} }`] };
+    const { code, body } = await box.put(other);
+    assert.equal(code, 422, body);
+    assert.match(JSON.parse(body).error, says);
+  }
+  const { handovers, interfaces } = await box.status();
+  assert.deepEqual([(await box.status()).pid, interfaces.length, handovers.done], [pid, 1, 0]);
 });

@@ -131,7 +131,13 @@ export class LoopRig {
     this.#options = options;
     const chunks = queues.map(({ chunks }) => chunks);
     this.hand = new Hand(chunks, before?.hand.memory);
-    const tenure = { holds: !takes, isDue: takes, release: () => void (tenure.holds = false), taken: () => {} };
+    const tenure = {
+      holds: !takes,
+      isDue: takes,
+      isLast: false,
+      release: () => void (tenure.holds = false),
+      taken: () => {},
+    };
     let hasOpened = false;
     const take = (): boolean => {
       tenure.isDue = false;

@@ -23,6 +23,7 @@ import {
   type Testament,
   withDescriptors,
 } from "../handover/estate.ts";
+import { areOthers } from "../handover/former.ts";
 import { asJson, handedFor } from "../handover/handed.ts";
 import { nameOf, RECORD_NAME } from "./keeper.ts";
 import { CrashRecord } from "./record.ts";
@@ -155,4 +156,6 @@ function requireFit(config: Config, before: Config): void {
   const differing = MUST_FIT.flatMap((key) => keysThatDiffer([key], before[key], next[key]));
   const changed = differing.filter(({ keys }) => wayOf(keys) === "restart").map(({ keys }) => keys.join("."));
   if (changed.length > 0) throw new SteerError(`the configuration has another ${changed.join(", ")} by now`);
+  // A handover copies sessions and counters; here a worker goes on with those of the one before.
+  if (areOthers(next, before)) throw new SteerError("the configuration has other workers, rings or interfaces by now");
 }

@@ -6,7 +6,7 @@
  */
 import type { ForwardingStanding } from "../../backends/forwarding.ts";
 import type { HandedKept } from "../../bpf/kept_table.ts";
-import type { TotalsStanding } from "../../engine/counters.ts";
+import type { Departed, TotalsStanding } from "../../engine/counters.ts";
 import type { HandedInterface } from "../../engine/interface.ts";
 import type { Unfiled } from "../../config/load.ts";
 import type { HandedWorkers } from "../../engine/workers.ts";
@@ -26,6 +26,8 @@ export interface HandedAppliance {
   readonly forwarding: ForwardingStanding;
   /** Where answers to clients that keep their addresses are found; null, or missing in versions before: nowhere. */
   readonly kept?: HandedKept | null;
+  /** Set by whoever takes over with other workers, rings or interfaces: sessions that each worker had. */
+  readonly former?: { readonly sessions: number } | undefined;
 }
 
 /** Set for a process that is to take over. */
@@ -88,8 +90,9 @@ export function withDescriptors(estate: Estate, fds: readonly number[]): Estate 
         ...appliance.workers,
         ownership: own(appliance.workers.ownership),
         counters: appliance.workers.counters.map(own),
-        sessions: appliance.workers.sessions.map(({ rows, liveOfBackend, backendCounts }) => ({
+        sessions: appliance.workers.sessions.map(({ rows, twins, liveOfBackend, backendCounts }) => ({
           rows: own(rows),
+          twins: own(twins),
           liveOfBackend: own(liveOfBackend),
           backendCounts: own(backendCounts),
         })),
@@ -147,16 +150,23 @@ export interface Testament {
 /** What the two say to each other, in this order. */
 export type FromGiver =
   | { readonly type: "estate"; readonly estate: Estate }
-  /** All workers' ends have changed hands. */
-  | { readonly type: "taken" }
+  /** Where workers are others: the links are free to be taken, and then the old ones finish what is in their rings. */
+  | { readonly type: "link" }
+  /** All workers' ends have changed hands, or were given up. */
+  | { readonly type: "taken"; readonly departed?: readonly Departed[] | undefined }
   /** The control socket is free: it is yours. */
   | { readonly type: "serve"; readonly handovers: Handovers };
 
 export type FromTaker =
-  /** Everything is there. What its workers sleep on goes along. */
-  | { readonly type: "ready" }
-  /** Its programs decide, and all of its workers turn. */
-  | { readonly type: "healthy" }
+  /**
+   * Everything is there. What its workers sleep on goes along. `others`: its workers are others, and begin when all of
+   * the old ones have given up; interfaces of these indexes it does not steer.
+   */
+  | { readonly type: "ready"; readonly others?: { readonly leaving: readonly number[] } | undefined }
+  /** Where workers are others: its programs decide. */
+  | { readonly type: "linked" }
+  /** Its programs decide, and all of its workers turn. Where these are others: for how long nobody looked at rings. */
+  | { readonly type: "healthy"; readonly gapsMs?: readonly number[] | undefined }
   /** It answers on the control socket: the old process may end. */
   | { readonly type: "serving" }
   | { readonly type: "failed"; readonly message: string; readonly hint?: string | undefined };

@@ -6,7 +6,7 @@
  */
 import { messageOf, SteerError } from "../../errors.ts";
 import { Channel } from "../../ffi/channel.ts";
-import { closeFd, openSocketPair } from "../../ffi/libc.ts";
+import { closeFd, openSocketPair, rcuGracePeriod } from "../../ffi/libc.ts";
 import { withStandardInput } from "../../ffi/process.ts";
 import { logger } from "../../log.ts";
 import { roundMs } from "../../text.ts";
@@ -157,17 +157,19 @@ export class Giver {
         closeFd(theirs);
       }
       send(channel, { type: "estate", estate }, descriptors.fds);
-      const { fds } = await expect(channel, "ready", START_MS);
+      const { found: { others }, fds } = await expect(channel, "ready", START_MS);
+      let gapsMs: readonly number[] | undefined;
       try {
         appliance.paused = true;
         hasBegun = true;
-        await this.#pass(estate.appliance.workers.process + 1, fds, withinMs);
-        send(channel, { type: "taken" });
-        await expect(channel, "healthy", withinMs);
+        if (others === undefined) await this.#pass(estate.appliance.workers.process + 1, fds, withinMs);
+        else await this.#giveUp(channel, others.leaving, withinMs);
+        send(channel, { type: "taken", departed: others && appliance.departed() });
+        gapsMs = (await expect(channel, "healthy", withinMs)).found.gapsMs?.map(roundMs);
       } finally {
         for (const fd of fds) closeFd(fd);
       }
-      const gapsMs = this.#gaps();
+      gapsMs ??= this.#gaps();
       const handover: Handover = { ...begun, result: "done", pid: child.pid, gapsMs, reason: "" };
       this.#last = handover;
       log.info("Process {pid} has the packets: nobody looked at the rings for at most {gapMs} ms", {
@@ -214,6 +216,17 @@ export class Giver {
     wakeFds.forEach((fd, worker) => workers.control.setPeer(worker, fd));
     const passed = await workers.pass(process, withinMs, this.#stopping.signal);
     if (!passed) throw new SteerError(`a worker has not changed hands within ${withinMs / 1000} s`);
+  }
+
+  /** Where the new process's workers are others: theirs are the packets from now on, and these here finish theirs. */
+  async #giveUp(channel: Channel, leaving: readonly number[], withinMs: number): Promise<void> {
+    const { appliance } = this.options;
+    appliance.leaveInterfaces(leaving);
+    send(channel, { type: "link" });
+    await expect(channel, "linked", withinMs);
+    await rcuGracePeriod(); // the last packets for the old workers are in their rings now
+    if (await appliance.workers.giveUp(withinMs)) return;
+    throw new SteerError(`a worker has not finished within ${withinMs / 1000} s`);
   }
 
   #gaps(): number[] {
@@ -284,11 +297,11 @@ function send(channel: Channel, message: FromGiver, fds: readonly number[] = [])
 }
 
 /** Waits for a message of the new process. @throws {SteerError} for another one, or none. */
-async function expect(
+async function expect<Type extends FromTaker["type"]>(
   channel: Channel,
-  type: FromTaker["type"],
+  type: Type,
   limitMs: number,
-): Promise<{ readonly fds: readonly number[] }> {
+): Promise<{ readonly found: Extract<FromTaker, { readonly type: Type }>; readonly fds: readonly number[] }> {
   const start = performance.now();
   const message = await channel.receive(limitMs);
   if (message === undefined) {
@@ -296,7 +309,9 @@ async function expect(
     throw new SteerError(isLate ? `it has not said "${type}" for ${limitMs / 1000} s` : "it has ended");
   }
   const found = decode(message.text) as FromTaker;
-  if (found.type === type) return message;
+  if (found.type === type) {
+    return { found: found as Extract<FromTaker, { readonly type: Type }>, fds: message.fds };
+  }
   for (const fd of message.fds) closeFd(fd);
   if (found.type !== "failed") throw new SteerError(`it says "${found.type}": expected "${type}"`);
   throw new SteerError(found.message, found.hint === undefined ? {} : { hint: found.hint });

@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Config } from "../../config/schema.ts";
+import { areOthers } from "./former.ts";
 import type { Estate, HandedAppliance } from "./estate.ts";
 
 /** As the other process has sent its own. */
@@ -18,5 +19,10 @@ export function handedFor(config: Config, { appliance, config: inForce }: Estate
     ...[steering, guard, lists, addresses],
   ];
   const isSame = isDeepStrictEqual(rulesOf(asJson(config)), rulesOf(inForce as Config));
-  return { ...appliance, generation: appliance.generation - (isSame ? 1 : 0) };
+  const { sessions } = (inForce as Config).forwarding;
+  return {
+    ...appliance,
+    generation: appliance.generation - (isSame ? 1 : 0),
+    former: areOthers(asJson(config), inForce as Config) ? { sessions } : undefined,
+  };
 }

@@ -8,10 +8,11 @@ import type { LoadedConfig } from "../../config/load.ts";
 import type { Config } from "../../config/schema.ts";
 import { messageOf, SteerError } from "../../errors.ts";
 import { Channel } from "../../ffi/channel.ts";
-import { closeFd } from "../../ffi/libc.ts";
+import { closeFd, monotonicMicroseconds } from "../../ffi/libc.ts";
 import { peerOf, takeStandardInput } from "../../ffi/process.ts";
 import { pause } from "../../ffi/async_poll.ts";
 import type { Appliance } from "../appliance.ts";
+import { logger } from "../../log.ts";
 import { requireHanded } from "../fixed.ts";
 import { asJson, handedFor } from "./handed.ts";
 import {
@@ -31,7 +32,7 @@ import {
 const LONG_MS = 600_000;
 const STEP_MS = 1;
 /** In which each worker has to turn once more. */
-const TURN_MS = 5000;
+const TURN_MS = 10_000;
 
 /** For tests: at which step this process is to fail, and how. The launcher takes it away. */
 const FAILURE_VARIABLE = "XDPSTEER_TEST_HANDOVER";
@@ -45,6 +46,8 @@ export function failAt(step: typeof STEPS[number]): void {
   if (how === "fail") throw new SteerError(`It was told to fail at step "${step}"`);
   Deno.kill(Deno.pid, how === "hang" ? "SIGSTOP" : "SIGKILL");
 }
+
+const log = logger("handover");
 
 export class Taker {
   readonly #channel: Channel;
@@ -131,6 +134,7 @@ export class Taker {
     const { workers } = appliance;
     failAt("adopted");
     await workers.passed(); // they have made ready all that can be, and have the tables in force
+    if (appliance.isOther) return await this.#takeAll(appliance);
     this.#send({ type: "ready" }, workers.wakeFds);
     if (Deno.env.get(FAILURE_VARIABLE)?.startsWith("half")) {
       while (workers.ownership.owner(0) !== workers.process) await pause(STEP_MS);
@@ -140,6 +144,37 @@ export class Taker {
     failAt("taken");
     appliance.takeLinks();
     failAt("linked");
+    await this.#untilTurned(appliance);
+    this.#send({ type: "healthy" });
+    failAt("healthy");
+  }
+
+  /** The same where workers are others: packets are for these first, which begin when all of the old ones are done. */
+  async #takeAll(appliance: Appliance): Promise<void> {
+    const { workers } = appliance;
+    const leaving = appliance.notSteered(this.estate.appliance.interfaces);
+    this.#send({ type: "ready", others: { leaving } }, workers.wakeFds);
+    await this.#expect("link");
+    appliance.takeLinks();
+    const linkedMs = Number(monotonicMicroseconds()) / 1000;
+    failAt("linked");
+    this.#send({ type: "linked" });
+    const { departed = [] } = await this.#expect("taken") as FromGiver & { type: "taken" };
+    failAt("taken");
+    const { kept, lost } = await appliance.takeAll(departed, TURN_MS);
+    failAt("half");
+    await this.#untilTurned(appliance);
+    if (kept + lost > 0) {
+      log.info("{kept} sessions go on with these workers, and {lost} have no place or no port any more", {
+        kept,
+        lost,
+      });
+    }
+    this.#send({ type: "healthy", gapsMs: workers.gapsSince(linkedMs) });
+    failAt("healthy");
+  }
+
+  async #untilTurned({ workers }: Appliance): Promise<void> {
     const before = workers.counters.map((counters) => counters.loop("turns"));
     const end = performance.now() + TURN_MS;
     while (workers.counters.some((counters, worker) => counters.loop("turns") === before[worker])) {
@@ -147,8 +182,6 @@ export class Taker {
       workers.wake();
       await pause(STEP_MS);
     }
-    this.#send({ type: "healthy" });
-    failAt("healthy");
   }
 
   /** Waits until the control socket is free. @returns What handovers there have been. */

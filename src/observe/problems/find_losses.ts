@@ -130,7 +130,7 @@ export function lossProblems(
         kind: "answers_lost",
         subject: rule,
         message: `Packets of rule ${rule} are not sent: the tx ring is full`,
-        fix: "raise rings.tx and rings.completion and restart, or answer less",
+        fix: "raise rings.tx, or answer less",
       });
     }
   }
@@ -206,7 +206,7 @@ function queueProblems(
     fix: still.length > 0
       ? "xdpsteer status says if it still does; larger rings do not help"
       : full.length > 0
-      ? "xdpsteer ports set PORT --worker hash spreads a port over all workers; or raise rings.rx and restart"
+      ? "xdpsteer ports set PORT --worker hash spreads a port over all workers; or raise rings.rx"
       : "raise umem.chunks and rings.fill and restart",
   }];
 }

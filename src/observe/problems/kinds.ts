@@ -273,7 +273,8 @@ export const PROBLEM_TABLE = {
     severity: "warning",
     subject: "file",
     logged: true,
-    words: "the configuration file cannot be put in force: a restart would fail, or the change needs one",
+    words:
+      "the configuration file cannot be put in force: a restart would fail, the change needs one, or no new process could take over with it",
     remedy: "[A configuration is refused](#a-configuration-is-refused)",
     alert: "XdpsteerConfigRefused",
   },

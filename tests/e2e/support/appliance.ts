@@ -293,6 +293,9 @@ export class Appliance implements AsyncDisposable {
 
   /** Ends the process if it still runs. */
   async [Symbol.asyncDispose](): Promise<void> {
+    // A test that has failed may not know who has taken over, and has the log open.
+    const there = await this.status().catch(() => undefined);
+    if (there !== undefined && there.pid !== this.pid) this.followTo(there.pid);
     if (this.#successor !== undefined) {
       if (this.isAlive) this.signal("SIGTERM");
       await until("the end of the process that took over", () => !this.isAlive, { limitMs: STOP_MS })

@@ -34,7 +34,7 @@ export interface TestConfig {
  * Rings of this size, the largest there are, hold what arrives while the machine does something else for a tenth of a
  * second: the tests that count every packet are about where packets go, not about how fast two busy CPUs are.
  */
-const ROOMY = "umem: { chunks: 65536 }, rings: { rx: 32768, tx: 4096, fill: 32768, completion: 4096 }";
+export const ROOMY = "umem: { chunks: 65536 }, rings: { rx: 32768, tx: 4096, fill: 32768, completion: 4096 }";
 
 /** The text of a configuration file. */
 export function configText(config: TestConfig, socket: string): string {
