@@ -14,16 +14,14 @@ import signal
 import socket
 import struct
 import sys
-import tempfile
 import time
 
 ROOM = 4096
 delay, damage, program = int(sys.argv[1]) / 1000, sys.argv[2], sys.argv[3:]
-folder = tempfile.mkdtemp()
-name = f"{folder}/notify"
+name = f"@xdpsteer-supervisor-{os.getpid()}"  # of this network namespace: no file is left, however it ends
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-notify.bind(name)
+notify.bind("\0" + name[1:])
 kept = []  # of (name, descriptor), the last one first
 main = 0
 ending = False
@@ -117,8 +115,6 @@ def ended(pid, status):
     while select.select([notify], [], [], 0)[0]:
         take()
     if ending or not os.WIFSIGNALED(status):
-        os.unlink(name)
-        os.rmdir(folder)
         sys.exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1)
     time.sleep(delay)
     spoil()
