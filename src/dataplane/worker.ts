@@ -64,7 +64,6 @@ export interface WorkerOptions {
 export interface WorkerPort {
   once(event: "message", listener: (order: WorkerOptions) => void): unknown;
   postMessage(message: WorkerFailure | WorkerResumed): void;
-  close(): void;
 }
 
 /** What a worker posts when it cannot go on. */
@@ -160,6 +159,5 @@ export function serveAsWorker(port: WorkerPort): void {
       control.setState(data.worker, WORKER_STATE.failed);
       port.postMessage({ message: messageOf(error) } satisfies WorkerFailure);
     }
-    port.close();
   });
 }

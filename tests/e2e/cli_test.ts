@@ -38,10 +38,10 @@ Deno.test("reload says what it changed, and refuses with 3 and every problem", a
   assert.match(refused.stderr, /steering\.yaml:\d+:\d+: /);
   assert.match(refused.stderr, /hint: nothing was changed/);
 
-  await Deno.writeTextFile(box.configFile, configText({ ...GOOD, workers: 3 }, box.socket));
+  await Deno.writeTextFile(box.configFile, configText({ ...GOOD, attach: "generic" }, box.socket));
   const fixed = await reload();
   assert.equal(fixed.code, 3);
-  assert.match(fixed.stderr, /workers cannot change while xdpsteer runs[\s\S]*hint: restart xdpsteer/);
+  assert.match(fixed.stderr, /attach cannot change while xdpsteer runs[\s\S]*hint: systemctl restart xdpsteer/);
 
   await Deno.writeTextFile(box.configFile, configText(GOOD, box.socket));
   const back = JSON.parse((await reload("--json")).stdout);

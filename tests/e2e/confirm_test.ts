@@ -116,10 +116,11 @@ Deno.test("what a file would change is said beforehand: what is live, and what n
   );
   assert.equal((await run(network, box, "reload", next, "--dry-run")).stdout, check.stdout);
 
-  await Deno.writeTextFile(next, configText({ rules: [GAME, chat], workers: 3, wait: "poll" }, box.socket));
+  await Deno.writeTextFile(next, configText({ rules: [GAME, chat], attach: "generic", workers: 3 }, box.socket));
   const dry = await run(network, box, "reload", next, "--dry-run");
   assert.equal(dry.code, 1, dry.stdout);
-  assert.match(dry.stdout, /needs a restart:\n {2}workers\.count: 2 -> 3\n {2}workers\.wait: adaptive -> poll\n/);
+  assert.match(dry.stdout, /by a handover to a new process, without a packet lost:\n {2}workers\.count: 2 -> 3\n/);
+  assert.match(dry.stdout, /needs a restart:\n {2}interfaces\.steer0\.attach: native -> generic\n/);
   const same = await run(network, box, "reload", "--dry-run");
   assert.deepEqual([same.code, same.stdout], [0, "no difference to generation 1, which is in force\n"]);
   await Deno.writeTextFile(next, "version: 2\n");

@@ -211,10 +211,10 @@ const UNSAVABLE: Readonly<
   },
   "a file with another change that cannot be applied": {
     spoil: async (box) => {
-      await box.writeConfig(configText({ ...RULES, workers: 3 }, box.socket));
+      await box.writeConfig(configText({ ...RULES, attach: "generic" }, box.socket));
       await box.untilStatus("the refusal", ({ reloads }) => reloads.refused === 1);
     },
-    says: /differs from the active configuration in more than this change: workers\n/,
+    says: /differs from the active configuration in more than this change: interfaces\n/,
   },
   "a file of another owner, without CAP_CHOWN": {
     spoil: async ({ configFile }) => await Deno.chown(configFile, 12345, null),
