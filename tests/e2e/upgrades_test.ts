@@ -99,7 +99,7 @@ async function under(scene: ForwardScene, act: () => Promise<readonly number[]>)
 
 const median = (sorted: readonly number[]): number => sorted[sorted.length >> 1]!;
 
-Deno.test("twenty handovers in a row between two versions lose no packet and no session", async () => {
+Deno.test("handovers in a row between two versions lose no packet and no session", async () => {
   await using folder = await TempDir.create();
   const versions = await TwoVersions.create(folder.path);
   using _command = versions.use();

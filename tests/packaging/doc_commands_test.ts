@@ -17,7 +17,7 @@ const NOT_RUN: readonly (readonly [command: RegExp, reason: string])[] = [
   [/_(NEW|OLD)VERSION_|\bNAMESPACE\b|\bPID\b|\bTHREAD\b/, "has a placeholder"],
   [/\b(systemctl|journalctl)\b|system\.slice/, "needs systemd as process 1; systemd_test.ts has the unit checked"],
   [/^kubectl /, "needs a cluster; manifests_test.ts checks the manifests"],
-  [/^modprobe fou$|^ip fou |\btun0\b/, "a backend's own commands: its kernel needs the modules fou and ipip"],
+  [/^modprobe fou$|^ip fou |\btun\d\b/, "a backend's own commands: its kernel needs the modules fou, ipip and sit"],
   [/^curl .*lists\.example\.net/, "needs the internet"],
   [/^(podman|skopeo) /, "needs a container engine and a registry; manifests_test.ts checks the Containerfile"],
   [/^scripts\/dev demo$|^ssh box xdpsteer demo$/, "15 seconds; e2e/demo_test.ts runs the demo"],

@@ -28,18 +28,18 @@ export const SIZE = {
   floodFlows: size(4096, 262_144),
   /** mutated_frames: frames through a worker's loop, and the same through both parsers. */
   mutatedFrames: size(100_000, 10_000_000),
-  /** rollback: each how manyth step of a handover at which a process hangs or fails; it is killed at every one. */
+  /** rollback: each how manyth step of a handover at which a process hangs or fails; it is killed at twice as many. */
   failingSteps: size(4, 1),
   /**
    * upgrades: handovers in a row, frames a second of count and echo, requests a second that are forwarded, and
    * milliseconds between two. Paced: so few that no packet is lost, on whatever machine.
    */
   upgrades: size(
-    { rounds: 8, ratePps: 3000, requestsPerSecond: 2000, settleMs: 0, isPaced: true },
+    { rounds: 4, ratePps: 3000, requestsPerSecond: 2000, settleMs: 0, isPaced: true },
     { rounds: 20, ratePps: 150_000, requestsPerSecond: 25_000, settleMs: 500, isPaced: false },
   ),
   /** crash: times that a process is killed in a row. */
-  crashes: size(3, 10),
+  crashes: size(2, 10),
   /** remap: changes in a row under load. */
   swaps: size(40, 100),
   /** sessions_model: random operations on a session table and on a plain Map. */

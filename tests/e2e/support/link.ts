@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { INTERFACES, type TestNetwork } from "../../support/netns.ts";
+import { passedFor } from "./accounts.ts";
 import type { Status } from "./appliance.ts";
 import { BACK, FAR } from "./backends.ts";
 import { overflows, Program } from "./programs.ts";
@@ -90,6 +91,26 @@ export async function lossesInAll(
   const { places } = await lossesAround(network, backends);
   const { socketDrops, fates } = totals;
   return lossesAt([...Object.entries(places), ["box's sockets", socketDrops], ["tx rings", fates.tx_ring_full ?? 0]]);
+}
+
+/**
+ * No client lost a packet, but for those that the kernel lost on the way, and those that its stack had while no worker
+ * got a CPU: both are counted.
+ *
+ * @returns How many were lost.
+ */
+export async function assertNoneLost(
+  { network, host }: { readonly network: TestNetwork; readonly host: { readonly name: string } },
+  { lost, wrong, late, moved }: Readonly<Record<"lost" | "wrong" | "late" | "moved", number>>,
+  status: Status,
+): Promise<number> {
+  assert.deepEqual({ wrong, late, moved }, { wrong: 0, late: 0, moved: 0 });
+  const { places } = await lossesInAll(network, host.name, status);
+  const known = lossesAt([...Object.entries(places), ["the kernel stack", passedFor(status, "deadman")]]);
+  const { totals, interfaces, backends } = status;
+  const verdicts = interfaces.map(({ verdicts }) => verdicts);
+  assert.ok(lost <= known.sum, JSON.stringify({ lost, known, totals, verdicts, backends }));
+  return lost;
 }
 
 function lossesAt(counts: readonly (readonly [place: string, count: number])[]): Losses {
