@@ -21,6 +21,8 @@ const RULES = [
 const RATE_PPS = 200;
 /** A batch of each worker. */
 const IN_HAND = 2 * 64;
+/** Steps between which workers belong to one process and to the other; by default each IP version meets one. */
+const MIDDLE = ["half", "linked"] as const;
 /** Of a process that hangs when packets are its own. */
 const WITHIN_S = 5;
 
@@ -74,7 +76,7 @@ for (const failure of FAILURES) {
 for (const family of BOTH) {
   Deno.test(`sessions keep their backend and translation port where a handover is taken back: ${family}`, async () => {
     const rule = forwardTo(8080, [1, 2], { families: [family] });
-    for (const step of ["half", "linked"]) {
+    for (const step of SIZE.failingSteps === 1 ? MIDDLE : [MIDDLE[family === "IPv4" ? 0 : 1]]) {
       const env = { XDPSTEER_TEST_HANDOVER: `${step} kill`, XDPSTEER_UNCONFINED: "1" };
       await using scene = await startScene((socket) => forwardConfig(socket, [rule]), {
         ...{ families: [family], serving: [1, 2], env },
