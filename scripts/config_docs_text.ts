@@ -214,7 +214,8 @@ not kept. It refuses a symbolic link.
 
 The longest name of a key counts: what is in no row of its own changes as the section does that it is part of. No packet
 is lost live or by a handover, and sessions stay. Where the new process does not get on with the file, the running one
-goes on, and tells why. \`xdpsteer reload\`, SIGHUP and \`PUT /v1/config\` do the same as a save. What a handover puts
+goes on, and tells why. \`xdpsteer reload\`, SIGHUP and \`PUT /v1/config\` do the same as a save, but
+that a request cannot change \`control\` and \`capture\`. What a handover puts
 in force cannot be taken back by itself: \`--confirm\` refuses it.
 
 After a refused change the previous configuration stays in effect; the log, \`xdpsteer status\` and \`xdpsteer_config_last_reload_successful\` report it.

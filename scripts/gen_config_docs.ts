@@ -152,8 +152,7 @@ function waysOf(place: string, names: readonly string[]): string {
 function keysBy(way: Way): string {
   const keys = Object.entries(WAYS).filter(([, declared]) => declared === way).map(([key]) => key);
   const words: Readonly<Record<string, string>> = {
-    interfaces: "interfaces that are added",
-    "interfaces.-": "interfaces that are removed",
+    interfaces: "which interfaces there are",
   };
   return keys.map((key) => words[key] ?? code(key.replace(".*", "[]"))).join(", ");
 }

@@ -6,7 +6,7 @@
  */
 import type { Config } from "../config/schema.ts";
 import { EXIT, SteerError } from "../errors.ts";
-import { GONE, type KeyDifference, keysThatDiffer } from "./keys.ts";
+import { type KeyDifference, keysThatDiffer } from "./keys.ts";
 
 /**
  * `live`: this process does it. `handover`: a process with the new configuration takes over, and no packet is lost.
@@ -16,8 +16,7 @@ export type Way = "live" | "handover" | "restart";
 
 /** By key; what is not named here changes as what it is part of. `*` is any interface. */
 export const WAYS = {
-  interfaces: "handover", // which are added
-  "interfaces.-": "restart", // which are removed
+  interfaces: "handover", // which there are
   "interfaces.*": "restart",
   "interfaces.*.rings.rx": "handover",
   "interfaces.*.rings.tx": "handover",
@@ -42,7 +41,7 @@ export const FIXED = ["interfaces", "workers", "forwarding", "capture", "control
 /** How a key of the configuration changes, by its path: `["workers", "count"]`. */
 export function wayOf(keys: readonly string[]): Way {
   const known: Readonly<Record<string, Way>> = WAYS;
-  const path = keys.map((key, depth) => depth === 1 && keys[0] === "interfaces" && key !== GONE ? "*" : key);
+  const path = keys.map((key, depth) => depth === 1 && keys[0] === "interfaces" ? "*" : key);
   for (let depth = path.length; depth > 0; depth--) {
     const way = known[path.slice(0, depth).join(".")];
     if (way !== undefined) return way;
@@ -92,5 +91,5 @@ export function requireOfFile(next: Config, inForce: Config): void {
 }
 
 function nameOf({ keys }: KeyDifference): string {
-  return keys.filter((key) => key !== GONE).join(".");
+  return keys.join(".");
 }

@@ -5,9 +5,6 @@
  */
 import { isDeepStrictEqual } from "node:util";
 
-/** In the place of a thing's name that is not in a list any more. */
-export const GONE = "-";
-
 export interface KeyDifference {
   /** The key that differs, or of a list of named things the list, where one is there that was not, or the other way. */
   readonly keys: readonly string[];
@@ -26,7 +23,7 @@ export function keysThatDiffer(path: readonly string[], before: unknown, after: 
   const list = Array.isArray(before);
   const found = [...new Set([...Object.keys(old), ...Object.keys(current)])].flatMap((key): KeyDifference[] => {
     const keys = list ? path : [...path, key];
-    if (!Object.hasOwn(current, key)) return [{ keys: list ? [...path, GONE] : keys, words: `- ${name}.${key}` }];
+    if (!Object.hasOwn(current, key)) return [{ keys, words: `- ${name}.${key}` }];
     if (!Object.hasOwn(old, key)) return [{ keys, words: `+ ${name}.${key}` }];
     return keysThatDiffer([...path, key], old[key], current[key]);
   });

@@ -61,7 +61,7 @@ for (const family of BOTH) {
 const MORE = "more0";
 
 for (const family of BOTH) {
-  Deno.test(`sessions go on while an interface is added, and comes first: ${family}`, async () => {
+  Deno.test(`sessions go on while an interface is added, comes first, and is removed: ${family}`, async () => {
     await withSessions(family, {}, async ({ network, box }, change) => {
       await network.exec("steer", ["ip", "link", "add", MORE, "type", "veth", "peer", "name", "more1"]);
       await network.exec("steer", ["ip", "link", "set", MORE, "up"]);
@@ -75,6 +75,8 @@ for (const family of BOTH) {
         `${BACK} attached`,
         `${INTERFACES.steer} attached`,
       ]);
+      await change({ interfaces: [BACK, INTERFACES.steer], workers: 3 });
+      assert.equal((await box.status()).interfaces.length, 2);
     });
   });
 }
