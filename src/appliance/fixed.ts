@@ -56,8 +56,18 @@ export interface FixedDifference {
   readonly restart: readonly string[];
 }
 
+/** What differs in some sections. */
+function differences(sections: readonly (keyof Config)[], inForce: Config, next: Config): KeyDifference[] {
+  return sections.flatMap((key) => keysThatDiffer([key], inForce[key], next[key]));
+}
+
+/** Names of the keys in some sections that differ, and that only a restart changes. */
+export function restartKeys(sections: readonly (keyof Config)[], inForce: Config, next: Config): string[] {
+  return differences(sections, inForce, next).filter(({ keys }) => wayOf(keys) === "restart").map(nameOf);
+}
+
 export function fixedDifference(inForce: Config, next: Config): FixedDifference {
-  const found = FIXED.flatMap((key) => keysThatDiffer([key], inForce[key], next[key]));
+  const found = differences(FIXED, inForce, next);
   const by = (way: Way): string[] => found.filter(({ keys }) => wayOf(keys) === way).map(({ words }) => words);
   return { handover: by("handover"), restart: by("restart") };
 }
@@ -71,8 +81,7 @@ export function needsRestart(message: string): boolean {
 
 /** @throws {SteerError} where a configuration changes what no process can put in force that takes over. */
 export function requireHanded(next: Config, inForce: Config): void {
-  const found = FIXED.flatMap((key) => keysThatDiffer([key], inForce[key], next[key]));
-  const keys = found.filter(({ keys }) => wayOf(keys) === "restart").map(nameOf);
+  const keys = restartKeys(FIXED, inForce, next);
   if (keys.length === 0) return;
   throw new SteerError(`${keys.join(", ")} ${NOT_WHILE_RUNNING}; nothing was applied`, {
     hint: "systemctl restart xdpsteer puts it in force, or undo that part of the change",
@@ -82,7 +91,7 @@ export function requireHanded(next: Config, inForce: Config): void {
 
 /** @throws {SteerError} where a configuration of a request changes what only the file does. */
 export function requireOfFile(next: Config, inForce: Config): void {
-  const found = OF_THE_FILE.flatMap((key) => keysThatDiffer([key], inForce[key], next[key]));
+  const found = differences(OF_THE_FILE, inForce, next);
   if (found.length === 0) return;
   throw new SteerError(`${found.map(nameOf).join(", ")} cannot be changed by a request; nothing was applied`, {
     hint: "change it in the configuration file: it bounds what requests may do",

@@ -47,6 +47,11 @@ export interface HandedInterface {
   readonly unsent: number;
 }
 
+/** The descriptors that whoever takes an interface over closes. Its program's maps are opened once more by then. */
+export function heldDescriptors({ link, queues }: HandedInterface): number[] {
+  return [link, ...queues.flatMap(({ state, umem, sockets }) => [state, umem, ...sockets])];
+}
+
 export interface SteeredInterfaceOptions {
   readonly config: InterfaceConfig;
   /** Those that are to have sockets. */

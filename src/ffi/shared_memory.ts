@@ -52,7 +52,7 @@ export class SharedMemory implements Disposable {
     const memory = new SharedMemory(makeMemoryFile(options.name, HEAD_BYTES + options.bytes), options);
     const head = memory.#head;
     head.setUint32(HEAD.version, VERSION, true);
-    head.setUint32(HEAD.shape, hashOf(options.shape), true);
+    head.setUint32(HEAD.shape, hashOf(new TextEncoder().encode(options.shape)), true);
     head.setBigUint64(HEAD.bytes, BigInt(options.bytes), true);
     head.setBigUint64(HEAD.magic, MAGIC, true);
     return memory;
@@ -79,7 +79,7 @@ export class SharedMemory implements Disposable {
     const memory = new SharedMemory(fd, options);
     const head = memory.#head;
     const isOurs = head.getBigUint64(HEAD.magic, true) === MAGIC && head.getUint32(HEAD.version, true) === VERSION;
-    if (isOurs && head.getUint32(HEAD.shape, true) === hashOf(shape)) return memory;
+    if (isOurs && head.getUint32(HEAD.shape, true) === hashOf(new TextEncoder().encode(shape))) return memory;
     memory.close();
     throw new SteerError(`The memory for ${name} has another layout than this version's`);
   }
@@ -118,9 +118,9 @@ export class SharedMemory implements Disposable {
   }
 }
 
-/** FNV-1a over the text, 32 bits: for layouts, not against anybody. */
-function hashOf(shape: string): number {
+/** FNV-1a, 32 bits: tells what has changed, and is not against anybody. */
+export function hashOf(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(shape)) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let at = 0; at < bytes.length; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
   return hash >>> 0;
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Config } from "../../config/schema.ts";
+import { heldDescriptors } from "../../engine/interface.ts";
 import { messageOf, SteerError } from "../../errors.ts";
 import { duplicate, identityOf } from "../../ffi/descriptors.ts";
 import { detachOpenLink } from "../../ffi/libbpf.ts";
@@ -13,8 +14,7 @@ import { hasEnded } from "../../ffi/process.ts";
 import type { DescriptorStore, KeptDescriptor } from "../../host/descriptor_store.ts";
 import { startOf } from "../../host/process_start.ts";
 import { logger } from "../../log.ts";
-import { wayOf } from "../fixed.ts";
-import { keysThatDiffer } from "../keys.ts";
+import { restartKeys } from "../fixed.ts";
 import {
   decode,
   type HandedAppliance,
@@ -132,13 +132,11 @@ export class Heir {
 
 /** Descriptors that whoever adopts them closes. Maps are opened once more when a program takes them. */
 function ownedOf({ interfaces, workers: { ownership, counters, sessions } }: HandedAppliance): ReadonlySet<number> {
-  const queues = interfaces.flatMap((each) => each.queues);
   return new Set([
     ownership,
     ...counters,
     ...sessions.flatMap((parts) => Object.values(parts)),
-    ...interfaces.map(({ link }) => link),
-    ...queues.flatMap(({ state, umem, sockets }) => [state, umem, ...sockets]),
+    ...interfaces.flatMap(heldDescriptors),
   ]);
 }
 
@@ -153,8 +151,7 @@ function requireEnded({ estate: { pid }, started }: Testament): void {
 /** @throws {SteerError} where the configuration has changed in what cannot change under sockets that are there. */
 function requireFit(config: Config, before: Config): void {
   const next = asJson(config);
-  const differing = MUST_FIT.flatMap((key) => keysThatDiffer([key], before[key], next[key]));
-  const changed = differing.filter(({ keys }) => wayOf(keys) === "restart").map(({ keys }) => keys.join("."));
+  const changed = restartKeys(MUST_FIT, before, next);
   if (changed.length > 0) throw new SteerError(`the configuration has another ${changed.join(", ")} by now`);
   // A handover copies sessions and counters; here a worker goes on with those of the one before.
   if (areOthers(next, before)) throw new SteerError("the configuration has other workers, rings or interfaces by now");

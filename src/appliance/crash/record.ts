@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { SharedMemory, type SharedMemoryOptions } from "../../ffi/shared_memory.ts";
+import { hashOf, SharedMemory, type SharedMemoryOptions } from "../../ffi/shared_memory.ts";
 
 /** Words at the start: how many have begun. */
 const BEGUN = 0;
@@ -18,7 +18,7 @@ const PLACE_HEAD_BYTES = 16;
 const PLACE_BYTES = 16 << 20;
 const PLACES = 2;
 
-export const MAX_RECORD_BYTES = PLACE_BYTES - PLACE_HEAD_BYTES;
+const MAX_RECORD_BYTES = PLACE_BYTES - PLACE_HEAD_BYTES;
 
 const MEMORY: SharedMemoryOptions = {
   name: "xdpsteer record",
@@ -99,7 +99,7 @@ class Place {
   get isWhole(): boolean {
     const length = this.#words[LENGTH]!;
     if (this.number === 0 || length < 0 || length > MAX_RECORD_BYTES) return false;
-    return hashOf(this.#bytes.subarray(0, length)) === this.#words[HASH];
+    return (hashOf(this.#bytes.subarray(0, length)) | 0) === this.#words[HASH];
   }
 
   get text(): string {
@@ -117,11 +117,4 @@ class Place {
   clear(): void {
     Atomics.store(this.#words, NUMBER, 0);
   }
-}
-
-/** FNV-1a, 32 bits. */
-function hashOf(bytes: Uint8Array): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < bytes.length; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
-  return hash | 0;
 }

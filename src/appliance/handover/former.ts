@@ -8,7 +8,7 @@ import { ownerOfPort } from "../../backends/translation.ts";
 import type { ForwardingStanding } from "../../backends/forwarding.ts";
 import type { Config } from "../../config/schema.ts";
 import type { FormerShape } from "../../engine/inheritance.ts";
-import type { HandedInterface } from "../../engine/interface.ts";
+import { type HandedInterface, heldDescriptors } from "../../engine/interface.ts";
 import type { FoundInterface } from "../../host/found_interfaces.ts";
 import { interfaceOf, onInterface } from "../../steering/arrivals.ts";
 import type { Homes } from "../../steering/rehome.ts";
@@ -61,11 +61,8 @@ export function descriptorsOfOthers(
   found: readonly FoundInterface[],
 ): number[] {
   const now = interfacesNow(handed, found);
-  return handed.filter((_, index) => now[index]! < 0).flatMap(({ link, program: { maps }, queues }) => [
-    link,
-    ...maps,
-    ...queues.flatMap(({ state, umem, sockets }) => [state, umem, ...sockets]),
-  ]).filter((fd) => fd >= 0);
+  const others = handed.filter((_, index) => now[index]! < 0);
+  return others.flatMap((each) => [...heldDescriptors(each), ...each.program.maps]).filter((fd) => fd >= 0);
 }
 
 /** What is known of backends, where their packets come by others. */
