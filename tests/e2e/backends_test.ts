@@ -156,7 +156,9 @@ Deno.test("ports set --to: ports are forwarded to backends, and to others, with 
     return Object.keys(byBackend);
   };
   assert.equal((await set(1)).code, 0);
-  assert.deepEqual(await answering(), ["1"]);
+  // They stay, so that no client after them has a port of theirs, and with it a session.
+  await using early = await clientsOf(scene, "IPv4", { port: 8081 });
+  await early.ready();
   const { code, stdout } = await set(2, 3);
   assert.deepEqual(
     [code, /^~ port-8081: action forward to \S+ -> forward to \S+ \S+$/m.test(stdout)],
@@ -164,4 +166,6 @@ Deno.test("ports set --to: ports are forwarded to backends, and to others, with 
     stdout,
   );
   assert.deepEqual(await answering(), ["2", "3"]);
+  const { lost, byBackend } = await early.stop();
+  assert.deepEqual([lost, Object.keys(byBackend)], [0, ["1"]]);
 });
