@@ -2,26 +2,19 @@
 import assert from "node:assert/strict";
 import { FakeQueue } from "../../tests/support/fake_queue.ts";
 import { writeForwardRule } from "../../tests/support/forward_rule.ts";
-import { assertAllChunks, BOX, COUNT, ECHO, FORWARD, LoopRig, packetsTo, RULES } from "../../tests/support/loop_rig.ts";
+import {
+  assertAllChunks,
+  BOX,
+  COUNT,
+  ECHO,
+  failingRig,
+  FORWARD,
+  LoopRig,
+  packetsTo,
+} from "../../tests/support/loop_rig.ts";
 import { NO_RULE } from "../steering/slots.ts";
 import { TABLE } from "./control_words.ts";
 import { Hand } from "./hand.ts";
-
-/** A worker that fails at the batches that it is told to. */
-function failingRig(queues: readonly FakeQueue[]): { rig: LoopRig; failAt: (batch: number) => void } {
-  let batches = 0;
-  let failing = Infinity;
-  const tap = {
-    note: () => true,
-    tap: () => {
-      if (++batches === failing) throw new Error("told to fail");
-    },
-  };
-  const rig = new LoopRig({ queues, interfaces: queues.map((_, index) => index), openTap: () => tap });
-  rig.setRules(RULES);
-  rig.control.publish(TABLE.capture, 1);
-  return { rig, failAt: (batch) => failing = batches + batch };
-}
 
 Deno.test("Loop.abandon() counts the batch in hand as lost, sends what was decided, and gives every chunk back", () => {
   const queues = [new FakeQueue({ chunks: 256 }), new FakeQueue({ chunks: 256 })];

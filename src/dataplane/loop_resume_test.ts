@@ -1,37 +1,22 @@
 /** A worker whose thread never goes on: another one finds in memory what was in its hands, and no chunk is lost. */
 import assert from "node:assert/strict";
 import { FakeQueue } from "../../tests/support/fake_queue.ts";
-import { assertAllChunks, COUNT, ECHO, LoopRig, packetsTo, RULES } from "../../tests/support/loop_rig.ts";
+import { assertAllChunks, COUNT, ECHO, failingRig, packetsTo, TOLD_TO_FAIL } from "../../tests/support/loop_rig.ts";
 import { lockHolder, unlockQueue } from "../xsk/chunks.ts";
 import { NO_RULE } from "../steering/slots.ts";
-import { TABLE } from "./control_words.ts";
-
-const HANG = new Error("hangs");
 
 /** A worker that stands still, as far as others see, in the middle of a batch that it is told. */
-function hangingRig(queues: readonly FakeQueue[]): { rig: LoopRig; hangAt: (batch: number) => void } {
-  let [batches, hanging] = [0, Infinity];
-  const tap = {
-    note: () => true,
-    tap: () => {
-      if (++batches === hanging) throw HANG;
-    },
-  };
-  const rig = new LoopRig({ queues, interfaces: queues.map((_, index) => index), openTap: () => tap, takes: true });
-  rig.setRules(RULES);
-  rig.control.publish(TABLE.capture, 1);
-  return { rig, hangAt: (batch) => hanging = batches + batch };
-}
+const hangingRig = (queues: readonly FakeQueue[]): ReturnType<typeof failingRig> => failingRig(queues, { takes: true });
 
 Deno.test("another thread takes what a thread has left that never goes on: packets are counted as lost, chunks go back", () => {
   const queues = [0, 1].map(() => new FakeQueue({ chunks: 256, reserve: 64 }));
-  const { rig, hangAt } = hangingRig(queues);
+  const { rig, failAt: hangAt } = hangingRig(queues);
   rig.deliver(packetsTo(8080, 30));
   rig.step();
   rig.deliver(packetsTo(7777, 5), 0);
   rig.deliver(packetsTo(8080, 100), 1);
   hangAt(2); // the first batch of the second queue
-  assert.throws(() => rig.step(), HANG);
+  assert.throws(() => rig.step(), TOLD_TO_FAIL);
   const next = rig.succeed();
   assert.deepEqual(next.resumed, [64]);
   assert.deepEqual(next.fates(NO_RULE), { worker_failed: 64 });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
-import { assertConserved, fatesOf, passedFor, settled } from "./support/accounts.ts";
+import { assertConserved, passedFor, settled } from "./support/accounts.ts";
 import type { Status } from "./support/appliance.ts";
 import { BackgroundTraffic } from "./support/background.ts";
 import { BACK, BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
@@ -13,30 +13,19 @@ import { finish, productCommand } from "./support/command.ts";
 import { startScene, untilForwarded } from "./support/scene.ts";
 import { crash, startSupervised, supervisor, untilKept } from "./support/supervised.ts";
 import { sleep } from "./support/wait.ts";
+import { MIXED_PORTS, MIXED_RULES, mixedFates } from "./support/mixed_rules.ts";
 
-const RULES = [
-  "{ name: count, ports: 8080, worker: 0 }",
-  "{ name: spread, ports: 9090, worker: hash }",
-  "{ name: echo, ports: 7777, worker: 1, action: echo }",
-];
-const PORTS = [8080, 9090, 7777];
 const RATE_PPS = 3000;
 const BACKENDS = [1, 2, 3];
 const CLIENTS = 200;
 /** A kill comes so long after the process before is ready for it, at most. */
 const MOMENT_MS = 1000;
 
-/** Packets with a fate, of all rules. */
-function fates(status: Status): number {
-  return RULES.flatMap((_, index) => Object.values(fatesOf(status, ["count", "spread", "echo"][index]!)))
-    .reduce((sum, packets) => sum + packets, 0);
-}
-
 Deno.test("a process that is killed under load: the next one goes on with sockets and counters", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startSupervised(network, { rules: RULES, workers: 2 });
+  await using box = await startSupervised(network, { rules: MIXED_RULES, workers: 2 });
   await untilKept(box);
-  await using traffic = await BackgroundTraffic.udp(network, box, { ports: PORTS, flows: 40, ratePps: RATE_PPS });
+  await using traffic = await BackgroundTraffic.udp(network, box, { ports: MIXED_PORTS, flows: 40, ratePps: RATE_PPS });
   const before = await box.status();
   const after = await crash(box);
   assert.deepEqual([after.handovers.adopted, after.handovers.last?.result], [1, "adopted"], box.stderr);
@@ -53,7 +42,7 @@ Deno.test("a process that is killed under load: the next one goes on with socket
   const passed = passedFor(status, "deadman") + passedFor(status, "unlisted_port");
   // deno-lint-ignore no-console -- what it cost here
   console.log(`nobody answered for ${after.goneMs} ms; of ${sent} packets ${passed} passed, ${lost} lost in hand`);
-  assert.equal(fates(status) + lost + socketDrops + redirectErrors + passed, sent, JSON.stringify(status.totals));
+  assert.equal(mixedFates(status) + lost + socketDrops + redirectErrors + passed, sent, JSON.stringify(status.totals));
   assert.ok(seen >= sent);
   assert.equal((await box.metrics()).get('xdpsteer_handovers_total{result="adopted"}'), 1);
 });
@@ -116,9 +105,13 @@ for (const [damage, reason] of Object.entries(DAMAGES)) {
   Deno.test(`what does not fit is closed, and the start is one like any other: ${damage}`, async () => {
     await using network = await TestNetwork.create();
     const supervision = { damage: damage as keyof typeof DAMAGES };
-    await using box = await startSupervised(network, { rules: RULES, workers: 2 }, supervision);
+    await using box = await startSupervised(network, { rules: MIXED_RULES, workers: 2 }, supervision);
     await untilKept(box);
-    await using _traffic = await BackgroundTraffic.udp(network, box, { ports: PORTS, flows: 40, ratePps: RATE_PPS });
+    await using _traffic = await BackgroundTraffic.udp(network, box, {
+      ports: MIXED_PORTS,
+      flows: 40,
+      ratePps: RATE_PPS,
+    });
     const { handovers } = await crash(box);
     assert.equal(handovers.adopted, 0);
     assert.match(box.stderr, reason);
@@ -169,7 +162,7 @@ Deno.test("what is kept follows interfaces that are made anew, and a handover th
 
 Deno.test("whoever goes on after a crash and crashes at once is not gone on with", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startSupervised(network, { rules: RULES, workers: 2 });
+  await using box = await startSupervised(network, { rules: MIXED_RULES, workers: 2 });
   await untilKept(box);
   assert.equal((await crash(box)).handovers.adopted, 1);
   assert.equal((await crash(box)).handovers.adopted, 0, box.stderr);

@@ -5,30 +5,24 @@
 import assert from "node:assert/strict";
 import type { Difference } from "../../src/appliance/difference.ts";
 import { INTERFACES, TestNetwork } from "../support/netns.ts";
-import { assertConserved, fatesOf, settled } from "./support/accounts.ts";
+import { assertConserved, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { BackgroundTraffic } from "./support/background.ts";
 import { configText, ROOMY, type TestConfig } from "./support/config.ts";
 import { putInForce, saved } from "./support/live_change.ts";
 import { finish, productCommand } from "./support/command.ts";
 import { until } from "./support/wait.ts";
+import { MIXED_NAMES, MIXED_PORTS, MIXED_RULES, mixedFates } from "./support/mixed_rules.ts";
 
-const RULES = [
-  "{ name: count, ports: 8080, worker: 0 }",
-  "{ name: spread, ports: 9090, worker: hash }",
-  "{ name: echo, ports: 7777, worker: 1, action: echo }",
-];
-const NAMES = ["count", "spread", "echo"];
-const PORTS = [8080, 9090, 7777];
 /** So few that an rx ring holds what comes while a slow machine has no CPU for a worker. */
 const RATE_PPS = 3000;
-const CONFIG = { rules: RULES, workers: 2 } satisfies TestConfig;
+const CONFIG = { rules: MIXED_RULES, workers: 2 } satisfies TestConfig;
 
 /** One after the other, each a change of the one before. */
 const CHANGES: readonly (readonly [what: string, config: TestConfig])[] = [
   ["log and captures", { ...CONFIG, log: "debug" }],
   ["how workers wait", { ...CONFIG, wait: "poll" }],
-  ["how workers wait, and a rule", { ...CONFIG, rules: [...RULES, "{ name: more, ports: 6000 }"] }],
+  ["how workers wait, and a rule", { ...CONFIG, rules: [...MIXED_RULES, "{ name: more, ports: 6000 }"] }],
   ["more workers", { ...CONFIG, workers: 4 }],
   ["smaller rings", { ...CONFIG, workers: 4, memory: ROOMY.replaceAll("rx: 32768", "rx: 16384") }],
   ["larger rings", { ...CONFIG, workers: 4 }],
@@ -38,7 +32,7 @@ const CHANGES: readonly (readonly [what: string, config: TestConfig])[] = [
 Deno.test("a saved file is put in force by another process under load: no packet is lost, and counters go on", async () => {
   await using network = await TestNetwork.create();
   await using box = await startAppliance(network, CONFIG);
-  await using traffic = await BackgroundTraffic.udp(network, box, { ports: PORTS, flows: 40, ratePps: RATE_PPS });
+  await using traffic = await BackgroundTraffic.udp(network, box, { ports: MIXED_PORTS, flows: 40, ratePps: RATE_PPS });
   let seen = 0;
   for (const [what, config] of CHANGES) {
     await saved(box, config);
@@ -49,9 +43,7 @@ Deno.test("a saved file is put in force by another process under load: no packet
   const { sent } = await traffic.stop();
   const status = await settled(box, sent);
   assertConserved(status);
-  const fates = NAMES.map((rule) => fatesOf(status, rule));
-  const all = fates.reduce((sum, each) => sum + Object.values(each).reduce((one, other) => one + other, 0), 0);
-  assert.equal(all, sent, JSON.stringify([fates, status.totals, status.interfaces]));
+  assert.equal(mixedFates(status), sent, JSON.stringify([status.rules, status.totals, status.interfaces]));
   assert.equal(status.totals.socketDrops, 0);
   assert.equal(status.generation, 3, "two of the changes were of rules");
   const metrics = await box.metrics();
@@ -66,7 +58,7 @@ Deno.test("a request with what a process cannot change is put in force too, and 
   const mine = await box.put(configText({ ...config, http: "127.0.0.1:9471" }, box.socket));
   assert.equal(mine.code, 422, "what bounds requests is changed by none");
   assert.match(mine.body, /control\.http cannot be changed by a request; nothing was applied/);
-  const text = configText({ ...config, log: "debug", rules: RULES.slice(0, 2) }, box.socket);
+  const text = configText({ ...config, log: "debug", rules: MIXED_RULES.slice(0, 2) }, box.socket);
 
   const diff = JSON.parse((await box.request("POST", "/v1/diff", text)).body) as Difference;
   assert.deepEqual(diff.handover, ["log.level: info -> debug"]);
@@ -90,7 +82,7 @@ Deno.test("a request with what a process cannot change is put in force too, and 
   assert.equal(code, 0, `${stderr}\n${box.stderr}`);
   assert.match(stdout, /log\.level.*\n[^]*has taken over from process/);
   box.followTo((await box.status()).pid);
-  assert.deepEqual((await box.status()).rules.map(({ name }) => name).slice(0, 3), NAMES);
+  assert.deepEqual((await box.status()).rules.map(({ name }) => name).slice(0, 3), MIXED_NAMES);
 });
 
 Deno.test("what no process can take over is refused as a whole, and so is what the new one does not get on with", async () => {
@@ -123,7 +115,7 @@ Deno.test("an interface is added under load, comes first, and the other one is a
   const name = "more0";
   await network.exec("steer", ["ip", "link", "add", name, "type", "veth", "peer", "name", "more1"]);
   for (const each of [name, "more1"]) await network.exec("steer", ["ip", "link", "set", each, "up"]);
-  await using traffic = await BackgroundTraffic.udp(network, box, { ports: PORTS, flows: 40, ratePps: RATE_PPS });
+  await using traffic = await BackgroundTraffic.udp(network, box, { ports: MIXED_PORTS, flows: 40, ratePps: RATE_PPS });
   const both = { ...CONFIG, others: [`{ name: ${name}, attach: native, ${ROOMY} }`] };
   await saved(box, both);
   assert.deepEqual((await box.status()).interfaces.map((each) => `${each.name} ${each.state}`), [
@@ -138,8 +130,7 @@ Deno.test("an interface is added under load, comes first, and the other one is a
   const { sent } = await traffic.stop();
   const status = await settled(box, sent);
   assertConserved(status);
-  const fates = NAMES.flatMap((rule) => Object.values(fatesOf(status, rule)));
-  assert.equal(fates.reduce((one, other) => one + other, 0), sent, JSON.stringify(status.totals));
+  assert.equal(mixedFates(status), sent, JSON.stringify(status.totals));
 });
 
 Deno.test("an interface that is not there, or cannot be steered, is told, and nothing changes", async () => {

@@ -3,13 +3,12 @@
  * translation port, wherever their packets are steered to from then on.
  */
 import assert from "node:assert/strict";
-import { assertConserved, fatesOf, settled } from "./support/accounts.ts";
 import { INTERFACES } from "../support/netns.ts";
 import { BACK, BOTH, Clients, FAMILIES, type Family, forwardConfig, forwardTo } from "./support/backends.ts";
-import { assertNoneLost } from "./support/link.ts";
 import { saved } from "./support/live_change.ts";
 import { type ForwardScene, startScene, untilForwarded } from "./support/scene.ts";
 import { upgrade } from "./support/upgrade.ts";
+import { assertSessionsKept } from "./support/sessions.ts";
 
 const BACKENDS = [1, 2, 3];
 const CLIENTS = 500;
@@ -25,7 +24,7 @@ async function withSessions(
     families: [family],
     serving: BACKENDS,
   });
-  const { network, box, host } = scene;
+  const { network, box } = scene;
   const { service: address } = FAMILIES[family];
   await using clients = await Clients.start(network, { address, port: 8080, clients: CLIENTS });
   await clients.ready();
@@ -34,13 +33,7 @@ async function withSessions(
     await saved(box, forwardConfig(box.socket, rules, options));
     await untilForwarded(scene);
   });
-  const ports = await host.portsSeen(family, BACKENDS);
-  const report = await clients.stop();
-  assert.equal(ports, CLIENTS, "a session has another port");
-  const status = await settled(box);
-  assertConserved(status);
-  const lost = await assertNoneLost(scene, report, status);
-  if (lost === 0) assert.deepEqual(fatesOf(status, "web"), { forwarded: report.sent });
+  const status = await assertSessionsKept(scene, clients, { family, backends: BACKENDS, count: CLIENTS });
   const sessions = status.workers.reduce((sum, worker) => sum + worker.loop.sessions, 0);
   assert.equal(sessions, CLIENTS, "halves of a session count as one");
   assert.equal(status.backends.reduce((sum, backend) => sum + backend.sessions, 0), CLIENTS);

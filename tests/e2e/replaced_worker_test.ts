@@ -8,13 +8,8 @@ import { Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.
 import { ROOT, TempDir } from "./support/command.ts";
 import { startScene, untilForwarded } from "./support/scene.ts";
 import { until } from "./support/wait.ts";
+import { MIXED_PORTS, MIXED_RULES } from "./support/mixed_rules.ts";
 
-const RULES = [
-  "{ name: count, ports: 8080, worker: 0 }",
-  "{ name: spread, ports: 9090, worker: hash }",
-  "{ name: echo, ports: 7777, worker: 1, action: echo }",
-];
-const PORTS = [8080, 9090, 7777];
 const RATE_PPS = 3000;
 const BACKENDS = [1, 2, 3];
 const CLIENTS = 200;
@@ -58,8 +53,12 @@ for (const how of ["throw", "loop", "wait", "hog"] as const) {
   Deno.test(`a worker that is told to ${how} is replaced under load, and every packet has its account`, async () => {
     await using folder = await TempDir.create();
     await using network = await TestNetwork.create();
-    await using box = await withFailures(() => startAppliance(network, { rules: RULES }), folder);
-    await using traffic = await BackgroundTraffic.udp(network, box, { ports: PORTS, flows: 40, ratePps: RATE_PPS });
+    await using box = await withFailures(() => startAppliance(network, { rules: MIXED_RULES }), folder);
+    await using traffic = await BackgroundTraffic.udp(network, box, {
+      ports: MIXED_PORTS,
+      flows: 40,
+      ratePps: RATE_PPS,
+    });
     const thread = (await box.status()).workers[1]!.thread;
     const begun = performance.now();
     await fail(box, folder, 1, how);
@@ -91,7 +90,7 @@ for (const how of ["throw", "loop", "wait", "hog"] as const) {
       for (const { statistics } of sockets) assert.equal(statistics.rx_fill_ring_empty_descs, 0);
     }
     // Rules change as ever, and it ends as ever.
-    assert.equal((await box.put({ rules: RULES.slice(0, 2) })).code, 200);
+    assert.equal((await box.put({ rules: MIXED_RULES.slice(0, 2) })).code, 200);
     await box.waitForGeneration(2);
     box.signal("SIGTERM");
     assert.equal((await box.ended()).code, 0, box.stderr);
@@ -101,7 +100,7 @@ for (const how of ["throw", "loop", "wait", "hog"] as const) {
 Deno.test("the third failure within a minute ends the process", async () => {
   await using folder = await TempDir.create();
   await using network = await TestNetwork.create();
-  await using box = await withFailures(() => startAppliance(network, { rules: RULES }), folder);
+  await using box = await withFailures(() => startAppliance(network, { rules: MIXED_RULES }), folder);
   for (const [worker, count] of [[1, 1], [0, 2]] as const) {
     await fail(box, folder, worker, count === 1 ? "loop" : "throw");
     await box.untilStatus(

@@ -8,20 +8,13 @@ import { INTERFACES, TestNetwork } from "../support/netns.ts";
 import { SIZE } from "../support/sizes.ts";
 import { type Appliance, startAppliance } from "./support/appliance.ts";
 import { finish, type Finished, productCommand } from "./support/command.ts";
+import { stateOf } from "./support/process_state.ts";
 import { until } from "./support/wait.ts";
 
 const RULES = [
   "{ name: count, ports: 8080, worker: 0 }",
   "{ name: echo, ports: 7777, worker: 1, action: echo }",
 ];
-
-function stateOf(pid: number): string {
-  try {
-    return /^State:\s*(\S)/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]!;
-  } catch {
-    return "";
-  }
-}
 
 /** The new process, which stands still. */
 function untilHung({ pid }: Appliance): Promise<number> {

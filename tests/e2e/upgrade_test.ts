@@ -4,21 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { TestNetwork } from "../support/netns.ts";
-import { assertConserved, fatesOf, settled } from "./support/accounts.ts";
+import { assertConserved, settled } from "./support/accounts.ts";
 import { startAppliance } from "./support/appliance.ts";
 import { BackgroundTraffic } from "./support/background.ts";
 import { BOTH, Clients, FAMILIES, forwardConfig, forwardTo } from "./support/backends.ts";
-import { assertNoneLost } from "./support/link.ts";
 import { startScene, untilForwarded } from "./support/scene.ts";
 import { upgrade } from "./support/upgrade.ts";
 import { until } from "./support/wait.ts";
+import { assertSessionsKept } from "./support/sessions.ts";
+import { MIXED_PORTS, MIXED_RULES, mixedFates } from "./support/mixed_rules.ts";
 
-const RULES = [
-  "{ name: count, ports: 8080, worker: 0 }",
-  "{ name: spread, ports: 9090, worker: hash }",
-  "{ name: echo, ports: 7777, worker: 1, action: echo }",
-];
-const PORTS = [8080, 9090, 7777];
 /** So few that an rx ring holds what comes while a slow machine has no CPU for a worker. */
 const RATE_PPS = 3000;
 const UPGRADES = 3;
@@ -27,8 +22,8 @@ const CLIENTS = 500;
 
 Deno.test("another process takes over under load: no packet is lost, and counters go on", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startAppliance(network, { rules: RULES, workers: 2 });
-  await using traffic = await BackgroundTraffic.udp(network, box, { ports: PORTS, flows: 40, ratePps: RATE_PPS });
+  await using box = await startAppliance(network, { rules: MIXED_RULES, workers: 2 });
+  await using traffic = await BackgroundTraffic.udp(network, box, { ports: MIXED_PORTS, flows: 40, ratePps: RATE_PPS });
   let seen = 0;
   for (let round = 0; round < UPGRADES; round++) {
     const { gapsMs } = await upgrade(network, box);
@@ -41,16 +36,15 @@ Deno.test("another process takes over under load: no packet is lost, and counter
   const { sent } = await traffic.stop();
   const status = await settled(box, sent);
   assertConserved(status);
-  const fates = ["count", "spread", "echo"].map((rule) => fatesOf(status, rule));
-  const all = fates.reduce((sum, each) => sum + Object.values(each).reduce((one, other) => one + other, 0), 0);
-  assert.equal(all, sent, JSON.stringify([fates, status.deadman, status.totals, status.interfaces]));
+  const { rules, deadman, totals: all, interfaces } = status;
+  assert.equal(mixedFates(status), sent, JSON.stringify([rules, deadman, all, interfaces]));
   assert.equal(status.totals.socketDrops, 0);
   assert.equal((await box.metrics()).get('xdpsteer_handovers_total{result="done"}'), UPGRADES);
 });
 
 Deno.test("of two handovers at once, one is refused", async () => {
   await using network = await TestNetwork.create();
-  await using box = await startAppliance(network, { rules: RULES, workers: 2 });
+  await using box = await startAppliance(network, { rules: MIXED_RULES, workers: 2 });
   const both = await Promise.all([0, 1].map(() => box.request("POST", "/v1/upgrade?within=60")));
   const [done, refused] = both.sort((one, other) => one.code - other.code);
   assert.equal(done!.code, 200, done!.body);
@@ -66,7 +60,7 @@ for (const family of BOTH) {
       families: [family],
       serving: BACKENDS,
     });
-    const { network, box, host } = scene;
+    const { network, box } = scene;
     const { service: address } = FAMILIES[family];
     await using clients = await Clients.start(network, { address, port: 8080, clients: CLIENTS });
     await clients.ready();
@@ -75,12 +69,6 @@ for (const family of BOTH) {
       await upgrade(network, box);
     }
     await untilForwarded(scene);
-    const ports = await host.portsSeen(family, BACKENDS);
-    const report = await clients.stop();
-    assert.equal(ports, CLIENTS, "a session has another port");
-    const status = await settled(box);
-    assertConserved(status);
-    const lost = await assertNoneLost(scene, report, status);
-    if (lost === 0) assert.deepEqual(fatesOf(status, "web"), { forwarded: report.sent });
+    await assertSessionsKept(scene, clients, { family, backends: BACKENDS, count: CLIENTS });
   });
 }

@@ -274,3 +274,25 @@ export class LoopRig {
     };
   }
 }
+
+/** What a worker fails with that is told to. */
+export const TOLD_TO_FAIL = new Error("told to fail");
+
+/** A worker that fails in the middle of the batch that it is told, counted from then on. */
+export function failingRig(
+  queues: readonly FakeQueue[],
+  options: Pick<LoopRigOptions, "takes"> = {},
+): { readonly rig: LoopRig; readonly failAt: (batch: number) => void } {
+  let [batches, failing] = [0, Infinity];
+  const tap = {
+    note: () => true,
+    tap: () => {
+      if (++batches === failing) throw TOLD_TO_FAIL;
+    },
+  };
+  const interfaces = queues.map((_, index) => index);
+  const rig = new LoopRig({ queues, interfaces, openTap: () => tap, ...options });
+  rig.setRules(RULES);
+  rig.control.publish(TABLE.capture, 1);
+  return { rig, failAt: (batch) => failing = batches + batch };
+}

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { request } from "node:http";
+import { LOCK_SUFFIX } from "../../../src/api/alive.ts";
 import type { Handover } from "../../../src/appliance/handover/estate.ts";
 import type { Snapshot } from "../../../src/observe/observer.ts";
 import type { EndedProblem, Problem, ProblemKind } from "../../../src/observe/problems/kinds.ts";
@@ -14,6 +15,7 @@ import { FAVOURED, niced } from "../../support/niceness.ts";
 import { productCommand, TempDir } from "./command.ts";
 import { configText, type TestConfig } from "./config.ts";
 import { parseMetrics } from "../../support/metrics.ts";
+import { isThere } from "./process_state.ts";
 import { sleep, until } from "./wait.ts";
 
 /** What GET /v1/status answers. */
@@ -150,11 +152,7 @@ export class Appliance implements AsyncDisposable {
 
   /** Whether the process is there, and no zombie of somebody who does not ask for it. */
   get isAlive(): boolean {
-    try {
-      return !/^State:\s*Z/m.test(Deno.readTextFileSync(`/proc/${this.pid}/status`));
-    } catch {
-      return false;
-    }
+    return isThere(this.pid);
   }
 
   /** The log so far, oldest first. */
@@ -176,7 +174,7 @@ export class Appliance implements AsyncDisposable {
         return await this.#ask(method, path, body, headers);
       } catch (error) {
         const isNobody = ["ENOENT", "ECONNREFUSED"].includes((error as { code?: string }).code ?? "");
-        if (!isNobody || performance.now() > endMs || !existsSync(`${this.socket}.lock`)) throw error;
+        if (!isNobody || performance.now() > endMs || !existsSync(this.socket + LOCK_SUFFIX)) throw error;
       }
       await sleep(20);
     }

@@ -8,6 +8,7 @@ import type { Handover } from "../../../src/appliance/handover/estate.ts";
 import type { Reloaded } from "../../../src/appliance/reload_types.ts";
 import type { Appliance } from "./appliance.ts";
 import type { TestConfig } from "./config.ts";
+import { isThere } from "./process_state.ts";
 import { until } from "./wait.ts";
 
 /** Saves a file, and waits until another process has put it in force. The appliance is that one from now on. */
@@ -36,13 +37,4 @@ async function followed(box: Appliance, before: number): Promise<void> {
   }, { describe: () => box.log.map(({ message, properties: { reason = "" } }) => `${message} ${reason}`).slice(-12) });
   box.followTo(pid);
   await until("the end of the one before", () => !isThere(before));
-}
-
-/** Whether a process is there, and no zombie of somebody who does not ask for it. */
-function isThere(pid: number): boolean {
-  try {
-    return !/^State:\s*Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
-  } catch {
-    return false;
-  }
 }
